@@ -1,0 +1,1 @@
+"""Policies: scripted experts, controls, and wrappers. Found by name through ``vla_eval.policies``."""

@@ -1,0 +1,92 @@
+"""What can be run: suites and their tasks, found through the entry-point group ``vla_eval.envs``.
+
+An entry point names a function without arguments that returns a tuple of :class:`Suite`. Looking up
+the catalogue imports no simulator, so ``vlaeval list`` answers at once and works without extras.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from vla_eval.errors import UsageError, did_you_mean
+
+__all__ = ["Cost", "Suite", "Task", "find_suite", "suites"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one environment costs on the developers' machine (2 cores, software GL), in seconds."""
+
+    build_s: float
+    reset_s: float
+    advance_s: float
+    observe_s: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """One instruction in one scene."""
+
+    name: str
+    """Name within the suite, as protocols and records use it: ``PickPlace``, or ``4`` in LIBERO."""
+    env_id: str
+    """Gymnasium module-colon id, for example ``vla_eval_envs:so101/PickPlace-v0``."""
+    instruction: str
+    init_states: int
+    """How many frozen initial states the task has."""
+    max_steps: int
+    """The time limit registered with Gymnasium; protocols set their own."""
+    entry_point: str
+    """``module:Class`` for Gymnasium's registry."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Constructor arguments that select this task; JSON values only."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of tasks that share an embodiment and an environment."""
+
+    name: str
+    description: str
+    tasks: tuple[Task, ...]
+    extra: str
+    """The optional dependency of vla-eval-suite that it needs."""
+    cost: Cost
+    doctor: str | None = None
+    """``module:function`` returning a list of ``(name, ok, detail, remedy)`` tuples."""
+
+    def task(self, name: str) -> Task:
+        """Return the task of that name, or raise UsageError with the nearest name."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        hint = did_you_mean(name, [task.name for task in self.tasks])
+        raise UsageError(f"suite '{self.name}' has no task '{name}'{hint}")
+
+
+@functools.cache
+def suites() -> tuple[Suite, ...]:
+    """Return every suite that an installed distribution offers, sorted by name."""
+    found: dict[str, Suite] = {}
+    for entry_point in entry_points(group="vla_eval.envs"):
+        for suite in entry_point.load()():
+            if suite.name in found and found[suite.name] != suite:
+                raise UsageError(
+                    f"two installed distributions offer a suite named '{suite.name}'; "
+                    f"uninstall one of them (the second comes from '{entry_point.value}')"
+                )
+            found[suite.name] = suite
+    return tuple(found[name] for name in sorted(found))
+
+
+def find_suite(name: str) -> Suite:
+    """Return the suite of that name, or raise UsageError with the nearest name."""
+    for suite in suites():
+        if suite.name == name:
+            return suite
+    hint = did_you_mean(name, [suite.name for suite in suites()])
+    raise UsageError(f"no suite is named '{name}'{hint}")

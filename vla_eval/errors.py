@@ -1,0 +1,104 @@
+"""Everything that vla_eval raises on purpose.
+
+::
+
+    VlaEvalError                  root; carries the exit code of the command line
+    ├── UsageError         (4)    what the user typed or wrote cannot be used
+    │   ├── ProtocolError         a protocol file: unknown key, wrong type, contradiction, edited release
+    │   ├── PolicySpecError       a policy spec: unknown kind, unknown or badly typed option
+    │   ├── RunFolderError        a run folder: other protocol, other policy, damaged record file
+    │   └── MissingExtraError     an optional dependency is not installed
+    ├── InvalidActionError        the policy's failure: wrong shape, wrong type, not finite
+    ├── InfrastructureError (3)   the machine's failure: simulator, GL, disk, a dead process
+    └── InterruptedRunError (2)   stopped on the way; the same command continues
+
+Messages say what was wrong, where, and what to do next, in one sentence or two.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "EXIT_COMPLETE",
+    "EXIT_INFRASTRUCTURE",
+    "EXIT_INTERRUPTED",
+    "EXIT_NOTHING_TO_DO",
+    "EXIT_USAGE",
+    "InfrastructureError",
+    "InterruptedRunError",
+    "InvalidActionError",
+    "MissingExtraError",
+    "PolicySpecError",
+    "ProtocolError",
+    "RunFolderError",
+    "UsageError",
+    "VlaEvalError",
+    "did_you_mean",
+]
+
+EXIT_COMPLETE = 0
+EXIT_INTERRUPTED = 2
+EXIT_INFRASTRUCTURE = 3
+EXIT_USAGE = 4
+EXIT_NOTHING_TO_DO = 5
+
+
+class VlaEvalError(Exception):
+    """Root of all errors raised on purpose; ``exit_code`` is the command line's."""
+
+    exit_code = EXIT_INFRASTRUCTURE
+
+
+class UsageError(VlaEvalError):
+    """The request cannot be carried out as it was made."""
+
+    exit_code = EXIT_USAGE
+
+
+class ProtocolError(UsageError):
+    """A protocol file is invalid, contradictory, unknown, or an edited release."""
+
+
+class PolicySpecError(UsageError):
+    """A policy spec names an unknown kind or option, or a value of the wrong type."""
+
+
+class RunFolderError(UsageError):
+    """A run folder belongs to something else or holds damaged records."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is missing; the message holds the install command."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the extra '{extra}', which is not installed; "
+            f"run: pip install 'vla-eval-suite[{extra}]' (in a checkout: make install)"
+        )
+
+
+class InvalidActionError(VlaEvalError):
+    """A policy returned something that is not an action; scored as its failure, with this reason."""
+
+
+class InfrastructureError(VlaEvalError):
+    """Simulator, renderer, disk or process trouble; never scored as a policy's failure."""
+
+    exit_code = EXIT_INFRASTRUCTURE
+
+
+class InterruptedRunError(VlaEvalError):
+    """The run stopped before its plan was done; the same command continues it."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest known name, or a list of what is known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known: {', '.join(names)}" if names else ""

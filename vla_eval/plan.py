@@ -1,0 +1,86 @@
+"""Plans: the ordered list of episodes that a protocol expands to; a pure function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vla_eval.errors import UsageError
+from vla_eval.keys import EpisodeKey
+from vla_eval.protocol import Block, Protocol
+
+__all__ = ["PlannedEpisode", "Shard", "expand", "take_shard"]
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """One episode of the plan: its key, and the environment that it needs."""
+
+    key: EpisodeKey
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    max_steps: int
+
+    @property
+    def scene(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """What has to be rebuilt when it changes: the environment's id and arguments."""
+        return self.env_id, tuple(sorted(self.env_kwargs.items()))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``index`` of ``count``, counted from 1."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``i/n``, 1 ≤ i ≤ n; raises UsageError."""
+        left, slash, right = text.partition("/")
+        if not (slash and left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
+            raise UsageError(f"--shard {text}: expected i/n with 1 <= i <= n, for example 2/8")
+        return cls(int(left), int(right))
+
+
+def expand(protocol: Protocol) -> tuple[PlannedEpisode, ...]:
+    """Return all episodes of a protocol in their order."""
+    if protocol.run.order == "by-task":
+        return tuple(
+            episode
+            for block in protocol.blocks
+            for task in block.task_names()
+            for episode in _episodes(protocol, block, task)
+        )
+    columns = [
+        list(_episodes(protocol, block, task))
+        for block in protocol.blocks
+        for task in block.task_names()
+    ]
+    longest = max(len(column) for column in columns)
+    return tuple(column[i] for i in range(longest) for column in columns if i < len(column))
+
+
+def _episodes(protocol: Protocol, block: Block, task: str) -> Iterator[PlannedEpisode]:
+    for policy_seed in protocol.run.policy_seeds:
+        for env_seed in protocol.run.env_seeds:
+            for init_state in block.init_state_numbers():
+                yield PlannedEpisode(
+                    key=EpisodeKey(block.suite, task, init_state, env_seed, policy_seed),
+                    env_id=block.env_id.format(task=task),
+                    env_kwargs=block.env_kwargs,
+                    max_steps=block.max_steps,
+                )
+
+
+def take_shard(plan: Sequence[PlannedEpisode], shard: Shard) -> tuple[PlannedEpisode, ...]:
+    """Return the shard's part of a plan: disjoint, complete, balanced to one episode.
+
+    Episodes of one task stay together, because building a scene is dear; within a shard the plan's
+    order is kept. Both arms of a pair are always in the same shard, since shards hold keys.
+    """
+    by_scene = sorted(range(len(plan)), key=lambda i: (plan[i].scene[0], i))
+    start = len(plan) * (shard.index - 1) // shard.count
+    stop = len(plan) * shard.index // shard.count
+    return tuple(plan[i] for i in sorted(by_scene[start:stop]))

@@ -1,0 +1,297 @@
+"""Protocols: immutable, versioned, hashed TOML files that say what is run and how it is judged.
+
+The hash is sha256 over the canonical JSON of the validated model, so comments and the order of
+keys do not change it, and everything that could change a result does. Fields that are added to the
+schema later must default to None: None is left out of the canonical form, so the hashes of released
+protocols stay what they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vla_eval.errors import ProtocolError, did_you_mean
+
+__all__ = ["Analysis", "Block", "Limits", "Protocol", "Range", "Run", "parse_protocol", "read_toml"]
+
+NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Range(_Frozen):
+    """``count`` consecutive integers from ``first``."""
+
+    first: NonNegative = 0
+    count: Positive
+
+    def values(self) -> tuple[int, ...]:
+        """Return the integers of the range, in order."""
+        return tuple(range(self.first, self.first + self.count))
+
+
+class Block(_Frozen):
+    """Tasks of one suite that share an environment, a time limit and a list of initial states."""
+
+    suite: Annotated[str, Field(min_length=1)]
+    env_id: Annotated[str, Field(pattern=r"^[\w.]+:[^\s{}]*\{task\}[^\s{}]*-v\d+$")]
+    """Gymnasium module-colon id with a version; ``{task}`` stands for the task's name."""
+    tasks: tuple[str, ...] | Range
+    """Names of tasks, or a range where the suite numbers its tasks."""
+    init_states: tuple[NonNegative, ...] | Range
+    max_steps: Positive
+    """Time limit in control steps; settle steps inside ``reset`` do not count."""
+    env_kwargs: Mapping[str, bool | int | float | str] = Field(default_factory=dict)
+    """Arguments of the environment: camera size, control mode, settle steps …"""
+
+    def task_names(self) -> tuple[str, ...]:
+        """Return the tasks' names, in order."""
+        if isinstance(self.tasks, Range):
+            return tuple(str(index) for index in self.tasks.values())
+        return self.tasks
+
+    def init_state_numbers(self) -> tuple[int, ...]:
+        """Return the initial states, in order."""
+        if isinstance(self.init_states, Range):
+            return self.init_states.values()
+        return self.init_states
+
+    @model_validator(mode="after")
+    def _lists_are_sets(self) -> Self:
+        for name, values in (
+            ("tasks", self.task_names()),
+            ("init_states", self.init_state_numbers()),
+        ):
+            if not values:
+                raise ValueError(f"{name} is empty")
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} names an entry twice")
+        return self
+
+
+class Limits(_Frozen):
+    """When an episode counts as stuck, and how much of a run may be missing."""
+
+    infer_s: Annotated[float, Field(gt=0)] = 60.0
+    """Wall time for one inference, queueing apart."""
+    env_s: Annotated[float, Field(gt=0)] = 120.0
+    """Wall time for one call of the environment."""
+    setup_s: Annotated[float, Field(gt=0)] = 900.0
+    """Wall time to load a policy or to build an environment."""
+    retries: NonNegative = 2
+    """How often an episode is repeated in a fresh worker after an infrastructure error."""
+    error_cap: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Largest share of missing episodes with which a run may still be certified."""
+
+
+class Run(_Frozen):
+    """What is run."""
+
+    env_seeds: tuple[NonNegative, ...] = (0,)
+    """Seeds of the environment; in LIBERO they decide the poses of the furniture."""
+    policy_seeds: tuple[NonNegative, ...] = (0,)
+    """Evaluation seeds: each repeats every episode with fresh policy noise."""
+    n_action_steps: Positive | None = None
+    """Execution horizon; None leaves it to each policy."""
+    order: Literal["by-task", "round-robin"] = "by-task"
+    """``round-robin`` keeps every prefix of the plan balanced over tasks."""
+    latency: Literal["paused"] = "paused"
+    """``paused``: simulated time stands still while the policy thinks."""
+    max_batch: Positive = 1
+    """Most observations per inference of a hosted policy; 1 keeps the last bits reproducible."""
+    batch_wait_ms: Annotated[float, Field(ge=0)] = 2.0
+    limits: Limits = Limits()
+
+
+class Analysis(_Frozen):
+    """How it is judged; fixed before the first episode."""
+
+    estimand: Annotated[str, Field(min_length=1)]
+    candidate: str | None = None
+    """Name of the arm that is to be certified; None takes it from the command line."""
+    reference: str | None = None
+    negative_control: str | None = None
+    """Name of an arm that must fail, to show that the run could have told a difference."""
+    margin: Annotated[float, Field(gt=0, lt=1)]
+    """Non-inferiority margin on the success rate, as a fraction."""
+    margin_reason: Annotated[str, Field(min_length=1)]
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """One-sided level."""
+    test: Literal["tango-exact"] = "tango-exact"
+    """Tango's score test with the exact unconditional guard."""
+    strata: Literal["none", "task"] = "none"
+    cluster: Literal["none", "initial-state"] = "none"
+    stopping: Literal["fixed"] = "fixed"
+    secondary: tuple[str, ...] = ()
+
+
+class Protocol(_Frozen):
+    """A whole protocol file."""
+
+    schema_version: Literal[1]
+    protocol: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Positive
+    title: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1)]
+    """Where the settings come from."""
+    leaves_open: tuple[str, ...] = ()
+    """What the source does not say, and what was chosen here."""
+    blocks: Annotated[tuple[Block, ...], Field(min_length=1)]
+    run: Run = Run()
+    analysis: Analysis
+    overrides: Mapping[str, str] | None = None
+    """Command-line overrides; their presence marks a run as modified."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        seen: set[tuple[str, str]] = set()
+        for block in self.blocks:
+            for task in block.task_names():
+                if (block.suite, task) in seen:
+                    raise ValueError(f"task '{task}' of suite '{block.suite}' is in two blocks")
+                seen.add((block.suite, task))
+        for name in ("env_seeds", "policy_seeds"):
+            values = getattr(self.run, name)
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"run.{name} must hold different seeds, at least one")
+        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
+        if repeats > 1 and self.analysis.cluster == "none":
+            raise ValueError(
+                f"run repeats every initial state {repeats} times, so analysis.cluster must be "
+                "'initial-state': repeats of one state are not independent pairs"
+            )
+        names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
+        given = [name for name in names if name is not None]
+        if len(set(given)) != len(given):
+            raise ValueError("analysis names one arm in two roles")
+        return self
+
+    @property
+    def label(self) -> str:
+        """``name@version``, with ``+modified`` where the command line changed it."""
+        return f"{self.protocol}@{self.version}{'+modified' if self.overrides else ''}"
+
+    def canonical_json(self) -> str:
+        """Return the canonical form: sorted keys, no whitespace, None left out, no NaN."""
+        dump = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(dump, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical form: the identity of the protocol."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, or raise ProtocolError naming the file, the line and the trouble."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProtocolError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"{path}: cannot be read as a text file ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ProtocolError(f"{path}: not valid TOML: {error}") from None
+
+
+def parse_protocol(
+    data: Mapping[str, Any], where: str, *, overrides: Sequence[str] = ()
+) -> Protocol:
+    """Validate the content of a protocol file.
+
+    Args:
+        data: the parsed TOML.
+        where: the file's name, for messages.
+        overrides: ``key.path=value`` strings; they become part of the protocol and of its hash.
+
+    Raises:
+        ProtocolError: with the path of the offending key and what was expected.
+    """
+    data = json.loads(_as_json(data, where))
+    for override in overrides:
+        _apply_override(data, override)
+    if overrides:
+        data["overrides"] = dict(override.split("=", 1) for override in overrides)
+    try:
+        return Protocol.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise ProtocolError(f"{where}: {_explain(error)}") from None
+
+
+def _as_json(data: Mapping[str, Any], where: str) -> str:
+    try:
+        return json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"{where}: holds a value that protocols cannot use: {error}") from None
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    """Set one ``key.path=value`` in place; the value is read as TOML, else taken as a string."""
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise ProtocolError(f"--set {override}: expected KEY.PATH=VALUE")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = path.strip().split(".")
+    node: Any = data
+    for part in parents:
+        node = _child(node, part, override)
+    if isinstance(node, list):
+        _child(node, last, override)
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+def _child(node: Any, part: str, override: str) -> Any:
+    if isinstance(node, list):
+        if part.isdigit() and int(part) < len(node):
+            return node[int(part)]
+        raise ProtocolError(
+            f"--set {override}: '{part}' is no position in a list of {len(node)} (count from 0)"
+        )
+    child = node.setdefault(part, {})
+    if not isinstance(child, dict | list):
+        raise ProtocolError(f"--set {override}: '{part}' is a value and has nothing inside it")
+    return child
+
+
+def _explain(error: ValidationError) -> str:
+    """Turn pydantic's findings into sentences that name the place."""
+    sentences = []
+    for item in error.errors():
+        parts = [part for part in item["loc"] if part not in ("Range", "tuple[str, ...]")]
+        parts = [part for part in parts if not str(part).startswith("tuple[")]
+        place = ".".join(str(part) for part in parts) or "the file"
+        if item["type"] == "extra_forbidden":
+            hint = did_you_mean(str(parts[-1]), _known_keys(parts[:-1]))
+            sentences.append(f"unknown key '{place}'{hint}")
+        elif item["type"] == "missing":
+            sentences.append(f"'{place}' is missing")
+        elif item["type"] == "value_error":
+            sentences.append(f"{place}: {item['ctx']['error']}")
+        else:
+            sentences.append(f"{place}: {item['msg']} (got {item['input']!r})")
+    return "; ".join(dict.fromkeys(sentences))
+
+
+def _known_keys(parents: Sequence[int | str]) -> list[str]:
+    """Return the keys that are allowed under a path of the schema."""
+    models: dict[str, type[BaseModel]] = {
+        "": Protocol, "blocks": Block, "run": Run, "limits": Limits, "analysis": Analysis,
+        "tasks": Range, "init_states": Range,
+    }  # fmt: skip
+    names = [str(part) for part in parents if not isinstance(part, int)]
+    return list(models.get(names[-1] if names else "", Protocol).model_fields)

@@ -1,0 +1,137 @@
+"""Shipped protocols, and the lock that keeps a released one from being edited.
+
+A package named by the entry-point group ``vla_eval.protocols`` holds ``*.toml`` files and a
+``released.lock.json`` of the form ``{name: {version: sha256}}``. Adding a release::
+
+    python -m vla_eval.released protocols/vla_eval_protocols
+
+which adds what is new and refuses to change what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from vla_eval.errors import ProtocolError, UsageError, VlaEvalError, did_you_mean
+from vla_eval.protocol import Protocol, parse_protocol, read_toml
+
+__all__ = ["LOCK_NAME", "load_protocol", "lock_releases", "shipped_protocols"]
+
+LOCK_NAME = "released.lock.json"
+
+
+def load_protocol(name_or_path: str, *, overrides: Sequence[str] = ()) -> Protocol:
+    """Load a shipped protocol by name (``name`` or ``name@version``) or a file by its path.
+
+    Raises:
+        ProtocolError: unknown name, invalid file, or a file that claims to be a released protocol
+            but differs from it.
+    """
+    if name_or_path.endswith(".toml") or "/" in name_or_path:
+        path = Path(name_or_path)
+    else:
+        path = _shipped_path(name_or_path)
+    data = read_toml(path)
+    protocol = parse_protocol(data, str(path))
+    _refuse_edited_release(protocol, path)
+    if not overrides:
+        return protocol
+    return parse_protocol(data, f"{path} with --set", overrides=overrides)
+
+
+def shipped_protocols() -> tuple[Protocol, ...]:
+    """Return every shipped protocol, sorted by name and version."""
+    protocols = [load_protocol(str(path)) for path in _shipped_files()]
+    return tuple(sorted(protocols, key=lambda each: (each.protocol, each.version)))
+
+
+def lock_releases(folder: Path) -> list[str]:
+    """Add the protocols of a folder that are not yet in its lock; return their labels.
+
+    Raises:
+        ProtocolError: a released protocol was edited.
+    """
+    lock = _read_lock(folder)
+    added = []
+    for path in sorted(folder.glob("*.toml")):
+        protocol = parse_protocol(read_toml(path), str(path))
+        _refuse_edited_release(protocol, path, lock)
+        versions = lock.setdefault(protocol.protocol, {})
+        if str(protocol.version) not in versions:
+            versions[str(protocol.version)] = protocol.sha256
+            added.append(protocol.label)
+    (folder / LOCK_NAME).write_text(json.dumps(lock, indent=2, sort_keys=True) + "\n")
+    return added
+
+
+def _folders() -> Iterator[Path]:
+    for entry_point in entry_points(group="vla_eval.protocols"):
+        yield Path(str(resources.files(entry_point.value)))
+
+
+def _shipped_files() -> Iterator[Path]:
+    for folder in _folders():
+        yield from sorted(folder.glob("*.toml"))
+
+
+def _shipped_path(wanted: str) -> Path:
+    name, _, version = wanted.partition("@")
+    found: dict[int, Path] = {}
+    names: set[str] = set()
+    for path in _shipped_files():
+        data = read_toml(path)
+        names.add(str(data.get("protocol")))
+        if data.get("protocol") == name:
+            found[int(data.get("version", 0))] = path
+    if not found:
+        raise ProtocolError(
+            f"no shipped protocol is named '{name}'{did_you_mean(name, names)} "
+            "(a file is named by a path that ends in .toml)"
+        )
+    if version and (not version.isdigit() or int(version) not in found):
+        versions = ", ".join(str(number) for number in sorted(found))
+        raise ProtocolError(f"protocol '{name}' has no version '{version}'; it has {versions}")
+    return found[int(version)] if version else found[max(found)]
+
+
+def _read_lock(folder: Path) -> dict[str, dict[str, str]]:
+    path = folder / LOCK_NAME
+    if not path.exists():
+        return {}
+    lock: dict[str, dict[str, str]] = json.loads(path.read_text())
+    return lock
+
+
+def _refuse_edited_release(
+    protocol: Protocol, path: Path, lock: dict[str, dict[str, str]] | None = None
+) -> None:
+    locks = [lock] if lock is not None else [_read_lock(folder) for folder in _folders()]
+    for each in locks:
+        released = each.get(protocol.protocol, {}).get(str(protocol.version))
+        if released is not None and released != protocol.sha256:
+            raise ProtocolError(
+                f"{path}: {protocol.label} is released with hash {released[:12]} and must not be "
+                f"edited (this file has {protocol.sha256[:12]}); restore it, or give your version "
+                "another name or a higher version number"
+            )
+
+
+def _main(arguments: Sequence[str]) -> int:
+    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+        raise UsageError("usage: python -m vla_eval.released FOLDER")
+    for label in lock_releases(Path(arguments[0])):
+        print(f"released {label}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(_main(sys.argv[1:]))
+    except VlaEvalError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,130 @@
+"""Policy specs: one syntax for every policy, ``KIND[:TARGET][?key=value&…]``.
+
+``expert`` · ``random`` · ``flow:student.safetensors?nfe=1`` ·
+``impaired:expert?action_noise=0.2`` · ``my_package.policies:make?horizon=8``
+
+KIND is a name of the entry-point group ``vla_eval.policies``; anything with a dot in it is taken as
+``module:factory``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ValidationError
+
+from vla_eval.errors import PolicySpecError, did_you_mean
+from vla_eval.policy import Policy, PolicyFactory
+
+__all__ = ["PolicySpec", "build_policy", "find_factory", "parse_options", "policy_kinds"]
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """A parsed spec."""
+
+    kind: str
+    target: str | None
+    options: Mapping[str, str]
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> PolicySpec:
+        """Split ``KIND[:TARGET][?key=value&…]``; raises PolicySpecError."""
+        head, question, query = text.strip().partition("?")
+        kind, colon, target = head.partition(":")
+        if not kind or (colon and not target) or (question and not query):
+            raise PolicySpecError(
+                f"policy '{text}': expected KIND[:TARGET][?key=value&…], "
+                "for example 'impaired:expert?action_noise=0.2'"
+            )
+        try:
+            pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
+        except ValueError:
+            raise PolicySpecError(
+                f"policy '{text}': the part after '?' must be key=value pairs joined by '&'"
+            ) from None
+        if "." in kind:
+            kind, target = "module", f"{kind}:{target}"
+        options = dict(pairs)
+        if len(options) != len(pairs):
+            raise PolicySpecError(f"policy '{text}': an option is given twice")
+        return cls(kind, target or None, options, text.strip())
+
+
+@functools.cache
+def policy_kinds() -> dict[str, PolicyFactory]:
+    """Return the factories of all installed policy kinds, by name."""
+    kinds: dict[str, PolicyFactory] = {}
+    for entry_point in sorted(entry_points(group="vla_eval.policies"), key=lambda each: each.name):
+        factory = entry_point.load()
+        kinds[entry_point.name] = factory() if isinstance(factory, type) else factory
+    return kinds
+
+
+def find_factory(spec: PolicySpec) -> PolicyFactory:
+    """Return the factory that a spec names, or raise PolicySpecError."""
+    if spec.kind == "module":
+        return _factory_of_module(spec)
+    kinds = policy_kinds()
+    if spec.kind not in kinds:
+        hint = did_you_mean(spec.kind, kinds)
+        raise PolicySpecError(f"policy '{spec.text}': there is no kind '{spec.kind}'{hint}")
+    return kinds[spec.kind]
+
+
+def _factory_of_module(spec: PolicySpec) -> PolicyFactory:
+    module_name, _, attribute = (spec.target or "").partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise PolicySpecError(
+            f"policy '{spec.text}': module '{module_name}' cannot be imported ({error}); "
+            "is it installed, or its folder on PYTHONPATH?"
+        ) from error
+    except AttributeError:
+        raise PolicySpecError(
+            f"policy '{spec.text}': module '{module_name}' has no '{attribute}'"
+        ) from None
+    made: PolicyFactory = factory() if isinstance(factory, type) else factory
+    if not callable(made) or not hasattr(made, "placement"):
+        raise PolicySpecError(
+            f"policy '{spec.text}': '{attribute}' is no PolicyFactory "
+            "(it needs 'help', 'placement(target)' and __call__(target, options))"
+        )
+    return made
+
+
+def build_policy(text: str) -> Policy:
+    """Build the policy that a spec names; raises PolicySpecError."""
+    spec = PolicySpec.parse(text)
+    target = None if spec.kind == "module" else spec.target
+    return find_factory(spec)(target, spec.options)
+
+
+def parse_options[Options: BaseModel](
+    model: type[Options], options: Mapping[str, Any], kind: str
+) -> Options:
+    """Validate a factory's options against a pydantic model (which should forbid extra keys).
+
+    Raises:
+        PolicySpecError: naming the option, what is wrong with it, and the nearest known name.
+    """
+    unknown = [name for name in options if name not in model.model_fields]
+    if unknown:
+        hint = did_you_mean(unknown[0], model.model_fields) or "; it takes none"
+        raise PolicySpecError(f"policy kind '{kind}' has no option '{unknown[0]}'{hint}")
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "options"
+        raise PolicySpecError(
+            f"policy kind '{kind}', option '{place}': {first['msg']} (got {first['input']!r})"
+        ) from None
