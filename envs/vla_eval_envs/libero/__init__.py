@@ -1,0 +1,1 @@
+"""LIBERO: 130 language-conditioned manipulation tasks of a Franka Panda in robosuite."""

@@ -1,0 +1,84 @@
+"""What LIBERO offers, known without LIBERO: suites, task names, instructions, time limits."""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib.resources import files
+
+from vla_eval.catalog import Cost, Suite, Task
+
+__all__ = ["INIT_STATES", "instruction_of", "suites", "task_names"]
+
+INIT_STATES = 50
+"""How many frozen initial states LIBERO ships for each task."""
+
+# Steps of 50 ms. LeRobot's limits; the published ones differ (220 for spatial), and a protocol
+# fixes its own.
+_MAX_STEPS = {"spatial": 280, "object": 280, "goal": 300, "10": 520, "90": 400}
+
+_DESCRIPTIONS = {
+    "spatial": "the same bowl in ten places: spatial relations",
+    "object": "ten groceries into the basket: object names",
+    "goal": "ten goals in one scene: what to do",
+    "10": "ten long tasks of two steps each (LIBERO-Long)",
+    "90": "ninety short tasks in twenty kitchens, living rooms and studies",
+}
+
+_COST = Cost(build_s=4.0, reset_s=3.2, advance_s=0.016, observe_s=0.137)
+
+
+def task_names(short: str) -> tuple[str, ...]:
+    """Return LIBERO's own task names in its standard order (task order 0).
+
+    Args:
+        short: the suite without ``libero_``: ``spatial``, ``object``, ``goal``, ``10`` or ``90``.
+    """
+    return _all_task_names()[f"libero_{short}"]
+
+
+@functools.cache
+def _all_task_names() -> dict[str, tuple[str, ...]]:
+    text = files(__package__).joinpath("tasks.json").read_text(encoding="utf-8")
+    return {suite: tuple(names) for suite, names in json.loads(text).items()}
+
+
+def instruction_of(task_name: str) -> str:
+    """Return the instruction that LIBERO derives from a task's name, and every policy is trained on.
+
+    ``KITCHEN_SCENE10_close_the_drawer`` gives ``close the drawer``.
+    """
+    words = task_name.split("_")
+    if task_name[0].isupper():
+        scene = next(i for i, word in enumerate(words) if word.startswith("SCENE"))
+        words = words[scene + 1 :]
+    return " ".join(words)
+
+
+@functools.cache
+def suites() -> tuple[Suite, ...]:
+    """Return LIBERO's five suites, 130 tasks; needs neither hf-libero nor MuJoCo."""
+    return tuple(_suite(short) for short in _MAX_STEPS)
+
+
+def _suite(short: str) -> Suite:
+    return Suite(
+        name=f"libero_{short}",
+        description=_DESCRIPTIONS[short],
+        tasks=tuple(_task(short, i, name) for i, name in enumerate(task_names(short))),
+        extra="libero",
+        cost=_COST,
+        doctor="vla_eval_envs.libero.doctor:checks",
+    )
+
+
+def _task(short: str, index: int, task_name: str) -> Task:
+    return Task(
+        name=str(index),
+        env_id=f"vla_eval_envs:libero/{short}-{index}-v0",
+        instruction=instruction_of(task_name),
+        init_states=INIT_STATES,
+        max_steps=_MAX_STEPS[short],
+        entry_point="vla_eval_envs.libero.env:LiberoEnv",
+        kwargs={"suite": f"libero_{short}", "task": index},
+    )
