@@ -1,0 +1,43 @@
+# On a fresh machine, `make quickstart` or `make test` is all it takes; see tools/setup.sh.
+QUICKSTART = .venv/bin/vlaeval quickstart
+PYTEST = .venv/bin/pytest
+SOURCES = vla_eval vlaeval_launcher envs policies protocols tests tools
+# Checked by mypy: everything but the tests, of which only tests/typing promises types.
+TYPED = vla_eval vlaeval_launcher envs policies protocols $(wildcard tests/typing)
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart install test test-slow lint format lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+quickstart: ## set up what the SO-101 comparison needs, and run it
+	@tools/setup.sh quickstart
+	$(QUICKSTART)
+
+install: ## set up everything: SO-101, LIBERO, development tools
+	@tools/setup.sh install
+
+test: lint ## set up everything, lint, run the fast tests
+	$(PYTEST) -n auto -m "not slow"
+
+test-slow: install ## run the slow tests
+	$(PYTEST) -n auto -m slow
+
+lint: install ## ruff, mypy, import-linter, names that must not be committed
+	.venv/bin/ruff check $(SOURCES)
+	.venv/bin/ruff format --check $(SOURCES)
+	.venv/bin/mypy $(TYPED)
+	.venv/bin/lint-imports
+	.venv/bin/python tools/check_names.py
+
+format: install ## let ruff rewrite the sources
+	.venv/bin/ruff check --fix $(SOURCES)
+	.venv/bin/ruff format $(SOURCES)
+
+lock: ## compile requirements.lock anew, with the newest versions that fit
+	@tools/setup.sh lock
+
+clean: ## remove caches and build outputs (the environment: rm -rf .venv)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

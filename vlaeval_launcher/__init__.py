@@ -1,0 +1,70 @@
+"""The `vlaeval` command's front door: checks that `vla_eval` is ours, then hands over.
+
+It lives outside `vla_eval` because PyPI's distribution `vla-eval` (an unrelated evaluation harness
+of AllenAI) installs a package of that very name. Whichever of the two is installed last overwrites
+the other's files; this package survives that, and says so.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from pathlib import Path
+
+__all__ = ["collision", "main"]
+
+EXIT_USAGE = 4
+
+_REPAIR = """\
+Keep the two in separate environments. To repair this one:
+  pip uninstall vla-eval
+  pip install --force-reinstall --no-deps vla-eval-suite    (from a checkout: -e . instead)"""
+
+
+def collision() -> str | None:
+    """Say what is wrong when the `vla_eval` that would be imported is not reliably ours.
+
+    Returns:
+        One paragraph with the commands that repair it, or None when all is well.
+    """
+    try:
+        foreign = importlib.metadata.version("vla-eval")
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    else:
+        return (
+            f"The distribution vla-eval {foreign} (AllenAI's harness, unrelated to this one) is "
+            "installed in this environment. It and vla-eval-suite both install the package "
+            "`vla_eval`, so the files of one have overwritten, or hide, those of the other, and no "
+            f"result computed here could be trusted.\n{_REPAIR}"
+        )
+
+    here = Path(__file__).resolve().parent
+    spec = importlib.util.find_spec("vla_eval")
+    origin = spec.origin if spec else None
+    # Wheel, sdist and editable installs all put the two packages side by side.
+    if origin is None or Path(origin).resolve().parent != here.with_name("vla_eval"):
+        found = f"comes from {origin}" if origin else "is missing or incomplete"
+        return (
+            f"The package `vla_eval` {found}, but the one that belongs to this command is "
+            f"{here.with_name('vla_eval')}. Another distribution of that name, a leftover of one, "
+            f"or a folder `vla_eval` in the current directory is in the way.\n{_REPAIR}"
+        )
+    return None
+
+
+def main() -> int:
+    """Run the `vlaeval` command, unless another package sits in its place.
+
+    Returns:
+        The command's exit code, or 4 when it refuses to start.
+    """
+    problem = collision()
+    if problem is not None:
+        print(f"vlaeval: refusing to start. {problem}", file=sys.stderr)
+        return EXIT_USAGE
+
+    from vla_eval.cli import main as run  # only once it is known to be ours
+
+    return run()
