@@ -7,6 +7,7 @@ import json
 from importlib.resources import files
 
 from vla_eval.catalog import Cost, Suite, Task
+from vla_eval.errors import UsageError, did_you_mean
 
 __all__ = ["INIT_STATES", "instruction_of", "suites", "task_names"]
 
@@ -28,13 +29,16 @@ _DESCRIPTIONS = {
 _COST = Cost(build_s=4.0, reset_s=3.2, advance_s=0.016, observe_s=0.137)
 
 
-def task_names(short: str) -> tuple[str, ...]:
-    """Return LIBERO's own task names in its standard order (task order 0).
+def task_names(suite: str) -> tuple[str, ...]:
+    """Return LIBERO's own names of a suite's tasks in its standard order (task order 0).
 
-    Args:
-        short: the suite without ``libero_``: ``spatial``, ``object``, ``goal``, ``10`` or ``90``.
+    Raises:
+        UsageError: ``suite`` is none of ``libero_spatial``, ``_object``, ``_goal``, ``_10``, ``_90``.
     """
-    return _all_task_names()[f"libero_{short}"]
+    known = _all_task_names()
+    if suite not in known:
+        raise UsageError(f"LIBERO has no suite '{suite}'{did_you_mean(suite, known)}")
+    return known[suite]
 
 
 @functools.cache
@@ -65,7 +69,7 @@ def _suite(short: str) -> Suite:
     return Suite(
         name=f"libero_{short}",
         description=_DESCRIPTIONS[short],
-        tasks=tuple(_task(short, i, name) for i, name in enumerate(task_names(short))),
+        tasks=tuple(_task(short, i, name) for i, name in enumerate(task_names(f"libero_{short}"))),
         extra="libero",
         cost=_COST,
         doctor="vla_eval_envs.libero.doctor:checks",

@@ -1,0 +1,269 @@
+"""LIBERO as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, get_args
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval.environment import Action, EvalEnv, Observation
+from vla_eval.errors import UsageError
+from vla_eval_envs.libero.assets import find_assets
+from vla_eval_envs.libero.catalog import instruction_of, task_names
+from vla_eval_envs.libero.init_states import read_init_states
+from vla_eval_envs.libero.install import load
+from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
+from vla_eval_envs.libero.simulator import CONTROL_HZ, Simulator
+from vla_eval_envs.libero.spaces import (
+    ACTION_NAMES,
+    STATE_NAMES,
+    ControlMode,
+    action_space,
+    clip_action,
+    observation_space,
+)
+from vla_eval_envs.libero.versions import provenance, versions
+
+__all__ = ["LiberoEnv"]
+
+_SEED_LIMIT = 2**32
+
+
+class LiberoEnv(EvalEnv):
+    """One LIBERO task: a Franka Panda, an instruction, two cameras, 20 control steps a second.
+
+    Description:
+        The scene, its 50 initial states and the success predicate are LIBERO's (hf-libero 0.1.4,
+        robosuite 1.4.0, MuJoCo 3.3.2). Pixels and states equal those of LIBERO's own
+        ``OffScreenRenderEnv`` bit for bit; unlike there, they depend on nothing but the seed and
+        the initial state.
+
+    Action Space:
+        ``Box(-1, 1, (7,), float32)`` when ``control_mode`` is ``relative``:
+
+        =====  ==============  ==========================================================
+        index  name            meaning
+        =====  ==============  ==========================================================
+        0–2    dx dy dz        displacement in the world frame, ±1 is ±0.05 m
+        3–5    drx dry drz     rotation vector in the world frame, ±1 is ±0.5 rad
+        6      gripper         negative opens, positive closes, 0 keeps the target
+        =====  ==============  ==========================================================
+
+        With ``absolute`` the first six are the pose of the gripper's grasp point in the world,
+        in m (±2) and as a rotation vector in rad (±2π).
+
+    Observation Space:
+        ``pixels``: ``agentview`` and ``wrist``, uint8 (image_size, image_size, 3).
+        ``agent_pos``: float32 (8,): position of the grasp point (m), orientation of the hand as a
+        rotation vector (rad), positions of the two fingers (m). As in LIBERO, the hand's frame is
+        turned by 90° about z against the frame of absolute actions.
+
+    Rewards:
+        1 in a step after which the task is done, else 0.
+
+    Starting State:
+        One of the 50 frozen joint configurations, fixtures placed by the seed, then
+        ``settle_steps`` steps of holding still.
+
+    Episode End:
+        Terminated on success, LIBERO's own predicate. Never truncated here.
+
+    ``info["subgoals"]`` says which parts of the goal hold at this moment and ``info["score"]`` what
+    fraction they are: LIBERO asks for all of them at once, so neither is latched.
+
+    Version History:
+        v0: first.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  Gymnasium declares it so
+        "render_modes": ["rgb_array"],
+        "render_fps": CONTROL_HZ,
+        "state_names": STATE_NAMES,
+        "action_names": ACTION_NAMES["relative"],
+    }
+
+    def __init__(  # noqa: PLR0913  options of gymnasium.make, all by keyword
+        self,
+        suite: str,
+        task: int,
+        *,
+        image_size: int = 256,
+        control_mode: ControlMode = "relative",
+        settle_steps: int = 10,
+        rotate_180: bool = True,
+        axis_angle: AxisAngle = "lerobot",
+        assets: str | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Choose a task; the simulator is built in the first reset.
+
+        Args:
+            suite: ``libero_spatial``, ``_object``, ``_goal``, ``_10`` or ``_90``.
+            task: index in LIBERO's standard order.
+            image_size: height and width of both pictures in pixels.
+            control_mode: whether actions displace the gripper or name its pose.
+            settle_steps: control steps of holding still before the first observation.
+            rotate_180: turn both pictures upright, as the published pipelines do; LIBERO renders
+                them turned by 180°.
+            axis_angle: sign convention of the orientation, see :data:`AxisAngle`.
+            assets: folder of LIBERO's assets, see ``find_assets`` for where else it is looked for.
+            render_mode: None or ``rgb_array`` (the agentview picture).
+
+        Raises:
+            UsageError: no such suite, task or option.
+            MissingExtraError: hf-libero is not installed.
+            InfrastructureError: MuJoCo is not the version that LIBERO needs.
+        """
+        names = task_names(suite)
+        _check_option("task", task, range(len(names)))
+        _check_option("control_mode", control_mode, get_args(ControlMode))
+        _check_option("axis_angle", axis_angle, get_args(AxisAngle))
+        _check_option("render_mode", render_mode, (None, "rgb_array"))
+        if image_size < 1 or settle_steps < 0:
+            raise UsageError("image_size must be at least 1 and settle_steps at least 0")
+        self._versions = versions()
+        self._suite, self._name = suite, names[task]
+        self._image_size, self._rotate_180 = image_size, rotate_180
+        self._control_mode, self._settle_steps = control_mode, settle_steps
+        self._axis_angle, self._assets = axis_angle, assets
+        self._simulator: Simulator | None = None
+        self._init_states: NDArray[np.float64] = np.empty((0, 0))
+        self._provenance: dict[str, str | int | bool] = {}
+        self._gripper = -1.0
+        self.render_mode = render_mode
+        self.task_description = instruction_of(self._name)
+        self.metadata = {**self.metadata, "action_names": ACTION_NAMES[control_mode]}
+        self.action_space = self._box = action_space(control_mode)
+        self.observation_space = observation_space(image_size)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: places the fixtures, as ``env.seed`` does in LIBERO; None draws one.
+            options: ``{"init_state": i}`` with i from 0 to 49; left out, it is drawn.
+
+        Raises:
+            ValueError: the seed or the initial state is out of range, or an option is unknown.
+        """
+        super().reset(seed=seed)
+        scene_seed = int(self.np_random.integers(_SEED_LIMIT)) if seed is None else seed
+        if scene_seed >= _SEED_LIMIT:
+            raise ValueError(f"seed must be below 2**32, not {seed}: LIBERO seeds NumPy with it")
+        simulator = self._ensure_simulator()
+        init_state = self._choose_init_state(options or {})
+        scene = simulator.reset(
+            scene_seed,
+            self._init_states[init_state],
+            self._settle_steps,
+            absolute=self._control_mode == "absolute",
+        )
+        self._gripper = -1.0
+        info = self._info(success=simulator.done())
+        info |= {
+            "scene_hash": scene,
+            "init_state": init_state,
+            "provenance": dict(self._provenance),
+        }
+        return self.observe(), info
+
+    def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Run one control step of physics without rendering."""
+        simulator = self._running()
+        clipped = clip_action(action, self._box)
+        self._gripper = float(clipped[6]) or self._gripper
+        success = simulator.advance(clipped)
+        return float(success), success, False, self._info(success=success)
+
+    def observe(self) -> Observation:
+        """Render both cameras and read the robot's state."""
+        simulator = self._running()
+        state = np.concatenate(
+            [
+                simulator.observed("eef_pos"),
+                axis_angle(simulator.observed("eef_quat"), self._axis_angle),
+                simulator.observed("gripper_qpos"),
+            ]
+        )
+        pixels = simulator.render(self._image_size)
+        if self._rotate_180:
+            pixels = {
+                name: np.ascontiguousarray(picture[::-1, ::-1]) for name, picture in pixels.items()
+            }
+        return {"pixels": pixels, "agent_pos": state.astype(np.float32)}
+
+    def hold_action(self) -> Action:
+        """Return the action that keeps arm and gripper where they are; right after reset, open."""
+        action = np.zeros(7, dtype=np.float32)
+        if self._control_mode == "absolute":
+            position, rotation = self._running().grip_pose()
+            action[:3], action[3:6] = position, axis_angle(matrix_to_quaternion(rotation))
+        # The last command, not 0: the fingers go on closing on what they hold.
+        action[6] = self._gripper
+        return action
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Return the agentview picture, uint8 (image_size, image_size, 3), upright."""
+        if self.render_mode is None:
+            return None
+        return np.ascontiguousarray(
+            self._running().render(self._image_size)["agentview"][::-1, ::-1]
+        )
+
+    def close(self) -> None:
+        """Free the simulator; harmless when done already."""
+        if self._simulator is not None:
+            self._simulator.close()
+            self._simulator = None
+
+    def _running(self) -> Simulator:
+        if self._simulator is None:
+            raise gymnasium.error.ResetNeeded("call reset before the first step, and after close")
+        return self._simulator
+
+    def _ensure_simulator(self) -> Simulator:
+        if self._simulator is None:
+            library = load(find_assets(self._assets))
+            self._init_states = read_init_states(
+                self._file(library.root / "init_files", "pruned_init")
+            )
+            self._provenance = provenance(self._versions, library.gl, library.assets)
+            bddl_file = self._file(library.root / "bddl_files", "bddl")
+            self._simulator = Simulator(library, bddl_file)
+        return self._simulator
+
+    def _file(self, folder: Path, suffix: str) -> Path:
+        return folder / self._suite / f"{self._name}.{suffix}"
+
+    def _choose_init_state(self, options: dict[str, Any]) -> int:
+        unknown = set(options) - {"init_state"}
+        if unknown:
+            raise ValueError(f"unknown reset options: {', '.join(sorted(unknown))}")
+        count = len(self._init_states)
+        if options.get("init_state") is None:
+            return int(self.np_random.integers(count))
+        init_state = int(options["init_state"])
+        if not 0 <= init_state < count:
+            raise ValueError(f"init_state must be 0 to {count - 1}, not {init_state}")
+        return init_state
+
+    def _info(self, *, success: bool) -> dict[str, Any]:
+        subgoals = self._running().subgoals()
+        return {
+            "is_success": success,
+            "score": 1.0 if success else sum(subgoals.values()) / len(subgoals),
+            "subgoals": subgoals,
+            "task": self.task_description,
+        }
+
+
+def _check_option(name: str, value: object, allowed: Collection[object]) -> None:
+    if value not in allowed:
+        shown = ", ".join(map(repr, allowed))
+        raise UsageError(f"LIBERO's option {name} is {value!r}; it can be {shown}")

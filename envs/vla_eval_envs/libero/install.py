@@ -1,0 +1,190 @@
+"""Imports LIBERO and robosuite without their side effects.
+
+As they come, importing them prompts on standard input, writes ``~/.libero``, writes compiled code
+into site-packages, writes ``/tmp/robosuite.log`` and complains about a missing settings file.
+"""
+
+# ruff: noqa: SLF001  LIBERO has no public way to choose its assets
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import importlib.util
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval_envs.cache import cache_folder
+from vla_eval_envs.gl import choose_gl_backend
+from vla_eval_envs.libero.assets import Assets
+
+__all__ = ["Library", "load", "quiet"]
+
+# robosuite's own defaults, on which LIBERO's physics and pictures rest, minus its log file, its
+# log on the console, and its habit of replacing the caller's choice of MUJOCO_GL.
+_ROBOSUITE_SETTINGS = {"SIMULATION_TIMESTEP": 0.002, "IMAGE_CONVENTION": "opengl"}
+_SILENCE = {"CONSOLE_LOGGING_LEVEL": "ERROR", "FILE_LOGGING_LEVEL": None}
+
+
+@dataclass(frozen=True)
+class Library:
+    """The parts of LIBERO and robosuite that an environment uses."""
+
+    root: Path
+    """The folder of ``libero.libero``: holds ``bddl_files`` and ``init_files``."""
+    gl: str
+    assets: Assets
+    problems: dict[str, Any]
+    """Problem classes by lower-case name (``TASK_MAPPING``)."""
+    problem_info: Any
+    controller_config: Any
+    observable: Any
+    sensor: Any
+    randomization_error: type[Exception]
+    bad_state_warnings: tuple[int, ...]
+    """MuJoCo's warnings after which it has reset the state by itself."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what LIBERO prints and warns: standard output belongs to our own results.
+
+    Also keeps ``libero.libero.envs.venv`` from changing the process's warning filters.
+    """
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@functools.cache
+def load(assets: Assets) -> Library:
+    """Import LIBERO and robosuite, and make every object class use ``assets``.
+
+    Raises:
+        UsageError: this process already uses another assets folder.
+    """
+    gl = choose_gl_backend()
+    with quiet(), _libero_settings(), _numba_cache():
+        _import_robosuite(gl)
+        libero = importlib.import_module("libero.libero")
+        _set_assets(libero, assets.path)
+        domain = importlib.import_module("libero.libero.envs")
+    mujoco = importlib.import_module("mujoco")
+    _log_mujoco_warnings(mujoco)
+    observables = importlib.import_module("robosuite.utils.observables")
+    kinds = mujoco.mjtWarning
+    return Library(
+        root=Path(str(libero.__file__)).parent,
+        gl=gl,
+        assets=assets,
+        problems=domain.TASK_MAPPING,
+        problem_info=importlib.import_module("libero.libero.envs.bddl_utils").get_problem_info,
+        controller_config=importlib.import_module("robosuite.controllers").load_controller_config,
+        observable=observables.Observable,
+        sensor=observables.sensor,
+        randomization_error=importlib.import_module("robosuite.utils.errors").RandomizationError,
+        bad_state_warnings=tuple(
+            int(w)
+            for w in (warnings.mjWARN_BADQPOS, warnings.mjWARN_BADQVEL, warnings.mjWARN_BADQACC)
+        ),
+    )
+
+
+def _set_assets(libero: Any, path: Path) -> None:
+    current = libero._assets_path_cache
+    if current is not None and Path(current).resolve() != path:
+        raise UsageError(
+            f"this process already uses LIBERO's assets in {current} and cannot change to {path}; "
+            "use one assets folder in a process"
+        )
+    libero._assets_path_cache = str(path)
+
+
+def _import_robosuite(gl: str) -> None:
+    """Import robosuite with known settings, in place of a ``macros_private`` file or its absence."""
+    private = "robosuite.macros_private"
+    if "robosuite" not in sys.modules:
+        settings = ModuleType(private)
+        vars(settings).update(_ROBOSUITE_SETTINGS, **_SILENCE, MUJOCO_GPU_RENDERING=gl == "egl")
+        sys.modules[private] = settings
+        try:
+            importlib.import_module("robosuite")
+        finally:
+            del sys.modules[private]
+    macros = importlib.import_module("robosuite.macros")
+    for name, value in _ROBOSUITE_SETTINGS.items():
+        if getattr(macros, name) != value:
+            raise UsageError(
+                f"robosuite was imported earlier with {name} = {getattr(macros, name)}; "
+                f"LIBERO needs {value}"
+            )
+
+
+@contextlib.contextmanager
+def _libero_settings() -> Iterator[None]:
+    """Let ``libero.libero`` find a settings file, so that it neither prompts nor writes to home."""
+    specification = importlib.util.find_spec("libero")
+    if specification is None or specification.origin is None:
+        raise MissingExtraError("LIBERO", "libero")
+    root = Path(specification.origin).parent / "libero"
+    # One folder per installation: the file holds its paths.
+    folder = cache_folder(f"libero-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}")
+    entries = {
+        "assets": root / "assets",
+        "bddl_files": root / "bddl_files",
+        "benchmark_root": root,
+        "datasets": root.parent / "datasets",
+        "init_states": root / "init_files",
+    }
+    text = "".join(f"{name}: {str(path)!r}\n" for name, path in entries.items())
+    settings = folder / "config.yaml"
+    if not settings.is_file() or settings.read_text(encoding="utf-8") != text:
+        draft = folder / f"config.{os.getpid()}.yaml"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(settings)
+    with _variable("LIBERO_CONFIG_PATH", str(folder)):
+        yield
+
+
+@contextlib.contextmanager
+def _numba_cache() -> Iterator[None]:
+    """Send the code that robosuite compiles to our cache; Numba fixes the place at decoration."""
+    folder = str(cache_folder("numba"))
+    with _variable("NUMBA_CACHE_DIR", folder):
+        config = importlib.import_module("numba").config
+        before = config.CACHE_DIR
+        config.CACHE_DIR = folder  # for a Numba that was imported earlier
+        try:
+            yield
+        finally:
+            config.CACHE_DIR = before
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _log_mujoco_warnings(mujoco: ModuleType) -> None:
+    """Keep MuJoCo from printing warnings and writing MUJOCO_LOG.TXT into the current folder."""
+    if mujoco.get_mju_user_warning() is None:
+        mujoco.set_mju_user_warning(logging.getLogger("vla_eval_envs.mujoco").warning)

@@ -1,0 +1,205 @@
+"""One LIBERO task in robosuite, made reproducible.
+
+LIBERO's reset draws the poses of cabinets, stoves and racks from NumPy's global generator and then
+sets the joint positions of an initial state on top. So the scene depends on everything that drew
+from that generator before, and, because every hard reset appends to
+``object_property_initializers`` and later resets draw once per entry, on how many resets came
+before. :meth:`Simulator.reset` undoes both: the list is cut back to its length after construction
+and the generator is seeded, so that every reset gives the scene of a fresh environment's first one.
+Everything else that an episode leaves behind (controller goals, gripper targets, MuJoCo's warm
+start, clocks) lives in objects that a hard reset builds anew.
+"""
+
+# ruff: noqa: SLF001  robosuite names nearly all of its interface with an underscore
+# ruff: noqa: NPY002  LIBERO draws from the legacy generator
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vla_eval.errors import InfrastructureError
+from vla_eval_envs.libero.install import Library, quiet
+from vla_eval_envs.libero.view import View
+from vla_eval_envs.scene import scene_hash
+
+__all__ = ["CONTROL_HZ", "Simulator"]
+
+CONTROL_HZ = 20
+
+# LIBERO's own reset tries for ever; a scene that fails this often is broken.
+_PLACEMENT_TRIES = 20
+# The seed of the scene that construction builds, and the first reset throws away.
+_CONSTRUCTION_SEED = 0
+_SETTLE_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+_CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
+
+_open_simulators: weakref.WeakSet[Simulator] = weakref.WeakSet()
+
+
+class Simulator:
+    """A task's robosuite environment: scene, physics, success, pictures."""
+
+    def __init__(self, library: Library, bddl_file: Path) -> None:
+        self._library = library
+        self._view = View()
+        with quiet(), _numpy_seed(_CONSTRUCTION_SEED):
+            self._env = self._retry(lambda: self._build(bddl_file))
+        self._initializers = len(self._env.object_property_initializers)
+        self._env.add_observable(self._view_observable())
+        self._observed: dict[str, Any] = {}
+        if not _open_simulators:
+            # After robosuite's own hook, so that contexts are freed before the display is.
+            atexit.register(_close_all)
+        _open_simulators.add(self)
+
+    def _build(self, bddl_file: Path) -> Any:
+        problem = self._library.problem_info(str(bddl_file))["problem_name"]
+        return self._library.problems[problem](
+            str(bddl_file),
+            robots=["Panda"],
+            controller_configs=self._library.controller_config(default_controller="OSC_POSE"),
+            initialization_noise=None,
+            use_camera_obs=False,
+            has_renderer=False,
+            has_offscreen_renderer=True,
+            control_freq=CONTROL_HZ,
+            ignore_done=True,
+            hard_reset=True,
+        )
+
+    def _view_observable(self) -> Any:
+        """Return an observable that keeps what the cameras see whenever robosuite observes."""
+
+        @self._library.sensor(modality="view")  # type: ignore[untyped-decorator]
+        def capture(_: Any) -> NDArray[np.float64]:
+            self._view.capture(self._env.sim)
+            return np.zeros(1)
+
+        return self._library.observable(
+            name="view", sensor=capture, sampling_rate=CONTROL_HZ, active=False
+        )
+
+    def _retry(self, attempt: Callable[[], Any]) -> Any:
+        for _ in range(_PLACEMENT_TRIES):
+            with contextlib.suppress(self._library.randomization_error):
+                return attempt()
+        raise InfrastructureError(
+            f"LIBERO found no free place for its objects in {_PLACEMENT_TRIES} tries"
+        )
+
+    def reset(self, seed: int, state: ArrayLike, settle_steps: int, *, absolute: bool) -> str:
+        """Build the scene of this seed and initial state, and let it settle.
+
+        Args:
+            seed: decides where fixtures stand, 0 to 2**32 - 1.
+            state: time, joint positions and velocities, (1 + nq + nv,).
+            settle_steps: control steps during which the robot holds still, gripper open.
+            absolute: whether actions after settling are poses instead of displacements.
+
+        Returns:
+            The hash of the scene before settling. What follows from it is a matter of physics and
+            of the settle steps; the hash of the start does not depend on a processor's last bits.
+        """
+        # Freeing the old pictures' buffers in another environment's context would free its own.
+        self._make_current()
+        with quiet(), _numpy_seed(seed):
+            self._retry(self._hard_reset)
+            self._set_state(np.asarray(state, dtype=np.float64))
+            identity = scene_hash(self._env.sim.model, self._env.sim.data)
+            for _ in range(settle_steps):
+                self.advance(_SETTLE_ACTION)
+        self._env.robots[0].controller.use_delta = not absolute
+        self._observed = self._env._get_observations()
+        return identity
+
+    def _hard_reset(self) -> None:
+        del self._env.object_property_initializers[self._initializers :]
+        self._env.reset()
+
+    def _set_state(self, state: NDArray[np.float64]) -> None:
+        """Do what LIBERO's ``regenerate_obs_from_state`` does, in the same order."""
+        sim = self._env.sim
+        expected = 1 + sim.model.nq + sim.model.nv
+        if state.shape != (expected,):
+            raise InfrastructureError(
+                f"an initial state has shape {state.shape}, this scene needs ({expected},); "
+                "reinstall hf-libero"
+            )
+        sim.set_state_from_flattened(state)
+        sim.forward()
+        self._env._check_success()
+        self._env._post_process()
+        self._env._update_observables(force=True)
+
+    def advance(self, action: ArrayLike) -> bool:
+        """Run one control step of 25 physics steps and return whether the task is done.
+
+        Raises:
+            InfrastructureError: the physics became unstable; MuJoCo has reset the state by itself.
+        """
+        self._observed, _, done, _ = self._env.step(np.asarray(action, dtype=np.float64))
+        warnings = self._env.sim.data._data.warning
+        if any(warnings[kind].number for kind in self._library.bad_state_warnings):
+            raise InfrastructureError("the simulation became unstable: MuJoCo reset the state")
+        return bool(done)
+
+    def done(self) -> bool:
+        """Return whether the task is done at this moment."""
+        return bool(self._env._check_success())
+
+    def subgoals(self) -> dict[str, bool]:
+        """Return which of the goal's predicates hold now, each named like ``on(bowl_1, plate_1)``."""
+        return {
+            f"{predicate}({', '.join(names)})": bool(self._env._eval_predicate([predicate, *names]))
+            for predicate, *names in self._env.parsed_problem["goal_state"]
+        }
+
+    def observed(self, name: str) -> NDArray[np.float64]:
+        """Return robosuite's observation of that name, without ``robot0_``, of the last step."""
+        return np.array(self._observed[f"robot0_{name}"], dtype=np.float64)
+
+    def grip_pose(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return position (3,) in m and rotation (3, 3) of the point that the controller moves."""
+        data, site = self._env.sim.data._data, self._env.robots[0].eef_site_id
+        return data.site_xpos[site].copy(), data.site_xmat[site].reshape(3, 3).copy()
+
+    def render(self, size: int) -> dict[str, NDArray[np.uint8]]:
+        """Draw ``agentview`` and ``wrist``, uint8 (size, size, 3), as LIBERO has them: upside down."""
+        return self._view.render(self._env.sim, _CAMERAS, size)
+
+    def close(self) -> None:
+        """Free the simulation and its GL context; harmless when done already."""
+        if self._env is not None:
+            self._make_current()
+            self._env.close()
+            self._env = None
+            _open_simulators.discard(self)
+
+    def _make_current(self) -> None:
+        sim = self._env.sim
+        if sim is not None and sim._render_context_offscreen is not None:
+            sim._render_context_offscreen.gl_ctx.make_current()
+
+
+def _close_all() -> None:
+    for simulator in list(_open_simulators):
+        simulator.close()
+
+
+@contextlib.contextmanager
+def _numpy_seed(seed: int) -> Iterator[None]:
+    """Seed NumPy's global generator, which LIBERO draws from, and restore the caller's state."""
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)

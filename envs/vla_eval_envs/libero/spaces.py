@@ -1,0 +1,82 @@
+"""The names, units and ranges of LIBERO's actions and observations."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import Space, spaces
+from numpy.typing import ArrayLike, NDArray
+
+from vla_eval.environment import Action, Observation
+
+__all__ = [
+    "ACTION_NAMES",
+    "STATE_NAMES",
+    "ControlMode",
+    "action_space",
+    "clip_action",
+    "observation_space",
+]
+
+ControlMode = Literal["relative", "absolute"]
+"""``relative``: actions displace the gripper. ``absolute``: they name its pose in the world."""
+
+ACTION_NAMES: dict[ControlMode, tuple[str, ...]] = {
+    "relative": ("dx", "dy", "dz", "drx", "dry", "drz", "gripper"),
+    "absolute": ("x", "y", "z", "rx", "ry", "rz", "gripper"),
+}
+STATE_NAMES = (
+    "eef_x",
+    "eef_y",
+    "eef_z",
+    "eef_rx",
+    "eef_ry",
+    "eef_rz",
+    "gripper_left",
+    "gripper_right",
+)
+
+_ACTION_LIMITS: dict[ControlMode, tuple[float, ...]] = {
+    # Shares of the controller's largest displacement in one step: 0.05 m and 0.5 rad.
+    "relative": (1, 1, 1, 1, 1, 1, 1),
+    # m and rad. Not 1: tables stand 0.9 m high, so the gripper works above 1 m.
+    "absolute": (2, 2, 2, 2 * np.pi, 2 * np.pi, 2 * np.pi, 1),
+}
+# m, rad, m: far outside what can happen, but finite.
+_STATE_LIMITS = (5, 5, 5, 7, 7, 7, 1, 1)
+
+
+def action_space(mode: ControlMode) -> spaces.Box:
+    """Return the space of actions, float32 (7,)."""
+    limits = np.array(_ACTION_LIMITS[mode], dtype=np.float32)
+    return spaces.Box(-limits, limits, dtype=np.float32)
+
+
+def observation_space(image_size: int) -> Space[Observation]:
+    """Return the space of observations: two square pictures and the robot's state."""
+    limits = np.array(_STATE_LIMITS, dtype=np.float32)
+    shape = (image_size, image_size, 3)
+    pixels: dict[str, Space[Any]] = {
+        name: spaces.Box(0, 255, shape, np.uint8) for name in ("agentview", "wrist")
+    }
+    return spaces.Dict(
+        {
+            "pixels": spaces.Dict(pixels),
+            "agent_pos": spaces.Box(-limits, limits, dtype=np.float32),
+        }
+    )
+
+
+def clip_action(action: ArrayLike, space: spaces.Box) -> Action:
+    """Return the action inside the space, float32 (7,).
+
+    Raises:
+        ValueError: it has another shape or is not finite.
+    """
+    array: NDArray[np.float32] = np.asarray(action, dtype=np.float32)
+    if array.shape != space.shape:
+        raise ValueError(f"an action has shape {space.shape}, not {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"an action must be finite, not {array.tolist()}")
+    return np.clip(array, space.low, space.high)
