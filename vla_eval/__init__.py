@@ -1,1 +1,79 @@
-"""placeholder"""
+"""vla_eval: is this one-step policy as good as its ten-step teacher?
+
+A policy-agnostic evaluator for Gymnasium environments: fixed protocols, episodes paired arm by arm,
+honest intervals. The command line is ``vlaeval``; the same from Python::
+
+    import vla_eval
+
+    if __name__ == "__main__":
+        arms = {"noisy": "impaired:expert?action_noise=0.1", "expert": "expert"}
+        summary = vla_eval.run("so101-quickstart", arms, out="runs/mine")
+        print(vla_eval.report_text(summary))
+
+Names are imported when they are first used, so that ``vlaeval --help`` need not wait for NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vla_eval.environment import EvalEnv, make_env
+    from vla_eval.errors import VlaEvalError
+    from vla_eval.keys import EpisodeKey
+    from vla_eval.plan import expand
+    from vla_eval.policy import ActionChunk, Context, Policy, PolicyFactory, PolicyMetadata
+    from vla_eval.protocol import Protocol
+    from vla_eval.released import load_protocol
+    from vla_eval.runner import run
+    from vla_eval.summary import RunSummary, summarise
+    from vla_eval.terminal import report_text
+
+_HOMES = {
+    "ActionChunk": "policy",
+    "Context": "policy",
+    "EpisodeKey": "keys",
+    "EvalEnv": "environment",
+    "Policy": "policy",
+    "PolicyFactory": "policy",
+    "PolicyMetadata": "policy",
+    "Protocol": "protocol",
+    "RunSummary": "summary",
+    "VlaEvalError": "errors",
+    "expand": "plan",
+    "load_protocol": "released",
+    "make_env": "environment",
+    "report_text": "terminal",
+    "run": "runner",
+    "summarise": "summary",
+}
+
+__all__ = [
+    "ActionChunk",
+    "Context",
+    "EpisodeKey",
+    "EvalEnv",
+    "Policy",
+    "PolicyFactory",
+    "PolicyMetadata",
+    "Protocol",
+    "RunSummary",
+    "VlaEvalError",
+    "expand",
+    "load_protocol",
+    "make_env",
+    "report_text",
+    "run",
+    "summarise",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vla_eval' has no attribute '{name}'")
+    value = getattr(import_module(f"vla_eval.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

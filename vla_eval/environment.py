@@ -25,13 +25,16 @@ key               meaning
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Action", "EvalEnv", "Observation"]
+from vla_eval.errors import UsageError
+
+__all__ = ["Action", "EvalEnv", "Observation", "SteppedEnv", "make_env"]
 
 Observation = dict[str, Any]
 """``{"pixels": {camera: uint8 (H, W, 3)}, "agent_pos": float32 (D,)}``."""
@@ -80,3 +83,69 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
         """Advance, then observe: Gymnasium's five-tuple."""
         reward, terminated, truncated, info = self.advance(action)
         return self.observe(), reward, terminated, truncated, info
+
+
+class SteppedEnv(EvalEnv):
+    """Anybody's Gymnasium environment under the :class:`EvalEnv` interface.
+
+    Such an environment renders in every step; its last observation is kept for :meth:`observe`.
+    Success is ``info["is_success"]``; without that key an episode can only fail.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        self._env = env
+        self._observation: Any = None
+        self.action_space = env.action_space
+        self.observation_space = env.observation_space
+        self.metadata = env.metadata
+        instruction = getattr(env.unwrapped, "task_description", None)
+        self.task_description = str(instruction or getattr(env.unwrapped, "task", ""))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Reset the environment and keep its observation."""
+        self._observation, info = self._env.reset(seed=seed, options=options)
+        return self._observation, info
+
+    def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Step the environment and keep its observation."""
+        self._observation, reward, terminated, truncated, info = self._env.step(action)
+        return float(reward), bool(terminated), bool(truncated), info
+
+    def observe(self) -> Observation:
+        """Return the observation of the last step."""
+        observation: Observation = self._observation
+        return observation
+
+    def hold_action(self) -> Action:
+        """Refuse: only the environment's author knows which action holds still."""
+        raise NotImplementedError("this environment does not say how to hold still")
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()
+
+
+def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> EvalEnv:
+    """Build an environment without Gymnasium's time limit: the protocol sets the limit.
+
+    Raises:
+        UsageError: no such id, or an argument that the environment does not take.
+    """
+    module, _, rest = env_id.partition(":")
+    try:
+        env = gymnasium.make(
+            env_id, max_episode_steps=-1, disable_env_checker=True, **dict(env_kwargs)
+        )
+    except gymnasium.error.UnregisteredEnv as error:
+        raise UsageError(f"environment '{env_id}': {error}") from None
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise UsageError(
+            f"environment '{env_id}': the package '{module}' that should offer '{rest}' is not "
+            "installed"
+        ) from None
+    inner = env.unwrapped
+    return inner if isinstance(inner, EvalEnv) else SteppedEnv(env)

@@ -27,6 +27,8 @@ class ActionChunk:
     """Time for what does not depend on the solver step: images, instruction, state."""
     denoise_ms: float = 0.0
     """Time for the solver's steps."""
+    batch: int = 1
+    """How many observations were in this inference; the policy host fills it in."""
 
 
 @dataclass(frozen=True)

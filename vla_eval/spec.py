@@ -3,17 +3,18 @@
 ``expert`` · ``random`` · ``flow:student.safetensors?nfe=1`` ·
 ``impaired:expert?action_noise=0.2`` · ``my_package.policies:make?horizon=8``
 
-KIND is a name of the entry-point group ``vla_eval.policies``; anything with a dot in it is taken as
-``module:factory``.
+KIND is a name of the entry-point group ``vla_eval.policies``, or else an importable module whose
+``factory`` is a :class:`~vla_eval.policy.PolicyFactory`.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,14 @@ from pydantic import BaseModel, ValidationError
 from vla_eval.errors import PolicySpecError, did_you_mean
 from vla_eval.policy import Policy, PolicyFactory
 
-__all__ = ["PolicySpec", "build_policy", "find_factory", "parse_options", "policy_kinds"]
+__all__ = [
+    "PolicySpec",
+    "build_policy",
+    "find_factory",
+    "load_factory",
+    "parse_options",
+    "policy_kinds",
+]
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,6 @@ class PolicySpec:
             raise PolicySpecError(
                 f"policy '{text}': the part after '?' must be key=value pairs joined by '&'"
             ) from None
-        if "." in kind:
-            kind, target = "module", f"{kind}:{target}"
         options = dict(pairs)
         if len(options) != len(pairs):
             raise PolicySpecError(f"policy '{text}': an option is given twice")
@@ -59,43 +65,52 @@ class PolicySpec:
 
 
 @functools.cache
-def policy_kinds() -> dict[str, PolicyFactory]:
-    """Return the factories of all installed policy kinds, by name."""
-    kinds: dict[str, PolicyFactory] = {}
-    for entry_point in sorted(entry_points(group="vla_eval.policies"), key=lambda each: each.name):
-        factory = entry_point.load()
-        kinds[entry_point.name] = factory() if isinstance(factory, type) else factory
-    return kinds
+def policy_kinds() -> dict[str, EntryPoint]:
+    """Return what the installed policy kinds are named, and where their factories are."""
+    found = entry_points(group="vla_eval.policies")
+    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+
+
+def load_factory(kind: EntryPoint) -> PolicyFactory:
+    """Import the factory of an installed kind."""
+    loaded = kind.load()
+    factory: PolicyFactory = loaded() if isinstance(loaded, type) else loaded
+    return factory
 
 
 def find_factory(spec: PolicySpec) -> PolicyFactory:
     """Return the factory that a spec names, or raise PolicySpecError."""
-    if spec.kind == "module":
-        return _factory_of_module(spec)
     kinds = policy_kinds()
-    if spec.kind not in kinds:
-        hint = did_you_mean(spec.kind, kinds)
-        raise PolicySpecError(f"policy '{spec.text}': there is no kind '{spec.kind}'{hint}")
-    return kinds[spec.kind]
+    if spec.kind in kinds:
+        return load_factory(kinds[spec.kind])
+    if spec.target and _is_module(spec.kind):
+        return _factory_of_module(spec.kind, spec.target, spec.text)
+    hint = did_you_mean(spec.kind, kinds)
+    raise PolicySpecError(f"policy '{spec.text}': there is no kind '{spec.kind}'{hint}")
 
 
-def _factory_of_module(spec: PolicySpec) -> PolicyFactory:
-    module_name, _, attribute = (spec.target or "").partition(":")
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _factory_of_module(module_name: str, attribute: str, text: str) -> PolicyFactory:
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
         raise PolicySpecError(
-            f"policy '{spec.text}': module '{module_name}' cannot be imported ({error}); "
-            "is it installed, or its folder on PYTHONPATH?"
+            f"policy '{text}': module '{module_name}' cannot be imported ({error})"
         ) from error
     except AttributeError:
         raise PolicySpecError(
-            f"policy '{spec.text}': module '{module_name}' has no '{attribute}'"
+            f"policy '{text}': module '{module_name}' has no '{attribute}'"
         ) from None
     made: PolicyFactory = factory() if isinstance(factory, type) else factory
     if not callable(made) or not hasattr(made, "placement"):
         raise PolicySpecError(
-            f"policy '{spec.text}': '{attribute}' is no PolicyFactory "
+            f"policy '{text}': '{attribute}' is no PolicyFactory "
             "(it needs 'help', 'placement(target)' and __call__(target, options))"
         )
     return made
@@ -104,8 +119,9 @@ def _factory_of_module(spec: PolicySpec) -> PolicyFactory:
 def build_policy(text: str) -> Policy:
     """Build the policy that a spec names; raises PolicySpecError."""
     spec = PolicySpec.parse(text)
-    target = None if spec.kind == "module" else spec.target
-    return find_factory(spec)(target, spec.options)
+    factory = find_factory(spec)
+    target = spec.target if spec.kind in policy_kinds() else None
+    return factory(target, spec.options)
 
 
 def parse_options[Options: BaseModel](

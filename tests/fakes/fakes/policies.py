@@ -1,0 +1,121 @@
+"""Policies for the fake environment, with faults to order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from vla_eval.environment import Observation
+from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+from vla_eval.spec import parse_options
+
+
+class Options(BaseModel):
+    """What a walker can be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    skill: float = 1.0
+    """Probability that a chunk goes forward and not back."""
+    fault: str = ""
+    """nan, inf, shape, empty, strings, raise, hang, die, big (out of bounds), two."""
+    fault_states: str = ""
+    fault_folder: str = ""
+    infer_s: float = 0.0
+    chunk: int = 4
+    version: str = "1"
+
+
+class Walker:
+    """Walks towards the goal, sometimes away from it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.states = {int(each) for each in options.fault_states.split(",") if each}
+        self.batches: list[int] = []
+        self.metadata = PolicyMetadata(
+            name="walker",
+            method="fake",
+            chunk_size=options.chunk,
+            n_action_steps=options.chunk,
+            options={"skill": options.skill, "version": options.version},
+        )
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        time.sleep(self.options.infer_s)
+        chunks = [self._walk(context) for context in contexts]
+        return chunks * 2 if self.options.fault == "two" else chunks
+
+    def _walk(self, context: Context) -> ActionChunk:
+        generator = context.generator()
+        forward = generator.random() < self.options.skill
+        speed = generator.uniform(0.5, 1.0) * (1 if forward else -1)
+        actions = np.full((self.options.chunk, 2), speed, np.float32)
+        if context.key.init_state in self.states and self._due(context):
+            actions = self._misbehave(actions)
+        return ActionChunk(actions, nfe=3, prefix_ms=1.0, denoise_ms=2.0)
+
+    def _due(self, context: Context) -> bool:
+        if not self.options.fault_folder:
+            return True
+        marker = Path(self.options.fault_folder) / f"policy-{context.key.init_state}"
+        if marker.exists():
+            return False
+        marker.touch()
+        return True
+
+    def _misbehave(self, actions: Any) -> Any:
+        match self.options.fault:
+            case "nan":
+                actions[1, 0] = np.nan
+            case "inf":
+                actions[0, 1] = np.inf
+            case "shape":
+                return actions[:, :1]
+            case "empty":
+                return actions[:0]
+            case "strings":
+                return actions.astype(str)
+            case "big":
+                return actions * 10
+            case "raise":
+                raise RuntimeError("out of memory")
+            case "hang":
+                time.sleep(3600)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return actions
+
+
+class InWorker:
+    """``fakes.policies:InWorker``."""
+
+    help = "a walker in the worker"
+
+    def placement(self, target: str | None) -> Literal["worker", "host"]:
+        return "worker"
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        return Walker(parse_options(Options, options, "walker"))
+
+
+class InHost(InWorker):
+    """``fakes.policies:InHost``."""
+
+    def placement(self, target: str | None) -> Literal["worker", "host"]:
+        return "host"
+
+
+class Unloadable(InWorker):
+    """Fails while it is loaded."""
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        raise RuntimeError("the checkpoint is truncated")

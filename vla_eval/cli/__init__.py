@@ -1,0 +1,98 @@
+"""The command line ``vlaeval``. Results go to stdout, progress and messages to stderr.
+
+Exit codes: 0 complete · 2 interrupted, resumable · 3 infrastructure or internal error ·
+4 usage or invalid input · 5 nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Union
+
+import tyro
+
+from vla_eval.cli.doctor import doctor
+from vla_eval.cli.listing import list_
+from vla_eval.cli.plan import plan
+from vla_eval.cli.quickstart import quickstart
+from vla_eval.cli.report import report
+from vla_eval.cli.run import run
+from vla_eval.errors import (
+    EXIT_COMPLETE,
+    EXIT_INFRASTRUCTURE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    VlaEvalError,
+)
+
+__all__ = ["main"]
+
+_VERBS: dict[str, Callable[..., int]] = {
+    "quickstart": quickstart,
+    "run": run,
+    "report": report,
+    "plan": plan,
+    "list": list_,
+    "doctor": doctor,
+}
+
+_DESCRIPTION = """Is this one-step policy as good as its ten-step teacher?
+
+Runs policies under a fixed protocol on simulated robots, paired episode by episode, and reports
+success rates and differences with intervals. Begin with: vlaeval quickstart
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        return _dispatch(arguments)
+    except VlaEvalError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_COMPLETE
+    except Exception as error:
+        if os.environ.get("VLA_EVAL_DEBUG"):
+            raise
+        print(
+            f"internal error: {type(error).__name__}: {error}\n"
+            "This is a bug in vla_eval; please report it with the output of the same command "
+            "under VLA_EVAL_DEBUG=1.",
+            file=sys.stderr,
+        )
+        return EXIT_INFRASTRUCTURE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    # The list of verbs shows a line for each; `vlaeval VERB --help` shows everything.
+    brief = arguments[0] in ("-h", "--help")
+    verbs = tuple(
+        Annotated[
+            int,
+            tyro.conf.subcommand(
+                name=name,
+                constructor=function,
+                description=(function.__doc__ or "").partition("\n")[0] if brief else None,
+            ),
+        ]
+        for name, function in _VERBS.items()
+    )
+    try:
+        result: Any = tyro.cli(
+            Union[verbs],  # type: ignore[arg-type]  # noqa: UP007 - built at run time
+            prog="vlaeval",
+            description=_DESCRIPTION,
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        )
+    except SystemExit as stop:  # tyro's: 0 after --help, 2 after a usage error
+        return EXIT_COMPLETE if stop.code in (0, None) else EXIT_USAGE
+    return int(result)

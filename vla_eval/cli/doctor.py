@@ -1,0 +1,96 @@
+"""``vlaeval doctor``."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from vla_eval.cli.common import print_json
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError
+
+__all__ = ["doctor"]
+
+Check = tuple[str, str, bool, str, str]
+"""(group, name, ok, detail, remedy)"""
+
+
+def doctor(*, json: bool = False) -> int:
+    """Check this installation: Python, packages, GL with a test render, assets, name collisions.
+
+    Example: vlaeval doctor
+
+    Exit code 0 when everything that is installed works; suites whose extra is not installed are
+    reported, and are no fault.
+
+    Args:
+        json: Print for machines.
+    """
+    checks = [*_core_checks(), *_suite_checks()]
+    ok = all(check[2] for check in checks)
+    if json:
+        names = ("group", "name", "ok", "detail", "remedy")
+        print_json({"ok": ok, "checks": [dict(zip(names, each, strict=True)) for each in checks]})
+    else:
+        _print(checks)
+    return EXIT_COMPLETE if ok else EXIT_INFRASTRUCTURE
+
+
+def _core_checks() -> list[Check]:
+    new_enough = sys.version_info >= (3, 12)
+    remedy = "" if new_enough else "make a new environment with Python 3.12"
+    checks: list[Check] = [("core", "python", new_enough, platform.python_version(), remedy)]
+    for name in ("vla-eval-suite", "gymnasium", "numpy", "pydantic", "scipy", "statsmodels"):
+        checks.append(("core", name, *_version_check(name)))
+    launcher = importlib.import_module("vlaeval_launcher")
+    collision: str | None = launcher.collision()
+    checks.append(
+        ("core", "no collision", collision is None, "no other vla_eval installed", collision or "")
+    )
+    return checks
+
+
+def _version_check(name: str) -> tuple[bool, str, str]:
+    try:
+        return True, version(name), ""
+    except PackageNotFoundError:
+        return False, "not installed", "install again: pip install vla-eval-suite"
+
+
+def _suite_checks() -> list[Check]:
+    from vla_eval.catalog import suites  # noqa: PLC0415
+
+    checks: list[Check] = []
+    seen: set[str] = set()
+    for suite in suites():
+        if suite.doctor is None or suite.doctor in seen:
+            continue
+        seen.add(suite.doctor)
+        checks += _run_checks(suite.extra, suite.doctor)
+    return checks
+
+
+def _run_checks(group: str, reference: str) -> list[Check]:
+    module, _, name = reference.partition(":")
+    try:
+        function: Callable[[], list[Any]] = getattr(importlib.import_module(module), name)
+        return [(group, *each) for each in function()]
+    except MissingExtraError as error:
+        return [(group, "installed", True, "no (optional)", str(error))]
+    except Exception as error:  # noqa: BLE001 - a broken suite is a finding
+        return [(group, "checks", False, f"{type(error).__name__}: {error}", "see the message")]
+
+
+def _print(checks: list[Check]) -> None:
+    width = max(len(name) for _, name, *_ in checks)
+    current = ""
+    for group, name, ok, detail, remedy in checks:
+        if group != current:
+            print(f"{group}")
+            current = group
+        print(f"  {'ok  ' if ok else 'FAIL'} {name.ljust(width)}  {detail}")
+        if remedy and (not ok or "optional" in detail):
+            print(f"       {'-> '}{remedy}")

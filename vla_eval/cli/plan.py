@@ -1,0 +1,127 @@
+"""``vlaeval plan``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, print_json, print_table
+from vla_eval.errors import EXIT_COMPLETE
+
+if TYPE_CHECKING:
+    from vla_eval.catalog import Cost
+    from vla_eval.protocol import Block, Protocol
+
+__all__ = ["plan"]
+
+
+def plan(
+    protocol: ProtocolName,
+    *,
+    arms: int = 2,
+    workers: OptionalWorkers = None,
+    infer_ms: float = 0.0,
+    set_: Changes = (),
+    json: bool = False,
+) -> int:
+    """Show what a protocol will run, and how long that can take at most.
+
+    Example: vlaeval plan libero-spatial --arms 2 --infer-ms 120
+
+    The time is an upper bound: every episode to its time limit, at the cost per step measured on
+    the developers' machine (2 cores, software GL). With a GPU for rendering it is far less.
+
+    Args:
+        protocol: Name of a shipped protocol, or path of a .toml file.
+        arms: How many policies.
+        workers: Environments at a time; default one per core.
+        infer_ms: Time of one inference of your policy.
+        set_: Change a field of the protocol.
+        json: Print for machines.
+    """
+    from vla_eval.plan import expand  # noqa: PLC0415
+    from vla_eval.released import load_protocol  # noqa: PLC0415
+
+    loaded = load_protocol(protocol, overrides=set_)
+    count = workers or os.cpu_count() or 1
+    blocks = [_block(block, loaded, infer_ms) for block in loaded.blocks]
+    seconds = arms * sum(each["seconds"] for each in blocks) / count
+    value = {
+        "protocol": {
+            "name": loaded.protocol,
+            "version": loaded.version,
+            "sha256": loaded.sha256,
+            "title": loaded.title,
+            "source": loaded.source,
+            "leaves_open": list(loaded.leaves_open),
+        },
+        "episodes_per_arm": len(expand(loaded)),
+        "arms": arms,
+        "workers": count,
+        "blocks": blocks,
+        "at_most_s": round(seconds, 1),
+    }
+    if json:
+        print_json(value)
+    else:
+        _print(value, loaded)
+    return EXIT_COMPLETE
+
+
+def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
+    repeats = len(protocol.run.env_seeds) * len(protocol.run.policy_seeds)
+    tasks = len(block.task_names())
+    episodes = tasks * len(block.init_state_numbers()) * repeats
+    horizon = protocol.run.n_action_steps or 10
+    cost = _cost(block.suite)
+    per_step = cost.advance_s + (cost.observe_s + infer_ms / 1e3) / horizon
+    return {
+        "suite": block.suite,
+        "env_id": block.env_id,
+        "tasks": tasks,
+        "init_states": len(block.init_state_numbers()),
+        "repeats": repeats,
+        "episodes": episodes,
+        "max_steps": block.max_steps,
+        "seconds": tasks * cost.build_s + episodes * (cost.reset_s + block.max_steps * per_step),
+    }
+
+
+def _cost(suite: str) -> Cost:
+    from vla_eval.catalog import Cost, suites  # noqa: PLC0415
+
+    known = {each.name: each.cost for each in suites()}
+    return known.get(suite, Cost(build_s=1.0, reset_s=0.1, advance_s=0.005, observe_s=0.01))
+
+
+def _print(value: dict[str, Any], protocol: Protocol) -> None:
+    analysis, run = protocol.analysis, protocol.run
+    print(f"{protocol.label} · {protocol.title}")
+    print(f"hash {protocol.sha256}\n")
+    columns = ["suite", "tasks", "init_states", "repeats", "episodes", "max_steps"]
+    print_table([columns, *([str(block[name]) for name in columns] for block in value["blocks"])])
+    horizon = run.n_action_steps or "each policy's own"
+    print()
+    print_table(
+        [
+            ["execution horizon", str(horizon)],
+            ["order", run.order],
+            ["judged by", analysis.estimand],
+            ["margin", f"{analysis.margin:.1%} at one-sided alpha {analysis.alpha:g}"],
+            ["why that margin", analysis.margin_reason],
+            ["source", protocol.source],
+            *(["left open", text] for text in protocol.leaves_open),
+        ]
+    )
+    print(
+        f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
+        f"workers: at most {_duration(value['at_most_s'])}, if every episode ran to its limit"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,42 @@
+"""``vlaeval report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vla_eval.cli.common import print_json
+from vla_eval.errors import EXIT_COMPLETE
+
+__all__ = ["report"]
+
+
+def report(
+    dirs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR...")],
+    *,
+    json: bool = False,
+) -> int:
+    """Show what a run folder holds: rates with intervals, paired tables, where the time went.
+
+    Example: vlaeval report runs/quickstart
+
+    Several folders are read as shards of one run. A run may be reported while it is going on.
+
+    Args:
+        dirs: Run folders.
+        json: Print for machines.
+    """
+    from vla_eval.errors import UsageError  # noqa: PLC0415
+    from vla_eval.summary import summarise  # noqa: PLC0415
+    from vla_eval.terminal import report_text  # noqa: PLC0415
+
+    if not dirs:
+        raise UsageError("which run? for example: vlaeval report runs/quickstart")
+    summary = summarise(dirs)
+    if json:
+        print_json(summary.to_json())
+    else:
+        print(report_text(summary))
+    return EXIT_COMPLETE

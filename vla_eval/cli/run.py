@@ -1,0 +1,81 @@
+"""``vlaeval run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vla_eval.cli.common import (
+    Changes,
+    OptionalWorkers,
+    ProtocolName,
+    parse_arms,
+    print_json,
+)
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED
+
+__all__ = ["run"]
+
+
+def run(
+    protocol: ProtocolName,
+    *,
+    arm: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=SPEC")
+    ] = (),
+    policy: Annotated[str | None, tyro.conf.arg(metavar="SPEC")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    workers: OptionalWorkers = None,
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None,
+    set_: Changes = (),
+    json: bool = False,
+) -> int:
+    """Run policies under a protocol, or continue the run that the folder holds.
+
+    Example: vlaeval run so101-pick-place --arm student=impaired:expert?action_noise=0.1
+    --arm teacher=expert --out runs/first
+
+    The same command on the same folder continues: finished episodes are kept. With two arms, the
+    candidate comes first. Specs are KIND[:TARGET][?key=value&...]; see: vlaeval list policies
+
+    Args:
+        protocol: Name of a shipped protocol (see: vlaeval list protocols) or path of a .toml file.
+        arm: One policy; repeat for each arm.
+        policy: Short for a single arm, named 'policy'.
+        out: The run folder; default runs/PROTOCOL.
+        workers: Environments at a time; default one per core.
+        shard: i/n runs the i-th of n parts, for n machines or jobs on one folder.
+        set_: Change a field of the protocol; the run is marked as modified. Repeatable.
+        json: Print the summary as JSON.
+    """
+    from vla_eval.released import load_protocol  # noqa: PLC0415
+    from vla_eval.runner import run as run_protocol  # noqa: PLC0415
+    from vla_eval.terminal import report_text  # noqa: PLC0415
+
+    loaded = load_protocol(protocol, overrides=set_)
+    folder = out or Path("runs") / loaded.protocol
+    summary = run_protocol(
+        loaded, parse_arms(arm, policy), folder, workers=workers, shard=shard
+    )
+    if json:
+        print_json(summary.to_json())
+    else:
+        print(report_text(summary))
+    print(f"run folder: {folder}", file=sys.stderr)
+    if summary.complete:
+        return EXIT_COMPLETE
+    if any(each.errors for each in summary.arms.values()):
+        missing = sum(each.errors for each in summary.arms.values())
+        print(
+            f"{missing} episodes are missing after infrastructure errors; "
+            "repeat the command to try them again",
+            file=sys.stderr,
+        )
+        return EXIT_INFRASTRUCTURE
+    if shard:
+        print("this shard is done; the run is complete when all shards are", file=sys.stderr)
+        return EXIT_COMPLETE
+    return EXIT_INTERRUPTED

@@ -1,0 +1,1 @@
+"""The engine: spawned workers with one environment each, policy hosts, and their supervisor."""

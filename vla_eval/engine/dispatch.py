@@ -1,0 +1,86 @@
+"""Which episode a free worker gets next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+
+from vla_eval.engine.messages import WorkItem
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import PlannedEpisode
+from vla_eval.record import EpisodeRecord
+from vla_eval.store import Records
+
+__all__ = ["Dispatcher", "pending_items"]
+
+
+def pending_items(
+    plan: Iterable[PlannedEpisode], arms: Sequence[str], records: Records
+) -> list[WorkItem]:
+    """Return what is left of a plan, the arms of one key next to each other.
+
+    The order of the arms changes from key to key (by the key's hash), so that no arm always runs
+    first: whatever drifts on the machine then drifts for all arms alike.
+    """
+    errors = Counter(
+        (each.arm, each.key) for each in records.attempts if each.outcome == "error"
+    )
+    return [
+        WorkItem(arm, episode, attempt=errors[arm, episode.key] + 1)
+        for episode in plan
+        for arm in _shuffled(arms, episode.key)
+        if _is_open(records.final, arm, episode.key)
+    ]
+
+
+def _is_open(
+    final: Mapping[tuple[str, EpisodeKey], EpisodeRecord], arm: str, key: EpisodeKey
+) -> bool:
+    record = final.get((arm, key))
+    return record is None or record.outcome == "error"
+
+
+def _shuffled(arms: Sequence[str], key: EpisodeKey) -> list[str]:
+    return sorted(arms, key=lambda arm: hashlib.sha256(f"{key}/{arm}".encode()).digest())
+
+
+class Dispatcher:
+    """Hands out items, and keeps each worker on one scene as long as there is work for it."""
+
+    def __init__(self, items: Iterable[WorkItem]) -> None:
+        self._queues: dict[object, deque[WorkItem]] = {}
+        for item in items:
+            self._queues.setdefault(item.episode.scene, deque()).append(item)
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def put_back(self, item: WorkItem) -> None:
+        """Give an item a second chance, before the others of its scene."""
+        self._queues.setdefault(item.episode.scene, deque()).appendleft(item)
+
+    def take(self, current: object, others: Sequence[object]) -> WorkItem | None:
+        """Return the next item, or None when all are taken.
+
+        Args:
+            current: the scene that the asking worker has built, or None.
+            others: the scenes that the other workers are on.
+        """
+        scene = current if self._queues.get(current) else self._best_scene(others)
+        if scene is None:
+            return None
+        queue = self._queues[scene]
+        item = queue.popleft()
+        if not queue:
+            del self._queues[scene]
+        return item
+
+    def _best_scene(self, others: Sequence[object]) -> object | None:
+        """Return the scene with the most work for each worker on it; plan order breaks ties."""
+        workers = Counter(others)
+        return max(
+            self._queues,
+            key=lambda scene: len(self._queues[scene]) / (1 + workers[scene]),
+            default=None,
+        )

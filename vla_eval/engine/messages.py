@@ -1,0 +1,81 @@
+"""What the supervisor, the workers and the policy hosts say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_eval.plan import PlannedEpisode
+from vla_eval.policy import PolicyMetadata
+from vla_eval.record import EpisodeRecord
+
+__all__ = ["ArmJob", "Done", "Ready", "Start", "Stop", "Stopped", "WorkItem", "WorkerJob"]
+
+
+@dataclass(frozen=True)
+class ArmJob:
+    """One arm, as a worker needs to know it."""
+
+    spec: str
+    host_address: str | None
+    """Socket of the policy host; None builds the policy inside the worker."""
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """Everything a worker is started with."""
+
+    parent_pid: int
+    slot: int
+    """Which of the n workers it is; a successor takes the slot of a dead one."""
+    arms: Mapping[str, ArmJob]
+    n_action_steps: int | None
+    protocol_sha256: str
+    record_file: Path
+    authkey: bytes
+    host_wait_s: float
+    """How long to wait for a policy host, queueing and a slow batch included."""
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """One attempt of one episode by one arm."""
+
+    arm: str
+    episode: PlannedEpisode
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Worker to supervisor: policies are loaded."""
+
+    identities: Mapping[str, PolicyMetadata]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Supervisor to worker: policies are who they should be; here are their hashes."""
+
+    policy_sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Done:
+    """Worker to supervisor: the attempt is recorded on disk."""
+
+    item: WorkItem
+    record: EpisodeRecord
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Worker or host to supervisor: nothing can go on, for this reason."""
+
+    exit_code: int
+    message: str
+
+
+class Stop:
+    """Supervisor to worker: no more work."""

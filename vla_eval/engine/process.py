@@ -1,0 +1,82 @@
+"""What every child process does first: die with its parent, and keep its threads few."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from vla_eval.episode import Phase
+
+__all__ = ["SPAWN", "Heartbeat", "become_child", "capped_threads"]
+
+SPAWN = get_context("spawn")
+"""Never fork: a forked GL or CUDA context is undefined behaviour."""
+
+PHASES: tuple[Phase, ...] = ("idle", "setup", "build", "reset", "advance", "observe", "infer")
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "LP_NUM_THREADS",  # Mesa's software rasteriser
+)
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def capped_threads(threads: int) -> Iterator[None]:
+    """Let processes that are started inside inherit a cap on BLAS and software-GL threads.
+
+    The libraries read these variables when they are loaded, so the child's own code would be late.
+    What the user set stays.
+    """
+    added = [name for name in _THREAD_VARIABLES if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, str(threads)))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def become_child(parent_pid: int) -> None:
+    """Ignore Ctrl-C (the supervisor decides) and die when the supervisor is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before prctl was in force
+        os._exit(1)
+
+
+class Heartbeat:
+    """Shared memory in which a child says what it is doing and since when."""
+
+    def __init__(self, slots: int = 0) -> None:
+        self._state: Any = SPAWN.RawArray("d", 2)
+        self._flags: Any = SPAWN.RawArray("b", max(1, slots))
+
+    def enter(self, phase: Phase, now_s: float) -> None:
+        """Child: a phase begins at ``now_s`` (monotonic clock, the same in all processes)."""
+        self._state[1] = now_s
+        self._state[0] = PHASES.index(phase)
+
+    def read(self, now_s: float) -> tuple[Phase, float]:
+        """Supervisor: return the phase, and how long it has lasted in seconds."""
+        return PHASES[int(self._state[0])], now_s - self._state[1]
+
+    def set_members(self, members: list[int]) -> None:
+        """Host: these worker slots are in the batch that is being inferred."""
+        for slot in range(len(self._flags)):
+            self._flags[slot] = int(slot in members)
+
+    def members(self) -> set[int]:
+        """Supervisor: return the worker slots of the current or last batch."""
+        return {slot for slot in range(len(self._flags)) if self._flags[slot]}

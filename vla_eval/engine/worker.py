@@ -1,0 +1,247 @@
+"""A worker: one process, one environment, one record file."""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from time import monotonic, perf_counter
+
+from vla_eval.engine.host import HostedPolicy, HostLostError, PolicyRaisedError
+from vla_eval.engine.messages import Done, Ready, Start, Stop, Stopped, WorkerJob, WorkItem
+from vla_eval.engine.process import Heartbeat, become_child
+from vla_eval.environment import EvalEnv, make_env
+from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
+from vla_eval.errors import (
+    EXIT_INFRASTRUCTURE,
+    InfrastructureError,
+    UsageError,
+    VlaEvalError,
+)
+from vla_eval.plan import PlannedEpisode
+from vla_eval.policy import Policy
+from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
+from vla_eval.spec import build_policy
+from vla_eval.store import RecordWriter
+
+__all__ = ["error_record", "worker_main"]
+
+
+class _HeartbeatClock(PhaseClock):
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        super().__init__()
+        self._heartbeat = heartbeat
+
+    def entered(self, name: Phase) -> None:
+        self._heartbeat.enter(name, monotonic())
+
+
+class _Worker:
+    """Keeps the policies for its whole life, and the environment until another is needed."""
+
+    def __init__(self, job: WorkerJob, heartbeat: Heartbeat) -> None:
+        self._job = job
+        self._heartbeat = heartbeat
+        self._writer = RecordWriter(job.record_file)
+        self._env: EvalEnv | None = None
+        self._scene: object = None
+        self._policy_sha256: dict[str, str] = {}
+        with _HeartbeatClock(heartbeat).phase("setup"):
+            self.policies: dict[str, Policy] = {
+                name: (
+                    HostedPolicy(arm.host_address, job.authkey, job.slot, job.host_wait_s)
+                    if arm.host_address
+                    else build_policy(arm.spec)
+                )
+                for name, arm in job.arms.items()
+            }
+
+    def start(self, message: Start) -> None:
+        """Take note of the hashes that go into every record."""
+        self._policy_sha256 = dict(message.policy_sha256)
+
+    def run(self, item: WorkItem) -> EpisodeRecord:
+        """Run one attempt and put its record on disk.
+
+        Raises:
+            UsageError: the environment cannot be had at all (a missing extra, missing assets).
+            StorageError: the record cannot be written.
+        """
+        clock = _HeartbeatClock(self._heartbeat)
+        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        start = perf_counter()
+        instruction, error = "", None
+        try:
+            env = self._env_of(item.episode, clock)
+            instruction = env.task_description
+            policy = self.policies[item.arm]
+            horizon = self._job.n_action_steps or policy.metadata.n_action_steps
+            result = run_episode(env, policy, item.episode, n_action_steps=horizon, clock=clock)
+        except UsageError:
+            raise
+        except Exception as raised:  # noqa: BLE001 - classified, recorded, and the worker ends
+            result = EpisodeResult(outcome="error", reason=_reason_of(raised, clock.raised_in))
+            error = ErrorDetail(
+                type=type(raised).__name__,
+                message=str(raised),
+                traceback=traceback.format_exc(limit=-12),
+            )
+        timing = _timing(result, clock, started_at, perf_counter() - start, self._job.slot)
+        record = self._record(item, result, timing, instruction, error)
+        self._writer.append(record)
+        return record
+
+    def _env_of(self, episode: PlannedEpisode, clock: PhaseClock) -> EvalEnv:
+        if self._env is None or self._scene != episode.scene:
+            self.close()
+            with clock.phase("build"):
+                self._env = make_env(episode.env_id, episode.env_kwargs)
+            self._scene = episode.scene
+        return self._env
+
+    def close(self) -> None:
+        """Close the environment, if there is one."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    def _record(
+        self,
+        item: WorkItem,
+        result: EpisodeResult,
+        timing: Timing,
+        instruction: str,
+        error: ErrorDetail | None,
+    ) -> EpisodeRecord:
+        if error is None and result.detail:
+            error = ErrorDetail(type="InvalidActionError", message=result.detail)
+        key = item.episode.key
+        return EpisodeRecord(
+            arm=item.arm,
+            suite=key.suite,
+            task=key.task,
+            init_state=key.init_state,
+            env_seed=key.env_seed,
+            policy_seed=key.policy_seed,
+            env_id=item.episode.env_id,
+            instruction=instruction,
+            attempt=item.attempt,
+            outcome=result.outcome,
+            reason=result.reason,
+            score=result.score,
+            subgoals=result.subgoals,
+            steps=result.steps,
+            inferences=result.inferences,
+            nfe=result.nfe,
+            clipped_actions=result.clipped_actions,
+            scene_hash=result.scene_hash,
+            actions_sha256=result.actions_sha256,
+            provenance=result.provenance,
+            protocol_sha256=self._job.protocol_sha256,
+            policy_sha256=self._policy_sha256[item.arm],
+            error=error,
+            timing=timing,
+        )
+
+
+def _reason_of(raised: Exception, phase: Phase) -> Reason:
+    if isinstance(raised, HostLostError):
+        return "host_lost"
+    if isinstance(raised, PolicyRaisedError) or phase == "infer":
+        return "policy_error"
+    return "env_error"
+
+
+def _timing(
+    result: EpisodeResult, clock: PhaseClock, started_at: str, wall_s: float, slot: int
+) -> Timing:
+    def seconds(phase: Phase) -> float:
+        return round(clock.seconds.get(phase, 0.0), 6)
+
+    def rounded(values: list[float]) -> tuple[float, ...]:
+        return tuple(round(value, 4) for value in values) if any(values) else ()
+
+    return Timing(
+        started_at=started_at,
+        wall_s=round(wall_s, 6),
+        build_s=seconds("build"),
+        reset_s=seconds("reset"),
+        advance_s=seconds("advance"),
+        observe_s=seconds("observe"),
+        infer_s=seconds("infer"),
+        infer_ms=rounded(result.infer_ms),
+        prefix_ms=rounded(result.prefix_ms),
+        denoise_ms=rounded(result.denoise_ms),
+        max_batch=result.max_batch,
+        host=socket.gethostname(),
+        worker=slot,
+    )
+
+
+def error_record(
+    item: WorkItem, reason: Reason, message: str, protocol_sha256: str, policy_sha256: str
+) -> EpisodeRecord:
+    """Return the record of an attempt whose worker could not write one itself."""
+    key = item.episode.key
+    return EpisodeRecord(
+        arm=item.arm,
+        suite=key.suite,
+        task=key.task,
+        init_state=key.init_state,
+        env_seed=key.env_seed,
+        policy_seed=key.policy_seed,
+        env_id=item.episode.env_id,
+        attempt=item.attempt,
+        outcome="error",
+        reason=reason,
+        protocol_sha256=protocol_sha256,
+        policy_sha256=policy_sha256,
+        error=ErrorDetail(type=reason, message=message),
+        timing=Timing(started_at=datetime.now(UTC).isoformat(timespec="milliseconds")),
+    )
+
+
+def worker_main(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None:
+    """Load the policies, then run what the supervisor sends until it says Stop.
+
+    After an infrastructure error the worker reports the record and ends: the next attempt gets a
+    fresh process, with a fresh simulator and a fresh GL context.
+    """
+    become_child(job.parent_pid)
+    try:
+        _serve(supervisor, job, heartbeat)
+    except VlaEvalError as error:
+        supervisor.send(Stopped(error.exit_code, str(error)))
+    except Exception as error:  # noqa: BLE001 - reported, and the run stops
+        traceback.print_exc()
+        supervisor.send(Stopped(EXIT_INFRASTRUCTURE, f"{type(error).__name__}: {error}"))
+
+
+def _serve(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None:
+    try:
+        worker = _Worker(job, heartbeat)
+    except HostLostError:
+        return  # the supervisor restarts the host, and then this worker
+    except VlaEvalError:
+        raise
+    except Exception as error:
+        raise InfrastructureError(
+            f"a policy could not be loaded: {type(error).__name__}: {error}"
+        ) from error
+    supervisor.send(Ready({name: each.metadata for name, each in worker.policies.items()}))
+    while True:
+        try:
+            message = supervisor.recv()
+        except EOFError:
+            return
+        if isinstance(message, Stop):
+            worker.close()
+            return
+        if isinstance(message, Start):
+            worker.start(message)
+            continue
+        record = worker.run(message)
+        supervisor.send(Done(message, record))
+        if record.outcome == "error":
+            return

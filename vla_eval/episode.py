@@ -1,0 +1,211 @@
+"""The episode loop: reset, then infer a chunk, execute a part of it, look, and again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from vla_eval.environment import Action, EvalEnv, Observation
+from vla_eval.errors import InvalidActionError, UsageError
+from vla_eval.plan import PlannedEpisode
+from vla_eval.policy import ActionChunk, Context, Policy
+from vla_eval.record import Outcome, Reason
+
+__all__ = ["EpisodeResult", "PhaseClock", "check_chunk", "run_episode"]
+
+Phase = Literal["idle", "setup", "build", "reset", "advance", "observe", "infer"]
+
+
+class PhaseClock:
+    """Sums wall time by phase. A subclass tells a supervisor what the worker is doing."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Phase, float] = {}
+        self.raised_in: Phase = "idle"
+        """The innermost phase that an exception came out of."""
+
+    @contextmanager
+    def phase(self, name: Phase) -> Iterator[None]:
+        """Attribute the block's wall time to a phase."""
+        self.entered(name)
+        start = perf_counter()
+        try:
+            yield
+        except BaseException:
+            self.raised_in = name
+            raise
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+            self.entered("idle")
+
+    def entered(self, name: Phase) -> None:
+        """Be told that a phase begins; here, nothing happens."""
+
+
+@dataclass
+class EpisodeResult:
+    """What one attempt gave; becomes an EpisodeRecord."""
+
+    outcome: Outcome = "failure"
+    reason: Reason | None = "time_limit"
+    detail: str = ""
+    score: float = 0.0
+    subgoals: dict[str, bool] = field(default_factory=dict)
+    steps: int = 0
+    nfe: int = 0
+    clipped_actions: int = 0
+    scene_hash: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    actions_sha256: str = ""
+    infer_ms: list[float] = field(default_factory=list)
+    prefix_ms: list[float] = field(default_factory=list)
+    denoise_ms: list[float] = field(default_factory=list)
+    max_batch: int = 1
+
+    @property
+    def inferences(self) -> int:
+        """How many chunks the policy was asked for."""
+        return len(self.infer_ms)
+
+
+def run_episode(
+    env: EvalEnv,
+    policy: Policy,
+    episode: PlannedEpisode,
+    *,
+    n_action_steps: int,
+    clock: PhaseClock,
+) -> EpisodeResult:
+    """Run one episode to success, failure or the time limit.
+
+    The environment is observed only when the policy is about to look.
+
+    Args:
+        env: an environment of the episode's task.
+        policy: any policy; asked with a batch of one.
+        episode: the key and the time limit.
+        n_action_steps: execution horizon; a shorter chunk is executed whole.
+        clock: sums wall time by phase.
+
+    Returns:
+        The result. What environment and policy raise is not caught here: whether that is the
+        policy's failure or the machine's is for the caller to decide.
+    """
+    result = EpisodeResult()
+    hasher = hashlib.sha256()
+    key = episode.key
+    with clock.phase("reset"):
+        observation, info = env.reset(seed=key.env_seed, options={"init_state": key.init_state})
+    result.scene_hash = str(info.get("scene_hash", ""))
+    result.provenance = dict(info.get("provenance", {}))
+    low, high = _bounds(env)
+    while True:
+        context = Context(
+            key=key,
+            step=result.steps,
+            chunk_index=result.inferences,
+            instruction=env.task_description,
+            action_low=low,
+            action_high=high,
+            env=env if policy.metadata.privileged else None,
+        )
+        chunk = _infer(policy, observation, context, clock, result)
+        try:
+            actions = check_chunk(chunk, low)
+        except InvalidActionError as error:
+            result.reason, result.detail = "invalid_action", str(error)
+            break
+        if _execute(env, actions[:n_action_steps], episode.max_steps, clock, result, hasher):
+            break
+        with clock.phase("observe"):
+            observation = env.observe()
+    result.actions_sha256 = hasher.hexdigest()
+    return result
+
+
+def _bounds(env: EvalEnv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    space = env.action_space
+    if not isinstance(space, Box) or len(space.shape) != 1:
+        raise UsageError(f"the action space must be a one-dimensional Box, not {space}")
+    return space.low.astype(np.float32), space.high.astype(np.float32)
+
+
+def _infer(
+    policy: Policy,
+    observation: Observation,
+    context: Context,
+    clock: PhaseClock,
+    result: EpisodeResult,
+) -> ActionChunk:
+    with clock.phase("infer"):
+        start = perf_counter()
+        chunks = policy.infer([observation], [context])
+        result.infer_ms.append(1e3 * (perf_counter() - start))
+    if len(chunks) != 1:
+        raise ValueError(f"the policy returned {len(chunks)} chunks for one observation")
+    chunk = chunks[0]
+    result.nfe += chunk.nfe
+    result.max_batch = max(result.max_batch, chunk.batch)
+    result.prefix_ms.append(chunk.prefix_ms)
+    result.denoise_ms.append(chunk.denoise_ms)
+    return chunk
+
+
+def check_chunk(chunk: ActionChunk, low: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the chunk's actions, float32 (T, A).
+
+    Raises:
+        InvalidActionError: wrong shape, not numbers, empty, or an entry that is not finite.
+    """
+    actions = np.asarray(chunk.actions)
+    if actions.ndim != 2 or actions.shape[0] < 1 or actions.shape[1] != low.size:
+        raise InvalidActionError(
+            f"actions have shape {actions.shape}; expected (T, {low.size}) with T >= 1"
+        )
+    if actions.dtype.kind not in "fiu":
+        raise InvalidActionError(f"actions have type {actions.dtype}; expected float32")
+    finite = np.isfinite(actions)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise InvalidActionError(
+            f"action {row} of the chunk has {actions[row, column]} in dimension {column}"
+        )
+    return actions.astype(np.float32)
+
+
+def _execute(
+    env: EvalEnv,
+    actions: NDArray[np.float32],
+    max_steps: int,
+    clock: PhaseClock,
+    result: EpisodeResult,
+    hasher: hashlib._Hash,
+) -> bool:
+    """Execute actions, float32 (T, A); return whether the episode is over."""
+    low, high = _bounds(env)
+    for proposed in actions:
+        action: Action = np.clip(proposed, low, high)
+        result.clipped_actions += int(not np.array_equal(action, proposed))
+        with clock.phase("advance"):
+            _, terminated, truncated, info = env.advance(action)
+        hasher.update(action.tobytes())
+        result.steps += 1
+        success = bool(info.get("is_success", False))
+        result.score = float(info.get("score", success))
+        result.subgoals = {str(name): bool(on) for name, on in info.get("subgoals", {}).items()}
+        if success:
+            result.outcome, result.reason = "success", None
+        elif terminated or truncated:
+            result.reason = "truncated"
+        elif result.steps < max_steps:
+            continue
+        return True
+    return False

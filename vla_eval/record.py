@@ -1,0 +1,122 @@
+"""Episode records: what happened, one per attempt. The log is the product.
+
+Format 1. One JSON object a line; changing a field's meaning is a format change. Three outcomes:
+
+- ``success``: the task's predicate held at some step.
+- ``failure``: it did not, and ``reason`` says why: ``time_limit``, ``truncated`` (the environment
+  gave up before the protocol's limit) or ``invalid_action`` (wrong shape or not finite).
+- ``error``: the machine failed, not the policy; ``reason`` is ``env_error``, ``env_timeout``,
+  ``policy_error``, ``policy_timeout``, ``host_lost`` or ``worker_died``. Repeated in a fresh worker;
+  an episode with errors only is missing, never failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from vla_eval.keys import EpisodeKey
+
+__all__ = ["EpisodeRecord", "ErrorDetail", "Outcome", "Reason", "Timing"]
+
+Outcome = Literal["success", "failure", "error"]
+Reason = Literal[
+    "time_limit",
+    "truncated",
+    "invalid_action",
+    "env_error",
+    "env_timeout",
+    "policy_error",
+    "policy_timeout",
+    "host_lost",
+    "worker_died",
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Timing(_Frozen):
+    """Where the wall time went; the only part of a record that differs between equal runs."""
+
+    started_at: str
+    """UTC, ISO 8601."""
+    wall_s: float = 0.0
+    build_s: float = 0.0
+    """Building the environment, where this episode had to."""
+    reset_s: float = 0.0
+    advance_s: float = 0.0
+    """Physics."""
+    observe_s: float = 0.0
+    """Rendering, after reset."""
+    infer_s: float = 0.0
+    infer_ms: tuple[float, ...] = ()
+    """Wall time of each inference as the episode saw it."""
+    prefix_ms: tuple[float, ...] = ()
+    """As reported by the policy: what does not depend on the solver's steps."""
+    denoise_ms: tuple[float, ...] = ()
+    """As reported by the policy: the solver's steps."""
+    max_batch: int = 1
+    """Largest batch that an inference of this episode was part of."""
+    host: str = ""
+    worker: int = 0
+
+
+class ErrorDetail(_Frozen):
+    """What an infrastructure error or an invalid action said."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class EpisodeRecord(_Frozen):
+    """One attempt of one episode by one arm."""
+
+    format: Literal[1] = 1
+    arm: str
+    suite: str
+    task: str
+    init_state: int
+    env_seed: int
+    policy_seed: int
+    env_id: str
+    instruction: str = ""
+    attempt: Annotated[int, Field(ge=1)] = 1
+    outcome: Outcome
+    reason: Reason | None = None
+    score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Partial credit in [0, 1]: the environment's score at the episode's end."""
+    subgoals: Mapping[str, bool] = Field(default_factory=dict)
+    steps: int = 0
+    """Control steps executed."""
+    inferences: int = 0
+    nfe: int = 0
+    """Function evaluations over the whole episode."""
+    clipped_actions: int = 0
+    """Executed actions with an entry outside the action space; they were clipped."""
+    scene_hash: str = ""
+    """After reset: sha256 of body and geom poses and qpos. Arms with other scenes are not paired."""
+    actions_sha256: str = ""
+    """Over the executed actions, float32, in order."""
+    provenance: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Simulator version, renderer, assets; from the environment."""
+    protocol_sha256: str
+    policy_sha256: str
+    """Hash of the policy's identity, as ``run.json`` holds it."""
+    error: ErrorDetail | None = None
+    timing: Timing
+
+    @property
+    def key(self) -> EpisodeKey:
+        """The episode's key."""
+        return EpisodeKey(
+            self.suite, self.task, self.init_state, self.env_seed, self.policy_seed
+        )
+
+    def reproducible(self) -> dict[str, Any]:
+        """Return what must be equal whenever the same episode is run again: all but timings."""
+        return self.model_dump(mode="json", exclude={"timing", "attempt"})

@@ -1,0 +1,283 @@
+"""The run folder: the unit of work. Repeating a command on its folder continues it.
+
+::
+
+    run.json            what this run is: protocol, arms, their identities; written first
+    protocol.json       the protocol's canonical form
+    episodes/*.jsonl    one record per attempt; the truth (see vla_eval.store)
+    results.json        the summary; written last, and derived from the records
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from vla_eval.errors import RunFolderError, UsageError
+from vla_eval.plan import Shard
+from vla_eval.policy import PolicyMetadata
+from vla_eval.protocol import Protocol
+from vla_eval.store import Records, read_records, write_atomically
+
+__all__ = ["Arm", "RunFile", "RunFolder", "identity_sha256"]
+
+_PACKAGES = ("vla-eval-suite", "gymnasium", "numpy", "mujoco", "robosuite", "hf-libero", "torch")
+
+
+class Arm(BaseModel):
+    """One policy in a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    spec: str
+    identity: Mapping[str, JsonValue] | None = None
+    """The policy's metadata; None until the policy was first loaded."""
+
+
+class RunFile(BaseModel):
+    """The content of ``run.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    status: Literal["started", "complete", "incomplete"]
+    protocol_sha256: str
+    protocol: Protocol
+    arms: tuple[Arm, ...]
+    created_at: str
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    machine: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+def identity_sha256(identity: Mapping[str, Any]) -> str:
+    """Hash a policy's identity."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RunFolder:
+    """A run on disk."""
+
+    def __init__(self, path: Path, run: RunFile) -> None:
+        self.path = path
+        self.run = run
+
+    @property
+    def episodes(self) -> Path:
+        """The folder of record files."""
+        return self.path / "episodes"
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open an existing run.
+
+        Raises:
+            RunFolderError: there is no run, or ``run.json`` is damaged.
+        """
+        file = path / "run.json"
+        if not file.is_file():
+            raise RunFolderError(
+                f"{path}: is no run folder (it has no run.json); "
+                "make one with: vlaeval run PROTOCOL --arm NAME=SPEC --out DIR"
+            )
+        try:
+            run = RunFile.model_validate_json(file.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise RunFolderError(
+                f"{file}: is damaged ({first}); restore it, or start in a new folder"
+            ) from None
+        if run.protocol.sha256 != run.protocol_sha256:
+            raise RunFolderError(
+                f"{file}: the protocol in it does not have the hash beside it, so the file was "
+                "edited; restore it, or start in a new folder"
+            )
+        return cls(path, run)
+
+    @classmethod
+    def create_or_continue(cls, path: Path, protocol: Protocol, specs: Mapping[str, str]) -> RunFolder:
+        """Open the run at ``path`` if it is the same one, else create it.
+
+        Raises:
+            RunFolderError: the folder holds another run, or something that is not a run.
+        """
+        if (path / "run.json").exists():
+            folder = cls.open(path)
+            folder._refuse_other_run(protocol, specs)
+            return folder
+        _refuse_foreign_folder(path)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "episodes").mkdir(exist_ok=True)
+        with FileLock(path / ".create.lock"):
+            if (path / "run.json").exists():
+                return cls.create_or_continue(path, protocol, specs)
+            run = RunFile(
+                status="started",
+                protocol_sha256=protocol.sha256,
+                protocol=protocol,
+                arms=tuple(Arm(name=name, spec=spec) for name, spec in specs.items()),
+                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                versions=_versions(),
+                machine=_machine(),
+            )
+            write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
+            folder = cls(path, run)
+            folder._save()
+        return folder
+
+    def lock(self, shard: Shard) -> FileLock:
+        """Take the right to run a shard here; another process that holds it is an error.
+
+        Raises:
+            RunFolderError: the shard is being run by another process.
+        """
+        lock = FileLock(self.path / f".shard-{shard.index}-of-{shard.count}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunFolderError(
+                f"{self.path}: another process is running shard {shard.index}/{shard.count} here; "
+                "wait for it, or use another folder"
+            ) from None
+        return lock
+
+    def identify(self, identities: Mapping[str, PolicyMetadata]) -> dict[str, str]:
+        """Store the arms' identities, or compare them with the stored ones.
+
+        Returns:
+            The hash of each arm's identity.
+
+        Raises:
+            RunFolderError: an arm was another policy before; the differences are named.
+        """
+        with FileLock(self.path / ".create.lock"):
+            stored = {arm.name: arm for arm in self.open(self.path).run.arms}
+            arms = []
+            for name, arm in stored.items():
+                identity = json.loads(json.dumps(asdict(identities[name])))
+                if arm.identity is not None and arm.identity != identity:
+                    raise RunFolderError(
+                        f"{self.path}: arm '{name}' was another policy when this run began "
+                        f"({_differences(arm.identity, identity)}); use a new folder"
+                    )
+                arms.append(arm.model_copy(update={"identity": identity}))
+            self.run = self.run.model_copy(update={"arms": tuple(arms)})
+            self._save()
+        return {arm.name: identity_sha256(arm.identity or {}) for arm in self.run.arms}
+
+    def records(self) -> Records:
+        """Read all records; raises RunFolderError where they are damaged or of another run."""
+        records = read_records([self.episodes])
+        arms = {arm.name: arm for arm in self.run.arms}
+        for record in records.attempts:
+            arm = arms.get(record.arm)
+            if arm is None or record.protocol_sha256 != self.run.protocol_sha256:
+                raise RunFolderError(
+                    f"{self.episodes}: a record of {record.key} belongs to another run "
+                    f"(arm '{record.arm}', protocol {record.protocol_sha256[:12]}); "
+                    "move its file out of the folder"
+                )
+            if arm.identity is not None and record.policy_sha256 != identity_sha256(arm.identity):
+                raise RunFolderError(
+                    f"{self.episodes}: a record of {record.key} was made by another policy than "
+                    f"arm '{record.arm}' of run.json; move its file out of the folder"
+                )
+        return records
+
+    def finish(self, status: Literal["complete", "incomplete"], results: Mapping[str, Any]) -> None:
+        """Write the summary, then the status."""
+        text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+        write_atomically(self.path / "results.json", text)
+        with FileLock(self.path / ".create.lock"):
+            self.run = self.open(self.path).run.model_copy(update={"status": status})
+            self._save()
+
+    def _save(self) -> None:
+        write_atomically(self.path / "run.json", self.run.model_dump_json(indent=2) + "\n")
+
+    def _refuse_other_run(self, protocol: Protocol, specs: Mapping[str, str]) -> None:
+        if protocol.sha256 != self.run.protocol_sha256:
+            ours = self.run.protocol.model_dump(mode="json", exclude_none=True)
+            theirs = protocol.model_dump(mode="json", exclude_none=True)
+            raise RunFolderError(
+                f"{self.path}: holds a run of {self.run.protocol.label}, not of {protocol.label} "
+                f"({_differences(ours, theirs)}); use a new folder"
+            )
+        known = {arm.name: arm.spec for arm in self.run.arms}
+        if dict(specs) != known:
+            raise RunFolderError(
+                f"{self.path}: holds a run with other arms ({_differences(known, specs)}); "
+                "use a new folder"
+            )
+
+
+def _refuse_foreign_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path}: is a file; --out names a folder")
+    strangers = [
+        each.name
+        for each in path.glob("*")
+        if not each.name.startswith(".") and each.name not in ("protocol.json", "episodes")
+    ]
+    if strangers:
+        raise RunFolderError(
+            f"{path}: is no run folder and not empty (it holds '{strangers[0]}'); "
+            "name a new or an empty folder with --out"
+        )
+
+
+def _differences(left: Mapping[str, Any], right: Mapping[str, Any], prefix: str = "") -> str:
+    """Name up to three places where two JSON objects differ, with both values."""
+    found = _walk_differences(left, right, prefix)
+    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def _walk_differences(left: Any, right: Any, path: str) -> list[str]:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return [
+            difference
+            for key in sorted({*left, *right})
+            for difference in _walk_differences(
+                left.get(key), right.get(key), f"{path}.{key}" if path else str(key)
+            )
+        ]
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return [
+            difference
+            for index, (one, other) in enumerate(zip(left, right, strict=True))
+            for difference in _walk_differences(one, other, f"{path}.{index}")
+        ]
+    return [] if left == right else [f"{path}: {left!r} before, {right!r} now"]
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine() -> dict[str, JsonValue]:
+    return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
+
+
+def check_arm_names(specs: Mapping[str, str]) -> None:
+    """Refuse arm names that could not be told apart in a table or a file; raises UsageError."""
+    for name in specs:
+        if not name or not all(each.isalnum() or each in "-_." for each in name):
+            raise UsageError(f"arm '{name}': use letters, digits, '-', '_' and '.' only")

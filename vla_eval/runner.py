@@ -1,0 +1,130 @@
+"""Running a protocol: the one function behind ``vlaeval run``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from vla_eval.engine.dispatch import pending_items
+from vla_eval.engine.supervisor import Supervisor
+from vla_eval.errors import InterruptedRunError, UsageError
+from vla_eval.plan import Shard, expand, take_shard
+from vla_eval.progress import Progress
+from vla_eval.protocol import Protocol
+from vla_eval.released import load_protocol
+from vla_eval.runfolder import RunFolder, check_arm_names
+from vla_eval.spec import PolicySpec, find_factory
+from vla_eval.store import Records
+from vla_eval.summary import RunSummary, summarise
+
+__all__ = ["run"]
+
+
+def run(
+    protocol: str | Protocol,
+    arms: Mapping[str, str],
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    shard: str | None = None,
+    overrides: Sequence[str] = (),
+    notify: Callable[[str], None] | None = None,
+) -> RunSummary:
+    """Run a protocol, or continue the run that ``out`` holds.
+
+    Called from a script, it needs the usual ``if __name__ == "__main__":`` guard, because workers
+    are spawned processes.
+
+    Args:
+        protocol: name of a shipped protocol, path of a file, or a Protocol.
+        arms: policy specs by the names of their arms; the candidate first, then the reference.
+        out: the run folder.
+        workers: environments at a time; default one per core.
+        shard: ``i/n`` runs the i-th of n parts of the plan.
+        overrides: ``key.path=value`` changes of the protocol; they mark the run as modified.
+        notify: called with one sentence when something was repaired; default prints to stderr.
+
+    Returns:
+        The summary of what the folder holds now.
+
+    Raises:
+        UsageError: something asked for cannot be (see vla_eval.errors).
+        InfrastructureError: the machine could not go on.
+        InterruptedRunError: Ctrl-C or SIGTERM; repeat the command to continue.
+    """
+    if not isinstance(protocol, Protocol):
+        protocol = load_protocol(protocol, overrides=overrides)
+    if not arms:
+        raise UsageError("no policy to run: give at least one --arm NAME=SPEC, or --policy SPEC")
+    check_arm_names(arms)
+    for text in arms.values():
+        spec = PolicySpec.parse(text)
+        find_factory(spec).placement(spec.target)
+    part = Shard.parse(shard) if shard else Shard(1, 1)
+    workers = workers if workers is not None else (os.cpu_count() or 1)
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: at least one worker is needed")
+    folder = RunFolder.create_or_continue(Path(out), protocol, arms)
+    with folder.lock(part), _terminable():
+        return _run_locked(folder, part, workers, notify)
+
+
+def _run_locked(
+    folder: RunFolder, part: Shard, workers: int, notify: Callable[[str], None] | None
+) -> RunSummary:
+    protocol = folder.run.protocol
+    names = [arm.name for arm in folder.run.arms]
+    plan = take_shard(expand(protocol), part)
+    if not plan:
+        raise UsageError(
+            f"shard {part.index}/{part.count} is empty: the plan has only "
+            f"{len(expand(protocol))} episodes"
+        )
+    records = folder.records()
+    items = pending_items(plan, names, records)
+    total = len(plan) * len(names)
+    with Progress(total, names, quiet=not items) as progress:
+        _replay(records, {item.key for item in plan}, progress)
+        say = notify or progress.say
+        supervisor = Supervisor(
+            folder, items, workers=workers, on_record=progress.record, notify=say
+        )
+        try:
+            supervisor.run()
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"interrupted with {progress.ended} of {total} episodes done; "
+                "repeat the same command to continue"
+            ) from None
+    summary = summarise([folder.path])
+    folder.finish("complete" if summary.complete else "incomplete", summary.to_json())
+    return summary
+
+
+def _replay(records: Records, keys: set[object], progress: Progress) -> None:
+    for record in records.final.values():
+        if record.outcome != "error" and record.key in keys:
+            progress.record(record)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM (Slurm, Kubernetes, CI) like Ctrl-C, where this thread may say so."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

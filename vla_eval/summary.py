@@ -1,0 +1,243 @@
+"""What a run folder amounts to: counts, rates with intervals, paired tables, where the time went."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from vla_eval.errors import RunFolderError
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import expand
+from vla_eval.protocol import Protocol
+from vla_eval.record import EpisodeRecord
+from vla_eval.runfolder import RunFolder
+from vla_eval.stats import PairedTable, wilson_interval
+from vla_eval.store import Records
+
+__all__ = ["ArmSummary", "Pair", "RunSummary", "summarise"]
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm's results; errors and missing episodes are in no rate."""
+
+    n: int
+    """Episodes that ended in success or failure."""
+    successes: int
+    errors: int
+    """Episodes that have nothing but infrastructure errors: missing."""
+    pending: int
+    """Episodes that were not attempted yet."""
+    mean_score: float | None
+    wilson95: tuple[float, float]
+    tasks: dict[str, tuple[int, int]]
+    """``suite/task`` to (successes, n)."""
+    reasons: dict[str, int]
+    """How often each reason of a failure or an error occurred."""
+    clipped_actions: int
+    seconds: dict[str, float]
+    """Wall time by phase, summed over episodes."""
+    infer_ms_p50: float | None
+    infer_ms_p95: float | None
+    nfe_per_chunk: float | None
+
+    def worst_and_best_rate(self) -> tuple[float, float]:
+        """Return the success rates if every missing episode had failed, or had succeeded."""
+        total = self.n + self.errors
+        if total == 0:
+            return 0.0, 1.0
+        return self.successes / total, (self.successes + self.errors) / total
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms on the episodes that both ended, in equal scenes."""
+
+    candidate: str
+    reference: str
+    table: PairedTable
+    unequal_scenes: int
+    """Episodes left out because the arms' scenes differ."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run, summarised."""
+
+    protocol: Protocol
+    complete: bool
+    """Every planned episode of every arm ended in success or failure."""
+    arms: dict[str, ArmSummary]
+    pairs: tuple[Pair, ...]
+    standins: int
+    """Episodes that ran on stand-in assets; nothing may be published from them."""
+    torn: tuple[str, ...] = ()
+    attempts: int = 0
+    tasks: dict[str, str] = field(default_factory=dict)
+    """``suite/task`` to instruction."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that scripts rely on."""
+        return {
+            "protocol": {
+                "name": self.protocol.protocol,
+                "version": self.protocol.version,
+                "sha256": self.protocol.sha256,
+                "modified": self.protocol.overrides is not None,
+                "episodes_per_arm": len(expand(self.protocol)),
+            },
+            "complete": self.complete,
+            "standins": self.standins > 0,
+            "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
+            "pairs": [_pair_json(pair) for pair in self.pairs],
+        }
+
+
+def _arm_json(arm: ArmSummary) -> dict[str, Any]:
+    return {
+        "n": arm.n,
+        "successes": arm.successes,
+        "errors": arm.errors,
+        "pending": arm.pending,
+        "mean_score": arm.mean_score,
+        "wilson95": list(arm.wilson95),
+        "rate_if_missing": list(arm.worst_and_best_rate()),
+        "tasks": {
+            name: {"successes": successes, "n": n, "wilson95": list(wilson_interval(successes, n))}
+            for name, (successes, n) in arm.tasks.items()
+        },
+        "reasons": arm.reasons,
+        "clipped_actions": arm.clipped_actions,
+        "seconds": arm.seconds,
+        "infer_ms": {"p50": arm.infer_ms_p50, "p95": arm.infer_ms_p95},
+        "nfe_per_chunk": arm.nfe_per_chunk,
+    }
+
+
+def _pair_json(pair: Pair) -> dict[str, Any]:
+    table = pair.table
+    known = table.n > 0
+    return {
+        "candidate": pair.candidate,
+        "reference": pair.reference,
+        "n11": table.n11,
+        "n10": table.n10,
+        "n01": table.n01,
+        "n00": table.n00,
+        "difference": table.difference if known else None,
+        "tango95": list(table.interval()) if known else None,
+        "tango90": list(table.interval(alpha=0.10)) if known else None,
+        "unequal_scenes": pair.unequal_scenes,
+    }
+
+
+def summarise(paths: Sequence[Path]) -> RunSummary:
+    """Summarise a run, or several folders that hold shards of one run.
+
+    Raises:
+        RunFolderError: no run, damaged records, or folders of different runs.
+    """
+    folders = [RunFolder.open(path) for path in paths]
+    first = folders[0].run
+    merged = Records()
+    for folder in folders:
+        if folder.run.protocol_sha256 != first.protocol_sha256 or folder.run.arms != first.arms:
+            raise RunFolderError(
+                f"{folder.path}: is not of the same run as {folders[0].path} "
+                "(another protocol, or other arms)"
+            )
+        records = folder.records()
+        merged.torn += [f"{folder.path.name}/{name}" for name in records.torn]
+        for record in records.attempts:
+            merged.add(record, str(folder.path))
+    return summarise_records(first.protocol, [arm.name for arm in first.arms], merged)
+
+
+def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records) -> RunSummary:
+    """Summarise records in memory."""
+    keys = [episode.key for episode in expand(protocol)]
+    summaries = {arm: _summarise_arm(arm, keys, records) for arm in arms}
+    finals = list(records.final.values())
+    return RunSummary(
+        protocol=protocol,
+        complete=all(arm.n == len(keys) for arm in summaries.values()),
+        arms=summaries,
+        pairs=tuple(_pair(first, second, keys, records) for first, second in combinations(arms, 2)),
+        standins=sum(1 for record in finals if record.provenance.get("standins")),
+        torn=tuple(records.torn),
+        attempts=len(records.attempts),
+        tasks={f"{each.suite}/{each.task}": each.instruction for each in finals},
+    )
+
+
+def _summarise_arm(arm: str, keys: Iterable[EpisodeKey], records: Records) -> ArmSummary:
+    finals = [records.final.get((arm, key)) for key in keys]
+    known = [record for record in finals if record is not None]
+    ended = [record for record in known if record.outcome != "error"]
+    successes = sum(record.outcome == "success" for record in ended)
+    infer_ms = sorted(ms for record in ended for ms in record.timing.infer_ms)
+    inferences = sum(record.inferences for record in ended)
+    return ArmSummary(
+        n=len(ended),
+        successes=successes,
+        errors=len(known) - len(ended),
+        pending=len(finals) - len(known),
+        mean_score=sum(record.score for record in ended) / len(ended) if ended else None,
+        wilson95=wilson_interval(successes, len(ended)),
+        tasks=_by_task(ended),
+        reasons=dict(Counter(str(each.reason) for each in known if each.reason)),
+        clipped_actions=sum(record.clipped_actions for record in ended),
+        seconds=_seconds(ended),
+        infer_ms_p50=_quantile(infer_ms, 0.50),
+        infer_ms_p95=_quantile(infer_ms, 0.95),
+        nfe_per_chunk=sum(each.nfe for each in ended) / inferences if inferences else None,
+    )
+
+
+def _by_task(ended: Iterable[EpisodeRecord]) -> dict[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for record in ended:
+        name = f"{record.suite}/{record.task}"
+        successes, n = counts[name]
+        counts[name] = (successes + int(record.outcome == "success"), n + 1)
+    return dict(counts)
+
+
+def _seconds(ended: Iterable[EpisodeRecord]) -> dict[str, float]:
+    names = ("build", "reset", "advance", "observe", "infer", "wall")
+    totals = dict.fromkeys(names, 0.0)
+    for record in ended:
+        for name in names:
+            totals[name] += getattr(record.timing, f"{name}_s")
+    return {name: round(total, 3) for name, total in totals.items()}
+
+
+def _quantile(ordered: Sequence[float], q: float) -> float | None:
+    """Return the empirical quantile (nearest rank) of sorted values."""
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def _pair(candidate: str, reference: str, keys: Iterable[EpisodeKey], records: Records) -> Pair:
+    counts: Counter[tuple[bool, bool]] = Counter()
+    unequal = 0
+    for key in keys:
+        ours, theirs = records.final.get((candidate, key)), records.final.get((reference, key))
+        if ours is None or theirs is None or "error" in (ours.outcome, theirs.outcome):
+            continue
+        if ours.scene_hash != theirs.scene_hash:
+            unequal += 1
+            continue
+        counts[ours.outcome == "success", theirs.outcome == "success"] += 1
+    table = PairedTable(
+        n11=counts[True, True],
+        n10=counts[True, False],
+        n01=counts[False, True],
+        n00=counts[False, False],
+    )
+    return Pair(candidate, reference, table, unequal)

@@ -1,0 +1,141 @@
+"""The report as text, at most 80 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vla_eval.plan import expand
+from vla_eval.stats import wilson_interval
+from vla_eval.summary import ArmSummary, Pair, RunSummary
+
+__all__ = ["report_text"]
+
+_PHASES = {
+    "build": "building scenes",
+    "reset": "resetting",
+    "advance": "physics",
+    "observe": "rendering",
+    "infer": "policy",
+}
+
+
+def report_text(summary: RunSummary) -> str:
+    """Return the whole report."""
+    protocol = summary.protocol
+    episodes = len(expand(protocol))
+    state = "complete" if summary.complete else "NOT COMPLETE"
+    lines = [
+        f"{protocol.label} · {protocol.title}",
+        f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
+        *_warnings(summary),
+        "",
+        *_arm_table(summary),
+    ]
+    if len(summary.tasks) > 1:
+        lines += ["", *_task_table(summary)]
+    for pair in summary.pairs:
+        lines += ["", *_pair_lines(pair)]
+    return "\n".join([*lines, "", *_time_lines(summary)])
+
+
+def _warnings(summary: RunSummary) -> list[str]:
+    lines = []
+    if summary.standins:
+        lines.append(
+            f"! {summary.standins} episodes ran on STAND-IN ASSETS: fit for tests, not for publishing"
+        )
+    if summary.protocol.overrides:
+        changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
+        lines.append(f"! the protocol was modified on the command line: {changes}")
+    for name in summary.torn:
+        lines.append(f"! {name}: last line cut off by a kill; ignored, its episode is repeated")
+    for name, arm in summary.arms.items():
+        if arm.errors:
+            low, high = arm.worst_and_best_rate()
+            lines.append(
+                f"! {name}: {arm.errors} episodes are missing after infrastructure errors "
+                f"(rate {low:.1%} if all failed, {high:.1%} if all succeeded)"
+            )
+        if arm.clipped_actions:
+            lines.append(f"! {name}: {arm.clipped_actions} actions were out of bounds and clipped")
+    return lines
+
+
+def _arm_table(summary: RunSummary) -> list[str]:
+    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", "infer p50", "NFE"]]
+    rows += [[name, *_arm_cells(arm)] for name, arm in summary.arms.items()]
+    return _table(rows)
+
+
+def _arm_cells(arm: ArmSummary) -> list[str]:
+    low, high = arm.wilson95
+    return [
+        f"{arm.successes}/{arm.n}",
+        f"{arm.successes / arm.n:.1%}" if arm.n else "-",
+        f"[{low:.1%}, {high:.1%}]",
+        "-" if arm.mean_score is None else f"{arm.mean_score:.3f}",
+        "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms",
+        "-" if arm.nfe_per_chunk is None else f"{arm.nfe_per_chunk:g}",
+    ]
+
+
+def _task_table(summary: RunSummary) -> list[str]:
+    rows = [["task", *summary.arms]]
+    for task in summary.tasks:
+        cells = []
+        for arm in summary.arms.values():
+            successes, n = arm.tasks.get(task, (0, 0))
+            low, high = wilson_interval(successes, n)
+            cells.append(f"{successes}/{n} [{low:.0%}, {high:.0%}]" if n else "-")
+        rows.append([task, *cells])
+    return _table(rows)
+
+
+def _pair_lines(pair: Pair) -> list[str]:
+    table = pair.table
+    lines = [f"{pair.candidate} against {pair.reference}, paired by episode:"]
+    if pair.unequal_scenes:
+        lines.append(
+            f"! {pair.unequal_scenes} episodes are not paired: the arms' scenes differ (scene_hash)"
+        )
+    if table.n == 0:
+        return [*lines, "  no pairs yet"]
+    rows = [
+        ["", f"{pair.reference} succeeds", "fails"],
+        [f"{pair.candidate} succeeds", str(table.n11), str(table.n10)],
+        ["fails", str(table.n01), str(table.n00)],
+    ]
+    low, high = table.interval()
+    low90, high90 = table.interval(alpha=0.10)
+    return [
+        *lines,
+        *(f"  {line}" for line in _table(rows)),
+        f"  difference {table.difference:+.1%}, 95 % [{low:+.1%}, {high:+.1%}], "
+        f"90 % [{low90:+.1%}, {high90:+.1%}] (Tango)",
+    ]
+
+
+def _time_lines(summary: RunSummary) -> list[str]:
+    totals = {name: 0.0 for name in _PHASES}
+    for arm in summary.arms.values():
+        for name in totals:
+            totals[name] += arm.seconds[name]
+    whole = sum(totals.values())
+    if whole == 0:
+        return []
+    parts = [f"{_PHASES[name]} {totals[name] / whole:.0%}" for name in totals]
+    return [f"time in episodes: {whole:.1f} s = " + ", ".join(parts)]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align columns: the first to the left, the others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [_aligned(row, widths) for row in rows]
+
+
+def _aligned(row: Iterable[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.ljust(width) if position == 0 else cell.rjust(width)
+        for position, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
