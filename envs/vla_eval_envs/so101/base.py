@@ -1,0 +1,240 @@
+"""What every SO-101 task shares: the arm on its table, its actions, its cameras, its life cycle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from vla_eval.environment import Action, EvalEnv, Observation
+from vla_eval.errors import InfrastructureError, did_you_mean
+
+from vla_eval_envs.scene import scene_hash
+from vla_eval_envs.so101.arm import add_arm
+from vla_eval_envs.so101.cameras import Cameras
+from vla_eval_envs.so101.shell import add_shell
+from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.so101.units import (
+    ACTION_HIGH,
+    ACTION_LOW,
+    FEATURE_NAMES,
+    STATE_HIGH,
+    STATE_LOW,
+    to_radians,
+    to_units,
+)
+from vla_eval_envs.so101.workspace import add_cameras, add_room, set_physics
+
+__all__ = ["HOME", "SO101Env"]
+
+CAMERA_NAMES = ("top", "wrist")
+SUBSTEPS = 10
+"""Physics steps of 1/300 s in one control step: 30 Hz."""
+HOME = (0.0, -100.0, 80.0, 88.0, 0.0, 0.0)
+"""Where the arm starts, LeRobot's units: folded back, gripper closed, the table in full view."""
+_JOINTS = 6
+_MAX_IMAGE_SIZE = 2048
+_DIVERGED = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC")
+
+
+class SO101Env(EvalEnv):
+    """Base of the SO-101 tasks.
+
+    A task sets ``task_description`` and implements :meth:`_add_objects`, :meth:`_bind`,
+    :meth:`_arrange`, :meth:`_watch` and :meth:`_score`.
+
+    Attributes:
+        model: the compiled MuJoCo model.
+        data: its state; for tests and for policies that are ``privileged``.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium's own convention)
+        "render_modes": ["rgb_array"],
+        "render_fps": 30,
+        "action_names": list(FEATURE_NAMES),
+        "state_names": list(FEATURE_NAMES),
+    }
+
+    def __init__(
+        self,
+        states: Sequence[Mapping[str, float]],
+        *,
+        image_size: int = 256,
+        shadows: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        if not 1 <= image_size <= _MAX_IMAGE_SIZE:
+            raise ValueError(f"image_size must be in 1..{_MAX_IMAGE_SIZE}, not {image_size}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
+        self.render_mode = render_mode
+        self.action_space = spaces.Box(ACTION_LOW, ACTION_HIGH)
+        self.observation_space = _observation_space(image_size)
+        self._states = tuple(states)
+        self.model = self._build()
+        self.data = mujoco.MjData(self.model)
+        self._provenance: dict[str, str] = {
+            "mujoco": mujoco.__version__,
+            "gl": os.environ.get("MUJOCO_GL", "none"),
+            "model": _model_digest(self.model),
+        }
+        self._cameras = Cameras(self.model, image_size, shadows=shadows)
+        self._subgoals: dict[str, bool] = {}
+        self._bind()
+
+    def _build(self) -> mujoco.MjModel:
+        spec = mujoco.MjSpec()
+        set_physics(spec)
+        add_room(spec)
+        add_arm(spec)
+        add_shell(spec)
+        add_cameras(spec)
+        self._add_objects(spec)
+        return spec.compile()
+
+    @abstractmethod
+    def _add_objects(self, spec: mujoco.MjSpec) -> None:
+        """Add what stands on the table."""
+
+    @abstractmethod
+    def _bind(self) -> None:
+        """Make the detectors for the compiled model."""
+
+    @abstractmethod
+    def _arrange(self, state: Mapping[str, float]) -> None:
+        """Put the objects where an initial state says."""
+
+    @abstractmethod
+    def _watch(self, *, fresh: bool) -> dict[str, bool]:
+        """Return the subgoals after a control step, or after a reset (``fresh``)."""
+
+    @abstractmethod
+    def _score(self, subgoals: Mapping[str, bool]) -> float:
+        """Return the partial credit in [0, 1] that the subgoals are worth; 1 is success."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: of ``np_random``, whose only use is to draw the initial state where none is given.
+            options: ``{"init_state": i}`` chooses the frozen initial state.
+
+        Raises:
+            ValueError: an unknown option, or an initial state that does not exist.
+        """
+        super().reset(seed=seed)
+        index = self._choose_state(options or {})
+        mujoco.mj_resetData(self.model, self.data)
+        home = to_radians(HOME)
+        self.data.qpos[:_JOINTS] = home
+        self.data.ctrl[:] = home
+        self._arrange(self._states[index])
+        mujoco.mj_forward(self.model, self.data)
+        self._subgoals = self._watch(fresh=True)
+        info = self._info()
+        info["init_state"] = index
+        info["scene_hash"] = scene_hash(self.model, self.data)
+        info["provenance"] = dict(self._provenance)
+        return self.observe(), info
+
+    def _choose_state(self, options: Mapping[str, Any]) -> int:
+        for name in options:
+            if name != "init_state":
+                raise ValueError(f"unknown reset option '{name}'{did_you_mean(name, ['init_state'])}")
+        count = len(self._states)
+        index = options.get("init_state")
+        if index is None:
+            return int(self.np_random.integers(count))
+        is_integer = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        if not is_integer or not 0 <= index < count:
+            raise ValueError(f"init_state must be an integer in 0..{count - 1}, not {index!r}")
+        return int(index)
+
+    def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Run one control step (1/30 s) towards absolute joint targets; see :class:`EvalEnv`.
+
+        The reward is the increase of the score.
+        """
+        targets = np.asarray(action, dtype=np.float64)
+        if targets.shape != (_JOINTS,):
+            raise ValueError(f"the action must have shape ({_JOINTS},), not {targets.shape}")
+        if not np.isfinite(targets).all():
+            raise ValueError(f"the action must be finite, not {targets.tolist()}")
+        before = self._score(self._subgoals)
+        self.data.ctrl[:] = to_radians(np.clip(targets, ACTION_LOW, ACTION_HIGH))
+        mujoco.mj_step(self.model, self.data, SUBSTEPS)
+        self._refuse_divergence()
+        self._subgoals = self._watch(fresh=False)
+        info = self._info()
+        return info["score"] - before, info["is_success"], False, info
+
+    def _refuse_divergence(self) -> None:
+        """MuJoCo restarts a scene whose numbers exploded; that must not pass for an episode."""
+        for name in _DIVERGED:
+            if self.data.warning[getattr(mujoco.mjtWarning, name)].number:
+                raise InfrastructureError(f"the simulation diverged at {self.data.time:.3f} s ({name})")
+
+    def _info(self) -> dict[str, Any]:
+        score = self._score(self._subgoals)
+        return {
+            "is_success": score == 1.0,
+            "score": score,
+            "subgoals": dict(self._subgoals),
+            "task": self.task_description,
+        }
+
+    def observe(self) -> Observation:
+        """Render both cameras and read the joints."""
+        pixels = {name: self._cameras.picture(self.data, name) for name in CAMERA_NAMES}
+        return {"pixels": pixels, "agent_pos": self._joint_units()}
+
+    def _joint_units(self) -> NDArray[np.float32]:
+        units = to_units(self.data.qpos[:_JOINTS])
+        return np.clip(units, STATE_LOW, STATE_HIGH).astype(np.float32)
+
+    def hold_action(self) -> Action:
+        """Return the joints' positions as targets, float32 (6,), inside the action space."""
+        return np.clip(self._joint_units(), ACTION_LOW, ACTION_HIGH)
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """Return a view from the side, uint8 (480, 640, 3), in render mode ``rgb_array``."""
+        if self.render_mode is None:
+            return None
+        return self._cameras.nice_picture(self.data, "side")
+
+    def close(self) -> None:
+        """Free the GL contexts. Twice does no harm."""
+        self._cameras.close()
+
+    def joint_angles(self) -> NDArray[np.float64]:
+        """Return the joints' positions (6,), rad."""
+        return np.array(self.data.qpos[:_JOINTS])
+
+    def object_pose(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return an object's centre (3,), m, and rotation (3, 3) in the world frame."""
+        body = self.data.body(name)
+        return np.array(body.xpos), np.array(body.xmat).reshape(3, 3)
+
+
+def _observation_space(image_size: int) -> spaces.Dict:
+    picture = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+    return spaces.Dict(
+        {
+            "pixels": spaces.Dict(dict.fromkeys(CAMERA_NAMES, picture)),
+            "agent_pos": spaces.Box(STATE_LOW, STATE_HIGH),
+        }
+    )
+
+
+def _model_digest(model: mujoco.MjModel) -> str:
+    """Return 16 hex digits of the sha256 of the compiled model: every number in it."""
+    buffer = np.zeros(mujoco.mj_sizeModel(model), dtype=np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return hashlib.sha256(buffer.tobytes()).hexdigest()[:16]

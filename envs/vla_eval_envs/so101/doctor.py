@@ -1,0 +1,59 @@
+"""Is this machine able to simulate and to render the SO-101? For ``vlaeval doctor``."""
+
+from __future__ import annotations
+
+import os
+
+from vla_eval.errors import VlaEvalError
+
+__all__ = ["checks"]
+
+_MUJOCO = "3.3.2"
+_INSTALL = "run: pip install 'vla-eval-suite[so101]' (in a checkout: make install)"
+_GL = "run: sudo apt-get install -y libegl1 libgl1-mesa-dri, or set MUJOCO_GL to egl or osmesa"
+
+
+def checks() -> list[tuple[str, bool, str, str]]:
+    """Return (name, ok, detail, remedy) of each check; later ones are left out if one fails."""
+    results = [_check_mujoco()]
+    for check in (_check_backend, _check_render):
+        if results[-1][1]:
+            results.append(check())
+    return results
+
+
+def _check_mujoco() -> tuple[str, bool, str, str]:
+    try:
+        from vla_eval_envs.so101.simulator import mujoco  # noqa: PLC0415  (may be missing)
+    except VlaEvalError as error:
+        return "so101: mujoco", False, str(error), _INSTALL
+    found = str(mujoco.__version__)
+    detail = f"mujoco {found}" if found == _MUJOCO else f"mujoco {found}, expected {_MUJOCO}"
+    return "so101: mujoco", found == _MUJOCO, detail, _INSTALL
+
+
+def _check_backend() -> tuple[str, bool, str, str]:
+    from vla_eval_envs.gl import choose_gl_backend  # noqa: PLC0415
+
+    try:
+        backend = choose_gl_backend()
+    except VlaEvalError as error:
+        return "so101: GL backend", False, str(error), _GL
+    return "so101: GL backend", True, f"MUJOCO_GL={backend}", ""
+
+
+def _check_render() -> tuple[str, bool, str, str]:
+    from vla_eval_envs.so101.pick_place import PickPlace  # noqa: PLC0415
+
+    env = PickPlace(image_size=64)
+    try:
+        observation, _ = env.reset(options={"init_state": 0})
+        spread = min(float(image.std()) for image in observation["pixels"].values())
+    except Exception as error:  # noqa: BLE001  (whatever a GL driver raises is the finding)
+        return "so101: rendering", False, f"{type(error).__name__}: {error}", _GL
+    finally:
+        env.close()
+    detail = f"two 64 x 64 pictures with {os.environ.get('MUJOCO_GL', '?')}"
+    if spread > 1.0:
+        return "so101: rendering", True, detail, ""
+    return "so101: rendering", False, f"{detail} are blank", _GL

@@ -1,0 +1,155 @@
+"""Where the hand is, and which joint angles bring it somewhere: closed form, no iteration of steps.
+
+The arm is a pan axis that carries a plane with two links and a hand. The pan follows from where the
+hand's axis has to be, the links from the law of cosines with the elbow up, the roll from the yaw
+that the jaws should have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vla_eval_envs.so101.arm import LINKS
+
+__all__ = ["Hand", "forward", "inverse"]
+
+_BY_NAME = {link.name: link for link in LINKS}
+_PAN_X, _, _PAN_Z = _BY_NAME["shoulder"].position
+_LIFT_R, _LIFT_Y, _LIFT_Z = _BY_NAME["upper_arm"].position
+_ELBOW_R, _, _ELBOW_Z = _BY_NAME["lower_arm"].position
+_WRIST_R, _, _WRIST_Z = _BY_NAME["wrist"].position
+_HAND_R, _HAND_Y, _ = _BY_NAME["gripper"].position
+
+_UPPER_ARM_M = float(np.hypot(_ELBOW_R, _ELBOW_Z))  # 0.116
+_FOREARM_M = float(np.hypot(_WRIST_R, _WRIST_Z))  # 0.135
+# Angles at joint zero from horizontal, positive downwards like the joints.
+_UPPER_ARM_ZERO = float(np.arctan2(-_ELBOW_Z, _ELBOW_R))
+_FOREARM_ZERO = float(np.arctan2(-_WRIST_Z, _WRIST_R))
+_PLANE_Y = _LIFT_Y + _HAND_Y  # how far left of the pan axis the hand's axis runs: -0.2 mm
+_SHOULDER_Z = _PAN_Z + _LIFT_Z
+# Yaw of the jaws' opening direction at pan 0, roll 0, with the hand pointing down: -2.79 degrees.
+_JAW_YAW_ZERO = -2.0 * float(np.arctan2(0.01720911, 0.70689734))
+_JOINT_LIMITS = np.deg2rad([110.0, 100.0, 96.8, 95.0, 157.2])
+_MAX_TILT_DEG = 60
+_PAN_ITERATIONS = 12  # a tilted hand moves its own axis with the pan; it contracts 20-fold each time
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Pose of the gripper's frame in the world: fingers along -z, jaws opening along x."""
+
+    position: NDArray[np.float64]
+    """(3,), m."""
+    rotation: NDArray[np.float64]
+    """(3, 3), columns are the frame's axes."""
+
+    def point(self, offset: ArrayLike) -> NDArray[np.float64]:
+        """Return the world position (3,) of a point (3,) given in the gripper's frame, m."""
+        return self.position + self.rotation @ np.asarray(offset, dtype=np.float64)
+
+
+def forward(joints: ArrayLike) -> Hand:
+    """Return the hand's pose for joint angles (5,) or more, rad; further entries are ignored."""
+    pan, lift, elbow, wrist, roll = (float(angle) for angle in np.asarray(joints)[:5])
+    upper, fore = _UPPER_ARM_ZERO + lift, _FOREARM_ZERO + lift + elbow
+    pitch = lift + elbow + wrist
+    reach = (
+        _LIFT_R
+        + _UPPER_ARM_M * np.cos(upper)
+        + _FOREARM_M * np.cos(fore)
+        + _HAND_R * np.cos(pitch)
+    )
+    height = _SHOULDER_Z - (
+        _UPPER_ARM_M * np.sin(upper) + _FOREARM_M * np.sin(fore) + _HAND_R * np.sin(pitch)
+    )
+    x, y = _turned(reach, _PLANE_Y, -pan)
+    return Hand(np.array([_PAN_X + x, y, height]), _hand_rotation(pan, pitch, roll))
+
+
+def inverse(
+    target: ArrayLike,
+    yaw: float,
+    offset: ArrayLike = (0.0, 0.0, 0.0),
+    *,
+    tilt: float | None = None,
+) -> NDArray[np.float64] | None:
+    """Return joint angles (5,), rad, that bring a point of the hand to a place, or None.
+
+    Args:
+        target: (3,), m, world frame.
+        yaw: of the jaws' opening direction about the world's z, rad; exact for a vertical hand.
+        offset: (3,), m: the point of the hand, in the gripper's frame.
+        tilt: of the hand from vertical, fingers outwards positive, rad. Without it the smallest
+            feasible one up to 60 degrees, in steps of one degree.
+    """
+    goal, tool = np.asarray(target, dtype=np.float64), np.asarray(offset, dtype=np.float64)
+    if tilt is not None:
+        return _inverse_at(goal, yaw, tool, tilt)
+    for degrees in range(_MAX_TILT_DEG + 1):
+        for sign in (1, -1) if degrees else (1,):
+            joints = _inverse_at(goal, yaw, tool, float(np.deg2rad(sign * degrees)))
+            if joints is not None:
+                return joints
+    return None
+
+
+def _inverse_at(
+    goal: NDArray[np.float64], yaw: float, tool: NDArray[np.float64], tilt: float
+) -> NDArray[np.float64] | None:
+    pitch = np.pi / 2 - tilt
+    pan = float(np.arctan2(-goal[1], goal[0] - _PAN_X))
+    for _ in range(_PAN_ITERATIONS):
+        roll = yaw + pan - _JAW_YAW_ZERO
+        hand = goal - _hand_rotation(pan, pitch, roll) @ tool
+        distance = float(np.hypot(hand[0] - _PAN_X, hand[1]))
+        if distance <= abs(_PLANE_Y):
+            return None
+        reach = float(np.sqrt(distance**2 - _PLANE_Y**2))
+        pan = -float(np.arctan2(hand[1], hand[0] - _PAN_X) - np.arctan2(_PLANE_Y, reach))
+    planar = _two_links(
+        reach - _HAND_R * np.cos(pitch) - _LIFT_R,
+        hand[2] + _HAND_R * np.sin(pitch) - _SHOULDER_Z,
+    )
+    if planar is None:
+        return None
+    lift, elbow = planar
+    roll = yaw + pan - _JAW_YAW_ZERO
+    joints = np.array([pan, lift, elbow, pitch - lift - elbow, roll])
+    return joints if bool((np.abs(joints) <= _JOINT_LIMITS).all()) else None
+
+
+def _two_links(reach: float, height: float) -> tuple[float, float] | None:
+    """Return lift and elbow, rad, that bring the wrist to a point relative to the shoulder, m."""
+    distance = float(np.hypot(reach, height))
+    if not abs(_UPPER_ARM_M - _FOREARM_M) < distance < _UPPER_ARM_M + _FOREARM_M:
+        return None
+    down = float(np.arctan2(-height, reach))
+    square = distance**2 + _UPPER_ARM_M**2 - _FOREARM_M**2
+    at_shoulder = float(np.arccos(square / (2 * distance * _UPPER_ARM_M)))
+    square = distance**2 + _FOREARM_M**2 - _UPPER_ARM_M**2
+    at_wrist = float(np.arccos(square / (2 * distance * _FOREARM_M)))
+    lift = down - at_shoulder - _UPPER_ARM_ZERO
+    return lift, down + at_wrist - _FOREARM_ZERO - lift
+
+
+def _hand_rotation(pan: float, pitch: float, roll: float) -> NDArray[np.float64]:
+    """Return the gripper's axes (3, 3) in the world; pitch is how far the fingers point down."""
+    cos_roll, sin_roll = np.cos(roll + _JAW_YAW_ZERO), np.sin(roll + _JAW_YAW_ZERO)
+    cos_pitch, sin_pitch = np.cos(pitch), np.sin(pitch)
+    back = np.array([-cos_pitch, 0.0, sin_pitch])  # the gripper's z: against the fingers
+    up = np.array([sin_pitch, 0.0, cos_pitch])
+    left = np.array([0.0, 1.0, 0.0])
+    opening = cos_roll * up + sin_roll * left
+    axes = np.stack([opening, np.cross(back, opening), back], axis=1)
+    cos_pan, sin_pan = np.cos(pan), np.sin(pan)
+    turn = np.array([[cos_pan, sin_pan, 0.0], [-sin_pan, cos_pan, 0.0], [0.0, 0.0, 1.0]])
+    return turn @ axes
+
+
+def _turned(x: float, y: float, angle: float) -> tuple[float, float]:
+    """Return a planar vector turned by an angle, rad, counter-clockwise."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return float(cos * x - sin * y), float(sin * x + cos * y)

@@ -1,0 +1,19 @@
+"""MuJoCo, imported in one place: after the choice of a GL backend, with a clear error without it."""
+
+from __future__ import annotations
+
+from vla_eval.errors import InfrastructureError, MissingExtraError
+from vla_eval_envs.gl import choose_gl_backend
+
+__all__ = ["mujoco"]
+
+try:
+    choose_gl_backend()
+except InfrastructureError:
+    # Physics works without a renderer; whoever asks for a picture gets this error then.
+    pass
+
+try:
+    import mujoco
+except ImportError as error:
+    raise MissingExtraError("SO-101 simulation", "so101") from error

@@ -1,0 +1,84 @@
+"""``expert``: the scripted expert of whatever task is being run."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import ActionChunk, Context, Placement, Policy, PolicyMetadata
+from vla_eval.spec import parse_options
+
+from vla_eval_policies.experts import EpisodeExpert, begin_episode
+
+__all__ = ["ExpertFactory", "ExpertPolicy"]
+
+_CHUNK_SIZE = 10
+# More than any worker interleaves. An expert that was forgotten in the middle of an episode plans
+# anew from where things are, as it does after a failed grasp.
+_EPISODES_REMEMBERED = 64
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExpertPolicy:
+    """Asks the expert of each episode's task; reads the simulator, draws no random numbers."""
+
+    def __init__(self) -> None:
+        self.metadata = PolicyMetadata(
+            name="expert",
+            method="scripted",
+            chunk_size=_CHUNK_SIZE,
+            n_action_steps=_CHUNK_SIZE,
+            privileged=True,
+        )
+        self._episodes: OrderedDict[EpisodeKey, EpisodeExpert] = OrderedDict()
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        """Return each episode's next ten actions; the observations are not looked at.
+
+        Raises:
+            UsageError: a task without an expert, or no simulator at hand.
+        """
+        return [
+            ActionChunk(self._expert(context).actions(context.step, _CHUNK_SIZE))
+            for context in contexts
+        ]
+
+    def _expert(self, context: Context) -> EpisodeExpert:
+        expert = self._episodes.get(context.key) if context.chunk_index > 0 else None
+        if expert is None:
+            if context.env is None:
+                raise UsageError("policy 'expert' needs the environment at hand (worker placement)")
+            expert = begin_episode(context.key.suite, context.key.task, context.env)
+        self._episodes[context.key] = expert
+        self._episodes.move_to_end(context.key)
+        if len(self._episodes) > _EPISODES_REMEMBERED:
+            self._episodes.popitem(last=False)
+        return expert
+
+
+class ExpertFactory:
+    """``expert``."""
+
+    help: ClassVar[str] = "the scripted expert of the task: the ceiling, and a source of data"
+
+    def placement(self, target: str | None) -> Placement:
+        """In the worker: it reads the simulator."""
+        del target
+        return "worker"
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        """Build the policy; it takes neither target nor options."""
+        if target is not None:
+            raise PolicySpecError(f"policy kind 'expert' takes no target (got '{target}')")
+        parse_options(_Options, options, "expert")
+        return ExpertPolicy()
