@@ -74,6 +74,12 @@ bootstrap_uv() {
   sudo apt-get install -y python3 python3-venv"
 }
 
+# Like pip, trust what the system trusts: behind a company's proxy uv's own list does not do. (A bare
+# machine has no list; older uv knows the second name.)
+if [[ -r /etc/ssl/certs/ca-certificates.crt ]]; then
+  export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} UV_NATIVE_TLS=${UV_NATIVE_TLS:-true}
+fi
+
 python=$(find_312)
 # Before 0.5, uv did not check hashes that come from constraints the way that is relied on below.
 if command -v uv > /dev/null && [[ $(uv --version 2> /dev/null) =~ ^uv\ (0\.[5-9]|0\.[1-9][0-9]|[1-9]) ]]; then
