@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import gymnasium
 import numpy as np
+from gymnasium import Space
 from numpy.typing import NDArray
 
 from vla_eval.environment import Action, EvalEnv, Observation
@@ -16,6 +16,7 @@ from vla_eval_envs.libero.assets import find_assets
 from vla_eval_envs.libero.catalog import instruction_of, task_names
 from vla_eval_envs.libero.init_states import read_init_states
 from vla_eval_envs.libero.install import load
+from vla_eval_envs.libero.options import check_option, choose_init_state
 from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
 from vla_eval_envs.libero.simulator import CONTROL_HZ, Simulator
 from vla_eval_envs.libero.spaces import (
@@ -119,10 +120,10 @@ class LiberoEnv(EvalEnv):
             InfrastructureError: MuJoCo is not the version that LIBERO needs.
         """
         names = task_names(suite)
-        _check_option("task", task, range(len(names)))
-        _check_option("control_mode", control_mode, get_args(ControlMode))
-        _check_option("axis_angle", axis_angle, get_args(AxisAngle))
-        _check_option("render_mode", render_mode, (None, "rgb_array"))
+        check_option("task", task, range(len(names)))
+        check_option("control_mode", control_mode, get_args(ControlMode))
+        check_option("axis_angle", axis_angle, get_args(AxisAngle))
+        check_option("render_mode", render_mode, (None, "rgb_array"))
         if image_size < 1 or settle_steps < 0:
             raise UsageError("image_size must be at least 1 and settle_steps at least 0")
         self._versions = versions()
@@ -137,7 +138,8 @@ class LiberoEnv(EvalEnv):
         self.render_mode = render_mode
         self.task_description = instruction_of(self._name)
         self.metadata = {**self.metadata, "action_names": ACTION_NAMES[control_mode]}
-        self.action_space = self._box = action_space(control_mode)
+        self._box = action_space(control_mode)
+        self.action_space = cast("Space[Action]", self._box)
         self.observation_space = observation_space(image_size)
 
     def reset(
@@ -157,7 +159,7 @@ class LiberoEnv(EvalEnv):
         if scene_seed >= _SEED_LIMIT:
             raise ValueError(f"seed must be below 2**32, not {seed}: LIBERO seeds NumPy with it")
         simulator = self._ensure_simulator()
-        init_state = self._choose_init_state(options or {})
+        init_state = choose_init_state(options or {}, len(self._init_states), self.np_random)
         scene = simulator.reset(
             scene_seed,
             self._init_states[init_state],
@@ -241,18 +243,6 @@ class LiberoEnv(EvalEnv):
     def _file(self, folder: Path, suffix: str) -> Path:
         return folder / self._suite / f"{self._name}.{suffix}"
 
-    def _choose_init_state(self, options: dict[str, Any]) -> int:
-        unknown = set(options) - {"init_state"}
-        if unknown:
-            raise ValueError(f"unknown reset options: {', '.join(sorted(unknown))}")
-        count = len(self._init_states)
-        if options.get("init_state") is None:
-            return int(self.np_random.integers(count))
-        init_state = int(options["init_state"])
-        if not 0 <= init_state < count:
-            raise ValueError(f"init_state must be 0 to {count - 1}, not {init_state}")
-        return init_state
-
     def _info(self, *, success: bool) -> dict[str, Any]:
         subgoals = self._running().subgoals()
         return {
@@ -261,9 +251,3 @@ class LiberoEnv(EvalEnv):
             "subgoals": subgoals,
             "task": self.task_description,
         }
-
-
-def _check_option(name: str, value: object, allowed: Collection[object]) -> None:
-    if value not in allowed:
-        shown = ", ".join(map(repr, allowed))
-        raise UsageError(f"LIBERO's option {name} is {value!r}; it can be {shown}")

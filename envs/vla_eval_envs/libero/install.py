@@ -95,8 +95,7 @@ def load(assets: Assets) -> Library:
         sensor=observables.sensor,
         randomization_error=importlib.import_module("robosuite.utils.errors").RandomizationError,
         bad_state_warnings=tuple(
-            int(w)
-            for w in (warnings.mjWARN_BADQPOS, warnings.mjWARN_BADQVEL, warnings.mjWARN_BADQACC)
+            int(kind) for kind in (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC)
         ),
     )
 

@@ -145,7 +145,7 @@ class Simulator:
         Raises:
             InfrastructureError: the physics became unstable; MuJoCo has reset the state by itself.
         """
-        self._observed, _, done, _ = self._env.step(np.asarray(action, dtype=np.float64))
+        self._observed, _, done, _ = self._env.step(np.asarray(action, dtype=np.float32))
         warnings = self._env.sim.data._data.warning
         if any(warnings[kind].number for kind in self._library.bad_state_warnings):
             raise InfrastructureError("the simulation became unstable: MuJoCo reset the state")
