@@ -147,7 +147,9 @@ class SO101Env(EvalEnv):
     def _choose_state(self, options: Mapping[str, Any]) -> int:
         for name in options:
             if name != "init_state":
-                raise ValueError(f"unknown reset option '{name}'{did_you_mean(name, ['init_state'])}")
+                raise ValueError(
+                    f"unknown reset option '{name}'{did_you_mean(name, ['init_state'])}"
+                )
         count = len(self._states)
         index = options.get("init_state")
         if index is None:
@@ -179,7 +181,9 @@ class SO101Env(EvalEnv):
         """MuJoCo restarts a scene whose numbers exploded; that must not pass for an episode."""
         for name in _DIVERGED:
             if self.data.warning[getattr(mujoco.mjtWarning, name)].number:
-                raise InfrastructureError(f"the simulation diverged at {self.data.time:.3f} s ({name})")
+                raise InfrastructureError(
+                    f"the simulation diverged at {self.data.time:.3f} s ({name})"
+                )
 
     def _info(self) -> dict[str, Any]:
         score = self._score(self._subgoals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ __all__ = ["RENDER_HEIGHT", "RENDER_WIDTH", "Cameras"]
 
 RENDER_HEIGHT, RENDER_WIDTH = 480, 640
 """Size in pixels of what ``render`` returns."""
-# The policy's cameras: no multisampling, which doubles the time of a frame in software GL.
-_FAST_SAMPLES, _FAST_SHADOW_PIXELS = 0, 1024
-_NICE_SAMPLES, _NICE_SHADOW_PIXELS = 4, 2048
+# In software GL multisampling doubles the time of a frame, and coarser cylinders and undivided boxes
+# halve it: 1.3 ms instead of 2.7 at 256 x 256.
+_FAST = {"offsamples": 0, "shadowsize": 1024, "numslices": 20, "numstacks": 2, "numquads": 1}
+_NICE = {"offsamples": 4, "shadowsize": 2048, "numslices": 28, "numstacks": 16, "numquads": 4}
 
 
 class Cameras:
@@ -34,8 +36,7 @@ class Cameras:
     def picture(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
         """Return a policy's view, uint8 (image_size, image_size, 3), freshly allocated."""
         if self._fast is None:
-            size = (self._image_size, self._image_size)
-            self._fast = self._renderer(size, _FAST_SAMPLES, _FAST_SHADOW_PIXELS)
+            self._fast = self._renderer((self._image_size, self._image_size), _FAST)
             self._fast.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self._shadows
             self._fast.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         return _draw(self._fast, data, camera)
@@ -43,8 +44,7 @@ class Cameras:
     def nice_picture(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
         """Return a view with shadows and smooth edges, uint8 (480, 640, 3)."""
         if self._nice is None:
-            size = (RENDER_HEIGHT, RENDER_WIDTH)
-            self._nice = self._renderer(size, _NICE_SAMPLES, _NICE_SHADOW_PIXELS)
+            self._nice = self._renderer((RENDER_HEIGHT, RENDER_WIDTH), _NICE)
         return _draw(self._nice, data, camera)
 
     def close(self) -> None:
@@ -54,11 +54,11 @@ class Cameras:
                 renderer.close()
         self._fast = self._nice = None
 
-    def _renderer(self, size: tuple[int, int], samples: int, shadow_pixels: int) -> Any:
+    def _renderer(self, size: tuple[int, int], quality: Mapping[str, int]) -> Any:
         choose_gl_backend()
-        # The context reads these when it is made, and nothing else does.
-        self._model.vis.quality.offsamples = samples
-        self._model.vis.quality.shadowsize = shadow_pixels
+        for name, value in quality.items():
+            # The context reads these when it is made, and nothing else does.
+            setattr(self._model.vis.quality, name, value)
         return mujoco.Renderer(self._model, *size)
 
 

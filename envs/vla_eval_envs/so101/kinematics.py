@@ -34,7 +34,9 @@ _SHOULDER_Z = _PAN_Z + _LIFT_Z
 _JAW_YAW_ZERO = -2.0 * float(np.arctan2(0.01720911, 0.70689734))
 _JOINT_LIMITS = np.deg2rad([110.0, 100.0, 96.8, 95.0, 157.2])
 _MAX_TILT_DEG = 60
-_PAN_ITERATIONS = 12  # a tilted hand moves its own axis with the pan; it contracts 20-fold each time
+_PAN_ITERATIONS = (
+    12  # a tilted hand moves its own axis with the pan; it contracts 20-fold each time
+)
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,7 @@ def forward(joints: ArrayLike) -> Hand:
     upper, fore = _UPPER_ARM_ZERO + lift, _FOREARM_ZERO + lift + elbow
     pitch = lift + elbow + wrist
     reach = (
-        _LIFT_R
-        + _UPPER_ARM_M * np.cos(upper)
-        + _FOREARM_M * np.cos(fore)
-        + _HAND_R * np.cos(pitch)
+        _LIFT_R + _UPPER_ARM_M * np.cos(upper) + _FOREARM_M * np.cos(fore) + _HAND_R * np.cos(pitch)
     )
     height = _SHOULDER_Z - (
         _UPPER_ARM_M * np.sin(upper) + _FOREARM_M * np.sin(fore) + _HAND_R * np.sin(pitch)

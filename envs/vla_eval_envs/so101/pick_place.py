@@ -112,7 +112,15 @@ class PickPlace(SO101Env):
 
     def _arrange(self, state: Mapping[str, float]) -> None:
         half_yaw = state["yaw_rad"] / 2
-        pose = [state["x_m"], state["y_m"], BLOCK_EDGE / 2, np.cos(half_yaw), 0, 0, np.sin(half_yaw)]
+        pose = [
+            state["x_m"],
+            state["y_m"],
+            BLOCK_EDGE / 2,
+            np.cos(half_yaw),
+            0,
+            0,
+            np.sin(half_yaw),
+        ]
         self.data.qpos[self._block_qpos : self._block_qpos + 7] = pose
 
     def _watch(self, *, fresh: bool) -> dict[str, bool]:

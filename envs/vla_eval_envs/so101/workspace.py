@@ -43,7 +43,9 @@ def add_room(spec: mujoco.MjSpec) -> None:
     )
     look = {"contype": 0, "conaffinity": 0, "group": 2}
     # 0.3 mm, only to be seen: objects rest on the table.
-    world.add_geom(type=box, material="mat", pos=[0.24, 0.0, 0.0], size=[0.17, 0.30, 0.0003], **look)
+    world.add_geom(
+        type=box, material="mat", pos=[0.24, 0.0, 0.0], size=[0.17, 0.30, 0.0003], **look
+    )
     for x in (-0.20, 0.70):
         for y in (-0.55, 0.55):
             world.add_geom(
@@ -107,7 +109,12 @@ def _wood() -> NDArray[np.uint8]:
     phase = 2 * np.pi * across + 0.10 * np.sin(along) + 0.05 * np.sin(2 * along + 1.0)
     grain = sum(
         weight * np.sin(count * phase + shift)
-        for count, weight, shift in ((3, 0.5, 0.2), (11, 0.35, 1.7), (29, 0.25, 0.4), (61, 0.2, 2.9))
+        for count, weight, shift in (
+            (3, 0.5, 0.2),
+            (11, 0.35, 1.7),
+            (29, 0.25, 0.4),
+            (61, 0.2, 2.9),
+        )
     )
     light, dark = np.array([0.86, 0.74, 0.58]), np.array([0.76, 0.62, 0.45])
     share = np.clip(0.5 + 0.35 * np.asarray(grain), 0, 1)[..., None]
@@ -115,7 +122,7 @@ def _wood() -> NDArray[np.uint8]:
 
 
 def _add_lights(spec: mujoco.MjSpec) -> None:
-    spec.visual.headlight.ambient = [0.38, 0.38, 0.38]
+    spec.visual.headlight.ambient = [0.48, 0.48, 0.48]
     spec.visual.headlight.diffuse = [0.18, 0.18, 0.18]
     spec.visual.headlight.specular = [0.05, 0.05, 0.05]
     spec.worldbody.add_light(
@@ -123,7 +130,7 @@ def _add_lights(spec: mujoco.MjSpec) -> None:
         directional=True,
         pos=[0.5, -0.5, 1.6],
         dir=[-0.30, 0.35, -1.0],
-        diffuse=[0.55, 0.54, 0.52],
+        diffuse=[0.50, 0.49, 0.47],
         specular=[0.25, 0.25, 0.25],
         castshadow=True,
     )
@@ -148,13 +155,13 @@ def add_cameras(spec: mujoco.MjSpec) -> None:
     spec.body("gripper").add_camera(
         name="wrist", pos=[0.0, 0.04, -0.04], quat=[np.cos(tilt), np.sin(tilt), 0.0, 0.0], fovy=75.0
     )
-    target = spec.worldbody.add_body(name="side_target", pos=[0.14, 0.03, 0.09])
+    target = spec.worldbody.add_body(name="side_target", pos=[0.15, 0.04, 0.075])
     spec.worldbody.add_camera(
         name="side",
         pos=[0.66, -0.46, 0.46],
         mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY,
         targetbody=target.name,
-        fovy=42.0,
+        fovy=36.0,
     )
 
 
