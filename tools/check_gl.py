@@ -29,7 +29,12 @@ def renders(backend: str) -> bool:
     Each backend gets a process of its own: MuJoCo binds one when it is imported, and a broken
     driver may end the process instead of raising.
     """
-    environment = {**os.environ, "MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
+    # Mesa would keep its shaders in the home folder.
+    environment = os.environ | {
+        "MUJOCO_GL": backend,
+        "PYOPENGL_PLATFORM": backend,
+        "MESA_SHADER_CACHE_DISABLE": "true",
+    }
     result = subprocess.run(
         [sys.executable, "-c", RENDER], env=environment, capture_output=True, text=True, check=False
     )

@@ -94,6 +94,9 @@ else
   export UV_CACHE_DIR=${UV_CACHE_DIR:-$PWD/.venv/.cache}
 fi
 
+# A Python that uv fetches stays inside the checkout.
+if [[ -z $python ]]; then export UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$PWD/.venv/.python}; fi
+
 if [[ $level == lock ]]; then
   # No URL, no host, no path of this machine gets into the lock.
   exec "$uv" pip compile pyproject.toml tools/lock-tools.in --all-extras \
@@ -106,8 +109,6 @@ if ! is_312 .venv/bin/python || [[ $(cat .venv/.home 2> /dev/null) != "$PWD" ]];
   # Commands in bin/ name the folder they were installed in: of a moved environment nothing is kept.
   rm -rf .venv/bin .venv/lib .venv/lib64 .venv/.stamp-*
   say "creating .venv with ${python:-a Python 3.12 that uv fetches}"
-  # Inside .venv, so that nothing is written outside the checkout.
-  export UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$PWD/.venv/.python}
   "$uv" venv --quiet --no-project --allow-existing --python "${python:-3.12}" .venv ||
     stop "There is no Python 3.12 here and uv could not fetch one: install Python 3.12 (a package
   python3.12, 'pyenv install 3.12', or 'uv python install 3.12'), then call make again."
