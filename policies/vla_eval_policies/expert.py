@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, Placement, Policy, PolicyMetadata
 from vla_eval.spec import parse_options
-
 from vla_eval_policies.experts import EpisodeExpert, begin_episode
 
 __all__ = ["ExpertFactory", "ExpertPolicy"]
@@ -48,6 +48,7 @@ class ExpertPolicy:
         Raises:
             UsageError: a task without an expert, or no simulator at hand.
         """
+        del observations
         return [
             ActionChunk(self._expert(context).actions(context.step, _CHUNK_SIZE))
             for context in contexts

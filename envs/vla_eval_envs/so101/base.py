@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import InfrastructureError, did_you_mean
-
 from vla_eval_envs.scene import scene_hash
 from vla_eval_envs.so101.arm import add_arm
 from vla_eval_envs.so101.cameras import Cameras
+from vla_eval_envs.so101.room import add_cameras, add_room, set_physics
 from vla_eval_envs.so101.shell import add_shell
 from vla_eval_envs.so101.simulator import mujoco
 from vla_eval_envs.so101.units import (
@@ -28,7 +29,6 @@ from vla_eval_envs.so101.units import (
     to_radians,
     to_units,
 )
-from vla_eval_envs.so101.workspace import add_cameras, add_room, set_physics
 
 __all__ = ["HOME", "SO101Env"]
 
@@ -207,7 +207,7 @@ class SO101Env(EvalEnv):
         """Return the joints' positions as targets, float32 (6,), inside the action space."""
         return np.clip(self._joint_units(), ACTION_LOW, ACTION_HIGH)
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """Return a view from the side, uint8 (480, 640, 3), in render mode ``rgb_array``."""
         if self.render_mode is None:
             return None

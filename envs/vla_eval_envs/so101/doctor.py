@@ -24,7 +24,7 @@ def checks() -> list[tuple[str, bool, str, str]]:
 
 def _check_mujoco() -> tuple[str, bool, str, str]:
     try:
-        from vla_eval_envs.so101.simulator import mujoco  # noqa: PLC0415  (may be missing)
+        from vla_eval_envs.so101.simulator import mujoco
     except VlaEvalError as error:
         return "so101: mujoco", False, str(error), _INSTALL
     found = str(mujoco.__version__)
@@ -33,7 +33,7 @@ def _check_mujoco() -> tuple[str, bool, str, str]:
 
 
 def _check_backend() -> tuple[str, bool, str, str]:
-    from vla_eval_envs.gl import choose_gl_backend  # noqa: PLC0415
+    from vla_eval_envs.gl import choose_gl_backend
 
     try:
         backend = choose_gl_backend()
@@ -43,7 +43,7 @@ def _check_backend() -> tuple[str, bool, str, str]:
 
 
 def _check_render() -> tuple[str, bool, str, str]:
-    from vla_eval_envs.so101.pick_place import PickPlace  # noqa: PLC0415
+    from vla_eval_envs.so101.pick_place import PickPlace
 
     env = PickPlace(image_size=64)
     try:

@@ -100,6 +100,7 @@ def _inverse_at(
 ) -> NDArray[np.float64] | None:
     pitch = np.pi / 2 - tilt
     pan = float(np.arctan2(-goal[1], goal[0] - _PAN_X))
+    hand, reach = goal, 0.0
     for _ in range(_PAN_ITERATIONS):
         roll = yaw + pan - _JAW_YAW_ZERO
         hand = goal - _hand_rotation(pan, pitch, roll) @ tool
@@ -145,7 +146,7 @@ def _hand_rotation(pan: float, pitch: float, roll: float) -> NDArray[np.float64]
     axes = np.stack([opening, np.cross(back, opening), back], axis=1)
     cos_pan, sin_pan = np.cos(pan), np.sin(pan)
     turn = np.array([[cos_pan, sin_pan, 0.0], [-sin_pan, cos_pan, 0.0], [0.0, 0.0, 1.0]])
-    return turn @ axes
+    return np.asarray(turn @ axes)
 
 
 def _turned(x: float, y: float, angle: float) -> tuple[float, float]:

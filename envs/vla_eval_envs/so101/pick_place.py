@@ -8,9 +8,9 @@ import numpy as np
 
 from vla_eval_envs.so101.base import SO101Env
 from vla_eval_envs.so101.frozen import PICK_PLACE
+from vla_eval_envs.so101.objects import Box, add_cube
 from vla_eval_envs.so101.predicates import GraspDetector, PlacementDetector
 from vla_eval_envs.so101.simulator import mujoco
-from vla_eval_envs.so101.workspace import Box, add_cube
 
 __all__ = ["BLOCK_EDGE", "BOX", "PickPlace"]
 

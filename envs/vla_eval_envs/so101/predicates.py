@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval_envs.so101.arm import jaw_geom_names
+from vla_eval_envs.so101.objects import Box
 from vla_eval_envs.so101.simulator import mujoco
-from vla_eval_envs.so101.workspace import Box
 
 __all__ = ["GraspDetector", "PlacementDetector", "lowest_point"]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from vla_eval.errors import InfrastructureError, MissingExtraError
 from vla_eval_envs.gl import choose_gl_backend
 
 __all__ = ["mujoco"]
 
-try:
+# Physics works without a renderer; whoever asks for a picture gets this error then.
+with contextlib.suppress(InfrastructureError):
     choose_gl_backend()
-except InfrastructureError:
-    # Physics works without a renderer; whoever asks for a picture gets this error then.
-    pass
 
 try:
     import mujoco

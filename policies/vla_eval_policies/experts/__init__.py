@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vla_eval.environment import EvalEnv
 from vla_eval.errors import UsageError, did_you_mean
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from vla_eval.environment import EvalEnv
-from vla_eval.errors import UsageError
 from vla_eval_envs.so101.kinematics import forward, inverse
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, BOX, PickPlace
 from vla_eval_envs.so101.units import ACTION_HIGH, ACTION_LOW, to_radians, to_units
 
+from vla_eval.environment import EvalEnv
+from vla_eval.errors import UsageError
 from vla_eval_policies.experts.motion import min_jerk, min_jerk_steps
 
 __all__ = ["PickPlaceExpert"]
@@ -29,7 +29,7 @@ _FINGER_Z = -0.094  # 10 mm above the fingertips, gripper frame, m
 _CLEARANCE_M = 0.008  # between fixed jaw and block on the way down
 _HOLD = np.array([_FIXED_JAW_X + BLOCK_EDGE / 2, 0.0, _FINGER_Z])
 """Centre of a held block in the gripper's frame, m."""
-_APPROACH = _HOLD + [_CLEARANCE_M, 0.0, 0.0]
+_APPROACH = _HOLD + np.array([_CLEARANCE_M, 0.0, 0.0])
 
 _HOVER_Z, _GRASP_Z, _LIFT_Z, _RELEASE_Z = 0.070, BLOCK_EDGE / 2, 0.085, 0.035
 _OPEN, _RELEASED, _CLOSED = (float(to_radians([0] * 5 + [p])[5]) for p in (34.0, 25.0, 0.0))

@@ -1,4 +1,4 @@
-"""The place around the arm: table, mat, room, light, cameras, and the things that tasks put there."""
+"""The place around the arm: table, mat, room, light, cameras; and the settings of the physics."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 
 from vla_eval_envs.so101.simulator import mujoco
 
-__all__ = ["Box", "add_cameras", "add_cube", "add_room", "set_physics"]
-
-from dataclasses import dataclass
+__all__ = ["add_cameras", "add_room", "set_physics"]
 
 TIMESTEP_S = 1.0 / 300.0
 """Ten of these are one control step: 30 Hz exactly."""
@@ -60,6 +58,19 @@ def add_room(spec: mujoco.MjSpec) -> None:
 
 
 def _add_materials(spec: mujoco.MjSpec) -> None:
+    _add_textures(spec)
+    _add_textured(spec, "birch", "birch", (1.0, 1.0))
+    _add_textured(spec, "mat", "grid", (17.0, 30.0))  # squares of 2 cm
+    for name, colour in (
+        ("floor", (0.55, 0.56, 0.58)),
+        ("wall", (0.86, 0.87, 0.86)),
+        ("skirting", (0.70, 0.70, 0.69)),
+        ("steel", (0.35, 0.36, 0.38)),
+    ):
+        spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.1, shininess=0.1)
+
+
+def _add_textures(spec: mujoco.MjSpec) -> None:
     texture, two_d = spec.add_texture, mujoco.mjtTexture.mjTEXTURE_2D
     wood = texture(name="birch", type=two_d, width=256, height=256, nchannel=3)
     wood.data = _wood().tobytes()
@@ -83,15 +94,6 @@ def _add_materials(spec: mujoco.MjSpec) -> None:
         width=64,
         height=384,
     )
-    _add_textured(spec, "birch", "birch", (1.0, 1.0))
-    _add_textured(spec, "mat", "grid", (17.0, 30.0))  # squares of 2 cm
-    for name, colour in (
-        ("floor", (0.55, 0.56, 0.58)),
-        ("wall", (0.86, 0.87, 0.86)),
-        ("skirting", (0.70, 0.70, 0.69)),
-        ("steel", (0.35, 0.36, 0.38)),
-    ):
-        spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.1, shininess=0.1)
 
 
 def _add_textured(
@@ -105,7 +107,9 @@ def _add_textured(
 
 def _wood() -> NDArray[np.uint8]:
     """Return a birch grain, uint8 (256, 256, 3), that tiles without a seam."""
-    along, across = np.meshgrid(np.linspace(0, 2 * np.pi, 256, False), np.arange(256) / 256)
+    along, across = np.meshgrid(
+        np.linspace(0, 2 * np.pi, 256, endpoint=False), np.arange(256) / 256
+    )
     phase = 2 * np.pi * across + 0.10 * np.sin(along) + 0.05 * np.sin(2 * along + 1.0)
     grain = sum(
         weight * np.sin(count * phase + shift)
@@ -118,7 +122,7 @@ def _wood() -> NDArray[np.uint8]:
     )
     light, dark = np.array([0.86, 0.74, 0.58]), np.array([0.76, 0.62, 0.45])
     share = np.clip(0.5 + 0.35 * np.asarray(grain), 0, 1)[..., None]
-    return np.round(255 * (share * light + (1 - share) * dark)).astype(np.uint8)
+    return np.asarray(np.round(255 * (share * light + (1 - share) * dark)), dtype=np.uint8)
 
 
 def _add_lights(spec: mujoco.MjSpec) -> None:
@@ -163,72 +167,3 @@ def add_cameras(spec: mujoco.MjSpec) -> None:
         targetbody=target.name,
         fovy=36.0,
     )
-
-
-# Contacts of objects: torsional friction, and stiffer than MuJoCo's default, see arm._add_jaw_box.
-_OBJECT_CONTACT = {
-    "condim": 4,
-    "friction": [1.0, 0.01, 0.001],
-    "solref": [0.01, 1.0],
-    "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],
-}
-
-
-def add_cube(
-    spec: mujoco.MjSpec, name: str, edge: float, mass: float, colour: tuple[float, float, float]
-) -> None:
-    """Add a free cube with body, joint and geom of that name; edge in m, mass in kg."""
-    spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.3, shininess=0.4)
-    body = spec.worldbody.add_body(name=name, pos=[0.22, 0.0, edge / 2])
-    body.add_freejoint(name=name)
-    body.add_geom(
-        name=name,
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[edge / 2] * 3,
-        mass=mass,
-        material=name,
-        **_OBJECT_CONTACT,
-    )
-
-
-@dataclass(frozen=True)
-class Box:
-    """An open box on the table, aligned with the world's axes. Lengths in m."""
-
-    name: str
-    centre: tuple[float, float]
-    inner: float
-    """Edge of the square inside."""
-    wall_height: float
-    wall_thickness: float
-
-    def add(self, spec: mujoco.MjSpec, colour: tuple[float, float, float]) -> None:
-        """Add four walls and a floor that is only to be seen, fixed to the table."""
-        spec.add_material(name=self.name, rgba=[*colour, 1.0], specular=0.2, shininess=0.3)
-        body = spec.worldbody.add_body(name=self.name, pos=[*self.centre, 0.0])
-        half, thick = self.inner / 2, self.wall_thickness / 2
-        height = self.wall_height / 2
-        walls = {
-            "front": ([half + thick, 0.0, height], [thick, half + 2 * thick, height]),
-            "back": ([-half - thick, 0.0, height], [thick, half + 2 * thick, height]),
-            "left": ([0.0, half + thick, height], [half, thick, height]),
-            "right": ([0.0, -half - thick, height], [half, thick, height]),
-        }
-        box = mujoco.mjtGeom.mjGEOM_BOX
-        for side, (pos, size) in walls.items():
-            name = f"{self.name}_{side}"
-            body.add_geom(name=name, type=box, pos=pos, size=size, material=self.name)
-        body.add_geom(
-            type=box,
-            pos=[0.0, 0.0, 0.0004],
-            size=[half, half, 0.0004],
-            material=self.name,
-            contype=0,
-            conaffinity=0,
-            group=2,
-        )
-
-    def contains(self, point: NDArray[np.float64]) -> bool:
-        """Return whether a point (3,), m, world frame, is between the walls and below their rim."""
-        inside = np.abs(point[:2] - np.asarray(self.centre)) < self.inner / 2
-        return bool(inside.all() and point[2] < self.wall_height)

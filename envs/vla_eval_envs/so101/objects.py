@@ -1,0 +1,80 @@
+"""What tasks put on the table: blocks to be gripped and boxes to put them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval_envs.so101.simulator import mujoco
+
+__all__ = ["Box", "add_cube"]
+
+# Contacts of objects: torsional friction, and stiffer than MuJoCo's default, see arm._add_jaw_box.
+_OBJECT_CONTACT = {
+    "condim": 4,
+    "friction": [1.0, 0.01, 0.001],
+    "solref": [0.01, 1.0],
+    "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],
+}
+
+
+def add_cube(
+    spec: mujoco.MjSpec, name: str, edge: float, mass: float, colour: tuple[float, float, float]
+) -> None:
+    """Add a free cube with body, joint and geom of that name; edge in m, mass in kg."""
+    spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.3, shininess=0.4)
+    body = spec.worldbody.add_body(name=name, pos=[0.22, 0.0, edge / 2])
+    body.add_freejoint(name=name)
+    body.add_geom(
+        name=name,
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[edge / 2] * 3,
+        mass=mass,
+        material=name,
+        **_OBJECT_CONTACT,
+    )
+
+
+@dataclass(frozen=True)
+class Box:
+    """An open box on the table, aligned with the world's axes. Lengths in m."""
+
+    name: str
+    centre: tuple[float, float]
+    inner: float
+    """Edge of the square inside."""
+    wall_height: float
+    wall_thickness: float
+
+    def add(self, spec: mujoco.MjSpec, colour: tuple[float, float, float]) -> None:
+        """Add four walls and a floor that is only to be seen, fixed to the table."""
+        spec.add_material(name=self.name, rgba=[*colour, 1.0], specular=0.2, shininess=0.3)
+        body = spec.worldbody.add_body(name=self.name, pos=[*self.centre, 0.0])
+        half, thick = self.inner / 2, self.wall_thickness / 2
+        height = self.wall_height / 2
+        walls = {
+            "front": ([half + thick, 0.0, height], [thick, half + 2 * thick, height]),
+            "back": ([-half - thick, 0.0, height], [thick, half + 2 * thick, height]),
+            "left": ([0.0, half + thick, height], [half, thick, height]),
+            "right": ([0.0, -half - thick, height], [half, thick, height]),
+        }
+        box = mujoco.mjtGeom.mjGEOM_BOX
+        for side, (pos, size) in walls.items():
+            name = f"{self.name}_{side}"
+            body.add_geom(name=name, type=box, pos=pos, size=size, material=self.name)
+        body.add_geom(
+            type=box,
+            pos=[0.0, 0.0, 0.0004],
+            size=[half, half, 0.0004],
+            material=self.name,
+            contype=0,
+            conaffinity=0,
+            group=2,
+        )
+
+    def contains(self, point: NDArray[np.float64]) -> bool:
+        """Return whether a point (3,), m, world frame, is between the walls and below their rim."""
+        inside = np.abs(point[:2] - np.asarray(self.centre)) < self.inner / 2
+        return bool(inside.all() and point[2] < self.wall_height)
