@@ -84,7 +84,7 @@ class Limits(_Frozen):
 
     infer_s: Annotated[float, Field(gt=0)] = 60.0
     """Wall time for one inference, queueing apart."""
-    env_s: Annotated[float, Field(gt=0)] = 120.0
+    env_s: Annotated[float, Field(gt=0)] = 300.0
     """Wall time for one call of the environment."""
     setup_s: Annotated[float, Field(gt=0)] = 900.0
     """Wall time to load a policy or to build an environment."""

@@ -1,0 +1,69 @@
+"""Shared by all tests: the fake environment's path, and a protocol over it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_FAKES = str(Path(__file__).parent / "fakes")
+sys.path.insert(0, _FAKES)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    part for part in (_FAKES, os.environ.get("PYTHONPATH", "")) if part
+)
+
+_PROTOCOL = """
+schema_version = 1
+protocol = "fake"
+version = 1
+title = "a point on a line"
+source = "tests"
+[[blocks]]
+suite = "fake"
+env_id = "fakes:fakes/{{task}}-v0"
+tasks = ["Point"]
+init_states = {{ count = {count} }}
+max_steps = {max_steps}
+{env_kwargs}
+[run]
+n_action_steps = 4
+{run}
+[run.limits]
+{limits}
+[analysis]
+estimand = "difference in success rate"
+margin = 0.1
+margin_reason = "a test"
+"""
+
+
+@pytest.fixture
+def protocol_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a protocol over the fake environment; keyword arguments go to its environment."""
+
+    def write(
+        *,
+        count: int = 8,
+        max_steps: int = 40,
+        run: str = "",
+        limits: str = "",
+        name: str = "protocol.toml",
+        **env_kwargs: Any,
+    ) -> Path:
+        lines = [
+            f"{key} = {value!r}" if isinstance(value, int | float) else f'{key} = "{value}"'
+            for key, value in env_kwargs.items()
+        ]
+        table = "\n".join(["[blocks.env_kwargs]", *lines]) if lines else ""
+        path = tmp_path / name
+        text = _PROTOCOL.format(
+            count=count, max_steps=max_steps, env_kwargs=table, run=run, limits=limits
+        )
+        path.write_text(text)
+        return path
+
+    return write
