@@ -44,9 +44,7 @@ def _attempt(check: Callable[[], str]) -> tuple[bool, str]:
 def _packages() -> str:
     found = versions()
     note = f", not {MUJOCO_PIN} ({ALLOW_VARIABLE}=1)" if found.mujoco_override else ""
-    return (
-        f"hf-libero {found.hf_libero}, robosuite {found.robosuite}, mujoco {found.mujoco}{note}"
-    )
+    return f"hf-libero {found.hf_libero}, robosuite {found.robosuite}, mujoco {found.mujoco}{note}"
 
 
 def _assets() -> str:

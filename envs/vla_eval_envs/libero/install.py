@@ -75,7 +75,7 @@ def load(assets: Assets) -> Library:
         UsageError: this process already uses another assets folder.
     """
     gl = choose_gl_backend()
-    with quiet(), _libero_settings(), _numba_cache():
+    with quiet(), _libero_settings(), _numba_cache(), _matplotlib_later():
         _import_robosuite(gl)
         libero = importlib.import_module("libero.libero")
         _set_assets(libero, assets.path)
@@ -168,6 +168,32 @@ def _numba_cache() -> Iterator[None]:
             yield
         finally:
             config.CACHE_DIR = before
+
+
+class _Later(ModuleType):
+    """Stands for a module until somebody uses it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the import system's own questions
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _matplotlib_later() -> Iterator[None]:
+    """Put off importing Matplotlib, which makes a folder in home, until LIBERO colours segments."""
+    if "matplotlib" in sys.modules:
+        yield
+        return
+    package, colours = _Later("matplotlib"), _Later("matplotlib.cm")
+    package.cm = colours  # type: ignore[attr-defined]
+    sys.modules |= {"matplotlib": package, "matplotlib.cm": colours}
+    try:
+        yield
+    finally:
+        for stub in (package, colours):
+            if sys.modules.get(stub.__name__) is stub:
+                del sys.modules[stub.__name__]
 
 
 @contextlib.contextmanager

@@ -145,6 +145,8 @@ class Simulator:
         Raises:
             InfrastructureError: the physics became unstable; MuJoCo has reset the state by itself.
         """
+        # In single precision, as LeRobot and Gymnasium hand actions over: absolute orientations are
+        # converted in the precision they come in, and the last bits would differ.
         self._observed, _, done, _ = self._env.step(np.asarray(action, dtype=np.float32))
         warnings = self._env.sim.data._data.warning
         if any(warnings[kind].number for kind in self._library.bad_state_warnings):

@@ -1,0 +1,117 @@
+"""Initial states: read without PyTorch, equal to what it reads, and never executed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vla_eval_envs.libero.init_states import read_init_states
+
+from vla_eval.errors import UsageError
+
+
+def all_files() -> list[Path]:
+    try:
+        folder = Path(str(distribution("hf-libero").locate_file("libero/libero/init_files")))
+    except PackageNotFoundError:
+        return []
+    return sorted(folder.glob("*/*.pruned_init"))
+
+
+def archive(path: Path, payload: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("archive/data.pkl", payload)
+    return path
+
+
+class Malicious:
+    """Creates a folder when it is unpickled by somebody who trusts it."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def test_equals_torch_for_all_130_files():
+    """Every shipped file gives the array that torch.load gives, bit for bit."""
+    torch = pytest.importorskip("torch")
+    files = all_files()
+    if not files:
+        pytest.skip("hf-libero is not installed")
+    assert len(files) == 130
+    for path in files:
+        expected = torch.load(path, weights_only=False)
+        states = read_init_states(path)
+        assert states.dtype == np.float64
+        assert states.shape[0] == 50
+        np.testing.assert_array_equal(states, expected)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_reads_an_array(tmp_path: Path, order):
+    """An array that NumPy pickled comes back, whatever its memory order."""
+    array = np.asarray(np.arange(12.0).reshape(3, 4), order=order)
+    path = archive(tmp_path / "good.pruned_init", pickle.dumps(array, protocol=2))
+    np.testing.assert_array_equal(read_init_states(path), array)
+
+
+def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path):
+    """A pickle that would run a function is refused by file and name, and nothing runs."""
+    trace = tmp_path / "trace"
+    payload = pickle.dumps(Malicious(trace), protocol=2)
+    path = archive(tmp_path / "bad.pruned_init", payload)
+    with pytest.raises(UsageError, match=rf"bad\.pruned_init.*'{os.mkdir.__module__}\.mkdir'"):
+        read_init_states(path)
+    assert not trace.exists()
+    pickle.loads(payload)  # noqa: S301  proves that the payload is live
+    assert trace.exists()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"cnumpy.core.multiarray\nscalar\n.",
+        b"cnumpy\nload\n.",
+        b"c__builtin__\ngetattr\n.",
+    ],
+)
+def test_other_globals_are_refused(tmp_path: Path, payload: bytes):
+    """Only the four names of an array are resolved, not NumPy's other functions either."""
+    with pytest.raises(UsageError, match="refused"):
+        read_init_states(archive(tmp_path / "bad.pruned_init", payload))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.arange(3), np.arange(3.0), np.zeros((2, 2), dtype=object), {"a": 1}, [1.0]],
+    ids=["integers", "one dimension", "objects", "dict", "list"],
+)
+def test_anything_but_a_table_of_doubles_is_refused(tmp_path: Path, value):
+    """What is not a float64 array of two dimensions is refused, with the file's name."""
+    path = archive(tmp_path / "odd.pruned_init", pickle.dumps(value, protocol=2))
+    with pytest.raises(UsageError, match=r"odd\.pruned_init"):
+        read_init_states(path)
+
+
+def test_damaged_files_are_refused(tmp_path: Path):
+    """A truncated pickle, a file that is no archive, and no file at all give a clear error."""
+    payload = pickle.dumps(np.zeros((2, 3)), protocol=2)
+    with pytest.raises(UsageError, match="damaged"):
+        read_init_states(archive(tmp_path / "cut.pruned_init", payload[:-9]))
+    (tmp_path / "text.pruned_init").write_text("no archive")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_init_states(tmp_path / "text.pruned_init")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_init_states(tmp_path / "none.pruned_init")
+    with zipfile.ZipFile(tmp_path / "empty.pruned_init", "w"):
+        pass
+    with pytest.raises(UsageError, match=r"torch\.save"):
+        read_init_states(tmp_path / "empty.pruned_init")
