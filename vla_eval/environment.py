@@ -24,6 +24,7 @@ key               meaning
 
 from __future__ import annotations
 
+import importlib.util
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -133,19 +134,20 @@ def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> EvalEnv:
     Raises:
         UsageError: no such id, or an argument that the environment does not take.
     """
-    module, _, rest = env_id.partition(":")
+    module = env_id.partition(":")[0]
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(
+            f"environment '{env_id}': the package '{module}' that should offer it is not installed"
+        )
     try:
         env = gymnasium.make(
             env_id, max_episode_steps=-1, disable_env_checker=True, **dict(env_kwargs)
         )
     except gymnasium.error.UnregisteredEnv as error:
         raise UsageError(f"environment '{env_id}': {error}") from None
-    except ModuleNotFoundError as error:
-        if error.name != module:
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
             raise
-        raise UsageError(
-            f"environment '{env_id}': the package '{module}' that should offer '{rest}' is not "
-            "installed"
-        ) from None
+        raise UsageError(f"environment '{env_id}', env_kwargs: {error}") from None
     inner = env.unwrapped
     return inner if isinstance(inner, EvalEnv) else SteppedEnv(env)

@@ -114,7 +114,8 @@ class Records:
         slot = (record.arm, record.key)
         known = self.final.get(slot)
         if known is None or known.outcome == "error":
-            self.final[slot] = record
+            if known is None or record.outcome != "error" or record.attempt > known.attempt:
+                self.final[slot] = record
         elif record.outcome != "error" and known.reproducible() != record.reproducible():
             differing = _first_difference(known, record)
             raise RunFolderError(

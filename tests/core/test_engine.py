@@ -1,0 +1,267 @@
+"""Workers and hosts: equal records for any number of them, and every fault classified."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import vla_eval
+from vla_eval.errors import InfrastructureError, RunFolderError, UsageError
+from vla_eval.runfolder import RunFolder
+from vla_eval.store import read_records
+
+WORKER = "fakes.policies:InWorker"
+HOST = "fakes.policies:InHost"
+
+
+def reproducible(*folders: Path) -> list[str]:
+    """Return what the final records say, timings aside, in the keys' order."""
+    final = read_records([folder / "episodes" for folder in folders]).final
+    return [json.dumps(final[slot].reproducible(), sort_keys=True) for slot in sorted(final)]
+
+
+@pytest.fixture
+def run(tmp_path, protocol_file):
+    said: list[str] = []
+
+    def go(arms, *, out="run", workers=2, shard=None, **protocol):
+        path = str(protocol_file(**protocol))
+        return vla_eval.run(
+            path, arms, tmp_path / out, workers=workers, shard=shard, notify=said.append
+        )
+
+    go.said = said
+    return go
+
+
+ARMS = {"student": f"{WORKER}?skill=0.8", "teacher": f"{HOST}?skill=0.9"}
+
+
+def test_records_do_not_depend_on_workers_or_shards(tmp_path, run):
+    """1, 2 and 3 workers, and three shards in one folder or in three, give identical records."""
+    for workers in (1, 2, 3):
+        assert run(ARMS, out=f"w{workers}", workers=workers).complete
+    expected = reproducible(tmp_path / "w1")
+    assert len(expected) == 16
+    assert reproducible(tmp_path / "w2") == expected
+    assert reproducible(tmp_path / "w3") == expected
+    for i in (1, 2, 3):
+        together = run(ARMS, out="shards", workers=1, shard=f"{i}/3")
+        run(ARMS, out=f"shard{i}", workers=1, shard=f"{i}/3")
+    assert together.complete
+    assert reproducible(tmp_path / "shards") == expected
+    apart = [tmp_path / f"shard{i}" for i in (1, 2, 3)]
+    assert reproducible(*apart) == expected
+    assert vla_eval.summarise(apart).to_json()["pairs"] == together.to_json()["pairs"]
+
+
+def test_batching_changes_no_noise(tmp_path, run):
+    """Three workers whose requests are inferred together get the noise they get alone."""
+    arms = {"a": f"{HOST}?skill=0.5&infer_s=0.01"}
+    run(arms, out="single", workers=1)
+    run(arms, out="batched", workers=3, run="max_batch = 8\nbatch_wait_ms = 50.0")
+    single = read_records([tmp_path / "single/episodes"]).final
+    batched = read_records([tmp_path / "batched/episodes"]).final
+    assert max(each.timing.max_batch for each in batched.values()) > 1
+    for slot, record in single.items():
+        assert batched[slot].actions_sha256 == record.actions_sha256
+
+
+def test_the_paired_table_counts_pairs(run):
+    """n11 + n10 + n01 + n00 is the number of keys, and the margins are the arms' successes."""
+    summary = run(ARMS, count=20)
+    table = summary.to_json()["pairs"][0]
+    arms = summary.to_json()["arms"]
+    assert (table["candidate"], table["reference"]) == ("student", "teacher")
+    assert table["n11"] + table["n10"] == arms["student"]["successes"]
+    assert table["n11"] + table["n01"] == arms["teacher"]["successes"]
+    assert sum(table[cell] for cell in ("n11", "n10", "n01", "n00")) == 20
+
+
+@pytest.mark.parametrize("fault", ["raise", "die", "exit"])
+def test_a_broken_environment_is_retried_in_a_fresh_worker(tmp_path, run, fault):
+    """An environment that raises or dies once is an error, repeated, and then an ordinary result."""
+    undisturbed = run(ARMS, out="good")
+    folder = tmp_path / "markers"
+    folder.mkdir()
+    summary = run(ARMS, out="bad", fault=fault, fault_states="1,5", fault_folder=str(folder))
+    assert summary.complete
+    assert summary.arms["student"].errors == 0
+    for name in ARMS:
+        assert summary.arms[name].successes == undisturbed.arms[name].successes
+    records = read_records([tmp_path / "bad/episodes"])
+    errors = [each for each in records.attempts if each.outcome == "error"]
+    assert len(errors) == 2
+    assert {each.reason for each in errors} == {"env_error" if fault == "raise" else "worker_died"}
+
+
+def test_an_environment_that_hangs_is_stopped_and_retried(tmp_path, run):
+    """Past the protocol's limit the worker is killed, and the episode repeated."""
+    folder = tmp_path / "markers"
+    folder.mkdir()
+    summary = run(
+        {"a": WORKER},
+        fault="hang",
+        fault_states="2",
+        fault_folder=str(folder),
+        limits="env_s = 1.0",
+    )
+    assert summary.complete
+    reasons = [each.reason for each in read_records([tmp_path / "run/episodes"]).attempts]
+    assert reasons.count("env_timeout") == 1
+
+
+def test_a_permanent_fault_is_missing_and_never_a_failure(tmp_path, run):
+    """After the retries the episode is missing: not in n, not complete, bounded both ways."""
+    summary = run({"a": WORKER}, fault="raise", fault_states="3")
+    arm = summary.arms["a"]
+    assert not summary.complete
+    assert (arm.n, arm.errors) == (7, 1)
+    assert arm.worst_and_best_rate() == (7 / 8, 1.0)
+    attempts = read_records([tmp_path / "run/episodes"]).attempts
+    assert sorted(each.attempt for each in attempts if each.init_state == 3) == [1, 2, 3]
+    assert RunFolder.open(tmp_path / "run").run.status == "incomplete"
+    mended = tmp_path / "run" / "results.json"
+    assert json.loads(mended.read_text())["arms"]["a"]["errors"] == 1
+
+
+def test_a_policy_that_raises_is_an_error_not_a_failure(tmp_path, run):
+    """An exception of the policy, in the worker or in the host, is retried, then missing."""
+    for name, spec in (("worker", WORKER), ("host", HOST)):
+        summary = run({"a": f"{spec}?fault=raise&fault_states=3"}, out=name, limits="retries = 1")
+        assert (summary.arms["a"].n, summary.arms["a"].errors) == (7, 1)
+        attempts = read_records([tmp_path / name / "episodes"]).attempts
+        errors = [each for each in attempts if each.outcome == "error"]
+        assert [each.reason for each in errors] == ["policy_error"] * 2
+        assert "out of memory" in errors[0].error.message
+
+
+@pytest.mark.parametrize("fault", ["hang", "die"])
+def test_a_policy_host_that_hangs_or_dies_is_restarted(tmp_path, run, fault):
+    """The host is replaced; the guilty episode is charged, its neighbours are only repeated."""
+    folder = tmp_path / "markers"
+    folder.mkdir()
+    spec = f"{HOST}?fault={fault}&fault_states=3&fault_folder={folder}"
+    summary = run({"a": spec}, limits="infer_s = 1.0\nretries = 1")
+    assert summary.complete
+    assert any("starting another" in sentence for sentence in run.said)
+    attempts = read_records([tmp_path / "run/episodes"]).attempts
+    assert "host_lost" in {each.reason for each in attempts}
+
+
+def test_a_policy_in_the_worker_that_hangs_is_stopped(tmp_path, run):
+    """Past the protocol's limit for an inference, the worker is killed."""
+    summary = run(
+        {"a": f"{WORKER}?fault=hang&fault_states=3"}, limits="infer_s = 0.5\nretries = 0"
+    )
+    assert (summary.arms["a"].n, summary.arms["a"].errors) == (7, 1)
+    attempts = read_records([tmp_path / "run/episodes"]).attempts
+    assert [each.reason for each in attempts if each.init_state == 3] == ["policy_timeout"]
+
+
+@pytest.mark.parametrize("fault", ["nan", "shape"])
+@pytest.mark.parametrize("spec", [WORKER, HOST])
+def test_invalid_actions_fail_their_episodes_only(tmp_path, run, fault, spec):
+    """An invalid action is a failure with a reason, and the run is complete."""
+    summary = run({"a": f"{spec}?fault={fault}&fault_states=3,4"})
+    arm = summary.arms["a"]
+    assert summary.complete
+    assert (arm.n, arm.successes, arm.errors) == (8, 6, 0)
+    assert arm.reasons == {"invalid_action": 2}
+
+
+def test_when_everything_fails_the_run_stops_early(tmp_path, run):
+    """A machine on which nothing works is not asked for every episode of the plan."""
+    with pytest.raises(InfrastructureError, match="all ended in errors.*the simulator diverged"):
+        run({"a": WORKER}, count=50, fault="raise", fault_states=",".join(map(str, range(50))))
+    assert len(read_records([tmp_path / "run/episodes"]).attempts) < 20
+
+
+@pytest.mark.parametrize("spec", ["fakes.policies:Unloadable"])
+def test_a_policy_that_cannot_be_loaded_says_so(run, spec):
+    """Loading fails once, with the policy's own words, and nothing is scored."""
+    with pytest.raises(InfrastructureError, match="the checkpoint is truncated"):
+        run({"a": spec})
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path, run):
+    """Other protocol, other arms, other policy behind the same spec: named, and refused."""
+    run({"a": WORKER})
+    with pytest.raises(RunFolderError, match=r"blocks\.0\.max_steps: 40 before, 41 now"):
+        run({"a": WORKER}, max_steps=41)
+    with pytest.raises(RunFolderError, match=r"other arms \(a: .*skill=0.5' now\)"):
+        run({"a": f"{WORKER}?skill=0.5"})
+    with pytest.raises(RunFolderError, match="b: None before"):
+        run({"a": WORKER, "b": WORKER})
+
+
+def test_another_policy_behind_the_same_spec_is_refused(tmp_path, run):
+    """The identity is compared before the first episode, and the difference named."""
+    run({"a": WORKER}, count=2)
+    file = tmp_path / "run" / "run.json"
+    content = json.loads(file.read_text())
+    content["arms"][0]["identity"]["weights_sha256"] = "abc"
+    file.write_text(json.dumps(content))
+    for records in (tmp_path / "run/episodes").iterdir():
+        records.unlink()
+    with pytest.raises(RunFolderError, match="arm 'a' was another policy.*weights_sha256: 'abc'"):
+        run({"a": WORKER}, count=2)
+
+
+def test_foreign_and_damaged_folders_are_refused(tmp_path, run):
+    """A folder with other things in it, a file, a broken run.json: one sentence each."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").touch()
+    with pytest.raises(RunFolderError, match=r"not empty \(it holds 'chapter.tex'\)"):
+        run({"a": WORKER}, out="thesis")
+    with pytest.raises(RunFolderError, match="is a file"):
+        run({"a": WORKER}, out="thesis/chapter.tex")
+    run({"a": WORKER}, count=1)
+    file = tmp_path / "run/run.json"
+    text = file.read_text()
+    file.write_text(text[:-20])
+    with pytest.raises(RunFolderError, match=r"run.json: is damaged"):
+        run({"a": WORKER}, count=1)
+    file.write_text(text.replace('"max_steps": 40', '"max_steps": 99'))
+    with pytest.raises(RunFolderError, match="the file was edited"):
+        run({"a": WORKER}, count=1)
+    with pytest.raises(RunFolderError, match="is no run folder"):
+        vla_eval.summarise([tmp_path / "thesis"])
+
+
+def test_a_complete_run_is_not_repeated(tmp_path, run):
+    """Running again starts no process and writes no record."""
+    run(ARMS)
+    before = {each.name: each.read_bytes() for each in (tmp_path / "run/episodes").iterdir()}
+    assert run(ARMS).complete
+    after = {each.name: each.read_bytes() for each in (tmp_path / "run/episodes").iterdir()}
+    assert after == before
+
+
+def test_arms_in_different_scenes_are_not_paired(tmp_path, run):
+    """Records whose scene hashes differ are counted, and left out of the table."""
+    run(ARMS, count=4)
+    summary = vla_eval.summarise([tmp_path / "run"])
+    assert summary.pairs[0].unequal_scenes == 0
+    from vla_eval.summary import summarise_records
+
+    records = read_records([tmp_path / "run/episodes"])
+    slot = next(slot for slot in records.final if slot[0] == "student")
+    records.final[slot] = records.final[slot].model_copy(update={"scene_hash": "other"})
+    pair = summarise_records(summary.protocol, ["student", "teacher"], records).pairs[0]
+    assert (pair.unequal_scenes, pair.table.n) == (1, 3)
+
+
+def test_usage_errors_before_anything_starts(tmp_path, run):
+    """Unknown policies, no arms, bad shards, bad names: refused, and no folder is made."""
+    for arms, kwargs, message in (
+        ({"a": "expart"}, {}, "did you mean 'expert'"),
+        ({}, {}, "no policy to run"),
+        ({"a/b": WORKER}, {}, "arm 'a/b'"),
+        ({"a": WORKER}, {"shard": "9/2"}, "expected i/n"),
+        ({"a": WORKER}, {"workers": 0}, "at least one worker"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run(arms, **kwargs)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,130 @@
+"""The episode loop: what is observed, executed, counted, clipped, refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.env import PlainEnv, PointEnv
+from fakes.policies import Options, Walker
+from vla_eval.environment import SteppedEnv, make_env
+from vla_eval.episode import PhaseClock, check_chunk, run_episode
+from vla_eval.errors import InvalidActionError, UsageError
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import PlannedEpisode
+from vla_eval.policy import ActionChunk
+
+
+def planned(state: int = 0, max_steps: int = 40) -> PlannedEpisode:
+    key = EpisodeKey("fake", "Point", state, 0, 0)
+    return PlannedEpisode(key, "fakes:fakes/Point-v0", {}, max_steps)
+
+
+def run(policy=None, env=None, *, horizon: int = 4, **changes):
+    env = env or PointEnv()
+    policy = policy or Walker(Options())
+    return run_episode(
+        env, policy, planned(**changes), n_action_steps=horizon, clock=PhaseClock()
+    )
+
+
+def test_success_is_counted_and_ends_the_episode():
+    """The walker reaches the goal; the record tells steps, inferences, function evaluations."""
+    result = run()
+    assert (result.outcome, result.reason, result.score) == ("success", None, 1.0)
+    assert result.subgoals == {"half": True, "goal": True}
+    assert 10 <= result.steps <= 20
+    assert result.inferences == -(-result.steps // 4)
+    assert result.nfe == 3 * result.inferences
+    assert result.prefix_ms == [1.0] * result.inferences
+
+
+@pytest.mark.parametrize(("horizon", "looks"), [(1, 20), (2, 10), (4, 5), (99, 5)])
+def test_the_environment_is_observed_only_when_the_policy_looks(horizon, looks):
+    """Rendering happens once per inference, whatever the chunk's length."""
+    env = PointEnv()
+    result = run(Walker(Options(skill=0.0)), env, horizon=horizon, max_steps=20)
+    assert (result.outcome, result.reason) == ("failure", "time_limit")
+    assert result.steps == 20
+    assert result.inferences == looks
+    assert env.observed == looks
+
+
+def test_the_time_limit_holds_inside_a_chunk():
+    """A chunk that is longer than the time left is cut."""
+    assert run(Walker(Options(skill=0.0)), max_steps=7).steps == 7
+
+
+@pytest.mark.parametrize("fault", ["nan", "inf", "shape", "empty", "strings"])
+def test_invalid_actions_are_the_policy_s_failure_with_a_reason(fault):
+    """NaN, wrong shapes and wrong types fail the episode; nothing of that chunk is executed."""
+    result = run(Walker(Options(fault=fault, fault_states="0")))
+    assert (result.outcome, result.reason) == ("failure", "invalid_action")
+    assert result.steps == 0
+    assert result.detail
+
+
+def test_out_of_bounds_actions_are_clipped_and_counted():
+    """Every executed action outside its bounds counts once."""
+    result = run(Walker(Options(fault="big", fault_states="0")))
+    assert result.outcome == "success"
+    assert result.clipped_actions == result.steps
+
+
+def test_wrong_number_of_chunks_is_an_error():
+    """A policy that answers twice for one observation is broken, not bad."""
+    with pytest.raises(ValueError, match="2 chunks for one observation"):
+        run(Walker(Options(fault="two")))
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.zeros(3), r"shape \(3,\); expected \(T, 2\)"),
+        (np.zeros((0, 2)), r"shape \(0, 2\)"),
+        (np.zeros((2, 3)), r"shape \(2, 3\)"),
+        (np.array([[0, 1j]]), "type complex128"),
+        (np.array([[0.0, np.nan]]), "action 0 of the chunk has nan in dimension 1"),
+    ],
+)
+def test_check_chunk_says_what_is_wrong(actions, message):
+    """The sentence names shape, type, or place."""
+    with pytest.raises(InvalidActionError, match=message):
+        check_chunk(ActionChunk(actions), np.zeros(2, np.float32))
+
+
+def test_anybody_s_environment_works():
+    """A plain Gymnasium environment, which renders in every step, gives the same episode."""
+    plain = run(env=SteppedEnv(PlainEnv()))
+    split = run()
+    assert plain.actions_sha256 == split.actions_sha256
+    assert (plain.outcome, plain.steps, plain.score) == (split.outcome, split.steps, split.score)
+
+
+def test_same_key_same_episode():
+    """Two runs of one key agree in everything but time."""
+    first, second = run(Walker(Options(skill=0.7))), run(Walker(Options(skill=0.7)))
+    assert first.actions_sha256 == second.actions_sha256
+    assert run(Walker(Options(skill=0.7)), state=1).actions_sha256 != first.actions_sha256
+
+
+def test_phases_are_timed_and_the_guilty_one_is_known():
+    """The clock sums by phase and remembers where an exception came from."""
+    clock = PhaseClock()
+    env = PointEnv(fault="raise", fault_states="0")
+    with pytest.raises(RuntimeError):
+        run_episode(env, Walker(Options()), planned(), n_action_steps=4, clock=clock)
+    assert clock.raised_in == "advance"
+    assert set(clock.seconds) == {"reset", "infer", "advance"}
+
+
+@pytest.mark.parametrize(
+    ("env_id", "message"),
+    [
+        ("fakes:fakes/Pont-v0", "fakes/Pont"),
+        ("no_such_package:x/Y-v0", "package 'no_such_package'"),
+    ],
+)
+def test_unknown_environments_are_one_sentence(env_id, message):
+    """An id that nobody registered, or a package that is not there, is a usage error."""
+    with pytest.raises(UsageError, match=message):
+        make_env(env_id, {})
