@@ -1,4 +1,4 @@
-"""Where the hand is, and which joint angles bring it somewhere: closed form, no iteration of steps.
+"""Where the hand is, and which joint angles bring it somewhere: closed form.
 
 The arm is a pan axis that carries a plane with two links and a hand. The pan follows from where the
 hand's axis has to be, the links from the law of cosines with the elbow up, the roll from the yaw
@@ -34,9 +34,9 @@ _SHOULDER_Z = _PAN_Z + _LIFT_Z
 _JAW_YAW_ZERO = -2.0 * float(np.arctan2(0.01720911, 0.70689734))
 _JOINT_LIMITS = np.deg2rad([110.0, 100.0, 96.8, 95.0, 157.2])
 _MAX_TILT_DEG = 60
-_PAN_ITERATIONS = (
-    12  # a tilted hand moves its own axis with the pan; it contracts 20-fold each time
-)
+# A tilted hand moves its own axis with the pan; each iteration brings it 20 times closer.
+_PAN_ITERATIONS = 12
+_PAN_TOLERANCE = 1e-12  # rad
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,10 @@ def _inverse_at(
         if distance <= abs(_PLANE_Y):
             return None
         reach = float(np.sqrt(distance**2 - _PLANE_Y**2))
+        before = pan
         pan = -float(np.arctan2(hand[1], hand[0] - _PAN_X) - np.arctan2(_PLANE_Y, reach))
+        if abs(pan - before) < _PAN_TOLERANCE:
+            break
     planar = _two_links(
         reach - _HAND_R * np.cos(pitch) - _LIFT_R,
         hand[2] + _HAND_R * np.sin(pitch) - _SHOULDER_Z,

@@ -65,6 +65,7 @@ class Box:
             name = f"{self.name}_{side}"
             body.add_geom(name=name, type=box, pos=pos, size=size, material=self.name)
         body.add_geom(
+            name=f"{self.name}_bottom",
             type=box,
             pos=[0.0, 0.0, 0.0004],
             size=[half, half, 0.0004],

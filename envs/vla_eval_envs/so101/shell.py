@@ -155,9 +155,10 @@ def add_shell(spec: mujoco.MjSpec) -> None:
     """Add the arm's materials and visible parts to a model that has its links."""
     for name, (colour, specular, shininess) in MATERIALS.items():
         spec.add_material(name=name, rgba=[*colour, 1.0], specular=specular, shininess=shininess)
-    for part in PARTS:
+    for index, part in enumerate(PARTS):
         is_box = part.shape == "box"
         spec.body(part.link).add_geom(
+            name=f"{part.link}_shell_{index}",
             type=mujoco.mjtGeom.mjGEOM_BOX if is_box else mujoco.mjtGeom.mjGEOM_CYLINDER,
             material=part.material,
             pos=part.centre,
