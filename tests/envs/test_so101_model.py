@@ -162,7 +162,7 @@ def test_state_bounds_hold_the_action_bounds():
 
 
 def test_doctor_finds_this_machine_well():
-    """All checks pass where the tests run, and each failing one would name a remedy."""
+    """All checks pass where the tests run, in this order."""
     results = doctor.checks()
     assert [name for name, *_ in results] == [
         "so101: mujoco",

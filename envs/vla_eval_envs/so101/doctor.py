@@ -29,7 +29,7 @@ def _check_mujoco() -> tuple[str, bool, str, str]:
         return "so101: mujoco", False, str(error), _INSTALL
     found = str(mujoco.__version__)
     detail = f"mujoco {found}" if found == _MUJOCO else f"mujoco {found}, expected {_MUJOCO}"
-    return "so101: mujoco", found == _MUJOCO, detail, _INSTALL
+    return "so101: mujoco", found == _MUJOCO, detail, "" if found == _MUJOCO else _INSTALL
 
 
 def _check_backend() -> tuple[str, bool, str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vla_eval_envs.so101.arm import LINKS
+from vla_eval_envs.so101.units import ACTION_HIGH, to_radians
 
 __all__ = ["Hand", "forward", "inverse"]
 
@@ -31,8 +32,9 @@ _FOREARM_ZERO = float(np.arctan2(-_WRIST_Z, _WRIST_R))
 _PLANE_Y = _LIFT_Y + _HAND_Y  # how far left of the pan axis the hand's axis runs: -0.2 mm
 _SHOULDER_Z = _PAN_Z + _LIFT_Z
 # Yaw of the jaws' opening direction at pan 0, roll 0, with the hand pointing down: -2.79 degrees.
-_JAW_YAW_ZERO = -2.0 * float(np.arctan2(0.01720911, 0.70689734))
-_JOINT_LIMITS = np.deg2rad([110.0, 100.0, 96.8, 95.0, 157.2])
+_HAND_W, _HAND_QX, _, _ = _BY_NAME["gripper"].quaternion
+_JAW_YAW_ZERO = -2.0 * float(np.arctan2(_HAND_QX, _HAND_W))
+_JOINT_LIMITS = to_radians(ACTION_HIGH)[:5]
 _MAX_TILT_DEG = 60
 # A tilted hand moves its own axis with the pan; each iteration brings it 20 times closer.
 _PAN_ITERATIONS = 12
