@@ -22,7 +22,7 @@ class Progress:
     """Counts episodes, and shows successes/n with the interval, never a bare rate."""
 
     def __init__(self, total: int, arms: Sequence[str], *, quiet: bool = False) -> None:
-        self._counts = {arm: (0, 0) for arm in arms}
+        self._counts = dict.fromkeys(arms, (0, 0))
         self._total = total
         self._quiet = quiet
         self._last_line = monotonic()

@@ -217,13 +217,13 @@ def parse_protocol(
     Raises:
         ProtocolError: with the path of the offending key and what was expected.
     """
-    data = json.loads(_as_json(data, where))
+    content: dict[str, Any] = json.loads(_as_json(data, where))
     for override in overrides:
-        _apply_override(data, override)
+        _apply_override(content, override)
     if overrides:
-        data["overrides"] = dict(override.split("=", 1) for override in overrides)
+        content["overrides"] = dict(override.split("=", 1) for override in overrides)
     try:
-        return Protocol.model_validate_json(json.dumps(data))
+        return Protocol.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise ProtocolError(f"{where}: {_explain(error)}") from None
 

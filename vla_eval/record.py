@@ -113,9 +113,7 @@ class EpisodeRecord(_Frozen):
     @property
     def key(self) -> EpisodeKey:
         """The episode's key."""
-        return EpisodeKey(
-            self.suite, self.task, self.init_state, self.env_seed, self.policy_seed
-        )
+        return EpisodeKey(self.suite, self.task, self.init_state, self.env_seed, self.policy_seed)
 
     def reproducible(self) -> dict[str, Any]:
         """Return what must be equal whenever the same episode is run again: all but timings."""

@@ -124,8 +124,8 @@ def _refuse_edited_release(
 def _main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         raise UsageError("usage: python -m vla_eval.released FOLDER")
-    for label in lock_releases(Path(arguments[0])):
-        print(f"released {label}")
+    added = lock_releases(Path(arguments[0]))
+    sys.stdout.write("".join(f"released {label}\n" for label in added))
     return 0
 
 
@@ -133,5 +133,5 @@ if __name__ == "__main__":
     try:
         sys.exit(_main(sys.argv[1:]))
     except VlaEvalError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -107,35 +107,44 @@ class RunFolder:
         return cls(path, run)
 
     @classmethod
-    def create_or_continue(cls, path: Path, protocol: Protocol, specs: Mapping[str, str]) -> RunFolder:
+    def create_or_continue(
+        cls, path: Path, protocol: Protocol, specs: Mapping[str, str]
+    ) -> RunFolder:
         """Open the run at ``path`` if it is the same one, else create it.
 
         Raises:
             RunFolderError: the folder holds another run, or something that is not a run.
         """
-        if (path / "run.json").exists():
-            folder = cls.open(path)
-            folder._refuse_other_run(protocol, specs)
-            return folder
         _refuse_foreign_folder(path)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "episodes").mkdir(exist_ok=True)
+        (path / "episodes").mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".create.lock"):
-            if (path / "run.json").exists():
-                return cls.create_or_continue(path, protocol, specs)
-            run = RunFile(
-                status="started",
-                protocol_sha256=protocol.sha256,
-                protocol=protocol,
-                arms=tuple(Arm(name=name, spec=spec) for name, spec in specs.items()),
-                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                versions=_versions(),
-                machine=_machine(),
-            )
-            write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
-            folder = cls(path, run)
-            folder._save()
-        return folder
+            folder = cls.open(path) if (path / "run.json").exists() else None
+            if folder is not None and folder.has_begun():
+                folder.refuse_other_run(protocol, specs)
+                return folder
+            # Nothing is here yet, or a run that stopped before its first episode, over a typing
+            # mistake perhaps: that one may be replaced.
+            return cls._create(path, protocol, specs)
+
+    @classmethod
+    def _create(cls, path: Path, protocol: Protocol, specs: Mapping[str, str]) -> RunFolder:
+        run = RunFile(
+            status="started",
+            protocol_sha256=protocol.sha256,
+            protocol=protocol,
+            arms=tuple(Arm(name=name, spec=spec) for name, spec in specs.items()),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=_versions(),
+            machine=_machine(),
+        )
+        write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
+        write_atomically(path / "run.json", run.model_dump_json(indent=2) + "\n")
+        return cls(path, run)
+
+    def has_begun(self) -> bool:
+        """Return whether there is anything here that a new run could spoil."""
+        identified = any(arm.identity is not None for arm in self.run.arms)
+        return identified or any(self.episodes.glob("*.jsonl"))
 
     def lock(self, shard: Shard) -> FileLock:
         """Take the right to run a shard here; another process that holds it is an error.
@@ -207,7 +216,8 @@ class RunFolder:
     def _save(self) -> None:
         write_atomically(self.path / "run.json", self.run.model_dump_json(indent=2) + "\n")
 
-    def _refuse_other_run(self, protocol: Protocol, specs: Mapping[str, str]) -> None:
+    def refuse_other_run(self, protocol: Protocol, specs: Mapping[str, str]) -> None:
+        """Raise RunFolderError unless this is a run of that protocol with those arms."""
         if protocol.sha256 != self.run.protocol_sha256:
             ours = self.run.protocol.model_dump(mode="json", exclude_none=True)
             theirs = protocol.model_dump(mode="json", exclude_none=True)
@@ -226,12 +236,13 @@ class RunFolder:
 def _refuse_foreign_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"{path}: is a file; --out names a folder")
+    ours = ("run.json", "protocol.json", "results.json", "episodes")
     strangers = [
         each.name
         for each in path.glob("*")
-        if not each.name.startswith(".") and each.name not in ("protocol.json", "episodes")
+        if not each.name.startswith(".") and each.name not in ours
     ]
-    if strangers:
+    if strangers and not (path / "run.json").exists():
         raise RunFolderError(
             f"{path}: is no run folder and not empty (it holds '{strangers[0]}'); "
             "name a new or an empty folder with --out"

@@ -117,7 +117,7 @@ def _replay(records: Records, keys: set[object], progress: Progress) -> None:
 def _terminable() -> Iterator[None]:
     """Treat SIGTERM (Slurm, Kubernetes, CI) like Ctrl-C, where this thread may say so."""
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":

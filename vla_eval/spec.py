@@ -107,12 +107,12 @@ def _factory_of_module(module_name: str, attribute: str, text: str) -> PolicyFac
         raise PolicySpecError(
             f"policy '{text}': module '{module_name}' has no '{attribute}'"
         ) from None
-    made: PolicyFactory = factory() if isinstance(factory, type) else factory
-    if not callable(made) or not hasattr(made, "placement"):
+    if not callable(factory) or not hasattr(factory, "placement"):
         raise PolicySpecError(
             f"policy '{text}': '{attribute}' is no PolicyFactory "
             "(it needs 'help', 'placement(target)' and __call__(target, options))"
         )
+    made: PolicyFactory = factory() if isinstance(factory, type) else factory
     return made
 
 

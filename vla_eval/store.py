@@ -65,9 +65,9 @@ class RecordWriter:
             self._descriptor = os.open(self._path, flags, 0o644)
             _fsync_folder(self._path.parent)
         try:
-            written = os.write(self._descriptor, line)
-            if written != len(line):
-                raise OSError(28, "No space left on device")
+            rest = line[os.write(self._descriptor, line) :]
+            if rest:  # a short write: the disk is all but full, and the second write says so
+                os.write(self._descriptor, rest)
             os.fsync(self._descriptor)
         except OSError:
             os.ftruncate(self._descriptor, self._size)

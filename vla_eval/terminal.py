@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from vla_eval.plan import expand
 from vla_eval.stats import wilson_interval
 from vla_eval.summary import ArmSummary, Pair, RunSummary
 
-__all__ = ["report_text"]
+__all__ = ["fold", "report_text"]
 
+_WIDTH = 80
 _PHASES = {
     "build": "building scenes",
     "reset": "resetting",
@@ -35,7 +37,16 @@ def report_text(summary: RunSummary) -> str:
         lines += ["", *_task_table(summary)]
     for pair in summary.pairs:
         lines += ["", *_pair_lines(pair)]
-    return "\n".join([*lines, "", *_time_lines(summary)])
+    lines += ["", *_time_lines(summary)]
+    return "\n".join(folded for line in lines for folded in fold(line))
+
+
+def fold(line: str) -> list[str]:
+    """Break sentences at 80 columns; tables are short enough already."""
+    if len(line) <= _WIDTH:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=indent, replace_whitespace=False)
 
 
 def _warnings(summary: RunSummary) -> list[str]:
@@ -47,8 +58,10 @@ def _warnings(summary: RunSummary) -> list[str]:
     if summary.protocol.overrides:
         changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
         lines.append(f"! the protocol was modified on the command line: {changes}")
-    for name in summary.torn:
-        lines.append(f"! {name}: last line cut off by a kill; ignored, its episode is repeated")
+    lines += [
+        f"! {name}: last line cut off by a kill; ignored, its episode is repeated"
+        for name in summary.torn
+    ]
     for name, arm in summary.arms.items():
         if arm.errors:
             low, high = arm.worst_and_best_rate()
@@ -107,16 +120,15 @@ def _pair_lines(pair: Pair) -> list[str]:
     ]
     low, high = table.interval()
     low90, high90 = table.interval(alpha=0.10)
-    return [
-        *lines,
-        *(f"  {line}" for line in _table(rows)),
-        f"  difference {table.difference:+.1%}, 95 % [{low:+.1%}, {high:+.1%}], "
-        f"90 % [{low90:+.1%}, {high90:+.1%}] (Tango)",
-    ]
+    difference = (
+        f"  difference {table.difference:+.1%}, Tango 95 % [{low:+.1%}, {high:+.1%}], "
+        f"90 % [{low90:+.1%}, {high90:+.1%}]"
+    )
+    return [*lines, *(f"  {line}" for line in _table(rows)), difference]
 
 
 def _time_lines(summary: RunSummary) -> list[str]:
-    totals = {name: 0.0 for name in _PHASES}
+    totals = dict.fromkeys(_PHASES, 0.0)
     for arm in summary.arms.values():
         for name in totals:
             totals[name] += arm.seconds[name]

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
@@ -69,8 +70,8 @@ class ImpairedPolicy:
             return chunk
         scale = self._impairment.action_noise * (context.action_high - context.action_low)
         noisy = chunk.actions + scale * generator.standard_normal(chunk.actions.shape)
-        noisy = np.clip(noisy, context.action_low, context.action_high).astype(np.float32)
-        return dataclasses.replace(chunk, actions=noisy)
+        noisy = np.clip(noisy, context.action_low, context.action_high)
+        return dataclasses.replace(chunk, actions=np.asarray(noisy, np.float32))
 
     def _remember(self, key: EpisodeKey, chunk: ActionChunk) -> None:
         self._previous[key] = chunk
@@ -86,20 +87,21 @@ class ImpairedFactory:
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
         """Return where the policy inside wants to be."""
-        if target is None:
-            return "worker"
-        spec = PolicySpec.parse(target)
+        spec = PolicySpec.parse(_inner(target))
         return find_factory(spec).placement(spec.target)
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
         """Build the inner policy from the target and the options that are not ours."""
-        if target is None:
-            raise PolicySpecError(
-                "policy kind 'impaired' needs a policy to impair, for example "
-                "'impaired:expert?action_noise=0.1'"
-            )
         ours = {name: value for name, value in options.items() if name in Impairment.model_fields}
         theirs = {name: value for name, value in options.items() if name not in ours}
-        inner = target + (f"?{urlencode(theirs)}" if theirs else "")
-        find_factory(PolicySpec.parse(inner))
+        inner = _inner(target) + (f"?{urlencode(theirs)}" if theirs else "")
         return ImpairedPolicy(build_policy(inner), parse_options(Impairment, ours, "impaired"))
+
+
+def _inner(target: str | None) -> str:
+    if target is None:
+        raise PolicySpecError(
+            "policy kind 'impaired' needs a policy to impair, for example "
+            "'impaired:expert?action_noise=0.1'"
+        )
+    return target

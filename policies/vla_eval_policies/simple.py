@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes.env import PlainEnv, PointEnv
 from fakes.policies import Options, Walker
+
 from vla_eval.environment import SteppedEnv, make_env
 from vla_eval.episode import PhaseClock, check_chunk, run_episode
 from vla_eval.errors import InvalidActionError, UsageError
@@ -22,9 +23,7 @@ def planned(state: int = 0, max_steps: int = 40) -> PlannedEpisode:
 def run(policy=None, env=None, *, horizon: int = 4, **changes):
     env = env or PointEnv()
     policy = policy or Walker(Options())
-    return run_episode(
-        env, policy, planned(**changes), n_action_steps=horizon, clock=PhaseClock()
-    )
+    return run_episode(env, policy, planned(**changes), n_action_steps=horizon, clock=PhaseClock())
 
 
 def test_success_is_counted_and_ends_the_episode():

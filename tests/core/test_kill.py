@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from vla_eval.store import read_records
 
 KILLS = 24
@@ -87,9 +88,7 @@ def test_killed_at_random_moments_the_run_ends_as_if_undisturbed(tmp_path, proto
     """24 kills of a worker or host, the main process, or all of it lose and change nothing."""
     random.seed(20261120)
     protocol = protocol_file(count=80, step_s=0.02, limits="retries = 30")
-    done = subprocess.run(
-        command(protocol, tmp_path / "calm"), capture_output=True, check=False
-    )
+    done = subprocess.run(command(protocol, tmp_path / "calm"), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     expected = reproducible(tmp_path / "calm")
     assert len(expected) == 160

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from vla_eval.errors import ProtocolError, UsageError
 from vla_eval.plan import Shard, expand, take_shard
 from vla_eval.protocol import parse_protocol, read_toml
@@ -28,7 +29,11 @@ def test_a_valid_file_is_read(protocol_file):
 
 BAD = [
     (("blocks", 0, "max_step"), 5, "unknown key 'blocks.0.max_step'; did you mean 'max_steps'?"),
-    (("run", "n_action_step"), 5, "unknown key 'run.n_action_step'; did you mean 'n_action_steps'?"),
+    (
+        ("run", "n_action_step"),
+        5,
+        "unknown key 'run.n_action_step'; did you mean 'n_action_steps'?",
+    ),
     (("colour",), "red", "unknown key 'colour'; known: analysis, blocks"),
     (("run", "limits", "retires"), 1, "did you mean 'retries'?"),
     (("blocks", 0, "max_steps"), "many", "blocks.0.max_steps: Input should be a valid integer"),
@@ -96,7 +101,9 @@ def test_hash_is_canonical(data):
     """The canonical form has sorted keys, no spaces and no None, and reads back as itself."""
     protocol = parse_protocol(data, "a")
     text = protocol.canonical_json()
-    assert " " not in text.replace("a point on a line", "").replace("difference in success rate", "").replace("a test", "")
+    assert " " not in text.replace("a point on a line", "").replace(
+        "difference in success rate", ""
+    ).replace("a test", "")
     assert "null" not in text
     assert parse_protocol(json.loads(text), "b") == protocol
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multinomial, norm
+
 from vla_eval.stats import PairedTable, tango_interval, tango_z, wilson_interval
 
 # n11, n10, n01, n00; 95 % and 90 % intervals. The first rows are published: Tango 1998 tables VII

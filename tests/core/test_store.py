@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from vla_eval.errors import RunFolderError
 from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.store import RecordWriter, StorageError, read_records, write_atomically

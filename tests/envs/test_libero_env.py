@@ -164,6 +164,35 @@ def test_hold_keeps_the_gripper(env):
     assert end[6] - end[7] < start[6] - start[7] - 0.01  # the fingers closed
 
 
+def test_success_ends_the_episode(env):
+    """With the stove turned on the step rewards 1, terminates, and the score is 1."""
+    env.reset(seed=0, options={"init_state": 0})
+    env._simulator._env.object_states_dict["flat_stove_1"].set_joint(1.0)
+    reward, terminated, truncated, info = env.advance(env.hold_action())
+    assert (reward, terminated, truncated) == (1.0, True, False)
+    assert info["is_success"] is True
+    assert info["score"] == 1.0
+    assert info["subgoals"] == {"turnon(flat_stove_1)": True}
+
+
+def test_robosuites_horizon_is_out_of_play(env):
+    """An episode goes on past robosuite's horizon of 1000 steps: limits belong to protocols."""
+    env.reset(seed=0, options={"init_state": 0})
+    env._simulator._env.timestep = 100_000
+    for _ in range(2):
+        assert env.advance(env.hold_action())[1:3] == (False, False)
+
+
+def test_unstable_physics_is_infrastructure(env):
+    """When MuJoCo gives up and resets the state by itself, that is no failure of the policy."""
+    env.reset(seed=0, options={"init_state": 0})
+    env._simulator._env.sim.data.qvel[:] = 1e12
+    with pytest.raises(InfrastructureError, match="unstable"):
+        env.advance(env.hold_action())
+    env.reset(seed=0, options={"init_state": 0})
+    env.advance(env.hold_action())
+
+
 def test_checker(env):
     """Gymnasium's checker finds nothing, not even a warning."""
     with warnings.catch_warnings():

@@ -86,8 +86,9 @@ def _dispatch(arguments: list[str]) -> int:
         for name, function in _VERBS.items()
     )
     try:
+        choice: Any = Union[verbs]  # noqa: UP007 - the members are known at run time only
         result: Any = tyro.cli(
-            Union[verbs],  # type: ignore[arg-type]  # noqa: UP007 - built at run time
+            choice,
             prog="vlaeval",
             description=_DESCRIPTION,
             args=arguments,

@@ -28,7 +28,9 @@ def parse_arms(arms: Sequence[str], policy: str | None) -> dict[str, str]:
         UsageError: both forms, neither, no name, or a name used twice.
     """
     if policy is not None and arms:
-        raise UsageError("--policy is short for one arm; with several, use --arm NAME=SPEC for each")
+        raise UsageError(
+            "--policy is short for one arm; with several, use --arm NAME=SPEC for each"
+        )
     if policy is not None:
         return {"policy": policy}
     if not arms:
@@ -54,14 +56,12 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 
 def print_table(rows: Sequence[Sequence[str]], *, width: int = 80) -> None:
     """Print for people: left-aligned columns, the last one wrapped to the width."""
-    import textwrap  # noqa: PLC0415
+    import textwrap
 
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
     for row in rows:
-        head = "  ".join(
-            cell.ljust(size) for cell, size in zip(row[:-1], widths[:-1], strict=True)
-        )
+        head = "  ".join(cell.ljust(size) for cell, size in zip(row[:-1], widths[:-1], strict=True))
         lines = textwrap.wrap(row[-1], max(20, width - indent)) or [""]
         print(f"{head}  {lines[0]}".rstrip())
         for line in lines[1:]:

@@ -43,8 +43,8 @@ def _core_checks() -> list[Check]:
     new_enough = sys.version_info >= (3, 12)
     remedy = "" if new_enough else "make a new environment with Python 3.12"
     checks: list[Check] = [("core", "python", new_enough, platform.python_version(), remedy)]
-    for name in ("vla-eval-suite", "gymnasium", "numpy", "pydantic", "scipy", "statsmodels"):
-        checks.append(("core", name, *_version_check(name)))
+    packages = ("vla-eval-suite", "gymnasium", "numpy", "pydantic", "scipy", "statsmodels")
+    checks += [("core", name, *_version_check(name)) for name in packages]
     launcher = importlib.import_module("vlaeval_launcher")
     collision: str | None = launcher.collision()
     checks.append(
@@ -61,7 +61,7 @@ def _version_check(name: str) -> tuple[bool, str, str]:
 
 
 def _suite_checks() -> list[Check]:
-    from vla_eval.catalog import suites  # noqa: PLC0415
+    from vla_eval.catalog import suites
 
     checks: list[Check] = []
     seen: set[str] = set()

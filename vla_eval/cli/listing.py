@@ -42,16 +42,21 @@ def list_(
 
 
 def _suites() -> list[dict[str, Any]]:
-    from vla_eval.catalog import suites  # noqa: PLC0415
+    from vla_eval.catalog import suites
 
     return [
-        {"suite": each.name, "tasks": len(each.tasks), "extra": each.extra, "description": each.description}
+        {
+            "suite": each.name,
+            "tasks": len(each.tasks),
+            "extra": each.extra,
+            "description": each.description,
+        }
         for each in suites()
     ]
 
 
 def _tasks(suite: str | None) -> list[dict[str, Any]]:
-    from vla_eval.catalog import find_suite, suites  # noqa: PLC0415
+    from vla_eval.catalog import find_suite, suites
 
     chosen = [find_suite(suite)] if suite else suites()
     return [
@@ -68,8 +73,8 @@ def _tasks(suite: str | None) -> list[dict[str, Any]]:
 
 
 def _protocols() -> list[dict[str, Any]]:
-    from vla_eval.plan import expand  # noqa: PLC0415
-    from vla_eval.released import shipped_protocols  # noqa: PLC0415
+    from vla_eval.plan import expand
+    from vla_eval.released import shipped_protocols
 
     return [
         {
@@ -83,7 +88,7 @@ def _protocols() -> list[dict[str, Any]]:
 
 
 def _policies() -> list[dict[str, Any]]:
-    from vla_eval.spec import load_factory, policy_kinds  # noqa: PLC0415
+    from vla_eval.spec import load_factory, policy_kinds
 
     kinds = [
         {"kind": name, "what": load_factory(kind).help} for name, kind in policy_kinds().items()

@@ -39,8 +39,8 @@ def plan(
         set_: Change a field of the protocol.
         json: Print for machines.
     """
-    from vla_eval.plan import expand  # noqa: PLC0415
-    from vla_eval.released import load_protocol  # noqa: PLC0415
+    from vla_eval.plan import expand
+    from vla_eval.released import load_protocol
 
     loaded = load_protocol(protocol, overrides=set_)
     count = workers or os.cpu_count() or 1
@@ -88,15 +88,17 @@ def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
 
 
 def _cost(suite: str) -> Cost:
-    from vla_eval.catalog import Cost, suites  # noqa: PLC0415
+    from vla_eval.catalog import Cost, suites
 
     known = {each.name: each.cost for each in suites()}
     return known.get(suite, Cost(build_s=1.0, reset_s=0.1, advance_s=0.005, observe_s=0.01))
 
 
 def _print(value: dict[str, Any], protocol: Protocol) -> None:
+    from vla_eval.terminal import fold
+
     analysis, run = protocol.analysis, protocol.run
-    print(f"{protocol.label} · {protocol.title}")
+    print("\n".join(fold(f"{protocol.label} · {protocol.title}")))
     print(f"hash {protocol.sha256}\n")
     columns = ["suite", "tasks", "init_states", "repeats", "episodes", "max_steps"]
     print_table([columns, *([str(block[name]) for name in columns] for block in value["blocks"])])
@@ -115,7 +117,7 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     )
     print(
         f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
-        f"workers: at most {_duration(value['at_most_s'])}, if every episode ran to its limit"
+        f"workers:\nat most {_duration(value['at_most_s'])}, if every episode ran to its limit"
     )
 
 

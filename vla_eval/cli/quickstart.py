@@ -23,8 +23,8 @@ def quickstart(*, out: Path = Path("runs/quickstart"), workers: OptionalWorkers 
         out: The run folder; a second call continues it, or shows it again.
         workers: Environments at a time; default one per core.
     """
-    from vla_eval.runner import run  # noqa: PLC0415
-    from vla_eval.terminal import report_text  # noqa: PLC0415
+    from vla_eval.runner import run
+    from vla_eval.terminal import report_text
 
     print(
         "two policies, the same episodes: the expert, and the expert with noise on its actions",

@@ -28,9 +28,9 @@ def report(
         dirs: Run folders.
         json: Print for machines.
     """
-    from vla_eval.errors import UsageError  # noqa: PLC0415
-    from vla_eval.summary import summarise  # noqa: PLC0415
-    from vla_eval.terminal import report_text  # noqa: PLC0415
+    from vla_eval.errors import UsageError
+    from vla_eval.summary import summarise
+    from vla_eval.terminal import report_text
 
     if not dirs:
         raise UsageError("which run? for example: vlaeval report runs/quickstart")

@@ -51,15 +51,13 @@ def run(
         set_: Change a field of the protocol; the run is marked as modified. Repeatable.
         json: Print the summary as JSON.
     """
-    from vla_eval.released import load_protocol  # noqa: PLC0415
-    from vla_eval.runner import run as run_protocol  # noqa: PLC0415
-    from vla_eval.terminal import report_text  # noqa: PLC0415
+    from vla_eval.released import load_protocol
+    from vla_eval.runner import run as run_protocol
+    from vla_eval.terminal import report_text
 
     loaded = load_protocol(protocol, overrides=set_)
     folder = out or Path("runs") / loaded.protocol
-    summary = run_protocol(
-        loaded, parse_arms(arm, policy), folder, workers=workers, shard=shard
-    )
+    summary = run_protocol(loaded, parse_arms(arm, policy), folder, workers=workers, shard=shard)
     if json:
         print_json(summary.to_json())
     else:

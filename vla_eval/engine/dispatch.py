@@ -23,9 +23,7 @@ def pending_items(
     The order of the arms changes from key to key (by the key's hash), so that no arm always runs
     first: whatever drifts on the machine then drifts for all arms alike.
     """
-    errors = Counter(
-        (each.arm, each.key) for each in records.attempts if each.outcome == "error"
-    )
+    errors = Counter((each.arm, each.key) for each in records.attempts if each.outcome == "error")
     return [
         WorkItem(arm, episode, attempt=errors[arm, episode.key] + 1)
         for episode in plan

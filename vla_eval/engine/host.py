@@ -82,7 +82,7 @@ class HostedPolicy:
             reply = self._receive()
         except (OSError, EOFError) as error:
             self._connection = None
-            raise HostLostError(f"the policy host is gone ({error or 'end of file'})") from error
+            raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
         if isinstance(reply, Stopped):
             raise PolicyRaisedError(reply.message)
         if not isinstance(reply, ActionChunk):
@@ -95,17 +95,15 @@ class HostedPolicy:
         Only the first request of an episode may do so: in mid-episode the policy's state is lost
         with its host, and the episode has to be repeated.
         """
-        try:
-            if self._connection is None:
-                raise BrokenPipeError("not connected")  # noqa: TRY301 - same cure as a real one
-            if request.context.chunk_index == 0 and self._connection.poll(0):
-                raise BrokenPipeError("closed")  # noqa: TRY301 - nothing but an end can be there
-            self._connection.send(request)
-        except OSError:
-            if request.context.chunk_index > 0:
-                raise
+        if request.context.chunk_index == 0 and self._is_broken():
             self._connect()
-            self._connection.send(request)  # type: ignore[union-attr] - _connect has set it
+        if self._connection is None:
+            raise EOFError
+        self._connection.send(request)
+
+    def _is_broken(self) -> bool:
+        """Return whether the host has gone; between requests it has nothing else to say."""
+        return self._connection is None or self._connection.poll(0)
 
     def _receive(self) -> Any:
         if self._connection is None or not self._connection.poll(self._wait_s):
@@ -208,9 +206,11 @@ def _infer(policy: Policy, batch: list[_Request]) -> list[Any]:
         chunks = policy.infer(
             [request.observation for request in batch], [request.context for request in batch]
         )
-        if len(chunks) != len(batch):
-            raise ValueError(f"the policy returned {len(chunks)} chunks for {len(batch)} samples")
-        return [dataclasses.replace(chunk, batch=len(batch)) for chunk in chunks]
+        sized = [dataclasses.replace(chunk, batch=len(batch)) for chunk in chunks]
     except Exception as error:  # noqa: BLE001 - handed to the episodes that asked
         stopped = Stopped(EXIT_INFRASTRUCTURE, f"{type(error).__name__}: {error}")
         return [stopped] * len(batch)
+    if len(sized) != len(batch):
+        text = f"the policy returned {len(sized)} chunks for {len(batch)} samples"
+        return [Stopped(EXIT_INFRASTRUCTURE, text)] * len(batch)
+    return sized

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -384,7 +384,7 @@ class Supervisor:
 
 def _socket_address(name: str) -> str:
     """Return a socket that leaves no file behind where the system knows such (Linux)."""
-    if sys.platform == "linux":
+    if platform.system() == "Linux":
         return f"\0vlaeval-{name}"
     return str(Path(tempfile.gettempdir()) / f"vlaeval-{name}.sock")
 

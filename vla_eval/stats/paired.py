@@ -69,7 +69,7 @@ def tango_z(n10: int, n01: int, n: int, delta: float) -> float:
 def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> tuple[float, float]:
     """Return Tango's two-sided score interval for candidate minus reference.
 
-    The set of all Δ with \\|z(Δ)\\| ≤ z_{1−α/2}; z decreases in Δ, so each end is one root.
+    The set of all Δ with abs(z(Δ)) ≤ z_{1−α/2}; z decreases in Δ, so each end is one root.
 
     Args:
         n10: pairs in which only the candidate succeeded.
@@ -83,8 +83,8 @@ def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> tuple[
     if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
         raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
     # Here and not at the top: SciPy takes most of a second to import, and `vlaeval --help` is quick.
-    from scipy.optimize import brentq  # noqa: PLC0415
-    from scipy.special import ndtri  # noqa: PLC0415
+    from scipy.optimize import brentq
+    from scipy.special import ndtri
 
     z = float(ndtri(1 - alpha / 2))
     estimate = (n10 - n01) / n

@@ -22,7 +22,7 @@ def wilson_interval(successes: int, n: int, *, alpha: float = 0.05) -> tuple[flo
         return 0.0, 1.0
     # Here and not at the top: statsmodels takes a second to import, and the progress bar shows
     # an interval long before a report is asked for.
-    from statsmodels.stats.proportion import proportion_confint  # noqa: PLC0415
+    from statsmodels.stats.proportion import proportion_confint
 
     lower, upper = proportion_confint(successes, n, alpha=alpha, method="wilson")
     return float(lower), float(upper)

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
+
 from vla_eval.environment import Action, EvalEnv, Observation
 
 _GOAL = 1.0

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+
 from vla_eval.environment import Observation
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
 from vla_eval.spec import parse_options
