@@ -63,18 +63,30 @@ class LiberoEnv(EvalEnv):
         rotation vector (rad), positions of the two fingers (m). As in LIBERO, the hand's frame is
         turned by 90° about z against the frame of absolute actions.
 
-    Rewards:
-        1 in a step after which the task is done, else 0.
-
     Starting State:
         One of the 50 frozen joint configurations, fixtures placed by the seed, then
         ``settle_steps`` steps of holding still.
 
-    Episode End:
-        Terminated on success, LIBERO's own predicate. Never truncated here.
+    Rewards, Episode End:
+        Reward 1 and termination on success by LIBERO's own predicate. Never truncated here.
 
     ``info["subgoals"]`` says which parts of the goal hold at this moment and ``info["score"]`` what
     fraction they are: LIBERO asks for all of them at once, so neither is latched.
+
+    Arguments (the simulator is built in the first reset, so making an environment is cheap):
+        suite: ``libero_spatial``, ``_object``, ``_goal``, ``_10`` or ``_90``.
+        task: index in LIBERO's standard order.
+        image_size: height and width of both pictures in pixels.
+        control_mode: whether actions displace the gripper or name its pose.
+        settle_steps: control steps of holding still before the first observation.
+        rotate_180: turn both pictures upright, as the published pipelines do; LIBERO renders them
+            turned by 180°.
+        axis_angle: sign convention of the orientation, see :data:`AxisAngle`.
+        assets: folder of LIBERO's assets; ``find_assets`` says where else it is looked for.
+        render_mode: None or ``rgb_array`` (the agentview picture).
+
+    Raises UsageError for an unknown suite, task or option, MissingExtraError without hf-libero, and
+    InfrastructureError with another MuJoCo than LIBERO needs.
 
     Version History:
         v0: first.
@@ -100,25 +112,6 @@ class LiberoEnv(EvalEnv):
         assets: str | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """Choose a task; the simulator is built in the first reset.
-
-        Args:
-            suite: ``libero_spatial``, ``_object``, ``_goal``, ``_10`` or ``_90``.
-            task: index in LIBERO's standard order.
-            image_size: height and width of both pictures in pixels.
-            control_mode: whether actions displace the gripper or name its pose.
-            settle_steps: control steps of holding still before the first observation.
-            rotate_180: turn both pictures upright, as the published pipelines do; LIBERO renders
-                them turned by 180°.
-            axis_angle: sign convention of the orientation, see :data:`AxisAngle`.
-            assets: folder of LIBERO's assets, see ``find_assets`` for where else it is looked for.
-            render_mode: None or ``rgb_array`` (the agentview picture).
-
-        Raises:
-            UsageError: no such suite, task or option.
-            MissingExtraError: hf-libero is not installed.
-            InfrastructureError: MuJoCo is not the version that LIBERO needs.
-        """
         names = task_names(suite)
         check_option("task", task, range(len(names)))
         check_option("control_mode", control_mode, get_args(ControlMode))
