@@ -12,8 +12,9 @@ anybody's training code see an ordinary environment.
 key               meaning
 ================  =====================================================================
 ``is_success``    bool, the task's success predicate at this moment
-``score``         float in [0, 1], partial credit reached so far (1.0 on success)
-``subgoals``      dict of str to bool, the parts that make up the score, latched
+``score``         float in [0, 1], partial credit; 1.0 exactly on success
+``subgoals``      dict of str to bool, the parts that make up the score; whether they are
+                  latched or hold at this moment is the task's definition
 ``task``          str, the instruction
 ``scene_hash``    str (after ``reset`` only), sha256 of body and geom poses and qpos
 ``init_state``    int (after ``reset`` only), the numbered start that was used

@@ -38,6 +38,7 @@ class HoldPolicy:
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
         """Return ``chunk_size`` times the environment's hold action, per sample."""
+        del observations
         return [self._hold(context) for context in contexts]
 
     def _hold(self, context: Context) -> ActionChunk:
@@ -59,6 +60,7 @@ class RandomPolicy:
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
         """Return ``chunk_size`` independent uniform actions, per sample."""
+        del observations
         return [self._draw(context) for context in contexts]
 
     def _draw(self, context: Context) -> ActionChunk:

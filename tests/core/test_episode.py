@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fakes.env import PlainEnv, PointEnv
 from fakes.policies import Options, Walker
-
 from vla_eval.environment import SteppedEnv, make_env
 from vla_eval.episode import PhaseClock, check_chunk, run_episode
 from vla_eval.errors import InvalidActionError, UsageError

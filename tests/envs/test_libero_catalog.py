@@ -11,10 +11,10 @@ from typing import Any
 
 import gymnasium
 import pytest
-import vla_eval_envs
-from vla_eval_envs.libero.catalog import instruction_of, suites, task_names
 
+import vla_eval_envs
 from vla_eval.errors import UsageError
+from vla_eval_envs.libero.catalog import instruction_of, suites, task_names
 
 HEAVY = ("mujoco", "robosuite", "libero", "torch", "matplotlib")
 

@@ -7,10 +7,10 @@ import contextlib
 import gymnasium
 import numpy as np
 import pytest
-from vla_eval_envs.libero.assets import find_assets
-from vla_eval_envs.libero.versions import versions
 
 from vla_eval.errors import InfrastructureError, MissingExtraError
+from vla_eval_envs.libero.assets import find_assets
+from vla_eval_envs.libero.versions import versions
 
 HARD = [("spatial", 4), ("10", 3), ("10", 8), ("10", 9)]
 """The tasks that reseeding alone does not cure: every reset draws once more for each drawer."""

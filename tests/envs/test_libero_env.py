@@ -9,11 +9,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+
+from vla_eval.errors import InfrastructureError, MissingExtraError, UsageError
 from vla_eval_envs.libero.assets import find_assets
 from vla_eval_envs.libero.env import LiberoEnv
 from vla_eval_envs.libero.versions import versions
-
-from vla_eval.errors import InfrastructureError, MissingExtraError, UsageError
 
 SIZE = 64
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vla_eval_envs.libero.init_states import read_init_states
 
 from vla_eval.errors import UsageError
+from vla_eval_envs.libero.init_states import read_init_states
 
 
 def all_files() -> list[Path]:

@@ -10,14 +10,14 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+
+from vla_eval.errors import InfrastructureError, MissingExtraError, UsageError
 from vla_eval_envs.libero import assets as assets_module
 from vla_eval_envs.libero import doctor
 from vla_eval_envs.libero import versions as versions_module
 from vla_eval_envs.libero.assets import ASSETS_VARIABLE, find_assets
 from vla_eval_envs.libero.env import LiberoEnv
 from vla_eval_envs.libero.versions import versions
-
-from vla_eval.errors import InfrastructureError, MissingExtraError, UsageError
 
 SUBFOLDERS = (
     "articulated_objects",

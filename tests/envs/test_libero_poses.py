@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from vla_eval_envs.libero.poses import axis_angle, matrix_to_quaternion
 
 

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from vla_eval.errors import InfrastructureError
 from vla_eval_envs import gl
 from vla_eval_envs.cache import cache_folder
 from vla_eval_envs.scene import scene_hash
-
-from vla_eval.errors import InfrastructureError
 
 FIELDS = ("body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "geom_rgba")
 

@@ -11,12 +11,12 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
+
+from vla_eval.environment import make_env
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.simulator import mujoco
 from vla_eval_envs.so101.units import FEATURE_NAMES
-
-from vla_eval.environment import make_env
 
 TASK = suites()[0].task("PickPlace")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
 from vla_eval_envs.so101 import doctor
 from vla_eval_envs.so101.arm import LINKS
 from vla_eval_envs.so101.catalog import suites

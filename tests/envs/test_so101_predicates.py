@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, BOX, PickPlace
 from vla_eval_envs.so101.predicates import lowest_point
 from vla_eval_envs.so101.simulator import mujoco

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
+
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.units import FEATURE_NAMES
