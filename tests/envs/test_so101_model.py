@@ -14,7 +14,7 @@ from vla_eval_envs.so101 import doctor
 from vla_eval_envs.so101.arm import LINKS
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.frozen import PICK_PLACE
-from vla_eval_envs.so101.kinematics import forward, inverse
+from vla_eval_envs.so101.kinematics import forward, inverse, inverse_path
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.simulator import mujoco
 from vla_eval_envs.so101.units import (
@@ -128,6 +128,17 @@ def test_vertical_hand_opens_along_the_yaw_that_was_asked_for():
         rotation = forward(joints).rotation
         np.testing.assert_allclose(rotation[:, 2], [0, 0, 1], atol=1e-9)
         np.testing.assert_allclose(rotation[:2, 0], [np.cos(yaw), np.sin(yaw)], atol=1e-9)
+
+
+def test_path_is_its_points_one_by_one():
+    """Solving many places at once gives what solving each gives; one out of reach refuses all."""
+    targets = np.random.default_rng(4).uniform([0.12, -0.20, 0.01], [0.36, 0.20, 0.16], (60, 3))
+    offset = np.array([0.007, 0.0, -0.094])
+    alone = [inverse(target, 0.3, offset) for target in targets]
+    reachable = np.array([joints is not None for joints in alone])
+    assert inverse_path(targets, 0.3, offset) is None or reachable.all()
+    together = inverse_path(targets[reachable], 0.3, offset)
+    np.testing.assert_allclose(together, [each for each in alone if each is not None], atol=1e-9)
 
 
 @pytest.mark.parametrize("target", [(0.6, 0.0, 0.1), (0.0, 0.0, 0.7), (0.0388353, 0.0, 0.05)])

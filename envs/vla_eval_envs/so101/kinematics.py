@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from vla_eval_envs.so101.arm import LINKS
 from vla_eval_envs.so101.units import ACTION_HIGH, to_radians
 
-__all__ = ["Hand", "forward", "inverse"]
+__all__ = ["Hand", "forward", "inverse", "inverse_path"]
 
 _BY_NAME = {link.name: link for link in LINKS}
 _PAN_X, _, _PAN_Z = _BY_NAME["shoulder"].position
@@ -35,7 +35,9 @@ _SHOULDER_Z = _PAN_Z + _LIFT_Z
 _HAND_W, _HAND_QX, _, _ = _BY_NAME["gripper"].quaternion
 _JAW_YAW_ZERO = -2.0 * float(np.arctan2(_HAND_QX, _HAND_W))
 _JOINT_LIMITS = to_radians(ACTION_HIGH)[:5]
-_MAX_TILT_DEG = 60
+_NO_TILT = np.zeros(1)
+# The others that are tried where the hand cannot be vertical, rad: 1, -1, 2, -2 ... 60 degrees.
+_TILTS = np.deg2rad([sign * degrees for degrees in range(1, 61) for sign in (1, -1)])
 # A tilted hand moves its own axis with the pan; each iteration brings it 20 times closer.
 _PAN_ITERATIONS = 12
 _PAN_TOLERANCE = 1e-12  # rad
@@ -86,56 +88,96 @@ def inverse(
         tilt: of the hand from vertical, fingers outwards positive, rad. Without it the smallest
             feasible one up to 60 degrees, in steps of one degree.
     """
-    goal, tool = np.asarray(target, dtype=np.float64), np.asarray(offset, dtype=np.float64)
-    if tilt is not None:
-        return _inverse_at(goal, yaw, tool, tilt)
-    for degrees in range(_MAX_TILT_DEG + 1):
-        for sign in (1, -1) if degrees else (1,):
-            joints = _inverse_at(goal, yaw, tool, float(np.deg2rad(sign * degrees)))
-            if joints is not None:
-                return joints
-    return None
+    joints = inverse_path(np.asarray(target, dtype=np.float64)[None], yaw, offset, tilt=tilt)
+    return None if joints is None else joints[0]
+
+
+def inverse_path(
+    targets: ArrayLike,
+    yaw: float,
+    offset: ArrayLike = (0.0, 0.0, 0.0),
+    *,
+    tilt: float | None = None,
+) -> NDArray[np.float64] | None:
+    """Return :func:`inverse` of every target (N, 3) as (N, 5), or None if one is out of reach.
+
+    All targets and all tilts are solved at once: a path of 50 places takes 0.5 ms where the hand can
+    be vertical, and 5 ms where the whole range of tilts is searched.
+    """
+    goals, tool = np.asarray(targets, dtype=np.float64), np.asarray(offset, dtype=np.float64)
+    joints = _inverse_at(goals, yaw, tool, _NO_TILT if tilt is None else np.array([tilt]))
+    found, feasible = joints[:, 0], _within_limits(joints)[:, 0]
+    if tilt is None and not feasible.all():
+        others = np.flatnonzero(~feasible)
+        joints = _inverse_at(goals[others], yaw, tool, _TILTS)
+        possible = _within_limits(joints)
+        # argmax finds the first feasible tilt, which is the smallest: _TILTS are sorted by size.
+        found[others] = joints[np.arange(len(others)), possible.argmax(axis=1)]
+        feasible[others] = possible.any(axis=1)
+    return found if bool(feasible.all()) else None
 
 
 def _inverse_at(
-    goal: NDArray[np.float64], yaw: float, tool: NDArray[np.float64], tilt: float
-) -> NDArray[np.float64] | None:
-    pitch = np.pi / 2 - tilt
-    pan = float(np.arctan2(-goal[1], goal[0] - _PAN_X))
-    hand, reach = goal, 0.0
-    for _ in range(_PAN_ITERATIONS):
-        roll = yaw + pan - _JAW_YAW_ZERO
-        hand = goal - _hand_rotation(pan, pitch, roll) @ tool
-        distance = float(np.hypot(hand[0] - _PAN_X, hand[1]))
-        if distance <= abs(_PLANE_Y):
-            return None
-        reach = float(np.sqrt(distance**2 - _PLANE_Y**2))
-        before = pan
-        pan = -float(np.arctan2(hand[1], hand[0] - _PAN_X) - np.arctan2(_PLANE_Y, reach))
-        if abs(pan - before) < _PAN_TOLERANCE:
-            break
-    planar = _two_links(
-        reach - _HAND_R * np.cos(pitch) - _LIFT_R,
-        hand[2] + _HAND_R * np.sin(pitch) - _SHOULDER_Z,
-    )
-    if planar is None:
-        return None
-    lift, elbow = planar
+    goals: NDArray[np.float64], yaw: float, tool: NDArray[np.float64], tilts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return joint angles (N, K, 5) for goals (N, 3) and tilts (K,); NaN where there are none."""
+    pitch = np.pi / 2 - tilts
+    x, y, z = (goals[:, axis, None] for axis in range(3))
+    x = x - _PAN_X
+    pan = np.broadcast_to(-np.arctan2(y, x), (len(goals), len(tilts)))
+    reach = up = np.zeros_like(pan)
+    with np.errstate(invalid="ignore"):  # NaN is the answer where there is no solution
+        for _ in range(_PAN_ITERATIONS):
+            out, left, up = _tool_in_plane(yaw + pan - _JAW_YAW_ZERO, pitch, tool)
+            cos_pan, sin_pan = np.cos(pan), np.sin(pan)
+            hand_x = x - (cos_pan * out + sin_pan * left)
+            hand_y = y - (cos_pan * left - sin_pan * out)
+            reach = np.sqrt(hand_x**2 + hand_y**2 - _PLANE_Y**2)
+            before = pan
+            pan = np.arctan2(_PLANE_Y, reach) - np.arctan2(hand_y, hand_x)
+            if not (np.abs(pan - before) >= _PAN_TOLERANCE).any():
+                break
+        lift, elbow = _two_links(
+            reach - _HAND_R * np.cos(pitch) - _LIFT_R,
+            z - up + _HAND_R * np.sin(pitch) - _SHOULDER_Z,
+        )
     roll = yaw + pan - _JAW_YAW_ZERO
-    joints = np.array([pan, lift, elbow, pitch - lift - elbow, roll])
-    return joints if bool((np.abs(joints) <= _JOINT_LIMITS).all()) else None
+    return np.stack([pan, lift, elbow, pitch - lift - elbow, roll], axis=-1)
 
 
-def _two_links(reach: float, height: float) -> tuple[float, float] | None:
-    """Return lift and elbow, rad, that bring the wrist to a point relative to the shoulder, m."""
-    distance = float(np.hypot(reach, height))
-    if not abs(_UPPER_ARM_M - _FOREARM_M) < distance < _UPPER_ARM_M + _FOREARM_M:
-        return None
-    down = float(np.arctan2(-height, reach))
+def _tool_in_plane(
+    roll: NDArray[np.float64], pitch: NDArray[np.float64], tool: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return where a point of the hand is from its origin: outwards, to the left, upwards, m."""
+    cos_roll, sin_roll = np.cos(roll + _JAW_YAW_ZERO), np.sin(roll + _JAW_YAW_ZERO)
+    across = tool[0] * cos_roll - tool[1] * sin_roll
+    left = tool[0] * sin_roll + tool[1] * cos_roll
+    cos_pitch, sin_pitch = np.cos(pitch), np.sin(pitch)
+    return (
+        across * sin_pitch - tool[2] * cos_pitch,
+        left,
+        across * cos_pitch + tool[2] * sin_pitch,
+    )
+
+
+def _within_limits(joints: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which joint angles (..., 5) the servos can take; NaN is none."""
+    return np.asarray((np.abs(joints) <= _JOINT_LIMITS).all(axis=-1))
+
+
+def _two_links(
+    reach: NDArray[np.float64], height: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return lift and elbow, rad, that bring the wrist to a point relative to the shoulder, m.
+
+    Where the links are too short or too long, the arc cosine is NaN.
+    """
+    distance = np.hypot(reach, height)
+    down = np.arctan2(-height, reach)
     square = distance**2 + _UPPER_ARM_M**2 - _FOREARM_M**2
-    at_shoulder = float(np.arccos(square / (2 * distance * _UPPER_ARM_M)))
+    at_shoulder = np.arccos(square / (2 * distance * _UPPER_ARM_M))
     square = distance**2 + _FOREARM_M**2 - _UPPER_ARM_M**2
-    at_wrist = float(np.arccos(square / (2 * distance * _FOREARM_M)))
+    at_wrist = np.arccos(square / (2 * distance * _FOREARM_M))
     lift = down - at_shoulder - _UPPER_ARM_ZERO
     return lift, down + at_wrist - _FOREARM_ZERO - lift
 

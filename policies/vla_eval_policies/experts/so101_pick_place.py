@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from vla_eval_envs.so101.kinematics import forward, inverse
-from vla_eval_envs.so101.pick_place import BLOCK_EDGE, BOX, PickPlace
-from vla_eval_envs.so101.units import ACTION_HIGH, ACTION_LOW, to_radians, to_units
 
 from vla_eval.environment import EvalEnv
 from vla_eval.errors import UsageError
+from vla_eval_envs.so101.kinematics import forward, inverse, inverse_path
+from vla_eval_envs.so101.pick_place import BLOCK_EDGE, BOX, PickPlace
+from vla_eval_envs.so101.units import ACTION_HIGH, ACTION_LOW, to_radians, to_units
 from vla_eval_policies.experts.motion import min_jerk, min_jerk_steps
 
 __all__ = ["PickPlaceExpert"]
@@ -159,13 +159,12 @@ class _Path:
         first_jaw = float(self._last[5])
         last_jaw = first_jaw if jaw is None else jaw
         count = min_jerk_steps(first, end, _LINE_STEP_M) if steps is None else steps
-        rows: list[Array] = []
-        for share in min_jerk(count):
-            joints = inverse(first + share * (end - first), yaw, tool)
-            if joints is None:
-                return False
-            rows.append(np.append(joints, first_jaw + share * (last_jaw - first_jaw)))
-        self.rows += rows
+        shares = min_jerk(count)[:, None]
+        joints = inverse_path(first + shares * (end - first), yaw, tool)
+        if joints is None:
+            return False
+        jaws = first_jaw + shares * (last_jaw - first_jaw)
+        self.rows += list(np.hstack([joints, jaws]))
         return True
 
     def wait(self, steps: int, *, jaw: float | None = None) -> None:
