@@ -10,7 +10,7 @@ from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE
 
 __all__ = ["quickstart"]
 
-_ARMS = {"impaired": "impaired:expert?action_noise=0.1", "expert": "expert"}
+_ARMS = {"impaired": "impaired:expert?action_noise=0.02", "expert": "expert"}
 
 
 def quickstart(*, out: Path = Path("runs/quickstart"), workers: OptionalWorkers = None) -> int:
