@@ -19,6 +19,7 @@ from vla_eval.cli.plan import plan
 from vla_eval.cli.quickstart import quickstart
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
+from vla_eval.cli.stats import stats
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
@@ -34,6 +35,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "run": run,
     "report": report,
     "plan": plan,
+    "stats": stats,
     "list": list_,
     "doctor": doctor,
 }

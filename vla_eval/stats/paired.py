@@ -9,8 +9,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
-__all__ = ["PairedTable", "tango_interval", "tango_z"]
+import numpy as np
+import numpy.typing as npt
+
+from vla_eval.stats._numeric import Array, Interval, invert, normal_sf, z_quantile
+
+__all__ = [
+    "PairedTable",
+    "bonett_price_interval",
+    "newcombe_paired_interval",
+    "tango_interval",
+    "tango_p_noninferior",
+    "tango_scores",
+    "tango_z",
+]
 
 
 @dataclass(frozen=True)
@@ -37,36 +51,74 @@ class PairedTable:
         """Success rate of the candidate minus that of the reference."""
         return (self.n10 - self.n01) / self.n
 
-    def interval(self, *, alpha: float = 0.05) -> tuple[float, float]:
+    @property
+    def discordance(self) -> float:
+        """Share of the pairs in which exactly one arm succeeded."""
+        return (self.n10 + self.n01) / self.n
+
+    @property
+    def correlation(self) -> float | None:
+        """Correlation of the arms' outcomes (phi); None when an arm never varies."""
+        ones, zeros = self.n11 + self.n10, self.n11 + self.n01
+        scale = ones * (self.n - ones) * zeros * (self.n - zeros)
+        determinant = self.n11 * self.n00 - self.n10 * self.n01
+        return determinant / math.sqrt(scale) if scale else None
+
+    def swapped(self) -> Self:
+        """Return the table with the arms exchanged."""
+        return type(self)(self.n11, self.n01, self.n10, self.n00)
+
+    def interval(self, *, alpha: float = 0.05) -> Interval:
         """Return Tango's two-sided 1 − alpha interval for the difference."""
         return tango_interval(self.n10, self.n01, self.n, alpha=alpha)
+
+
+def tango_scores(
+    n10: npt.ArrayLike, n01: npt.ArrayLike, n: npt.ArrayLike, delta: npt.ArrayLike
+) -> Array:
+    """Return Tango's score statistics; the arguments, as in `tango_z`, broadcast.
+
+    Where the variance is 0 the score is 0 if the numerator is, and infinite otherwise.
+    """
+    wins, losses, pairs, d = (np.asarray(each, dtype=np.float64) for each in (n10, n01, n, delta))
+    variance = pairs * (2 * restricted_losses(wins, losses, pairs, d) + d * (1 - d))
+    numerator = wins - losses - pairs * d
+    known = variance > 0
+    certain = np.where(numerator == 0, 0.0, np.copysign(np.inf, numerator))
+    scores = np.where(known, numerator / np.sqrt(np.where(known, variance, 1.0)), certain)
+    return np.asarray(scores, dtype=np.float64)
+
+
+def restricted_losses(wins: Array, losses: Array, pairs: Array, d: Array) -> Array:
+    """Return the maximum-likelihood estimate of P(only the reference succeeds) at difference d.
+
+    The larger root of 2N q² + [−n10 − n01 + (2N − n10 + n01) d] q − n01 d (1 − d) = 0.
+    """
+    a = 2 * pairs
+    b = -wins - losses + (a - wins + losses) * d
+    c = -losses * d * (1 - d)
+    root = np.sqrt(np.maximum(0.0, b * b - 4 * a * c))
+    # Two forms of the same root: each is accurate where the other subtracts nearly equal numbers.
+    other = -2 * c / np.where(b > 0, b + root, 1.0)
+    return np.asarray(np.maximum(0.0, np.where(b > 0, other, (root - b) / (2 * a))))
 
 
 def tango_z(n10: int, n01: int, n: int, delta: float) -> float:
     """Return Tango's score statistic for the hypothesis that the difference is ``delta``.
 
-    z(Δ) = (n10 − n01 − NΔ) / √(N [2 q + Δ(1 − Δ)]), where q, the restricted maximum-likelihood
-    estimate of P(only the reference succeeds), is the larger root of
-    2N q² + [−n10 − n01 + (2N − n10 + n01) Δ] q − n01 Δ (1 − Δ) = 0.
+    z(Δ) = (n10 − n01 − NΔ) / √(N [2 q + Δ(1 − Δ)]), where q is the restricted maximum-likelihood
+    estimate of P(only the reference succeeds). At Δ = 0 it is McNemar's z.
 
     Args:
         n10: pairs in which only the candidate succeeded.
         n01: pairs in which only the reference succeeded.
         n: all pairs, at least 1.
-        delta: difference under the hypothesis, in (−1, 1).
+        delta: difference under the hypothesis, in [−1, 1].
     """
-    a = 2 * n
-    b = -n10 - n01 + (2 * n - n10 + n01) * delta
-    c = -n01 * delta * (1 - delta)
-    q = (-b + math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a)
-    variance = n * (2 * q + delta * (1 - delta))
-    numerator = n10 - n01 - n * delta
-    if variance <= 0:
-        return 0.0 if numerator == 0 else math.copysign(math.inf, numerator)
-    return numerator / math.sqrt(variance)
+    return float(tango_scores(n10, n01, n, delta))
 
 
-def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> tuple[float, float]:
+def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> Interval:
     """Return Tango's two-sided score interval for candidate minus reference.
 
     The set of all Δ with abs(z(Δ)) ≤ z_{1−α/2}; z decreases in Δ, so each end is one root.
@@ -82,20 +134,50 @@ def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> tuple[
     """
     if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
         raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
-    # Here and not at the top: SciPy takes most of a second to import, and `vlaeval --help` is quick.
-    from scipy.optimize import brentq
-    from scipy.special import ndtri
+    return invert(
+        lambda delta: tango_z(n10, n01, n, delta),
+        z_quantile(1 - alpha / 2),
+        estimate=(n10 - n01) / n,
+    )
 
-    z = float(ndtri(1 - alpha / 2))
-    estimate = (n10 - n01) / n
-    edge = 1 - 1e-12
 
-    def end(target: float, outer: float) -> float:
-        if n01 == n and outer < 0:
-            return -1.0
-        if n10 == n and outer > 0:
-            return 1.0
-        low, high = sorted((outer, min(max(estimate, -edge), edge)))
-        return float(brentq(lambda d: tango_z(n10, n01, n, d) - target, low, high, xtol=1e-14))
+def tango_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
+    """Return the one-sided p-value of "the candidate is worse by the margin or more".
 
-    return end(z, -edge), end(-z, edge)
+    Asymptotic (Nam 1997); `exact_p_noninferior` is the guarantee. Counts as in `tango_z`.
+    """
+    return normal_sf(tango_z(n10, n01, n, -margin))
+
+
+def newcombe_paired_interval(table: PairedTable, *, alpha: float = 0.05) -> Interval:
+    """Return Newcombe's square-and-add interval, a cross-check of Tango's.
+
+    Newcombe 1998 (Statistics in Medicine 17:2635), method 10: Wilson limits l, u of both rates,
+    combined with the correlation φ, whose numerator is reduced by N/2 when positive.
+    """
+    from vla_eval.stats.proportions import wilson_interval
+
+    ones, others = table.n11 + table.n10, table.n11 + table.n01
+    p1, p2 = ones / table.n, others / table.n
+    l1, u1 = wilson_interval(ones, table.n, alpha=alpha)
+    l2, u2 = wilson_interval(others, table.n, alpha=alpha)
+    scale = math.sqrt(ones * (table.n - ones)) * math.sqrt(others * (table.n - others))
+    numerator = float(table.n11 * table.n00 - table.n10 * table.n01)
+    if numerator > 0:
+        numerator = max(numerator - table.n / 2, 0.0)
+    phi = numerator / scale if scale else 0.0
+
+    def reach(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
+
+    return p1 - p2 - reach(p1 - l1, u2 - p2), p1 - p2 + reach(u1 - p1, p2 - l2)
+
+
+def bonett_price_interval(table: PairedTable, *, alpha: float = 0.05) -> Interval:
+    """Return Bonett and Price's interval, a cross-check: Wald on (n10 + 1, n01 + 1, N + 2).
+
+    Bonett and Price 2012 (Journal of Educational and Behavioral Statistics 37:479).
+    """
+    p10, p01 = (table.n10 + 1) / (table.n + 2), (table.n01 + 1) / (table.n + 2)
+    half = math.sqrt((p10 + p01 - (p10 - p01) ** 2) / (table.n + 2)) * z_quantile(1 - alpha / 2)
+    return max(-1.0, p10 - p01 - half), min(1.0, p10 - p01 + half)

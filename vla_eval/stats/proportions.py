@@ -1,21 +1,47 @@
-"""Intervals for one success rate."""
+"""Intervals for one success rate (statsmodels has these right)."""
 
 from __future__ import annotations
 
-__all__ = ["wilson_interval"]
+from typing import Literal
+
+from vla_eval.stats._numeric import Interval
+
+__all__ = ["clopper_pearson_interval", "jeffreys_interval", "wilson_interval"]
 
 
-def wilson_interval(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, *, alpha: float = 0.05) -> Interval:
     """Return Wilson's score interval for a success rate (Wilson 1927; statsmodels).
 
     Args:
-        successes: 0 … n.
+        successes: 0 … n; not whole when counts are divided by a variance inflation factor.
         n: number of episodes; with none, nothing is known and the interval is (0, 1).
         alpha: two-sided; 0.05 gives a 95 % interval.
 
     Raises:
         ValueError: counts that cannot be.
     """
+    return _interval(successes, n, alpha, "wilson")
+
+
+def clopper_pearson_interval(successes: float, n: float, *, alpha: float = 0.05) -> Interval:
+    """Return the exact interval, which covers at least 1 − alpha whatever the true rate.
+
+    Clopper and Pearson 1934; statsmodels calls it "beta". Arguments as for `wilson_interval`.
+    """
+    return _interval(successes, n, alpha, "beta")
+
+
+def jeffreys_interval(successes: float, n: float, *, alpha: float = 0.05) -> Interval:
+    """Return the central posterior interval under Jeffreys' prior Beta(½, ½): for display.
+
+    Arguments as for `wilson_interval`.
+    """
+    return _interval(successes, n, alpha, "jeffreys")
+
+
+def _interval(
+    successes: float, n: float, alpha: float, method: Literal["wilson", "beta", "jeffreys"]
+) -> Interval:
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes in {n} episodes")
     if n == 0:
@@ -24,5 +50,6 @@ def wilson_interval(successes: int, n: int, *, alpha: float = 0.05) -> tuple[flo
     # an interval long before a report is asked for.
     from statsmodels.stats.proportion import proportion_confint
 
-    lower, upper = proportion_confint(successes, n, alpha=alpha, method="wilson")
-    return float(lower), float(upper)
+    lower, upper = proportion_confint(successes, n, alpha=alpha, method=method)
+    # Rounding leaves −1e-18 and 1 + 1e-16 where 0 and 1 are meant.
+    return max(0.0, float(lower)), min(1.0, float(upper))

@@ -1,0 +1,200 @@
+"""Intervals, p-values and verdicts against published tables and an independent computation."""
+
+from __future__ import annotations
+
+import pytest
+
+from vla_eval import stats
+from vla_eval.stats import PairedTable, Verdict
+
+# counts; MN 95 %, Mee 95 %, Newcombe 95 %, MN 90 %, z at −5 points. Newcombe 1998; Perondi, in
+# Fagerland, Lydersen and Laake 2015; SnapFlow, Drift-VLA and Reflex are claims of today.
+INDEPENDENT = [
+    (
+        (56, 70, 48, 80),
+        (0.052830, 0.338173),
+        (0.053334, 0.337729),
+        (0.052431, 0.333873),
+        (0.077020, 0.316667),
+        3.281099,
+    ),
+    (
+        (7, 34, 1, 34),
+        (0.027042, 0.345291),
+        (0.028371, 0.343940),
+        (0.018921, 0.340369),
+        (0.054663, 0.316014),
+        2.716401,
+    ),
+    (
+        (395, 400, 391, 400),
+        (-0.009271, 0.031214),
+        (-0.009257, 0.031198),
+        (-0.009557, 0.030960),
+        (-0.005758, 0.027228),
+        4.519400,
+    ),
+    (
+        (541, 600, 528, 600),
+        (-0.013765, 0.057380),
+        (-0.013750, 0.057365),
+        (-0.013785, 0.057225),
+        (-0.008015, 0.051550),
+        3.887731,
+    ),
+    (
+        (29, 30, 28, 30),
+        (-0.110654, 0.186773),
+        (-0.108979, 0.185105),
+        (-0.108476, 0.182445),
+        (-0.079792, 0.155645),
+        1.304458,
+    ),
+    (
+        (400, 400, 400, 400),
+        (-0.009524, 0.009524),
+        (-0.009512, 0.009512),
+        (-0.009512, 0.009512),
+        (-0.006727, 0.006727),
+        4.585446,
+    ),
+]
+
+
+@pytest.mark.parametrize(("counts", "mn95", "mee95", "newcombe95", "mn90", "z"), INDEPENDENT)
+def test_independent_intervals(counts, mn95, mee95, newcombe95, mn90, z):
+    """Miettinen–Nurminen, with and without N/(N − 1), and Newcombe, to the last printed digit."""
+    interval = stats.miettinen_nurminen_interval
+    assert interval(*counts) == pytest.approx(mn95, abs=1e-6)
+    assert interval(*counts, corrected=False) == pytest.approx(mee95, abs=1e-6)
+    assert interval(*counts, alpha=0.10) == pytest.approx(mn90, abs=1e-6)
+    assert stats.newcombe_interval(*counts) == pytest.approx(newcombe95, abs=1e-6)
+    assert stats.miettinen_nurminen_z(*counts, -0.05) == pytest.approx(z, abs=1e-6)
+
+
+# table; Newcombe's method 10 and Bonett–Price, 95 %.
+CROSS_CHECKS = [
+    ((4, 9, 3, 16), (-0.027348, 0.380672), (-0.030904, 0.383845)),
+    ((43, 0, 1, 0), (-0.118077, 0.059718), (-0.095270, 0.051792)),
+    ((1, 1, 7, 12), (-0.506920, -0.025559), (-0.508359, -0.013380)),
+    ((59, 6, 16, 80), (-0.118621, -0.004625), (-0.119499, -0.003201)),
+    ((53, 16, 8, 9), (-0.020104, 0.203916), (-0.021058, 0.202876)),
+    ((8, 3, 1, 2), (-0.157437, 0.413639), (-0.168739, 0.418739)),
+    ((386, 9, 5, 0), (-0.009709, 0.031074), (-0.009528, 0.029428)),
+    ((30, 0, 0, 0), (-0.113513, 0.113513), (-0.086619, 0.086619)),
+]
+
+
+@pytest.mark.parametrize(("table", "newcombe", "bonett_price"), CROSS_CHECKS)
+def test_cross_checks_of_tango(table, newcombe, bonett_price):
+    """The simpler paired intervals reproduce published tables too."""
+    paired = PairedTable(*table)
+    assert stats.newcombe_paired_interval(paired) == pytest.approx(newcombe, abs=1e-6)
+    assert stats.bonett_price_interval(paired) == pytest.approx(bonett_price, abs=1e-6)
+
+
+# n10, n01, n, margin; Tango's p, exact p.
+GUARD = [
+    (0, 1, 44, 0.10, 0.04377, 0.05711),
+    (9, 5, 400, 0.02, 0.00278, 0.00296),
+    (9, 13, 400, 0.05, 0.00192, 0.00217),
+    (2, 1, 30, 0.10, 0.03371, 0.03796),
+    (1, 0, 30, 0.10, 0.01751, 0.01814),
+    (1, 0, 30, 0.05, 0.05238, 0.05991),
+    (1, 2, 30, 0.10, 0.15832, 0.19953),
+    (72, 59, 600, 0.02, 0.01494, 0.01538),
+    (0, 0, 52, 0.05, 0.04903, 0.06944),
+    (0, 0, 59, 0.05, 0.03902, 0.04849),
+]
+
+
+@pytest.mark.parametrize(("n10", "n01", "n", "margin", "asymptotic", "exact"), GUARD)
+def test_p_values_of_noninferiority(n10, n01, n, margin, asymptotic, exact):
+    """Tango's and the exact unconditional p-value, to the last printed digit."""
+    assert stats.tango_p_noninferior(n10, n01, n, margin=margin) == pytest.approx(
+        asymptotic, abs=5.1e-6
+    )
+    assert stats.exact_p_noninferior(n10, n01, n, margin=margin) == pytest.approx(exact, abs=5.1e-6)
+
+
+SINGLE = [
+    ("wilson", 15, 148, 0.0624, 0.1605),
+    ("clopper_pearson", 15, 148, 0.0578, 0.1617),
+    ("wilson", 0, 20, 0.0, 0.1611),
+    ("clopper_pearson", 0, 20, 0.0, 0.1684),
+    ("jeffreys", 0, 20, 0.0, 0.117),
+    ("wilson", 1, 29, 0.0061, 0.1718),
+    ("clopper_pearson", 1, 29, 0.0009, 0.1776),
+    ("jeffreys", 1, 29, 0.004, 0.150),
+    ("wilson", 29, 30, 0.8333, 0.9941),
+    ("wilson", 395, 400, 0.9711, 0.9946),
+    ("wilson", 400, 400, 0.9905, 1.0),
+]
+
+
+@pytest.mark.parametrize(("method", "successes", "n", "low", "high"), SINGLE)
+def test_intervals_of_one_rate(method, successes, n, low, high):
+    """Newcombe 1998 and Brown, Cai and DasGupta 2001, to the last printed digit."""
+    tolerance = 5.1e-4 if method == "jeffreys" else 5.1e-5
+    found = getattr(stats, f"{method}_interval")(successes, n)
+    assert found == pytest.approx((low, high), abs=tolerance)
+
+
+# Claims as published, at 5 and at 10 points: the audit of statistics.md §5.2.
+AUDIT = [
+    ((395, 400, 391, 400), "equivalent", "equivalent"),
+    ((387, 400, 391, 400), "equivalent", "equivalent"),
+    ((29, 30, 28, 30), "inconclusive", "non-inferior"),
+    ((28, 30, 29, 30), "inconclusive", "inconclusive"),
+    ((541, 600, 528, 600), "non-inferior", "equivalent"),
+    ((64, 100, 81.5, 100), "inferior", "inconclusive"),
+    ((82, 100, 85.5, 100), "inconclusive", "inconclusive"),
+    ((88, 100, 86.5, 100), "inconclusive", "equivalent"),
+    ((5778, 6000, 5586, 6000), "superior", "superior"),
+]
+
+
+@pytest.mark.parametrize(("counts", "at5", "at10"), AUDIT)
+def test_verdicts_on_published_claims(counts, at5, at10):
+    """The audit's verdicts, from marginal counts."""
+    assert stats.judge_independent(*counts, margin=0.05).verdict == at5
+    assert stats.judge_independent(*counts, margin=0.10).verdict == at10
+
+
+def test_the_strict_level_refuses_what_the_default_grants():
+    """29/30 against 28/30 is non-inferior at 10 points at 5 %, and not at 2.5 %."""
+    judge = stats.judge_independent
+    assert judge(29, 30, 28, 30, margin=0.10, alpha=0.05).noninferior
+    assert not judge(29, 30, 28, 30, margin=0.10, alpha=0.025).noninferior
+
+
+def test_the_exact_guard_overrules_tango():
+    """Tango 1998's lenses at 10 points: asymptotically non-inferior, exactly not."""
+    lenses = PairedTable(43, 0, 1, 0)
+    assert stats.tango_p_noninferior(0, 1, 44, margin=0.10) < 0.05
+    assert stats.judge_paired(lenses, margin=0.10).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_difference_can_be_real_and_within_the_margin():
+    """Worse is said beside equivalent; superior beside equivalent; inferior stands alone."""
+    worse = stats.judge_paired(PairedTable(950, 5, 25, 20), margin=0.05)
+    assert (worse.verdict, worse.also) == (Verdict.EQUIVALENT, (Verdict.WORSE,))
+    better = stats.judge_paired(PairedTable(950, 25, 5, 20), margin=0.05)
+    assert (better.verdict, better.also) == (Verdict.SUPERIOR, (Verdict.EQUIVALENT,))
+    inferior = stats.judge_paired(PairedTable(50, 5, 40, 5), margin=0.05)
+    assert (inferior.verdict, inferior.also) == (Verdict.INFERIOR, ())
+
+
+def test_every_verdict_and_flag_has_a_sentence():
+    """Closed sets whose members explain themselves."""
+    for member in (*Verdict, *stats.Flag, *stats.Scope):
+        assert member.sentence.endswith(".")
+        assert member == member.value
+
+
+def test_stratified_by_task():
+    """MeanFlow's three tasks with equal weights (statistics.md §5.2); scores, hence not whole."""
+    tasks = [(88, 100, 86.5, 100), (64, 100, 81.5, 100), (82, 100, 85.5, 100)]
+    interval = stats.stratified_independent_interval
+    assert interval(tasks, alpha=0.10) == pytest.approx((-0.1175, -0.0131), abs=5.1e-5)
+    assert interval(tasks) == pytest.approx((-0.1277, -0.0032), abs=5.1e-5)

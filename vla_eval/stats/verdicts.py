@@ -1,0 +1,163 @@
+"""Verdicts and flags: closed sets, each member with its sentence.
+
+A verdict is a function of one interval, of level 1 − 2 alpha, one margin, and, where there is an
+exact test, its p-values. It never says "no difference": a wide interval is inconclusive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from vla_eval.stats._numeric import Interval
+from vla_eval.stats.exact import exact_p_noninferior
+from vla_eval.stats.independent import miettinen_nurminen_interval
+from vla_eval.stats.paired import PairedTable
+
+__all__ = ["Flag", "Judgement", "Scope", "Verdict", "judge", "judge_independent", "judge_paired"]
+
+
+class _Said(StrEnum):
+    """A word with its sentence."""
+
+    sentence: str
+
+    def __new__(cls, word: str, sentence: str) -> Self:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.sentence = sentence
+        return member
+
+
+class Verdict(_Said):
+    """What one comparison shows at its margin."""
+
+    SUPERIOR = "superior", "The candidate succeeds more often than the reference."
+    EQUIVALENT = "equivalent", "The success rates differ by less than the margin, both ways."
+    NON_INFERIOR = "non-inferior", "The candidate is not worse than the reference by the margin."
+    INFERIOR = "inferior", "The candidate is worse than the reference by more than the margin."
+    WORSE = "worse", "The candidate succeeds less often than the reference."
+    INCONCLUSIVE = "inconclusive", "These episodes decide neither for nor against the claim."
+
+
+class Scope(_Said):
+    """What a verdict speaks about."""
+
+    CHECKPOINT = "checkpoint", "It speaks of these trained weights, not of the training recipe."
+    METHOD = "method", "It speaks of the training recipe, over training seeds."
+
+
+class Flag(_Said):
+    """What a reader has to know beside the verdict."""
+
+    POST_HOC = "post-hoc", "No protocol fixed margin and plan before the first episode."
+    UNPAIRED = "unpaired", "The arms did not run the same episodes."
+    CEILING = (
+        "ceiling",
+        "The reference fails less often than the margin: passing says little.",
+    )
+    NO_ASSAY_SENSITIVITY = (
+        "no-assay-sensitivity",
+        "A policy known to be bad passed as well, so that passing says little.",
+    )
+    NOT_TESTED_SENSITIVITY = (
+        "assay-sensitivity-not-tested",
+        "No negative control ran, so nobody knows whether a bad policy would have passed.",
+    )
+    SINGLE_CHECKPOINT = "single-checkpoint", "One training seed says nothing about the recipe."
+    CLUSTERED = (
+        "clustered",
+        "Repeats of one initial state are not independent; intervals are wider.",
+    )
+    ATTRITION = "attrition", "Some planned episodes are missing."
+    REUSED_HOLDOUT = "reused-holdout", "The held-out states were used before; alpha is smaller."
+    HETEROGENEOUS = (
+        "heterogeneous",
+        "The difference is not the same on all tasks; read them singly.",
+    )
+    GRIM_FAIL = "grim-fail", "A reported rate is no fraction of its number of episodes."
+    SMALL_SAMPLE = "small-sample", "Two methods of computing the interval differ noticeably."
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The strongest verdict, and what else holds."""
+
+    verdict: Verdict
+    also: tuple[Verdict, ...] = ()
+    """Weaker or additional verdicts that hold too, such as WORSE beside NON_INFERIOR."""
+
+    @property
+    def noninferior(self) -> bool:
+        """Whether the claim "not worse by the margin" holds."""
+        holds = (Verdict.SUPERIOR, Verdict.EQUIVALENT, Verdict.NON_INFERIOR)
+        return self.verdict in holds
+
+
+def judge(
+    interval: Interval,
+    margin: float,
+    *,
+    guards: tuple[bool, bool, bool] = (True, True, True),
+) -> Judgement:
+    """Return the verdict on an interval of level 1 − 2 alpha.
+
+    SUPERIOR: lower limit above 0. EQUIVALENT: both limits inside ±margin. NON_INFERIOR: lower limit
+    above −margin. INFERIOR: upper limit below −margin. WORSE: upper limit below 0. From
+    non-inferior to superior is a closed test: alpha is not divided.
+
+    Args:
+        interval: (lower, upper) for candidate minus reference.
+        margin: above 0.
+        guards: whether exact tests agree that the difference is above −margin, below +margin and
+            above 0; a verdict that its guard denies is not given.
+
+    Raises:
+        ValueError: a margin outside (0, 1).
+    """
+    if not 0 < margin < 1:
+        raise ValueError(f"margin {margin} is not in (0, 1)")
+    lower, upper = interval
+    above, below, positive = guards
+    noninferior = lower > -margin and above
+    holds = {
+        Verdict.SUPERIOR: lower > 0 and noninferior and positive,
+        Verdict.EQUIVALENT: noninferior and upper < margin and below,
+        Verdict.NON_INFERIOR: noninferior,
+        Verdict.INFERIOR: upper < -margin,
+    }
+    found = [verdict for verdict, held in holds.items() if held]
+    # Superior implies non-inferior and so does equivalent: only what adds something is said.
+    found = [each for each in found if each is not Verdict.NON_INFERIOR or len(found) == 1]
+    verdict = found[0] if found else Verdict.INCONCLUSIVE
+    worse = (Verdict.WORSE,) if upper < 0 and verdict is not Verdict.INFERIOR else ()
+    return Judgement(verdict, (*found[1:], *worse))
+
+
+def judge_paired(table: PairedTable, *, margin: float, alpha: float = 0.05) -> Judgement:
+    """Return the verdict on paired counts: Tango's interval, and the exact test as a guard.
+
+    The guard also covers SUPERIOR (exact unconditional test at margin 0), where Tango's score is
+    McNemar's and slightly liberal.
+
+    Args:
+        table: counts of pairs.
+        margin: above 0.
+        alpha: one-sided.
+    """
+    interval = table.interval(alpha=2 * alpha)
+    n10, n01, n = table.n10, table.n01, table.n
+    guards = (
+        exact_p_noninferior(n10, n01, n, margin=margin) <= alpha,
+        exact_p_noninferior(n01, n10, n, margin=margin) <= alpha,
+        interval[0] > 0 and exact_p_noninferior(n10, n01, n, margin=0.0) <= alpha,
+    )
+    return judge(interval, margin, guards=guards)
+
+
+def judge_independent(
+    x1: float, n1: int, x2: float, n2: int, *, margin: float, alpha: float = 0.05
+) -> Judgement:
+    """Return the verdict on two rates from different episodes, by Miettinen and Nurminen."""
+    return judge(miettinen_nurminen_interval(x1, n1, x2, n2, alpha=2 * alpha), margin)
