@@ -1,0 +1,67 @@
+"""Many comparisons: adjusted p-values, and letters that say which arms differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from string import ascii_lowercase
+
+__all__ = ["benjamini_hochberg", "compact_letters", "holm"]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p-values (1979; statsmodels): the chance of any false claim."""
+    return _adjusted(p_values, "holm")
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return Benjamini and Hochberg's adjusted p-values (1995; statsmodels): for screening."""
+    return _adjusted(p_values, "fdr_bh")
+
+
+def _adjusted(p_values: Sequence[float], method: str) -> list[float]:
+    if not p_values:
+        return []
+    from statsmodels.stats.multitest import multipletests
+
+    # The method is named always: statsmodels' default is another one (Holm–Šidák).
+    return [float(p) for p in multipletests(p_values, method=method)[1]]
+
+
+def compact_letters(arms: Sequence[str], different: Collection[tuple[str, str]]) -> dict[str, str]:
+    """Return letters for each arm: two arms share a letter exactly when they do not differ.
+
+    Piepho 2004 (Journal of Computational and Graphical Statistics 13:456), insert and absorb:
+    begin with one column for all; each significant pair splits the columns that hold both; a
+    column inside another is dropped.
+
+    Args:
+        arms: names, best first; the first column in this order becomes 'a'.
+        different: pairs that differ, after adjustment for multiplicity.
+
+    Raises:
+        ValueError: a pair names an unknown arm, or one arm twice.
+    """
+    columns: list[frozenset[str]] = [frozenset(arms)]
+    for first, second in different:
+        if first == second or not {first, second} <= set(arms):
+            raise ValueError(f"({first}, {second}) are no two of the arms")
+        split = [
+            part
+            for column in columns
+            for part in (
+                (column - {first}, column - {second}) if {first, second} <= column else (column,)
+            )
+        ]
+        unique = list(dict.fromkeys(split))
+        columns = [each for each in unique if not any(each < other for other in unique)]
+    order = {arm: position for position, arm in enumerate(arms)}
+    columns.sort(key=lambda column: sorted(order[arm] for arm in column))
+    return {
+        arm: "".join(_letter(i) for i, column in enumerate(columns) if arm in column)
+        for arm in arms
+    }
+
+
+def _letter(index: int) -> str:
+    """Return a … z, then (27), (28) and so on."""
+    return ascii_lowercase[index] if index < 26 else f"({index + 1})"

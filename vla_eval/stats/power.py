@@ -1,0 +1,223 @@
+"""How many episodes: power and sample size of non-inferiority, paired and unpaired.
+
+Exact power is a sum over all tables, so it goes up and down a little as N grows; a sample size here
+is the first N on the way up at which it reaches the target (statistics.md §5.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vla_eval.stats._numeric import z_quantile
+from vla_eval.stats.exact import (
+    largest_losses,
+    rejection_probability,
+    worst_rejection_probability,
+)
+from vla_eval.stats.independent import miettinen_nurminen_scores
+
+__all__ = [
+    "PairedCase",
+    "episodes_per_arm",
+    "guarded_critical_score",
+    "minimum_pairs",
+    "minimum_pairs_exact",
+    "pairs_by_formula",
+    "pairs_needed",
+    "power_independent",
+    "power_paired",
+]
+
+_ENOUGH_TRIES = 100_000
+
+
+@dataclass(frozen=True)
+class PairedCase:
+    """What is expected: success rates and how alike the arms' outcomes are."""
+
+    p_reference: float
+    difference: float = 0.0
+    """Candidate minus reference."""
+    correlation: float = 0.0
+    """Between the arms' outcomes on the same episode; 0 is as bad as unpaired."""
+
+    def __post_init__(self) -> None:
+        """Refuse probabilities that cannot be."""
+        p = self.p_candidate
+        if not (0 < self.p_reference < 1 and 0 <= p <= 1 and 0 <= self.correlation < 1):
+            raise ValueError(
+                f"success rates {self.p_reference:g} and {p:g} with correlation "
+                f"{self.correlation:g} cannot be"
+            )
+        if min(self.p10, self.p01) < -1e-12:
+            raise ValueError(
+                f"a correlation of {self.correlation:g} is too high for success rates "
+                f"{self.p_reference:g} and {p:g}"
+            )
+
+    @property
+    def p_candidate(self) -> float:
+        """Success rate of the candidate."""
+        return self.p_reference + self.difference
+
+    @property
+    def p10(self) -> float:
+        """Probability that only the candidate succeeds: p(1 − p)(1 − ρ) at parity."""
+        return self.p_candidate - self._p11
+
+    @property
+    def p01(self) -> float:
+        """Probability that only the reference succeeds."""
+        return self.p_reference - self._p11
+
+    @property
+    def _p11(self) -> float:
+        p, q = self.p_candidate, self.p_reference
+        return p * q + self.correlation * math.sqrt(max(0.0, p * (1 - p) * q * (1 - q)))
+
+
+def minimum_pairs(margin: float, *, alpha: float = 0.05) -> int:
+    """Return the fewest pairs with which Tango's test can pass, if no pair is discordant.
+
+    z(−δ) = √(N δ / (1 − δ)) then, so N ≥ z² (1 − δ)/δ.
+    """
+    return math.ceil(z_quantile(1 - alpha) ** 2 * (1 - margin) / margin - 1e-9)
+
+
+def minimum_pairs_exact(margin: float, *, alpha: float = 0.05) -> int:
+    """Return the fewest pairs with which a certificate is possible, if no pair is discordant.
+
+    The exact p-value is (1 − δ)^N then: N ≥ ln α / ln(1 − δ), and Tango's test has to pass too.
+    """
+    exact = math.ceil(math.log(alpha) / math.log1p(-margin) - 1e-9)
+    return max(exact, minimum_pairs(margin, alpha=alpha))
+
+
+def power_paired(
+    n: int, case: PairedCase, *, margin: float, alpha: float = 0.05, guard: bool = False
+) -> float:
+    """Return the exact power of Tango's test with n pairs: a sum over all tables.
+
+    Args:
+        n: pairs.
+        case: what is true.
+        margin: above 0.
+        alpha: one-sided.
+        guard: require the exact unconditional test too, as a certificate does.
+    """
+    z = z_quantile(1 - alpha)
+    z = guarded_critical_score(n, margin=margin, alpha=alpha) if guard else z
+    losses = largest_losses(z, n, delta=-margin)
+    return float(rejection_probability(losses, max(0.0, case.p10), max(0.0, case.p01))[0])
+
+
+def guarded_critical_score(n: int, *, margin: float, alpha: float = 0.05) -> float:
+    """Return the score from which on both Tango's and the exact test pass, with n pairs.
+
+    The exact p-value falls as the score rises, so the exact test is a higher critical score;
+    infinite when no table passes.
+    """
+    nominal = z_quantile(1 - alpha)
+
+    def passes(z: float) -> bool:
+        losses = largest_losses(z, n, delta=-margin)
+        return worst_rejection_probability(losses, margin) <= alpha
+
+    if passes(nominal):
+        return nominal
+    low, high = nominal, nominal + 2
+    while not passes(high):
+        low, high = high, high + 2
+        if high > 40:
+            return math.inf
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return high
+
+
+def pairs_by_formula(
+    case: PairedCase, *, margin: float, alpha: float = 0.05, power: float = 0.8
+) -> int:
+    """Return the number of pairs by Liu, Hsueh, Hsieh and Chen's formula.
+
+    Statistics in Medicine 21:231 (2002): N = [z_α √(2 q̄ + Δ0(1 − Δ0)) + z_β √(p10 + p01 − Δ1²)]²
+    / (Δ1 − Δ0)², Δ0 = −margin, q̄ the restricted estimate at the true probabilities.
+
+    Raises:
+        ValueError: the expected difference is not above −margin.
+    """
+    gap = case.difference + margin
+    if gap <= 0:
+        raise ValueError(
+            f"a candidate that is {-case.difference:g} worse is not within a margin of {margin:g}"
+        )
+    a, d = 2.0, -margin
+    b = -case.p10 - case.p01 + (2 - case.p10 + case.p01) * d
+    c = -case.p01 * d * (1 - d)
+    q = (-b + math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a)
+    null = math.sqrt(2 * q + d * (1 - d))
+    true = math.sqrt(max(0.0, case.p10 + case.p01 - case.difference**2))
+    return math.ceil(((z_quantile(1 - alpha) * null + z_quantile(power) * true) / gap) ** 2)
+
+
+def pairs_needed(
+    case: PairedCase,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    guard: bool = False,
+) -> int:
+    """Return the first number of pairs with which the exact power reaches the target."""
+    pairs_by_formula(case, margin=margin, alpha=alpha, power=power)  # refuses the impossible
+
+    def reaches(n: int) -> bool:
+        return power_paired(n, case, margin=margin, alpha=alpha, guard=guard) >= power
+
+    fewest = minimum_pairs_exact(margin, alpha=alpha) if guard else minimum_pairs(margin, alpha=alpha)
+    return _first(reaches, fewest)
+
+
+def power_independent(
+    n: int, p_candidate: float, p_reference: float, *, margin: float, alpha: float = 0.05
+) -> float:
+    """Return the exact power of Miettinen and Nurminen's test with n episodes in each arm."""
+    from scipy.stats import binom
+
+    z, x2 = z_quantile(1 - alpha), np.arange(n + 1)
+    low, high = np.full(n + 1, -1), np.full(n + 1, n + 1)  # low does not pass, high does
+    while np.any(high - low > 1):
+        middle = np.clip((low + high) // 2, 0, n)
+        passes = miettinen_nurminen_scores(middle, n, x2, n, -margin) >= z
+        unsettled = high - low > 1
+        high = np.where(unsettled & passes, middle, high)
+        low = np.where(unsettled & ~passes, middle, low)
+    return float(binom.pmf(x2, n, p_reference) @ binom.sf(high - 1, n, p_candidate))
+
+
+def episodes_per_arm(
+    p_candidate: float,
+    p_reference: float,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> int:
+    """Return the first number of unpaired episodes an arm with which power reaches the target."""
+    PairedCase(p_reference, p_candidate - p_reference)
+    if p_candidate - p_reference <= -margin:
+        raise ValueError("the expected difference is not within the margin")
+
+    def reaches(n: int) -> bool:
+        return power_independent(n, p_candidate, p_reference, margin=margin, alpha=alpha) >= power
+
+    return _first(reaches, 2)
+
+
+def _first(reaches: Callable[[int], bool], fewest: int) -> int:
+    raise NotImplementedError

@@ -1,0 +1,117 @@
+"""Paired differences over tasks: the stratified score, and whether tasks agree.
+
+With the same number of pairs in every task the pooled Tango test has the same estimate and is
+slightly conservative, so pooled is the default, and this the sensitivity analysis and the way for
+unequal numbers (Nam 2006, Biometrical Journal; statistics.md §2.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_eval.stats._numeric import Interval, invert, normal_sf, z_quantile
+from vla_eval.stats.paired import PairedTable, restricted_losses
+
+__all__ = [
+    "Heterogeneity",
+    "heterogeneity",
+    "heterogeneity_paired",
+    "stratified_paired_interval",
+    "stratified_paired_p_noninferior",
+    "stratified_paired_z",
+]
+
+
+def stratified_paired_z(
+    strata: Sequence[PairedTable], delta: float, *, weights: Sequence[float] | None = None
+) -> float:
+    """Return the stratified score for one common difference.
+
+    z(Δ) = (Σ w_h Δ̂_h − Δ) / √(Σ w_h² [2 q̃_h + Δ(1 − Δ)] / n_h), q̃_h as in Tango's score.
+
+    Args:
+        strata: the table of each task, none empty.
+        delta: difference under the hypothesis.
+        weights: of the strata, adding up to 1; default equal.
+    """
+    w = _weights(strata, weights)
+    wins, losses, pairs = np.array([(t.n10, t.n01, t.n) for t in strata], dtype=np.float64).T
+    d = np.asarray(delta, dtype=np.float64)
+    each = (2 * restricted_losses(wins, losses, pairs, d) + d * (1 - d)) / pairs
+    variance = float(np.asarray(w) ** 2 @ each)
+    numerator = float(np.asarray(w) @ ((wins - losses) / pairs)) - delta
+    if variance <= 0:
+        return 0.0 if abs(numerator) < 1e-12 else math.copysign(math.inf, numerator)
+    return numerator / math.sqrt(variance)
+
+
+def stratified_paired_interval(
+    strata: Sequence[PairedTable], *, alpha: float = 0.05, weights: Sequence[float] | None = None
+) -> Interval:
+    """Return the two-sided interval that `stratified_paired_z` gives by inversion."""
+    w = _weights(strata, weights)
+    estimate = sum(each * table.difference for each, table in zip(w, strata, strict=True))
+    return invert(
+        lambda delta: stratified_paired_z(strata, delta, weights=w),
+        z_quantile(1 - alpha / 2),
+        estimate=estimate,
+    )
+
+
+def stratified_paired_p_noninferior(
+    strata: Sequence[PairedTable], *, margin: float, weights: Sequence[float] | None = None
+) -> float:
+    """Return the one-sided p-value of "the candidate is worse by the margin or more"."""
+    return normal_sf(stratified_paired_z(strata, -margin, weights=weights))
+
+
+def _weights(strata: Sequence[PairedTable], weights: Sequence[float] | None) -> list[float]:
+    if not strata or any(table.n == 0 for table in strata):
+        raise ValueError("every stratum needs pairs")
+    w = [1 / len(strata)] * len(strata) if weights is None else list(weights)
+    if len(w) != len(strata) or abs(sum(w) - 1) > 1e-9 or min(w) < 0:
+        raise ValueError("weights must be as many as strata, not negative, and add up to 1")
+    return w
+
+
+@dataclass(frozen=True)
+class Heterogeneity:
+    """Cochran's test of equal differences."""
+
+    q: float
+    df: int
+    p: float
+
+
+def heterogeneity(differences: npt.ArrayLike, variances: npt.ArrayLike) -> Heterogeneity:
+    """Test whether differences are equal: Q = Σ (Δ̂_h − Δ̄)² / v_h, χ² with H − 1 degrees.
+
+    Δ̄ is the mean weighted by 1/v_h (Cochran 1954).
+
+    Raises:
+        ValueError: fewer than two differences, or a variance that is not positive.
+    """
+    from scipy.special import chdtrc
+
+    d, v = np.asarray(differences, dtype=np.float64), np.asarray(variances, dtype=np.float64)
+    if d.shape != v.shape or d.size < 2 or np.any(v <= 0):
+        raise ValueError("two or more differences expected, each with a positive variance")
+    mean = float(np.sum(d / v) / np.sum(1 / v))
+    q = float(np.sum((d - mean) ** 2 / v))
+    return Heterogeneity(q, d.size - 1, float(chdtrc(d.size - 1, q)))
+
+
+def heterogeneity_paired(strata: Sequence[PairedTable]) -> Heterogeneity:
+    """Test whether tasks agree on the difference.
+
+    Variances are Bonett and Price's, from (n10 + 1, n01 + 1, N + 2): a task without discordant
+    pairs has a plain variance of 0, and would weigh infinitely much.
+    """
+    wins, losses, pairs = np.array([(t.n10, t.n01, t.n) for t in strata], dtype=np.float64).T
+    p10, p01 = (wins + 1) / (pairs + 2), (losses + 1) / (pairs + 2)
+    return heterogeneity((wins - losses) / pairs, (p10 + p01 - (p10 - p01) ** 2) / (pairs + 2))

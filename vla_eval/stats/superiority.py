@@ -1,0 +1,73 @@
+"""Is there any difference at all: McNemar for two arms, Cochran's Q for more."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_eval.stats.paired import PairedTable
+
+__all__ = ["cochran_q", "mcnemar_p"]
+
+
+def mcnemar_p(
+    table: PairedTable,
+    *,
+    method: Literal["mid-p", "exact", "asymptotic", "corrected"] = "mid-p",
+) -> float:
+    """Return the two-sided p-value of "the arms succeed equally often", from paired episodes.
+
+    Mid-p (Fagerland, Lydersen and Laake 2013, BMC Medical Research Methodology 13:91): the exact
+    p-value minus the probability of what was observed. The exact and the continuity-corrected one
+    are here for comparison; they are needlessly conservative. Without discordant pairs p is 1
+    (statsmodels' corrected one would be 0).
+
+    Args:
+        table: counts of pairs.
+        method: which one.
+    """
+    from scipy.special import bdtr, chdtrc, comb
+
+    few, total = min(table.n10, table.n01), table.n10 + table.n01
+    if total == 0:
+        return 1.0
+    if method in ("asymptotic", "corrected"):
+        gap = abs(table.n10 - table.n01)
+        gap = max(0, gap - 1) if method == "corrected" else gap
+        return float(chdtrc(1, gap**2 / total))
+    below = 2 * float(bdtr(float(few), total, 0.5))
+    if method == "exact":
+        return min(1.0, below)
+    here = float(comb(total, few)) * 0.5**total if total < 1000 else _pmf(few, total)
+    # With n10 = n01 both tails count the middle.
+    return min(1.0, 1 - here / 2 if 2 * few == total else below - here)
+
+
+def _pmf(k: int, n: int) -> float:
+    from scipy.stats import binom
+
+    return float(binom.pmf(k, n, 0.5))
+
+
+def cochran_q(successes: npt.ArrayLike) -> tuple[float, float]:
+    """Return Cochran's Q and its p-value: do k arms succeed equally often on the same episodes?
+
+    Cochran 1950; statsmodels. When no episode separates the arms, Q is 0 and p is 1.
+
+    Args:
+        successes: (episodes, arms), 0 or 1.
+
+    Raises:
+        ValueError: not such a matrix, or fewer than two arms.
+    """
+    from statsmodels.stats.contingency_tables import cochrans_q
+
+    x = np.asarray(successes, dtype=np.float64)
+    if x.ndim != 2 or x.shape[1] < 2 or not np.isin(x, (0, 1)).all():
+        raise ValueError("a matrix of 0 and 1 expected: a row an episode, a column an arm")
+    if not np.any(x.min(axis=1) != x.max(axis=1)):
+        return 0.0, 1.0
+    result = cochrans_q(x)
+    return float(result.statistic), float(result.pvalue)
