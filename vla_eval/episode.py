@@ -19,7 +19,7 @@ from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import ActionChunk, Context, Policy
 from vla_eval.record import Outcome, Reason
 
-__all__ = ["EpisodeResult", "PhaseClock", "check_chunk", "run_episode"]
+__all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "run_episode"]
 
 Phase = Literal["idle", "setup", "build", "reset", "advance", "observe", "infer"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,11 +34,19 @@ def quickstart(*, out: Path = Path("runs/quickstart"), workers: OptionalWorkers 
     )
     summary = run("so101-quickstart", _ARMS, out, workers=workers)
     print(report_text(summary))
+    command = _command()
     print(
         f"\nall of it is in {out}. Next:\n"
-        f"  vlaeval report {out} --json | head -40\n"
-        "  vlaeval list policies\n"
-        "  vlaeval run so101-pick-place --arm noisy='impaired:expert?action_noise=0.05' \\\n"
+        f"  {command} report {out} --json | head -40\n"
+        f"  {command} list policies\n"
+        f"  {command} run so101-pick-place --arm noisy='impaired:expert?action_noise=0.01' \\\n"
         "      --arm expert=expert --out runs/pick-place"
     )
     return EXIT_COMPLETE if summary.complete else EXIT_INFRASTRUCTURE
+
+
+def _command() -> str:
+    """Return what the reader has to type: in a checkout, .venv/bin is not on the path."""
+    if shutil.which("vlaeval"):
+        return "vlaeval"
+    return os.path.relpath(Path(sys.argv[0]).resolve())

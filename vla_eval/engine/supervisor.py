@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import os
-import platform
-import secrets
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from vla_eval.engine.children import Child, Launcher, WorkerChild, exit_text
 from vla_eval.engine.dispatch import Dispatcher
-from vla_eval.engine.host import host_main
 from vla_eval.engine.messages import (
-    ArmJob,
     Done,
     Ready,
     Start,
     Stop,
     Stopped,
-    WorkerJob,
     WorkItem,
 )
-from vla_eval.engine.process import SPAWN, Heartbeat, capped_threads
-from vla_eval.engine.worker import error_record, worker_main
+from vla_eval.engine.process import capped_threads
+from vla_eval.engine.worker import error_record
+from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_USAGE, InfrastructureError, UsageError
 from vla_eval.policy import PolicyMetadata
 from vla_eval.record import EpisodeRecord, Reason
 from vla_eval.runfolder import RunFolder
-from vla_eval.spec import PolicySpec, find_factory
 from vla_eval.store import RecordWriter, read_records
 
 __all__ = ["Supervisor"]
@@ -47,27 +40,6 @@ _FUTILE_EPISODES = 3
 """So many episodes given up before any other ended end the run."""
 _COLLATERAL_CAP = 20
 """So often may an episode be repeated because of somebody else's trouble."""
-
-
-@dataclass(eq=False)
-class _Child:
-    process: BaseProcess
-    connection: Connection
-    heartbeat: Heartbeat
-    ready: bool = False
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-
-
-@dataclass(eq=False)
-class _Worker(_Child):
-    slot: int = 0
-    record_file: Path = Path()
-    item: WorkItem | None = None
-    scene: object = None
 
 
 class Supervisor:
@@ -97,12 +69,9 @@ class Supervisor:
         self._slots = max(1, min(workers, len(items)))
         self._on_record = on_record
         self._notify = notify
-        self._workers: dict[int, _Worker] = {}
-        self._hosts: dict[str, _Child] = {}
-        self._arms = {arm.name: arm.spec for arm in folder.run.arms}
-        self._addresses: dict[str, str] = {}
-        self._authkey = secrets.token_bytes(32)
-        self._token = secrets.token_hex(8)
+        self._workers: dict[int, WorkerChild] = {}
+        self._hosts: dict[str, Child] = {}
+        self._launcher = Launcher(folder, self._slots)
         self._identities: Mapping[str, PolicyMetadata] | None = None
         self._policy_sha256: dict[str, str] = {}
         self._blamed: set[int] = set()
@@ -110,8 +79,7 @@ class Supervisor:
         self._given_up = 0
         self._ended = 0
         self._futile_starts = 0
-        self._files = 0
-        self._own_writer = RecordWriter(self._new_record_file("supervisor"))
+        self._own_writer = RecordWriter(self._launcher.new_record_file("supervisor"))
         self._threads = max(1, (os.cpu_count() or 1) // self._slots)
 
     def run(self) -> None:
@@ -123,7 +91,6 @@ class Supervisor:
         """
         try:
             with capped_threads(self._threads):
-                self._place_arms()
                 while len(self._dispatcher) or any(each.item for each in self._workers.values()):
                     self._keep_staffed()
                     self._listen()
@@ -133,79 +100,23 @@ class Supervisor:
 
     # --- starting ---------------------------------------------------------------------------
 
-    def _place_arms(self) -> None:
-        for number, (name, text) in enumerate(self._arms.items()):
-            spec = PolicySpec.parse(text)
-            if find_factory(spec).placement(spec.target) == "host":
-                self._addresses[name] = _socket_address(f"{self._token}-{number}")
-
     def _keep_staffed(self) -> None:
-        for name in self._addresses:
+        for name in self._launcher.addresses:
             if name not in self._hosts:
-                self._hosts[name] = self._start_host(name)
+                self._hosts[name] = self._launcher.start_host(name)
         if not all(host.ready for host in self._hosts.values()):
             return
         idle = sum(1 for each in self._workers.values() if each.item is None)
         for slot in range(self._slots):
             if slot not in self._workers and idle < len(self._dispatcher):
-                self._workers[slot] = self._start_worker(slot)
+                self._workers[slot] = self._launcher.start_worker(slot)
                 idle += 1
-
-    def _start_host(self, name: str) -> _Child:
-        ours, theirs = SPAWN.Pipe()
-        heartbeat = Heartbeat(self._slots)
-        batching = (self._run.max_batch, self._run.batch_wait_ms / 1e3)
-        process = SPAWN.Process(
-            target=host_main,
-            args=(
-                theirs,
-                os.getpid(),
-                self._arms[name],
-                self._addresses[name],
-                self._authkey,
-                batching,
-                heartbeat,
-            ),
-            name=f"policy-host-{name}",
-        )
-        process.start()
-        theirs.close()
-        return _Child(process, ours, heartbeat)
-
-    def _start_worker(self, slot: int) -> _Worker:
-        ours, theirs = SPAWN.Pipe()
-        heartbeat = Heartbeat()
-        record_file = self._new_record_file(f"w{slot}")
-        job = WorkerJob(
-            parent_pid=os.getpid(),
-            slot=slot,
-            arms={
-                name: ArmJob(spec, self._addresses.get(name)) for name, spec in self._arms.items()
-            },
-            n_action_steps=self._run.n_action_steps,
-            protocol_sha256=self._folder.run.protocol_sha256,
-            record_file=record_file,
-            authkey=self._authkey,
-            host_wait_s=self._run.limits.infer_s * (self._slots + 1),
-        )
-        process = SPAWN.Process(
-            target=worker_main, args=(theirs, job, heartbeat), name=f"worker-{slot}"
-        )
-        process.start()
-        theirs.close()
-        return _Worker(process, ours, heartbeat, slot=slot, record_file=record_file)
-
-    def _new_record_file(self, writer: str) -> Path:
-        """Return a name that no earlier or parallel process can have taken."""
-        self._files += 1
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        return self._folder.episodes / f"{now}-{self._token}-{self._files:04d}-{writer}.jsonl"
 
     # --- listening --------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        children: list[_Child] = [*self._hosts.values(), *self._workers.values()]
-        handles: dict[Any, _Child] = {}
+        children: list[Child] = [*self._hosts.values(), *self._workers.values()]
+        handles: dict[Any, Child] = {}
         for child in children:
             handles[child.connection] = child
             handles[child.process.sentinel] = child
@@ -216,17 +127,17 @@ class Supervisor:
             if handle is child.connection or child.connection.poll(0):
                 self._receive(child)
             else:
-                self._bury(child, f"died ({_exit_text(child.process)})")
+                self._bury(child, f"died ({exit_text(child.process)})")
 
-    def _is_current(self, child: _Child) -> bool:
+    def _is_current(self, child: Child) -> bool:
         return child in self._hosts.values() or child in self._workers.values()
 
-    def _receive(self, child: _Child) -> None:
+    def _receive(self, child: Child) -> None:
         try:
             message = child.connection.recv()
         except (EOFError, OSError):
             child.process.join(timeout=_STOP_GRACE_S)
-            self._bury(child, f"died ({_exit_text(child.process)})")
+            self._bury(child, f"died ({exit_text(child.process)})")
             return
         match message:
             case Ready():
@@ -236,10 +147,10 @@ class Supervisor:
             case Stopped(exit_code=code, message=text):
                 raise UsageError(text) if code == EXIT_USAGE else InfrastructureError(text)
 
-    def _welcome(self, child: _Child, message: Ready) -> None:
+    def _welcome(self, child: Child, message: Ready) -> None:
         child.ready = True
         self._futile_starts = 0
-        if not isinstance(child, _Worker):
+        if not isinstance(child, WorkerChild):
             return
         if self._identities is None:
             self._policy_sha256 = self._folder.identify(message.identities)
@@ -252,7 +163,7 @@ class Supervisor:
         child.connection.send(Start(self._policy_sha256))
         self._hand_out(child)
 
-    def _hand_out(self, worker: _Worker) -> None:
+    def _hand_out(self, worker: WorkerChild) -> None:
         others = [each.scene for each in self._workers.values() if each is not worker]
         worker.item = self._dispatcher.take(worker.scene, others)
         if worker.item is None:
@@ -265,7 +176,7 @@ class Supervisor:
         try:
             worker.connection.send(worker.item)
         except OSError:
-            self._bury(worker, f"died ({_exit_text(worker.process)})")
+            self._bury(worker, f"died ({exit_text(worker.process)})")
 
     def _account(self, message: Done) -> None:
         """Count an attempt that its worker recorded."""
@@ -287,33 +198,40 @@ class Supervisor:
     # --- when something goes wrong ----------------------------------------------------------
 
     def _look_at_clocks(self) -> None:
-        limits = self._run.limits
         now = monotonic()
-        for name, host in list(self._hosts.items()):
-            phase, seconds = host.heartbeat.read(now)
-            if host.ready and phase == "infer" and seconds > limits.infer_s:
-                self._bury(host, f"was stopped: one inference took over {limits.infer_s:g} s")
-            elif phase == "setup" and seconds > limits.setup_s:
+        for child in [*self._hosts.values(), *self._workers.values()]:
+            if not child.ready and now - child.started_s > self._run.limits.setup_s:
                 raise InfrastructureError(
-                    f"arm '{name}': loading the policy took over {limits.setup_s:g} s "
-                    "(run.limits.setup_s)"
+                    f"{child.process.name}: loading the policies took over "
+                    f"{self._run.limits.setup_s:g} s (run.limits.setup_s)"
                 )
+        for host in list(self._hosts.values()):
+            phase, seconds = host.heartbeat.read(now)
+            if host.ready and phase == "infer" and seconds > self._run.limits.infer_s:
+                what = f"was stopped: one inference took over {self._run.limits.infer_s:g} s"
+                self._bury(host, what)
         for worker in list(self._workers.values()):
-            phase, seconds = worker.heartbeat.read(now)
-            hosted = worker.item is not None and worker.item.arm in self._addresses
-            if phase == "idle" or (phase == "infer" and hosted):
-                continue
-            limit = {"infer": limits.infer_s, "setup": limits.setup_s, "build": limits.setup_s}
-            if seconds > limit.get(phase, limits.env_s):
-                reason: Reason = "policy_timeout" if phase == "infer" else "env_timeout"
-                what = f"was stopped: '{phase}' took over {limit.get(phase, limits.env_s):g} s"
-                self._bury(worker, what, reason)
+            if worker.item is not None:
+                self._look_at_worker(worker, *worker.heartbeat.read(now))
 
-    def _bury(self, child: _Child, what: str, reason: Reason = "worker_died") -> None:
+    def _look_at_worker(self, worker: WorkerChild, phase: Phase, seconds: float) -> None:
+        limits = self._run.limits
+        if phase == "infer":
+            if worker.item is not None and worker.item.arm in self._launcher.addresses:
+                return  # the host's clock counts, and the worker itself does not wait for ever
+            limit = limits.infer_s
+            reason: Reason = "policy_timeout"
+        else:
+            limit = limits.setup_s if phase == "build" else limits.env_s
+            reason = "env_timeout"
+        if seconds > limit:
+            self._bury(worker, f"was stopped: '{phase}' took over {limit:g} s", reason)
+
+    def _bury(self, child: Child, what: str, reason: Reason = "worker_died") -> None:
         """Remove a child that died or has to; its episode gets another chance."""
         started = child.ready
         child.kill()
-        if isinstance(child, _Worker):
+        if isinstance(child, WorkerChild):
             del self._workers[child.slot]
             self._bury_worker(child, what, reason)
         else:
@@ -330,7 +248,7 @@ class Supervisor:
                     "see the messages above, and try: vlaeval doctor"
                 )
 
-    def _bury_worker(self, worker: _Worker, what: str, reason: Reason) -> None:
+    def _bury_worker(self, worker: WorkerChild, what: str, reason: Reason) -> None:
         item = worker.item
         if item is None:
             return
@@ -380,20 +298,6 @@ class Supervisor:
         self._workers.clear()
         self._hosts.clear()
         self._own_writer.close()
-
-
-def _socket_address(name: str) -> str:
-    """Return a socket that leaves no file behind where the system knows such (Linux)."""
-    if platform.system() == "Linux":
-        return f"\0vlaeval-{name}"
-    return str(Path(tempfile.gettempdir()) / f"vlaeval-{name}.sock")
-
-
-def _exit_text(process: BaseProcess) -> str:
-    code = process.exitcode
-    if code is not None and code < 0:
-        return f"signal {-code}"
-    return f"exit code {code}"
 
 
 def _recorded(path: Path, item: WorkItem) -> EpisodeRecord | None:
