@@ -1,0 +1,149 @@
+"""Children of the supervisor: how workers and policy hosts are started, and what is known of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from time import monotonic
+
+from vla_eval.engine.host import host_main
+from vla_eval.engine.messages import ArmJob, WorkerJob, WorkItem
+from vla_eval.engine.process import SPAWN, Heartbeat
+from vla_eval.engine.worker import worker_main
+from vla_eval.runfolder import RunFolder
+from vla_eval.spec import PolicySpec, find_factory
+
+__all__ = ["Child", "Launcher", "WorkerChild", "exit_text"]
+
+
+@dataclass(eq=False)
+class Child:
+    """A process of ours, the pipe to it, and its heartbeat."""
+
+    process: BaseProcess
+    connection: Connection
+    heartbeat: Heartbeat
+    ready: bool = False
+    started_s: float = field(default_factory=monotonic)
+
+    def kill(self) -> None:
+        """End the process at once and wait until it is gone."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+@dataclass(eq=False)
+class WorkerChild(Child):
+    """A worker, and what it is busy with."""
+
+    slot: int = 0
+    record_file: Path = Path()
+    item: WorkItem | None = None
+    scene: object = None
+
+
+class Launcher:
+    """Starts the children of one run."""
+
+    def __init__(self, folder: RunFolder, slots: int) -> None:
+        """Prepare.
+
+        Args:
+            folder: the run.
+            slots: how many workers there may be at a time.
+
+        Raises:
+            PolicySpecError: an arm's spec names no policy.
+        """
+        self._folder = folder
+        self._run = folder.run.protocol.run
+        self._slots = slots
+        self._arms = {arm.name: arm.spec for arm in folder.run.arms}
+        self._authkey = secrets.token_bytes(32)
+        self._token = secrets.token_hex(8)
+        self._files = 0
+        self.addresses = {
+            name: _socket_address(f"{self._token}-{number}")
+            for number, (name, text) in enumerate(self._arms.items())
+            if _wants_host(PolicySpec.parse(text))
+        }
+        """Sockets of the arms that sit in a host."""
+
+    def start_host(self, name: str) -> Child:
+        """Start the policy host of an arm."""
+        ours, theirs = SPAWN.Pipe()
+        heartbeat = Heartbeat(self._slots)
+        batching = (self._run.max_batch, self._run.batch_wait_ms / 1e3)
+        process = SPAWN.Process(
+            target=host_main,
+            args=(
+                theirs,
+                os.getpid(),
+                self._arms[name],
+                self.addresses[name],
+                self._authkey,
+                batching,
+                heartbeat,
+            ),
+            name=f"policy-host-{name}",
+        )
+        process.start()
+        theirs.close()
+        return Child(process, ours, heartbeat)
+
+    def start_worker(self, slot: int) -> WorkerChild:
+        """Start a worker in a slot."""
+        ours, theirs = SPAWN.Pipe()
+        heartbeat = Heartbeat()
+        record_file = self.new_record_file(f"w{slot}")
+        job = WorkerJob(
+            parent_pid=os.getpid(),
+            slot=slot,
+            arms={
+                name: ArmJob(spec, self.addresses.get(name)) for name, spec in self._arms.items()
+            },
+            n_action_steps=self._run.n_action_steps,
+            protocol_sha256=self._folder.run.protocol_sha256,
+            record_file=record_file,
+            authkey=self._authkey,
+            host_wait_s=self._run.limits.infer_s * (self._slots + 1),
+        )
+        process = SPAWN.Process(
+            target=worker_main, args=(theirs, job, heartbeat), name=f"worker-{slot}"
+        )
+        process.start()
+        theirs.close()
+        return WorkerChild(process, ours, heartbeat, slot=slot, record_file=record_file)
+
+    def new_record_file(self, writer: str) -> Path:
+        """Return a name that no earlier or parallel process can have taken."""
+        self._files += 1
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        return self._folder.episodes / f"{now}-{self._token}-{self._files:04d}-{writer}.jsonl"
+
+
+def _wants_host(spec: PolicySpec) -> bool:
+    return find_factory(spec).placement(spec.target) == "host"
+
+
+def _socket_address(name: str) -> str:
+    """Return a socket that leaves no file behind where the system knows such (Linux)."""
+    if platform.system() == "Linux":
+        return f"\0vlaeval-{name}"
+    return str(Path(tempfile.gettempdir()) / f"vlaeval-{name}.sock")
+
+
+def exit_text(process: BaseProcess) -> str:
+    """Say how a process ended."""
+    code = process.exitcode
+    if code is not None and code < 0:
+        return f"signal {-code}"
+    return f"exit code {code}"
