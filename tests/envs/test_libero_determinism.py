@@ -29,8 +29,10 @@ def _needs_assets():
 
 
 @contextlib.contextmanager
-def opened(suite: str, task: int):
-    env = gymnasium.make(f"vla_eval_envs:libero/{suite}-{task}-v0", image_size=64).unwrapped
+def opened(suite: str, task: int, **options):
+    env = gymnasium.make(
+        f"vla_eval_envs:libero/{suite}-{task}-v0", image_size=64, **options
+    ).unwrapped
     try:
         yield env
     finally:
@@ -81,7 +83,7 @@ def test_hard_tasks_repeat(suite: str, task: int):
 
 def test_without_the_truncation_scenes_drift(monkeypatch):
     """The test above can fail: without cutting LIBERO's list back, the scene does depend."""
-    with opened("spatial", 4) as env:
+    with opened("spatial", 4, physics="reference") as env:
         fresh = env.reset(**KEY)[1]["scene_hash"]
         monkeypatch.setattr(env._simulator, "_initializers", 10**6)
         disturb(env)

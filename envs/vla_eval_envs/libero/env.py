@@ -18,6 +18,7 @@ from vla_eval_envs.libero.init_states import read_init_states
 from vla_eval_envs.libero.install import load
 from vla_eval_envs.libero.options import check_option, choose_init_state
 from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
+from vla_eval_envs.libero.scenes import Physics, open_simulator
 from vla_eval_envs.libero.simulator import CONTROL_HZ, Simulator
 from vla_eval_envs.libero.spaces import (
     ACTION_NAMES,
@@ -82,6 +83,7 @@ class LiberoEnv(EvalEnv):
         rotate_180: turn both pictures upright, as the published pipelines do; LIBERO renders them
             turned by 180°.
         axis_angle: sign convention of the orientation, see :data:`AxisAngle`.
+        physics: whose loop runs the physics, see :data:`Physics`.
         assets: folder of LIBERO's assets; ``find_assets`` says where else it is looked for.
         render_mode: None or ``rgb_array`` (the agentview picture).
 
@@ -109,6 +111,7 @@ class LiberoEnv(EvalEnv):
         settle_steps: int = 10,
         rotate_180: bool = True,
         axis_angle: AxisAngle = "lerobot",
+        physics: Physics = "exact",
         assets: str | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -116,6 +119,7 @@ class LiberoEnv(EvalEnv):
         check_option("task", task, range(len(names)))
         check_option("control_mode", control_mode, get_args(ControlMode))
         check_option("axis_angle", axis_angle, get_args(AxisAngle))
+        check_option("physics", physics, get_args(Physics))
         check_option("render_mode", render_mode, (None, "rgb_array"))
         if image_size < 1 or settle_steps < 0:
             raise UsageError("image_size must be at least 1 and settle_steps at least 0")
@@ -123,7 +127,7 @@ class LiberoEnv(EvalEnv):
         self._suite, self._name = suite, names[task]
         self._image_size, self._rotate_180 = image_size, rotate_180
         self._control_mode, self._settle_steps = control_mode, settle_steps
-        self._axis_angle, self._assets = axis_angle, assets
+        self._axis_angle, self._assets, self._physics = axis_angle, assets, physics
         self._simulator: Simulator | None = None
         self._init_states: NDArray[np.float64] = np.empty((0, 0))
         self._provenance: dict[str, str | int | bool] = {}
@@ -229,8 +233,9 @@ class LiberoEnv(EvalEnv):
                 self._file(library.root / "init_files", "pruned_init")
             )
             self._provenance = provenance(self._versions, library.gl, library.assets)
+            self._provenance["physics"] = self._physics
             bddl_file = self._file(library.root / "bddl_files", "bddl")
-            self._simulator = Simulator(library, bddl_file)
+            self._simulator = open_simulator(library, bddl_file, self._physics)
         return self._simulator
 
     def _file(self, folder: Path, suffix: str) -> Path:

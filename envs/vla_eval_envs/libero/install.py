@@ -52,6 +52,8 @@ class Library:
     observable: Any
     sensor: Any
     randomization_error: type[Exception]
+    torques: Any
+    """The module of compiled controllers."""
     bad_state_warnings: tuple[int, ...]
     """MuJoCo's warnings after which it has reset the state by itself."""
 
@@ -80,6 +82,7 @@ def load(assets: Assets) -> Library:
         libero = importlib.import_module("libero.libero")
         _set_assets(libero, assets.path)
         domain = importlib.import_module("libero.libero.envs")
+        torques = importlib.import_module("vla_eval_envs.libero.torques")
     mujoco = importlib.import_module("mujoco")
     _log_mujoco_warnings(mujoco)
     observables = importlib.import_module("robosuite.utils.observables")
@@ -94,6 +97,7 @@ def load(assets: Assets) -> Library:
         observable=observables.Observable,
         sensor=observables.sensor,
         randomization_error=importlib.import_module("robosuite.utils.errors").RandomizationError,
+        torques=torques,
         bad_state_warnings=tuple(
             int(kind) for kind in (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC)
         ),

@@ -53,8 +53,8 @@ class Simulator:
         with quiet(), _numpy_seed(_CONSTRUCTION_SEED):
             self._env = self._retry(lambda: self._build(bddl_file))
         self._initializers = len(self._env.object_property_initializers)
-        self._env.add_observable(self._view_observable())
         self._observed: dict[str, Any] = {}
+        self._watch()
         if not _open_simulators:
             # After robosuite's own hook, so that contexts are freed before the display is.
             atexit.register(_close_all)
@@ -62,7 +62,7 @@ class Simulator:
 
     def _build(self, bddl_file: Path) -> Any:
         problem = self._library.problem_info(str(bddl_file))["problem_name"]
-        return self._library.problems[problem](
+        return self._prepare(self._library.problems[problem])(
             str(bddl_file),
             robots=["Panda"],
             controller_configs=self._library.controller_config(default_controller="OSC_POSE"),
@@ -75,16 +75,22 @@ class Simulator:
             hard_reset=True,
         )
 
-    def _view_observable(self) -> Any:
-        """Return an observable that keeps what the cameras see whenever robosuite observes."""
+    def _prepare(self, problem: Any) -> Any:
+        """Return the class to build, given LIBERO's."""
+        return problem
+
+    def _watch(self) -> None:
+        """Keep what the cameras see whenever robosuite observes."""
 
         @self._library.sensor(modality="view")  # type: ignore[untyped-decorator]
         def capture(_: Any) -> NDArray[np.float64]:
             self._view.capture(self._env.sim)
             return np.zeros(1)
 
-        return self._library.observable(
-            name="view", sensor=capture, sampling_rate=CONTROL_HZ, active=False
+        self._env.add_observable(
+            self._library.observable(
+                name="view", sensor=capture, sampling_rate=CONTROL_HZ, active=False
+            )
         )
 
     def _retry(self, attempt: Callable[[], Any]) -> Any:
@@ -111,16 +117,17 @@ class Simulator:
         # Freeing the old pictures' buffers in another environment's context would free its own.
         self._make_current()
         with quiet(), _numpy_seed(seed):
-            self._retry(self._hard_reset)
+            self._retry(self._rewind)
             self._set_state(np.asarray(state, dtype=np.float64))
             identity = scene_hash(self._env.sim.model, self._env.sim.data)
             for _ in range(settle_steps):
                 self.advance(_SETTLE_ACTION)
         self._env.robots[0].controller.use_delta = not absolute
-        self._observed = self._env._get_observations()
+        self._last_look()
         return identity
 
-    def _hard_reset(self) -> None:
+    def _rewind(self) -> None:
+        """Bring everything back to where it was before the first reset, and draw the scene."""
         del self._env.object_property_initializers[self._initializers :]
         self._env.reset()
 
@@ -137,7 +144,13 @@ class Simulator:
         sim.forward()
         self._env._check_success()
         self._env._post_process()
+        self._look()
+
+    def _look(self) -> None:
         self._env._update_observables(force=True)
+
+    def _last_look(self) -> None:
+        self._observed = self._env._get_observations()
 
     def advance(self, action: ArrayLike) -> bool:
         """Run one control step of 25 physics steps and return whether the task is done.
@@ -148,10 +161,13 @@ class Simulator:
         # In single precision, as LeRobot and Gymnasium hand actions over: absolute orientations are
         # converted in the precision they come in, and the last bits would differ.
         self._observed, _, done, _ = self._env.step(np.asarray(action, dtype=np.float32))
+        self._check_stable()
+        return bool(done)
+
+    def _check_stable(self) -> None:
         warnings = self._env.sim.data._data.warning
         if any(warnings[kind].number for kind in self._library.bad_state_warnings):
             raise InfrastructureError("the simulation became unstable: MuJoCo reset the state")
-        return bool(done)
 
     def done(self) -> bool:
         """Return whether the task is done at this moment."""
