@@ -22,9 +22,11 @@ from collections.abc import Iterable
 
 __all__ = [
     "EXIT_COMPLETE",
+    "EXIT_INCONCLUSIVE",
     "EXIT_INFRASTRUCTURE",
     "EXIT_INTERRUPTED",
     "EXIT_NOTHING_TO_DO",
+    "EXIT_REFUTED",
     "EXIT_USAGE",
     "InfrastructureError",
     "InterruptedRunError",
@@ -39,10 +41,12 @@ __all__ = [
 ]
 
 EXIT_COMPLETE = 0
+EXIT_REFUTED = 1
 EXIT_INTERRUPTED = 2
 EXIT_INFRASTRUCTURE = 3
 EXIT_USAGE = 4
 EXIT_NOTHING_TO_DO = 5
+EXIT_INCONCLUSIVE = 6
 
 
 class VlaEvalError(Exception):

@@ -1,7 +1,7 @@
 """The command line ``vlaeval``. Results go to stdout, progress and messages to stderr.
 
-Exit codes: 0 complete · 2 interrupted, resumable · 3 infrastructure or internal error ·
-4 usage or invalid input · 5 nothing to do.
+Exit codes: 0 complete, or the claim holds · 1 refuted · 2 interrupted, resumable ·
+3 infrastructure or internal error · 4 usage or invalid input · 5 nothing to do · 6 inconclusive.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Annotated, Any, Union
 
 import tyro
 
+from vla_eval.cli.certify import certify, verify
 from vla_eval.cli.doctor import doctor
 from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
+from vla_eval.cli.power import power
 from vla_eval.cli.quickstart import quickstart
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
@@ -34,8 +36,11 @@ _VERBS: dict[str, Callable[..., int]] = {
     "quickstart": quickstart,
     "run": run,
     "report": report,
+    "certify": certify,
+    "verify": verify,
     "plan": plan,
     "stats": stats,
+    "power": power,
     "list": list_,
     "doctor": doctor,
 }

@@ -1,0 +1,221 @@
+"""Evidence: the pairs of a run, admitted only if nothing about them can be doubted.
+
+What is refused here is refused with its reason; what is admitted but limits the verdict becomes a
+flag of the certificate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_eval.errors import RunFolderError, UsageError, did_you_mean
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import expand
+from vla_eval.protocol import Protocol
+from vla_eval.record import EpisodeRecord
+from vla_eval.runfolder import Arm, RunFile, RunFolder
+from vla_eval.stats import PairedTable
+from vla_eval.store import Records
+
+__all__ = ["Evidence", "Roles", "gather"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which arm is what."""
+
+    candidate: str
+    reference: str
+    control: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All arms that have a role."""
+        return tuple(name for name in (self.candidate, self.reference, self.control) if name)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The admitted episodes of the arms that have a role."""
+
+    run: RunFile
+    roles: Roles
+    keys: tuple[EpisodeKey, ...]
+    """The plan, in its order."""
+    finals: dict[str, dict[EpisodeKey, EpisodeRecord]]
+    """For each arm the episodes that ended in success or failure."""
+    missing: dict[str, tuple[EpisodeKey, ...]]
+    """For each arm the planned episodes that ended in errors only."""
+    records_sha256: str
+    """Over what is reproducible in the admitted records, in the plan's order."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol that was fixed before the first episode."""
+        return self.run.protocol
+
+    def arm(self, name: str) -> Arm:
+        """Return the arm of that name."""
+        return next(arm for arm in self.run.arms if arm.name == name)
+
+    def pairs(self, candidate: str, reference: str) -> list[tuple[EpisodeRecord, EpisodeRecord]]:
+        """Return the records of both arms for every key that both have, in the plan's order."""
+        ours, theirs = self.finals[candidate], self.finals[reference]
+        return [(ours[key], theirs[key]) for key in self.keys if key in ours and key in theirs]
+
+    def table(self, candidate: str, reference: str, *, missing_wins: bool = False) -> PairedTable:
+        """Return the counts of pairs; optionally with the worst that the missing could have been.
+
+        Args:
+            candidate: the arm whose success is the first digit.
+            reference: the other arm.
+            missing_wins: count every missing candidate episode as a failure and every missing
+                reference episode as a success.
+        """
+        ours, theirs = self.finals[candidate], self.finals[reference]
+        outcomes = []
+        for key in self.keys:
+            if key in ours and key in theirs:
+                outcomes.append((_won(ours[key]), _won(theirs[key])))
+            elif missing_wins:
+                won = _won(ours[key]) if key in ours else False
+                lost = _won(theirs[key]) if key in theirs else True
+                outcomes.append((won, lost))
+        return count(outcomes)
+
+    def tables_by_task(self, candidate: str, reference: str) -> dict[str, PairedTable]:
+        """Return the counts of pairs for each ``suite/task``, in the plan's order."""
+        outcomes: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+        for ours, theirs in self.pairs(candidate, reference):
+            outcomes[f"{ours.suite}/{ours.task}"].append((_won(ours), _won(theirs)))
+        return {task: count(each) for task, each in outcomes.items()}
+
+
+def _won(record: EpisodeRecord) -> bool:
+    return record.outcome == "success"
+
+
+def count(outcomes: Sequence[tuple[bool, bool]]) -> PairedTable:
+    """Count pairs of (candidate succeeded, reference succeeded)."""
+    return PairedTable(
+        n11=outcomes.count((True, True)),
+        n10=outcomes.count((True, False)),
+        n01=outcomes.count((False, True)),
+        n00=outcomes.count((False, False)),
+    )
+
+
+def gather(path: Path, roles: Roles) -> Evidence:
+    """Admit the evidence of a run folder.
+
+    Raises:
+        RunFolderError: the records are damaged, of another run, another policy or another scene; or
+            the plan was not run to its end (judging early is peeking).
+        UsageError: the roles cannot be filled.
+    """
+    folder = RunFolder.open(path)
+    _check_roles(folder.run, roles)
+    records = folder.records()
+    keys = tuple(episode.key for episode in expand(folder.run.protocol))
+    _refuse_strangers(path, records, keys)
+    finals = {name: _ended(records, name, keys) for name in roles.names}
+    missing = {name: tuple(key for key in keys if key not in finals[name]) for name in roles.names}
+    for name in roles.names:
+        never = [key for key in missing[name] if (name, key) not in records.final]
+        if never:
+            raise RunFolderError(
+                f"{path}: arm '{name}' has not run {len(never)} of {len(keys)} planned episodes "
+                f"(the first is {never[0]}); judging before the plan is done is peeking: "
+                "repeat the run command to finish it"
+            )
+    _refuse_attrition(path, folder.run, missing, len(keys))
+    evidence = Evidence(folder.run, roles, keys, finals, missing, _digest(finals, keys))
+    _refuse_other_scenes(path, evidence)
+    return evidence
+
+
+def _check_roles(run: RunFile, roles: Roles) -> None:
+    known = [arm.name for arm in run.arms]
+    for name in roles.names:
+        if name not in known:
+            raise UsageError(f"the run has no arm '{name}'{did_you_mean(name, known)}")
+    if len(set(roles.names)) != len(roles.names):
+        raise UsageError("one arm cannot have two roles")
+    planned = run.protocol.analysis
+    for role, asked, fixed in (
+        ("candidate", roles.candidate, planned.candidate),
+        ("reference", roles.reference, planned.reference),
+        ("negative control", roles.control, planned.negative_control),
+    ):
+        if fixed is not None and asked != fixed:
+            raise UsageError(
+                f"the protocol fixes the {role} as arm '{fixed}', not '{asked}'; "
+                "roles cannot change after the fact"
+            )
+    unidentified = [arm.name for arm in run.arms if arm.name in roles.names and not arm.identity]
+    if unidentified:
+        raise UsageError(
+            f"arm '{unidentified[0]}' was never identified (no episode began), so nothing can be "
+            "certified about it"
+        )
+
+
+def _refuse_strangers(path: Path, records: Records, keys: Sequence[EpisodeKey]) -> None:
+    planned = set(keys)
+    strange = [record.key for record in records.attempts if record.key not in planned]
+    if strange:
+        raise RunFolderError(
+            f"{path}: holds a record of {strange[0]}, which is not in the protocol's plan; "
+            "move its file out of the folder"
+        )
+
+
+def _ended(
+    records: Records, arm: str, keys: Sequence[EpisodeKey]
+) -> dict[EpisodeKey, EpisodeRecord]:
+    found = {key: records.final.get((arm, key)) for key in keys}
+    return {
+        key: record
+        for key, record in found.items()
+        if record is not None and record.outcome != "error"
+    }
+
+
+def _refuse_attrition(
+    path: Path, run: RunFile, missing: dict[str, tuple[EpisodeKey, ...]], planned: int
+) -> None:
+    cap = run.protocol.run.limits.error_cap
+    lost = sum(len(keys) for keys in missing.values()) / (planned * len(missing))
+    if lost > cap:
+        raise RunFolderError(
+            f"{path}: {lost:.1%} of the episodes are missing after infrastructure errors, and the "
+            f"protocol admits {cap:.1%} (run.limits.error_cap); repeat the run command to try them "
+            "again"
+        )
+
+
+def _refuse_other_scenes(path: Path, evidence: Evidence) -> None:
+    for name in evidence.roles.names:
+        for ours, theirs in evidence.pairs(name, evidence.roles.reference):
+            if ours.scene_hash != theirs.scene_hash:
+                raise RunFolderError(
+                    f"{path}: arms '{name}' and '{evidence.roles.reference}' saw different scenes "
+                    f"in {ours.key} (scene_hash {ours.scene_hash[:12]} and "
+                    f"{theirs.scene_hash[:12]}), so they cannot be paired; run both on one machine "
+                    "set-up"
+                )
+
+
+def _digest(finals: dict[str, dict[EpisodeKey, EpisodeRecord]], keys: Sequence[EpisodeKey]) -> str:
+    hasher = hashlib.sha256()
+    for name in sorted(finals):
+        for key in keys:
+            if key in finals[name]:
+                hasher.update(
+                    finals[name][key].model_dump_json(exclude={"timing", "attempt"}).encode()
+                )
+    return hasher.hexdigest()

@@ -1,0 +1,65 @@
+"""Verifying: a stranger recomputes a certificate from the raw records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from vla_eval.certificate.evidence import Roles
+from vla_eval.certificate.issue import issue
+from vla_eval.certificate.model import Certificate
+from vla_eval.errors import UsageError
+
+__all__ = ["read_certificate", "verify"]
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Read a certificate; raises UsageError where it is none."""
+    try:
+        return Certificate.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as a text file ({error})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UsageError(f"{path}: is no certificate ({place}: {first['msg']})") from None
+
+
+def verify(certificate: Certificate, run: Path) -> list[str]:
+    """Recompute everything; return the places that differ, in words (none: it holds).
+
+    Raises:
+        RunFolderError: the run folder itself does not stand: damaged, incomplete, of other scenes.
+    """
+    control = certificate.control.candidate if certificate.control else None
+    roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
+    again = issue(run, roles, margin=certificate.margin)
+    ours = json.loads(certificate.model_dump_json())
+    theirs = json.loads(again.model_dump_json())
+    # "Given after the fact" is said of a margin that differs from the protocol's, so a margin that
+    # was changed in the certificate alone shows up in the flags and in the reason.
+    return _differences(ours, theirs, "")
+
+
+def _differences(ours: object, theirs: object, place: str) -> list[str]:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return [
+            found
+            for key in sorted({*ours, *theirs})
+            for found in _differences(ours.get(key), theirs.get(key), f"{place}.{key}".strip("."))
+        ]
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return [
+            found
+            for index, (one, other) in enumerate(zip(ours, theirs, strict=True))
+            for found in _differences(one, other, f"{place}.{index}")
+        ]
+    if isinstance(ours, float) and isinstance(theirs, float) and abs(ours - theirs) <= 1e-9:
+        return []
+    return (
+        [] if ours == theirs else [f"{place}: {ours!r} in the certificate, {theirs!r} recomputed"]
+    )
