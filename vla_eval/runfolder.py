@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -274,13 +275,30 @@ def _walk_differences(left: Any, right: Any, path: str) -> list[str]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version()} | _revision()
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
+
+
+def _revision() -> dict[str, str]:
+    """Return the commit of a source checkout, with ``+dirty`` where files differ from it."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return {}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        dirty = "+dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return {"commit": git("rev-parse", "HEAD") + dirty}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
 
 
 def _machine() -> dict[str, JsonValue]:
