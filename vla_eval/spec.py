@@ -86,6 +86,10 @@ def find_factory(spec: PolicySpec) -> PolicyFactory:
     if spec.target and _is_module(spec.kind):
         return _factory_of_module(spec.kind, spec.target, spec.text)
     hint = did_you_mean(spec.kind, kinds)
+    if spec.target:
+        hint += (
+            f" (nor can a module '{spec.kind}' be imported; PYTHONPATH=. finds one in this folder)"
+        )
     raise PolicySpecError(f"policy '{spec.text}': there is no kind '{spec.kind}'{hint}")
 
 
