@@ -99,3 +99,52 @@ def test_impossible_counts_are_one_sentence_and_exit_code_4(cli, arguments, mess
 def test_what_the_parser_refuses_is_exit_code_4(cli, arguments):
     """Missing, malformed and unknown arguments have the documented exit code."""
     assert cli("stats", *arguments)[0] == 4
+
+
+def test_power_has_the_promised_json(cli):
+    """Numbers of the reference's table, and the floor without discordant pairs."""
+    arguments = ("power", "--margin", 0.1, "--p", 0.9, "--episodes", 100, "--json")
+    code, stdout, _ = cli(*arguments)
+    value = json.loads(stdout)
+    assert code == 0
+    assert value["minimum_pairs"] == 29
+    assert [row["pairs"] for row in value["paired"]] == [118, 91, 64]
+    assert [row["pairs_formula"] for row in value["paired"]] == [123, 94, 67]
+    assert all(row["pairs_certificate"] >= row["pairs"] for row in value["paired"])
+    assert value["independent"]["per_arm"] == 118
+    assert value["paired"][0]["power_at_episodes"] == pytest.approx(0.741, abs=5.1e-4)
+
+
+def test_power_for_people(cli):
+    """The answer first, in 80 columns; far too many episodes are given by formula."""
+    for arguments in (["--margin", 0.1], ["--margin", 0.005], ["--p", 0.5, "--difference", 0.4]):
+        code, stdout, _ = cli("power", *arguments)
+        assert code == 0
+        assert " pairs certify" in stdout.splitlines()[0]
+        assert max(len(line) for line in stdout.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--margin", 0], "--margin 0"),
+        (["--p", 1.5], "cannot be"),
+        (["--difference", -0.1], "not within"),
+        (["--p", 0.5, "--difference", 0.4, "--correlation", 0.9], "too high"),
+        (["--episodes", 0], "--episodes 0"),
+        (["--power", 2], "--power 2"),
+    ],
+)
+def test_impossible_designs_are_one_sentence_and_exit_code_4(cli, arguments, message):
+    """What was wrong, on one line."""
+    code, stdout, stderr = cli("power", *arguments)
+    assert code == 4
+    assert message in stderr
+    assert len(stderr.strip().splitlines()) == 1
+    assert stdout == ""
+
+
+@pytest.mark.parametrize("verb", ["stats", "power"])
+def test_help_shows_an_example(cli, verb):
+    """Both verbs explain themselves with an example."""
+    assert f"Example: vlaeval {verb}" in cli(verb, "--help")[1]

@@ -1,7 +1,29 @@
 """Statistics: intervals and tests on counts. Pure functions, each with its formula and source."""
 
-from vla_eval.stats.exact import exact_p_noninferior
-from vla_eval.stats.failures import failure_ratio_independent, failure_ratio_paired
+from vla_eval.stats.audit import (
+    Pairing,
+    PairingEnvelope,
+    Spread,
+    grim_counts,
+    margin_from_control,
+    pairing_envelope,
+    spread_kind,
+)
+from vla_eval.stats.clusters import (
+    ClusteredPairs,
+)
+from vla_eval.stats.eprocess import (
+    Bets,
+    confidence_sequence,
+    growth_optimal_bet,
+)
+from vla_eval.stats.exact import (
+    exact_p_noninferior,
+)
+from vla_eval.stats.failures import (
+    failure_ratio_independent,
+    failure_ratio_paired,
+)
 from vla_eval.stats.independent import (
     miettinen_nurminen_interval,
     miettinen_nurminen_p_noninferior,
@@ -9,6 +31,17 @@ from vla_eval.stats.independent import (
     newcombe_disagreement,
     newcombe_interval,
     stratified_independent_interval,
+    stratified_independent_z,
+)
+from vla_eval.stats.means import (
+    LatencyRatio,
+    PairedScores,
+    latency_ratio,
+)
+from vla_eval.stats.multiplicity import (
+    benjamini_hochberg,
+    compact_letters,
+    holm,
 )
 from vla_eval.stats.paired import (
     PairedTable,
@@ -18,10 +51,49 @@ from vla_eval.stats.paired import (
     tango_p_noninferior,
     tango_z,
 )
+from vla_eval.stats.power import (
+    PairedCase,
+    episodes_per_arm,
+    minimum_pairs,
+    minimum_pairs_exact,
+    pairs_by_formula,
+    pairs_needed,
+    power_independent,
+    power_paired,
+)
 from vla_eval.stats.proportions import (
     clopper_pearson_interval,
     jeffreys_interval,
     wilson_interval,
+)
+from vla_eval.stats.seeds import (
+    Checkpoints,
+    NoiseFloor,
+    SeedInference,
+    compare_distilled,
+    compare_methods,
+    compare_with_frozen,
+    noise_floor,
+    rerun_sd,
+)
+from vla_eval.stats.sequential import (
+    Decision,
+    SequentialPlan,
+    obrien_fleming_bounds,
+    obrien_fleming_spending,
+    repeated_interval,
+)
+from vla_eval.stats.strata import (
+    Heterogeneity,
+    heterogeneity,
+    heterogeneity_paired,
+    stratified_paired_interval,
+    stratified_paired_p_noninferior,
+    stratified_paired_z,
+)
+from vla_eval.stats.superiority import (
+    cochran_q,
+    mcnemar_p,
 )
 from vla_eval.stats.verdicts import (
     Flag,
@@ -34,27 +106,74 @@ from vla_eval.stats.verdicts import (
 )
 
 __all__ = [
+    "Bets",
+    "Checkpoints",
+    "ClusteredPairs",
+    "Decision",
     "Flag",
+    "Heterogeneity",
     "Judgement",
+    "LatencyRatio",
+    "NoiseFloor",
+    "PairedCase",
+    "PairedScores",
     "PairedTable",
+    "Pairing",
+    "PairingEnvelope",
     "Scope",
+    "SeedInference",
+    "SequentialPlan",
+    "Spread",
     "Verdict",
+    "benjamini_hochberg",
     "bonett_price_interval",
     "clopper_pearson_interval",
+    "cochran_q",
+    "compact_letters",
+    "compare_distilled",
+    "compare_methods",
+    "compare_with_frozen",
+    "confidence_sequence",
+    "episodes_per_arm",
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
+    "grim_counts",
+    "growth_optimal_bet",
+    "heterogeneity",
+    "heterogeneity_paired",
+    "holm",
     "jeffreys_interval",
     "judge",
     "judge_independent",
     "judge_paired",
+    "latency_ratio",
+    "margin_from_control",
+    "mcnemar_p",
     "miettinen_nurminen_interval",
     "miettinen_nurminen_p_noninferior",
     "miettinen_nurminen_z",
+    "minimum_pairs",
+    "minimum_pairs_exact",
     "newcombe_disagreement",
     "newcombe_interval",
     "newcombe_paired_interval",
+    "noise_floor",
+    "obrien_fleming_bounds",
+    "obrien_fleming_spending",
+    "pairing_envelope",
+    "pairs_by_formula",
+    "pairs_needed",
+    "power_independent",
+    "power_paired",
+    "repeated_interval",
+    "rerun_sd",
+    "spread_kind",
     "stratified_independent_interval",
+    "stratified_independent_z",
+    "stratified_paired_interval",
+    "stratified_paired_p_noninferior",
+    "stratified_paired_z",
     "tango_interval",
     "tango_p_noninferior",
     "tango_z",

@@ -86,9 +86,9 @@ def confidence_sequence(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> I
     def for_lower(delta: float) -> float:
         return -_log_wealth(n01, n10, n, shift=delta, design=None)
 
-    edge = 1 - 1e-9
-    lower = crossing(for_higher, target, (-edge, estimate))
-    upper = crossing(for_lower, -target, (estimate, edge))
+    edge = 1 - 1e-9  # at ±1 a bet can lose everything
+    lower = crossing(for_higher, target, (-edge, estimate)) if n01 < n else -1.0
+    upper = crossing(for_lower, -target, (estimate, edge)) if n10 < n else 1.0
     return lower, upper
 
 

@@ -15,6 +15,7 @@ from vla_eval.stats._numeric import Array, Ints
 from vla_eval.stats.paired import tango_scores, tango_z
 
 __all__ = [
+    "binomial_pmf",
     "exact_p_noninferior",
     "largest_losses",
     "rejection_probability",
@@ -24,7 +25,9 @@ __all__ = [
 _TIE = 1e-9
 """Scores closer than this are one score, computed by two ways."""
 _GRID = 200
-_REFINEMENTS = 3
+_FINE = 11
+_PEAKS = 4
+_REFINEMENTS = 2
 
 
 def exact_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
@@ -73,14 +76,13 @@ def rejection_probability(losses: Ints, p10: npt.ArrayLike, p01: npt.ArrayLike) 
         p10: probabilities that only the candidate succeeds.
         p01: probabilities that only the reference succeeds.
     """
-    from scipy.special import bdtr, gammaln, xlog1py, xlogy
+    from scipy.special import bdtr
 
     n = len(losses) - 1
     wins = np.arange(n + 1)
     first, second = np.broadcast_arrays(np.atleast_1d(p10), np.atleast_1d(p01))
     rows = first[:, None]
-    choose = gammaln(n + 1) - gammaln(wins + 1) - gammaln(n - wins + 1)
-    weight = np.exp(choose + xlogy(wins, rows) + xlog1py(n - wins, -rows))
+    weight = binomial_pmf(wins, n, rows)
     # What weighs nothing need not be computed, which is nearly everything.
     row, column = np.nonzero((weight > 1e-16) & (losses >= 0))
     given = np.minimum(1.0, second[row] / np.maximum(1 - first[row], 1e-300))
@@ -89,19 +91,42 @@ def rejection_probability(losses: Ints, p10: npt.ArrayLike, p01: npt.ArrayLike) 
     return np.minimum(1.0, total)
 
 
+def binomial_pmf(k: npt.ArrayLike, n: int, p: npt.ArrayLike) -> Array:
+    """Return binomial probabilities; quicker to import and to compute than scipy.stats' own."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    x, rate = np.asarray(k, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    choose = gammaln(n + 1) - gammaln(x + 1) - gammaln(n - x + 1)
+    return np.asarray(np.exp(choose + xlogy(x, rate) + xlog1py(n - x, -rate)))
+
+
 def worst_rejection_probability(losses: Ints, margin: float) -> float:
     """Return the largest probability of {n01 ≤ J(n10)} at difference −margin.
 
-    Over q in [0, (1 − margin)/2]: a logarithmic grid, since the peak may lie close to 0, and
-    ever finer grids around its best point.
+    Over q in [0, (1 − margin)/2]. The curve is a saw with up to some hundred teeth: a logarithmic
+    grid for those close to 0, an even one for the others (which a logarithmic grid alone steps
+    over), and finer grids around the highest points.
     """
     top = (1 - margin) / 2
-    grid = np.concatenate([[0.0], np.geomspace(1e-5, top, _GRID)])
-    for _ in range(_REFINEMENTS):
-        values = rejection_probability(losses, grid, grid + margin)
-        best = int(np.argmax(values))
-        if len(grid) == _GRID + 1 and values[best] == 0.0:
-            return 0.0
-        low, high = grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]
-        grid = np.append(np.linspace(low, high, 21), grid[best])
-    return float(rejection_probability(losses, grid, grid + margin).max())
+    grid: Array = np.concatenate(
+        [np.geomspace(1e-5, top, _GRID), np.arange(1, _GRID) * (top / _GRID), [0.0]]
+    )
+    grid.sort()
+    values = rejection_probability(losses, grid, grid + margin)
+    highest = float(values.max())
+    for start in _peaks(values):
+        low, high = grid[max(0, start - 1)], grid[min(len(grid) - 1, start + 1)]
+        for _ in range(_REFINEMENTS):
+            fine: Array = low + (high - low) * np.arange(_FINE) / (_FINE - 1)
+            found = rejection_probability(losses, fine, fine + margin)
+            best = int(np.argmax(found))
+            highest = max(highest, float(found[best]))
+            low, high = fine[max(0, best - 1)], fine[min(_FINE - 1, best + 1)]
+    return highest
+
+
+def _peaks(values: Array) -> list[int]:
+    """Return where the highest local maxima are."""
+    padded = np.concatenate([[-1.0], values, [-1.0]])
+    local = np.flatnonzero((values >= padded[:-2]) & (values >= padded[2:]) & (values > 0))
+    return [int(i) for i in local[np.argsort(-values[local])][:_PEAKS]]

@@ -1,7 +1,7 @@
 """How many episodes: power and sample size of non-inferiority, paired and unpaired.
 
-Exact power is a sum over all tables, so it goes up and down a little as N grows; a sample size here
-is the first N on the way up at which it reaches the target (statistics.md §5.1).
+Exact power is a sum over all tables, and goes up and down a little as N grows; a sample size here is
+the N from which on it stays at the target or above (statistics.md §5.1).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_eval.stats._numeric import z_quantile
+from vla_eval.stats._numeric import Ints, z_quantile
 from vla_eval.stats.exact import (
+    binomial_pmf,
     largest_losses,
     rejection_probability,
     worst_rejection_probability,
@@ -31,8 +32,6 @@ __all__ = [
     "power_independent",
     "power_paired",
 ]
-
-_ENOUGH_TRIES = 100_000
 
 
 @dataclass(frozen=True)
@@ -173,31 +172,52 @@ def pairs_needed(
     power: float = 0.8,
     guard: bool = False,
 ) -> int:
-    """Return the first number of pairs with which the exact power reaches the target."""
-    pairs_by_formula(case, margin=margin, alpha=alpha, power=power)  # refuses the impossible
+    """Return the number of pairs from which on the exact power stays at the target or above."""
+    guess = pairs_by_formula(case, margin=margin, alpha=alpha, power=power)
 
     def reaches(n: int) -> bool:
-        return power_paired(n, case, margin=margin, alpha=alpha, guard=guard) >= power
+        if power_paired(n, case, margin=margin, alpha=alpha) < power:
+            return False
+        return not guard or _reaches_guarded(n, case, margin=margin, alpha=alpha, power=power)
 
-    fewest = minimum_pairs_exact(margin, alpha=alpha) if guard else minimum_pairs(margin, alpha=alpha)
-    return _first(reaches, fewest)
+    return _stays(reaches, guess)
+
+
+def _reaches_guarded(
+    n: int, case: PairedCase, *, margin: float, alpha: float, power: float
+) -> bool:
+    """Whether power suffices with the exact test: at the highest score that leaves the power.
+
+    One search over the cheap power instead of one over the exact test's expensive size.
+    """
+    p10, p01 = max(0.0, case.p10), max(0.0, case.p01)
+    low = z_quantile(1 - alpha)
+    high = low + 3
+    for _ in range(16):
+        middle = (low + high) / 2
+        losses = largest_losses(middle, n, delta=-margin)
+        enough = float(rejection_probability(losses, p10, p01)[0]) >= power
+        low, high = (middle, high) if enough else (low, middle)
+    return worst_rejection_probability(largest_losses(low, n, delta=-margin), margin) <= alpha
 
 
 def power_independent(
     n: int, p_candidate: float, p_reference: float, *, margin: float, alpha: float = 0.05
 ) -> float:
     """Return the exact power of Miettinen and Nurminen's test with n episodes in each arm."""
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     z, x2 = z_quantile(1 - alpha), np.arange(n + 1)
-    low, high = np.full(n + 1, -1), np.full(n + 1, n + 1)  # low does not pass, high does
+    low: Ints = np.full(n + 1, -1)  # does not pass
+    high: Ints = np.full(n + 1, n + 1)  # passes
     while np.any(high - low > 1):
         middle = np.clip((low + high) // 2, 0, n)
         passes = miettinen_nurminen_scores(middle, n, x2, n, -margin) >= z
         unsettled = high - low > 1
         high = np.where(unsettled & passes, middle, high)
         low = np.where(unsettled & ~passes, middle, low)
-    return float(binom.pmf(x2, n, p_reference) @ binom.sf(high - 1, n, p_candidate))
+    below = np.where(high > 0, bdtr(np.maximum(high - 1.0, 0.0), n, p_candidate), 0.0)
+    return float(binomial_pmf(x2, n, p_reference) @ (1 - below))
 
 
 def episodes_per_arm(
@@ -208,16 +228,21 @@ def episodes_per_arm(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> int:
-    """Return the first number of unpaired episodes an arm with which power reaches the target."""
-    PairedCase(p_reference, p_candidate - p_reference)
-    if p_candidate - p_reference <= -margin:
-        raise ValueError("the expected difference is not within the margin")
+    """Return the episodes an arm from which on the power without pairing stays at the target."""
+    case = PairedCase(p_reference, p_candidate - p_reference)
+    guess = pairs_by_formula(case, margin=margin, alpha=alpha, power=power)
 
     def reaches(n: int) -> bool:
         return power_independent(n, p_candidate, p_reference, margin=margin, alpha=alpha) >= power
 
-    return _first(reaches, 2)
+    return _stays(reaches, guess)
 
 
-def _first(reaches: Callable[[int], bool], fewest: int) -> int:
-    raise NotImplementedError
+def _stays(reaches: Callable[[int], bool], guess: int) -> int:
+    """Return the N from which on it holds, walking down from well above the guess."""
+    n = math.ceil(1.03 * guess) + 40
+    while not reaches(n):
+        n = math.ceil(1.1 * n)
+    while n > 1 and reaches(n - 1):
+        n -= 1
+    return n

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from vla_eval.stats.exact import binomial_pmf
 from vla_eval.stats.paired import PairedTable
 
 __all__ = ["cochran_q", "mcnemar_p"]
@@ -28,7 +29,7 @@ def mcnemar_p(
         table: counts of pairs.
         method: which one.
     """
-    from scipy.special import bdtr, chdtrc, comb
+    from scipy.special import bdtr, chdtrc
 
     few, total = min(table.n10, table.n01), table.n10 + table.n01
     if total == 0:
@@ -40,15 +41,9 @@ def mcnemar_p(
     below = 2 * float(bdtr(float(few), total, 0.5))
     if method == "exact":
         return min(1.0, below)
-    here = float(comb(total, few)) * 0.5**total if total < 1000 else _pmf(few, total)
+    here = float(binomial_pmf(few, total, 0.5))
     # With n10 = n01 both tails count the middle.
     return min(1.0, 1 - here / 2 if 2 * few == total else below - here)
-
-
-def _pmf(k: int, n: int) -> float:
-    from scipy.stats import binom
-
-    return float(binom.pmf(k, n, 0.5))
 
 
 def cochran_q(successes: npt.ArrayLike) -> tuple[float, float]:

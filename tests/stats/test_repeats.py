@@ -1,0 +1,296 @@
+"""Looks, clusters, strata, seeds, bets, letters: oracles and identities."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.contingency_tables import cochrans_q, mcnemar
+
+from vla_eval import stats
+from vla_eval.stats import Bets, Checkpoints, ClusteredPairs, Decision, PairedTable, SequentialPlan
+
+FIFTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+# n, won, lost of each patient: PET against SPECT (Obuchowski 1998, table 3).
+THYROID = [
+    (3, 0, 2), (3, 0, 1), (3, 0, 0), (1, 0, 0), (3, 0, 1), (4, 0, 0), (3, 0, 0),
+    (2, 0, 0), (2, 1, 0), (1, 0, 0), (3, 0, 0), (2, 0, 0), (3, 0, 0), (2, 0, 0),
+    (2, 0, 2), (3, 0, 0), (3, 0, 0), (3, 0, 1), (2, 0, 0), (1, 0, 0), (2, 0, 0),
+]  # fmt: skip
+
+
+def clustered(rows) -> ClusteredPairs:
+    return ClusteredPairs(*np.array(rows).T)
+
+
+def test_obrien_fleming_bounds_are_the_published_ones():
+    """At 2.5 % to the last printed digit; at 5 % within the reference's stated grid error, 0.003."""
+    strict = stats.obrien_fleming_bounds(FIFTHS, alpha=0.025)
+    assert strict == pytest.approx((4.877, 3.357, 2.680, 2.290, 2.031), abs=5.1e-4)
+    default = stats.obrien_fleming_bounds(FIFTHS, alpha=0.05)
+    assert default == pytest.approx((4.232, 2.890, 2.300, 1.964, 1.742), abs=3e-3)
+
+
+def test_the_first_bound_is_the_error_spent_there():
+    """Before any look nothing is conditioned on: a quantile, in closed form."""
+    first = stats.obrien_fleming_bounds(FIFTHS, alpha=0.05)[0]
+    spent = stats.obrien_fleming_spending(0.2, alpha=0.05)
+    assert math.erfc(first / math.sqrt(2)) / 2 == pytest.approx(spent, rel=1e-6)
+    assert stats.obrien_fleming_spending(1.0, alpha=0.05) == pytest.approx(0.05, abs=1e-12)
+    assert stats.obrien_fleming_bounds((1.0,), alpha=0.05)[0] == pytest.approx(1.644854, abs=1e-6)
+
+
+def test_a_sequential_plan_decides_and_reports():
+    """Certify, go on, give up, run out; the repeated interval agrees with the decision."""
+    plan = SequentialPlan.from_fixed(447, 0.05)
+    assert plan.n_max == 460
+    assert plan.sizes == (92, 184, 276, 368, 460)
+    assert plan.decide(1, 3, 3) is Decision.CONTINUE
+    assert plan.decide(2, 1, 0) is Decision.CERTIFY
+    assert plan.decide(2, 2, 20) is Decision.FUTILE
+    assert plan.decide(1, 2, 20) is Decision.CONTINUE, "not at the first look"
+    assert plan.decide(5, 30, 40) is Decision.EXHAUSTED
+    for look, n10, n01 in [(2, 1, 0), (3, 5, 9), (5, 30, 40)]:
+        certified = plan.decide(look, n10, n01) is Decision.CERTIFY
+        assert (plan.interval(look, n10, n01)[0] >= -0.05) == certified
+    assert plan.resized(0.09, 0.18).n_max == 230
+    assert plan.resized(0.001, 0.18).n_max > plan.sizes[0], "what ran is not thrown away"
+    with pytest.raises(ValueError, match="5 looks"):
+        SequentialPlan(4, 0.05)
+
+
+def test_clustered_statistics_are_the_published_ones():
+    """Obuchowski's thyroid data: 2.86, 3.13 and 2.32 are printed."""
+    data = clustered(THYROID)
+    assert (len(data.pairs), data.n) == (21, 51)
+    assert data.obuchowski_z() ** 2 == pytest.approx(2.8571, abs=5.1e-5)
+    assert data.yang_z() ** 2 == pytest.approx(3.1317, abs=5.1e-5)
+    assert data.durkalski_z() ** 2 == pytest.approx(2.3151, abs=5.1e-5)
+    assert data.standard_error == pytest.approx(0.06321, abs=5.1e-6)
+    assert data.obuchowski_interval() == pytest.approx((-0.2555, 0.0237), abs=5.1e-5)
+    assert data.yang_interval() == pytest.approx((-0.2479, 0.0142), abs=5.1e-5)
+    assert stats.mcnemar_p(PairedTable(43, 1, 7, 0), method="asymptotic") == pytest.approx(
+        math.erfc(math.sqrt(4.5 / 2)), abs=1e-9
+    )
+
+
+def test_clusters_of_one_are_pairs():
+    """With one pair a cluster nothing is inflated but for K/(K − 1); copies of a pair are one."""
+    rows = [(1, 1, 0)] * 9 + [(1, 0, 1)] * 5 + [(1, 0, 0)] * 386
+    assert clustered(rows).vif == pytest.approx(400 / 399, rel=1e-9)
+    copies = clustered([(3 * n, 3 * b, 3 * c) for n, b, c in rows])
+    assert copies.vif == pytest.approx(3 * 400 / 399, rel=1e-9)
+    assert copies.interval() == pytest.approx(clustered(rows).interval(), abs=2e-3)
+    assert clustered([(5, 0, 0)] * 20).vif == 1.0
+    with pytest.raises(ValueError, match="more discordant"):
+        clustered([(1, 1, 1), (1, 0, 0)])
+
+
+STRATA = [PairedTable(18, 1, 1, 0), PairedTable(15, 2, 1, 2), PairedTable(12, 3, 3, 2)]
+
+
+def test_stratified_score():
+    """The reference's computed oracle, and one stratum is Tango."""
+    assert stats.stratified_paired_interval(STRATA) == pytest.approx(
+        (-0.102148, 0.136512), abs=1e-6
+    )
+    assert stats.stratified_paired_z(STRATA, -0.1) == pytest.approx(1.928957, abs=1e-6)
+    assert stats.tango_z(6, 5, 60, -0.1) == pytest.approx(1.947557, abs=1e-6)
+    assert stats.tango_interval(6, 5, 60) == pytest.approx((-0.100849, 0.135494), abs=1e-6)
+    one = STRATA[:1]
+    assert stats.stratified_paired_z(one, -0.1) == pytest.approx(stats.tango_z(1, 1, 20, -0.1))
+    with pytest.raises(ValueError, match="weights"):
+        stats.stratified_paired_z(STRATA, 0.0, weights=[0.5, 0.5, 0.5])
+
+
+def test_heterogeneity_of_meanflow():
+    """Q = 6.08 on 2 degrees, p = .048; tasks without discordant pairs are no obstacle."""
+    rates = [(0.88, 0.865), (0.64, 0.815), (0.82, 0.855)]
+    variances = [(a * (1 - a) + b * (1 - b)) / 100 for a, b in rates]
+    found = stats.heterogeneity([a - b for a, b in rates], variances)
+    assert found.q == pytest.approx(6.08, abs=5.1e-3)
+    assert (found.df, found.p) == (2, pytest.approx(0.048, abs=5.1e-4))
+    assert stats.heterogeneity_paired([PairedTable(20, 0, 0, 0)] * 3).p == 1.0
+
+
+def test_mcnemar():
+    """Cavo 2012: .0330, exact .0525, mid-p .0347, corrected .0550."""
+    table = PairedTable(59, 6, 16, 80)
+    printed = {"asymptotic": 0.0330, "exact": 0.0525, "mid-p": 0.0347, "corrected": 0.0550}
+    for method, p in printed.items():
+        assert stats.mcnemar_p(table, method=method) == pytest.approx(p, abs=5.1e-5)
+    assert stats.mcnemar_p(table, method="exact") == pytest.approx(
+        mcnemar([[59, 6], [16, 80]], exact=True).pvalue
+    )
+
+
+@pytest.mark.parametrize("method", ["mid-p", "exact", "asymptotic", "corrected"])
+def test_mcnemar_without_discordant_pairs(method):
+    """Nothing speaks against equality: p is 1, where statsmodels' corrected test returns 0."""
+    assert stats.mcnemar_p(PairedTable(30, 0, 0, 0), method=method) == 1.0
+
+
+def test_cochran_q():
+    """For two arms it is McNemar's chi-square; without disagreement p is 1, not nan."""
+    x = np.array([(1, 1)] * 59 + [(1, 0)] * 6 + [(0, 1)] * 16 + [(0, 0)] * 80)
+    assert stats.cochran_q(x)[0] == pytest.approx((16 - 6) ** 2 / 22)
+    assert stats.cochran_q(x)[1] == pytest.approx(cochrans_q(x).pvalue)
+    assert stats.cochran_q(np.ones((5, 3))) == (0.0, 1.0)
+
+
+def test_drift_against_its_frozen_teacher():
+    """86/93/89 of 200 each against 88.0 of 600 (statistics.md §5.2)."""
+    drift, teacher = Checkpoints.of([172, 186, 178], 200), Checkpoints.of([528], 600)
+    found = stats.compare_with_frozen(drift, teacher)
+    assert found.difference == pytest.approx(0.0133, abs=5.1e-5)
+    assert found.df == pytest.approx(4.1, abs=0.051)
+    assert found.interval(alpha=0.10) == pytest.approx((-0.0380, 0.0647), abs=5.1e-5)
+    assert found.interval() == pytest.approx((-0.0534, 0.0801), abs=5.1e-5)
+    assert found.p_noninferior(margin=0.05) < 0.05
+    floor = stats.noise_floor(drift)
+    assert floor.sd == pytest.approx(0.0351, abs=5.1e-5)
+    assert floor.sd_interval == pytest.approx((0.0183, 0.221), abs=5.1e-4)
+    assert floor.binomial_sd == pytest.approx(0.0218, abs=5.1e-5)
+    assert floor.training_sd == pytest.approx(0.0275, abs=5.1e-5)
+
+
+def test_methods_from_seeds():
+    """Pooled t is the t test; the floor never narrows; one seed an arm is refused."""
+    rng = np.random.default_rng(0)
+    new, old = rng.binomial(20, 0.9, (3, 10)), rng.binomial(20, 0.9, (4, 10))
+    arms = Checkpoints.of(new, 20), Checkpoints.of(old, 20)
+    plain = stats.compare_methods(*arms, floor=False)
+    from scipy.stats import ttest_ind
+
+    reference = ttest_ind(new.mean(axis=1) / 20, old.mean(axis=1) / 20).confidence_interval(0.95)
+    assert plain.interval() == pytest.approx((reference.low, reference.high))
+    assert stats.compare_methods(*arms).standard_error >= plain.standard_error
+    single = Checkpoints.of([18], 20)
+    with pytest.raises(ValueError, match="train more seeds"):
+        stats.compare_methods(single, single)
+    with pytest.raises(ValueError, match="one checkpoint"):
+        stats.noise_floor(single)
+
+
+def test_students_of_their_own_teachers():
+    """Row by row, the differences are the sample."""
+    students, teachers = Checkpoints.of([180, 170, 190], 200), Checkpoints.of([184, 176, 192], 200)
+    found = stats.compare_distilled(students, teachers)
+    assert found.difference == pytest.approx(-0.02)
+    assert found.standard_error == pytest.approx(0.01 / math.sqrt(3))
+    assert found.df == 2
+
+
+def test_rerun_sd_is_at_most_binomial():
+    """States that always or never succeed add no noise when they are run again."""
+    assert stats.rerun_sd([0.0, 1.0, 1.0, 1.0]) == 0.0
+    assert stats.rerun_sd([0.5] * 100) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("rho", "bet", "growth", "pairs"),
+    [(0.0, 0.266, 0.00679, 441), (0.3, 0.360, 0.00942, 318), (0.6, 0.534, 0.01499, 200)],
+)
+def test_growth_optimal_bets(rho, bet, growth, pairs):
+    """At p = .9 and a margin of 5 points (statistics.md §3.2)."""
+    q = 0.9 * 0.1 * (1 - rho)
+    found = stats.growth_optimal_bet(q, q, margin=0.05)
+    assert found == pytest.approx((bet, growth), abs=5.1e-4)
+    assert math.log(20) / found[1] == pytest.approx(pairs, abs=0.51)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 200))
+def test_wealth_needs_counts_only(wins, losses, ties):
+    """The closed form is the path's end, in whatever order; anytime intervals are wider."""
+    n = wins + losses + ties
+    if n == 0:
+        return
+    bets = Bets(0.05, design=0.266)
+    order = np.random.default_rng(n).permutation([1] * wins + [-1] * losses + [0] * ties)
+    assert bets.path(order)[-1] == pytest.approx(bets.log_wealth(wins, losses, n), abs=1e-9)
+    low, high = stats.confidence_sequence(wins, losses, n)
+    fixed = stats.tango_interval(wins, losses, n)
+    assert -1 <= low <= (wins - losses) / n <= high <= 1
+    if n > 50:
+        assert low <= fixed[0] + 1e-6
+        assert high >= fixed[1] - 1e-6
+
+
+def test_bets_cannot_ruin():
+    """A bet that could lose everything is refused, and so is a hopeless case."""
+    with pytest.raises(ValueError, match="lose more"):
+        Bets(0.05, design=1.1)
+    with pytest.raises(ValueError, match="no bet"):
+        stats.growth_optimal_bet(0.0, 0.1, margin=0.05)
+    with pytest.raises(ValueError, match=r"\[−1, 1\]"):
+        Bets(0.05).path([2.0])
+
+
+def test_adjusted_p_values():
+    """Holm and Benjamini–Hochberg on a worked example."""
+    p = [0.01, 0.04, 0.03, 0.005]
+    assert stats.holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert stats.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert stats.holm([]) == []
+
+
+@settings(deadline=None)
+@given(st.integers(2, 7), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12))
+def test_letters_say_exactly_which_arms_differ(count, pairs):
+    """Two arms share a letter if and only if they do not differ, and every arm has one."""
+    arms = [f"arm{i}" for i in range(count)]
+    different = {
+        (arms[min(pair)], arms[max(pair)])
+        for pair in pairs
+        if max(pair) < count and min(pair) != max(pair)
+    }
+    letters = stats.compact_letters(arms, different)
+    assert all(letters.values())
+    for i, first in enumerate(arms):
+        for second in arms[i + 1 :]:
+            shared = set(letters[first]) & set(letters[second])
+            assert bool(shared) == ((first, second) not in different)
+
+
+def test_partial_credit():
+    """Student's t, stricter below 400 pairs, and no width of 0 where nothing varied."""
+    rng = np.random.default_rng(1)
+    new, old = rng.uniform(size=(2, 100))
+    scores = stats.PairedScores.of(new, old)
+    from scipy.stats import ttest_rel
+
+    plain = ttest_rel(new, old).confidence_interval(0.95)
+    assert scores.interval(corrected=False) == pytest.approx((plain.low, plain.high))
+    assert scores.interval()[0] < plain.low
+    assert scores.effective_alpha(0.05) == pytest.approx(0.04)
+    same = stats.PairedScores.of(np.full(59, 0.5), np.full(59, 0.5))
+    assert same.interval(alpha=0.10, corrected=False)[0] == pytest.approx(
+        -(1 - 0.05 ** (1 / 59)), abs=1e-12
+    )
+    assert not stats.PairedScores.of([0.5] * 20, [0.5] * 20).noninferior(margin=0.05)
+    repeated = stats.PairedScores.of([1, 0, 1, 1], [0, 0, 1, 0], clusters=["a", "a", "b", "b"])
+    assert repeated.differences == pytest.approx([0.5, 0.5])
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        stats.PairedScores.of([2.0], [0.0])
+
+
+def test_latency_ratio():
+    """One log ratio a process run; units cancel; single chunks are not the sample."""
+    new = [np.full(50, 10.0) * factor for factor in (1.0, 1.1, 0.9, 1.0, 1.05)]
+    old = [np.full(50, 100.0)] * 5
+    found = stats.latency_ratio(new, old)
+    assert found.ratio == pytest.approx(0.1 * math.exp(np.log([1, 1.1, 0.9, 1, 1.05]).mean()))
+    assert found.interval[0] < found.ratio < found.interval[1] < 1
+    assert found.faster
+    assert found.enough
+    inverse = stats.latency_ratio(old, new)
+    assert inverse.interval == pytest.approx((1 / found.interval[1], 1 / found.interval[0]))
+    with pytest.raises(ValueError, match="two or more process runs"):
+        stats.latency_ratio(new[:1], old[:1])
+    with pytest.raises(ValueError, match="positive"):
+        stats.latency_ratio([[0.0], [1.0]], [[1.0], [1.0]])

@@ -1,0 +1,132 @@
+"""Auditing published numbers: are they possible, and what can they show at most?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vla_eval.stats.paired import PairedTable
+from vla_eval.stats.verdicts import Judgement, judge_paired
+
+__all__ = [
+    "Pairing",
+    "PairingEnvelope",
+    "Spread",
+    "grim_counts",
+    "margin_from_control",
+    "pairing_envelope",
+    "spread_kind",
+]
+
+
+def grim_counts(percent: str, n: int) -> list[int]:
+    """Return the success counts out of n that round to a percentage as printed.
+
+    GRIM (Brown and Heathers 2017, Social Psychological and Personality Science 8:363): none means
+    that the number is no success rate of n episodes; usually it is a mean of partial credit, whose
+    variance is at most the binomial's, so that binary intervals stay valid, and conservative.
+
+    Args:
+        percent: as printed, such as "86.5": its decimals count.
+        n: episodes behind it.
+    """
+    decimals = len(percent.partition(".")[2])
+    value, slack = float(percent), 0.5 * 10.0**-decimals + 1e-9
+    low = math.ceil((value - slack) * n / 100 - 1e-9)
+    high = math.floor((value + slack) * n / 100 + 1e-9)
+    return list(range(max(0, low), min(n, high) + 1))
+
+
+class Pairing(StrEnum):
+    """Under which pairings of the episodes a claim from marginal counts holds."""
+
+    ANY = "any"
+    """Whatever episodes both arms failed."""
+    FAVOURABLE = "favourable"
+    """Only if the arms fail on the same episodes."""
+    NONE = "none"
+    """Under no pairing."""
+
+
+@dataclass(frozen=True)
+class PairingEnvelope:
+    """The two extreme tables behind the same two success counts."""
+
+    nested: PairedTable
+    """As many common failures as possible: the best case for the claim."""
+    disjoint: PairedTable
+    """As few common failures as possible: the worst case, about as without pairing."""
+
+    def judge(self, *, margin: float, alpha: float = 0.05) -> tuple[Pairing, Judgement, Judgement]:
+        """Return when "not worse by the margin" holds, and both extreme judgements."""
+        best = judge_paired(self.nested, margin=margin, alpha=alpha)
+        worst = judge_paired(self.disjoint, margin=margin, alpha=alpha)
+        if worst.noninferior:
+            return Pairing.ANY, best, worst
+        return (Pairing.FAVOURABLE if best.noninferior else Pairing.NONE), best, worst
+
+
+def pairing_envelope(x1: int, x2: int, n: int) -> PairingEnvelope:
+    """Return the extreme paired tables of two success counts on the same n episodes.
+
+    Failures f1, f2: n01 lies between max(0, f1 − f2) and f1 − max(0, f1 + f2 − n).
+
+    Args:
+        x1: successes of the candidate.
+        x2: successes of the reference.
+        n: episodes, the same for both.
+
+    Raises:
+        ValueError: counts that cannot be.
+    """
+    if not (0 <= x1 <= n and 0 <= x2 <= n and n > 0):
+        raise ValueError(f"{x1}/{n} and {x2}/{n} are no success rates")
+    f1, f2 = n - x1, n - x2
+
+    def table(n01: int) -> PairedTable:
+        both = f1 - n01
+        return PairedTable(n - f1 - f2 + both, f2 - both, n01, both)
+
+    return PairingEnvelope(table(max(0, f1 - f2)), table(f1 - max(0, f1 + f2 - n)))
+
+
+class Spread(StrEnum):
+    """What a printed ± may be."""
+
+    SD = "standard deviation"
+    SE = "standard error"
+    CI95 = "half-width of a 95 % interval"
+    UNKNOWN = "none of them"
+
+
+def spread_kind(rate: float, spread: float, n: int, *, tolerance: float = 0.1) -> Spread:
+    """Return what a printed ± is, by comparing it with the binomial's of n episodes.
+
+    A standard error of single episodes carries nothing about training seeds.
+
+    Args:
+        rate: success rate, a fraction.
+        spread: the printed number, a fraction.
+        n: episodes.
+        tolerance: relative difference that rounding may explain.
+    """
+    sd = math.sqrt(rate * (1 - rate))
+    error = sd / math.sqrt(n)
+    for kind, expected in ((Spread.SE, error), (Spread.CI95, 1.96 * error), (Spread.SD, sd)):
+        if expected > 0 and abs(spread / expected - 1) <= tolerance:
+            return kind
+    return Spread.UNKNOWN
+
+
+def margin_from_control(p_reference: float, p_control: float) -> float:
+    """Return the largest margin that preserves half of what the reference has over a control.
+
+    δ ≤ ½ (p_reference − p_control).
+
+    Raises:
+        ValueError: a control that is as good as the reference: the suite tells them not apart.
+    """
+    if p_control >= p_reference:
+        raise ValueError("the negative control is as good as the reference: no margin can be told")
+    return (p_reference - p_control) / 2
