@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,7 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, Placement, Policy, PolicyMetadata
 from vla_eval.spec import parse_options
 from vla_eval_policies.experts import EpisodeExpert, begin_episode
+from vla_eval_policies.experts.motion import PACES
 
 __all__ = ["ExpertFactory", "ExpertPolicy"]
 
@@ -26,17 +27,26 @@ _EPISODES_REMEMBERED = 64
 class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    pace: Literal["slow", "normal", "fast"] = "normal"
+    """How fast it moves: a careful, an ordinary or a practised teleoperator."""
+
 
 class ExpertPolicy:
-    """Asks the expert of each episode's task; reads the simulator, draws no random numbers."""
+    """Asks the expert of each episode's task; reads the simulator.
 
-    def __init__(self) -> None:
+    It draws random numbers only where a task leaves a choice open, once an episode, from the stream
+    ``side`` of the episode's key.
+    """
+
+    def __init__(self, pace: str = "normal") -> None:
+        self._pace = PACES[pace]
         self.metadata = PolicyMetadata(
             name="expert",
             method="scripted",
             chunk_size=_CHUNK_SIZE,
             n_action_steps=_CHUNK_SIZE,
             privileged=True,
+            options={"pace": pace},
         )
         self._episodes: OrderedDict[EpisodeKey, EpisodeExpert] = OrderedDict()
 
@@ -59,7 +69,15 @@ class ExpertPolicy:
         if expert is None:
             if context.env is None:
                 raise UsageError("policy 'expert' needs the environment at hand (worker placement)")
-            expert = begin_episode(context.key.suite, context.key.task, context.env)
+            key = context.key
+            # Not the chunk's generator: an expert that was forgotten must make the same choice again.
+            expert = begin_episode(
+                key.suite,
+                key.task,
+                context.env,
+                pace=self._pace,
+                generator=key.generator(0, "side"),
+            )
         self._episodes[context.key] = expert
         self._episodes.move_to_end(context.key)
         if len(self._episodes) > _EPISODES_REMEMBERED:
@@ -68,7 +86,7 @@ class ExpertPolicy:
 
 
 class ExpertFactory:
-    """``expert``."""
+    """``expert[?pace=slow|normal|fast]``."""
 
     help: ClassVar[str] = "the scripted expert of the task: the ceiling, and a source of data"
 
@@ -78,8 +96,7 @@ class ExpertFactory:
         return "worker"
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
-        """Build the policy; it takes neither target nor options."""
+        """Build the policy; it takes no target."""
         if target is not None:
             raise PolicySpecError(f"policy kind 'expert' takes no target (got '{target}')")
-        parse_options(_Options, options, "expert")
-        return ExpertPolicy()
+        return ExpertPolicy(parse_options(_Options, options, "expert").pace)

@@ -57,7 +57,7 @@ def test_pressing_a_block_on_the_table_is_no_grasp(env):
     _, action = follow(env, "grasp", extra=12)
     for _ in range(30):
         _, _, _, info = env.advance(action)
-    assert env._grasp.pressed(env.data)
+    assert env._grasps["block"].pressed(env.data)
     assert info["subgoals"] == {"grasped": False, "placed": False}
 
 
@@ -66,7 +66,7 @@ def test_straddling_a_block_is_no_grasp(env):
     _, action = follow(env, "grasp")
     for _ in range(20):
         _, _, _, info = env.advance(action)
-    assert not env._grasp.pressed(env.data)
+    assert not env._grasps["block"].pressed(env.data)
     assert not info["subgoals"]["grasped"]
 
 
@@ -74,7 +74,7 @@ def test_block_aloft_without_jaws_is_no_grasp(env):
     """Height alone does not count: a block in free fall from 30 cm."""
     put_block(env, 0.3, -0.2, 0.3)
     infos = [hold(env, 1) for _ in range(7)]
-    assert lowest_point(env.data, env.model.geom("block").id, np.full(3, HALF)) > 0.02
+    assert lowest_point(env.model, env.data, env.model.geom("block").id) > 0.02
     assert not any(info["subgoals"]["grasped"] for info in infos)
 
 
@@ -91,11 +91,11 @@ def test_held_aloft_is_a_grasp_after_five_steps(env):
     expert.actions(0, 1)
     assert expert._plan is not None
     geom = env.model.geom("block").id
-    start = lowest_point(env.data, geom, np.full(3, HALF))
+    start = lowest_point(env.model, env.data, geom)
     aloft, rewards = 0, []
     for action in expert.actions(0, expert._plan.carry):
         reward, _, _, info = env.advance(action)
-        aloft += lowest_point(env.data, geom, np.full(3, HALF)) - start >= 0.020
+        aloft += lowest_point(env.model, env.data, geom) - start >= 0.020
         assert info["subgoals"]["grasped"] == (aloft >= 5)
         rewards.append(reward)
     assert sum(rewards) == info["score"] == 0.5

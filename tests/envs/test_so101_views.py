@@ -104,5 +104,5 @@ def test_documented_bounds_are_the_spaces(env):
 def test_documented_arguments_are_the_signatures():
     """Names and defaults of the constructor."""
     parameters = list(inspect.signature(PickPlace.__init__).parameters.values())[1:]
-    documented = [(row[0], row[1]) for row in _table("Arguments")]
+    documented = [(row[0], row[1].replace('"', "'")) for row in _table("Arguments")]
     assert documented == [(each.name, repr(each.default)) for each in parameters]

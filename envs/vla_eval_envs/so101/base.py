@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -14,21 +14,15 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import InfrastructureError, did_you_mean
+from vla_eval_envs.mujoco_warnings import LATEST
 from vla_eval_envs.scene import scene_hash
 from vla_eval_envs.so101.arm import add_arm
 from vla_eval_envs.so101.cameras import Cameras
+from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.room import add_cameras, add_room, set_physics
 from vla_eval_envs.so101.shell import add_shell
 from vla_eval_envs.so101.simulator import mujoco
-from vla_eval_envs.so101.units import (
-    ACTION_HIGH,
-    ACTION_LOW,
-    FEATURE_NAMES,
-    STATE_HIGH,
-    STATE_LOW,
-    to_radians,
-    to_units,
-)
+from vla_eval_envs.so101.units import FEATURE_NAMES, UNIT_SYSTEMS, UnitSystem, to_radians
 
 __all__ = ["HOME", "SO101Env"]
 
@@ -39,19 +33,23 @@ HOME = (0.0, -100.0, 80.0, 88.0, 0.0, 0.0)
 """Where the arm starts, LeRobot's units: folded back, gripper closed, the table in full view."""
 _JOINTS = 6
 _MAX_IMAGE_SIZE = 2048
-_DIVERGED = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC")
 
 
 class SO101Env(EvalEnv):
     """Base of the SO-101 tasks.
 
-    A task sets ``task_description`` and implements :meth:`_add_objects`, :meth:`_bind`,
-    :meth:`_arrange`, :meth:`_watch` and :meth:`_score`.
+    A task sets ``task_description`` and ``frozen`` and implements :meth:`_add_objects`,
+    :meth:`_bind`, :meth:`_arrange` and :meth:`_watch`.
 
     Attributes:
         model: the compiled MuJoCo model.
         data: its state; for tests and for policies that are ``privileged``.
+        units: what the numbers of actions and of ``agent_pos`` mean.
+        subgoals: which parts of the task are done; their mean is the score.
     """
+
+    frozen: ClassVar[FrozenStates]
+    """The initial states."""
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium's own convention)
         "render_modes": ["rgb_array"],
@@ -62,29 +60,33 @@ class SO101Env(EvalEnv):
 
     def __init__(
         self,
-        states: Sequence[Mapping[str, float]],
         *,
         image_size: int = 256,
         shadows: bool = False,
+        units: str = "degrees",
         render_mode: str | None = None,
     ) -> None:
         if not 1 <= image_size <= _MAX_IMAGE_SIZE:
             raise ValueError(f"image_size must be in 1..{_MAX_IMAGE_SIZE}, not {image_size}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
+        if units not in UNIT_SYSTEMS:
+            raise ValueError(f"units must be one of {', '.join(UNIT_SYSTEMS)}, not {units!r}")
         self.render_mode = render_mode
-        self.action_space = spaces.Box(ACTION_LOW, ACTION_HIGH)
-        self.observation_space = _observation_space(image_size)
-        self._states = tuple(states)
+        self.units = UNIT_SYSTEMS[units]
+        self.action_space = spaces.Box(self.units.action_low, self.units.action_high)
+        self.observation_space = _observation_space(image_size, self.units)
+        self._states = self.frozen.load()
         self.model = self._build()
         self.data = mujoco.MjData(self.model)
+        self._warnings = self.data.warning.number  # a view, (8,): how often each kind came
         self._provenance: dict[str, str] = {
             "mujoco": mujoco.__version__,
             "gl": os.environ.get("MUJOCO_GL", "none"),
             "model": _model_digest(self.model),
         }
         self._cameras = Cameras(self.model, image_size, shadows=shadows)
-        self._subgoals: dict[str, bool] = {}
+        self.subgoals: dict[str, bool] = {}
         self._bind()
 
     def _build(self) -> mujoco.MjModel:
@@ -109,13 +111,20 @@ class SO101Env(EvalEnv):
     def _arrange(self, state: Mapping[str, float]) -> None:
         """Put the objects where an initial state says."""
 
+    def _put(self, name: str, place: tuple[float, float, float], yaw: float) -> None:
+        """Put a free object's centre (m) somewhere, upright, turned by a yaw (rad)."""
+        start = int(self.model.joint(name).qposadr[0])
+        turn = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
+        self.data.qpos[start : start + 7] = (*place, *turn)
+
     @abstractmethod
     def _watch(self, *, fresh: bool) -> dict[str, bool]:
         """Return the subgoals after a control step, or after a reset (``fresh``)."""
 
-    @abstractmethod
-    def _score(self, subgoals: Mapping[str, bool]) -> float:
-        """Return the partial credit in [0, 1] that the subgoals are worth; 1 is success."""
+    @property
+    def score(self) -> float:
+        """Partial credit in [0, 1]: the share of the subgoals that are reached; 1 is success."""
+        return sum(self.subgoals.values()) / len(self.subgoals)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -137,7 +146,7 @@ class SO101Env(EvalEnv):
         self.data.ctrl[:] = home
         self._arrange(self._states[index])
         mujoco.mj_forward(self.model, self.data)
-        self._subgoals = self._watch(fresh=True)
+        self.subgoals = self._watch(fresh=True)
         info = self._info()
         info["init_state"] = index
         info["scene_hash"] = scene_hash(self.model, self.data)
@@ -169,43 +178,40 @@ class SO101Env(EvalEnv):
             raise ValueError(f"the action must have shape ({_JOINTS},), not {targets.shape}")
         if not np.isfinite(targets).all():
             raise ValueError(f"the action must be finite, not {targets.tolist()}")
-        before = self._score(self._subgoals)
-        self.data.ctrl[:] = to_radians(np.clip(targets, ACTION_LOW, ACTION_HIGH))
+        before = self.score
+        low, high = self.units.action_low, self.units.action_high
+        self.data.ctrl[:] = self.units.to_radians(np.clip(targets, low, high))
         mujoco.mj_step(self.model, self.data, SUBSTEPS)
-        self._refuse_divergence()
-        self._subgoals = self._watch(fresh=False)
+        self._refuse_warnings()
+        self.subgoals = self._watch(fresh=False)
         info = self._info()
         return info["score"] - before, info["is_success"], False, info
 
-    def _refuse_divergence(self) -> None:
+    def _refuse_warnings(self) -> None:
         """MuJoCo restarts a scene whose numbers exploded; that must not pass for an episode."""
-        for name in _DIVERGED:
-            if self.data.warning[getattr(mujoco.mjtWarning, name)].number:
-                raise InfrastructureError(
-                    f"the simulation diverged at {self.data.time:.3f} s ({name})"
-                )
+        if self._warnings.any():
+            said = LATEST[-1] if LATEST else "see MUJOCO_LOG.TXT"
+            raise InfrastructureError(
+                f"the simulation is invalid at {self.data.time:.3f} s, MuJoCo warned: {said}"
+            )
 
     def _info(self) -> dict[str, Any]:
-        score = self._score(self._subgoals)
+        score = self.score
         return {
             "is_success": score == 1.0,
             "score": score,
-            "subgoals": dict(self._subgoals),
+            "subgoals": dict(self.subgoals),
             "task": self.task_description,
         }
 
     def observe(self) -> Observation:
         """Render both cameras and read the joints."""
         pixels = {name: self._cameras.picture(self.data, name) for name in CAMERA_NAMES}
-        return {"pixels": pixels, "agent_pos": self._joint_units()}
-
-    def _joint_units(self) -> NDArray[np.float32]:
-        units = to_units(self.data.qpos[:_JOINTS])
-        return np.clip(units, STATE_LOW, STATE_HIGH).astype(np.float32)
+        return {"pixels": pixels, "agent_pos": self.units.state(self.joint_angles())}
 
     def hold_action(self) -> Action:
         """Return the joints' positions as targets, float32 (6,), inside the action space."""
-        return np.clip(self._joint_units(), ACTION_LOW, ACTION_HIGH)
+        return self.units.action(self.joint_angles())
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a view from the side, uint8 (480, 640, 3), in render mode ``rgb_array``."""
@@ -227,12 +233,12 @@ class SO101Env(EvalEnv):
         return np.array(body.xpos), np.array(body.xmat).reshape(3, 3)
 
 
-def _observation_space(image_size: int) -> spaces.Dict:
+def _observation_space(image_size: int, units: UnitSystem) -> spaces.Dict:
     picture = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
     return spaces.Dict(
         {
             "pixels": spaces.Dict(dict.fromkeys(CAMERA_NAMES, picture)),
-            "agent_pos": spaces.Box(STATE_LOW, STATE_HIGH),
+            "agent_pos": spaces.Box(units.state_low, units.state_high),
         }
     )
 

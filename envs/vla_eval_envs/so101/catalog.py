@@ -12,6 +12,20 @@ __all__ = ["suites"]
 _COST = Cost(build_s=0.3, reset_s=0.005, advance_s=0.00012, observe_s=0.003)
 
 
+_TASKS = (
+    # Class, module, instruction, time limit in steps of 1/30 s.
+    ("PickPlace", "pick_place", "grasp the red block and put it in the box", 600),
+    ("PickPlaceEither", "pick_place_either", "put the red block in either box", 600),
+    ("Stacking", "stacking", "put the orange toy on the coloured blocks", 600),
+    (
+        "Sorting",
+        "sorting",
+        "put the red cube in the left box and the green cube in the right box",
+        900,
+    ),
+)
+
+
 @functools.cache
 def suites() -> tuple[Suite, ...]:
     """Return the suite ``so101``."""
@@ -19,7 +33,7 @@ def suites() -> tuple[Suite, ...]:
         Suite(
             name="so101",
             description="table-top tasks of a simulated SO-101 arm at LeRobot's interface",
-            tasks=(_pick_place(),),
+            tasks=tuple(_task(*row) for row in _TASKS),
             extra="so101",
             cost=_COST,
             doctor="vla_eval_envs.so101.doctor:checks",
@@ -27,12 +41,12 @@ def suites() -> tuple[Suite, ...]:
     )
 
 
-def _pick_place() -> Task:
+def _task(name: str, module: str, instruction: str, max_steps: int) -> Task:
     return Task(
-        name="PickPlace",
-        env_id="vla_eval_envs:so101/PickPlace-v0",
-        instruction="grasp the red block and put it in the box",
+        name=name,
+        env_id=f"vla_eval_envs:so101/{name}-v0",
+        instruction=instruction,
         init_states=200,
-        max_steps=600,
-        entry_point="vla_eval_envs.so101.pick_place:PickPlace",
+        max_steps=max_steps,
+        entry_point=f"vla_eval_envs.so101.{module}:{name}",
     )

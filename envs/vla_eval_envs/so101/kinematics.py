@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from vla_eval_envs.so101.arm import LINKS
 from vla_eval_envs.so101.units import ACTION_HIGH, to_radians
 
-__all__ = ["Hand", "forward", "inverse", "inverse_path"]
+__all__ = ["PAN_AXIS_X", "Hand", "forward", "inverse", "inverse_path"]
 
 _BY_NAME = {link.name: link for link in LINKS}
-_PAN_X, _, _PAN_Z = _BY_NAME["shoulder"].position
+PAN_AXIS_X, _, _PAN_Z = _BY_NAME["shoulder"].position
 _LIFT_R, _LIFT_Y, _LIFT_Z = _BY_NAME["upper_arm"].position
 _ELBOW_R, _, _ELBOW_Z = _BY_NAME["lower_arm"].position
 _WRIST_R, _, _WRIST_Z = _BY_NAME["wrist"].position
@@ -69,7 +69,7 @@ def forward(joints: ArrayLike) -> Hand:
         _UPPER_ARM_M * np.sin(upper) + _FOREARM_M * np.sin(fore) + _HAND_R * np.sin(pitch)
     )
     x, y = _turned(reach, _PLANE_Y, -pan)
-    return Hand(np.array([_PAN_X + x, y, height]), _hand_rotation(pan, pitch, roll))
+    return Hand(np.array([PAN_AXIS_X + x, y, height]), _hand_rotation(pan, pitch, roll))
 
 
 def inverse(
@@ -123,7 +123,7 @@ def _inverse_at(
     """Return joint angles (N, K, 5) for goals (N, 3) and tilts (K,); NaN where there are none."""
     pitch = np.pi / 2 - tilts
     x, y, z = (goals[:, axis, None] for axis in range(3))
-    x = x - _PAN_X
+    x = x - PAN_AXIS_X
     pan = np.broadcast_to(-np.arctan2(y, x), (len(goals), len(tilts)))
     reach = up = np.zeros_like(pan)
     with np.errstate(invalid="ignore"):  # NaN is the answer where there is no solution

@@ -1,4 +1,4 @@
-"""What tasks put on the table: blocks to be gripped and boxes to put them in."""
+"""What tasks put on the table: blocks and a toy to be gripped, boxes to put them in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from vla_eval_envs.so101.simulator import mujoco
 
-__all__ = ["Box", "add_cube"]
+__all__ = ["TOY_SIZE", "Box", "Colour", "add_cube", "add_toy"]
+
+Colour = tuple[float, float, float]
+"""Red, green, blue in 0..1."""
+
+TOY_SIZE = (0.036, 0.025, 0.025)
+"""Edges of the toy's body along its own axes, m; its head stands on the middle."""
+_TOY_MASS_KG, _TOY_HEAD_SHARE = 0.018, 0.12
+_TOY_HEAD_RADIUS_M, _TOY_HEAD_HEIGHT_M = 0.008, 0.010
 
 # Contacts of objects: torsional friction, and stiffer than MuJoCo's default, see arm._add_jaw_box.
 _OBJECT_CONTACT = {
@@ -21,11 +29,16 @@ _OBJECT_CONTACT = {
 
 
 def add_cube(
-    spec: mujoco.MjSpec, name: str, edge: float, mass: float, colour: tuple[float, float, float]
+    spec: mujoco.MjSpec,
+    name: str,
+    edge: float,
+    mass: float,
+    colour: Colour,
+    place: tuple[float, float] = (0.22, 0.0),
 ) -> None:
-    """Add a free cube with body, joint and geom of that name; edge in m, mass in kg."""
+    """Add a free cube with body, joint and geom of that name; edge and place in m, mass in kg."""
     spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.3, shininess=0.4)
-    body = spec.worldbody.add_body(name=name, pos=[0.22, 0.0, edge / 2])
+    body = spec.worldbody.add_body(name=name, pos=[*place, edge / 2])
     body.add_freejoint(name=name)
     body.add_geom(
         name=name,
@@ -35,6 +48,47 @@ def add_cube(
         material=name,
         **_OBJECT_CONTACT,
     )
+
+
+def add_toy(spec: mujoco.MjSpec, name: str, colour: Colour) -> None:
+    """Add a free toy: a box with a light, round head, and two eyes that are only to be seen."""
+    spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.35, shininess=0.5)
+    spec.add_material(
+        name=f"{name}_head", rgba=[0.97, 0.86, 0.66, 1.0], specular=0.3, shininess=0.4
+    )
+    spec.add_material(name=f"{name}_eye", rgba=[0.05, 0.05, 0.06, 1.0], specular=0.8, shininess=0.8)
+    body = spec.worldbody.add_body(name=name, pos=[0.22, 0.0, TOY_SIZE[2] / 2])
+    body.add_freejoint(name=name)
+    body.add_geom(
+        name=name,
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[edge / 2 for edge in TOY_SIZE],
+        mass=_TOY_MASS_KG * (1.0 - _TOY_HEAD_SHARE),
+        material=name,
+        **_OBJECT_CONTACT,
+    )
+    middle = (TOY_SIZE[2] + _TOY_HEAD_HEIGHT_M) / 2
+    body.add_geom(
+        name=f"{name}_head",
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        pos=[0.0, 0.0, middle],
+        size=[_TOY_HEAD_RADIUS_M, _TOY_HEAD_HEIGHT_M / 2, 0.0],
+        mass=_TOY_MASS_KG * _TOY_HEAD_SHARE,
+        material=f"{name}_head",
+        **_OBJECT_CONTACT,
+    )
+    for side, y in (("left", 0.0045), ("right", -0.0045)):
+        body.add_geom(
+            name=f"{name}_{side}_eye",
+            type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+            pos=[TOY_SIZE[0] / 2, y, 0.004],
+            size=[0.0012, 0.0028, 0.0028],
+            material=f"{name}_eye",
+            mass=0.0,
+            contype=0,
+            conaffinity=0,
+            group=2,
+        )
 
 
 @dataclass(frozen=True)
@@ -48,7 +102,7 @@ class Box:
     wall_height: float
     wall_thickness: float
 
-    def add(self, spec: mujoco.MjSpec, colour: tuple[float, float, float]) -> None:
+    def add(self, spec: mujoco.MjSpec, colour: Colour) -> None:
         """Add four walls and a floor that is only to be seen, fixed to the table."""
         spec.add_material(name=self.name, rgba=[*colour, 1.0], specular=0.2, shininess=0.3)
         body = spec.worldbody.add_body(name=self.name, pos=[*self.centre, 0.0])

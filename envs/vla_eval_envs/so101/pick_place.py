@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-import numpy as np
-
-from vla_eval_envs.so101.base import SO101Env
+from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
 from vla_eval_envs.so101.frozen import PICK_PLACE
 from vla_eval_envs.so101.objects import Box, add_cube
-from vla_eval_envs.so101.predicates import GraspDetector, PlacementDetector
+from vla_eval_envs.so101.predicates import DeliveryDetector, PlacementDetector
 from vla_eval_envs.so101.simulator import mujoco
 
-__all__ = ["BLOCK_EDGE", "BOX", "PickPlace"]
+__all__ = ["BLOCK_EDGE", "BLOCK_MASS", "BOX", "BOX_BLUE", "RED", "PickPlace"]
 
 BLOCK_EDGE = 0.030
 """m."""
 BLOCK_MASS = 0.011
 """kg: a printed, hollow block."""
 BOX = Box("box", centre=(0.20, 0.19), inner=0.110, wall_height=0.045, wall_thickness=0.003)
-_RED = (0.80, 0.07, 0.06)
-_BLUE = (0.22, 0.40, 0.68)
+RED = (0.80, 0.07, 0.06)
+BOX_BLUE = (0.22, 0.40, 0.68)
 
 
-class PickPlace(SO101Env):
+class PickPlace(DeliveryTask):
     """An SO-101 arm picks a red block from a table and puts it into an open box.
 
     ## Description
@@ -86,6 +85,7 @@ class PickPlace(SO101Env):
     |---|---|---|
     | image_size | 256 | edge of the pictures in pixels |
     | shadows | False | shadows in the pictures; a frame takes several times as long |
+    | units | "degrees" | of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.so101.units` |
     | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3) |
 
     ## Version History
@@ -94,45 +94,17 @@ class PickPlace(SO101Env):
 
     task_description = "grasp the red block and put it in the box"
 
-    def __init__(
-        self, *, image_size: int = 256, shadows: bool = False, render_mode: str | None = None
-    ) -> None:
-        super().__init__(
-            PICK_PLACE.load(), image_size=image_size, shadows=shadows, render_mode=render_mode
-        )
+    frozen = PICK_PLACE
+    deliveries = (Delivery("block", "grasped", "placed"),)
+    boxes: ClassVar[tuple[Box, ...]] = (BOX,)
 
     def _add_objects(self, spec: mujoco.MjSpec) -> None:
-        add_cube(spec, "block", BLOCK_EDGE, BLOCK_MASS, _RED)
-        BOX.add(spec, _BLUE)
+        add_cube(spec, "block", BLOCK_EDGE, BLOCK_MASS, RED)
+        for box in self.boxes:
+            box.add(spec, BOX_BLUE)
 
-    def _bind(self) -> None:
-        self._grasp = GraspDetector(self.model, "block")
-        self._placement = PlacementDetector(self.model, "block", BOX)
-        self._block_qpos = int(self.model.joint("block").qposadr[0])
+    def _delivery_detector(self, delivery: Delivery) -> DeliveryDetector:
+        return PlacementDetector(self.model, delivery.object_name, *self.boxes)
 
     def _arrange(self, state: Mapping[str, float]) -> None:
-        half_yaw = state["yaw_rad"] / 2
-        pose = [
-            state["x_m"],
-            state["y_m"],
-            BLOCK_EDGE / 2,
-            np.cos(half_yaw),
-            0,
-            0,
-            np.sin(half_yaw),
-        ]
-        self.data.qpos[self._block_qpos : self._block_qpos + 7] = pose
-
-    def _watch(self, *, fresh: bool) -> dict[str, bool]:
-        if fresh:
-            self._grasp.reset(self.data)
-            self._placement.reset()
-            return {"grasped": False, "placed": False}
-        grasped, placed = self._subgoals["grasped"], self._subgoals["placed"]
-        if not grasped and self._grasp.update(self.data):
-            grasped, placed = True, False
-        placed = self._placement.update(self.data) or placed
-        return {"grasped": grasped, "placed": placed}
-
-    def _score(self, subgoals: Mapping[str, bool]) -> float:
-        return 0.5 * subgoals["grasped"] + 0.5 * subgoals["placed"]
+        self._put("block", (state["x_m"], state["y_m"], BLOCK_EDGE / 2), state["yaw_rad"])

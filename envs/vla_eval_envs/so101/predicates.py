@@ -1,13 +1,14 @@
-"""When an object counts as grasped, and when as placed.
+"""When an object counts as grasped, and when as delivered.
 
 Contact alone is not a grasp: jaws that straddle an object on the way down touch it on both sides.
 So an object is grasped when both jaws press on it from opposing sides and it has left the table,
-for a while. It is placed when it lies still between the walls and the arm has let go of it.
+for a while. It is delivered when it lies still where it should and the arm has let go of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,14 @@ from vla_eval_envs.so101.arm import jaw_geom_names
 from vla_eval_envs.so101.objects import Box
 from vla_eval_envs.so101.simulator import mujoco
 
-__all__ = ["GraspDetector", "PlacementDetector", "lowest_point"]
+__all__ = [
+    "DeliveryDetector",
+    "GraspDetector",
+    "PlacementDetector",
+    "StackDetector",
+    "geoms_of",
+    "lowest_point",
+]
 
 MIN_GRIP_FORCE_N = 0.2
 """Normal force that each jaw must exert; less is a brush."""
@@ -29,27 +37,38 @@ GRASP_STEPS = 5
 MAX_REST_SPEED_MPS = 0.05
 """Speed of the object's centre below which it counts as lying still."""
 REST_STEPS = 10
-"""Consecutive control steps (1/3 s) that an object must lie still."""
+"""Consecutive control steps (1/3 s) that an object must lie still in a box."""
+MAX_STACK_SPIN_RADPS = 0.5
+"""Angular speed below which a stacked object counts as not rocking."""
+STACK_STEPS = 15
+"""Consecutive control steps (1/2 s) that an object must lie still on others."""
 
 
-def lowest_point(data: mujoco.MjData, geom: int, half_sizes: NDArray[np.float64]) -> float:
-    """Return the height (m) of a box geom's lowest corner."""
+def geoms_of(model: mujoco.MjModel, body: str) -> tuple[int, ...]:
+    """Return the geoms of a body that collide."""
+    start, count = int(model.body(body).geomadr[0]), int(model.body(body).geomnum[0])
+    return tuple(geom for geom in range(start, start + count) if model.geom_contype[geom])
+
+
+def lowest_point(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
+    """Return the height (m) of the lowest point of a box or of a cylinder."""
     down = np.abs(data.geom_xmat[geom].reshape(3, 3)[2])
-    return float(data.geom_xpos[geom, 2] - down @ half_sizes)
+    size = model.geom_size[geom]
+    if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
+        depth = down[2] * size[1] + np.sqrt(max(0.0, 1.0 - down[2] ** 2)) * size[0]
+    else:
+        depth = down @ size
+    return float(data.geom_xpos[geom, 2] - depth)
 
 
-@dataclass
 class GraspDetector:
-    """Watches one box-shaped object; ``update`` once a control step, ``reset`` once an episode."""
+    """Watches one object; ``update`` once a control step, ``reset`` once an episode."""
 
-    model: mujoco.MjModel
-    object_name: str
-
-    def __post_init__(self) -> None:
-        self._geom = self.model.geom(self.object_name).id
-        self._half_sizes = np.array(self.model.geom_size[self._geom])
+    def __init__(self, model: mujoco.MjModel, object_name: str) -> None:
+        self._model = model
+        self._geoms = geoms_of(model, object_name)
         self._jaws = [
-            frozenset(self.model.geom(name).id for name in names) for names in jaw_geom_names()
+            frozenset(model.geom(name).id for name in names) for names in jaw_geom_names()
         ]
         self._start_height = 0.0
         self._steps = 0
@@ -57,13 +76,12 @@ class GraspDetector:
 
     def reset(self, data: mujoco.MjData) -> None:
         """Note where the object starts."""
-        self._start_height = lowest_point(data, self._geom, self._half_sizes)
+        self._start_height = self._height(data)
         self._steps = 0
 
     def update(self, data: mujoco.MjData) -> bool:
         """Return whether the object has been held aloft for long enough, now."""
-        height = lowest_point(data, self._geom, self._half_sizes)
-        lifted = height - self._start_height >= MIN_LIFT_M
+        lifted = self._height(data) - self._start_height >= MIN_LIFT_M
         self._steps = self._steps + 1 if lifted and self.pressed(data) else 0
         return self._steps >= GRASP_STEPS
 
@@ -75,41 +93,34 @@ class GraspDetector:
             return False
         return float(fixed @ moving) / (sizes[0] * sizes[1]) <= MAX_NORMALS_COSINE
 
+    def _height(self, data: mujoco.MjData) -> float:
+        return min(lowest_point(self._model, data, geom) for geom in self._geoms)
+
     def _force(self, data: mujoco.MjData, jaw: frozenset[int]) -> NDArray[np.float64]:
         """Return the sum of a jaw's normal forces on the object, (3,), N, world frame."""
         total = np.zeros(3)
-        for index in range(data.ncon):
-            contact = data.contact[index]
-            first, second = contact.geom
-            if first == self._geom and second in jaw:
+        for index, (first, second) in enumerate(data.contact.geom.tolist()):
+            if first in self._geoms and second in jaw:
                 sign = -1.0  # the contact's normal points from its first geom to its second
-            elif second == self._geom and first in jaw:
+            elif second in self._geoms and first in jaw:
                 sign = 1.0
             else:
                 continue
-            mujoco.mj_contactForce(self.model, data, index, self._wrench)
-            total += sign * self._wrench[0] * contact.frame[:3]
+            mujoco.mj_contactForce(self._model, data, index, self._wrench)
+            total += sign * self._wrench[0] * data.contact[index].frame[:3]
         return total
 
 
-@dataclass
-class PlacementDetector:
-    """Watches one object and one box; ``update`` once a control step, ``reset`` once an episode."""
+class DeliveryDetector(ABC):
+    """Watches one object and its goal; ``update`` once a control step, ``reset`` once an episode."""
 
-    model: mujoco.MjModel
-    object_name: str
-    box: Box
+    steps_needed = REST_STEPS
+    max_spin_radps = np.inf
 
-    def __post_init__(self) -> None:
-        self._body = self.model.body(self.object_name).id
-        self._geom = self.model.geom(self.object_name).id
-        self._dof = int(self.model.joint(self.object_name).dofadr[0])
-        arm = self.model.body("base").id
-        self._arm_geoms = frozenset(
-            geom
-            for geom in range(self.model.ngeom)
-            if self.model.body_rootid[self.model.geom_bodyid[geom]] == arm
-        )
+    def __init__(self, model: mujoco.MjModel, object_name: str) -> None:
+        self._body = model.body(object_name).id
+        self._geoms = frozenset(geoms_of(model, object_name))
+        self._dof = int(model.joint(object_name).dofadr[0])
         self._steps = 0
 
     def reset(self) -> None:
@@ -117,22 +128,58 @@ class PlacementDetector:
         self._steps = 0
 
     def update(self, data: mujoco.MjData) -> bool:
-        """Return whether the object has lain free and still in the box for long enough, now."""
-        speed = float(np.linalg.norm(data.qvel[self._dof : self._dof + 3]))
+        """Return whether the object has lain free and still at its goal for long enough, now."""
+        velocity = data.qvel[self._dof : self._dof + 6]
         rests = (
-            speed < MAX_REST_SPEED_MPS
-            and self.box.contains(data.xpos[self._body])
-            and not self._touched(data)
+            float(np.linalg.norm(velocity[:3])) < MAX_REST_SPEED_MPS
+            and float(np.linalg.norm(velocity[3:])) < self.max_spin_radps
+            and self._at_goal(data)
         )
         self._steps = self._steps + 1 if rests else 0
-        return self._steps >= REST_STEPS
+        return self._steps >= self.steps_needed
 
-    def _touched(self, data: mujoco.MjData) -> bool:
-        """Return whether any part of the arm is in contact with the object."""
-        for contact in data.contact.geom:
-            first, second = int(contact[0]), int(contact[1])
-            if first == self._geom and second in self._arm_geoms:
-                return True
-            if second == self._geom and first in self._arm_geoms:
-                return True
-        return False
+    @abstractmethod
+    def _at_goal(self, data: mujoco.MjData) -> bool:
+        """Return whether the object is where it should be and the arm has let go of it."""
+
+    def _touching(self, data: mujoco.MjData) -> set[int]:
+        """Return the geoms that are in contact with the object."""
+        pairs = data.contact.geom.tolist()
+        return {
+            other
+            for first, second in pairs
+            for one, other in ((first, second), (second, first))
+            if one in self._geoms
+        }
+
+
+class PlacementDetector(DeliveryDetector):
+    """The goal is to be in one of some boxes."""
+
+    def __init__(self, model: mujoco.MjModel, object_name: str, *boxes: Box) -> None:
+        super().__init__(model, object_name)
+        self._boxes = boxes
+        arm = model.body("base").id
+        self._arm = frozenset(
+            geom for geom in range(model.ngeom) if model.body_rootid[model.geom_bodyid[geom]] == arm
+        )
+
+    def _at_goal(self, data: mujoco.MjData) -> bool:
+        place = data.xpos[self._body]
+        inside = any(box.contains(place) for box in self._boxes)
+        return inside and not self._touching(data) & self._arm
+
+
+class StackDetector(DeliveryDetector):
+    """The goal is to lie on other objects, and on nothing else; how it lies does not matter."""
+
+    steps_needed = STACK_STEPS
+    max_spin_radps = MAX_STACK_SPIN_RADPS
+
+    def __init__(self, model: mujoco.MjModel, object_name: str, supports: Iterable[str]) -> None:
+        super().__init__(model, object_name)
+        self._supports = frozenset(geom for name in supports for geom in geoms_of(model, name))
+
+    def _at_goal(self, data: mujoco.MjData) -> bool:
+        touching = self._touching(data)
+        return bool(touching) and touching <= self._supports

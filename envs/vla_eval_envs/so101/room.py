@@ -182,5 +182,5 @@ def add_cameras(spec: mujoco.MjSpec) -> None:
         pos=[0.66, -0.46, 0.46],
         mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY,
         targetbody=target.name,
-        fovy=36.0,
+        fovy=39.0,
     )

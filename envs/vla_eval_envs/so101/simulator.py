@@ -6,6 +6,7 @@ import contextlib
 
 from vla_eval.errors import InfrastructureError, MissingExtraError
 from vla_eval_envs.gl import choose_gl_backend
+from vla_eval_envs.mujoco_warnings import record_warnings
 
 __all__ = ["mujoco"]
 
@@ -17,3 +18,5 @@ try:
     import mujoco
 except ImportError as error:
     raise MissingExtraError("SO-101 simulation", "so101") from error
+
+record_warnings(mujoco)

@@ -14,9 +14,15 @@ index  joint           meaning of a positive value   command range      unit
 Zero of the five body joints is the middle of the calibrated range (LeRobot's ``use_degrees``), where
 the upper arm stands upright and the forearm points forward. The gripper's 0 (closed) is a jaw angle
 of -10 degrees and 100 (open) one of +100 degrees.
+
+That is the default, ``degrees``. Two other systems exist for policies that were trained in them:
+``normalized`` is LeRobot's legacy, -100..100 of a body joint's command range with readings clipped
+to it, the gripper again 0..100; ``radians`` is the joint angle of all six, the gripper's too.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +34,8 @@ __all__ = [
     "JOINT_NAMES",
     "STATE_HIGH",
     "STATE_LOW",
+    "UNIT_SYSTEMS",
+    "UnitSystem",
     "to_radians",
     "to_units",
 ]
@@ -67,3 +75,68 @@ def to_units(radians: ArrayLike) -> NDArray[np.float64]:
     units = np.rad2deg(np.asarray(radians, dtype=np.float64))
     units[..., 5] = (units[..., 5] - _JAW_CLOSED_DEG) / _JAW_DEG_PER_PERCENT
     return units
+
+
+@dataclass(frozen=True)
+class UnitSystem:
+    """What numbers of actions and of states mean, and how large they can be."""
+
+    name: str
+    action_low: NDArray[np.float32]
+    """(6,), like the other bounds."""
+    action_high: NDArray[np.float32]
+    state_low: NDArray[np.float32]
+    state_high: NDArray[np.float32]
+    _per_unit: NDArray[np.float64] | None
+    """(6,): LeRobot's default units in one of these; None for radians."""
+
+    def to_radians(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Convert joint positions (…, 6) to radians."""
+        if self._per_unit is None:
+            return np.array(values, dtype=np.float64)
+        return to_radians(np.asarray(values, dtype=np.float64) * self._per_unit)
+
+    def from_radians(self, radians: ArrayLike) -> NDArray[np.float64]:
+        """Convert joint positions (…, 6) from radians; clips nothing."""
+        if self._per_unit is None:
+            return np.array(radians, dtype=np.float64)
+        return to_units(radians) / self._per_unit
+
+    def action(self, radians: ArrayLike) -> NDArray[np.float32]:
+        """Return joint targets (…, 6), given in radians, as actions inside the action space."""
+        values = self.from_radians(radians).astype(np.float32)
+        return np.clip(values, self.action_low, self.action_high)
+
+    def state(self, radians: ArrayLike) -> NDArray[np.float32]:
+        """Return joint positions (…, 6), given in radians, as readings inside their bounds."""
+        values = self.from_radians(radians).astype(np.float32)
+        return np.clip(values, self.state_low, self.state_high)
+
+
+_PERCENT_LOW = np.array([-100.0] * 5 + [0.0], dtype=np.float32)
+_PERCENT_HIGH = np.full(6, 100.0, dtype=np.float32)
+_HALF_TURN = np.full(6, np.pi, dtype=np.float32)
+
+UNIT_SYSTEMS = {
+    system.name: system
+    for system in (
+        UnitSystem("degrees", ACTION_LOW, ACTION_HIGH, STATE_LOW, STATE_HIGH, np.ones(6)),
+        UnitSystem(
+            "normalized",
+            _PERCENT_LOW,
+            _PERCENT_HIGH,
+            _PERCENT_LOW,
+            _PERCENT_HIGH,
+            np.array([*ACTION_HIGH[:5] / 100.0, 1.0], dtype=np.float64),
+        ),
+        UnitSystem(
+            "radians",
+            to_radians(ACTION_LOW).astype(np.float32),
+            to_radians(ACTION_HIGH).astype(np.float32),
+            -_HALF_TURN,
+            _HALF_TURN,
+            None,
+        ),
+    )
+}
+"""By the name that the environments' argument ``units`` takes."""

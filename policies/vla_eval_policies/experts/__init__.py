@@ -8,20 +8,25 @@ only when an episode of their task begins, so that listing policies loads no sim
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval_policies.experts.motion import Pace
 
-__all__ = ["EXPERTS", "EpisodeExpert", "begin_episode"]
+__all__ = ["EXPERTS", "EpisodeExpert", "ExpertMaker", "begin_episode"]
 
+_HERE = "vla_eval_policies.experts"
 EXPERTS = {
-    "so101/PickPlace": "vla_eval_policies.experts.so101_pick_place:PickPlaceExpert",
+    "so101/PickPlace": f"{_HERE}.so101_pick_place:PickPlaceExpert",
+    "so101/PickPlaceEither": f"{_HERE}.so101_pick_place:PickPlaceEitherExpert",
+    "so101/Sorting": f"{_HERE}.so101_sorting:SortingExpert",
+    "so101/Stacking": f"{_HERE}.so101_stacking:StackingExpert",
 }
-"""``suite/task`` to the ``module:class`` of its expert."""
+"""``suite/task`` to the ``module:class`` of its expert, an :class:`ExpertMaker`."""
 
 
 class EpisodeExpert(Protocol):
@@ -31,7 +36,24 @@ class EpisodeExpert(Protocol):
         """Return the next actions, float32 (count, A), when ``step`` have been executed."""
 
 
-def begin_episode(suite: str, task: str, env: EvalEnv) -> EpisodeExpert:
+class ExpertMaker(Protocol):
+    """What begins an episode: an expert's class."""
+
+    def __call__(
+        self, env: EvalEnv, *, pace: Pace, generator: np.random.Generator
+    ) -> EpisodeExpert:
+        """Return a new expert.
+
+        Args:
+            env: the simulator.
+            pace: how fast to move.
+            generator: the episode's own, for what the task leaves open.
+        """
+
+
+def begin_episode(
+    suite: str, task: str, env: EvalEnv, *, pace: Pace, generator: np.random.Generator
+) -> EpisodeExpert:
     """Return a new expert for an episode of a task.
 
     Raises:
@@ -42,6 +64,5 @@ def begin_episode(suite: str, task: str, env: EvalEnv) -> EpisodeExpert:
         hint = did_you_mean(name, EXPERTS)
         raise UsageError(f"the policy 'expert' has no expert for the task '{name}'{hint}")
     module, _, attribute = EXPERTS[name].partition(":")
-    made: Any = getattr(importlib.import_module(module), attribute)
-    expert: EpisodeExpert = made(env)
-    return expert
+    maker: ExpertMaker = getattr(importlib.import_module(module), attribute)
+    return maker(env, pace=pace, generator=generator)

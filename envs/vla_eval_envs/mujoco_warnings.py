@@ -1,0 +1,33 @@
+"""Keeps MuJoCo's warnings out of the working directory.
+
+When MuJoCo warns (an unstable simulation, a full buffer), it appends to ``MUJOCO_LOG.TXT`` in
+whatever folder the process was started. Nothing of ours is written outside the run folder and the
+cache, so warnings go to Python's logging instead, and the latest are kept for error messages.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from types import ModuleType
+
+__all__ = ["LATEST", "record_warnings"]
+
+LATEST: deque[str] = deque(maxlen=20)
+"""The latest warnings of this process, oldest first."""
+
+_logger = logging.getLogger("vla_eval_envs.mujoco")
+
+
+def record_warnings(mujoco: ModuleType) -> None:
+    """Install the handler in this process, for every model and whoever simulates it.
+
+    It must not raise: MuJoCo calls it in the middle of a step. Whoever steps decides by
+    ``data.warning`` whether the episode is lost.
+    """
+    mujoco.set_mju_user_warning(_record)
+
+
+def _record(message: str) -> None:
+    LATEST.append(message)
+    _logger.warning("%s", message)
