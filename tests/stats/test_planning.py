@@ -136,3 +136,14 @@ def test_margin_from_a_control():
     assert stats.margin_from_control(0.9775, 0.9675) == pytest.approx(0.005)
     with pytest.raises(ValueError, match="as good as"):
         stats.margin_from_control(0.9, 0.9)
+
+
+def test_smallest_margin():
+    """The margin that a sample certifies, to half a thousandth."""
+    case = PairedCase(0.9)
+    margin = stats.smallest_margin(454, case)
+    assert margin == pytest.approx(0.05, abs=5.1e-4)
+    assert stats.power_paired(454, case, margin=margin) >= 0.8
+    assert stats.smallest_margin(454, case, guard=True) >= margin
+    with pytest.raises(ValueError, match="certify nothing"):
+        stats.smallest_margin(2, case)

@@ -57,10 +57,12 @@ def test_a_sequential_plan_decides_and_reports():
     for look, n10, n01 in [(2, 1, 0), (3, 5, 9), (5, 30, 40)]:
         certified = plan.decide(look, n10, n01) is Decision.CERTIFY
         assert (plan.interval(look, n10, n01)[0] >= -0.05) == certified
-    assert plan.resized(0.09, 0.18).n_max == 230
-    assert plan.resized(0.001, 0.18).n_max > plan.sizes[0], "what ran is not thrown away"
-    with pytest.raises(ValueError, match="5 looks"):
-        SequentialPlan(4, 0.05)
+    assert plan.resized(0.09, 0.18).sizes == (92, 126, 161, 196, 230)
+    tiny = plan.resized(0.001, 0.18)
+    assert tiny.sizes[0] == 92, "what ran is not thrown away"
+    assert tiny.bounds[0] < plan.bounds[0]
+    with pytest.raises(ValueError, match="do not rise"):
+        SequentialPlan.even(4, 0.05)
 
 
 def test_clustered_statistics_are_the_published_ones():
@@ -176,10 +178,25 @@ def test_methods_from_seeds():
         stats.noise_floor(single)
 
 
+def test_seeds_that_never_fail_prove_not_everything():
+    """Without a failure no interval has width 0, in any of the three comparisons."""
+    perfect, teacher = Checkpoints.of([20] * 3, 20), Checkpoints.of([20], 20)
+    for found in (
+        stats.compare_methods(perfect, perfect),
+        stats.compare_with_frozen(perfect, teacher),
+        stats.compare_distilled(perfect, perfect),
+    ):
+        assert found.interval()[0] < -0.02
+        assert found.p_noninferior(margin=0.01) > 0.05
+    same = Checkpoints.of([176, 180, 184], 200), Checkpoints.of([178, 182, 186], 200)
+    assert stats.compare_distilled(*same).standard_error > 0.015
+    assert stats.compare_distilled(*same, floor=False).standard_error < 1e-9
+
+
 def test_students_of_their_own_teachers():
     """Row by row, the differences are the sample."""
     students, teachers = Checkpoints.of([180, 170, 190], 200), Checkpoints.of([184, 176, 192], 200)
-    found = stats.compare_distilled(students, teachers)
+    found = stats.compare_distilled(students, teachers, floor=False)
     assert found.difference == pytest.approx(-0.02)
     assert found.standard_error == pytest.approx(0.01 / math.sqrt(3))
     assert found.df == 2
@@ -294,3 +311,32 @@ def test_latency_ratio():
         stats.latency_ratio(new[:1], old[:1])
     with pytest.raises(ValueError, match="positive"):
         stats.latency_ratio([[0.0], [1.0]], [[1.0], [1.0]])
+
+
+def test_clusters_make_verdicts_more_careful():
+    """Three copies of one run certify no more than the run; independent runs certify more."""
+    states = [(1, 1, 0)] * 3 + [(1, 0, 1)] * 4 + [(1, 0, 0)] * 73
+    once = stats.judge_clustered(clustered(states), margin=0.10)
+    copies = clustered([(3, 3 * b, 3 * c) for _, b, c in states])
+    assert stats.judge_clustered(copies, margin=0.05).verdict == "inconclusive"
+    pooled = PairedTable(219, 9, 12, 0)
+    assert stats.judge_paired(pooled, margin=0.05).noninferior
+    assert once.noninferior
+    few = clustered([(4, 0, 1)] * 3 + [(4, 0, 0)] * 20)
+    normal = stats.tango_interval(0, 3, few.n)
+    assert few.interval()[0] < normal[0], "Student's t with fewer than 50 clusters"
+
+
+def test_attempts_share_one_alpha():
+    """The levels of all attempts on the same held-out states add up to alpha."""
+    levels = [stats.attempt_alpha(m) for m in range(1, 20001)]
+    assert sum(levels) == pytest.approx(0.05, abs=2e-6)
+    with pytest.raises(ValueError, match="first is 1"):
+        stats.attempt_alpha(0)
+
+
+def test_ceiling():
+    """At 98 % a margin of 5 points exceeds all failures; at 90 % it does not."""
+    assert stats.is_ceiling(0.98, margin=0.05)
+    assert not stats.is_ceiling(0.98, margin=0.01)
+    assert not stats.is_ceiling(0.90, margin=0.05)

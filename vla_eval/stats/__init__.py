@@ -12,6 +12,12 @@ from vla_eval.stats.audit import (
 from vla_eval.stats.clusters import (
     ClusteredPairs,
 )
+from vla_eval.stats.design import (
+    PairedCase,
+    minimum_pairs,
+    minimum_pairs_exact,
+    pairs_by_formula,
+)
 from vla_eval.stats.eprocess import (
     Bets,
     confidence_sequence,
@@ -39,6 +45,7 @@ from vla_eval.stats.means import (
     latency_ratio,
 )
 from vla_eval.stats.multiplicity import (
+    attempt_alpha,
     benjamini_hochberg,
     compact_letters,
     holm,
@@ -52,14 +59,11 @@ from vla_eval.stats.paired import (
     tango_z,
 )
 from vla_eval.stats.power import (
-    PairedCase,
     episodes_per_arm,
-    minimum_pairs,
-    minimum_pairs_exact,
-    pairs_by_formula,
     pairs_needed,
     power_independent,
     power_paired,
+    smallest_margin,
 )
 from vla_eval.stats.proportions import (
     clopper_pearson_interval,
@@ -100,7 +104,9 @@ from vla_eval.stats.verdicts import (
     Judgement,
     Scope,
     Verdict,
+    is_ceiling,
     judge,
+    judge_clustered,
     judge_independent,
     judge_paired,
 )
@@ -125,6 +131,7 @@ __all__ = [
     "SequentialPlan",
     "Spread",
     "Verdict",
+    "attempt_alpha",
     "benjamini_hochberg",
     "bonett_price_interval",
     "clopper_pearson_interval",
@@ -143,8 +150,10 @@ __all__ = [
     "heterogeneity",
     "heterogeneity_paired",
     "holm",
+    "is_ceiling",
     "jeffreys_interval",
     "judge",
+    "judge_clustered",
     "judge_independent",
     "judge_paired",
     "latency_ratio",
@@ -168,6 +177,7 @@ __all__ = [
     "power_paired",
     "repeated_interval",
     "rerun_sd",
+    "smallest_margin",
     "spread_kind",
     "stratified_independent_interval",
     "stratified_independent_z",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from string import ascii_lowercase
 
-__all__ = ["benjamini_hochberg", "compact_letters", "holm"]
+__all__ = ["attempt_alpha", "benjamini_hochberg", "compact_letters", "holm"]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -16,6 +17,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Return Benjamini and Hochberg's adjusted p-values (1995; statsmodels): for screening."""
     return _adjusted(p_values, "fdr_bh")
+
+
+def attempt_alpha(attempt: int, *, alpha: float = 0.05) -> float:
+    """Return the level of the m-th use of the same held-out states: 6α / (π² m²).
+
+    They add up to α over all attempts there will ever be.
+
+    Raises:
+        ValueError: an attempt before the first.
+    """
+    if attempt < 1:
+        raise ValueError(f"attempt {attempt}: the first is 1")
+    return 6 * alpha / (math.pi * attempt) ** 2
 
 
 def _adjusted(p_values: Sequence[float], method: str) -> list[float]:

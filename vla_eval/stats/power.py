@@ -1,4 +1,4 @@
-"""How many episodes: power and sample size of non-inferiority, paired and unpaired.
+"""Exact power and sample size of non-inferiority, paired and unpaired.
 
 Exact power is a sum over all tables, and goes up and down a little as N grows; a sample size here is
 the N from which on it stays at the target or above (statistics.md §5.1).
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from vla_eval.stats._numeric import Ints, z_quantile
+from vla_eval.stats.design import PairedCase, pairs_by_formula
 from vla_eval.stats.exact import (
     binomial_pmf,
     largest_losses,
@@ -22,78 +22,13 @@ from vla_eval.stats.exact import (
 from vla_eval.stats.independent import miettinen_nurminen_scores
 
 __all__ = [
-    "PairedCase",
     "episodes_per_arm",
     "guarded_critical_score",
-    "minimum_pairs",
-    "minimum_pairs_exact",
-    "pairs_by_formula",
     "pairs_needed",
     "power_independent",
     "power_paired",
+    "smallest_margin",
 ]
-
-
-@dataclass(frozen=True)
-class PairedCase:
-    """What is expected: success rates and how alike the arms' outcomes are."""
-
-    p_reference: float
-    difference: float = 0.0
-    """Candidate minus reference."""
-    correlation: float = 0.0
-    """Between the arms' outcomes on the same episode; 0 is as bad as unpaired."""
-
-    def __post_init__(self) -> None:
-        """Refuse probabilities that cannot be."""
-        p = self.p_candidate
-        if not (0 < self.p_reference < 1 and 0 <= p <= 1 and 0 <= self.correlation < 1):
-            raise ValueError(
-                f"success rates {self.p_reference:g} and {p:g} with correlation "
-                f"{self.correlation:g} cannot be"
-            )
-        if min(self.p10, self.p01) < -1e-12:
-            raise ValueError(
-                f"a correlation of {self.correlation:g} is too high for success rates "
-                f"{self.p_reference:g} and {p:g}"
-            )
-
-    @property
-    def p_candidate(self) -> float:
-        """Success rate of the candidate."""
-        return self.p_reference + self.difference
-
-    @property
-    def p10(self) -> float:
-        """Probability that only the candidate succeeds: p(1 − p)(1 − ρ) at parity."""
-        return self.p_candidate - self._p11
-
-    @property
-    def p01(self) -> float:
-        """Probability that only the reference succeeds."""
-        return self.p_reference - self._p11
-
-    @property
-    def _p11(self) -> float:
-        p, q = self.p_candidate, self.p_reference
-        return p * q + self.correlation * math.sqrt(max(0.0, p * (1 - p) * q * (1 - q)))
-
-
-def minimum_pairs(margin: float, *, alpha: float = 0.05) -> int:
-    """Return the fewest pairs with which Tango's test can pass, if no pair is discordant.
-
-    z(−δ) = √(N δ / (1 − δ)) then, so N ≥ z² (1 − δ)/δ.
-    """
-    return math.ceil(z_quantile(1 - alpha) ** 2 * (1 - margin) / margin - 1e-9)
-
-
-def minimum_pairs_exact(margin: float, *, alpha: float = 0.05) -> int:
-    """Return the fewest pairs with which a certificate is possible, if no pair is discordant.
-
-    The exact p-value is (1 − δ)^N then: N ≥ ln α / ln(1 − δ), and Tango's test has to pass too.
-    """
-    exact = math.ceil(math.log(alpha) / math.log1p(-margin) - 1e-9)
-    return max(exact, minimum_pairs(margin, alpha=alpha))
 
 
 def power_paired(
@@ -139,31 +74,6 @@ def guarded_critical_score(n: int, *, margin: float, alpha: float = 0.05) -> flo
     return high
 
 
-def pairs_by_formula(
-    case: PairedCase, *, margin: float, alpha: float = 0.05, power: float = 0.8
-) -> int:
-    """Return the number of pairs by Liu, Hsueh, Hsieh and Chen's formula.
-
-    Statistics in Medicine 21:231 (2002): N = [z_α √(2 q̄ + Δ0(1 − Δ0)) + z_β √(p10 + p01 − Δ1²)]²
-    / (Δ1 − Δ0)², Δ0 = −margin, q̄ the restricted estimate at the true probabilities.
-
-    Raises:
-        ValueError: the expected difference is not above −margin.
-    """
-    gap = case.difference + margin
-    if gap <= 0:
-        raise ValueError(
-            f"a candidate that is {-case.difference:g} worse is not within a margin of {margin:g}"
-        )
-    a, d = 2.0, -margin
-    b = -case.p10 - case.p01 + (2 - case.p10 + case.p01) * d
-    c = -case.p01 * d * (1 - d)
-    q = (-b + math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a)
-    null = math.sqrt(2 * q + d * (1 - d))
-    true = math.sqrt(max(0.0, case.p10 + case.p01 - case.difference**2))
-    return math.ceil(((z_quantile(1 - alpha) * null + z_quantile(power) * true) / gap) ** 2)
-
-
 def pairs_needed(
     case: PairedCase,
     *,
@@ -199,6 +109,28 @@ def _reaches_guarded(
         enough = float(rejection_probability(losses, p10, p01)[0]) >= power
         low, high = (middle, high) if enough else (low, middle)
     return worst_rejection_probability(largest_losses(low, n, delta=-margin), margin) <= alpha
+
+
+def smallest_margin(
+    n: int, case: PairedCase, *, alpha: float = 0.05, power: float = 0.8, guard: bool = False
+) -> float:
+    """Return the smallest margin, to 0.0005, that n pairs certify with the power asked for.
+
+    Raises:
+        ValueError: not even a margin of 0.5 would do.
+    """
+    low, high = 0, 1000  # in half thousandths; low fails, high does
+
+    def reaches(step: int) -> bool:
+        margin = step / 2000
+        return power_paired(n, case, margin=margin, alpha=alpha, guard=guard) >= power
+
+    if not reaches(high):
+        raise ValueError(f"{n} pairs certify nothing with a power of {power:g}")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return high / 2000
 
 
 def power_independent(

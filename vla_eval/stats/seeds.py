@@ -66,9 +66,12 @@ class Checkpoints:
     def binomial_variances(self) -> Array:
         """Variance of each checkpoint's mean that the binomial alone explains.
 
-        Σ_t p̂_t (1 − p̂_t) / (T² (n_t − 1))
+        Σ_t p̂_t (1 − p̂_t) / (T² (n_t − 1)). A checkpoint that never fails, or always does, would
+        have none; there p̂ is (x + ½)/(n + 1).
         """
         rates = self.successes / self.episodes
+        certain = np.all((rates == 0) | (rates == 1), axis=1, keepdims=True)
+        rates = np.where(certain, (self.successes + 0.5) / (self.episodes + 1), rates)
         within = rates * (1 - rates) / (self.episodes - 1)
         return np.asarray(within.sum(axis=1) / rates.shape[1] ** 2)
 
@@ -146,8 +149,14 @@ def compare_with_frozen(
     return SeedInference(_difference(candidate, reference), math.sqrt(variance), df)
 
 
-def compare_distilled(candidate: Checkpoints, reference: Checkpoints) -> SeedInference:
+def compare_distilled(
+    candidate: Checkpoints, reference: Checkpoints, *, floor: bool = True
+) -> SeedInference:
     """Compare students with their own teachers, row by row: Student's t on K − 1 differences.
+
+    SE² = max(s_d², w1 + w2)/K. Few differences are easily equal by chance, which says nothing, so
+    their variance has the binomial floor too; it is conservative when the arms ran the same
+    episodes.
 
     Raises:
         ValueError: fewer than two rows, or arms of different length.
@@ -155,8 +164,13 @@ def compare_distilled(candidate: Checkpoints, reference: Checkpoints) -> SeedInf
     if candidate.k != reference.k or candidate.k < 2:
         raise ValueError("as many students as teachers expected, at least two")
     differences = candidate.means - reference.means
-    error = float(differences.std(ddof=1)) / math.sqrt(candidate.k)
-    return SeedInference(float(differences.mean()), error, candidate.k - 1)
+    variance = float(differences.var(ddof=1))
+    if floor:
+        least = candidate.binomial_variances.mean() + reference.binomial_variances.mean()
+        variance = max(variance, float(least))
+    return SeedInference(
+        float(differences.mean()), math.sqrt(variance / candidate.k), candidate.k - 1
+    )
 
 
 @dataclass(frozen=True)

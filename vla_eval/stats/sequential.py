@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,27 +51,41 @@ class Decision(StrEnum):
 class SequentialPlan:
     """A plan of looks, fixed before the first episode."""
 
-    n_max: int
-    """Pairs at the last look."""
+    sizes: tuple[int, ...]
+    """Pairs at each look, rising; the last is the most there will be."""
     margin: float
-    looks: int = 5
     alpha: float = 0.05
     """One-sided."""
+    futility: bool = True
+    """Stop when the estimate is below −margin; not binding, so that alpha holds either way."""
 
     def __post_init__(self) -> None:
-        """Refuse plans without room for their looks."""
-        if self.looks < 1 or self.n_max < self.looks:
-            raise ValueError(f"{self.looks} looks need at least as many pairs, not {self.n_max}")
+        """Refuse looks without pairs between them."""
+        if not self.sizes or any(b <= a for a, b in pairwise((0, *self.sizes))):
+            raise ValueError(f"looks at {self.sizes} pairs do not rise")
+
+    @classmethod
+    def even(
+        cls, n_max: int, margin: float, *, looks: int = 5, alpha: float = 0.05
+    ) -> SequentialPlan:
+        """Return the plan with equally spaced looks."""
+        sizes = tuple(round(n_max * look / looks) for look in range(1, looks + 1))
+        return cls(sizes, margin, alpha=alpha)
 
     @classmethod
     def from_fixed(cls, n_fixed: int, margin: float, *, alpha: float = 0.05) -> SequentialPlan:
-        """Return the plan with the power of a fixed sample of n_fixed pairs."""
-        return cls(n_max=math.ceil(_INFLATION * n_fixed), margin=margin, alpha=alpha)
+        """Return the plan of five looks with the power of a fixed sample of n_fixed pairs."""
+        return cls.even(math.ceil(_INFLATION * n_fixed), margin, alpha=alpha)
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """Pairs at each look, equally spaced."""
-        return tuple(round(self.n_max * look / self.looks) for look in range(1, self.looks + 1))
+    def n_max(self) -> int:
+        """Pairs at the last look."""
+        return self.sizes[-1]
+
+    @property
+    def looks(self) -> int:
+        """Number of looks."""
+        return len(self.sizes)
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -81,12 +96,12 @@ class SequentialPlan:
     def decide(self, look: int, n10: int, n01: int) -> Decision:
         """Return the decision at look 1, 2, …, given the discordant pairs so far.
 
-        Futility, from the second look on, is not binding: ignoring it does not raise the error.
+        Futility counts from the second look on.
         """
         z = tango_z(n10, n01, self.sizes[look - 1], -self.margin)
         if z >= self.bounds[look - 1]:
             return Decision.CERTIFY
-        if look >= 2 and z < 0:
+        if self.futility and look >= 2 and z < 0 and look < self.looks:
             return Decision.FUTILE
         return Decision.EXHAUSTED if look == self.looks else Decision.CONTINUE
 
@@ -97,16 +112,19 @@ class SequentialPlan:
     def resized(self, discordance: float, planned: float) -> SequentialPlan:
         """Return the plan after a blinded look at the share of discordant pairs.
 
-        The share does not tell which arm is better, so looking at it costs no error; pairs needed
-        are about proportional to it. Nothing that was already run is thrown away.
+        To be done with the pairs of the first look and before its test, which then uses the new
+        plan's bounds. The share does not tell which arm is better, so it costs no error; the pairs
+        that are needed are about proportional to it. No pair that was run is thrown away.
 
         Args:
             discordance: observed share of discordant pairs at the first look.
             planned: share that the plan assumed.
         """
+        first, later = self.sizes[0], self.looks - 1
         needed = math.ceil(self.n_max * discordance / planned)
-        floor = max(needed, self.sizes[0] + self.looks)
-        return SequentialPlan(floor, self.margin, looks=self.looks, alpha=self.alpha)
+        n_max = max(needed, first + later)
+        sizes = tuple(first + round((n_max - first) * i / max(later, 1)) for i in range(later + 1))
+        return replace(self, sizes=sizes)
 
 
 def repeated_interval(n10: int, n01: int, n: int, *, bound: float) -> Interval:

@@ -11,11 +11,22 @@ from enum import StrEnum
 from typing import Self
 
 from vla_eval.stats._numeric import Interval
+from vla_eval.stats.clusters import ClusteredPairs
 from vla_eval.stats.exact import exact_p_noninferior
 from vla_eval.stats.independent import miettinen_nurminen_interval
 from vla_eval.stats.paired import PairedTable
 
-__all__ = ["Flag", "Judgement", "Scope", "Verdict", "judge", "judge_independent", "judge_paired"]
+__all__ = [
+    "Flag",
+    "Judgement",
+    "Scope",
+    "Verdict",
+    "is_ceiling",
+    "judge",
+    "judge_clustered",
+    "judge_independent",
+    "judge_paired",
+]
 
 
 class _Said(StrEnum):
@@ -146,14 +157,38 @@ def judge_paired(table: PairedTable, *, margin: float, alpha: float = 0.05) -> J
         margin: above 0.
         alpha: one-sided.
     """
-    interval = table.interval(alpha=2 * alpha)
-    n10, n01, n = table.n10, table.n01, table.n
-    guards = (
+    guards = _guards(table.n10, table.n01, table.n, margin=margin, alpha=alpha)
+    return judge(table.interval(alpha=2 * alpha), margin, guards=guards)
+
+
+def _guards(n10: int, n01: int, n: int, *, margin: float, alpha: float) -> tuple[bool, bool, bool]:
+    """Whether exact tests find the difference above −margin, below +margin, above 0."""
+    return (
         exact_p_noninferior(n10, n01, n, margin=margin) <= alpha,
         exact_p_noninferior(n01, n10, n, margin=margin) <= alpha,
-        interval[0] > 0 and exact_p_noninferior(n10, n01, n, margin=0.0) <= alpha,
+        exact_p_noninferior(n10, n01, n, margin=0.0) <= alpha,
     )
-    return judge(interval, margin, guards=guards)
+
+
+def judge_clustered(data: ClusteredPairs, *, margin: float, alpha: float = 0.05) -> Judgement:
+    """Return the verdict on clustered pairs: Tango/√VIF, with the exact test of the pooled table.
+
+    The exact test knows nothing of clusters; demanding it too keeps this verdict from being bolder
+    than that on the same pairs without clusters.
+
+    Args:
+        data: counts of each cluster.
+        margin: above 0.
+        alpha: one-sided.
+    """
+    n10, n01 = int(data.wins.sum()), int(data.losses.sum())
+    guards = _guards(n10, n01, data.n, margin=margin, alpha=alpha)
+    return judge(data.interval(alpha=2 * alpha), margin, guards=guards)
+
+
+def is_ceiling(p_reference: float, *, margin: float) -> bool:
+    """Whether the reference fails so rarely that the margin exceeds all its failures."""
+    return p_reference > 0.97 and margin > 1 - p_reference
 
 
 def judge_independent(

@@ -1,0 +1,50 @@
+"""The bars of tools/validate.py: the exact ones here, the simulated ones among the slow tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "validation"))
+
+import exact
+import simulated
+from bars import Bar
+
+
+def check(bars) -> None:
+    """All bars pass, and at least one wrong method was caught."""
+    found = list(bars)
+    assert [bar.line() for bar in found if not bar.passed] == []
+    assert any(bar.control for bar in found)
+
+
+def test_errors_by_enumeration():
+    """Tango's error stays below 5.2 %, and Wald's is caught."""
+    check(exact.tango_errors())
+
+
+def test_errors_of_the_guard():
+    """The guarded test never errs in more than 5 %; without the guard it does."""
+    check(exact.guard_errors())
+
+
+def test_coverage_by_enumeration():
+    """Tango's interval covers on the whole grid, and Wald's is caught."""
+    check(exact.coverage())
+
+
+@pytest.mark.slow
+def test_simulated_bars():
+    """Clusters, seeds, looks, bets, scores and latency, each with a wrong method that is caught."""
+    check(simulated.bars())
+
+
+def test_a_control_fails_when_it_is_not_caught():
+    """A bar passes inside its limits, a control outside of them."""
+    assert Bar("right", 0.04, high=0.05).passed
+    assert not Bar("wrong", 0.06, high=0.05).passed
+    assert Bar("caught", 0.06, high=0.05, control=True).passed
+    assert not Bar("not caught", 0.04, high=0.05, control=True).passed
