@@ -6,7 +6,7 @@ SOURCES = vla_eval vlaeval_launcher envs policies protocols tests tools
 TYPED = vla_eval vlaeval_launcher envs policies protocols $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install test test-slow lint format lock clean
+.PHONY: help quickstart install test test-slow validate lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -23,6 +23,9 @@ test: lint ## set up everything, lint, run the fast tests
 
 test-slow: install ## run the slow tests
 	$(PYTEST) -n auto -m slow
+
+validate: install ## hold the statistics against their promises, and wrong methods against the checks
+	.venv/bin/python tools/validate.py
 
 lint: install ## ruff, mypy, import-linter, names that must not be committed
 	.venv/bin/ruff check $(SOURCES)
