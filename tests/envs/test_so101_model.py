@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import pytest
 from vla_eval_envs.so101 import doctor
 from vla_eval_envs.so101.arm import LINKS
 from vla_eval_envs.so101.catalog import suites
-from vla_eval_envs.so101.frozen import PICK_PLACE
+from vla_eval_envs.so101.frozen import FROZEN, PICK_PLACE
 from vla_eval_envs.so101.kinematics import forward, inverse, inverse_path
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.simulator import mujoco
@@ -23,6 +25,7 @@ from vla_eval_envs.so101.units import (
     JOINT_NAMES,
     STATE_HIGH,
     STATE_LOW,
+    UNIT_SYSTEMS,
     to_radians,
     to_units,
 )
@@ -147,24 +150,63 @@ def test_inverse_kinematics_refuse_what_is_out_of_reach(target):
     assert inverse(target, 0.0) is None
 
 
-def test_frozen_states_are_what_the_generator_gives():
+@pytest.mark.parametrize("task", suites()[0].tasks, ids=lambda task: task.name)
+def test_frozen_states_are_what_the_generator_gives(task):
     """The committed file equals its recipe, and its hash is the pinned one."""
-    text = PICK_PLACE.generate()
-    assert hashlib.sha256(text.encode()).hexdigest() == PICK_PLACE.sha256
-    states = PICK_PLACE.load()
-    assert len(states) == PICK_PLACE.count == suites()[0].task("PickPlace").init_states
+    module, _, name = task.entry_point.partition(":")
+    frozen = getattr(importlib.import_module(module), name).frozen
+    text = frozen.generate()
+    assert hashlib.sha256(text.encode()).hexdigest() == frozen.sha256
+    states = frozen.load()
+    assert len(states) == frozen.count == task.init_states == 200
     for state in states:
-        values = np.array([state[name] for name in PICK_PLACE.fields])
-        assert (values >= np.array(PICK_PLACE.low)).all()
-        assert (values <= np.array(PICK_PLACE.high)).all()
+        values = np.array([state[field] for field in frozen.fields])
+        assert (values >= np.array(frozen.low)).all()
+        assert (values <= np.array(frozen.high)).all()
     assert len({tuple(state.values()) for state in states}) == len(states)
+
+
+def test_each_task_has_states_of_its_own():
+    """No two tasks share their draws."""
+    assert len({frozen.seed for frozen in FROZEN.values()}) == len(FROZEN) == 4
+    assert len({frozen.sha256 for frozen in FROZEN.values()}) == 4
 
 
 def test_changed_states_are_refused():
     """A file that is not the frozen one is never used."""
-    other = type(PICK_PLACE)(**{**vars(PICK_PLACE), "sha256": "0" * 64})
+    other = dataclasses.replace(PICK_PLACE, sha256="0" * 64)
     with pytest.raises(RuntimeError, match="was changed"):
         other.load()
+
+
+@pytest.mark.parametrize("name", UNIT_SYSTEMS)
+def test_unit_systems_survive_the_round_trip(name):
+    """To radians and back, for vectors and batches; the argument stays as it is."""
+    units = UNIT_SYSTEMS[name]
+    values = np.random.default_rng(0).uniform(units.action_low, units.action_high, (100, 6))
+    before = values.copy()
+    np.testing.assert_allclose(units.from_radians(units.to_radians(values)), values, atol=1e-9)
+    np.testing.assert_allclose(units.to_radians(values[0]), units.to_radians(values)[0])
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("name", UNIT_SYSTEMS)
+def test_unit_systems_share_their_bounds(name):
+    """The bounds are the same joint angles in all of them, and actions and states stay inside."""
+    units = UNIT_SYSTEMS[name]
+    for bound, reference in ((units.action_low, ACTION_LOW), (units.action_high, ACTION_HIGH)):
+        np.testing.assert_allclose(units.to_radians(bound), to_radians(reference), atol=1e-6)
+    beyond = np.full(6, 10.0)
+    np.testing.assert_array_equal(units.action(beyond), units.action_high)
+    np.testing.assert_array_equal(units.state(-beyond), units.state_low)
+
+
+def test_normalized_is_lerobots_legacy():
+    """Body joints -100..100 of their range; the gripper's 50 is half open in both systems."""
+    values = UNIT_SYSTEMS["normalized"].from_radians(to_radians([55, -50, 0, 95, -157.2, 50]))
+    np.testing.assert_allclose(values, [50, -50, 0, 100, -100, 50], atol=1e-4)
+    radians = UNIT_SYSTEMS["radians"].from_radians(to_radians([0, 0, 0, 0, 0, 50]))
+    np.testing.assert_allclose(radians, [0, 0, 0, 0, 0, np.deg2rad(45)])
 
 
 def test_state_bounds_hold_the_action_bounds():
