@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from vla_eval.cli.certify import certify, verify
+from vla_eval.cli.check import check
 from vla_eval.cli.doctor import doctor
 from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
@@ -38,6 +39,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "report": report,
     "certify": certify,
     "verify": verify,
+    "check": check,
     "plan": plan,
     "stats": stats,
     "power": power,

@@ -1,0 +1,79 @@
+"""The gate's finding for machines that read CI: JUnit XML, a step summary, annotations."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from vla_eval.gate.baseline import Baseline
+from vla_eval.gate.compare import GateResult, Status
+from vla_eval.stats import wilson_interval
+
+__all__ = ["annotation", "junit_xml", "markdown"]
+
+
+def junit_xml(result: GateResult, now: Baseline) -> str:
+    """Return a JUnit suite: one case for the claim, one a task; missing episodes are errors."""
+    suite = ET.Element(
+        "testsuite",
+        name=now.protocol,
+        tests=str(1 + len(result.tasks)),
+        failures=str(int(result.status is Status.REGRESSED)),
+        errors=str(int(result.missing > 0)),
+        skipped=str(int(result.status is Status.INCONCLUSIVE)),
+    )
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (
+        ("protocol_sha256", now.protocol_sha256),
+        ("policy_sha256", now.policy_sha256),
+        ("difference", f"{result.difference:.6f}"),
+        ("interval", f"{result.interval[0]:.6f} {result.interval[1]:.6f}"),
+        ("paired", str(result.paired).lower()),
+    ):
+        ET.SubElement(properties, "property", name=name, value=value)
+    claim = ET.SubElement(suite, "testcase", classname=now.protocol, name="no regression")
+    if result.status is Status.REGRESSED:
+        ET.SubElement(claim, "failure", message=result.sentence)
+    elif result.status is Status.INCONCLUSIVE:
+        ET.SubElement(claim, "skipped", message=result.sentence)
+    if result.missing:
+        message = f"{result.missing} episodes are missing after infrastructure errors"
+        ET.SubElement(claim, "error", message=message)
+    for change in result.tasks:
+        case = ET.SubElement(suite, "testcase", classname=now.protocol, name=change.task)
+        before, after = f"{change.before[0]}/{change.before[1]}", f"{change.now[0]}/{change.now[1]}"
+        ET.SubElement(case, "system-out").text = f"baseline {before}, now {after}"
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def markdown(result: GateResult, now: Baseline, before: Baseline) -> str:
+    """Return the finding for a pull request or a GitHub step summary."""
+    sign = {Status.HOLDS: "✅", Status.REGRESSED: "❌", Status.INCONCLUSIVE: "❔"}[result.status]
+    how = "paired by episode" if result.paired else "not paired: other episodes or other scenes"
+    lines = [
+        f"### {sign} {now.protocol}: {result.status}",
+        "",
+        result.sentence,
+        "",
+        f"`{now.arm}` ({now.spec}) against `{before.arm}` ({before.spec}), {how}.",
+        "",
+        "| task | baseline | now | now, 95 % Wilson |",
+        "|---|---|---|---|",
+    ]
+    for change in result.tasks:
+        low, high = wilson_interval(*change.now)
+        lines.append(
+            f"| {change.task} | {change.before[0]}/{change.before[1]} | "
+            f"{change.now[0]}/{change.now[1]} | {low:.1%} to {high:.1%} |"
+        )
+    if result.missing:
+        lines += ["", f"{result.missing} episodes are missing after infrastructure errors."]
+    return "\n".join(lines) + "\n"
+
+
+def annotation(result: GateResult, now: Baseline) -> str | None:
+    """Return a GitHub workflow command for a verdict that somebody should see, else None."""
+    if result.status is Status.HOLDS:
+        return None
+    level = "error" if result.status is Status.REGRESSED else "warning"
+    return f"::{level} title=vlaeval check {now.protocol}::{result.sentence}"
