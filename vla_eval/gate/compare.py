@@ -112,7 +112,7 @@ def compare(
 def _is_worse(judgement: Judgement, table: PairedTable | None, alpha: float) -> bool:
     """Return whether a loss is proven, with the exact test as a guard where there are pairs.
 
-    Three lost pairs against none won are below 0 by the score interval, and chance by the exact test.
+    The score interval alone is slightly liberal with few discordant pairs.
     """
     if Verdict.WORSE not in judgement.also:
         return False
