@@ -33,6 +33,7 @@ def test_paired_has_the_promised_json(cli):
     assert value["ci95"] == pytest.approx([-0.009450, 0.031344], abs=1e-6)
     assert 0 < value["p_noninferior"] < value["p_noninferior_exact"] < 1e-5
     assert value["verdict"] == "equivalent"
+    assert value["flags"] == ["ceiling"]
 
 
 def test_independent_has_the_promised_json(cli):
@@ -43,6 +44,9 @@ def test_independent_has_the_promised_json(cli):
     assert value["p_noninferior"] == pytest.approx(0.0960, abs=5.1e-5)
     assert value["p_noninferior_exact"] is None
     assert value["verdict"] == "inconclusive"
+    assert value["flags"] == ["unpaired"]
+    small = json.loads(cli("stats", "independent", 7, 34, 1, 34, "--json")[1])
+    assert small["flags"] == ["unpaired", "small-sample"]
 
 
 def test_margin_and_alpha_reach_the_verdict(cli):

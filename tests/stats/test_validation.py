@@ -36,10 +36,14 @@ def test_coverage_by_enumeration():
     check(exact.coverage())
 
 
+SIMULATED = ["clusters", "training_seeds", "sequential", "betting", "partial_credit", "latency"]
+
+
 @pytest.mark.slow
-def test_simulated_bars():
+@pytest.mark.parametrize("name", SIMULATED)
+def test_simulated_bars(name):
     """Clusters, seeds, looks, bets, scores and latency, each with a wrong method that is caught."""
-    check(simulated.bars())
+    check(getattr(simulated, name)())
 
 
 def test_a_control_fails_when_it_is_not_caught():

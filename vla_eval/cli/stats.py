@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["stats"]
 
+_DISAGREEMENT = 0.005
+"""Newcombe's interval may differ by this much; more is worth a flag."""
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -87,9 +90,11 @@ def stats(
 
 def _paired(table: Paired) -> tuple[dict[str, Any], Judgement]:
     from vla_eval.stats import (
+        Flag,
         PairedTable,
         exact_p_noninferior,
         failure_ratio_paired,
+        is_ceiling,
         judge_paired,
         tango_p_noninferior,
     )
@@ -112,12 +117,16 @@ def _paired(table: Paired) -> tuple[dict[str, Any], Judgement]:
         ),
     )
     value["failure_ratio95"] = _finite(failure_ratio_paired(counts))
+    if is_ceiling((counts.n11 + counts.n01) / counts.n, margin=table.margin):
+        value["flags"].append(Flag.CEILING.value)
     return value, judgement
 
 
 def _independent(table: Independent) -> tuple[dict[str, Any], Judgement]:
     from vla_eval.stats import (
+        Flag,
         failure_ratio_independent,
+        is_ceiling,
         judge_independent,
         miettinen_nurminen_interval,
         miettinen_nurminen_p_noninferior,
@@ -141,6 +150,12 @@ def _independent(table: Independent) -> tuple[dict[str, Any], Judgement]:
     )
     value["failure_ratio95"] = _finite(failure_ratio_independent(*counts))
     value["newcombe_disagreement"] = newcombe_disagreement(*counts)
+    holds = {
+        Flag.UNPAIRED: True,
+        Flag.CEILING: is_ceiling(table.x2 / table.n2, margin=table.margin),
+        Flag.SMALL_SAMPLE: value["newcombe_disagreement"] > _DISAGREEMENT,
+    }
+    value["flags"] += [flag.value for flag, held in holds.items() if held]
     return value, judgement
 
 
@@ -171,11 +186,12 @@ def _value(
         "margin": table.margin,
         "alpha": table.alpha,
         "ci_of_verdict": list(intervals[2 * table.alpha]),
+        "flags": [],
     }
 
 
 def _print(value: dict[str, Any], judgement: Judgement, table: Paired | Independent) -> None:
-    from vla_eval.stats import Verdict
+    from vla_eval.stats import Flag, Verdict
     from vla_eval.terminal import fold
 
     paired = isinstance(table, Paired)
@@ -186,6 +202,7 @@ def _print(value: dict[str, Any], judgement: Judgement, table: Paired | Independ
         f"{judgement.verdict.upper()} at a margin of {margin}: {judgement.verdict.sentence}",
         *(f"Also {each.upper()}: {each.sentence}" for each in judgement.also),
         "",
+        _rates(table),
         f"difference   {_points([value['difference']])} points, candidate minus reference",
         f"90 % interval  {_points(value['ci90'])}",
         f"95 % interval  {_points(value['ci95'])}",
@@ -199,14 +216,19 @@ def _print(value: dict[str, Any], judgement: Judgement, table: Paired | Independ
         + (f", p = {exact:.4g} (exact)" if exact is not None else ""),
         _failures(value["failure_ratio95"]),
     ]
-    if value.get("newcombe_disagreement", 0.0) > 0.005:
-        lines.append(
-            "! small sample: Newcombe's interval differs by "
-            f"{100 * value['newcombe_disagreement']:.1f} points"
-        )
+    lines += [f"! {Flag(each).upper()}: {Flag(each).sentence}" for each in value["flags"]]
     if judgement.verdict is Verdict.INCONCLUSIVE:
         lines.append("How many episodes would decide it: vlaeval power --help")
     print("\n".join(folded for line in lines for folded in fold(line)))
+
+
+def _rates(table: Paired | Independent) -> str:
+    if isinstance(table, Independent):
+        x1, n1, x2, n2 = table.x1, table.n1, table.x2, table.n2
+    else:
+        n1 = n2 = table.n11 + table.n10 + table.n01 + table.n00
+        x1, x2 = table.n11 + table.n10, table.n11 + table.n01
+    return f"successes    {x1}/{n1} = {x1 / n1:.1%} against {x2}/{n2} = {x2 / n2:.1%}"
 
 
 def _points(values: Any) -> str:

@@ -28,6 +28,8 @@ _GRID = 200
 _FINE = 11
 _PEAKS = 4
 _REFINEMENTS = 2
+_CELLS = 4_000_000
+"""Probabilities held in memory at a time."""
 
 
 def exact_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
@@ -81,6 +83,10 @@ def rejection_probability(losses: Ints, p10: npt.ArrayLike, p01: npt.ArrayLike) 
     n = len(losses) - 1
     wins = np.arange(n + 1)
     first, second = np.broadcast_arrays(np.atleast_1d(p10), np.atleast_1d(p01))
+    if first.size > 1 and first.size * n > _CELLS:
+        half = first.size // 2
+        parts = ((first[:half], second[:half]), (first[half:], second[half:]))
+        return np.concatenate([rejection_probability(losses, *part) for part in parts])
     rows = first[:, None]
     weight = binomial_pmf(wins, n, rows)
     # What weighs nothing need not be computed, which is nearly everything.
