@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.units import FEATURE_NAMES
+from vla_eval_envs.so101.variations import Levels
 
 TASK = suites()[0].task("PickPlace")
 
@@ -102,7 +104,10 @@ def test_documented_bounds_are_the_spaces(env):
 
 
 def test_documented_arguments_are_the_signatures():
-    """Names and defaults of the constructor."""
+    """Names and defaults of the constructor; the robustness options are named in one row."""
     parameters = list(inspect.signature(PickPlace.__init__).parameters.values())[1:]
-    documented = [(row[0], row[1].replace('"', "'")) for row in _table("Arguments")]
-    assert documented == [(each.name, repr(each.default)) for each in parameters]
+    *rows, levels = _table("Arguments")
+    documented = [(row[0], row[1].replace('"', "'")) for row in rows]
+    assert documented == [(each.name, repr(each.default)) for each in parameters[:-1]]
+    assert levels[0] == parameters[-1].name == "levels"
+    assert all(f"``{field.name}``" in levels[2] for field in dataclasses.fields(Levels))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,12 +16,14 @@ from vla_eval.errors import InfrastructureError, did_you_mean
 from vla_eval_envs.mujoco_warnings import LATEST
 from vla_eval_envs.scene import scene_hash
 from vla_eval_envs.so101.arm import add_arm
-from vla_eval_envs.so101.cameras import Cameras
+from vla_eval_envs.so101.cameras import Cameras, picture_space
 from vla_eval_envs.so101.frozen import FrozenStates
+from vla_eval_envs.so101.objects import DISTRACTORS, add_distractor
 from vla_eval_envs.so101.room import add_cameras, add_room, set_physics
 from vla_eval_envs.so101.shell import add_shell
-from vla_eval_envs.so101.simulator import mujoco
-from vla_eval_envs.so101.units import FEATURE_NAMES, UNIT_SYSTEMS, UnitSystem, to_radians
+from vla_eval_envs.so101.simulator import model_digest, mujoco
+from vla_eval_envs.so101.units import FEATURE_NAMES, UNIT_SYSTEMS, to_radians
+from vla_eval_envs.so101.variations import Levels, Variation
 
 __all__ = ["HOME", "SO101Env"]
 
@@ -65,7 +66,9 @@ class SO101Env(EvalEnv):
         shadows: bool = False,
         units: str = "degrees",
         render_mode: str | None = None,
+        **levels: int,
     ) -> None:
+        self._levels = Levels(**levels)
         if not 1 <= image_size <= _MAX_IMAGE_SIZE:
             raise ValueError(f"image_size must be in 1..{_MAX_IMAGE_SIZE}, not {image_size}")
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -75,7 +78,12 @@ class SO101Env(EvalEnv):
         self.render_mode = render_mode
         self.units = UNIT_SYSTEMS[units]
         self.action_space = spaces.Box(self.units.action_low, self.units.action_high)
-        self.observation_space = _observation_space(image_size, self.units)
+        self.observation_space = spaces.Dict(
+            {
+                "pixels": spaces.Dict(dict.fromkeys(CAMERA_NAMES, picture_space(image_size))),
+                "agent_pos": spaces.Box(self.units.state_low, self.units.state_high),
+            }
+        )
         self._states = self.frozen.load()
         self.model = self._build()
         self.data = mujoco.MjData(self.model)
@@ -83,8 +91,9 @@ class SO101Env(EvalEnv):
         self._provenance: dict[str, str] = {
             "mujoco": mujoco.__version__,
             "gl": os.environ.get("MUJOCO_GL", "none"),
-            "model": _model_digest(self.model),
+            "model": model_digest(self.model),
         }
+        self._variation = Variation(self.model, self._levels)
         self._cameras = Cameras(self.model, image_size, shadows=shadows)
         self.subgoals: dict[str, bool] = {}
         self._bind()
@@ -97,6 +106,8 @@ class SO101Env(EvalEnv):
         add_shell(spec)
         add_cameras(spec)
         self._add_objects(spec)
+        for name in list(DISTRACTORS)[: self._levels.distractors]:
+            add_distractor(spec, name)
         return spec.compile()
 
     @abstractmethod
@@ -132,7 +143,8 @@ class SO101Env(EvalEnv):
         """Start an episode.
 
         Args:
-            seed: of ``np_random``, whose only use is to draw the initial state where none is given.
+            seed: of ``np_random``, which draws the initial state where none is given; with the state
+                it decides what the robustness options draw, and nothing else.
             options: ``{"init_state": i}`` chooses the frozen initial state.
 
         Raises:
@@ -140,11 +152,15 @@ class SO101Env(EvalEnv):
         """
         super().reset(seed=seed)
         index = self._choose_state(options or {})
+        drawn = int(self.np_random.integers(2**32)) if seed is None else seed
+        self._variation.draw(self.data, drawn, index)
         mujoco.mj_resetData(self.model, self.data)
         home = to_radians(HOME)
         self.data.qpos[:_JOINTS] = home
         self.data.ctrl[:] = home
         self._arrange(self._states[index])
+        for name, place, yaw in self._variation.distractor_places():
+            self._put(name, place, yaw)
         mujoco.mj_forward(self.model, self.data)
         self.subgoals = self._watch(fresh=True)
         info = self._info()
@@ -180,7 +196,8 @@ class SO101Env(EvalEnv):
             raise ValueError(f"the action must be finite, not {targets.tolist()}")
         before = self.score
         low, high = self.units.action_low, self.units.action_high
-        self.data.ctrl[:] = self.units.to_radians(np.clip(targets, low, high))
+        commanded = self.units.to_radians(np.clip(targets, low, high))
+        self.data.ctrl[:] = self._variation.delayed(commanded, self.data.ctrl)
         mujoco.mj_step(self.model, self.data, SUBSTEPS)
         self._refuse_warnings()
         self.subgoals = self._watch(fresh=False)
@@ -207,7 +224,8 @@ class SO101Env(EvalEnv):
     def observe(self) -> Observation:
         """Render both cameras and read the joints."""
         pixels = {name: self._cameras.picture(self.data, name) for name in CAMERA_NAMES}
-        return {"pixels": pixels, "agent_pos": self.units.state(self.joint_angles())}
+        pixels, joints = self._variation.disturb(pixels, self.joint_angles(), self.data.time)
+        return {"pixels": pixels, "agent_pos": self.units.state(joints)}
 
     def hold_action(self) -> Action:
         """Return the joints' positions as targets, float32 (6,), inside the action space."""
@@ -231,20 +249,3 @@ class SO101Env(EvalEnv):
         """Return an object's centre (3,), m, and rotation (3, 3) in the world frame."""
         body = self.data.body(name)
         return np.array(body.xpos), np.array(body.xmat).reshape(3, 3)
-
-
-def _observation_space(image_size: int, units: UnitSystem) -> spaces.Dict:
-    picture = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-    return spaces.Dict(
-        {
-            "pixels": spaces.Dict(dict.fromkeys(CAMERA_NAMES, picture)),
-            "agent_pos": spaces.Box(units.state_low, units.state_high),
-        }
-    )
-
-
-def _model_digest(model: mujoco.MjModel) -> str:
-    """Return 16 hex digits of the sha256 of the compiled model: every number in it."""
-    buffer = np.zeros(mujoco.mj_sizeModel(model), dtype=np.uint8)
-    mujoco.mj_saveModel(model, None, buffer)
-    return hashlib.sha256(buffer.tobytes()).hexdigest()[:16]

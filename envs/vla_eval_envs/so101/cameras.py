@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vla_eval_envs.gl import choose_gl_backend
 from vla_eval_envs.so101.simulator import mujoco
 
-__all__ = ["RENDER_HEIGHT", "RENDER_WIDTH", "Cameras"]
+__all__ = ["RENDER_HEIGHT", "RENDER_WIDTH", "Cameras", "picture_space"]
 
 RENDER_HEIGHT, RENDER_WIDTH = 480, 640
 """Size in pixels of what ``render`` returns."""
@@ -19,6 +20,11 @@ RENDER_HEIGHT, RENDER_WIDTH = 480, 640
 # halve it: 1.3 ms instead of 2.7 at 256 x 256.
 _FAST = {"offsamples": 0, "shadowsize": 1024, "numslices": 20, "numstacks": 2, "numquads": 1}
 _NICE = {"offsamples": 4, "shadowsize": 2048, "numslices": 28, "numstacks": 16, "numquads": 4}
+
+
+def picture_space(image_size: int) -> spaces.Box:
+    """Return the space of a policy's view, uint8 (image_size, image_size, 3)."""
+    return spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
 
 
 class Cameras:

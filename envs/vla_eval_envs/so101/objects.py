@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from vla_eval_envs.so101.simulator import mujoco
 
-__all__ = ["TOY_SIZE", "Box", "Colour", "add_cube", "add_toy"]
+__all__ = [
+    "DISTRACTORS",
+    "TOY_SIZE",
+    "Box",
+    "Colour",
+    "add_cube",
+    "add_distractor",
+    "add_toy",
+]
 
 Colour = tuple[float, float, float]
 """Red, green, blue in 0..1."""
@@ -89,6 +97,31 @@ def add_toy(spec: mujoco.MjSpec, name: str, colour: Colour) -> None:
             conaffinity=0,
             group=2,
         )
+
+
+DISTRACTORS: dict[str, tuple[Colour, tuple[float, float, float]]] = {
+    "distractor_carton": ((0.90, 0.88, 0.82), (0.020, 0.020, 0.024)),
+    "distractor_eraser": ((0.35, 0.22, 0.42), (0.026, 0.012, 0.008)),
+    "distractor_case": ((0.13, 0.14, 0.16), (0.032, 0.018, 0.013)),
+}
+"""Name: colour, half sizes (m) of boxes that no task asks for."""
+_DISTRACTOR_MASS_KG = 0.040
+
+
+def add_distractor(spec: mujoco.MjSpec, name: str) -> None:
+    """Add a free distractor."""
+    colour, half_sizes = DISTRACTORS[name]
+    spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.3, shininess=0.4)
+    body = spec.worldbody.add_body(name=name, pos=[0.36, 0.0, half_sizes[2]])
+    body.add_freejoint(name=name)
+    body.add_geom(
+        name=name,
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=half_sizes,
+        mass=_DISTRACTOR_MASS_KG,
+        material=name,
+        **_OBJECT_CONTACT,
+    )
 
 
 @dataclass(frozen=True)

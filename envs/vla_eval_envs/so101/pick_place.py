@@ -75,7 +75,7 @@ class PickPlace(DeliveryTask):
     The arm is folded back with the gripper closed. The block is at one of 200 frozen poses
     (``options={"init_state": 0..199}``), drawn uniformly from x 0.17..0.27 m, y -0.05..0.05 m and
     all yaws; without the option the index is drawn from ``np_random``, and that is all that the
-    seed decides.
+    seed decides, unless robustness options are on.
 
     ## Episode End
     Terminated on success. Truncated by the ``TimeLimit`` of 600 steps (20 s) that ``gym.make`` adds.
@@ -87,6 +87,7 @@ class PickPlace(DeliveryTask):
     | shadows | False | shadows in the pictures; a frame takes several times as long |
     | units | "degrees" | of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.so101.units` |
     | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3) |
+    | levels | | robustness options, each off at 0 and up to 3: ``light``, ``colours``, ``camera_jitter``, ``distractors``, ``mass_friction``, ``observation_noise``, ``action_latency``; see :mod:`~vla_eval_envs.so101.variations` |
 
     ## Version History
     * v0: first release.

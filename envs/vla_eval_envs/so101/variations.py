@@ -1,0 +1,189 @@
+"""Robustness options: declared levels by which scene, senses and servos leave the nominal task.
+
+Every option is off (level 0) by default and goes up to 3. What is drawn depends on the episode's
+seed and initial state, and on nothing else.
+
+=================  ============================================================================
+option             what level n does
+=================  ============================================================================
+light              ceiling light and ambient light brighter or darker by up to 15 n %, and the
+                   ceiling light's direction turned by up to 10 n degrees
+colours            every material's red, green and blue shifted by up to 0.06 n, those of what is to
+                   be handled by up to 0.02 n, so that a red block stays red
+camera_jitter      both cameras displaced by up to 4 n mm and turned by up to n degrees an axis
+distractors        n loose objects on the table, behind where the task takes place
+mass_friction      masses of what is to be handled by a factor of up to exp(0.25 n) either way,
+                   its friction and the jaws' by one of up to exp(0.12 n)
+observation_noise  Gaussian: 3 n grey levels on pictures, 0.25 n degrees on joint readings
+action_latency     commands take effect n control steps (n / 30 s) later
+=================  ============================================================================
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval_envs.so101.arm import jaw_geom_names
+from vla_eval_envs.so101.objects import DISTRACTORS
+from vla_eval_envs.so101.simulator import mujoco
+
+__all__ = ["Levels", "Variation"]
+
+_MAX_LEVEL = 3
+_CONTROL_STEP_S = 1 / 30
+_CAMERAS = ("top", "wrist")
+_DISTRACTOR_X, _DISTRACTOR_Y = 0.365, (-0.17, 0.0, 0.17)
+_DISTRACTOR_SPREAD = (0.025, 0.05)
+_VARIED_FIELDS = (
+    *("light_diffuse", "light_dir", "mat_rgba", "cam_pos", "cam_quat"),
+    *("body_mass", "body_inertia", "geom_friction"),
+)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How far each option goes, 0 (off) to 3; see the module."""
+
+    light: int = 0
+    colours: int = 0
+    camera_jitter: int = 0
+    distractors: int = 0
+    mass_friction: int = 0
+    observation_noise: int = 0
+    action_latency: int = 0
+
+    def __post_init__(self) -> None:
+        for name, level in asdict(self).items():
+            if not isinstance(level, int) or not 0 <= level <= _MAX_LEVEL:
+                raise ValueError(f"{name} must be an integer in 0..{_MAX_LEVEL}, not {level!r}")
+
+
+class Variation:
+    """Applies the levels to one model: ``draw`` at every reset, the others at every step."""
+
+    def __init__(self, model: mujoco.MjModel, levels: Levels) -> None:
+        self._model = model
+        self._levels = levels
+        self._nominal = {field: np.array(getattr(model, field)) for field in _VARIED_FIELDS}
+        self._ambient = np.array(model.vis.headlight.ambient)
+        free = mujoco.mjtJoint.mjJNT_FREE
+        self._handled = [
+            int(model.jnt_bodyid[joint])
+            for joint in range(model.njnt)
+            if model.jnt_type[joint] == free and model.joint(joint).name not in DISTRACTORS
+        ]
+        jaws = {name for names in jaw_geom_names() for name in names}
+        self._gripped = [
+            geom
+            for geom in range(model.ngeom)
+            if model.geom_bodyid[geom] in self._handled or model.geom(geom).name in jaws
+        ]
+        self._key = (0, 0)
+        self._queue: deque[NDArray[np.float64]] = deque()
+
+    def draw(self, data: mujoco.MjData, seed: int, init_state: int) -> None:
+        """Change the model for an episode; before the state is set."""
+        self._key = (seed, init_state)
+        self._queue.clear()
+        for field, nominal in self._nominal.items():
+            getattr(self._model, field)[:] = nominal
+        for stream, vary in enumerate(
+            (self._vary_light, self._vary_colours, self._vary_cameras, self._vary_handling)
+        ):
+            vary(self._generator(stream))
+        if self._levels.mass_friction:
+            mujoco.mj_setConst(self._model, data)
+
+    def _generator(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence((*self._key, *stream)))
+
+    def _vary_light(self, generator: np.random.Generator) -> None:
+        level, model = self._levels.light, self._model
+        brighter = 1.0 + generator.uniform(-0.15, 0.15, 2) * level
+        model.vis.headlight.ambient[:] = self._ambient * brighter[0]
+        model.light_diffuse[0] *= brighter[1]
+        turn = generator.uniform(-1, 1, 3) * np.deg2rad(10.0) * level
+        model.light_dir[0] = _rotated(_quaternion(turn), model.light_dir[0])
+
+    def _vary_colours(self, generator: np.random.Generator) -> None:
+        level, colours = self._levels.colours, self._model.mat_rgba
+        shift = generator.uniform(-0.06, 0.06, (len(colours), 3)) * level
+        handled = {
+            int(self._model.geom_matid[geom])
+            for geom in range(self._model.ngeom)
+            if self._model.geom_bodyid[geom] in self._handled
+        }
+        shift[sorted(handled)] /= 3.0
+        colours[:, :3] = np.clip(colours[:, :3] + shift, 0.0, 1.0)
+
+    def _vary_cameras(self, generator: np.random.Generator) -> None:
+        level = self._levels.camera_jitter
+        for name in _CAMERAS:
+            camera = self._model.camera(name).id
+            self._model.cam_pos[camera] += generator.uniform(-0.004, 0.004, 3) * level
+            turn = _quaternion(generator.uniform(-1, 1, 3) * np.deg2rad(1.0) * level)
+            before = np.array(self._model.cam_quat[camera])
+            mujoco.mju_mulQuat(self._model.cam_quat[camera], turn, before)
+
+    def _vary_handling(self, generator: np.random.Generator) -> None:
+        level, model = self._levels.mass_friction, self._model
+        heavier = np.exp(generator.uniform(-0.25, 0.25) * level)
+        model.body_mass[self._handled] *= heavier
+        model.body_inertia[self._handled] *= heavier
+        model.geom_friction[self._gripped] *= np.exp(generator.uniform(-0.12, 0.12) * level)
+
+    def distractor_places(self) -> Iterator[tuple[str, tuple[float, float, float], float]]:
+        """Yield each distractor's name, place (m) and yaw (rad), for the episode that was drawn."""
+        generator = self._generator(10)
+        slots = generator.permutation(_DISTRACTOR_Y)
+        names = list(DISTRACTORS)[: self._levels.distractors]
+        for name, slot in zip(names, slots, strict=False):
+            dx, dy = generator.uniform(-1, 1, 2) * _DISTRACTOR_SPREAD
+            yaw = generator.uniform(-np.pi, np.pi)
+            height = DISTRACTORS[name][1][2]
+            yield name, (_DISTRACTOR_X + float(dx), float(slot) + float(dy), height), float(yaw)
+
+    def delayed(
+        self, targets: NDArray[np.float64], before: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return what takes effect now: an earlier command, or ``before`` if there was none."""
+        self._queue.append(targets)
+        if len(self._queue) <= self._levels.action_latency:
+            return before
+        return self._queue.popleft()
+
+    def disturb(
+        self, pixels: dict[str, NDArray[np.uint8]], joints: NDArray[np.float64], time_s: float
+    ) -> tuple[dict[str, NDArray[np.uint8]], NDArray[np.float64]]:
+        """Return pictures and joint readings (rad) with the noise of a moment of the episode."""
+        level = self._levels.observation_noise
+        if not level:
+            return pixels, joints
+        generator = self._generator(20, round(time_s / _CONTROL_STEP_S))
+        joints = joints + np.deg2rad(0.25) * level * generator.standard_normal(joints.shape)
+        noisy = {
+            name: np.clip(
+                picture + 3.0 * level * generator.standard_normal(picture.shape, np.float32), 0, 255
+            ).astype(np.uint8)
+            for name, picture in pixels.items()
+        }
+        return noisy, joints
+
+
+def _quaternion(turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the quaternion (4,), w x y z, of a rotation vector (3,), rad."""
+    quaternion, angle = np.zeros(4), float(np.linalg.norm(turn))
+    axis = turn / angle if angle else np.array([1.0, 0.0, 0.0])
+    mujoco.mju_axisAngle2Quat(quaternion, axis, angle)
+    return quaternion
+
+
+def _rotated(quaternion: NDArray[np.float64], vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    result = np.zeros(3)
+    mujoco.mju_rotVecQuat(result, np.array(vector), quaternion)
+    return result
