@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "validation"))
 
 import exact
+import measured
 import simulated
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     began = time.monotonic()
     failed = count = 0
     print("state   observed    limits (%)         what")
-    for module in (exact, simulated):
+    for module in (exact, simulated, measured):
         for bar in module.bars():
             print(bar.line(), flush=True)
             count += 1

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "validation"))
 
 import exact
+import measured
 import simulated
 from bars import Bar
 
@@ -36,14 +37,21 @@ def test_coverage_by_enumeration():
     check(exact.coverage())
 
 
-SIMULATED = ["clusters", "training_seeds", "sequential", "betting", "partial_credit", "latency"]
+SIMULATED = [
+    simulated.clusters,
+    simulated.training_seeds,
+    simulated.sequential,
+    simulated.betting,
+    measured.partial_credit,
+    measured.latency,
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SIMULATED)
-def test_simulated_bars(name):
+@pytest.mark.parametrize("bars", SIMULATED)
+def test_simulated_bars(bars):
     """Clusters, seeds, looks, bets, scores and latency, each with a wrong method that is caught."""
-    check(getattr(simulated, name)())
+    check(bars())
 
 
 def test_a_control_fails_when_it_is_not_caught():
