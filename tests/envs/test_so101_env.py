@@ -295,6 +295,20 @@ def test_vector_environments(mode):
     vector.close()
 
 
+@pytest.mark.parametrize("task", suites()[0].tasks, ids=lambda task: task.name)
+def test_no_task_breaks_under_random_actions(task):
+    """4 x 300 uniform full-range actions: no warning (it would raise), nothing leaves the room."""
+    made = make_env(task.env_id, {"image_size": 8})
+    made._cameras.picture = lambda data, camera: None
+    for episode in range(4):
+        made.reset(seed=episode)
+        for action in random_actions(made, 300, episode):
+            _, terminated, _, _ = made.advance(action)
+            assert not terminated
+        assert np.abs(made.data.xpos).max() < 4.0
+    made.close()
+
+
 def test_diverged_simulation_is_the_machines_failure(env):
     """MuJoCo would restart the scene silently; here it raises."""
     env.reset(seed=0)

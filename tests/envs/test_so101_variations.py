@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import data_equivalence
 
 from vla_eval_envs.so101.base import SO101Env
 from vla_eval_envs.so101.pick_place import PickPlace
+from vla_eval_envs.so101.pick_place_either import PickPlaceEither
 from vla_eval_envs.so101.sorting import Sorting
 from vla_eval_envs.so101.stacking import Stacking
 from vla_eval_envs.so101.variations import Levels
@@ -89,6 +90,17 @@ def test_red_block_stays_red(make):
         top = start(env, seed=seed)[0]["pixels"]["top"].astype(int)
         red = (top[..., 0] > 1.6 * top[..., 1]) & (top[..., 0] > 1.6 * top[..., 2])
         assert (red & (top[..., 2] < 110)).sum() > 4
+
+
+def test_equal_boxes_stay_equal():
+    """Colours are drawn by look, so that neither of two good goals stands out."""
+    env = PickPlaceEither(image_size=8, colours=3)
+    start(env)
+    left, right = (env.model.mat_rgba[env.model.material(f"{x}_box").id] for x in ("left", "right"))
+    wood, mat = (env.model.mat_rgba[env.model.material(name).id] for name in ("birch", "mat"))
+    env.close()
+    np.testing.assert_array_equal(left, right)
+    assert not np.allclose(wood, mat)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

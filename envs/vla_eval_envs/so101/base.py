@@ -33,7 +33,6 @@ SUBSTEPS = 10
 HOME = (0.0, -100.0, 80.0, 88.0, 0.0, 0.0)
 """Where the arm starts, LeRobot's units: folded back, gripper closed, the table in full view."""
 _JOINTS = 6
-_MAX_IMAGE_SIZE = 2048
 
 
 class SO101Env(EvalEnv):
@@ -69,8 +68,6 @@ class SO101Env(EvalEnv):
         **levels: int,
     ) -> None:
         self._levels = Levels(**levels)
-        if not 1 <= image_size <= _MAX_IMAGE_SIZE:
-            raise ValueError(f"image_size must be in 1..{_MAX_IMAGE_SIZE}, not {image_size}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
         if units not in UNIT_SYSTEMS:

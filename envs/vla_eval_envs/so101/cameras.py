@@ -16,6 +16,7 @@ __all__ = ["RENDER_HEIGHT", "RENDER_WIDTH", "Cameras", "picture_space"]
 
 RENDER_HEIGHT, RENDER_WIDTH = 480, 640
 """Size in pixels of what ``render`` returns."""
+_MAX_IMAGE_SIZE = 2048
 # In software GL multisampling doubles the time of a frame, and coarser cylinders and undivided boxes
 # halve it: 1.3 ms instead of 2.7 at 256 x 256.
 _FAST = {"offsamples": 0, "shadowsize": 1024, "numslices": 20, "numstacks": 2, "numquads": 1}
@@ -23,7 +24,13 @@ _NICE = {"offsamples": 4, "shadowsize": 2048, "numslices": 28, "numstacks": 16, 
 
 
 def picture_space(image_size: int) -> spaces.Box:
-    """Return the space of a policy's view, uint8 (image_size, image_size, 3)."""
+    """Return the space of a policy's view, uint8 (image_size, image_size, 3).
+
+    Raises:
+        ValueError: a size that cannot be rendered.
+    """
+    if not 1 <= image_size <= _MAX_IMAGE_SIZE:
+        raise ValueError(f"image_size must be in 1..{_MAX_IMAGE_SIZE}, not {image_size}")
     return spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
 
 

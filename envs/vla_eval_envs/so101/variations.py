@@ -9,7 +9,7 @@ option             what level n does
 light              ceiling light and ambient light brighter or darker by up to 15 n %, and the
                    ceiling light's direction turned by up to 10 n degrees
 colours            every material's red, green and blue shifted by up to 0.06 n, those of what is to
-                   be handled by up to 0.02 n, so that a red block stays red
+                   be handled by up to 0.02 n, so that a red block stays red; equal ones stay equal
 camera_jitter      both cameras displaced by up to 4 n mm and turned by up to n degrees an axis
 distractors        n loose objects on the table, behind where the task takes place
 mass_friction      masses of what is to be handled by a factor of up to exp(0.25 n) either way,
@@ -112,7 +112,11 @@ class Variation:
 
     def _vary_colours(self, generator: np.random.Generator) -> None:
         level, colours = self._levels.colours, self._model.mat_rgba
-        shift = generator.uniform(-0.06, 0.06, (len(colours), 3)) * level
+        # What looks alike goes on looking alike: two equal boxes stay equal.
+        texture = self._model.mat_texid[:, int(mujoco.mjtTextureRole.mjTEXROLE_RGB)]
+        looks = np.column_stack([colours, texture])
+        alike = np.unique(looks, axis=0, return_inverse=True)[1].ravel()
+        shift = generator.uniform(-0.06, 0.06, (len(colours), 3))[alike] * level
         handled = {
             int(self._model.geom_matid[geom])
             for geom in range(self._model.ngeom)
