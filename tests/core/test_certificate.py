@@ -212,6 +212,24 @@ def test_missing_episodes_are_flagged_and_bounded(tmp_path, protocol_file):
     assert certificate.comparison.worst_case_verdict is not None
 
 
+def test_repeats_of_one_state_are_clusters(tmp_path, protocol_file):
+    """With several policy seeds the states are the units, and the interval is no narrower."""
+    path = protocol_file(count=40, run="policy_seeds = [0, 1, 2]")
+    path.write_text(path.read_text() + 'cluster = "initial-state"\n')
+    arms = {"student": f"{WORKER}?skill=0.9", "teacher": f"{WORKER}?skill=0.97"}
+    vla_eval.run(str(path), arms, tmp_path / "run", workers=2)
+    certificate = issue(tmp_path / "run", Roles("student", "teacher"))
+    comparison = certificate.comparison
+    assert Flag.CLUSTERED in certificate.flags
+    assert comparison.clusters == 40
+    assert comparison.n11 + comparison.n10 + comparison.n01 + comparison.n00 == 120
+    assert comparison.vif >= 1
+    pooled = gather(tmp_path / "run", Roles("student", "teacher")).table("student", "teacher")
+    low, high = pooled.interval()
+    assert comparison.ci95[0] <= low + 1e-9
+    assert comparison.ci95[1] >= high - 1e-9
+
+
 def test_roles_must_be_arms(parity):
     """Unknown arms and double roles are usage errors."""
     with pytest.raises(UsageError, match="did you mean 'student'"):

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
 from vla_eval.runfolder import Arm, RunFile, RunFolder
-from vla_eval.stats import PairedTable
+from vla_eval.stats import ClusteredPairs, PairedTable
 from vla_eval.store import Records
 
 __all__ = ["Evidence", "Roles", "gather"]
@@ -86,6 +88,19 @@ class Evidence:
                 lost = _won(theirs[key]) if key in theirs else True
                 outcomes.append((won, lost))
         return count(outcomes)
+
+    def clusters(self, candidate: str, reference: str) -> ClusteredPairs | None:
+        """Return the counts of each initial state, where the protocol repeats initial states."""
+        if self.protocol.analysis.cluster == "none":
+            return None
+        counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for ours, theirs in self.pairs(candidate, reference):
+            cluster = counts[ours.suite, ours.task, ours.init_state]
+            cluster[0] += 1
+            cluster[1] += _won(ours) and not _won(theirs)
+            cluster[2] += _won(theirs) and not _won(ours)
+        pairs, wins, losses = np.array(list(counts.values()), dtype=np.int64).T
+        return ClusteredPairs(pairs, wins, losses)
 
     def tables_by_task(self, candidate: str, reference: str) -> dict[str, PairedTable]:
         """Return the counts of pairs for each ``suite/task``, in the plan's order."""

@@ -11,11 +11,14 @@ from vla_eval.certificate.evidence import Evidence, Roles, gather
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Latency, TaskResult
 from vla_eval.record import EpisodeRecord
 from vla_eval.stats import (
+    ClusteredPairs,
     Flag,
+    Judgement,
     PairedTable,
     Verdict,
     exact_p_noninferior,
     failure_ratio_paired,
+    judge_clustered,
     judge_paired,
     tango_p_noninferior,
     wilson_interval,
@@ -78,7 +81,9 @@ def issue(path: Path, roles: Roles, *, margin: float | None = None) -> Certifica
 def _compare(evidence: Evidence, candidate: str, margin: float) -> Comparison:
     reference, alpha = evidence.roles.reference, evidence.protocol.analysis.alpha
     table = evidence.table(candidate, reference)
-    judgement = judge_paired(table, margin=margin, alpha=alpha)
+    clusters = evidence.clusters(candidate, reference)
+    pairs = table if clusters is None else clusters
+    judgement = _judge(pairs, margin, alpha)
     by_task = evidence.tables_by_task(candidate, reference)
     several = len(by_task) >= _SENSITIVITY_TASKS
     tables = list(by_task.values())
@@ -90,14 +95,16 @@ def _compare(evidence: Evidence, candidate: str, margin: float) -> Comparison:
         n01=table.n01,
         n00=table.n00,
         difference=table.difference,
-        ci90=table.interval(alpha=0.10),
-        ci95=table.interval(),
-        ci_alpha=table.interval(alpha=2 * alpha),
-        p_noninferior=tango_p_noninferior(table.n10, table.n01, table.n, margin=margin),
+        ci90=pairs.interval(alpha=0.10),
+        ci95=pairs.interval(),
+        ci_alpha=pairs.interval(alpha=2 * alpha),
+        p_noninferior=_p_noninferior(pairs, margin),
         p_noninferior_exact=exact_p_noninferior(table.n10, table.n01, table.n, margin=margin),
         p_superior_midp=mcnemar_p(table),
         phi=_phi(table),
         discordance=(table.n10 + table.n01) / table.n,
+        clusters=None if clusters is None else len(clusters.pairs),
+        vif=None if clusters is None else clusters.vif,
         failure_ratio_ci95=_failure_ratio(table),
         verdict=judgement.verdict,
         also=judgement.also,
@@ -106,6 +113,18 @@ def _compare(evidence: Evidence, candidate: str, margin: float) -> Comparison:
         heterogeneity_p=heterogeneity_paired(tables).p if several else None,
         worst_case_verdict=_worst_case(evidence, candidate, margin),
     )
+
+
+def _judge(pairs: PairedTable | ClusteredPairs, margin: float, alpha: float) -> Judgement:
+    if isinstance(pairs, ClusteredPairs):
+        return judge_clustered(pairs, margin=margin, alpha=alpha)
+    return judge_paired(pairs, margin=margin, alpha=alpha)
+
+
+def _p_noninferior(pairs: PairedTable | ClusteredPairs, margin: float) -> float:
+    if isinstance(pairs, ClusteredPairs):
+        return pairs.p_noninferior(margin=margin)
+    return tango_p_noninferior(pairs.n10, pairs.n01, pairs.n, margin=margin)
 
 
 def _worst_case(evidence: Evidence, candidate: str, margin: float) -> Verdict | None:

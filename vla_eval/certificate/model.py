@@ -54,6 +54,10 @@ class Comparison(_Frozen):
     phi: float | None
     """Correlation of the two outcomes over episodes; None where an arm never varies."""
     discordance: float
+    clusters: int | None = None
+    """How many initial states the pairs are repeats of; None: every pair is a state of its own."""
+    vif: float | None = None
+    """Variance inflation by repeating initial states, at least 1; intervals are wider by its root."""
     failure_ratio_ci95: tuple[float, float | None]
     """Failures of the candidate over failures of the reference; None: no upper limit."""
     verdict: Verdict

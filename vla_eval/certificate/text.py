@@ -39,6 +39,13 @@ def certificate_text(certificate: Certificate) -> str:
 
 
 def _pairs(comparison: Comparison) -> list[str]:
+    repeats = (
+        [
+            f"repeats of {comparison.clusters} initial states; variance inflation {comparison.vif:.2f}"
+        ]
+        if comparison.clusters is not None
+        else []
+    )
     total = comparison.n11 + comparison.n10 + comparison.n01 + comparison.n00
     return [
         (
@@ -50,6 +57,7 @@ def _pairs(comparison: Comparison) -> list[str]:
             f"[{comparison.ci90[0]:+.1%}, {comparison.ci90[1]:+.1%}], 95 % "
             f"[{comparison.ci95[0]:+.1%}, {comparison.ci95[1]:+.1%}]"
         ),
+        *repeats,
     ]
 
 
