@@ -20,6 +20,7 @@ from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
 from vla_eval.cli.quickstart import quickstart
+from vla_eval.cli.record import record
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
 from vla_eval.cli.stats import stats
@@ -43,6 +44,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "plan": plan,
     "stats": stats,
     "power": power,
+    "record": record,
     "list": list_,
     "doctor": doctor,
 }

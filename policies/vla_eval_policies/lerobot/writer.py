@@ -1,0 +1,148 @@
+"""Demonstrations as a LeRobotDataset v3.
+
+===========================  ==============  =====================================================
+column                       type            meaning
+===========================  ==============  =====================================================
+``observation.images.NAME``  video or png    camera NAME before the action
+``observation.state``        float32 (D,)    ``agent_pos`` before the action
+``action``                   float32 (A,)    as executed
+``next.reward``              float32         the environment's reward for the action
+``next.score``               float32         partial credit after the action, 0 to 1
+``next.success``             bool            whether the task is solved after the action
+``next.done``                bool            whether the environment ended the episode
+``key.suite``, ``key.task``  string          the episode's key, the same in all of its frames
+``key.init_state``           int64
+``key.env_seed``             int64
+``key.policy_seed``          int64
+===========================  ==============  =====================================================
+
+LeRobot adds ``task`` (the instruction), ``timestamp``, ``frame_index``, ``episode_index``, ``index``
+and ``task_index``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vla_eval.errors import MissingExtraError
+from vla_eval.recording import Frame, Layout
+
+__all__ = ["LeRobotWriter", "features"]
+
+_SCALARS = {
+    "next.reward": "float32",
+    "next.score": "float32",
+    "next.success": "bool",
+    "next.done": "bool",
+    "key.suite": "string",
+    "key.task": "string",
+    "key.init_state": "int64",
+    "key.env_seed": "int64",
+    "key.policy_seed": "int64",
+}
+
+
+def features(layout: Layout, images: Literal["video", "png"]) -> dict[str, dict[str, Any]]:
+    """Return the dataset's columns as LeRobot declares them."""
+    kind = "video" if images == "video" else "image"
+    columns: dict[str, dict[str, Any]] = {
+        f"observation.images.{name}": {
+            "dtype": kind,
+            "shape": shape,
+            "names": ["height", "width", "channels"],
+        }
+        for name, shape in layout.cameras
+    }
+    for column, names in (
+        ("observation.state", layout.state_names),
+        ("action", layout.action_names),
+    ):
+        columns[column] = {"dtype": "float32", "shape": (len(names),), "names": list(names)}
+    for column, dtype in _SCALARS.items():
+        columns[column] = {"dtype": dtype, "shape": (1,), "names": None}
+    return columns
+
+
+class LeRobotWriter:
+    """Implements :class:`vla_eval.recording.DatasetWriter`.
+
+    Args:
+        folder: the dataset's root; must not exist, unless ``resume``.
+        layout: what the frames look like.
+        resume: append to the dataset that is there.
+        images: ``video`` (AV1, small, lossy) or ``png`` (exact).
+
+    Raises:
+        MissingExtraError: lerobot or its ``dataset`` extra is not installed.
+    """
+
+    def __init__(
+        self, folder: Path, layout: Layout, *, resume: bool, images: Literal["video", "png"]
+    ) -> None:
+        # The encoder introduces itself for every episode otherwise; 1 leaves errors.
+        os.environ.setdefault("SVT_LOG", "1")
+        try:
+            import av
+            from lerobot.datasets.lerobot_dataset import LeRobotDataset
+        except ImportError as error:
+            raise MissingExtraError("writing a LeRobotDataset", "lerobot") from error
+        av.logging.set_libav_level(av.logging.ERROR)
+        # Without streaming every frame is a png file first: twice the time.
+        common = {"root": folder, "video_backend": "pyav", "streaming_encoding": images == "video"}
+        self._dataset = (
+            LeRobotDataset.resume(folder.name, **common)
+            if resume
+            else LeRobotDataset.create(
+                folder.name,
+                fps=layout.fps,
+                features=features(layout, images),
+                robot_type=layout.robot,
+                use_videos=images == "video",
+                **common,
+            )
+        )
+        self._pending = 0
+
+    def add(self, frame: Frame) -> None:
+        """Append a frame to the episode at hand."""
+        self._pending += 1
+        self._dataset.add_frame(
+            {
+                **{
+                    f"observation.images.{name}": picture
+                    for name, picture in frame.observation["pixels"].items()
+                },
+                "observation.state": np.asarray(frame.observation["agent_pos"], dtype=np.float32),
+                "action": frame.action,
+                "next.reward": np.array([frame.reward], dtype=np.float32),
+                "next.score": np.array([frame.score], dtype=np.float32),
+                "next.success": np.array([frame.success]),
+                "next.done": np.array([frame.done]),
+                "key.suite": frame.key.suite,
+                "key.task": frame.key.task,
+                "key.init_state": np.array([frame.key.init_state]),
+                "key.env_seed": np.array([frame.key.env_seed]),
+                "key.policy_seed": np.array([frame.key.policy_seed]),
+                "task": frame.instruction,
+            }
+        )
+
+    def end_episode(self, *, keep: bool) -> None:
+        """Save the episode at hand, or forget it."""
+        if self._pending and keep:
+            import datasets
+
+            datasets.disable_progress_bars()  # LeRobot switches them on again and again
+            self._dataset.save_episode()
+        elif self._pending:
+            self._dataset.clear_episode_buffer()
+        self._pending = 0
+
+    def close(self) -> None:
+        """Write footers and metadata; without this the dataset cannot be read."""
+        self.end_episode(keep=False)
+        self._dataset.finalize()

@@ -1,0 +1,230 @@
+"""Recording demonstrations: the loop behind ``vlaeval record``.
+
+Episodes run exactly as in an evaluation (:func:`~vla_eval.episode.run_episode`), with one
+difference: every step is looked at. A frame is what the policy saw, or would have seen, before a
+step, the action that was executed, and what came of it.
+
+The format is a room's business: this module finds it by string and imports no LeRobot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from gymnasium.spaces import Box, Dict
+
+from vla_eval.environment import Action, EvalEnv, Observation, make_env
+from vla_eval.episode import EpisodeResult, PhaseClock, run_episode
+from vla_eval.errors import UsageError
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import PlannedEpisode
+from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+
+__all__ = ["DatasetWriter", "Frame", "Layout", "Recorder", "open_writer"]
+
+_WRITER = "vla_eval_policies.lerobot.writer:LeRobotWriter"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One control step of an episode."""
+
+    key: EpisodeKey
+    instruction: str
+    observation: Observation
+    """Before the action."""
+    action: Action
+    """float32 (A,), as executed: inside the action space."""
+    reward: float
+    success: bool
+    """Whether the task is solved after the action."""
+    score: float
+    """Partial credit after the action."""
+    done: bool
+    """Whether the environment ended the episode here; the time limit is not the environment's."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all frames of a dataset have in common."""
+
+    robot: str
+    fps: int
+    cameras: tuple[tuple[str, tuple[int, int, int]], ...]
+    """Names and shapes (H, W, 3)."""
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, env: EvalEnv, suite: str) -> Self:
+        """Read the layout off an environment; raises UsageError where it does not fit."""
+        space, actions = env.observation_space, env.action_space
+        if not (
+            isinstance(space, Dict)
+            and isinstance(pixels := space.spaces.get("pixels"), Dict)
+            and isinstance(state := space.spaces.get("agent_pos"), Box)
+            and isinstance(actions, Box)
+        ):
+            raise UsageError(
+                f"suite '{suite}' cannot be recorded: its observations must be "
+                "{'pixels': {camera: image}, 'agent_pos': vector} and its actions a vector"
+            )
+        return cls(
+            robot=suite.partition("_")[0],
+            fps=int(env.metadata["render_fps"]),
+            cameras=tuple((name, _image_shape(box)) for name, box in pixels.spaces.items()),
+            state_names=_names(env, "state_names", state.shape),
+            action_names=_names(env, "action_names", actions.shape),
+        )
+
+
+def _image_shape(space: Any) -> tuple[int, int, int]:
+    height, width, channels = space.shape
+    return int(height), int(width), int(channels)
+
+
+def _names(env: EvalEnv, name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+    (size,) = shape
+    return tuple(env.metadata.get(name) or (f"{name.partition('_')[0]}_{i}" for i in range(size)))
+
+
+class DatasetWriter(Protocol):
+    """Writes episodes frame by frame. Interrupted or not, ``close`` leaves a readable dataset."""
+
+    def add(self, frame: Frame) -> None:
+        """Append a frame to the episode at hand."""
+
+    def end_episode(self, *, keep: bool) -> None:
+        """Save the episode at hand, or forget it."""
+
+    def close(self) -> None:
+        """Make the folder complete."""
+
+
+def open_writer(
+    folder: Path, layout: Layout, *, resume: bool, images: Literal["video", "png"]
+) -> DatasetWriter:
+    """Return the LeRobotDataset writer; raises MissingExtraError without lerobot."""
+    module, _, name = _WRITER.partition(":")
+    factory: Callable[..., DatasetWriter] = getattr(importlib.import_module(module), name)
+    return factory(folder, layout, resume=resume, images=images)
+
+
+class _WatchedEnv(EvalEnv):
+    """Passes everything on, and hands each step to a listener as a frame."""
+
+    def __init__(self, env: EvalEnv, key: EpisodeKey, listen: Callable[[Frame], None]) -> None:
+        self.action_space = env.action_space
+        self.observation_space = env.observation_space
+        self.metadata = env.metadata
+        self.inner = env
+        self._key = key
+        self._listen = listen
+        self._seen: Observation | None = None
+        self.task_description = env.task_description
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Reset, and keep what is seen."""
+        self._seen, info = self.inner.reset(seed=seed, options=options)
+        self.task_description = self.inner.task_description
+        return self._seen, info
+
+    def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Advance, and report the step."""
+        before, self._seen = self.observe(), None
+        reward, terminated, truncated, info = self.inner.advance(action)
+        success = bool(info.get("is_success", False))
+        self._listen(
+            Frame(
+                key=self._key,
+                instruction=self.task_description,
+                observation=before,
+                action=np.array(action, dtype=np.float32),
+                reward=float(reward),
+                success=success,
+                score=float(info.get("score", success)),
+                done=terminated or truncated,
+            )
+        )
+        return reward, terminated, truncated, info
+
+    def observe(self) -> Observation:
+        """Look, once a step."""
+        if self._seen is None:
+            self._seen = self.inner.observe()
+        return self._seen
+
+    def hold_action(self) -> Action:
+        """Pass on."""
+        return self.inner.hold_action()
+
+
+class _InnerPolicy:
+    """Shows a privileged policy the environment itself, not the watched one around it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    @property
+    def metadata(self) -> PolicyMetadata:
+        """The policy's own."""
+        return self._policy.metadata
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> Sequence[ActionChunk]:
+        """Ask the policy."""
+        inner = [
+            dataclasses.replace(each, env=each.env.inner)
+            if isinstance(each.env, _WatchedEnv)
+            else each
+            for each in contexts
+        ]
+        return self._policy.infer(observations, inner)
+
+
+class Recorder:
+    """Runs episodes one after the other, and keeps the environment while it fits.
+
+    Args:
+        policy: who demonstrates.
+        n_action_steps: execution horizon; None leaves it to the policy.
+    """
+
+    def __init__(self, policy: Policy, *, n_action_steps: int | None = None) -> None:
+        self._policy = _InnerPolicy(policy)
+        self._horizon = n_action_steps or policy.metadata.n_action_steps
+        self._env: EvalEnv | None = None
+        self._scene: object = None
+
+    def layout(self, episode: PlannedEpisode) -> Layout:
+        """Return what the frames of an episode look like."""
+        return Layout.of(self._env_of(episode), episode.key.suite)
+
+    def run(self, episode: PlannedEpisode, listen: Callable[[Frame], None]) -> EpisodeResult:
+        """Run one episode; every step goes to the listener."""
+        env = _WatchedEnv(self._env_of(episode), episode.key, listen)
+        return run_episode(
+            env, self._policy, episode, n_action_steps=self._horizon, clock=PhaseClock()
+        )
+
+    def _env_of(self, episode: PlannedEpisode) -> EvalEnv:
+        if self._env is None or self._scene != episode.scene:
+            self.close()
+            self._env = make_env(episode.env_id, episode.env_kwargs)
+            self._scene = episode.scene
+        return self._env
+
+    def close(self) -> None:
+        """Close the environment, if there is one."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
