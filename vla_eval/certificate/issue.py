@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 from vla_eval.certificate.evidence import Evidence, Roles, gather
+from vla_eval.certificate.flags import flags
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Latency, TaskResult
 from vla_eval.record import EpisodeRecord
 from vla_eval.stats import (
     ClusteredPairs,
-    Flag,
     Judgement,
     PairedTable,
     Verdict,
@@ -28,7 +28,6 @@ from vla_eval.stats.superiority import mcnemar_p
 
 __all__ = ["issue"]
 
-_PASSING = (Verdict.SUPERIOR, Verdict.EQUIVALENT, Verdict.NON_INFERIOR)
 _SENSITIVITY_TASKS = 2
 """From so many tasks on, differences between tasks are looked at."""
 
@@ -58,7 +57,7 @@ def issue(path: Path, roles: Roles, *, margin: float | None = None) -> Certifica
         ),
         verdict=comparison.verdict,
         sentence=_sentence(comparison, used, analysis.alpha),
-        flags=tuple(_flags(evidence, comparison, control, used)),
+        flags=tuple(flags(evidence, comparison, control, used)),
         margin=used,
         margin_reason=analysis.margin_reason if used == analysis.margin else "given after the fact",
         alpha=analysis.alpha,
@@ -160,30 +159,6 @@ def _phi(table: PairedTable) -> float | None:
 def _failure_ratio(table: PairedTable) -> tuple[float, float | None]:
     low, high = failure_ratio_paired(table)
     return low, None if math.isinf(high) else high
-
-
-def _flags(
-    evidence: Evidence, comparison: Comparison, control: Comparison | None, margin: float
-) -> Iterator[Flag]:
-    """Yield what a reader has to know beside the verdict (statistics: one line each)."""
-    analysis, roles = evidence.protocol.analysis, evidence.roles
-    reference = evidence.finals[roles.reference].values()
-    rate = fmean(record.outcome == "success" for record in reference)
-    if margin != analysis.margin:
-        yield Flag.POST_HOC
-    if rate > 0.97 and margin > 1 - rate:
-        yield Flag.CEILING
-    if control is None:
-        yield Flag.NOT_TESTED_SENSITIVITY
-    elif control.verdict in _PASSING:
-        yield Flag.NO_ASSAY_SENSITIVITY
-    yield Flag.SINGLE_CHECKPOINT
-    if analysis.cluster != "none":
-        yield Flag.CLUSTERED
-    if any(evidence.missing.values()):
-        yield Flag.ATTRITION
-    if comparison.heterogeneity_p is not None and comparison.heterogeneity_p < 0.05:
-        yield Flag.HETEROGENEOUS
 
 
 def _arm(evidence: Evidence, name: str) -> ArmResult:

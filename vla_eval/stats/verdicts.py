@@ -89,6 +89,14 @@ class Flag(_Said):
     )
     GRIM_FAIL = "grim-fail", "A reported rate is no fraction of its number of episodes."
     SMALL_SAMPLE = "small-sample", "Two methods of computing the interval differ noticeably."
+    STAND_INS = (
+        "stand-in-assets",
+        "Episodes ran on stand-in assets: fit for tests, and no result of the benchmark's.",
+    )
+    MODIFIED = (
+        "modified-protocol",
+        "The protocol was changed on the command line: it is not the one of that name.",
+    )
 
 
 @dataclass(frozen=True)
