@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 IMAGE_SIZE = 64
 
 
-def tiny_act(input_features: dict[str, Any], output_features: dict[str, Any]) -> Any:
+def _tiny_act(input_features: dict[str, Any], output_features: dict[str, Any]) -> Any:
     """An ACT of 11 M random parameters: ResNet-18, everything behind it as small as it goes."""
     torch = pytest.importorskip("torch")
     from lerobot.policies.act.configuration_act import ACTConfig
@@ -35,6 +36,12 @@ def tiny_act(input_features: dict[str, Any], output_features: dict[str, Any]) ->
     return ACTPolicy(config)
 
 
+@pytest.fixture
+def tiny_act() -> Callable[..., Any]:
+    """Makes such a policy from its input and output features."""
+    return _tiny_act
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an ACT checkpoint for SO-101 with pictures of 64 x 64."""
@@ -47,7 +54,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("top", "wrist")
     }
     inputs["observation.state"] = PolicyFeature(FeatureType.STATE, (6,))
-    policy = tiny_act(inputs, {"action": PolicyFeature(FeatureType.ACTION, (6,))})
+    policy = _tiny_act(inputs, {"action": PolicyFeature(FeatureType.ACTION, (6,))})
     stats = {
         name: {"mean": np.zeros(6, np.float32), "std": np.full(6, 30, np.float32)}
         for name in ("observation.state", "action")
