@@ -1,0 +1,27 @@
+"""When an item counts as delivered: in the basket, let go of, at rest."""
+
+from __future__ import annotations
+
+from vla_eval_envs.lekiwi.room import Basket
+from vla_eval_envs.so101.predicates import DeliveryDetector
+from vla_eval_envs.so101.simulator import mujoco
+
+__all__ = ["BasketDetector"]
+
+
+class BasketDetector(DeliveryDetector):
+    """Watches one item: its centre below the rim and inside, no part of the robot touching it."""
+
+    def __init__(self, model: mujoco.MjModel, object_name: str, basket: Basket) -> None:
+        super().__init__(model, object_name)
+        self._basket = basket
+        robot = model.body("chassis").id
+        self._robot = frozenset(
+            geom
+            for geom in range(model.ngeom)
+            if model.body_rootid[model.geom_bodyid[geom]] == robot
+        )
+
+    def _at_goal(self, data: mujoco.MjData) -> bool:
+        inside = self._basket.contains(data.xpos[self._body])
+        return inside and not self._touching(data) & self._robot

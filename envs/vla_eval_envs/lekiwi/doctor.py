@@ -1,0 +1,33 @@
+"""Is this machine able to simulate and to render LeKiwi? For ``vlaeval doctor``."""
+
+from __future__ import annotations
+
+import os
+
+from vla_eval.errors import MissingExtraError
+
+__all__ = ["checks"]
+
+_NAME = "lekiwi: rendering"
+_INSTALL = "run: pip install 'vla-eval-suite[so101]' (in a checkout: make install)"
+_GL = "run: sudo apt-get install -y libegl1 libgl1-mesa-dri, or set MUJOCO_GL to egl or osmesa"
+
+
+def checks() -> list[tuple[str, bool, str, str]]:
+    """Return (name, ok, detail, remedy) of each check; SO-101's say what this one leaves out."""
+    try:
+        from vla_eval_envs.lekiwi.shopping import Shopping
+    except MissingExtraError as error:
+        return [("lekiwi: mujoco", False, str(error), _INSTALL)]
+    env = Shopping(image_size=64)
+    try:
+        observation, _ = env.reset(options={"init_state": 0})
+        spread = min(float(image.std()) for image in observation["pixels"].values())
+    except Exception as error:  # noqa: BLE001  (whatever a GL driver raises is the finding)
+        return [(_NAME, False, f"{type(error).__name__}: {error}", _GL)]
+    finally:
+        env.close()
+    detail = f"three 64 x 64 pictures with {os.environ.get('MUJOCO_GL', '?')}"
+    if spread > 1.0:
+        return [(_NAME, True, detail, "")]
+    return [(_NAME, False, f"{detail} are blank", _GL)]

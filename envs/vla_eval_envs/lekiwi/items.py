@@ -1,0 +1,121 @@
+"""What stands on the shelf: a salt bottle, a matcha tin, a bar of chocolate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_eval_envs.lekiwi.look import CONTACT, add_material, add_part
+from vla_eval_envs.lekiwi.room import TIER_A_Z, TIER_B_Z
+from vla_eval_envs.so101.simulator import mujoco
+
+__all__ = ["ITEMS", "Item", "add_items"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A free body whose origin is the middle of its main part."""
+
+    name: str
+    phrase: str
+    """As the instruction names it."""
+    shelf_z: float
+    """Height of the tier that it stands on, m."""
+    half_height: float
+    """From the tier to the origin, m."""
+    width: float
+    """Between the jaws, m."""
+
+
+ITEMS = {
+    item.name: item
+    for item in (
+        Item("salt", "salt bottle", TIER_B_Z, 0.050, 0.042),
+        Item("matcha", "matcha tin", TIER_B_Z, 0.032, 0.048),
+        Item("chocolate", "chocolate bar", TIER_A_Z, 0.008, 0.032),
+    )
+}
+
+# N m s/rad, for rolling resistance: a tin that lands on its edge would circle on it for seconds, like
+# a coin. As N s/m it is nothing.
+_DAMPING = 2e-4
+_CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
+
+
+def add_items(spec: mujoco.MjSpec) -> None:
+    """Add the three items, each with a free joint of its name."""
+    _add_salt(_add_body(spec, ITEMS["salt"]), spec)
+    _add_matcha(_add_body(spec, ITEMS["matcha"]), spec)
+    _add_chocolate(_add_body(spec, ITEMS["chocolate"]), spec)
+
+
+def _add_body(spec: mujoco.MjSpec, item: Item) -> mujoco.MjsBody:
+    height = item.shelf_z + item.half_height
+    body = spec.worldbody.add_body(name=item.name, pos=[0.7, 0.0, height])
+    body.add_joint(name=item.name, type=mujoco.mjtJoint.mjJNT_FREE, damping=_DAMPING)
+    return body
+
+
+def _add_salt(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
+    """A white bottle, 42 mm across and 100 mm high, with a green cap; 88 g."""
+    add_material(spec, "salt", (0.92, 0.93, 0.95), 0.5, 0.6)
+    add_material(spec, "salt_cap", (0.13, 0.55, 0.24), 0.4, 0.5)
+    add_material(spec, "salt_label", (0.12, 0.30, 0.68), 0.2, 0.3)
+    add_material(spec, "paper", (0.95, 0.94, 0.90), 0.1, 0.1)
+    body.add_geom(
+        name="salt", type=_CYLINDER, size=[0.021, 0.050, 0], mass=0.084, material="salt", **CONTACT
+    )
+    body.add_geom(
+        name="salt_cap",
+        type=_CYLINDER,
+        pos=[0, 0, 0.060],
+        size=[0.015, 0.010, 0],
+        mass=0.004,
+        material="salt_cap",
+        **CONTACT,
+    )
+    add_part(body, "salt_label", "z", "salt_label", (0, 0, -0.004), (0.0213, 0.026))
+    add_part(body, "salt_stripe", "z", "paper", (0, 0, 0.004), (0.0215, 0.006))
+
+
+def _add_matcha(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
+    """A dark green tin, 48 mm across and 64 mm high, with a lid; 73 g."""
+    add_material(spec, "matcha", (0.16, 0.34, 0.13), 0.5, 0.6)
+    add_material(spec, "matcha_label", (0.63, 0.76, 0.34), 0.2, 0.2)
+    add_material(spec, "matcha_lid", (0.80, 0.68, 0.38), 0.8, 0.8)
+    body.add_geom(
+        name="matcha",
+        type=_CYLINDER,
+        size=[0.024, 0.032, 0],
+        mass=0.068,
+        material="matcha",
+        **CONTACT,
+    )
+    body.add_geom(
+        name="matcha_lid",
+        type=_CYLINDER,
+        pos=[0, 0, 0.036],
+        size=[0.022, 0.004, 0],
+        mass=0.005,
+        material="matcha_lid",
+        **CONTACT,
+    )
+    add_part(body, "matcha_label", "z", "matcha_label", (0, 0, -0.003), (0.0242, 0.013))
+    add_part(body, "matcha_stripe", "z", "matcha", (0, 0, -0.003), (0.0244, 0.003))
+
+
+def _add_chocolate(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
+    """A bar, 32 x 90 x 16 mm along its own axes, in gold foil and a red sleeve; 51 g."""
+    add_material(spec, "chocolate", (0.84, 0.69, 0.33), 0.7, 0.7)
+    add_material(spec, "chocolate_sleeve", (0.62, 0.07, 0.10), 0.25, 0.3)
+    add_material(spec, "chocolate_print", (0.27, 0.13, 0.06), 0.2, 0.3)
+    body.add_geom(
+        name="chocolate",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[0.016, 0.045, 0.008],
+        mass=0.051,
+        material="chocolate",
+        **CONTACT,
+    )
+    sleeve, mark = (0.0162, 0.036, 0.0082), (0.0085, 0.020, 0.0083)
+    add_part(body, "chocolate_sleeve", "box", "chocolate_sleeve", (0, 0, 0), sleeve)
+    add_part(body, "chocolate_print", "box", "chocolate_print", (0, 0, 0), mark)

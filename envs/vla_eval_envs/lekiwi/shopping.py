@@ -1,0 +1,171 @@
+"""Shopping: fetch one of three items from a stand and put it in a basket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vla_eval_envs.lekiwi.arrival import BasketDetector
+from vla_eval_envs.lekiwi.base import LeKiwiEnv
+from vla_eval_envs.lekiwi.chassis import DRIVE_JOINTS, add_robot
+from vla_eval_envs.lekiwi.items import ITEMS, add_items
+from vla_eval_envs.lekiwi.room import BASKET, add_shop
+from vla_eval_envs.lekiwi.states import FROZEN
+from vla_eval_envs.so101.predicates import GraspDetector
+from vla_eval_envs.so101.room import set_physics
+from vla_eval_envs.so101.simulator import mujoco
+
+__all__ = ["Shopping"]
+
+
+class Shopping(LeKiwiEnv):
+    """A LeKiwi drives to a stand, picks the item that was asked for, and puts it in a basket.
+
+    ## Description
+    A stand of wood with two tiers (10 and 20 cm high) stands in front of the robot: a salt bottle
+    (42 mm across, 88 g) and a matcha tin (48 mm, 73 g) on the upper tier, a bar of chocolate
+    (32 x 90 x 16 mm, 51 g) on the lower one, each in one of three lanes. A round basket (190 mm
+    across, 80 mm high) stands on the floor on the robot's left. Items are held by friction alone.
+    One step is 1/30 s: ten physics steps of 1/300 s.
+
+    There is one id for each item, because a task is one instruction: ``lekiwi/ShoppingSalt-v0``,
+    ``lekiwi/ShoppingMatcha-v0``, ``lekiwi/ShoppingChocolate-v0``; none draws the item.
+
+    ## Action Space
+    ``Box(float32, (9,))``: absolute joint targets and the base's velocity, in LeRobot's units.
+    Values outside are clipped; another shape or a value that is not finite raises ValueError.
+
+    | index | meaning | min | max | unit | joint type |
+    |---|---|---|---|---|---|
+    | 0 | arm_shoulder_pan.pos | -110 | 110 | degree | hinge |
+    | 1 | arm_shoulder_lift.pos | -100 | 100 | degree | hinge |
+    | 2 | arm_elbow_flex.pos | -96.8 | 96.8 | degree | hinge |
+    | 3 | arm_wrist_flex.pos | -95 | 95 | degree | hinge |
+    | 4 | arm_wrist_roll.pos | -157.2 | 157.2 | degree | hinge |
+    | 5 | arm_gripper.pos | 0 | 100 | percent | hinge |
+    | 6 | x.vel | -0.3 | 0.3 | m/s | slide |
+    | 7 | y.vel | -0.3 | 0.3 | m/s | slide |
+    | 8 | theta.vel | -90 | 90 | deg/s | hinge |
+
+    The velocity is the body's: x forward, y left, theta counter-clockwise. It is turned into whole
+    ticks of the three wheels and limited as LeRobot does it, see
+    :mod:`~vla_eval_envs.lekiwi.wheels`; the base reaches it within the step.
+
+    ## Observation Space
+    ``{"pixels": {"front": …, "wrist": …, "top": …}, "agent_pos": …}``: three pictures, uint8
+    (image_size, image_size, 3), all from cameras on the robot, and its state, float32 (9,).
+
+    | index | meaning | min | max | unit | joint type |
+    |---|---|---|---|---|---|
+    | 0 | arm_shoulder_pan.pos | -180 | 180 | degree | hinge |
+    | 1 | arm_shoulder_lift.pos | -180 | 180 | degree | hinge |
+    | 2 | arm_elbow_flex.pos | -180 | 180 | degree | hinge |
+    | 3 | arm_wrist_flex.pos | -180 | 180 | degree | hinge |
+    | 4 | arm_wrist_roll.pos | -180 | 180 | degree | hinge |
+    | 5 | arm_gripper.pos | 0 | 100 | percent | hinge |
+    | 6 | x.vel | -1 | 1 | m/s | slide |
+    | 7 | y.vel | -1 | 1 | m/s | slide |
+    | 8 | theta.vel | -360 | 360 | deg/s | hinge |
+
+    Velocities are what the wheels' servos would report, in whole ticks, clipped to these bounds.
+
+    ## Score
+    0.5 for the grasp of the item that was asked for (``subgoals["grasped"]``: both jaws press on it
+    with more than 0.2 N from opposing sides while it is at least 20 mm above where it stood, for 5
+    steps; latches) and 0.5 for the delivery (``subgoals["placed"]``: its centre inside the basket
+    and below the rim, nothing of the robot touching it, slower than 0.05 m/s, for 10 steps;
+    latches, and a first grasp after it clears it). Another item that is delivered in this way makes
+    success impossible: ``subgoals["no_wrong_item"]`` becomes false for the rest of the episode and
+    the delivery earns nothing, so that the score is 0.5 at most. The episode goes on. Success is a
+    score of 1. The reward is the score's change.
+
+    ## Starting State
+    The arm is folded back over the base. Robot and items are at one of 200 frozen places of the
+    task (``options={"init_state": 0..199}``; 0 to 99 are for development, 100 to 199 for
+    certification): the robot within 5 cm, 8 cm and 11.5 degrees of its mean, the items permuted
+    over the lanes (13 cm apart), each within 2 cm across, 1.5 cm (the bar 1.2 cm) in depth, and 0.5
+    rad. Without the option the index is drawn from ``np_random``, and that is all that the seed
+    decides.
+
+    ## Episode End
+    Terminated on success. Truncated by the ``TimeLimit`` of 900 steps (30 s) that ``gym.make`` adds.
+
+    ## Arguments
+    | name | default | meaning |
+    |---|---|---|
+    | item | "salt" | what is asked for: ``"salt"``, ``"matcha"``, ``"chocolate"``; the id sets it |
+    | image_size | 256 | edge of the pictures in pixels |
+    | shadows | False | shadows in the pictures; a frame takes several times as long |
+    | units | "degrees" | of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.lekiwi.features` |
+    | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3) |
+
+    ## Version History
+    * v0: first release.
+    """
+
+    def __init__(
+        self,
+        *,
+        item: str = "salt",
+        image_size: int = 256,
+        shadows: bool = False,
+        units: str = "degrees",
+        render_mode: str | None = None,
+    ) -> None:
+        if item not in ITEMS:
+            raise ValueError(f"item must be one of {', '.join(ITEMS)}, not {item!r}")
+        self.item = item
+        self.task_description = f"pick up the {ITEMS[item].phrase} and put it in the basket"
+        super().__init__(
+            FROZEN[item].load(),
+            image_size=image_size,
+            shadows=shadows,
+            units=units,
+            render_mode=render_mode,
+        )
+        self._grasp = GraspDetector(self.model, item)
+        self._arrivals = {name: BasketDetector(self.model, name, BASKET) for name in ITEMS}
+
+    def _build(self) -> mujoco.MjModel:
+        spec = mujoco.MjSpec()
+        set_physics(spec)
+        # Without the first, a held cylinder creeps out of the jaws by 0.4 mm a second. Without the
+        # second, a cylinder on a shelf touches it in one point at a time, and wanders.
+        spec.option.noslip_iterations = 4
+        spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_MULTICCD
+        spec.stat.center = [0.3, 0.1, 0.2]
+        add_shop(spec)
+        add_robot(spec)
+        add_items(spec)
+        return spec.compile()
+
+    def _arrange(self, state: Mapping[str, float]) -> None:
+        pose = (state["base_x_m"], state["base_y_m"], state["base_yaw_rad"])
+        for joint, value in zip(DRIVE_JOINTS, pose, strict=True):
+            self.data.joint(joint).qpos[0] = value
+        for name, item in ITEMS.items():
+            place = (
+                state[f"{name}_x_m"],
+                state[f"{name}_y_m"],
+                item.shelf_z + item.half_height,
+            )
+            self._put(name, place, state[f"{name}_yaw_rad"])
+
+    @property
+    def score(self) -> float:
+        """Partial credit in [0, 1]: half for the grasp, half for the delivery of nothing else."""
+        delivered = self.subgoals["placed"] and self.subgoals["no_wrong_item"]
+        return 0.5 * self.subgoals["grasped"] + 0.5 * delivered
+
+    def _watch(self, *, fresh: bool) -> dict[str, bool]:
+        if fresh:
+            self._grasp.reset(self.data)
+            for arrival in self._arrivals.values():
+                arrival.reset()
+            return {"grasped": False, "placed": False, "no_wrong_item": True}
+        grasped, placed = self.subgoals["grasped"], self.subgoals["placed"]
+        if not grasped and self._grasp.update(self.data):
+            grasped, placed = True, False
+        arrived = {name: each.update(self.data) for name, each in self._arrivals.items()}
+        placed = arrived.pop(self.item) or placed
+        clean = self.subgoals["no_wrong_item"] and not any(arrived.values())
+        return {"grasped": grasped, "placed": placed, "no_wrong_item": clean}

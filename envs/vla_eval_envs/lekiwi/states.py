@@ -1,0 +1,99 @@
+"""Frozen initial states: numbered starts in committed files, whose sha256 the tasks pin.
+
+``python -m vla_eval_envs.lekiwi.states salt`` prints the file that the generator gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+__all__ = ["FROZEN", "ITEM_ORDER", "FrozenShelves"]
+
+ITEM_ORDER = ("salt", "matcha", "chocolate")
+_COUNT = 200
+# 0.1 mm and 0.1 mrad: far below what changes an episode's difficulty, and exact in JSON.
+_DECIMALS = 4
+_BASE_SPREAD = (0.05, 0.08, 0.2)
+"""x, y (m) and yaw (rad) of the robot around the origin; 0.2 rad are 11.5 degrees."""
+_LANES = (-0.13, 0.0, 0.13)
+_DEPTHS = {"salt": 0.73, "matcha": 0.73, "chocolate": 0.605}
+_SPREADS = {"salt": 0.015, "matcha": 0.015, "chocolate": 0.012}
+_LANE_SPREAD, _YAW_SPREAD = 0.02, 0.5
+_FIELDS = tuple(
+    f"{thing}_{field}" for thing in ("base", *ITEM_ORDER) for field in ("x_m", "y_m", "yaw_rad")
+)
+
+
+@dataclass(frozen=True)
+class FrozenShelves:
+    """Recipe and identity of one task's initial states: where the robot and the items are."""
+
+    item: str
+    seed: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Of the file ``states/<name>.json``."""
+        return f"shopping_{self.item}"
+
+    def generate(self) -> str:
+        """Return the file's text: draws from the seed, rounded."""
+        generator = np.random.Generator(np.random.PCG64(self.seed))
+        rows = [_draw(generator) for _ in range(_COUNT)]
+        head: dict[str, Any] = {
+            "task": self.name,
+            "generator": "numpy PCG64: a permutation of the lanes, then uniform",
+            "seed": self.seed,
+            "fields": list(_FIELDS),
+            "base_spread": list(_BASE_SPREAD),
+            "lanes_y_m": list(_LANES),
+        }
+        lines = ",\n  ".join(json.dumps(row) for row in rows)
+        return f'{json.dumps(head, indent=1)[:-2]},\n "states": [\n  {lines}\n ]\n}}\n'
+
+    def load(self) -> tuple[dict[str, float], ...]:
+        """Return the states; raises RuntimeError if the file is not the one that was frozen."""
+        raw = files(__package__).joinpath("states", f"{self.name}.json").read_bytes()
+        found = hashlib.sha256(raw).hexdigest()
+        if found != self.sha256:
+            raise RuntimeError(
+                f"lekiwi/states/{self.name}.json was changed: its sha256 is {found}, not "
+                f"{self.sha256}; restore the released file (reinstall vla-eval-suite)"
+            )
+        content: dict[str, Any] = json.loads(raw)
+        return tuple(dict(zip(_FIELDS, row, strict=True)) for row in content["states"])
+
+
+def _draw(generator: np.random.Generator) -> list[float]:
+    lanes = generator.permutation(_LANES)
+    row = [generator.uniform(-spread, spread) for spread in _BASE_SPREAD]
+    for item, lane in zip(ITEM_ORDER, lanes, strict=True):
+        row += [
+            _DEPTHS[item] + generator.uniform(-_SPREADS[item], _SPREADS[item]),
+            lane + generator.uniform(-_LANE_SPREAD, _LANE_SPREAD),
+            generator.uniform(-_YAW_SPREAD, _YAW_SPREAD),
+        ]
+    return [float(value) + 0.0 for value in np.round(row, _DECIMALS)]
+
+
+FROZEN = {
+    item: FrozenShelves(item, seed, sha256)
+    for item, seed, sha256 in (
+        ("salt", 20260201, "95c6cee772b7615f7cb8fd14f91ebdeb007ab20b085ce302da9b2a6767f97bae"),
+        ("matcha", 20260202, "5502f8ff1fd337be25133a914a528804c4cbe93e6959246e07b9d4504cad3b6a"),
+        ("chocolate", 20260203, "feff7025084d62afc197c66c436c4651e340ed9693a44ddb71a337197322a4cc"),
+    )
+}
+"""By the item that is asked for."""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(FROZEN[sys.argv[1]].generate())
