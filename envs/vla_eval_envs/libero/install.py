@@ -28,6 +28,7 @@ from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval_envs.cache import cache_folder
 from vla_eval_envs.gl import choose_gl_backend
 from vla_eval_envs.libero.assets import Assets
+from vla_eval_envs.libero.memory import limit_asset_cache
 
 __all__ = ["Library", "load", "quiet"]
 
@@ -52,8 +53,6 @@ class Library:
     observable: Any
     sensor: Any
     randomization_error: type[Exception]
-    torques: Any
-    """The module of compiled controllers."""
     bad_state_warnings: tuple[int, ...]
     """MuJoCo's warnings after which it has reset the state by itself."""
 
@@ -77,14 +76,17 @@ def load(assets: Assets) -> Library:
         UsageError: this process already uses another assets folder.
     """
     gl = choose_gl_backend()
+    first = "mujoco" not in sys.modules
     with quiet(), _libero_settings(), _numba_cache(), _matplotlib_later():
         _import_robosuite(gl)
         libero = importlib.import_module("libero.libero")
         _set_assets(libero, assets.path)
         domain = importlib.import_module("libero.libero.envs")
-        torques = importlib.import_module("vla_eval_envs.libero.torques")
+        importlib.import_module("vla_eval_envs.libero.loop")
     mujoco = importlib.import_module("mujoco")
     _log_mujoco_warnings(mujoco)
+    if first:
+        limit_asset_cache(mujoco)
     observables = importlib.import_module("robosuite.utils.observables")
     kinds = mujoco.mjtWarning
     return Library(
@@ -97,7 +99,6 @@ def load(assets: Assets) -> Library:
         observable=observables.Observable,
         sensor=observables.sensor,
         randomization_error=importlib.import_module("robosuite.utils.errors").RandomizationError,
-        torques=torques,
         bad_state_warnings=tuple(
             int(kind) for kind in (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC)
         ),

@@ -30,7 +30,7 @@ from vla_eval_envs.libero.install import Library, quiet
 from vla_eval_envs.libero.view import View
 from vla_eval_envs.scene import scene_hash
 
-__all__ = ["CONTROL_HZ", "Simulator"]
+__all__ = ["CAMERAS", "CONTROL_HZ", "Simulator"]
 
 CONTROL_HZ = 20
 
@@ -39,7 +39,7 @@ _PLACEMENT_TRIES = 20
 # The seed of the scene that construction builds, and the first reset throws away.
 _CONSTRUCTION_SEED = 0
 _SETTLE_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
-_CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
+CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 
 _open_simulators: weakref.WeakSet[Simulator] = weakref.WeakSet()
 
@@ -189,9 +189,19 @@ class Simulator:
         data, site = self._env.sim.data._data, self._env.robots[0].eef_site_id
         return data.site_xpos[site].copy(), data.site_xmat[site].reshape(3, 3).copy()
 
-    def render(self, size: int) -> dict[str, NDArray[np.uint8]]:
-        """Draw ``agentview`` and ``wrist``, uint8 (size, size, 3), as LIBERO has them: upside down."""
-        return self._view.render(self._env.sim, _CAMERAS, size)
+    def render(self, size: int, *names: str) -> dict[str, NDArray[np.uint8]]:
+        """Draw the cameras, uint8 (size, size, 3), as LIBERO has them: upside down.
+
+        Args:
+            size: height and width in pixels.
+            names: ``agentview`` or ``wrist``; none means both.
+        """
+        cameras = {name: CAMERAS[name] for name in names or CAMERAS}
+        return self._view.render(self._env.sim, cameras, size)
+
+    def bare_physics(self) -> Callable[[], None] | None:
+        """Return what runs MuJoCo's own steps for one control step; None: not measured here."""
+        return None
 
     def close(self) -> None:
         """Free the simulation and its GL context; harmless when done already."""
