@@ -1,8 +1,9 @@
-"""Gymnasium environments of vla_eval: LIBERO and simulated SO-101 tasks.
+"""Gymnasium environments of vla_eval: LIBERO, simulated SO-101 and LeKiwi tasks.
 
 Importing this package registers every task with Gymnasium and loads no simulator::
 
     env = gymnasium.make("vla_eval_envs:so101/PickPlace-v0")
+    env = gymnasium.make("vla_eval_envs:lekiwi/ShoppingSalt-v0")
     env = gymnasium.make("vla_eval_envs:libero/spatial-4-v0")
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 import gymnasium
 
 from vla_eval.catalog import Suite, Task
+from vla_eval_envs.lekiwi.catalog import suites as _lekiwi_suites
 from vla_eval_envs.libero.catalog import suites as _libero_suites
 from vla_eval_envs.so101.catalog import suites as _so101_suites
 
@@ -38,4 +40,5 @@ def _register_task(task: Task) -> None:
 
 
 _register(_so101_suites())
+_register(_lekiwi_suites())
 _register(_libero_suites())

@@ -21,6 +21,9 @@ __all__ = ["EXPERTS", "EpisodeExpert", "ExpertMaker", "begin_episode"]
 
 _HERE = "vla_eval_policies.experts"
 EXPERTS = {
+    "lekiwi/ShoppingChocolate": f"{_HERE}.lekiwi_shopping:ShoppingExpert",
+    "lekiwi/ShoppingMatcha": f"{_HERE}.lekiwi_shopping:ShoppingExpert",
+    "lekiwi/ShoppingSalt": f"{_HERE}.lekiwi_shopping:ShoppingExpert",
     "so101/PickPlace": f"{_HERE}.so101_pick_place:PickPlaceExpert",
     "so101/PickPlaceEither": f"{_HERE}.so101_pick_place:PickPlaceEitherExpert",
     "so101/Sorting": f"{_HERE}.so101_sorting:SortingExpert",
