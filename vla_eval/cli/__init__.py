@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
+from vla_eval.cli.bench import bench
 from vla_eval.cli.certify import certify, verify
 from vla_eval.cli.check import check
 from vla_eval.cli.doctor import doctor
@@ -45,6 +46,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "stats": stats,
     "power": power,
     "record": record,
+    "bench": bench,
     "list": list_,
     "doctor": doctor,
 }
