@@ -55,7 +55,9 @@ def protocol_file(tmp_path: Path) -> Callable[..., Path]:
         **env_kwargs: Any,
     ) -> Path:
         lines = [
-            f"{key} = {value!r}" if isinstance(value, int | float) else f'{key} = "{value}"'
+            f"{key} = {str(value).lower()}"
+            if isinstance(value, int | float)
+            else f'{key} = "{value}"'
             for key, value in env_kwargs.items()
         ]
         table = "\n".join(["[blocks.env_kwargs]", *lines]) if lines else ""

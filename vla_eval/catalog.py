@@ -13,8 +13,9 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.protocol import Protocol
 
-__all__ = ["Cost", "Suite", "Task", "find_suite", "suites"]
+__all__ = ["Cost", "Suite", "Task", "check_catalogue", "find_suite", "suites"]
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,24 @@ def find_suite(name: str) -> Suite:
             return suite
     hint = did_you_mean(name, [suite.name for suite in suites()])
     raise UsageError(f"no suite is named '{name}'{hint}")
+
+
+def check_catalogue(protocol: Protocol) -> None:
+    """Refuse tasks and initial states that a known suite does not have; unknown suites may be right.
+
+    Raises:
+        UsageError: naming the block and the task.
+    """
+    known = {suite.name: suite for suite in suites()}
+    for position, block in enumerate(protocol.blocks):
+        suite = known.get(block.suite)
+        if suite is None:
+            continue
+        last = max(block.init_state_numbers())
+        for name in block.task_names():
+            task = suite.task(name)
+            if last >= task.init_states:
+                raise UsageError(
+                    f"{protocol.label}, blocks.{position}: initial state {last} of "
+                    f"{block.suite}/{name} does not exist; it has 0 to {task.init_states - 1}"
+                )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import isfinite
 from time import perf_counter
 from typing import Any, Literal
 
@@ -19,7 +20,9 @@ from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import ActionChunk, Context, Policy
 from vla_eval.record import Outcome, Reason
 
-__all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "run_episode"]
+__all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "check_reply", "run_episode"]
+
+_ROUNDING = 1e-6
 
 Phase = Literal["idle", "setup", "build", "reset", "advance", "observe", "infer"]
 
@@ -69,6 +72,7 @@ class EpisodeResult:
     prefix_ms: list[float] = field(default_factory=list)
     denoise_ms: list[float] = field(default_factory=list)
     max_batch: int = 1
+    wait_s: float = 0.0
 
     @property
     def inferences(self) -> int:
@@ -105,7 +109,7 @@ def run_episode(
     with clock.phase("reset"):
         observation, info = env.reset(seed=key.env_seed, options={"init_state": key.init_state})
     result.scene_hash = str(info.get("scene_hash", ""))
-    result.provenance = dict(info.get("provenance", {}))
+    result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
     low, high = _bounds(env)
     while True:
         context = Context(
@@ -131,6 +135,14 @@ def run_episode(
     return result
 
 
+def _plain(value: Any) -> Any:
+    """Return a JSON scalar: NumPy's are unpacked, everything else is said in words."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    plain = value is None or isinstance(value, str | bool | int)
+    return value if plain or (isinstance(value, float) and isfinite(value)) else str(value)
+
+
 def _bounds(env: EvalEnv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     space = env.action_space
     if not isinstance(space, Box) or len(space.shape) != 1:
@@ -147,16 +159,36 @@ def _infer(
 ) -> ActionChunk:
     with clock.phase("infer"):
         start = perf_counter()
-        chunks = policy.infer([observation], [context])
-        result.infer_ms.append(1e3 * (perf_counter() - start))
-    if len(chunks) != 1:
-        raise ValueError(f"the policy returned {len(chunks)} chunks for one observation")
-    chunk = chunks[0]
+        (chunk,) = check_reply(policy.infer([observation], [context]), 1)
+        waited_ms = 1e3 * (perf_counter() - start)
+    alone_ms = waited_ms if chunk.infer_ms is None else chunk.infer_ms
+    result.infer_ms.append(alone_ms)
+    result.wait_s += max(0.0, waited_ms - alone_ms) / 1e3
     result.nfe += chunk.nfe
     result.max_batch = max(result.max_batch, chunk.batch)
     result.prefix_ms.append(chunk.prefix_ms)
     result.denoise_ms.append(chunk.denoise_ms)
     return chunk
+
+
+def check_reply(reply: object, samples: int) -> list[ActionChunk]:
+    """Return what ``infer`` returned, if it is what a policy has to return.
+
+    Raises:
+        TypeError: not a sequence of ActionChunk.
+        ValueError: not one for each observation, or times and counts that cannot be.
+    """
+    if not isinstance(reply, Sequence) or not all(isinstance(one, ActionChunk) for one in reply):
+        raise TypeError(
+            f"infer returned {type(reply).__name__}; expected a list of {samples} ActionChunk"
+        )
+    if len(reply) != samples:
+        raise ValueError(f"infer returned {len(reply)} chunks for {samples} observations")
+    for chunk in reply:
+        times = (chunk.prefix_ms, chunk.denoise_ms)
+        if chunk.nfe < 0 or not all(isfinite(time) and time >= 0 for time in times):
+            raise ValueError(f"infer returned nfe={chunk.nfe}, times {times} ms")
+    return list(reply)
 
 
 def check_chunk(chunk: ActionChunk, low: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -165,7 +197,10 @@ def check_chunk(chunk: ActionChunk, low: NDArray[np.float32]) -> NDArray[np.floa
     Raises:
         InvalidActionError: wrong shape, not numbers, empty, or an entry that is not finite.
     """
-    actions = np.asarray(chunk.actions)
+    try:
+        actions = np.asarray(chunk.actions)
+    except ValueError:
+        raise InvalidActionError("actions are no rectangular array") from None
     if actions.ndim != 2 or actions.shape[0] < 1 or actions.shape[1] != low.size:
         raise InvalidActionError(
             f"actions have shape {actions.shape}; expected (T, {low.size}) with T >= 1"
@@ -179,6 +214,14 @@ def check_chunk(chunk: ActionChunk, low: NDArray[np.float32]) -> NDArray[np.floa
             f"action {row} of the chunk has {actions[row, column]} in dimension {column}"
         )
     return actions.astype(np.float32)
+
+
+def _score(value: Any) -> float:
+    """Return the environment's score, free of a sum's last bits; NaN is the environment's error."""
+    score = float(value)
+    if not -_ROUNDING <= score <= 1 + _ROUNDING:
+        raise ValueError(f"the environment's score is {score}; expected 0 to 1")
+    return min(1.0, max(0.0, score))
 
 
 def _execute(
@@ -199,7 +242,7 @@ def _execute(
         hasher.update(action.tobytes())
         result.steps += 1
         success = bool(info.get("is_success", False))
-        result.score = float(info.get("score", success))
+        result.score = _score(info.get("score", success))
         result.subgoals = {str(name): bool(on) for name, on in info.get("subgoals", {}).items()}
         if success:
             result.outcome, result.reason = "success", None

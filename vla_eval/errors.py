@@ -8,6 +8,7 @@
     │   ├── PolicySpecError       a policy spec: unknown kind, unknown or badly typed option
     │   ├── RunFolderError        a run folder: other protocol, other policy, damaged record file
     │   └── MissingExtraError     an optional dependency is not installed
+    ├── NothingToDoError   (5)    an empty shard
     ├── InvalidActionError        the policy's failure: wrong shape, wrong type, not finite
     ├── InfrastructureError (3)   the machine's failure: simulator, GL, disk, a dead process
     └── InterruptedRunError (2)   stopped on the way; the same command continues
@@ -32,6 +33,7 @@ __all__ = [
     "InterruptedRunError",
     "InvalidActionError",
     "MissingExtraError",
+    "NothingToDoError",
     "PolicySpecError",
     "ProtocolError",
     "RunFolderError",
@@ -81,6 +83,12 @@ class MissingExtraError(UsageError):
             f"{what} needs the extra '{extra}', which is not installed; "
             f"run: pip install 'vla-eval-suite[{extra}]' (in a checkout: make install)"
         )
+
+
+class NothingToDoError(VlaEvalError):
+    """There is no work in what was asked for."""
+
+    exit_code = EXIT_NOTHING_TO_DO
 
 
 class InvalidActionError(VlaEvalError):

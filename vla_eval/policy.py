@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv, Observation
+from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 
 __all__ = ["ActionChunk", "Context", "Placement", "Policy", "PolicyFactory", "PolicyMetadata"]
@@ -29,6 +31,9 @@ class ActionChunk:
     """Time for the solver's steps."""
     batch: int = 1
     """How many observations were in this inference; the policy host fills it in."""
+    infer_ms: float | None = None
+    """Wall time of the inference alone; the policy host fills it in, since a worker would count the
+    time in the queue too."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,20 @@ class PolicyMetadata:
     device: str | None = None
     options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     """Everything else that changes actions: noise levels, thresholds …"""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be stored and compared: NaN, NumPy scalars, nested values."""
+        for name, value in self.options.items():
+            plain = value is None or type(value) in (str, int, float, bool)
+            if not plain or (type(value) is float and not math.isfinite(value)):
+                raise PolicySpecError(
+                    f"PolicyMetadata of '{self.name}': option '{name}' is {value!r}; "
+                    "plain str, int, float, bool or None are expected"
+                )
+        if self.chunk_size < 1 or self.n_action_steps < 1:
+            raise PolicySpecError(
+                f"PolicyMetadata of '{self.name}': chunk_size and n_action_steps must be at least 1"
+            )
 
 
 class Policy(Protocol):

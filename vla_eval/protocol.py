@@ -104,7 +104,8 @@ class Run(_Frozen):
     n_action_steps: Positive | None = None
     """Execution horizon; None leaves it to each policy."""
     order: Literal["by-task", "round-robin"] = "by-task"
-    """``round-robin`` keeps every prefix of the plan balanced over tasks."""
+    """``round-robin`` keeps every prefix of the plan balanced over tasks. Workers still stay on a
+    scene as long as they can: all of a fixed plan is run, and building scenes is dear."""
     latency: Literal["paused"] = "paused"
     """``paused``: simulated time stands still while the policy thinks."""
     max_batch: Positive = 1

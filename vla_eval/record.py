@@ -53,8 +53,10 @@ class Timing(_Frozen):
     observe_s: float = 0.0
     """Rendering, after reset."""
     infer_s: float = 0.0
+    wait_s: float = 0.0
+    """Part of ``infer_s`` that was spent waiting for a shared policy host."""
     infer_ms: tuple[float, ...] = ()
-    """Wall time of each inference as the episode saw it."""
+    """Wall time of each inference, waiting for a shared host apart."""
     prefix_ms: tuple[float, ...] = ()
     """As reported by the policy: what does not depend on the solver's steps."""
     denoise_ms: tuple[float, ...] = ()

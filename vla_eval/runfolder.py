@@ -12,28 +12,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from vla_eval.differences import name_differences
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.plan import Shard
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
+from vla_eval.provenance import machine, other_physics, versions
+from vla_eval.runlock import folder_lock, running_shards, take_shard_lock
+from vla_eval.spec import code_sha256
 from vla_eval.store import Records, read_records, write_atomically
 
-__all__ = ["Arm", "RunFile", "RunFolder", "identity_sha256"]
+__all__ = ["Arm", "RunFile", "RunFolder", "Session", "identity_sha256"]
 
-_PACKAGES = ("vla-eval-suite", "gymnasium", "numpy", "mujoco", "robosuite", "hf-libero", "torch")
+_SESSIONS_KEPT = 100
 
 
 class Arm(BaseModel):
@@ -45,6 +45,16 @@ class Arm(BaseModel):
     spec: str
     identity: Mapping[str, JsonValue] | None = None
     """The policy's metadata; None until the policy was first loaded."""
+
+
+class Session(BaseModel):
+    """One call of ``vlaeval run`` on this folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    started_at: str
+    shard: str
+    versions: Mapping[str, str]
 
 
 class RunFile(BaseModel):
@@ -60,6 +70,8 @@ class RunFile(BaseModel):
     created_at: str
     versions: Mapping[str, str] = Field(default_factory=dict)
     machine: Mapping[str, JsonValue] = Field(default_factory=dict)
+    sessions: tuple[Session, ...] = ()
+    """The latest calls that worked on this run."""
 
 
 def identity_sha256(identity: Mapping[str, Any]) -> str:
@@ -108,24 +120,32 @@ class RunFolder:
         return cls(path, run)
 
     @classmethod
-    def create_or_continue(
-        cls, path: Path, protocol: Protocol, specs: Mapping[str, str]
-    ) -> RunFolder:
-        """Open the run at ``path`` if it is the same one, else create it.
+    def enter(
+        cls, path: Path, protocol: Protocol, specs: Mapping[str, str], shard: Shard
+    ) -> tuple[RunFolder, FileLock]:
+        """Open the run at ``path`` if it is the same one, else create it; take the shard's lock.
 
         Raises:
-            RunFolderError: the folder holds another run, or something that is not a run.
+            RunFolderError: the folder holds another run or something that is not a run, cannot be
+                written, or another process works on the shard.
         """
-        _refuse_foreign_folder(path)
-        (path / "episodes").mkdir(parents=True, exist_ok=True)
-        with FileLock(path / ".create.lock"):
+        try:
+            _refuse_foreign_folder(path)
+            (path / "episodes").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be made or read ({error.strerror})") from None
+        with folder_lock(path):
             folder = cls.open(path) if (path / "run.json").exists() else None
-            if folder is not None and folder.has_begun():
+            if folder is not None and (folder.has_begun() or running_shards(path)):
                 folder.refuse_other_run(protocol, specs)
-                return folder
-            # Nothing is here yet, or a run that stopped before its first episode, over a typing
-            # mistake perhaps: that one may be replaced.
-            return cls._create(path, protocol, specs)
+                folder._refuse_other_physics()  # noqa: SLF001 - our own
+            lock = take_shard_lock(path, shard)
+            if folder is None or not folder._is(protocol, specs):  # noqa: SLF001 - our own
+                # Nothing is here yet, or a run that stopped before its first episode, over a
+                # typing mistake perhaps: that one may be replaced.
+                folder = cls._create(path, protocol, specs)
+            folder._open_session(shard)  # noqa: SLF001 - our own
+        return folder, lock
 
     @classmethod
     def _create(cls, path: Path, protocol: Protocol, specs: Mapping[str, str]) -> RunFolder:
@@ -135,8 +155,8 @@ class RunFolder:
             protocol=protocol,
             arms=tuple(Arm(name=name, spec=spec) for name, spec in specs.items()),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions=_versions(),
-            machine=_machine(),
+            versions=versions(),
+            machine=machine(),
         )
         write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
         write_atomically(path / "run.json", run.model_dump_json(indent=2) + "\n")
@@ -147,21 +167,27 @@ class RunFolder:
         identified = any(arm.identity is not None for arm in self.run.arms)
         return identified or any(self.episodes.glob("*.jsonl"))
 
-    def lock(self, shard: Shard) -> FileLock:
-        """Take the right to run a shard here; another process that holds it is an error.
+    def _is(self, protocol: Protocol, specs: Mapping[str, str]) -> bool:
+        known = {arm.name: arm.spec for arm in self.run.arms}
+        return protocol.sha256 == self.run.protocol_sha256 and known == dict(specs)
 
-        Raises:
-            RunFolderError: the shard is being run by another process.
-        """
-        lock = FileLock(self.path / f".shard-{shard.index}-of-{shard.count}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+    def _refuse_other_physics(self) -> None:
+        other = other_physics(self.run.versions, versions())
+        if other:
             raise RunFolderError(
-                f"{self.path}: another process is running shard {shard.index}/{shard.count} here; "
-                "wait for it, or use another folder"
-            ) from None
-        return lock
+                f"{self.path}: this run began with other simulators ({'; '.join(other)}); "
+                "install those again, or use a new folder"
+            )
+
+    def _open_session(self, shard: Shard) -> None:
+        session = Session(
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            shard=f"{shard.index}/{shard.count}",
+            versions=versions(),
+        )
+        sessions = (*self.run.sessions, session)[-_SESSIONS_KEPT:]
+        self.run = self.run.model_copy(update={"sessions": sessions})
+        self._save()
 
     def identify(self, identities: Mapping[str, PolicyMetadata]) -> dict[str, str]:
         """Store the arms' identities, or compare them with the stored ones.
@@ -172,18 +198,23 @@ class RunFolder:
         Raises:
             RunFolderError: an arm was another policy before; the differences are named.
         """
-        with FileLock(self.path / ".create.lock"):
-            stored = {arm.name: arm for arm in self.open(self.path).run.arms}
+        with folder_lock(self.path):
+            on_disk = self.open(self.path)
+            on_disk.refuse_other_run(
+                self.run.protocol, {arm.name: arm.spec for arm in self.run.arms}
+            )
             arms = []
-            for name, arm in stored.items():
+            for arm in on_disk.run.arms:
+                name = arm.name
                 identity = json.loads(json.dumps(asdict(identities[name])))
+                identity["code_sha256"] = code_sha256(arm.spec)
                 if arm.identity is not None and arm.identity != identity:
                     raise RunFolderError(
                         f"{self.path}: arm '{name}' was another policy when this run began "
-                        f"({_differences(arm.identity, identity)}); use a new folder"
+                        f"({name_differences(arm.identity, identity)}); use a new folder"
                     )
                 arms.append(arm.model_copy(update={"identity": identity}))
-            self.run = self.run.model_copy(update={"arms": tuple(arms)})
+            self.run = on_disk.run.model_copy(update={"arms": tuple(arms)})
             self._save()
         return {arm.name: identity_sha256(arm.identity or {}) for arm in self.run.arms}
 
@@ -206,11 +237,19 @@ class RunFolder:
                 )
         return records
 
-    def finish(self, status: Literal["complete", "incomplete"], results: Mapping[str, Any]) -> None:
-        """Write the summary, then the status."""
-        text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-        write_atomically(self.path / "results.json", text)
-        with FileLock(self.path / ".create.lock"):
+    def finish(self, summarise: Callable[[], tuple[bool, Mapping[str, Any]]]) -> None:
+        """Summarise and write the summary and the status, all under the lock.
+
+        Two shards that end together would otherwise write what one of them saw earlier.
+
+        Args:
+            summarise: returns (complete, the content of results.json).
+        """
+        with folder_lock(self.path):
+            complete, results = summarise()
+            text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+            write_atomically(self.path / "results.json", text)
+            status = "complete" if complete else "incomplete"
             self.run = self.open(self.path).run.model_copy(update={"status": status})
             self._save()
 
@@ -224,12 +263,12 @@ class RunFolder:
             theirs = protocol.model_dump(mode="json", exclude_none=True)
             raise RunFolderError(
                 f"{self.path}: holds a run of {self.run.protocol.label}, not of {protocol.label} "
-                f"({_differences(ours, theirs)}); use a new folder"
+                f"({name_differences(ours, theirs)}); use a new folder"
             )
         known = {arm.name: arm.spec for arm in self.run.arms}
         if dict(specs) != known:
             raise RunFolderError(
-                f"{self.path}: holds a run with other arms ({_differences(known, specs)}); "
+                f"{self.path}: holds a run with other arms ({name_differences(known, specs)}); "
                 "use a new folder"
             )
 
@@ -248,61 +287,6 @@ def _refuse_foreign_folder(path: Path) -> None:
             f"{path}: is no run folder and not empty (it holds '{strangers[0]}'); "
             "name a new or an empty folder with --out"
         )
-
-
-def _differences(left: Mapping[str, Any], right: Mapping[str, Any], prefix: str = "") -> str:
-    """Name up to three places where two JSON objects differ, with both values."""
-    found = _walk_differences(left, right, prefix)
-    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
-
-
-def _walk_differences(left: Any, right: Any, path: str) -> list[str]:
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return [
-            difference
-            for key in sorted({*left, *right})
-            for difference in _walk_differences(
-                left.get(key), right.get(key), f"{path}.{key}" if path else str(key)
-            )
-        ]
-    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        return [
-            difference
-            for index, (one, other) in enumerate(zip(left, right, strict=True))
-            for difference in _walk_differences(one, other, f"{path}.{index}")
-        ]
-    return [] if left == right else [f"{path}: {left!r} before, {right!r} now"]
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()} | _revision()
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _revision() -> dict[str, str]:
-    """Return the commit of a source checkout, with ``+dirty`` where files differ from it."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return {}
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        dirty = "+dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
-        return {"commit": git("rev-parse", "HEAD") + dirty}
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-
-
-def _machine() -> dict[str, JsonValue]:
-    return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
 
 
 def check_arm_names(specs: Mapping[str, str]) -> None:

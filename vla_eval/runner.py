@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -10,16 +11,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from vla_eval.catalog import check_catalogue
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.supervisor import Supervisor
-from vla_eval.errors import InterruptedRunError, UsageError
+from vla_eval.errors import InterruptedRunError, NothingToDoError, UsageError
 from vla_eval.plan import Shard, expand, take_shard
 from vla_eval.progress import Progress
 from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol
 from vla_eval.runfolder import RunFolder, check_arm_names
-from vla_eval.spec import PolicySpec, find_factory
+from vla_eval.spec import placement_of
 from vla_eval.store import Records
 from vla_eval.summary import RunSummary, summarise
 
@@ -58,20 +61,25 @@ def run(
         InfrastructureError: the machine could not go on.
         InterruptedRunError: Ctrl-C or SIGTERM; repeat the command to continue.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(
+            "vla_eval.run was called while a worker imported your script; put the call under "
+            "if __name__ == '__main__':"
+        )
     if not isinstance(protocol, Protocol):
         protocol = load_protocol(protocol, overrides=overrides)
     if not arms:
         raise UsageError("no policy to run: give at least one --arm NAME=SPEC, or --policy SPEC")
     check_arm_names(arms)
     for text in arms.values():
-        spec = PolicySpec.parse(text)
-        find_factory(spec).placement(spec.target)
+        placement_of(text)
+    check_catalogue(protocol)
     part = Shard.parse(shard) if shard else Shard(1, 1)
     workers = workers if workers is not None else (os.cpu_count() or 1)
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
-    folder = RunFolder.create_or_continue(Path(out), protocol, arms)
-    with folder.lock(part), _terminable():
+    folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
+    with lock, _terminable():
         return _run_locked(folder, part, workers, notify)
 
 
@@ -82,7 +90,7 @@ def _run_locked(
     names = [arm.name for arm in folder.run.arms]
     plan = take_shard(expand(protocol), part)
     if not plan:
-        raise UsageError(
+        raise NothingToDoError(
             f"shard {part.index}/{part.count} is empty: the plan has only "
             f"{len(expand(protocol))} episodes"
         )
@@ -93,7 +101,12 @@ def _run_locked(
         _replay(records, {item.key for item in plan}, progress)
         say = notify or progress.say
         supervisor = Supervisor(
-            folder, items, workers=workers, on_record=progress.record, notify=say
+            folder,
+            items,
+            workers=workers,
+            ended=progress.ended,
+            on_record=progress.record,
+            notify=say,
         )
         try:
             supervisor.run()
@@ -102,9 +115,18 @@ def _run_locked(
                 f"interrupted with {progress.ended} of {total} episodes done; "
                 "repeat the same command to continue"
             ) from None
-    summary = summarise([folder.path])
-    folder.finish("complete" if summary.complete else "incomplete", summary.to_json())
-    return summary
+    return _finish(folder)
+
+
+def _finish(folder: RunFolder) -> RunSummary:
+    summaries: list[RunSummary] = []
+
+    def make() -> tuple[bool, dict[str, Any]]:
+        summaries.append(summarise([folder.path]))
+        return summaries[0].complete, summaries[0].to_json()
+
+    folder.finish(make)
+    return summaries[0]
 
 
 def _replay(records: Records, keys: set[object], progress: Progress) -> None:

@@ -10,26 +10,32 @@ KIND is a name of the entry-point group ``vla_eval.policies``, or else an import
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
 from vla_eval.errors import PolicySpecError, did_you_mean
-from vla_eval.policy import Policy, PolicyFactory
+from vla_eval.policy import Placement, Policy, PolicyFactory, PolicyMetadata
 
 __all__ = [
     "PolicySpec",
     "build_policy",
-    "find_factory",
+    "code_sha256",
     "load_factory",
     "parse_options",
+    "placement_of",
     "policy_kinds",
+    "resolve",
 ]
 
 
@@ -53,6 +59,8 @@ class PolicySpec:
                 "for example 'impaired:expert?action_noise=0.2'"
             )
         try:
+            # A plus is a plus here (1e+5), not the space that it is in web forms.
+            query = query.replace("+", "%2B")
             pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
         except ValueError:
             raise PolicySpecError(
@@ -78,13 +86,18 @@ def load_factory(kind: EntryPoint) -> PolicyFactory:
     return factory
 
 
-def find_factory(spec: PolicySpec) -> PolicyFactory:
-    """Return the factory that a spec names, or raise PolicySpecError."""
+def resolve(text: str) -> tuple[PolicyFactory, str | None, Mapping[str, str]]:
+    """Return the factory that a spec names, its target and its options.
+
+    Raises:
+        PolicySpecError: no such kind or module, or a module that cannot be used.
+    """
+    spec = PolicySpec.parse(text)
     kinds = policy_kinds()
     if spec.kind in kinds:
-        return load_factory(kinds[spec.kind])
+        return load_factory(kinds[spec.kind]), spec.target, spec.options
     if spec.target and _is_module(spec.kind):
-        return _factory_of_module(spec.kind, spec.target, spec.text)
+        return _factory_of_module(spec.kind, spec.target, spec.text), None, spec.options
     hint = did_you_mean(spec.kind, kinds)
     if spec.target:
         hint += (
@@ -101,16 +114,18 @@ def _is_module(name: str) -> bool:
 
 
 def _factory_of_module(module_name: str, attribute: str, text: str) -> PolicyFactory:
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise PolicySpecError(
-            f"policy '{text}': module '{module_name}' cannot be imported ({error})"
-        ) from error
-    except AttributeError:
-        raise PolicySpecError(
-            f"policy '{text}': module '{module_name}' has no '{attribute}'"
-        ) from None
+    with redirect_stdout(sys.stderr):
+        try:
+            factory = getattr(importlib.import_module(module_name), attribute)
+        except AttributeError:
+            raise PolicySpecError(
+                f"policy '{text}': module '{module_name}' has no '{attribute}'"
+            ) from None
+        except Exception as error:
+            raise PolicySpecError(
+                f"policy '{text}': importing module '{module_name}' failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     if not callable(factory) or not hasattr(factory, "placement"):
         raise PolicySpecError(
             f"policy '{text}': '{attribute}' is no PolicyFactory "
@@ -120,12 +135,60 @@ def _factory_of_module(module_name: str, attribute: str, text: str) -> PolicyFac
     return made
 
 
+def placement_of(text: str) -> Placement:
+    """Return where the policy that a spec names wants to run; raises PolicySpecError."""
+    factory, target, _ = resolve(text)
+    try:
+        place = factory.placement(target)
+    except PolicySpecError:
+        raise
+    except Exception as error:
+        raise PolicySpecError(
+            f"policy '{text}': placement(target) failed: {type(error).__name__}: {error}"
+        ) from error
+    if place not in ("worker", "host"):
+        raise PolicySpecError(f"policy '{text}': placement is {place!r}, not 'worker' or 'host'")
+    return place
+
+
 def build_policy(text: str) -> Policy:
-    """Build the policy that a spec names; raises PolicySpecError."""
-    spec = PolicySpec.parse(text)
-    factory = find_factory(spec)
-    target = spec.target if spec.kind in policy_kinds() else None
-    return factory(target, spec.options)
+    """Build the policy that a spec names.
+
+    Raises:
+        PolicySpecError: the spec cannot be used, or what it builds is no policy.
+    """
+    factory, target, options = resolve(text)
+    policy = factory(target, options)
+    if not isinstance(getattr(policy, "metadata", None), PolicyMetadata) or not callable(
+        getattr(policy, "infer", None)
+    ):
+        raise PolicySpecError(
+            f"policy '{text}': the factory made a {type(policy).__name__} without "
+            "'metadata' (a PolicyMetadata) and 'infer(observations, contexts)'"
+        )
+    return policy
+
+
+def code_sha256(text: str) -> str:
+    """Hash the code behind a spec: the Python files of its factory's package, or its module's file.
+
+    Two sessions of one run must not have other code between them. Of a wrapper, the wrapped
+    policy's code counts too.
+    """
+    factory, target, _ = resolve(text)
+    module = (factory if isinstance(factory, type) else type(factory)).__module__
+    package = sys.modules[module.partition(".")[0]]
+    paths = [Path(folder) for folder in getattr(package, "__path__", [])]
+    files = sorted(file for path in paths for file in path.rglob("*.py"))
+    if not files and getattr(package, "__file__", None):
+        files = [Path(str(package.__file__))]
+    hasher = hashlib.sha256()
+    for file in files:
+        hasher.update(file.read_bytes())
+    if target is not None:
+        with suppress(PolicySpecError):
+            hasher.update(code_sha256(target).encode())
+    return hasher.hexdigest()
 
 
 def parse_options[Options: BaseModel](

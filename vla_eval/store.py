@@ -102,14 +102,12 @@ class Records:
     torn: list[str] = field(default_factory=list)
     """Files whose last line was cut off by a kill; that line is ignored."""
     final: dict[tuple[str, EpisodeKey], EpisodeRecord] = field(default_factory=dict)
-    """For each arm and key the success or failure, where there is one, else the last error."""
+    """For each arm and key the first success or failure, where there is one, else the last error."""
+    contradictions: list[str] = field(default_factory=list)
+    """Episodes that ended twice, and differently: something in them is not deterministic."""
 
     def add(self, record: EpisodeRecord, where: str) -> None:
-        """Add one attempt.
-
-        Raises:
-            RunFolderError: the same episode already ended in another way.
-        """
+        """Add one attempt."""
         self.attempts.append(record)
         slot = (record.arm, record.key)
         known = self.final.get(slot)
@@ -118,11 +116,12 @@ class Records:
                 self.final[slot] = record
         elif record.outcome != "error" and known.reproducible() != record.reproducible():
             differing = _first_difference(known, record)
-            raise RunFolderError(
-                f"{where}: arm '{record.arm}' has two different results for {record.key} "
-                f"(they differ in '{differing}'); the environment or the policy is not "
-                "deterministic, or the files are of different runs"
+            self.contradictions.append(
+                f"{where}: arm '{record.arm}' has two results for {record.key} that differ in "
+                f"'{differing}'; the first is kept"
             )
+            if record.timing.started_at < known.timing.started_at:
+                self.final[slot] = record
 
 
 def read_records(paths: Iterable[Path]) -> Records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import RunFolder
+from vla_eval.runfolder import RunFile, RunFolder
 from vla_eval.stats import PairedTable, wilson_interval
 from vla_eval.store import Records
 
@@ -62,6 +63,8 @@ class Pair:
     table: PairedTable
     unequal_scenes: int
     """Episodes left out because the arms' scenes differ."""
+    unknown_scenes: int = 0
+    """Pairs whose environment gives no scene hash: nobody knows whether the scenes were equal."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class RunSummary:
     standins: int
     """Episodes that ran on stand-in assets; nothing may be published from them."""
     torn: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+    """Episodes that ended twice, and differently; such a run cannot be certified."""
     attempts: int = 0
     tasks: dict[str, str] = field(default_factory=dict)
     """``suite/task`` to instruction."""
@@ -92,6 +97,7 @@ class RunSummary:
             },
             "complete": self.complete,
             "standins": self.standins > 0,
+            "contradictions": len(self.contradictions),
             "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
             "pairs": [_pair_json(pair) for pair in self.pairs],
         }
@@ -132,6 +138,7 @@ def _pair_json(pair: Pair) -> dict[str, Any]:
         "tango95": list(table.interval()) if known else None,
         "tango90": list(table.interval(alpha=0.10)) if known else None,
         "unequal_scenes": pair.unequal_scenes,
+        "unknown_scenes": pair.unknown_scenes,
     }
 
 
@@ -145,16 +152,27 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
     first = folders[0].run
     merged = Records()
     for folder in folders:
-        if folder.run.protocol_sha256 != first.protocol_sha256 or folder.run.arms != first.arms:
+        if folder.run.protocol_sha256 != first.protocol_sha256 or not _same_arms(folder.run, first):
             raise RunFolderError(
                 f"{folder.path}: is not of the same run as {folders[0].path} "
                 "(another protocol, or other arms)"
             )
         records = folder.records()
         merged.torn += [f"{folder.path.name}/{name}" for name in records.torn]
+        merged.contradictions += records.contradictions
         for record in records.attempts:
             merged.add(record, str(folder.path))
     return summarise_records(first.protocol, [arm.name for arm in first.arms], merged)
+
+
+def _same_arms(one: RunFile, other: RunFile) -> bool:
+    """Compare names, specs and, where both know them, identities."""
+    pairs = list(zip(one.arms, other.arms, strict=False))
+    return len(one.arms) == len(other.arms) and all(
+        (left.name, left.spec) == (right.name, right.spec)
+        and (not left.identity or not right.identity or left.identity == right.identity)
+        for left, right in pairs
+    )
 
 
 def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records) -> RunSummary:
@@ -169,6 +187,7 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
         pairs=tuple(_pair(first, second, keys, records) for first, second in combinations(arms, 2)),
         standins=sum(1 for record in finals if record.provenance.get("standins")),
         torn=tuple(records.torn),
+        contradictions=tuple(records.contradictions),
         attempts=len(records.attempts),
         tasks={f"{each.suite}/{each.task}": each.instruction for each in finals},
     )
@@ -220,12 +239,12 @@ def _quantile(ordered: Sequence[float], q: float) -> float | None:
     """Return the empirical quantile (nearest rank) of sorted values."""
     if not ordered:
         return None
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
 
 
 def _pair(candidate: str, reference: str, keys: Iterable[EpisodeKey], records: Records) -> Pair:
     counts: Counter[tuple[bool, bool]] = Counter()
-    unequal = 0
+    unequal = unknown = 0
     for key in keys:
         ours, theirs = records.final.get((candidate, key)), records.final.get((reference, key))
         if ours is None or theirs is None or "error" in (ours.outcome, theirs.outcome):
@@ -233,6 +252,7 @@ def _pair(candidate: str, reference: str, keys: Iterable[EpisodeKey], records: R
         if ours.scene_hash != theirs.scene_hash:
             unequal += 1
             continue
+        unknown += not ours.scene_hash
         counts[ours.outcome == "success", theirs.outcome == "success"] += 1
     table = PairedTable(
         n11=counts[True, True],
@@ -240,4 +260,4 @@ def _pair(candidate: str, reference: str, keys: Iterable[EpisodeKey], records: R
         n01=counts[False, True],
         n00=counts[False, False],
     )
-    return Pair(candidate, reference, table, unequal)
+    return Pair(candidate, reference, table, unequal, unknown)

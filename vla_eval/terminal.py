@@ -59,9 +59,10 @@ def _warnings(summary: RunSummary) -> list[str]:
         changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
         lines.append(f"! the protocol was modified on the command line: {changes}")
     lines += [
-        f"! {name}: last line cut off by a kill; ignored, its episode is repeated"
+        f"! {name}: last line cut off by a kill; ignored, its episode counts as not run"
         for name in summary.torn
     ]
+    lines += [f"! NOT DETERMINISTIC: {sentence}" for sentence in summary.contradictions[:3]]
     for name, arm in summary.arms.items():
         if arm.errors:
             low, high = arm.worst_and_best_rate()
@@ -110,6 +111,11 @@ def _pair_lines(pair: Pair) -> list[str]:
     if pair.unequal_scenes:
         lines.append(
             f"! {pair.unequal_scenes} episodes are not paired: the arms' scenes differ (scene_hash)"
+        )
+    if pair.unknown_scenes:
+        lines.append(
+            f"! {pair.unknown_scenes} pairs have no scene_hash: nobody knows whether the arms saw "
+            "the same scene"
         )
     if table.n == 0:
         return [*lines, "  no pairs yet"]

@@ -19,7 +19,7 @@ from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
-from vla_eval.spec import PolicySpec, build_policy, find_factory, parse_options
+from vla_eval.spec import build_policy, parse_options, placement_of
 
 __all__ = ["ImpairedFactory", "ImpairedPolicy", "Impairment"]
 
@@ -87,8 +87,7 @@ class ImpairedFactory:
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
         """Return where the policy inside wants to be."""
-        spec = PolicySpec.parse(_inner(target))
-        return find_factory(spec).placement(spec.target)
+        return placement_of(_inner(target))
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
         """Build the inner policy from the target and the options that are not ours."""

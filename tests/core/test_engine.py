@@ -148,7 +148,8 @@ def test_a_policy_host_that_hangs_or_dies_is_restarted(tmp_path, run, fault):
     assert summary.complete
     assert any("starting another" in sentence for sentence in run.said)
     attempts = read_records([tmp_path / "run/episodes"]).attempts
-    assert "host_lost" in {each.reason for each in attempts}
+    reason = "policy_timeout" if fault == "hang" else "host_lost"
+    assert reason in {each.reason for each in attempts if each.init_state == 3}
 
 
 def test_a_policy_in_the_worker_that_hangs_is_stopped(tmp_path, run):
@@ -265,3 +266,116 @@ def test_usage_errors_before_anything_starts(tmp_path, run):
         with pytest.raises(UsageError, match=message):
             run(arms, **kwargs)
     assert not (tmp_path / "run").exists()
+
+
+BAD_REPLIES = {"none": "NoneType", "array": "ndarray", "two": "2 chunks", "late": "nfe=-1"}
+
+
+@pytest.mark.parametrize("fault", BAD_REPLIES)
+@pytest.mark.parametrize("spec", [WORKER, HOST])
+def test_a_reply_that_is_no_list_of_chunks_is_the_policy_s_error(tmp_path, run, fault, spec):
+    """Whatever infer returns instead of chunks is a policy_error, in worker and host alike."""
+    with pytest.raises(InfrastructureError, match=BAD_REPLIES[fault]):
+        run({"a": f"{spec}?reply={fault}"}, limits="retries = 0")
+    attempts = read_records([tmp_path / "run/episodes"]).attempts
+    assert {each.reason for each in attempts} == {"policy_error"}
+
+
+def test_ragged_actions_are_invalid_not_errors(run):
+    """A ragged list is a wrong shape: the policy's failure."""
+    assert run({"a": f"{WORKER}?fault=ragged&fault_states=1"}).arms["a"].reasons == {
+        "invalid_action": 1
+    }
+
+
+@pytest.mark.parametrize("value", ["nan", "1.5"])
+def test_a_score_that_cannot_be_is_the_environment_s_error(tmp_path, run, value):
+    """A score outside [0, 1] spoils its episode and nothing else."""
+    summary = run({"a": WORKER}, bad_score=value, fault_states="2", limits="retries = 0")
+    assert (summary.arms["a"].n, summary.arms["a"].errors) == (7, 1)
+    attempts = read_records([tmp_path / "run/episodes"]).attempts
+    assert {each.reason for each in attempts if each.outcome == "error"} == {"env_error"}
+
+
+def test_provenance_is_made_plain(tmp_path, run):
+    """NumPy scalars and paths in an environment's provenance do not lose a record."""
+    assert run({"a": WORKER}, odd_provenance=True).complete
+    (record, *_) = read_records([tmp_path / "run/episodes"]).attempts
+    assert record.provenance["count"] == 3
+    assert record.provenance["path"] == "/somewhere"
+
+
+def test_hosted_inference_time_is_without_the_queue(run):
+    """Three workers that share one host: the time is the inference's own, the wait is apart."""
+    spec = f"{HOST}?infer_s=0.05"
+    alone = run({"a": spec}, out="one", workers=1).arms["a"].infer_ms_p50
+    shared = run({"a": spec}, out="three", workers=3).arms["a"].infer_ms_p50
+    assert alone == pytest.approx(50, rel=0.5)
+    assert shared < 1.5 * alone
+
+
+def test_other_code_behind_the_same_spec_is_refused(tmp_path, run, monkeypatch):
+    """A policy's source is part of its identity."""
+    module = tmp_path / "edited.py"
+    text = "from fakes.policies import InWorker as Base\nclass F(Base):\n    speed = {}\n"
+    module.write_text(text.format(1))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run({"a": "edited:F"}, count=2)
+    module.write_text(text.format(2))
+    for file in (tmp_path / "run/episodes").iterdir():
+        file.unlink()
+    with pytest.raises(RunFolderError, match="code_sha256"):
+        run({"a": "edited:F"}, count=2)
+
+
+def test_overlapping_shards_are_refused(tmp_path, run):
+    """While a shard of two is being run, nobody may run the whole or a shard of three."""
+    from vla_eval.plan import Shard
+    from vla_eval.runlock import take_shard_lock
+
+    run({"a": WORKER}, shard="1/2")
+    with (
+        take_shard_lock(tmp_path / "run", Shard(1, 2)),
+        pytest.raises(RunFolderError, match="shard 1/2 here, which overlaps with 1/1"),
+    ):
+        run({"a": WORKER})
+
+
+def test_a_run_that_is_loading_is_not_replaced(tmp_path, run):
+    """Another command on a folder whose first run has not begun yet is refused, not obeyed."""
+    from vla_eval.plan import Shard
+    from vla_eval.runlock import take_shard_lock
+
+    with pytest.raises(InfrastructureError):
+        run({"a": "fakes.policies:Unloadable"})
+    before = (tmp_path / "run/run.json").read_text()
+    with (
+        take_shard_lock(tmp_path / "run", Shard(1, 1)),
+        pytest.raises(RunFolderError, match="other arms"),
+    ):
+        run({"b": WORKER})
+    assert (tmp_path / "run/run.json").read_text() == before
+
+
+def test_repeating_a_run_with_hopeless_episodes_tries_each_of_them(run):
+    """Episodes that failed for good do not make a run with results look hopeless."""
+    faults = {"fault": "raise", "fault_states": "3,4,5,6", "limits": "retries = 0"}
+    assert run({"a": WORKER}, **faults).arms["a"].errors == 4
+    assert run({"a": WORKER}, **faults).arms["a"].errors == 4
+
+
+def test_unknown_tasks_and_states_are_found_before_the_first_episode(tmp_path):
+    """The catalogue is asked before anything is built."""
+    for change, message in (
+        ("blocks.0.init_states.first=190", "initial state 219 of so101/PickPlace does not exist"),
+        ('blocks.0.tasks=["PickPlaze"]', "did you mean 'PickPlace'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            vla_eval.run("so101-quickstart", {"a": "hold"}, tmp_path / "run", overrides=[change])
+
+
+@pytest.mark.parametrize("out", ["/dev/null/x", "/proc/x"])
+def test_folders_that_cannot_be_made(out, protocol_file):
+    """A path that cannot be written is one sentence."""
+    with pytest.raises(RunFolderError, match="cannot be"):
+        vla_eval.run(str(protocol_file()), {"a": WORKER}, out)

@@ -71,8 +71,8 @@ def test_out_of_bounds_actions_are_clipped_and_counted():
 
 def test_wrong_number_of_chunks_is_an_error():
     """A policy that answers twice for one observation is broken, not bad."""
-    with pytest.raises(ValueError, match="2 chunks for one observation"):
-        run(Walker(Options(fault="two")))
+    with pytest.raises(ValueError, match="2 chunks for 1 observations"):
+        run(Walker(Options(reply="two")))
 
 
 @pytest.mark.parametrize(

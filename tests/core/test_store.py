@@ -95,14 +95,15 @@ def test_errors_give_way_to_results(tmp_path):
     assert [each.outcome for each in final.values()] == ["success"]
 
 
-def test_equal_repeats_are_one_and_unequal_ones_an_error(tmp_path):
-    """A repeated episode with the same result is kept once; with another result it is refused."""
+def test_equal_repeats_are_one_and_unequal_ones_are_reported(tmp_path):
+    """A repeated episode with the same result is kept once; with another one the first is kept."""
     write(tmp_path, record(0), name="a.jsonl")
     write(tmp_path, record(0, attempt=2), name="b.jsonl")
     assert len(read_records([tmp_path]).final) == 1
     write(tmp_path, record(0, outcome="failure", reason="time_limit"), name="c.jsonl")
-    with pytest.raises(RunFolderError, match="two different results for s/t/i0/e0/p0"):
-        read_records([tmp_path])
+    records = read_records([tmp_path])
+    assert [each.outcome for each in records.final.values()] == ["success"]
+    assert "two results for s/t/i0/e0/p0 that differ in 'outcome'" in records.contradictions[0]
 
 
 FULL = """

@@ -135,6 +135,10 @@ def gather(path: Path, roles: Roles) -> Evidence:
     folder = RunFolder.open(path)
     _check_roles(folder.run, roles)
     records = folder.records()
+    if records.contradictions:
+        raise RunFolderError(
+            f"{path}: {records.contradictions[0]}; what is not deterministic cannot be certified"
+        )
     keys = tuple(episode.key for episode in expand(folder.run.protocol))
     _refuse_strangers(path, records, keys)
     finals = {name: _ended(records, name, keys) for name in roles.names}
@@ -216,6 +220,11 @@ def _refuse_attrition(
 def _refuse_other_scenes(path: Path, evidence: Evidence) -> None:
     for name in evidence.roles.names:
         for ours, theirs in evidence.pairs(name, evidence.roles.reference):
+            if not ours.scene_hash:
+                raise RunFolderError(
+                    f"{path}: the environment of {ours.key} gives no scene_hash, so nobody can "
+                    "tell whether the arms saw the same scene; the run can be reported, not certified"
+                )
             if ours.scene_hash != theirs.scene_hash:
                 raise RunFolderError(
                     f"{path}: arms '{name}' and '{evidence.roles.reference}' saw different scenes "

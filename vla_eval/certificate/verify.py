@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from vla_eval.certificate.evidence import Roles
 from vla_eval.certificate.issue import issue
 from vla_eval.certificate.model import Certificate
+from vla_eval.differences import differences
 from vla_eval.errors import UsageError
 
 __all__ = ["read_certificate", "verify"]
@@ -42,24 +43,7 @@ def verify(certificate: Certificate, run: Path) -> list[str]:
     theirs = json.loads(again.model_dump_json())
     # "Given after the fact" is said of a margin that differs from the protocol's, so a margin that
     # was changed in the certificate alone shows up in the flags and in the reason.
-    return _differences(ours, theirs, "")
-
-
-def _differences(ours: object, theirs: object, place: str) -> list[str]:
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return [
-            found
-            for key in sorted({*ours, *theirs})
-            for found in _differences(ours.get(key), theirs.get(key), f"{place}.{key}".strip("."))
-        ]
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        return [
-            found
-            for index, (one, other) in enumerate(zip(ours, theirs, strict=True))
-            for found in _differences(one, other, f"{place}.{index}")
-        ]
-    if isinstance(ours, float) and isinstance(theirs, float) and abs(ours - theirs) <= 1e-9:
-        return []
-    return (
-        [] if ours == theirs else [f"{place}: {ours!r} in the certificate, {theirs!r} recomputed"]
-    )
+    return [
+        f"{place}: {one!r} in the certificate, {other!r} recomputed"
+        for place, one, other in differences(ours, theirs, tolerance=1e-9)
+    ]

@@ -25,6 +25,7 @@ from vla_eval.cli.record import record
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
 from vla_eval.cli.stats import stats
+from vla_eval.cli.streams import forgiving_streams
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
@@ -61,6 +62,11 @@ success rates and differences with intervals. Begin with: vlaeval quickstart
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    with forgiving_streams():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
     except VlaEvalError as error:
@@ -69,9 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_COMPLETE
     except Exception as error:
         if os.environ.get("VLA_EVAL_DEBUG"):
             raise

@@ -30,6 +30,7 @@ def certify(
 
     Example: vlaeval certify runs/parity --candidate student --reference teacher --control mse
 
+    Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
     Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell.
 
     Args:
@@ -43,6 +44,7 @@ def certify(
     """
     from vla_eval.certificate import Roles, issue
     from vla_eval.certificate.text import certificate_text
+    from vla_eval.report import write_reports
     from vla_eval.store import write_atomically
 
     certificate = issue(run, Roles(candidate, reference, control), margin=margin)
@@ -51,6 +53,8 @@ def certify(
     write_atomically(file, text)
     print(text if json else certificate_text(certificate))
     print(f"certificate: {file}", file=sys.stderr)
+    page, summary = write_reports(certificate, run, file)
+    print(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
     return _exit_code(certificate.verdict)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import platform
+import re
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from vla_eval.cli.common import print_json
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError
+from vla_eval.terminal import fold
 
 __all__ = ["doctor"]
 
@@ -74,6 +76,10 @@ def _suite_checks() -> list[Check]:
 
 
 def _run_checks(group: str, reference: str) -> list[Check]:
+    absent = _absent(group)
+    if absent:
+        error = MissingExtraError(f"{group} ({', '.join(absent)})", group)
+        return [(group, "installed", True, "no (optional)", str(error))]
     module, _, name = reference.partition(":")
     try:
         function: Callable[[], list[Any]] = getattr(importlib.import_module(module), name)
@@ -84,6 +90,13 @@ def _run_checks(group: str, reference: str) -> list[Check]:
         return [(group, "checks", False, f"{type(error).__name__}: {error}", "see the message")]
 
 
+def _absent(extra: str) -> list[str]:
+    """Return the packages of an extra of ours that are not installed."""
+    pattern = rf"^([\w.-]+).*extra == ['\"]{re.escape(extra)}['\"]"
+    needed = [re.match(pattern, each) for each in requires("vla-eval-suite") or []]
+    return [each[1] for each in needed if each and not _version_check(each[1])[0]]
+
+
 def _print(checks: list[Check]) -> None:
     width = max(len(name) for _, name, *_ in checks)
     current = ""
@@ -91,6 +104,7 @@ def _print(checks: list[Check]) -> None:
         if group != current:
             print(f"{group}")
             current = group
-        print(f"  {'ok  ' if ok else 'FAIL'} {name.ljust(width)}  {detail}")
-        if remedy and (not ok or "optional" in detail):
-            print(f"       {'-> '}{remedy}")
+        said = f"  {'ok  ' if ok else 'FAIL'} {name.ljust(width)}  {detail}"
+        hint = f"       -> {remedy}" if remedy and (not ok or "optional" in detail) else ""
+        for line in (said, hint) if hint else (said,):
+            print("\n".join(fold(line)))

@@ -39,10 +39,12 @@ def plan(
         set_: Change a field of the protocol.
         json: Print for machines.
     """
+    from vla_eval.catalog import check_catalogue
     from vla_eval.plan import expand
     from vla_eval.released import load_protocol
 
     loaded = load_protocol(protocol, overrides=set_)
+    check_catalogue(loaded)
     count = workers or os.cpu_count() or 1
     blocks = [_block(block, loaded, infer_ms) for block in loaded.blocks]
     seconds = arms * sum(each["seconds"] for each in blocks) / count

@@ -35,7 +35,7 @@ def run(
 ) -> int:
     """Run policies under a protocol, or continue the run that the folder holds.
 
-    Example: vlaeval run so101-pick-place --arm student=impaired:expert?action_noise=0.1
+    Example: vlaeval run so101-pick-place --arm 'student=impaired:expert?action_noise=0.1'
     --arm teacher=expert --out runs/first
 
     The same command on the same folder continues: finished episodes are kept. With two arms, the

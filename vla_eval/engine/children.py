@@ -15,10 +15,12 @@ from time import monotonic
 
 from vla_eval.engine.host import host_main
 from vla_eval.engine.messages import ArmJob, WorkerJob, WorkItem
-from vla_eval.engine.process import SPAWN, Heartbeat
+from vla_eval.engine.process import SPAWN, Heartbeat, shielded_from_interrupt
 from vla_eval.engine.worker import worker_main
 from vla_eval.runfolder import RunFolder
-from vla_eval.spec import PolicySpec, find_factory
+from vla_eval.spec import placement_of
+
+_REAP_S = 3.0
 
 __all__ = ["Child", "Launcher", "WorkerChild", "exit_text"]
 
@@ -73,7 +75,7 @@ class Launcher:
         self.addresses = {
             name: _socket_address(f"{self._token}-{number}")
             for number, (name, text) in enumerate(self._arms.items())
-            if _wants_host(PolicySpec.parse(text))
+            if placement_of(text) == "host"
         }
         """Sockets of the arms that sit in a host."""
 
@@ -95,7 +97,8 @@ class Launcher:
             ),
             name=f"policy-host-{name}",
         )
-        process.start()
+        with shielded_from_interrupt():
+            process.start()
         theirs.close()
         return Child(process, ours, heartbeat)
 
@@ -119,7 +122,8 @@ class Launcher:
         process = SPAWN.Process(
             target=worker_main, args=(theirs, job, heartbeat), name=f"worker-{slot}"
         )
-        process.start()
+        with shielded_from_interrupt():
+            process.start()
         theirs.close()
         return WorkerChild(process, ours, heartbeat, slot=slot, record_file=record_file)
 
@@ -130,10 +134,6 @@ class Launcher:
         return self._folder.episodes / f"{now}-{self._token}-{self._files:04d}-{writer}.jsonl"
 
 
-def _wants_host(spec: PolicySpec) -> bool:
-    return find_factory(spec).placement(spec.target) == "host"
-
-
 def _socket_address(name: str) -> str:
     """Return a socket that leaves no file behind where the system knows such (Linux)."""
     if platform.system() == "Linux":
@@ -142,7 +142,8 @@ def _socket_address(name: str) -> str:
 
 
 def exit_text(process: BaseProcess) -> str:
-    """Say how a process ended."""
+    """Say how a process ended, which it has or is about to."""
+    process.join(timeout=_REAP_S)
     code = process.exitcode
     if code is not None and code < 0:
         return f"signal {-code}"

@@ -13,13 +13,20 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
-from time import monotonic
+from multiprocessing.connection import (
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+)
+from time import monotonic, perf_counter
 from typing import Any
 
 from vla_eval.engine.messages import Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child
 from vla_eval.environment import Observation
+from vla_eval.episode import check_reply
 from vla_eval.errors import EXIT_INFRASTRUCTURE, VlaEvalError
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
 from vla_eval.spec import build_policy
@@ -85,9 +92,8 @@ class HostedPolicy:
             raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
         if isinstance(reply, Stopped):
             raise PolicyRaisedError(reply.message)
-        if not isinstance(reply, ActionChunk):
-            raise TypeError(f"the policy returned {type(reply).__name__}, not an ActionChunk")
-        return reply
+        chunk: ActionChunk = reply
+        return chunk
 
     def _send(self, request: _Request) -> None:
         """Send; where the host was restarted between episodes, find the new one first.
@@ -135,7 +141,7 @@ def host_main(
     try:
         heartbeat.enter("setup", monotonic())
         policy = build_policy(spec)
-        listener = Listener(address, family="AF_UNIX", authkey=authkey)
+        listener = Listener(address, family="AF_UNIX")
     except VlaEvalError as error:
         supervisor.send(Stopped(error.exit_code, str(error)))
         return
@@ -146,32 +152,37 @@ def host_main(
     heartbeat.enter("idle", monotonic())
     requests: queue.Queue[tuple[int, _Request, Connection]] = queue.Queue()
     threading.Thread(
-        target=_accept, args=(listener, policy.metadata, requests), daemon=True
+        target=_accept, args=(listener, authkey, policy.metadata, requests), daemon=True
     ).start()
     supervisor.send(Ready({"": policy.metadata}))
     _serve(policy, requests, *batching, heartbeat)
 
 
-def _accept(listener: Listener, metadata: PolicyMetadata, requests: queue.Queue[Any]) -> None:
+def _accept(
+    listener: Listener, authkey: bytes, metadata: PolicyMetadata, requests: queue.Queue[Any]
+) -> None:
+    """Accept connections; each greets in a thread of its own, so that a silent one stops nobody."""
     while True:
         try:
             connection: Connection = listener.accept()
-        except (AuthenticationError, EOFError, OSError):
+        except (EOFError, OSError):
             continue  # a worker that was killed in the middle of its greeting
         threading.Thread(
-            target=_read_requests, args=(connection, metadata, requests), daemon=True
+            target=_read_requests, args=(connection, authkey, metadata, requests), daemon=True
         ).start()
 
 
 def _read_requests(
-    connection: Connection, metadata: PolicyMetadata, requests: queue.Queue[Any]
+    connection: Connection, authkey: bytes, metadata: PolicyMetadata, requests: queue.Queue[Any]
 ) -> None:
     try:
+        deliver_challenge(connection, authkey)
+        answer_challenge(connection, authkey)
         slot = connection.recv()
         connection.send(metadata)
         while True:
             requests.put((slot, connection.recv(), connection))
-    except (EOFError, OSError):
+    except (AuthenticationError, EOFError, OSError):
         connection.close()
 
 
@@ -202,15 +213,14 @@ def _serve(
 
 
 def _infer(policy: Policy, batch: list[_Request]) -> list[Any]:
+    start = perf_counter()
     try:
-        chunks = policy.infer(
+        reply = policy.infer(
             [request.observation for request in batch], [request.context for request in batch]
         )
-        sized = [dataclasses.replace(chunk, batch=len(batch)) for chunk in chunks]
+        infer_ms = 1e3 * (perf_counter() - start)
+        chunks = check_reply(reply, len(batch))
+        return [dataclasses.replace(chunk, batch=len(batch), infer_ms=infer_ms) for chunk in chunks]
     except Exception as error:  # noqa: BLE001 - handed to the episodes that asked
         stopped = Stopped(EXIT_INFRASTRUCTURE, f"{type(error).__name__}: {error}")
         return [stopped] * len(batch)
-    if len(sized) != len(batch):
-        text = f"the policy returned {len(sized)} chunks for {len(batch)} samples"
-        return [Stopped(EXIT_INFRASTRUCTURE, text)] * len(batch)
-    return sized

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -13,7 +14,7 @@ from typing import Any
 
 from vla_eval.episode import Phase
 
-__all__ = ["SPAWN", "Heartbeat", "become_child", "capped_threads"]
+__all__ = ["SPAWN", "Heartbeat", "become_child", "capped_threads", "shielded_from_interrupt"]
 
 SPAWN = get_context("spawn")
 """Never fork: a forked GL or CUDA context is undefined behaviour."""
@@ -46,8 +47,25 @@ def capped_threads(threads: int) -> Iterator[None]:
             del os.environ[name]
 
 
+@contextmanager
+def shielded_from_interrupt() -> Iterator[None]:
+    """Let processes that are started inside ignore Ctrl-C from their first instruction on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def become_child(parent_pid: int) -> None:
-    """Ignore Ctrl-C (the supervisor decides) and die when the supervisor is killed."""
+    """Ignore Ctrl-C (the supervisor decides), die with the supervisor, keep stdout clean.
+
+    What simulators and policies print goes to stderr: the parent's stdout is for results.
+    """
+    os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":

@@ -51,6 +51,7 @@ class Supervisor:
         items: Sequence[WorkItem],
         *,
         workers: int,
+        ended: int,
         on_record: Callable[[EpisodeRecord], None],
         notify: Callable[[str], None],
     ) -> None:
@@ -60,6 +61,7 @@ class Supervisor:
             folder: the run; its protocol holds limits and batching.
             items: what is to be done.
             workers: how many environments at a time.
+            ended: how many episodes of the run have a result already.
             on_record: called with every attempt's record, in this process.
             notify: called with one sentence when something was repaired.
         """
@@ -77,7 +79,7 @@ class Supervisor:
         self._blamed: set[int] = set()
         self._charged: Counter[tuple[str, object]] = Counter()
         self._given_up = 0
-        self._ended = 0
+        self._ended = ended
         self._futile_starts = 0
         self._own_writer = RecordWriter(self._launcher.new_record_file("supervisor"))
         self._threads = max(1, (os.cpu_count() or 1) // self._slots)
@@ -136,14 +138,13 @@ class Supervisor:
         try:
             message = child.connection.recv()
         except (EOFError, OSError):
-            child.process.join(timeout=_STOP_GRACE_S)
             self._bury(child, f"died ({exit_text(child.process)})")
             return
         match message:
             case Ready():
                 self._welcome(child, message)
-            case Done():
-                self._account(message)
+            case Done() if isinstance(child, WorkerChild):
+                self._account(child, message)
             case Stopped(exit_code=code, message=text):
                 raise UsageError(text) if code == EXIT_USAGE else InfrastructureError(text)
 
@@ -160,27 +161,31 @@ class Supervisor:
                 "a policy identifies itself differently in two workers; its metadata must depend "
                 "on its spec and files only"
             )
-        child.connection.send(Start(self._policy_sha256))
-        self._hand_out(child)
+        if self._send(child, Start(self._policy_sha256)):
+            self._hand_out(child)
 
     def _hand_out(self, worker: WorkerChild) -> None:
         others = [each.scene for each in self._workers.values() if each is not worker]
         worker.item = self._dispatcher.take(worker.scene, others)
-        if worker.item is None:
-            worker.connection.send(Stop())
+        if worker.item is not None:
+            worker.scene = worker.item.episode.scene
+            self._send(worker, worker.item)
+        elif self._send(worker, Stop()):
             worker.process.join(timeout=_STOP_GRACE_S)
             worker.kill()
             del self._workers[worker.slot]
-            return
-        worker.scene = worker.item.episode.scene
-        try:
-            worker.connection.send(worker.item)
-        except OSError:
-            self._bury(worker, f"died ({exit_text(worker.process)})")
 
-    def _account(self, message: Done) -> None:
+    def _send(self, child: Child, message: object) -> bool:
+        """Send; bury a child that died a moment ago. Return whether it was alive."""
+        try:
+            child.connection.send(message)
+        except OSError:
+            self._bury(child, f"died ({exit_text(child.process)})")
+            return False
+        return True
+
+    def _account(self, worker: WorkerChild, message: Done) -> None:
         """Count an attempt that its worker recorded."""
-        worker = next(each for each in self._workers.values() if each.item == message.item)
         worker.item = None
         self._on_record(message.record)
         if message.record.outcome != "error":
@@ -190,7 +195,8 @@ class Supervisor:
         worker.process.join(timeout=_STOP_GRACE_S)
         worker.kill()
         del self._workers[worker.slot]
-        innocent = message.record.reason == "host_lost" and worker.slot not in self._blamed
+        lost = message.record.reason in ("host_lost", "policy_timeout")
+        innocent = lost and worker.slot not in self._blamed
         self._blamed.discard(worker.slot)
         text = message.record.error.message if message.record.error else ""
         self._retry(message.item, charge=not innocent, why=f"{message.record.reason}: {text}")
@@ -208,6 +214,9 @@ class Supervisor:
         for host in list(self._hosts.values()):
             phase, seconds = host.heartbeat.read(now)
             if host.ready and phase == "infer" and seconds > self._run.limits.infer_s:
+                for worker in self._workers.values():
+                    if worker.slot in host.heartbeat.members():
+                        worker.heartbeat.set_members([0])  # so that its record says why
                 what = f"was stopped: one inference took over {self._run.limits.infer_s:g} s"
                 self._bury(host, what)
         for worker in list(self._workers.values()):

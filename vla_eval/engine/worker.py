@@ -71,24 +71,25 @@ class _Worker:
         clock = _HeartbeatClock(self._heartbeat)
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         start = perf_counter()
-        instruction, error = "", None
         try:
             env = self._env_of(item.episode, clock)
-            instruction = env.task_description
             policy = self.policies[item.arm]
             horizon = self._job.n_action_steps or policy.metadata.n_action_steps
             result = run_episode(env, policy, item.episode, n_action_steps=horizon, clock=clock)
+            timing = _timing(result, clock, started_at, perf_counter() - start, self._job.slot)
+            record = self._record(item, result, timing, str(env.task_description), None)
         except UsageError:
             raise
         except Exception as raised:  # noqa: BLE001 - classified, recorded, and the worker ends
-            result = EpisodeResult(outcome="error", reason=_reason_of(raised, clock.raised_in))
+            reason = _reason_of(raised, clock.raised_in, stopped=self._heartbeat.members() != set())
+            result = EpisodeResult(outcome="error", reason=reason)
             error = ErrorDetail(
                 type=type(raised).__name__,
                 message=str(raised),
                 traceback=traceback.format_exc(limit=-12),
             )
-        timing = _timing(result, clock, started_at, perf_counter() - start, self._job.slot)
-        record = self._record(item, result, timing, instruction, error)
+            timing = _timing(result, clock, started_at, perf_counter() - start, self._job.slot)
+            record = self._record(item, result, timing, "", error)
         self._writer.append(record)
         return record
 
@@ -145,9 +146,10 @@ class _Worker:
         )
 
 
-def _reason_of(raised: Exception, phase: Phase) -> Reason:
+def _reason_of(raised: Exception, phase: Phase, *, stopped: bool) -> Reason:
+    """Classify an exception; ``stopped``: the supervisor stopped the host over this episode."""
     if isinstance(raised, HostLostError):
-        return "host_lost"
+        return "policy_timeout" if stopped else "host_lost"
     if isinstance(raised, PolicyRaisedError) or phase == "infer":
         return "policy_error"
     return "env_error"
@@ -170,6 +172,7 @@ def _timing(
         advance_s=seconds("advance"),
         observe_s=seconds("observe"),
         infer_s=seconds("infer"),
+        wait_s=round(result.wait_s, 6),
         infer_ms=rounded(result.infer_ms),
         prefix_ms=rounded(result.prefix_ms),
         denoise_ms=rounded(result.denoise_ms),

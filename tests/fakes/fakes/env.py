@@ -44,6 +44,8 @@ class PointEnv(EvalEnv):
         fault_folder: str = "",
         step_s: float = 0.0,
         scene: str = "",
+        bad_score: str = "",
+        odd_provenance: bool = False,
     ) -> None:
         self.observation_space, self.action_space = _spaces()
         self.task_description = "move the point to the goal"
@@ -53,6 +55,10 @@ class PointEnv(EvalEnv):
         self._fault_folder = fault_folder
         self._step_s = step_s
         self._scene = scene
+        self._bad_score = bad_score
+        self._provenance: dict[str, Any] = {"simulator": "point"}
+        if odd_provenance:
+            self._provenance |= {"count": np.int64(3), "path": Path("/somewhere")}
         self.observed = 0
 
     def reset(
@@ -67,7 +73,7 @@ class PointEnv(EvalEnv):
         info = self._info() | {
             "scene_hash": hashlib.sha256(text.encode()).hexdigest(),
             "init_state": self._state,
-            "provenance": {"simulator": "point"},
+            "provenance": self._provenance,
         }
         return self.observe(), info
 
@@ -76,10 +82,15 @@ class PointEnv(EvalEnv):
         done = self._position >= _GOAL
         return {
             "is_success": done,
-            "score": 0.5 * half + 0.5 * done,
+            "score": self._score(half, done),
             "subgoals": {"half": half, "goal": done},
             "task": self.task_description,
         }
+
+    def _score(self, half: bool, done: bool) -> float:
+        if self._bad_score and self._state in self._fault_states:
+            return float(self._bad_score)
+        return 0.5 * half + 0.5 * done
 
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
         self._steps += 1

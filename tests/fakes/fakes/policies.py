@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,9 @@ class Options(BaseModel):
     skill: float = 1.0
     """Probability that a chunk goes forward and not back."""
     fault: str = ""
-    """nan, inf, shape, empty, strings, raise, hang, die, big (out of bounds), two."""
+    """nan, inf, shape, empty, strings, raise, hang, die, big (out of bounds), ragged."""
+    reply: str = ""
+    """What infer returns instead of chunks: none, array, two, late."""
     fault_states: str = ""
     fault_folder: str = ""
     infer_s: float = 0.0
@@ -53,7 +56,16 @@ class Walker:
     ) -> list[ActionChunk]:
         time.sleep(self.options.infer_s)
         chunks = [self._walk(context) for context in contexts]
-        return chunks * 2 if self.options.fault == "two" else chunks
+        match self.options.reply:
+            case "none":
+                return None  # type: ignore[return-value]
+            case "array":
+                return chunks[0].actions  # type: ignore[return-value]
+            case "two":
+                return chunks * 2
+            case "late":
+                return [replace(each, nfe=-1) for each in chunks]
+        return chunks
 
     def _walk(self, context: Context) -> ActionChunk:
         generator = context.generator()
@@ -74,6 +86,8 @@ class Walker:
         return True
 
     def _misbehave(self, actions: Any) -> Any:
+        if self.options.fault == "ragged":
+            return [[0.0, 0.0], [0.0]]
         match self.options.fault:
             case "nan":
                 actions[1, 0] = np.nan
@@ -87,13 +101,18 @@ class Walker:
                 return actions.astype(str)
             case "big":
                 return actions * 10
+            case _:
+                self._break_down()
+        return actions
+
+    def _break_down(self) -> None:
+        match self.options.fault:
             case "raise":
                 raise RuntimeError("out of memory")
             case "hang":
                 time.sleep(3600)
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
-        return actions
 
 
 class InWorker:

@@ -1,0 +1,37 @@
+"""Where two JSON values differ, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["Difference", "differences", "name_differences"]
+
+Difference = tuple[str, Any, Any]
+"""(path, left value, right value); None stands for what is not there."""
+
+
+def differences(
+    left: Any, right: Any, *, tolerance: float = 0.0, path: str = ""
+) -> Iterator[Difference]:
+    """Yield every place where two values differ; numbers may differ by the tolerance."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        for key in sorted({*left, *right}):
+            place = f"{path}.{key}" if path else str(key)
+            yield from differences(left.get(key), right.get(key), tolerance=tolerance, path=place)
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            yield from differences(one, other, tolerance=tolerance, path=f"{path}.{index}")
+    elif isinstance(left, float) and isinstance(right, float):
+        if abs(left - right) > tolerance:
+            yield path, left, right
+    elif left != right:
+        yield path, left, right
+
+
+def name_differences(left: Any, right: Any) -> str:
+    """Name up to three places where two values differ, with both values."""
+    found = [
+        f"{path}: {one!r} before, {other!r} now" for path, one, other in differences(left, right)
+    ]
+    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")

@@ -1,0 +1,78 @@
+"""Who may work in a run folder: one process a shard, and one way of splitting at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vla_eval.errors import RunFolderError
+from vla_eval.plan import Shard
+
+__all__ = ["folder_lock", "running_shards", "take_shard_lock"]
+
+_PATIENCE_S = 30.0
+
+
+@contextmanager
+def folder_lock(path: Path) -> Iterator[None]:
+    """Be the only one who changes ``run.json``; held for moments.
+
+    Raises:
+        RunFolderError: somebody holds it for good, or the folder cannot be written.
+    """
+    lock = FileLock(path / ".create.lock")
+    try:
+        lock.acquire(timeout=_PATIENCE_S)
+    except Timeout:
+        raise RunFolderError(
+            f"{path}: another process has held .create.lock for {_PATIENCE_S:.0f} s; find and end "
+            "it (fuser shows whose it is), then repeat the command"
+        ) from None
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be written ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def running_shards(path: Path) -> list[Shard]:
+    """Return the shards that some process is running here now."""
+    running = []
+    for file in sorted(path.glob(".shard-*-of-*.lock")):
+        numbers = re.findall(r"\d+", file.name)
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            running.append(Shard(int(numbers[0]), int(numbers[1])))
+        else:
+            lock.release()
+    return running
+
+
+def take_shard_lock(path: Path, shard: Shard) -> FileLock:
+    """Take the right to run a shard; call it under :func:`folder_lock`.
+
+    Raises:
+        RunFolderError: another process runs this shard, or splits the plan in another way.
+    """
+    for other in running_shards(path):
+        if other == shard:
+            raise RunFolderError(
+                f"{path}: another process is running shard {shard.index}/{shard.count} here; "
+                "wait for it, or use another folder"
+            )
+        if other.count != shard.count:
+            raise RunFolderError(
+                f"{path}: another process is running shard {other.index}/{other.count} here, which "
+                f"overlaps with {shard.index}/{shard.count}; wait for it, or split into "
+                f"{other.count} as well"
+            )
+    lock = FileLock(path / f".shard-{shard.index}-of-{shard.count}.lock")
+    lock.acquire(timeout=0)
+    return lock
