@@ -2,8 +2,8 @@
 
 Run: .venv/bin/python tools/readme_images.py
 
-SO-101 in the middle of an expert's episode from its three views; the first initial state of one task
-of each LIBERO suite (these need VLA_EVAL_LIBERO_ASSETS, or the assets in the hub's cache).
+SO-101 and LeKiwi in the middle of an expert's episode; the first initial state of one task of each
+LIBERO suite (these need VLA_EVAL_LIBERO_ASSETS, or the assets in the hub's cache).
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from vla_eval.spec import build_policy
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
 HEIGHT = 240
 LIBERO_TASKS = ("spatial-0", "object-3", "goal-0", "10-3", "90-40")
-EXPERT_STEPS = 70
-
 Picture = NDArray[np.uint8]
 
 
@@ -41,15 +39,15 @@ def strip(pictures: list[Picture]) -> Picture:
     return np.concatenate(parts[:-1], axis=1)
 
 
-def run_expert(env: EvalEnv, steps: int) -> None:
+def run_expert(env: EvalEnv, suite: str, task: str, steps: int) -> None:
     """Let the scripted expert work for some control steps from initial state 0."""
-    key = EpisodeKey("so101", "PickPlace", 0, 0, 0)
+    key = EpisodeKey(suite, task, 0, 0, 0)
     policy = build_policy("expert")
     observation, _ = env.reset(seed=0, options={"init_state": 0})
-    box = env.action_space
+    low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
     done = chunks = 0
     while done < steps:
-        context = Context(key, done, chunks, env.task_description, box.low, box.high, env)
+        context = Context(key, done, chunks, env.task_description, low, high, env)
         (chunk,) = policy.infer([observation], [context])
         for action in chunk.actions[: min(10, steps - done)]:
             env.advance(action)
@@ -57,15 +55,21 @@ def run_expert(env: EvalEnv, steps: int) -> None:
         chunks += 1
 
 
-def so101() -> Picture:
-    """Return the side view, the top and the wrist camera."""
+def at_work(suite: str, task: str, steps: int, cameras: tuple[str, ...]) -> list[Picture]:
+    """Return the side view and some cameras in the middle of an expert's episode."""
     options = {"image_size": 480, "render_mode": "rgb_array"}
-    env = make_env("vla_eval_envs:so101/PickPlace-v0", options)
-    run_expert(env, EXPERT_STEPS)
+    env = make_env(f"vla_eval_envs:{suite}/{task}-v0", options)
+    run_expert(env, suite, task, steps)
     pixels = env.observe()["pixels"]
-    side = env.render()
+    pictures = [np.asarray(env.render()), *(pixels[camera] for camera in cameras)]
     env.close()
-    return strip([np.asarray(side), pixels["top"], pixels["wrist"]])
+    return pictures
+
+
+def so101_tasks() -> Picture:
+    """Return the other SO-101 tasks from the side."""
+    moments = (("Stacking", 110), ("Sorting", 190), ("PickPlaceEither", 100))
+    return strip([at_work("so101", task, steps, ())[0] for task, steps in moments])
 
 
 def libero(task: str) -> Picture:
@@ -79,5 +83,9 @@ def libero(task: str) -> Picture:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    imageio.imwrite(FOLDER / "so101.png", so101())
+    pick_place = at_work("so101", "PickPlace", 70, ("top", "wrist"))
+    imageio.imwrite(FOLDER / "so101.png", strip(pick_place))
+    imageio.imwrite(FOLDER / "so101-tasks.png", so101_tasks())
+    lekiwi = at_work("lekiwi", "ShoppingSalt", 150, ("wrist", "top"))
+    imageio.imwrite(FOLDER / "lekiwi.png", strip(lekiwi))
     imageio.imwrite(FOLDER / "libero.png", strip([libero(task) for task in LIBERO_TASKS]))
