@@ -1,0 +1,95 @@
+"""The certificate for a pull request: verdict, numbers, flags, hashes; a screenful."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from vla_eval.certificate import Certificate
+from vla_eval.certificate.model import ArmResult, Comparison
+from vla_eval.report.figures import points
+from vla_eval.report.words import signs, standins
+
+__all__ = ["markdown_report"]
+
+_SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
+
+
+def markdown_report(certificate: Certificate) -> str:
+    """Return the certificate as GitHub's Markdown."""
+    comparison = certificate.comparison
+    sign = _SIGNS[signs(certificate.verdict)]
+    lines = [f"### {sign} {_cell(comparison.candidate)}: {comparison.verdict}", ""]
+    if standins(certificate):
+        lines += ["> **Stand-in assets: fit for tests, and no result of the benchmark's.**", ""]
+    lines += [
+        _text(certificate.sentence),
+        "",
+        f"Claim: {_text(certificate.claim)}",
+        "",
+        "| arm | role | success | 95 % Wilson | NFE | inference, median |",
+        "|---|---|---|---|---|---|",
+        *(_arm(arm) for arm in certificate.arms),
+        "",
+        _pairs(comparison),
+        "",
+    ]
+    if certificate.control:
+        control = certificate.control
+        lines += [
+            (
+                f"Negative control {_cell(control.candidate)} in the candidate's place: "
+                f"{control.verdict} ({points(control.difference)} points)."
+            ),
+            "",
+        ]
+    lines += [f"- **{flag}**: {flag.sentence}" for flag in certificate.flags]
+    lines += ["", _hashes(certificate)]
+    return "\n".join(lines) + "\n"
+
+
+def _arm(arm: ArmResult) -> str:
+    low, high = arm.wilson95
+    latency = f"{arm.latency.p50_ms:.3g} ms" if arm.latency else "–"
+    missing = f", {arm.missing} missing" if arm.missing else ""
+    return (
+        f"| {_cell(arm.name)} {_code(arm.spec)} | {arm.role} | {arm.successes}/{arm.n}{missing} | "
+        f"{low:.1%} to {high:.1%} | {arm.nfe_per_inference:g} | {latency} |"
+    )
+
+
+def _pairs(comparison: Comparison) -> str:
+    low, high = comparison.ci95
+    return (
+        f"Pairs: both succeed {comparison.n11}, only {_cell(comparison.candidate)} "
+        f"{comparison.n10}, only {_cell(comparison.reference)} {comparison.n01}, neither "
+        f"{comparison.n00}. Difference {points(comparison.difference)} points, 95 % "
+        f"[{points(low)}, {points(high)}]; p(non-inferior) {comparison.p_noninferior:.2g}, exact "
+        f"{comparison.p_noninferior_exact:.2g}."
+    )
+
+
+def _hashes(certificate: Certificate) -> str:
+    return (
+        f"Protocol {_code(certificate.protocol)} {_code(certificate.protocol_sha256[:12])}, records "
+        f"{_code(certificate.records_sha256[:12])}. Recompute it with "
+        "`vlaeval verify certificate.json RUN`."
+    )
+
+
+def _text(text: str) -> str:
+    """Show a text as it is: no markup, no link, no mention comes out of a name."""
+    flat = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*_\[\]|~@#])", _entity, flat)
+
+
+def _entity(match: re.Match[str]) -> str:
+    return f"&#{ord(match[1])};"
+
+
+def _cell(text: str) -> str:
+    return f"**{_text(text)}**"
+
+
+def _code(text: str) -> str:
+    return f"<code>{_text(text)}</code>"
