@@ -22,6 +22,7 @@ from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
 from vla_eval.cli.quickstart import quickstart
 from vla_eval.cli.record import record
+from vla_eval.cli.replay import replay
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
 from vla_eval.cli.stats import stats
@@ -47,6 +48,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "stats": stats,
     "power": power,
     "record": record,
+    "replay": replay,
     "bench": bench,
     "list": list_,
     "doctor": doctor,

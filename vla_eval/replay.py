@@ -1,0 +1,120 @@
+"""Replaying: one recorded episode again, with a look at every step.
+
+Because a key decides its episode, the replay has to execute the very same actions in the very same
+scene; where it does not, that is said, and nothing else is worth believing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_eval.errors import MissingExtraError, UsageError, did_you_mean
+from vla_eval.plan import PlannedEpisode, expand
+from vla_eval.record import EpisodeRecord
+from vla_eval.recording import Frame, Recorder
+from vla_eval.runfolder import RunFolder
+from vla_eval.spec import build_policy
+
+__all__ = ["Replay", "replay"]
+
+_COMPARED = ("scene_hash", "actions_sha256", "outcome", "reason", "steps", "score")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay gave."""
+
+    record: EpisodeRecord
+    """What happened then."""
+    differences: dict[str, tuple[Any, Any]]
+    """What is not as it was: (then, now)."""
+
+
+def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Replay:
+    """Run a recorded episode again and compare.
+
+    Args:
+        run: the run folder.
+        key: as reports write it, ``suite/task/i3/e0/p0``.
+        arm: whose episode.
+        video: file to write, with the environment's cameras side by side; ``.mp4`` or ``.gif``.
+
+    Raises:
+        UsageError: no such arm or episode, or one that never ended.
+        MissingExtraError: a video without imageio.
+    """
+    folder = RunFolder.open(run)
+    specs = {each.name: each.spec for each in folder.run.arms}
+    if arm not in specs:
+        raise UsageError(f"the run has no arm '{arm}'{did_you_mean(arm, specs)}")
+    planned = {str(each.key): each for each in expand(folder.run.protocol)}
+    if key not in planned:
+        raise UsageError(f"the run has no episode '{key}'{_near(key, planned)}")
+    record = folder.records().final.get((arm, planned[key].key))
+    if record is None or record.outcome == "error":
+        raise UsageError(
+            f"arm '{arm}' has not ended episode '{key}', so there is nothing to replay"
+        )
+    return Replay(record, _again(folder, planned[key], specs[arm], record, video))
+
+
+def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
+    return (
+        did_you_mean(key, planned)
+        if len(planned) <= 50
+        else f"; the first is {next(iter(planned))}"
+    )
+
+
+def _again(
+    folder: RunFolder, episode: PlannedEpisode, spec: str, record: EpisodeRecord, video: Path | None
+) -> dict[str, tuple[Any, Any]]:
+    recorder = Recorder(build_policy(spec), n_action_steps=folder.run.protocol.run.n_action_steps)
+    with ExitStack() as stack:
+        stack.callback(recorder.close)
+        listen: Callable[[Frame], None] = _ignore
+        if video is not None:
+            fps = recorder.layout(episode).fps
+            writer = stack.enter_context(_open_video(video, fps))
+
+            def listen(frame: Frame) -> None:
+                writer.append_data(_picture(frame))
+
+        result = recorder.run(episode, listen)
+    pairs = {name: (getattr(record, name), getattr(result, name)) for name in _COMPARED}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _ignore(frame: Frame) -> None:
+    """Look at nothing."""
+
+
+def _open_video(video: Path, fps: int) -> Any:
+    try:
+        import imageio.v2 as imageio
+    except ImportError:
+        raise MissingExtraError("a video", "so101") from None
+    video.parent.mkdir(parents=True, exist_ok=True)
+    if video.suffix == ".gif":
+        return imageio.get_writer(video, duration=1000 / fps, loop=0)
+    try:
+        return imageio.get_writer(video, fps=fps, macro_block_size=2, codec="libx264")
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            f"{video}: cannot be written ({error}); name a .gif, or run: pip install 'imageio[ffmpeg]'"
+        ) from None
+
+
+def _picture(frame: Frame) -> npt.NDArray[np.uint8]:
+    """Put the cameras side by side, cut to the lowest; at an even size, as video wants it."""
+    images = [np.asarray(each, dtype=np.uint8) for each in frame.observation["pixels"].values()]
+    height = min(image.shape[0] for image in images)
+    picture = np.concatenate([image[:height] for image in images], axis=1)
+    return picture[: height - height % 2, : picture.shape[1] - picture.shape[1] % 2]
