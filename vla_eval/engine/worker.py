@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import traceback
+from dataclasses import asdict
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from time import monotonic, perf_counter
+from typing import Any
 
 from vla_eval.engine.host import HostedPolicy, HostLostError, PolicyRaisedError
 from vla_eval.engine.messages import Done, Ready, Start, Stop, Stopped, WorkerJob, WorkItem
@@ -117,17 +119,9 @@ class _Worker:
     ) -> EpisodeRecord:
         if error is None and result.detail:
             error = ErrorDetail(type="InvalidActionError", message=result.detail)
-        key = item.episode.key
         return EpisodeRecord(
-            arm=item.arm,
-            suite=key.suite,
-            task=key.task,
-            init_state=key.init_state,
-            env_seed=key.env_seed,
-            policy_seed=key.policy_seed,
-            env_id=item.episode.env_id,
+            **_origin(item),
             instruction=instruction,
-            attempt=item.attempt,
             outcome=result.outcome,
             reason=result.reason,
             score=result.score,
@@ -182,20 +176,22 @@ def _timing(
     )
 
 
+def _origin(item: WorkItem) -> dict[str, Any]:
+    """Return the fields of a record that are known before its episode begins."""
+    return {
+        "arm": item.arm,
+        **asdict(item.episode.key),
+        "env_id": item.episode.env_id,
+        "attempt": item.attempt,
+    }
+
+
 def error_record(
     item: WorkItem, reason: Reason, message: str, protocol_sha256: str, policy_sha256: str
 ) -> EpisodeRecord:
     """Return the record of an attempt whose worker could not write one itself."""
-    key = item.episode.key
     return EpisodeRecord(
-        arm=item.arm,
-        suite=key.suite,
-        task=key.task,
-        init_state=key.init_state,
-        env_seed=key.env_seed,
-        policy_seed=key.policy_seed,
-        env_id=item.episode.env_id,
-        attempt=item.attempt,
+        **_origin(item),
         outcome="error",
         reason=reason,
         protocol_sha256=protocol_sha256,
