@@ -29,6 +29,7 @@ from vla_eval_envs.libero.spaces import (
     action_space,
     clip_action,
     observation_space,
+    state_vector,
 )
 from vla_eval_envs.libero.versions import provenance, versions
 
@@ -133,8 +134,7 @@ class LiberoEnv(EvalEnv):
         self._simulator: Simulator | None = None
         self._init_states: NDArray[np.float64] = np.empty((0, 0))
         self._provenance: dict[str, str | int | bool] = {}
-        self._gripper = -1.0
-        self.render_mode = render_mode
+        self._gripper, self.render_mode = -1.0, render_mode
         self.task_description = instruction_of(self._name)
         self.metadata = {**self.metadata, "action_names": ACTION_NAMES[control_mode]}
         self._box = action_space(control_mode)
@@ -167,11 +167,8 @@ class LiberoEnv(EvalEnv):
         )
         self._gripper = -1.0
         info = self._info(success=simulator.done())
-        info |= {
-            "scene_hash": scene,
-            "init_state": init_state,
-            "provenance": dict(self._provenance),
-        }
+        info |= {"scene_hash": scene, "init_state": init_state}
+        info["provenance"] = dict(self._provenance)
         return self.observe(), info
 
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
@@ -185,19 +182,10 @@ class LiberoEnv(EvalEnv):
     def observe(self) -> Observation:
         """Render both cameras and read the robot's state."""
         simulator = self._running()
-        state = np.concatenate(
-            [
-                simulator.observed("eef_pos"),
-                axis_angle(simulator.observed("eef_quat"), self._axis_angle),
-                simulator.observed("gripper_qpos"),
-            ]
-        )
         pixels = simulator.render(self._image_size)
         if self._rotate_180:
-            pixels = {
-                name: np.ascontiguousarray(picture[::-1, ::-1]) for name, picture in pixels.items()
-            }
-        return {"pixels": pixels, "agent_pos": state.astype(np.float32)}
+            pixels = {name: _turned(picture) for name, picture in pixels.items()}
+        return {"pixels": pixels, "agent_pos": state_vector(simulator.observed, self._axis_angle)}
 
     def hold_action(self) -> Action:
         """Return the action that keeps arm and gripper where they are; right after reset, open."""
@@ -213,8 +201,7 @@ class LiberoEnv(EvalEnv):
         """Return the agentview picture, uint8 (image_size, image_size, 3), upright."""
         if self.render_mode is None:
             return None
-        picture = self._running().render(self._image_size, "agentview")["agentview"]
-        return np.ascontiguousarray(picture[::-1, ::-1])
+        return _turned(self._running().render(self._image_size, "agentview")["agentview"])
 
     def bench_physics(self) -> Callable[[], None] | None:
         """Return what runs one control step's bare physics on a copy of the present state."""
@@ -222,8 +209,8 @@ class LiberoEnv(EvalEnv):
 
     def bench_cameras(self) -> dict[str, Callable[[], object]]:
         """Return what draws each camera."""
-        draw = partial(self._running().render, self._image_size)
-        return {name: partial(draw, name) for name in CAMERAS}
+        simulator = self._running()
+        return {name: partial(simulator.render, self._image_size, name) for name in CAMERAS}
 
     def close(self) -> None:
         """Free the simulator; harmless when done already."""
@@ -243,8 +230,8 @@ class LiberoEnv(EvalEnv):
             self._init_states = read_init_states(states)
             self._provenance = provenance(self._versions, library.gl, library.assets)
             self._provenance["physics"] = self._physics
-            bddl_file = self._file(library.root / "bddl_files", "bddl")
-            self._simulator = open_simulator(library, bddl_file, self._physics)
+            task_file = self._file(library.root / "bddl_files", "bddl")
+            self._simulator = open_simulator(library, task_file, self._physics)
         return self._simulator
 
     def _file(self, folder: Path, suffix: str) -> Path:
@@ -258,3 +245,7 @@ class LiberoEnv(EvalEnv):
             "subgoals": subgoals,
             "task": self.task_description,
         }
+
+
+def _turned(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(picture[::-1, ::-1])

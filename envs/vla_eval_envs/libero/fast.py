@@ -26,6 +26,7 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vla_eval_envs.libero.compiled import compile_or_load
 from vla_eval_envs.libero.contacts import ContactQuery
 from vla_eval_envs.libero.driver import Driver
 from vla_eval_envs.libero.install import Library
@@ -57,6 +58,7 @@ class FastSimulator(Simulator):
         self._goals: dict[str, bool] = {}
         self._scratch: Any = None
         super().__init__(library, bddl_file)
+        release_compiler_memory(mujoco)
         env = self._env
         # The first reset after construction is a hard one in LIBERO, which appends them once more.
         env.object_property_initializers *= 2
@@ -74,11 +76,13 @@ class FastSimulator(Simulator):
     def _prepare(self, problem: Any) -> Any:
         simulator = self
 
-        def initialize_sim(env: Any, xml_string: str | None = None) -> None:
-            problem._initialize_sim(env, xml_string)
-            model = env.sim.model._model
+        def initialize_sim(env: Any) -> None:
+            model = compile_or_load(env.model.get_xml())
             release_compiler_memory(mujoco)
             simulator._compiled = {name: getattr(model, name).copy() for name in _CHANGED}
+            env.sim = simulator._library.simulation(model)
+            env.sim.forward()
+            env.initialize_time(env.control_freq)
 
         # LIBERO compares the class's name with the task file's.
         return type(problem.__name__, (problem,), {"_initialize_sim": initialize_sim})

@@ -53,6 +53,8 @@ class Library:
     observable: Any
     sensor: Any
     randomization_error: type[Exception]
+    simulation: Any
+    """robosuite's ``MjSim``."""
     bad_state_warnings: tuple[int, ...]
     """MuJoCo's warnings after which it has reset the state by itself."""
 
@@ -99,6 +101,7 @@ def load(assets: Assets) -> Library:
         observable=observables.Observable,
         sensor=observables.sensor,
         randomization_error=importlib.import_module("robosuite.utils.errors").RandomizationError,
+        simulation=importlib.import_module("robosuite.utils.binding_utils").MjSim,
         bad_state_warnings=tuple(
             int(kind) for kind in (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC)
         ),

@@ -2,9 +2,8 @@
 
 Measured with MuJoCo 3.3.2: compiling a scene of libero_spatial (105 MB) leaves 470 MB. 210 MB are the
 parsed XML with its meshes, kept in case somebody saves it; 170 MB are decoded meshes and textures,
-kept for the next scene, up to 500 MB; the rest is what the C library does not return by itself. The
-first serves nobody here. The second makes the next task of the suite compile in a quarter of the
-time, so some of it is kept.
+kept for the next scene, up to 500 MB; the rest is what the C library does not return by itself. None of
+it serves anybody when compiled scenes are kept on disk; a little is left for what scenes share.
 """
 
 from __future__ import annotations

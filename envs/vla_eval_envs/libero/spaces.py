@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from gymnasium import Space, spaces
 from numpy.typing import ArrayLike, NDArray
 
 from vla_eval.environment import Action, Observation
+from vla_eval_envs.libero.poses import AxisAngle, axis_angle
 
 __all__ = [
     "ACTION_NAMES",
@@ -17,6 +19,7 @@ __all__ = [
     "action_space",
     "clip_action",
     "observation_space",
+    "state_vector",
 ]
 
 ControlMode = Literal["relative", "absolute"]
@@ -66,6 +69,15 @@ def observation_space(image_size: int) -> Space[Observation]:
             "agent_pos": spaces.Box(-limits, limits, dtype=np.float32),
         }
     )
+
+
+def state_vector(
+    observed: Callable[[str], NDArray[np.float64]], convention: AxisAngle
+) -> NDArray[np.float32]:
+    """Return ``agent_pos``, float32 (8,), from robosuite's observations by name."""
+    orientation = axis_angle(observed("eef_quat"), convention).astype(np.float64)
+    parts = [observed("eef_pos"), orientation, observed("gripper_qpos")]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def clip_action(action: ArrayLike, space: spaces.Box) -> Action:
