@@ -1,0 +1,159 @@
+"""Chooses grasps from the shapes of things: bowls by the rim, boxes across their short side …
+
+Nothing here knows what an object is called. A grasp is good when the pads find much to hold on both
+sides, near the object's middle, without the hand touching anything on its way. What has no middle
+that fits between the fingers (a bowl, a plate, a mug) is thereby held by its rim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval_policies.experts.libero_gripper import MAX_WIDTH_M, PAD_Z_M, blocked, top_down
+from vla_eval_policies.experts.libero_motion import turn_between
+from vla_eval_policies.experts.libero_scene import Pose
+
+__all__ = ["Grasp", "plan_grasp", "yaws"]
+
+Reach = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
+
+_DEPTHS_M = (0.036, 0.026, 0.017, 0.010, 0.005)
+_PAD_HALF_M = 0.008
+_SEEDS = 40
+_NEAR_M = 0.11
+_BELOW_M = 0.02
+# Two pads' worth of sampled points: more does not hold better.
+_ENOUGH_CONTACT = 8
+# Close to the end of its reach the arm is stiff and drifts outwards.
+_SPARE_REACH_M = 0.05
+# How many of the best candidates are looked at for a free way.
+_TRIED = 400
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """A pose of the open hand around something."""
+
+    pose: Pose
+    width: float
+    """Of what is between the pads, m."""
+    score: float
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    centre: NDArray[np.float64]
+    """(3,), in the axes of the hand."""
+    rotation: NDArray[np.float64]
+    width: float
+    score: float
+
+
+def yaws(count: int = 16) -> list[NDArray[np.float64]]:
+    """Return orientations of a hand that points down, closing along different directions."""
+    return [top_down(np.pi * i / count) for i in range(count)]
+
+
+def plan_grasp(
+    target: NDArray[np.float64],
+    others: NDArray[np.float64],
+    hand: Pose,
+    *,
+    rotations: Sequence[NDArray[np.float64]],
+    avoid: Iterable[NDArray[np.float64]] = (),
+    centre: NDArray[np.float64] | None = None,
+    spare: Reach = lambda _position, _rotation: 1.0,
+) -> Grasp | None:
+    """Return the best grasp that the hand can reach along its own axis, if there is one.
+
+    Args:
+        target: (n, 3), points on what is to be grasped, m, in the world.
+        others: (m, 3), points on everything else.
+        hand: where the hand is: grasps that need less turning are better.
+        rotations: the orientations, (3, 3) each, to try.
+        avoid: positions, (3,), of grasps that failed.
+        centre: (3,), where to grasp rather; the middle of the target when left out.
+        spare: how far, in m, the arm could reach beyond a pose of the hand.
+    """
+    middle = 0.5 * (target.min(axis=0) + target.max(axis=0)) if centre is None else centre
+    low, high = target.min(axis=0) - _NEAR_M, target.max(axis=0) + _NEAR_M
+    # What is far below the target is never touched by a hand that comes from above or aside.
+    low[2] = target[:, 2].min() - _BELOW_M
+    near = np.all((others > low) & (others < high + [0, 0, 1]), axis=1)
+    everything = np.concatenate([target, others[near]])
+    candidates: list[_Candidate] = []
+    for half_turn in rotations:
+        rotation = _nearer(half_turn, hand.rotation)
+        candidates += _candidates(target @ rotation, rotation, middle @ rotation, hand, spare)
+    failed = list(avoid)
+    scored = sorted(candidates, key=lambda c: _penalty(c, failed) - c.score)
+    for candidate in scored[:_TRIED]:
+        local = everything @ candidate.rotation - candidate.centre
+        if not blocked(local):
+            position = candidate.rotation @ candidate.centre
+            return Grasp(Pose(position, candidate.rotation), candidate.width, candidate.score)
+    return None
+
+
+def _nearer(rotation: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the orientation or the same with the fingers swapped, whichever is a smaller turn."""
+    swapped = rotation * np.array([-1.0, -1.0, 1.0])
+    first, second = (float(np.linalg.norm(turn_between(to, r))) for r in (rotation, swapped))
+    return rotation if first <= second else swapped
+
+
+def _penalty(candidate: _Candidate, failed: list[NDArray[np.float64]]) -> float:
+    position = candidate.rotation @ candidate.centre
+    return sum(0.5 * float(np.exp(-np.linalg.norm(position - p) / 0.03)) for p in failed)
+
+
+def _candidates(
+    target: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    middle: NDArray[np.float64],
+    hand: Pose,
+    spare: Reach,
+) -> list[_Candidate]:
+    """Return candidates of one orientation; points are given in the hand's axes."""
+    turn = float(np.linalg.norm(turn_between(hand.rotation, rotation)))
+    cells = np.unique(np.round(target[:, :2] / 0.008).astype(int), axis=0)
+    seeds = [middle[:2], *(cells[:: max(1, len(cells) // _SEEDS)] * 0.008)]
+    found = []
+    for seed in seeds:
+        row = target[np.abs(target[:, 1] - seed[1]) < _PAD_HALF_M]
+        row = row[np.abs(row[:, 0] - seed[0]) < 0.5 * MAX_WIDTH_M]
+        if len(row) == 0:
+            continue
+        top = float(row[:, 2].min())
+        for depth in _DEPTHS_M:
+            held = _held(row, top + depth)
+            if held is None:
+                continue
+            x, width, contact = held
+            slack = 0.5 * (MAX_WIDTH_M - width)
+            # Off the middle, one finger comes nearer to the thing and the other one closes further:
+            # what is beside a wall can be grasped so.
+            for aside in (0.0, -slack, slack):
+                centre = np.array([x + aside, seed[1], top + depth])
+                off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
+                score = 0.15 * contact - 3.0 * off - width - 0.08 * turn - 2.0 * abs(aside)
+                score -= 5.0 * max(0.0, 0.017 - depth)
+                score -= 6.0 * max(0.0, _SPARE_REACH_M - spare(rotation @ centre, rotation))
+                found.append(_Candidate(centre, rotation, width, score))
+    return found
+
+
+def _held(row: NDArray[np.float64], z: float) -> tuple[float, float, float] | None:
+    """Return the middle (m), the width (m) and the contact (0 to 1) of what the pads would hold."""
+    band = row[(row[:, 2] > z + PAD_Z_M[0]) & (row[:, 2] < z + PAD_Z_M[1])]
+    if len(band) < 2:
+        return None
+    low, high = float(band[:, 0].min()), float(band[:, 0].max())
+    if high - low > MAX_WIDTH_M:
+        return None
+    contact = min(np.sum(band[:, 0] < low + 0.003), np.sum(band[:, 0] > high - 0.003))
+    return 0.5 * (low + high), high - low, min(1.0, float(contact) / _ENOUGH_CONTACT)

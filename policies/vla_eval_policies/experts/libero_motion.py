@@ -1,0 +1,163 @@
+"""How the expert moves LIBERO's arm: poses to reach, one after another, in closed loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from vla_eval_policies.experts.libero_scene import Pose, Scene
+
+__all__ = ["CLOSE", "OPEN", "Hand", "Move", "Script", "Tracker", "turn_between"]
+
+OPEN, CLOSE = -1.0, 1.0
+"""The gripper's commands."""
+
+_STEP_S = 0.05
+# robosuite's OSC_POSE: a critically damped spring towards the goal pose of each action.
+_STIFFNESS = 150.0
+_DAMPING = 2.0 * np.sqrt(_STIFFNESS)
+_POSITION_SCALE_M = 0.05
+_ROTATION_SCALE_RAD = 0.5
+# The spring gives 8 % of an action's displacement in the action's 50 ms; asking for a little more
+# than the distance that is left reaches it without overshoot.
+_GAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Move:
+    """A pose to hold or to reach; done when it is reached, or time is up."""
+
+    position: NDArray[np.float64]
+    """(3,), m, of the grasp point in the world."""
+    rotation: NDArray[np.float64]
+    """(3, 3), of the hand in the world."""
+    gripper: float
+    tolerance_m: float = 0.006
+    tolerance_rad: float = 0.06
+    min_steps: int = 0
+    max_steps: int = 80
+    speed: float = 1.0
+    """Largest action, as a part of the largest that there is."""
+    chunk: int = 5
+    """After how many predicted steps to look at the real hand again, at the latest."""
+    until: Callable[[], bool] | None = None
+    """Ends the move early; asked only of the real state, at the beginning of a chunk."""
+
+
+Script = Generator[Sequence[Move], None, None]
+"""A skill: looks at the scene, yields moves, and is resumed when they have been made."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The hand's state, real or predicted."""
+
+    pose: Pose
+    velocity: NDArray[np.float64]
+    """(6,), m/s and rad/s, in the world."""
+
+    def after(self, action: NDArray[np.float64]) -> Hand:
+        """Return what the controller makes of an action, (7,), in free space."""
+        goal = np.concatenate([action[:3] * _POSITION_SCALE_M, action[3:6] * _ROTATION_SCALE_RAD])
+        omega = np.sqrt(_STIFFNESS)
+        decay = np.exp(-omega * _STEP_S)
+        slope = self.velocity - omega * goal
+        moved = goal + (-goal + slope * _STEP_S) * decay
+        velocity = (slope - omega * (-goal + slope * _STEP_S)) * decay
+        rotation = Rotation.from_rotvec(moved[3:]).as_matrix() @ self.pose.rotation
+        return Hand(Pose(self.pose.position + moved[:3], rotation), velocity)
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """Where the tracker is in its moves."""
+
+    move: int = 0
+    steps: int = 0
+    """Steps spent in this move."""
+
+
+class Tracker:
+    """Runs a script: turns its moves into chunks of actions.
+
+    A chunk is planned on a prediction of the hand, for the simulator answers only once a chunk.
+    Where the caller executed less of a chunk than was planned, the tracker goes back to that place.
+    The script is resumed only when its moves have really been made; a chunk ends there.
+    """
+
+    def __init__(self, scene: Scene, script: Script, *, speed: float) -> None:
+        self._scene, self._script, self._speed = scene, script, speed
+        self._moves: list[Move] = []
+        self._places: dict[int, _Cursor] = {}
+
+    def actions(self, step: int, count: int) -> NDArray[np.float32]:
+        """Return 1 to ``count`` actions, float32 (n, 7), for when ``step`` have been executed."""
+        hand = self._look()
+        cursor = self._places.get(step, _Cursor())
+        cursor = self._arrive(cursor, hand, real=True)
+        if cursor.move >= len(self._moves):
+            self._moves, cursor = self._next_moves(), _Cursor()
+        self._places = {}
+        planned: list[NDArray[np.float64]] = []
+        while len(planned) < count and cursor.move < len(self._moves):
+            move = self._moves[cursor.move]
+            if len(planned) >= move.chunk:
+                break
+            action = self._towards(move, hand)
+            planned.append(action)
+            hand = hand.after(action)
+            cursor = replace(cursor, steps=cursor.steps + 1)
+            self._places[step + len(planned)] = cursor
+            cursor = self._arrive(cursor, hand, real=False)
+        return np.array(planned, dtype=np.float32)
+
+    def _look(self) -> Hand:
+        pose = self._scene.hand()
+        return Hand(pose, self._scene.hand_velocity())
+
+    def _next_moves(self) -> list[Move]:
+        moves = list(next(self._script, ()))
+        if moves:
+            return moves
+        pose = self._scene.hand()
+        return [Move(pose.position, pose.rotation, OPEN, min_steps=5, max_steps=5)]
+
+    def _arrive(self, cursor: _Cursor, hand: Hand, *, real: bool) -> _Cursor:
+        """Go on to the next move while the present one is done."""
+        while cursor.move < len(self._moves):
+            move = self._moves[cursor.move]
+            if not (self._done(move, cursor.steps, hand) or (real and move.until and move.until())):
+                break
+            cursor = _Cursor(cursor.move + 1)
+        return cursor
+
+    @staticmethod
+    def _done(move: Move, steps: int, hand: Hand) -> bool:
+        if steps < move.min_steps:
+            return False
+        away = float(np.linalg.norm(move.position - hand.pose.position))
+        turn = float(np.linalg.norm(turn_between(hand.pose.rotation, move.rotation)))
+        return steps >= move.max_steps or (away < move.tolerance_m and turn < move.tolerance_rad)
+
+    def _towards(self, move: Move, hand: Hand) -> NDArray[np.float64]:
+        limit = min(1.0, move.speed * self._speed)
+        shift = _GAIN * (move.position - hand.pose.position) / _POSITION_SCALE_M
+        turn = _GAIN * turn_between(hand.pose.rotation, move.rotation) / _ROTATION_SCALE_RAD
+        # Scaling the whole vector keeps the hand on the straight line.
+        return np.concatenate([_shorten(shift, limit), _shorten(turn, limit), [move.gripper]])
+
+
+def turn_between(
+    start: NDArray[np.float64], end: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the rotation vector, (3,) in rad in the world, that turns one orientation to another."""
+    turn: NDArray[np.float64] = Rotation.from_matrix(end @ start.T).as_rotvec()
+    return turn
+
+
+def _shorten(vector: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    return vector / max(1.0, float(np.abs(vector).max()) / limit)

@@ -1,0 +1,136 @@
+"""Where to put things down: heights and free places from the shapes of what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Spot", "find_spot", "way_heights"]
+
+_CELL_M = 0.008
+_NOTHING_M = -10.0
+_STEP_M = 0.015
+# A held thing is let go this far above what it will stand on, and the hand keeps this distance.
+_DROP_M = 0.004
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where to put something down."""
+
+    shift: NDArray[np.float64]
+    """(3,), m: how far to move the held thing from where it is."""
+    height: float
+    """m: how high the lowest point of it is then."""
+
+
+def find_spot(
+    held: NDArray[np.float64],
+    hand: NDArray[np.float64],
+    scene: NDArray[np.float64],
+    *,
+    origin: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    freedom: NDArray[np.float64],
+) -> Spot:
+    """Return the place near the centre of a region where a thing can go down furthest.
+
+    Args:
+        held: (n, 3), points on what is held, m, in the world.
+        hand: (k, 3), points on the hand.
+        scene: (m, 3), points on everything else.
+        origin: (3,), the held thing's own position: this is what has to be in the region.
+        centre: (3,), of the region.
+        axes: (2, 2), rows: the horizontal axes of the region.
+        freedom: (2,), m, how far from the centre along those axes it may be.
+    """
+    counts = [int(f / _STEP_M) for f in freedom]
+    reach = float(np.linalg.norm(freedom)) + 0.2
+    tops, corner = _tops(scene, centre[:2], reach + np.ptp(held[:, :2]))
+    lows = [_lows(points[:, :2] - origin[:2], points[:, 2]) for points in (held, hand)]
+    best: tuple[float, Spot] | None = None
+    for i in range(-counts[0], counts[0] + 1):
+        for j in range(-counts[1], counts[1] + 1):
+            offset = np.array([i, j]) * _STEP_M @ axes
+            where = centre[:2] + offset
+            lift = max(_clear(tops, corner, where, *low) for low in lows) + _DROP_M
+            cost = lift + 0.3 * float(np.linalg.norm(offset))
+            if best is None or cost < best[0] - 1e-9:
+                shift = np.array([*(where - origin[:2]), lift])
+                best = cost, Spot(shift, float(held[:, 2].min()) + lift)
+    assert best is not None  # noqa: S101  the centre itself is always among the candidates
+    return best[1]
+
+
+def way_heights(
+    scene: NDArray[np.float64],
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    *,
+    width: float,
+    clear: float,
+) -> tuple[float, float]:
+    """Return how high, in m, to be over the end of a way, and over its start before setting off.
+
+    The straight line between the two is above everything near the way. It comes down as it goes,
+    since an arm that is stretched far cannot be high.
+
+    Args:
+        scene: (n, 3), points.
+        start: (3,), m.
+        end: (3,), m.
+        width: what is this near to the way, seen from above, counts.
+        clear: how far above it to be.
+    """
+    line = end[:2] - start[:2]
+    along = (scene[:, :2] - start[:2]) @ line / max(float(line @ line), 1e-9)
+    nearest = start[:2] + np.clip(along, 0.0, 1.0)[:, None] * line
+    near = np.linalg.norm(scene[:, :2] - nearest, axis=1) < width
+    along, needed = np.clip(along[near], 0.0, 1.0), scene[near, 2] + clear
+    reserve = min(0.8, 1.0 - width / max(float(np.linalg.norm(line)), 1e-9))
+    last = along > reserve
+    over = float(needed[last].max()) if last.any() else _NOTHING_M
+    before = ~last
+    if not before.any():
+        return over, over
+    slopes = (needed[before] - along[before] * over) / (1.0 - along[before])
+    return over, min(float(slopes.max()), max(over, float(needed.max())) + 0.1)
+
+
+def _tops(
+    scene: NDArray[np.float64], centre: NDArray[np.float64], reach: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a height map, m, and the position of its first cell."""
+    size = int(2 * reach / _CELL_M) + 3
+    corner = centre - reach
+    cells = np.round((scene[:, :2] - corner) / _CELL_M).astype(int)
+    inside = np.all((cells >= 0) & (cells < size), axis=1)
+    tops = np.full((size, size), _NOTHING_M)
+    np.maximum.at(tops, tuple(cells[inside].T), scene[inside, 2])
+    return tops, corner
+
+
+def _lows(
+    places: NDArray[np.float64], heights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the cells, (n, 2) in m, that something covers, and its lowest height in each."""
+    cells, which = np.unique(np.round(places / _CELL_M), axis=0, return_inverse=True)
+    lows = np.full(len(cells), np.inf)
+    np.minimum.at(lows, which.ravel(), heights)
+    return cells * _CELL_M, lows
+
+
+def _clear(
+    tops: NDArray[np.float64],
+    corner: NDArray[np.float64],
+    where: NDArray[np.float64],
+    places: NDArray[np.float64],
+    lows: NDArray[np.float64],
+) -> float:
+    """Return how far something must be lifted, m, to be clear of everything at a place."""
+    cells = np.round((where + places - corner) / _CELL_M).astype(int)
+    cells = np.clip(cells, 0, len(tops) - 1)
+    return float((tops[tuple(cells.T)] - lows).max())

@@ -1,0 +1,157 @@
+"""Skills of the LIBERO expert: travel, pick, put down, push."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval_policies.experts.libero_grasps import Grasp, plan_grasp, yaws
+from vla_eval_policies.experts.libero_gripper import TIP_M, hand_points
+from vla_eval_policies.experts.libero_motion import CLOSE, OPEN, Move
+from vla_eval_policies.experts.libero_places import Spot, find_spot, way_heights
+from vla_eval_policies.experts.libero_scene import Pose, Scene
+
+__all__ = ["Attempt", "pick", "put_down", "retreat", "shifted", "way"]
+
+Attempt = Generator[Sequence[Move], None, bool]
+"""A skill that returns whether it worked."""
+
+_CLEARANCE_M = 0.03
+_WAY_WIDTH_M = 0.10
+_APPROACH_M = 0.07
+_LIFT_M = 0.05
+# The fingers' targets ramp; then they need this many steps a metre that they still have to go.
+_CLOSING_STEPS = 5
+_CLOSING_STEPS_PER_M = 105.0
+_OPEN_M = 0.078
+_OPENING_STEPS = 5
+_TRIES = 5
+# How near the middle of a plate or bowl a thing has to be put; LIBERO asks for 3 cm.
+_ON_THING_M = 0.0
+# Kept from the edge of a region.
+_EDGE_M = 0.02
+
+
+def shifted(pose: Pose, shift: NDArray[np.float64]) -> Pose:
+    """Return a pose moved by (3,) m."""
+    return Pose(pose.position + shift, pose.rotation)
+
+
+def way(
+    scene: NDArray[np.float64], start: Pose, goal: Pose, gripper: float, *, hang: float = TIP_M
+) -> list[Move]:
+    """Return moves up, over and down to a pose, above everything on the way.
+
+    Args:
+        scene: (n, 3), points on everything but the hand and what it holds.
+        start: where the hand is.
+        goal: where it is to be.
+        gripper: the gripper's command.
+        hang: how far, in m, the fingers or what they hold reach below the grasp point.
+    """
+    over, up = way_heights(
+        scene, start.position, goal.position, width=_WAY_WIDTH_M, clear=hang + _CLEARANCE_M
+    )
+    over = max(over, float(goal.position[2]))
+    moves = []
+    far = float(np.linalg.norm(goal.position[:2] - start.position[:2])) > 0.02
+    if far and start.position[2] < up - 0.01:
+        first = np.array([*start.position[:2], up])
+        moves.append(Move(first, start.rotation, gripper, tolerance_m=0.025, tolerance_rad=9.0))
+    if far and over > goal.position[2] + 0.01:
+        last = np.array([*goal.position[:2], over])
+        moves.append(Move(last, goal.rotation, gripper, tolerance_m=0.02, tolerance_rad=0.2))
+    moves.append(Move(goal.position, goal.rotation, gripper, tolerance_m=0.01))
+    return moves
+
+
+def retreat(hand: Pose, distance: float = 0.08) -> list[Move]:
+    """Return moves that open the fingers and draw the hand back along its axis, m."""
+    back = hand.position - hand.rotation[:, 2] * distance
+    return [
+        Move(hand.position, hand.rotation, OPEN, min_steps=_OPENING_STEPS, max_steps=_OPENING_STEPS),
+        Move(back, hand.rotation, OPEN, tolerance_m=0.02, max_steps=15),
+    ]
+
+
+def grasping(scene: NDArray[np.float64], hand: Pose, chosen: Grasp) -> list[Move]:
+    """Return moves to a grasp and around it, fingers closed at the end."""
+    grasp = chosen.pose
+    before = shifted(grasp, -grasp.rotation[:, 2] * _APPROACH_M)
+    reach = Move(
+        grasp.position, grasp.rotation, OPEN, tolerance_m=0.004, max_steps=25, speed=0.7, chunk=2
+    )
+    steps = _CLOSING_STEPS + int(_CLOSING_STEPS_PER_M * (_OPEN_M - chosen.width))
+    close = replace(reach, gripper=CLOSE, min_steps=steps, max_steps=steps, chunk=10)
+    return [*way(scene, hand, before, OPEN), reach, close]
+
+
+def pick(scene: Scene, name: str) -> Attempt:
+    """Pick an object up; returns whether it hangs in the hand."""
+    failed: list[NDArray[np.float64]] = []
+    for _ in range(_TRIES):
+        target, others = scene.points(name), scene.surroundings(name)
+        hand = scene.hand()
+        found = plan_grasp(
+            target, others, hand, rotations=yaws(), avoid=failed, spare=scene.spare_reach
+        )
+        if found is None:
+            return False
+        grasp = found.pose
+        before = scene.pose(name).position[2]
+        up = grasp.position + np.array([0.0, 0.0, _LIFT_M])
+        yield [
+            *grasping(np.concatenate([target, others]), hand, found),
+            Move(up, grasp.rotation, CLOSE, tolerance_m=0.02, max_steps=15),
+        ]
+        if scene.pose(name).position[2] > before + 0.4 * _LIFT_M:
+            return True
+        failed.append(grasp.position)
+        yield retreat(scene.hand())
+    return False
+
+
+def put_down(scene: Scene, name: str, place: str) -> Attempt:
+    """Put what is held on an object, or in or on a region; returns whether the hand let go there."""
+    spot = _spot(scene, name, place)
+    hand = scene.hand()
+    hang = hand.position[2] - float(scene.points(name)[:, 2].min())
+    above = shifted(hand, spot.shift + np.array([0.0, 0.0, 0.03]))
+    yield way(scene.surroundings(name), hand, above, CLOSE, hang=max(hang, TIP_M))
+    held_at = scene.pose(name).position
+    if np.linalg.norm(held_at - scene.hand().position) > 0.25:
+        return False
+    spot = _spot(scene, name, place)
+    hand = scene.hand()
+    down = hand.position + spot.shift
+    yield [Move(down, hand.rotation, CLOSE, tolerance_m=0.004, max_steps=25, speed=0.6, chunk=2)]
+    yield retreat(scene.hand())
+    return True
+
+
+def _spot(scene: Scene, name: str, place: str) -> Spot:
+    hand = scene.hand()
+    fingers = hand.position + hand_points(scene.opening()) @ hand.rotation.T
+    if scene.is_site(place):
+        site = scene.site(place)
+        centre = site.position
+        # The two axes of the region that lie flattest.
+        order = np.argsort(np.abs(site.rotation[2]))[:2]
+        axes = site.rotation[:2, order].T
+        axes = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
+        freedom = np.maximum(site.size[order] - _EDGE_M, 0.0)
+    else:
+        centre, axes = scene.pose(place).position, np.eye(2)
+        freedom = np.full(2, _ON_THING_M)
+    return find_spot(
+        scene.points(name),
+        fingers,
+        scene.surroundings(name),
+        origin=scene.pose(name).position,
+        centre=centre,
+        axes=axes,
+        freedom=freedom,
+    )
