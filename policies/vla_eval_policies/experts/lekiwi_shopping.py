@@ -35,7 +35,7 @@ from vla_eval_policies.experts.so101_path import Array
 __all__ = ["ShoppingExpert"]
 
 _SIDE_TILT = np.deg2rad(78.0)  # fingers 12 degrees below the horizon, for what stands upright
-_SIDE_FINGER_Z, _TOP_FINGER_Z = -0.084, -0.094
+_SIDE_FINGER_Z, _TOP_FINGER_Z = -0.078, -0.094
 _SIDE_REACH, _TOP_REACH = 0.335, 0.21
 """How far the base stays from the item, m."""
 _MAX_DOCK_X = 0.415  # nearer, the base would touch the stand
@@ -173,7 +173,8 @@ class ShoppingExpert:
         """Drive to the stand and hold the open hand in front of the item, or over it."""
         base, dock = self._env.base_pose(), self._dock_pose()
         joints = self._before(dock)
-        if joints is None:  # out of reach, on the floor perhaps: there is nothing to be done
+        fallen = self._env.object_pose(self._item.name)[0][2] < self._item.shelf_z
+        if joints is None or fallen:  # there is nothing to be done
             route.wait(_REST_STEPS)
             return
         if base[0] > _AWAY_X:
