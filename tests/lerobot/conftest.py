@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,26 +44,29 @@ def tiny_act() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an ACT checkpoint for SO-101 with pictures of 64 x 64."""
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes the folder of an ACT checkpoint for a suite, with pictures of 64 x 64."""
     pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
-    from lerobot.configs import FeatureType, PolicyFeature
-    from lerobot.policies.factory import make_pre_post_processors
 
-    inputs = {
-        f"observation.images.{name}": PolicyFeature(FeatureType.VISUAL, (3, IMAGE_SIZE, IMAGE_SIZE))
-        for name in ("top", "wrist")
-    }
-    inputs["observation.state"] = PolicyFeature(FeatureType.STATE, (6,))
-    policy = _tiny_act(inputs, {"action": PolicyFeature(FeatureType.ACTION, (6,))})
-    stats = {
-        name: {"mean": np.zeros(6, np.float32), "std": np.full(6, 30, np.float32)}
-        for name in ("observation.state", "action")
-    }
-    picture = {"mean": np.zeros((3, 1, 1), np.float32), "std": np.ones((3, 1, 1), np.float32)}
-    stats |= {name: picture for name in inputs if "images" in name}
-    folder = tmp_path_factory.mktemp("act")
-    policy.save_pretrained(folder)
-    for processor in make_pre_post_processors(policy.config, dataset_stats=stats):
-        processor.save_pretrained(folder)
-    return folder
+    @functools.cache
+    def make(suite: str) -> Path:
+        from lerobot.envs.utils import env_to_policy_features
+        from lerobot.policies.factory import make_pre_post_processors
+
+        from vla_eval_policies.lerobot.environments import VlaEvalEnv
+
+        config = VlaEvalEnv(task=suite, env_kwargs={"image_size": IMAGE_SIZE})
+        features = env_to_policy_features(config)
+        action = {"action": features.pop("action")}
+        policy = _tiny_act(features, action)
+        stats = {}
+        for name, feature in (features | action).items():
+            shape = (3, 1, 1) if "images" in name else feature.shape
+            stats[name] = {"mean": np.zeros(shape, np.float32), "std": np.ones(shape, np.float32)}
+        folder = tmp_path_factory.mktemp("act")
+        policy.save_pretrained(folder)
+        for processor in make_pre_post_processors(policy.config, dataset_stats=stats):
+            processor.save_pretrained(folder)
+        return folder
+
+    return make

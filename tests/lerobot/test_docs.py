@@ -25,6 +25,7 @@ SMALLER = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_record_train_evaluate(tmp_path: Path):
     """Recording, LeRobot's training and LeRobot's evaluation follow one another, offline."""
     pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")

@@ -13,7 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla_eval.catalog import find_suite
+
 pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
+# Importing LeRobot takes 10 to 25 s, and each command does it anew.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_FLAG = ("--env.discover_packages_path=vla_eval_policies.lerobot",)
@@ -46,12 +50,11 @@ def lerobot_eval(checkpoint: Path, out: Path, *arguments: str, path: Path | None
     return info
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("asynchronous", ["false", "true"])
-def test_lerobot_eval_runs_a_task(asynchronous: str, checkpoint: Path, tmp_path: Path):
+def test_lerobot_eval_runs_a_task(asynchronous: str, checkpoint, tmp_path: Path):
     """`lerobot-eval` runs two episodes of a task side by side, and writes a video of each."""
     info = lerobot_eval(
-        checkpoint,
+        checkpoint("so101"),
         tmp_path / "out",
         *BY_FLAG,
         "--env.task=so101/PickPlace",
@@ -67,9 +70,9 @@ def test_lerobot_eval_runs_a_task(asynchronous: str, checkpoint: Path, tmp_path:
     assert all(Path(video).stat().st_size > 0 for video in task["metrics"]["video_paths"])
 
 
-@pytest.mark.slow
-def test_the_installed_plugin_needs_no_flag(checkpoint: Path, tmp_path: Path):
-    """With the distribution `lerobot_env_vla_eval`, all tasks of a suite run without further ado."""
+@pytest.mark.parametrize("suite", ["so101", "lekiwi"])
+def test_the_installed_plugin_needs_no_flag(suite: str, checkpoint, tmp_path: Path):
+    """With the distribution `lerobot_env_vla_eval`, every task of a suite runs without a flag."""
     source = ROOT / "plugins" / "lerobot_env_vla_eval"
     project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
     name, version = project["name"], project["version"]
@@ -79,24 +82,21 @@ def test_the_installed_plugin_needs_no_flag(checkpoint: Path, tmp_path: Path):
     metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     shutil.copy(source / f"{name}.py", tmp_path / "site")
     info = lerobot_eval(
-        checkpoint,
+        checkpoint(suite),
         tmp_path / "out",
-        "--env.task=so101",
+        f"--env.task={suite}",
         "--eval.n_episodes=1",
         "--eval.batch_size=1",
         path=tmp_path / "site",
     )
-    from vla_eval.catalog import find_suite
-
-    count = len(find_suite("so101").tasks)
-    assert [task["task_id"] for task in info["per_task"]] == list(range(count))
+    tasks = [(task["task_group"], task["task_id"]) for task in info["per_task"]]
+    assert tasks == [(suite, index) for index in range(len(find_suite(suite).tasks))]
 
 
-@pytest.mark.slow
-def test_lerobot_eval_can_record(checkpoint: Path, tmp_path: Path):
+def test_lerobot_eval_can_record(checkpoint, tmp_path: Path):
     """`--eval.recording=true` works with our feature names, as it does not with LIBERO's."""
     lerobot_eval(
-        checkpoint,
+        checkpoint("so101"),
         tmp_path / "out",
         *BY_FLAG,
         "--env.task=so101/Sorting",

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla_eval.catalog import find_suite
 from vla_eval.cli import main
 
 WORKER = "fakes.policies:InWorker"
@@ -75,6 +76,7 @@ def replay(dataset, env) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("images", ["video", "png"])
 def test_dataset_holds_what_happened(images: str, cli, load, tmp_path: Path):
     """Names, shapes, rate, task and key are right; replaying the actions gives the same frames."""
@@ -103,6 +105,24 @@ def test_dataset_holds_what_happened(images: str, cli, load, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_several_tasks_share_a_dataset(cli, load, tmp_path: Path):
+    """All of LeKiwi goes into one dataset, each episode with its own instruction."""
+    folder = tmp_path / "demos"
+    arguments = ("--policy", "hold", "--init-states", "0", "--env", "image_size=32")
+    short = ("--out", folder, "--images", "png", "--n-action-steps", "50")
+    assert cli("lekiwi", *arguments, *short)[0] == 0
+    dataset = load(folder)
+    assert dataset.meta.robot_type == "lekiwi"
+    assert dataset.meta.features["action"]["names"][-3:] == ["x.vel", "y.vel", "theta.vel"]
+    starts = [int(index) for index in dataset.meta.episodes["dataset_from_index"]]
+    instructions = [task.instruction for task in find_suite("lekiwi").tasks]
+    assert [dataset[index]["task"] for index in starts] == instructions
+    assert not any(bool(dataset[index]["next.success"]) for index in starts)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_policy_trains_on_it(cli, load, tiny_act, tmp_path: Path):
     """An ACT, configured from the dataset alone, learns for some steps and its loss falls."""
     folder = tmp_path / "demos"
@@ -271,6 +291,7 @@ def test_without_lerobot_the_error_says_what_to_install(cli, protocol_file, monk
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_an_interrupted_recording_is_whole_and_continues(cli, load, tmp_path):
     """After SIGTERM in the middle of an episode the dataset loads; the same command completes it."""
     folder = tmp_path / "demos"
