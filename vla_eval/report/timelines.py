@@ -34,7 +34,7 @@ def draw_order(orders: Mapping[str, tuple[str, Order]], width: int) -> str:
     label = "Running success rate of each arm, in the order in which its episodes began."
     left = 46 if narrow else 54
     with Sheet.open(f"order{width}", width, 380 if timed else 240, label) as sheet:
-        rates = sheet.axes(left, 26, 10, 186 if timed else 46)
+        rates = sheet.axes(left, 26, 16, 186 if timed else 46)
         for role, order in orders.values():
             color, line = STYLES[role]
             rates.plot(*order.running_rate(), color=color, linestyle=line, linewidth=2)
@@ -43,7 +43,7 @@ def draw_order(orders: Mapping[str, tuple[str, Order]], width: int) -> str:
         rates.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         lowest = rates
         if timed:
-            lowest = sheet.axes(left, 244, 10, 46)
+            lowest = sheet.axes(left, 244, 16, 46)
             for role, order in orders.values():
                 color, line = STYLES[role]
                 lowest.plot(*order.running_ms(), color=color, linestyle=line, linewidth=2)
