@@ -126,8 +126,7 @@ class LiberoEnv(EvalEnv):
         check_option("render_mode", render_mode, (None, "rgb_array"))
         if image_size < 1 or settle_steps < 0:
             raise UsageError("image_size must be at least 1 and settle_steps at least 0")
-        self._versions = versions()
-        self._suite, self._name = suite, names[task]
+        self._versions, self._suite, self._name = versions(), suite, names[task]
         self._image_size, self._rotate_180 = image_size, rotate_180
         self._control_mode, self._settle_steps = control_mode, settle_steps
         self._axis_angle, self._assets, self._physics = axis_angle, assets, physics
@@ -226,8 +225,8 @@ class LiberoEnv(EvalEnv):
     def _ensure_simulator(self) -> Simulator:
         if self._simulator is None:
             library = load(find_assets(self._assets))
-            states = self._file(library.root / "init_files", "pruned_init")
-            self._init_states = read_init_states(states)
+            frozen = self._file(library.root / "init_files", "pruned_init")
+            self._init_states = read_init_states(frozen)
             self._provenance = provenance(self._versions, library.gl, library.assets)
             self._provenance["physics"] = self._physics
             task_file = self._file(library.root / "bddl_files", "bddl")
