@@ -28,8 +28,8 @@ def percent(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """Return a p-value with two digits."""
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+    """Return what stands after "p": ``= 0.012``."""
+    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"
 
 
 def milliseconds(value: float | None) -> str:
