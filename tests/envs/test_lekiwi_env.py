@@ -196,21 +196,6 @@ def test_render_gives_a_side_view():
     assert Shopping(image_size=32).render() is None
 
 
-@pytest.mark.parametrize(
-    "kwargs", [{"image_size": 0}, {"render_mode": "human"}, {"units": "ticks"}, {"item": "tea"}]
-)
-def test_bad_arguments_are_refused(kwargs):
-    """The error names the argument."""
-    with pytest.raises(ValueError, match=next(iter(kwargs))):
-        Shopping(**kwargs)
-
-
-def test_misspelt_reset_option_is_refused(env):
-    """An option that would be ignored is an error that names the right one."""
-    with pytest.raises(ValueError, match="did you mean 'init_state'"):
-        env.reset(options={"init_stat": 3})
-
-
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_vector_environments(mode):
     """make_vec works in both modes.

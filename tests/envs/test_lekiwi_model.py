@@ -178,6 +178,21 @@ def test_doctor_finds_this_machine_well():
     assert [(name, ok) for name, ok, _, _ in doctor.checks()] == [("lekiwi: rendering", True)]
 
 
+@pytest.mark.parametrize(
+    "kwargs", [{"image_size": 0}, {"render_mode": "human"}, {"units": "ticks"}, {"item": "tea"}]
+)
+def test_bad_arguments_are_refused(kwargs):
+    """The error names the argument."""
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+        Shopping(**kwargs)
+
+
+def test_misspelt_reset_option_is_refused(env):
+    """An option that would be ignored is an error that names the right one."""
+    with pytest.raises(ValueError, match="did you mean 'init_state'"):
+        env.reset(options={"init_stat": 3})
+
+
 def _run(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -74,13 +74,13 @@ def add_shop(spec: mujoco.MjSpec) -> None:
     _add_room(spec)
     _add_stand(spec)
     BASKET.add(spec)
-    target = spec.worldbody.add_body(name="side_target", pos=[0.34, 0.10, 0.20])
+    target = spec.worldbody.add_body(name="side_target", pos=[0.28, 0.10, 0.22])
     spec.worldbody.add_camera(
         name="side",
         pos=[-0.30, -0.95, 0.86],
         mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY,
         targetbody=target.name,
-        fovy=37.0,
+        fovy=40.0,
     )
 
 
