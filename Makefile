@@ -1,7 +1,7 @@
 # On a fresh machine, `make quickstart` or `make test` is all it takes; see tools/setup.sh.
 QUICKSTART = .venv/bin/vlaeval quickstart
 PYTEST = .venv/bin/pytest
-SOURCES = vla_eval vlaeval_launcher envs policies protocols plugins examples tests tools
+SOURCES = vla_eval vlaeval_launcher envs policies protocols plugins examples benchmarks tests tools
 # Checked by mypy: everything but the tests, of which only tests/typing promises types.
 TYPED = vla_eval vlaeval_launcher envs policies protocols $(wildcard tests/typing)
 

@@ -30,6 +30,8 @@ EXPERTS = {
     "so101/Stacking": f"{_HERE}.so101_stacking:StackingExpert",
 }
 """``suite/task`` to the ``module:class`` of its expert, an :class:`ExpertMaker`."""
+_LIBERO = f"{_HERE}.libero_expert:LiberoExpert"
+"""One expert for all of LIBERO: it reads goals and shapes, not the names of tasks."""
 
 
 class EpisodeExpert(Protocol):
@@ -63,9 +65,10 @@ def begin_episode(
         UsageError: the task has no expert.
     """
     name = f"{suite}/{task}"
-    if name not in EXPERTS:
+    reference = _LIBERO if suite.startswith("libero_") else EXPERTS.get(name)
+    if reference is None:
         hint = did_you_mean(name, EXPERTS)
         raise UsageError(f"the policy 'expert' has no expert for the task '{name}'{hint}")
-    module, _, attribute = EXPERTS[name].partition(":")
+    module, _, attribute = reference.partition(":")
     maker: ExpertMaker = getattr(importlib.import_module(module), attribute)
     return maker(env, pace=pace, generator=generator)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv
-from vla_eval_policies.experts.libero_motion import Script, Tracker
 from vla_eval_policies.experts.libero_fixtures import close_up, open_up, turn
+from vla_eval_policies.experts.libero_motion import Script, Tracker
 from vla_eval_policies.experts.libero_scene import Scene
-from vla_eval_policies.experts.libero_skills import Attempt, pick, put_down
+from vla_eval_policies.experts.libero_skills import Attempt, drag, pick, put_down
 from vla_eval_policies.experts.motion import Pace
 
 __all__ = ["LiberoExpert"]
@@ -61,6 +61,8 @@ def _achieve(scene: Scene, goal: tuple[str, ...]) -> Attempt:
     name, place = names
     if predicate == "in" and scene.is_site(place) and scene.joint(place) is not None:
         yield from open_up(scene, place)
-    if not (yield from pick(scene, name)):
-        return False
+    held = yield from pick(scene, name)
+    if not held:
+        # What lies too flat for the fingers can still be pushed.
+        return predicate == "on" and (yield from drag(scene, name, place))
     return (yield from put_down(scene, name, place))

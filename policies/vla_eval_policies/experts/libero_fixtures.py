@@ -44,7 +44,7 @@ def _outward(scene: Scene, name: str, joint: Joint) -> NDArray[np.float64]:
 def _handle(scene: Scene, joint: Joint, outward: NDArray[np.float64]) -> NDArray[np.float64]:
     points = scene.body_points(joint.body)
     along = points @ outward
-    return points[along > along.max() - _HANDLE_M]
+    return np.asarray(points[along > along.max() - _HANDLE_M])
 
 
 def _leaning(outward: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
@@ -71,7 +71,7 @@ def open_up(scene: Scene, name: str) -> Attempt:
             return False
         grasp = found.pose
         failed.append(grasp.position)
-        goal = grasp.position + outward * _to_open(scene, name, joint)
+        goal = found.closed + outward * _to_open(scene, name, joint)
         yield grasping(others, hand, found)
         yield [Move(goal, grasp.rotation, CLOSE, tolerance_m=0.008, max_steps=40, speed=0.8)]
         yield retreat(scene.hand())
@@ -120,10 +120,8 @@ def turn(scene: Scene, name: str, *, on: bool) -> Attempt:
     moves = []
     for part in np.linspace(0.25, 1.0, 4):
         turned = Rotation.from_rotvec(joint.axis * angle * part).as_matrix()
-        position = joint.anchor + turned @ (grasp.position - joint.anchor)
-        moves.append(
-            Move(position, turned @ grasp.rotation, CLOSE, tolerance_m=0.02, max_steps=20)
-        )
+        position = joint.anchor + turned @ (found.closed - joint.anchor)
+        moves.append(Move(position, turned @ grasp.rotation, CLOSE, tolerance_m=0.02, max_steps=20))
     yield moves
     yield retreat(scene.hand())
     return True

@@ -1,4 +1,4 @@
-"""Chooses grasps from the shapes of things: bowls by the rim, boxes across their short side …
+"""Chooses grasps from the shapes of things: bowls by the rim, boxes across their short side.
 
 Nothing here knows what an object is called. A grasp is good when the pads find much to hold on both
 sides, near the object's middle, without the hand touching anything on its way. What has no middle
@@ -12,9 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
-from vla_eval_policies.experts.libero_gripper import MAX_WIDTH_M, PAD_Z_M, blocked, top_down
-from vla_eval_policies.experts.libero_motion import turn_between
+from vla_eval_policies.experts.libero_arm import turn_between
+from vla_eval_policies.experts.libero_gripper import (
+    HALF_HAND_M,
+    MAX_WIDTH_M,
+    PAD_Z_M,
+    blocked,
+    top_down,
+)
 from vla_eval_policies.experts.libero_scene import Pose
 
 __all__ = ["Grasp", "plan_grasp", "yaws"]
@@ -31,7 +38,7 @@ _ENOUGH_CONTACT = 8
 # Close to the end of its reach the arm is stiff and drifts outwards.
 _SPARE_REACH_M = 0.05
 # How many of the best candidates are looked at for a free way.
-_TRIED = 400
+_TRIED = 2500
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,21 @@ class Grasp:
     pose: Pose
     width: float
     """Of what is between the pads, m."""
-    score: float
+    closed: NDArray[np.float64]
+    """(3,), where to bring the hand while it closes: both pads touch at the same time."""
+
+
+class _Strips:
+    """Points in a hand's axes, sorted so that those near a candidate are quickly found."""
+
+    def __init__(self, points: NDArray[np.float64]) -> None:
+        self._points = points[np.argsort(points[:, 1])]
+        self._y = self._points[:, 1]
+
+    def around(self, centre: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the points that a hand there could touch, relative to its grasp point."""
+        ends = np.searchsorted(self._y, [centre[1] - HALF_HAND_M, centre[1] + HALF_HAND_M])
+        return np.asarray(self._points[ends[0] : ends[1]] - centre)
 
 
 @dataclass(frozen=True)
@@ -51,11 +72,19 @@ class _Candidate:
     rotation: NDArray[np.float64]
     width: float
     score: float
+    aside: float
+    """How far the hand is off the middle of what it holds, m, along its closing axis."""
 
 
-def yaws(count: int = 16) -> list[NDArray[np.float64]]:
-    """Return orientations of a hand that points down, closing along different directions."""
-    return [top_down(np.pi * i / count) for i in range(count)]
+def yaws(count: int = 24, lean: float = 0.0) -> list[NDArray[np.float64]]:
+    """Return orientations of a hand that points down, closing along different directions.
+
+    Args:
+        count: how many directions.
+        lean: rad, how far the hand leans over along the closing direction.
+    """
+    turn = Rotation.from_rotvec([0.0, lean, 0.0]).as_matrix()
+    return [top_down(np.pi * i / count) @ turn for i in range(count)]
 
 
 def plan_grasp(
@@ -83,7 +112,7 @@ def plan_grasp(
     low, high = target.min(axis=0) - _NEAR_M, target.max(axis=0) + _NEAR_M
     # What is far below the target is never touched by a hand that comes from above or aside.
     low[2] = target[:, 2].min() - _BELOW_M
-    near = np.all((others > low) & (others < high + [0, 0, 1]), axis=1)
+    near = np.all((others > low) & (others < high + np.array([0.0, 0.0, 1.0])), axis=1)
     everything = np.concatenate([target, others[near]])
     candidates: list[_Candidate] = []
     for half_turn in rotations:
@@ -91,16 +120,21 @@ def plan_grasp(
         candidates += _candidates(target @ rotation, rotation, middle @ rotation, hand, spare)
     failed = list(avoid)
     scored = sorted(candidates, key=lambda c: _penalty(c, failed) - c.score)
+    strips: dict[int, _Strips] = {}
     for candidate in scored[:_TRIED]:
-        local = everything @ candidate.rotation - candidate.centre
-        if not blocked(local):
+        near_by = strips.get(id(candidate.rotation))
+        if near_by is None:
+            near_by = strips[id(candidate.rotation)] = _Strips(everything @ candidate.rotation)
+        if not blocked(near_by.around(candidate.centre)):
             position = candidate.rotation @ candidate.centre
-            return Grasp(Pose(position, candidate.rotation), candidate.width, candidate.score)
+            closed = position - candidate.aside * candidate.rotation[:, 0]
+            return Grasp(Pose(position, candidate.rotation), candidate.width, closed)
     return None
 
 
 def _nearer(rotation: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the orientation or the same with the fingers swapped, whichever is a smaller turn."""
+    # Half a turn about the hand's own axis.
     swapped = rotation * np.array([-1.0, -1.0, 1.0])
     first, second = (float(np.linalg.norm(turn_between(to, r))) for r in (rotation, swapped))
     return rotation if first <= second else swapped
@@ -140,10 +174,10 @@ def _candidates(
             for aside in (0.0, -slack, slack):
                 centre = np.array([x + aside, seed[1], top + depth])
                 off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
-                score = 0.15 * contact - 3.0 * off - width - 0.08 * turn - 2.0 * abs(aside)
+                score = 0.15 * contact - 4.0 * off - 4.0 * width - 0.08 * turn - 2.0 * abs(aside)
                 score -= 5.0 * max(0.0, 0.017 - depth)
                 score -= 6.0 * max(0.0, _SPARE_REACH_M - spare(rotation @ centre, rotation))
-                found.append(_Candidate(centre, rotation, width, score))
+                found.append(_Candidate(centre, rotation, width, score, aside))
     return found
 
 

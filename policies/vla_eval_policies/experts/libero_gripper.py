@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_WIDTH_M", "PAD_Z_M", "TIP_M", "blocked", "facing", "hand_points", "top_down"]
+__all__ = [
+    "HALF_HAND_M",
+    "MAX_WIDTH_M",
+    "PAD_Z_M",
+    "TIP_M",
+    "blocked",
+    "facing",
+    "hand_points",
+    "top_down",
+]
 
 TIP_M = 0.0092
 """How far the finger tips reach beyond the grasp point."""
@@ -14,21 +23,23 @@ PAD_Z_M = (-0.0116, 0.0044)
 MAX_WIDTH_M = 0.068
 """The widest thing that is grasped; the fingers open to 0.076 m."""
 
+HALF_HAND_M = 0.034
+"""Half the hand's width across the closing axis."""
+
 # Each half of the open hand: x from, x to, half width along y, lowest z. Everything above the
 # lowest z counts as taken, for the hand came from there. Measured on robosuite's collision meshes,
 # with some millimetres for the controller's error.
 _BOXES = (
     (0.0365, 0.0555, 0.012, TIP_M + 0.003),
     (0.0385, 0.0665, 0.012, -0.012),
-    (0.0, 0.105, 0.034, -0.029),
+    (0.0, 0.105, HALF_HAND_M, -0.029),
 )
 _REACH_BACK_M = 0.25
 
 
 def blocked(points: NDArray[np.float64]) -> bool:
     """Return whether the open hand, come along its z axis, touches points, (n, 3), in its frame."""
-    y = np.abs(points[:, 1])
-    points = points[(y < _BOXES[-1][2]) & (points[:, 2] < _BOXES[0][3])]
+    points = points[points[:, 2] < _BOXES[0][3]]
     x, y, z = np.abs(points[:, 0]), np.abs(points[:, 1]), points[:, 2]
     x = np.where(z > -_REACH_BACK_M, x, np.inf)
     return any(

@@ -7,24 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
+from vla_eval_policies.experts.libero_arm import Arm, Hand, turn_between
 from vla_eval_policies.experts.libero_scene import Pose, Scene
 
-__all__ = ["CLOSE", "OPEN", "Hand", "Move", "Script", "Tracker", "turn_between"]
+__all__ = ["CLOSE", "OPEN", "Move", "Script", "Tracker"]
 
 OPEN, CLOSE = -1.0, 1.0
 """The gripper's commands."""
-
-_STEP_S = 0.05
-# robosuite's OSC_POSE: a critically damped spring towards the goal pose of each action.
-_STIFFNESS = 150.0
-_DAMPING = 2.0 * np.sqrt(_STIFFNESS)
-_POSITION_SCALE_M = 0.05
-_ROTATION_SCALE_RAD = 0.5
-# The spring gives 8 % of an action's displacement in the action's 50 ms; asking for a little more
-# than the distance that is left reaches it without overshoot.
-_GAIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -50,26 +40,6 @@ class Move:
 
 Script = Generator[Sequence[Move], None, None]
 """A skill: looks at the scene, yields moves, and is resumed when they have been made."""
-
-
-@dataclass(frozen=True)
-class Hand:
-    """The hand's state, real or predicted."""
-
-    pose: Pose
-    velocity: NDArray[np.float64]
-    """(6,), m/s and rad/s, in the world."""
-
-    def after(self, action: NDArray[np.float64]) -> Hand:
-        """Return what the controller makes of an action, (7,), in free space."""
-        goal = np.concatenate([action[:3] * _POSITION_SCALE_M, action[3:6] * _ROTATION_SCALE_RAD])
-        omega = np.sqrt(_STIFFNESS)
-        decay = np.exp(-omega * _STEP_S)
-        slope = self.velocity - omega * goal
-        moved = goal + (-goal + slope * _STEP_S) * decay
-        velocity = (slope - omega * (-goal + slope * _STEP_S)) * decay
-        rotation = Rotation.from_rotvec(moved[3:]).as_matrix() @ self.pose.rotation
-        return Hand(Pose(self.pose.position + moved[:3], rotation), velocity)
 
 
 @dataclass(frozen=True)
@@ -102,14 +72,16 @@ class Tracker:
         if cursor.move >= len(self._moves):
             self._moves, cursor = self._next_moves(), _Cursor()
         self._places = {}
+        arm = Arm(self._scene.coupling())
         planned: list[NDArray[np.float64]] = []
         while len(planned) < count and cursor.move < len(self._moves):
             move = self._moves[cursor.move]
             if len(planned) >= move.chunk:
                 break
-            action = self._towards(move, hand)
-            planned.append(action)
-            hand = hand.after(action)
+            goal = Pose(move.position, move.rotation)
+            action = arm.towards(hand, goal, min(1.0, move.speed * self._speed))
+            planned.append(np.append(action, move.gripper))
+            hand = arm.after(hand, action)
             cursor = replace(cursor, steps=cursor.steps + 1)
             self._places[step + len(planned)] = cursor
             cursor = self._arrive(cursor, hand, real=False)
@@ -142,22 +114,3 @@ class Tracker:
         away = float(np.linalg.norm(move.position - hand.pose.position))
         turn = float(np.linalg.norm(turn_between(hand.pose.rotation, move.rotation)))
         return steps >= move.max_steps or (away < move.tolerance_m and turn < move.tolerance_rad)
-
-    def _towards(self, move: Move, hand: Hand) -> NDArray[np.float64]:
-        limit = min(1.0, move.speed * self._speed)
-        shift = _GAIN * (move.position - hand.pose.position) / _POSITION_SCALE_M
-        turn = _GAIN * turn_between(hand.pose.rotation, move.rotation) / _ROTATION_SCALE_RAD
-        # Scaling the whole vector keeps the hand on the straight line.
-        return np.concatenate([_shorten(shift, limit), _shorten(turn, limit), [move.gripper]])
-
-
-def turn_between(
-    start: NDArray[np.float64], end: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the rotation vector, (3,) in rad in the world, that turns one orientation to another."""
-    turn: NDArray[np.float64] = Rotation.from_matrix(end @ start.T).as_rotvec()
-    return turn
-
-
-def _shorten(vector: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
-    return vector / max(1.0, float(np.abs(vector).max()) / limit)

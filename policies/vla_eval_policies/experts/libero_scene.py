@@ -83,7 +83,9 @@ class Scene:
         self._fingers = list(robot._ref_gripper_joint_pos_indexes)
         self._root = np.array(self._model.body_rootid)
         self._robot_roots = {int(self._root[self._model.site_bodyid[self._grip_site]])}
-        self._robot_roots |= {self._root[self._body(f"{name}_base")] for name in ("robot0", "mount0")}
+        self._robot_roots |= {
+            self._root[self._body(f"{name}_base")] for name in ("robot0", "mount0")
+        }
         self._geoms, self._local = self._sample()
 
     @property
@@ -105,14 +107,29 @@ class Scene:
     def hand_velocity(self) -> NDArray[np.float64]:
         """Return the hand's velocity in the world, (6,): m/s, then rad/s."""
         jacobian = np.zeros((6, self._model.nv))
-        mujoco.mj_jacSite(
-            self._model, self._data, jacobian[:3], jacobian[3:], self._grip_site
-        )
+        mujoco.mj_jacSite(self._model, self._data, jacobian[:3], jacobian[3:], self._grip_site)
         return np.asarray(jacobian @ self._data.qvel)
 
-    def spare_reach(
-        self, position: NDArray[np.float64], rotation: NDArray[np.float64]
-    ) -> float:
+    def coupling(self) -> NDArray[np.float64]:
+        """Return what the arm makes, (6, 6), of the accelerations that its controller asks for.
+
+        robosuite's controller treats position and orientation as if neither moved the other. Where
+        they do, the arm is stiff in some directions and soft in others.
+        """
+        model, data = self._model, self._data
+        jacobian = np.zeros((6, model.nv))
+        mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip_site)
+        arm = np.array(self._env.robots[0]._ref_joint_vel_indexes)
+        inertia = np.zeros((model.nv, model.nv))
+        mujoco.mj_fullM(model, inertia, data.qM)
+        jacobian = jacobian[:, arm]
+        mobility = jacobian @ np.linalg.solve(inertia[np.ix_(arm, arm)], jacobian.T)
+        blocks = np.zeros((6, 6))
+        blocks[:3, :3] = np.linalg.inv(mobility[:3, :3])
+        blocks[3:, 3:] = np.linalg.inv(mobility[3:, 3:])
+        return np.asarray(mobility @ blocks)
+
+    def spare_reach(self, position: NDArray[np.float64], rotation: NDArray[np.float64]) -> float:
         """Return how far, in m, the stretched arm could reach beyond a pose of the hand."""
         shoulder = self._data.xpos[self._body("robot0_base")] + [0.0, 0.0, _SHOULDER_M]
         wrist = position - rotation[:, 2] * _WRIST_M - shoulder

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval_policies.experts.libero_arm import turn_between
 from vla_eval_policies.experts.libero_grasps import Grasp, plan_grasp, yaws
-from vla_eval_policies.experts.libero_gripper import TIP_M, hand_points
+from vla_eval_policies.experts.libero_gripper import TIP_M, facing, hand_points
 from vla_eval_policies.experts.libero_motion import CLOSE, OPEN, Move
 from vla_eval_policies.experts.libero_places import Spot, find_spot, way_heights
 from vla_eval_policies.experts.libero_scene import Pose, Scene
 
-__all__ = ["Attempt", "pick", "put_down", "retreat", "shifted", "way"]
+__all__ = ["Attempt", "drag", "pick", "put_down", "retreat", "shifted", "way"]
 
 Attempt = Generator[Sequence[Move], None, bool]
 """A skill that returns whether it worked."""
@@ -27,8 +29,11 @@ _LIFT_M = 0.05
 _CLOSING_STEPS = 5
 _CLOSING_STEPS_PER_M = 105.0
 _OPEN_M = 0.078
+_NEAR_M = 0.01
 _OPENING_STEPS = 5
 _TRIES = 5
+# Upright first; a leaning hand gets into drawers.
+_LEANS_RAD = (0.0, 0.35, -0.35, 0.7, -0.7)
 # How near the middle of a plate or bowl a thing has to be put; LIBERO asks for 3 cm.
 _ON_THING_M = 0.0
 # Kept from the edge of a region.
@@ -72,7 +77,9 @@ def retreat(hand: Pose, distance: float = 0.08) -> list[Move]:
     """Return moves that open the fingers and draw the hand back along its axis, m."""
     back = hand.position - hand.rotation[:, 2] * distance
     return [
-        Move(hand.position, hand.rotation, OPEN, min_steps=_OPENING_STEPS, max_steps=_OPENING_STEPS),
+        Move(
+            hand.position, hand.rotation, OPEN, min_steps=_OPENING_STEPS, max_steps=_OPENING_STEPS
+        ),
         Move(back, hand.rotation, OPEN, tolerance_m=0.02, max_steps=15),
     ]
 
@@ -82,10 +89,12 @@ def grasping(scene: NDArray[np.float64], hand: Pose, chosen: Grasp) -> list[Move
     grasp = chosen.pose
     before = shifted(grasp, -grasp.rotation[:, 2] * _APPROACH_M)
     reach = Move(
-        grasp.position, grasp.rotation, OPEN, tolerance_m=0.004, max_steps=25, speed=0.7, chunk=2
+        grasp.position, grasp.rotation, OPEN, tolerance_m=0.004, max_steps=45, speed=0.7, chunk=2
     )
     steps = _CLOSING_STEPS + int(_CLOSING_STEPS_PER_M * (_OPEN_M - chosen.width))
-    close = replace(reach, gripper=CLOSE, min_steps=steps, max_steps=steps, chunk=10)
+    close = replace(
+        reach, position=chosen.closed, gripper=CLOSE, min_steps=steps, max_steps=steps, chunk=5
+    )
     return [*way(scene, hand, before, OPEN), reach, close]
 
 
@@ -95,17 +104,24 @@ def pick(scene: Scene, name: str) -> Attempt:
     for _ in range(_TRIES):
         target, others = scene.points(name), scene.surroundings(name)
         hand = scene.hand()
-        found = plan_grasp(
-            target, others, hand, rotations=yaws(), avoid=failed, spare=scene.spare_reach
-        )
+        found = None
+        for lean in _LEANS_RAD:
+            found = found or plan_grasp(
+                target,
+                others,
+                hand,
+                rotations=yaws(lean=lean),
+                avoid=failed,
+                spare=scene.spare_reach,
+            )
         if found is None:
             return False
         grasp = found.pose
         before = scene.pose(name).position[2]
-        up = grasp.position + np.array([0.0, 0.0, _LIFT_M])
+        up = found.closed + np.array([0.0, 0.0, _LIFT_M])
         yield [
             *grasping(np.concatenate([target, others]), hand, found),
-            Move(up, grasp.rotation, CLOSE, tolerance_m=0.02, max_steps=15),
+            Move(up, grasp.rotation, CLOSE, tolerance_m=0.02, max_steps=15, speed=0.6),
         ]
         if scene.pose(name).position[2] > before + 0.4 * _LIFT_M:
             return True
@@ -130,6 +146,45 @@ def put_down(scene: Scene, name: str, place: str) -> Attempt:
     yield [Move(down, hand.rotation, CLOSE, tolerance_m=0.004, max_steps=25, speed=0.6, chunk=2)]
     yield retreat(scene.hand())
     return True
+
+
+def drag(scene: Scene, name: str, place: str) -> Attempt:
+    """Push a flat thing to where it belongs, with closed fingers set down inside its rim.
+
+    Returns whether the hand came to the end of its way.
+    """
+    start, goal = scene.pose(name).position, _centre(scene, place)
+    line = np.array([*(goal - start)[:2], 0.0])
+    ahead = line / max(float(np.linalg.norm(line)), 1e-9)
+    rotation = facing(np.array([0.0, 0.0, -1.0]), np.array([ahead[1], -ahead[0], 0.0]))
+    hand = scene.hand()
+    if np.linalg.norm(turn_between(hand.rotation, rotation)) > np.pi / 2:
+        rotation = rotation * np.array([-1.0, -1.0, 1.0])
+    points = scene.points(name)
+    inside = np.linalg.norm(points[:, :2] - start[:2], axis=1) < 0.03
+    floor = float(points[inside, 2].max())
+    down = np.array([*start[:2], floor + TIP_M + 0.002])
+    above = Pose(down + np.array([0.0, 0.0, 0.06]), rotation)
+    yield [
+        *way(scene.surroundings(), hand, above, CLOSE),
+        Move(down, rotation, CLOSE, tolerance_m=0.004, max_steps=20, chunk=2),
+    ]
+    # The fingers run ahead of the thing's middle until they meet its rim.
+    rim = float(np.linalg.norm((points - start)[:, :2], axis=1).max())
+    end = down + line + ahead * rim
+    near = partial(_near, scene, name, goal)
+    yield [Move(end, rotation, CLOSE, max_steps=60, speed=0.5, chunk=2, until=near)]
+    yield retreat(scene.hand())
+    return True
+
+
+def _near(scene: Scene, name: str, goal: NDArray[np.float64]) -> bool:
+    away = float(np.linalg.norm((scene.pose(name).position - goal)[:2]))
+    return away < _NEAR_M
+
+
+def _centre(scene: Scene, place: str) -> NDArray[np.float64]:
+    return scene.site(place).position if scene.is_site(place) else scene.pose(place).position
 
 
 def _spot(scene: Scene, name: str, place: str) -> Spot:
