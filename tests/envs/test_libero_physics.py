@@ -143,11 +143,6 @@ def test_fast_starts_from_the_same_scene(suite: str, task: int, mode: str):
     assert np.isfinite(ours["qpos"]).all()
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known defect: on a fresh checkout `fast` deviates from the first step (3 mrad, measured); "
-    "`exact`, the default, does not",
-)
 def test_quick_torques_are_robosuites_but_for_rounding():
     """Over an episode without contacts the fast path stays within rounding of the exact one."""
     paths = []

@@ -28,6 +28,7 @@ from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval_envs.cache import cache_folder
 from vla_eval_envs.gl import choose_gl_backend
 from vla_eval_envs.libero.assets import Assets
+from vla_eval_envs.libero.jit import compiled_code_cache, environment_variable
 from vla_eval_envs.libero.memory import limit_asset_cache
 
 __all__ = ["Library", "load", "quiet"]
@@ -79,7 +80,7 @@ def load(assets: Assets) -> Library:
     """
     gl = choose_gl_backend()
     first = "mujoco" not in sys.modules
-    with quiet(), _libero_settings(), _numba_cache(), _matplotlib_later():
+    with quiet(), _libero_settings(), compiled_code_cache(), _matplotlib_later():
         _import_robosuite(gl)
         libero = importlib.import_module("libero.libero")
         _set_assets(libero, assets.path)
@@ -160,22 +161,8 @@ def _libero_settings() -> Iterator[None]:
         draft = folder / f"config.{os.getpid()}.yaml"
         draft.write_text(text, encoding="utf-8")
         draft.replace(settings)
-    with _variable("LIBERO_CONFIG_PATH", str(folder)):
+    with environment_variable("LIBERO_CONFIG_PATH", str(folder)):
         yield
-
-
-@contextlib.contextmanager
-def _numba_cache() -> Iterator[None]:
-    """Send the code that robosuite compiles to our cache; Numba fixes the place at decoration."""
-    folder = str(cache_folder("numba"))
-    with _variable("NUMBA_CACHE_DIR", folder):
-        config = importlib.import_module("numba").config
-        before = config.CACHE_DIR
-        config.CACHE_DIR = folder  # for a Numba that was imported earlier
-        try:
-            yield
-        finally:
-            config.CACHE_DIR = before
 
 
 class _Later(ModuleType):
@@ -202,19 +189,6 @@ def _matplotlib_later() -> Iterator[None]:
         for stub in (package, colours):
             if sys.modules.get(stub.__name__) is stub:
                 del sys.modules[stub.__name__]
-
-
-@contextlib.contextmanager
-def _variable(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def _log_mujoco_warnings(mujoco: ModuleType) -> None:

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 from llvmlite import binding  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
 from robosuite.utils.control_utils import orientation_error
 
+from vla_eval_envs.libero.jit import compiled
 from vla_eval_envs.libero.memory import mujoco_library
 from vla_eval_envs.libero.operational_space import quick_torques, robosuite_torques
 
@@ -95,7 +96,7 @@ class Goal(NamedTuple):
     """The fingers' targets in every physics step, (steps, 2) in m."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def physics_steps(
     model: int,
     data: int,
@@ -136,7 +137,7 @@ def physics_steps(
         _step2(model, data)
 
 
-@njit(cache=True)
+@compiled
 def _torques(state: State, arm: Arm, goal: Goal, exact: bool) -> Array:  # noqa: FBT001
     """Return the torques, (n,) in Nm, that drive the grasp point towards its goal."""
     n = arm.dof.size
@@ -163,7 +164,7 @@ def _torques(state: State, arm: Arm, goal: Goal, exact: bool) -> Array:  # noqa:
     return clipped
 
 
-@njit(cache=True)
+@compiled
 def gripper_ramp(command: Array, direction: Array, bias: Array, weight: Array, steps: int) -> Array:
     """Return the fingers' controls in each physics step, (steps, 2), and move ``command`` along.
 

@@ -9,9 +9,10 @@ the lower half of J alone. The last term is M p - Jᵀ Λ J p, which needs no in
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from robosuite.utils.control_utils import nullspace_torques, opspace_matrices
+
+from vla_eval_envs.libero.jit import compiled
 
 __all__ = ["quick_torques", "robosuite_torques"]
 
@@ -22,7 +23,7 @@ _STIFFNESS = 10.0
 _DAMPING = 2 * np.sqrt(_STIFFNESS)
 
 
-@njit(cache=True)
+@compiled
 def robosuite_torques(
     mass: Array,
     jac: Array,
@@ -60,7 +61,7 @@ def robosuite_torques(
     return joint
 
 
-@njit(cache=True)
+@compiled
 def quick_torques(
     mass: Array,
     jac: Array,
@@ -78,7 +79,7 @@ def quick_torques(
     """
     pull = _STIFFNESS * (rest - q) - _DAMPING * v
     wrench, pulled = np.concatenate((force, torque)), np.dot(jac, pull)
-    root, halves = mass.copy(), np.ascontiguousarray(jac.T)
+    root, halves = mass.copy(), jac.T.copy()  # both are solved in place
     if not _factor(root):
         return robosuite_torques(mass, jac, force, torque, gravity, rest, q, v)
     _forward_substitute(root, halves)
@@ -93,7 +94,7 @@ def quick_torques(
     return joint
 
 
-@njit(cache=True)
+@compiled
 def _factor(matrix: Array) -> bool:
     """Replace a symmetric matrix by its lower Cholesky factor; return whether that worked."""
     for j in range(matrix.shape[0]):
@@ -110,7 +111,7 @@ def _factor(matrix: Array) -> bool:
     return True
 
 
-@njit(cache=True)
+@compiled
 def _forward_substitute(root: Array, columns: Array) -> None:
     """Solve root · x = column for every column, in place."""
     for i in range(root.shape[0]):
@@ -120,7 +121,7 @@ def _forward_substitute(root: Array, columns: Array) -> None:
             columns[i, j] /= root[i, i]
 
 
-@njit(cache=True)
+@compiled
 def _solve(root: Array, vector: Array) -> None:
     """Solve root · rootᵀ · x = vector in place."""
     n = vector.size

@@ -1,0 +1,69 @@
+"""Where Numba keeps compiled code: in our cache, in a folder of its own for every version of the code.
+
+Numba looks at the date of the file that a function stands in. Code that was compiled together with an
+older function of *another* file would be loaded as if nothing had happened, so the folder's name is
+made from all the sources.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vla_eval_envs.cache import cache_folder
+
+__all__ = ["compiled", "compiled_code_cache", "environment_variable"]
+
+_SOURCES = ("jit.py", "loop.py", "operational_space.py")
+_LIBRARIES = ("numba", "mujoco", "robosuite")
+
+
+def compiled[F: Callable[..., Any]](function: F) -> F:
+    """Compile a function with Numba when it is first called; other threads run meanwhile."""
+    numba = importlib.import_module("numba")  # comes with the extra
+    with compiled_code_cache():
+        faster: F = numba.njit(function, cache=True, nogil=True)
+    return faster
+
+
+@contextlib.contextmanager
+def compiled_code_cache() -> Iterator[None]:
+    """Send the code of functions that are decorated meanwhile to our cache."""
+    folder = str(cache_folder(_folder_name()))
+    with environment_variable("NUMBA_CACHE_DIR", folder):
+        config = importlib.import_module("numba").config
+        before = config.CACHE_DIR
+        config.CACHE_DIR = folder  # for a Numba that was imported earlier
+        try:
+            yield
+        finally:
+            config.CACHE_DIR = before
+
+
+@functools.cache
+def _folder_name() -> str:
+    digest = hashlib.sha256("".join(f"{name} {version(name)}\n" for name in _LIBRARIES).encode())
+    for name in _SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return f"numba/{digest.hexdigest()[:16]}"
+
+
+@contextlib.contextmanager
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable for a while."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
