@@ -1,5 +1,10 @@
 """Statistics: intervals and tests on counts. Pure functions, each with its formula and source."""
 
+from vla_eval.stats.amdahl import (
+    AmdahlFit,
+    amdahl_fit,
+    prefix_for_speedup,
+)
 from vla_eval.stats.audit import (
     Pairing,
     PairingEnvelope,
@@ -11,6 +16,12 @@ from vla_eval.stats.audit import (
 )
 from vla_eval.stats.clusters import (
     ClusteredPairs,
+    ClusteredRate,
+)
+from vla_eval.stats.crosscheck import (
+    CrossCheck,
+    cross_checks_independent,
+    cross_checks_paired,
 )
 from vla_eval.stats.design import (
     PairedCase,
@@ -112,9 +123,12 @@ from vla_eval.stats.verdicts import (
 )
 
 __all__ = [
+    "AmdahlFit",
     "Bets",
     "Checkpoints",
     "ClusteredPairs",
+    "ClusteredRate",
+    "CrossCheck",
     "Decision",
     "Flag",
     "Heterogeneity",
@@ -131,6 +145,7 @@ __all__ = [
     "SequentialPlan",
     "Spread",
     "Verdict",
+    "amdahl_fit",
     "attempt_alpha",
     "benjamini_hochberg",
     "bonett_price_interval",
@@ -141,6 +156,8 @@ __all__ = [
     "compare_methods",
     "compare_with_frozen",
     "confidence_sequence",
+    "cross_checks_independent",
+    "cross_checks_paired",
     "episodes_per_arm",
     "exact_p_noninferior",
     "failure_ratio_independent",
@@ -175,6 +192,7 @@ __all__ = [
     "pairs_needed",
     "power_independent",
     "power_paired",
+    "prefix_for_speedup",
     "repeated_interval",
     "rerun_sd",
     "smallest_margin",

@@ -16,8 +16,9 @@ import numpy as np
 
 from vla_eval.stats._numeric import Array, Interval, Ints, invert, normal_sf, z_quantile
 from vla_eval.stats.paired import tango_z
+from vla_eval.stats.proportions import wilson_interval
 
-__all__ = ["ClusteredPairs"]
+__all__ = ["ClusteredPairs", "ClusteredRate"]
 
 _FEW = 50
 """With fewer clusters Student's t replaces the normal distribution."""
@@ -126,6 +127,53 @@ class ClusteredPairs:
 
     def _inverted(self, statistic: Callable[[float], float], critical: float) -> Interval:
         return invert(statistic, critical, estimate=self.difference)
+
+
+@dataclass(frozen=True)
+class ClusteredRate:
+    """One success rate from several episodes of each initial state."""
+
+    episodes: Ints
+    """(K,) of each cluster."""
+    successes: Ints
+    """(K,)"""
+
+    def __post_init__(self) -> None:
+        """Refuse shapes and counts that cannot be."""
+        if self.episodes.ndim != 1 or self.episodes.shape != self.successes.shape:
+            raise ValueError("episodes and successes must be vectors of one length")
+        if len(self.episodes) < 2 or np.any(self.episodes < 1) or np.any(self.successes < 0):
+            raise ValueError("two clusters or more expected, each with episodes")
+        if np.any(self.successes > self.episodes):
+            raise ValueError("a cluster has more successes than episodes")
+
+    @property
+    def n(self) -> int:
+        """Episodes in all clusters."""
+        return int(self.episodes.sum())
+
+    @property
+    def rate(self) -> float:
+        """Success rate over all episodes."""
+        return float(self.successes.sum()) / self.n
+
+    @property
+    def vif(self) -> float:
+        """Variance inflation factor, at least 1: [K/(K−1) Σ(x_k − n_k p̂)²] / (N p̂ (1 − p̂))."""
+        p, k = self.rate, len(self.episodes)
+        if p in (0.0, 1.0):
+            return 1.0
+        between = float(np.sum((self.successes - self.episodes * p) ** 2))
+        return max(1.0, k / (k - 1) * between / (self.n * p * (1 - p)))
+
+    @property
+    def effective(self) -> tuple[float, float]:
+        """Return (successes, episodes), both divided by the variance inflation factor."""
+        return float(self.successes.sum()) / self.vif, self.n / self.vif
+
+    def interval(self, *, alpha: float = 0.05) -> Interval:
+        """Return Wilson's two-sided interval of the effective counts."""
+        return wilson_interval(*self.effective, alpha=alpha)
 
 
 def _ratio(numerator: float, variance: float) -> float:
