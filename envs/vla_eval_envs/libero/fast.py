@@ -45,6 +45,8 @@ _CHANGED = ("body_pos", "body_quat", "site_rgba")
 class FastSimulator(Simulator):
     """A task's scene, compiled once, with the same interface as the reference."""
 
+    _sparing = True
+
     def __init__(self, library: Library, bddl_file: Path, *, exact: bool) -> None:
         """Build the scene.
 

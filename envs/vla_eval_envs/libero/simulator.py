@@ -47,9 +47,12 @@ _open_simulators: weakref.WeakSet[Simulator] = weakref.WeakSet()
 class Simulator:
     """A task's robosuite environment: scene, physics, success, pictures."""
 
+    _sparing = False
+    """Whether pictures are drawn without what cannot be seen: the same pixels, faster."""
+
     def __init__(self, library: Library, bddl_file: Path) -> None:
         self._library = library
-        self._view = View()
+        self._view = View(sparing=self._sparing)
         with quiet(), _numpy_seed(_CONSTRUCTION_SEED):
             self._env = self._retry(lambda: self._build(bddl_file))
         self._initializers = len(self._env.object_property_initializers)

@@ -37,9 +37,16 @@ _POSES = (
 class View:
     """The drawable state of a robosuite simulation at the moment of its last observation."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sparing: bool) -> None:
+        """Make one.
+
+        Args:
+            sparing: draw only what can be seen; the simulation's model must remain the same object.
+        """
+        self._sparing = sparing
         self._poses: dict[str, NDArray[np.float64]] = {}
         self._site_rgba = np.empty(0, dtype=np.float32)
+        self._visibility: Any = None
 
     def capture(self, sim: Any) -> None:
         """Keep the poses and site colours of this moment."""
@@ -62,10 +69,17 @@ class View:
         # meshes and textures when two of them live in one process.
         sim._render_context_offscreen.gl_ctx.make_current()
         with self._in_place(sim):
-            return {
-                key: sim.render(camera_name=camera, width=size, height=size)
-                for key, camera in cameras.items()
-            }
+            return {key: self._draw(sim, camera, size) for key, camera in cameras.items()}
+
+    def _draw(self, sim: Any, camera: str, size: int) -> Any:
+        if not self._sparing:
+            return sim.render(camera_name=camera, width=size, height=size)
+        if self._visibility is None:
+            # MuJoCo may be imported once the GL backend is chosen.
+            from vla_eval_envs.libero.visible import Visibility
+
+            self._visibility = Visibility(sim)
+        return self._visibility.draw(sim, camera, size)
 
     @contextlib.contextmanager
     def _in_place(self, sim: Any) -> Iterator[None]:
