@@ -1,0 +1,193 @@
+"""The shipped audit: its verdicts are those of the reference computations, number by number."""
+
+from __future__ import annotations
+
+import pytest
+
+from vla_eval.audit import Finding, audit, shipped_claims
+from vla_eval.stats import Flag, Pairing, Verdict
+
+SUPERIOR, EQUIVALENT, NONINFERIOR, INFERIOR, WORSE, INCONCLUSIVE = (
+    Verdict.SUPERIOR,
+    Verdict.EQUIVALENT,
+    Verdict.NON_INFERIOR,
+    Verdict.INFERIOR,
+    Verdict.WORSE,
+    Verdict.INCONCLUSIVE,
+)
+
+
+@pytest.fixture(scope="module")
+def audited():
+    """Return the shipped claims, judged at 5 and at 10 points."""
+    file = shipped_claims()
+    assert file.margins == (0.05, 0.10)
+    return {each.claim.id: each for each in audit(file).claims}
+
+
+# id: difference, MN 90 %, MN 95 %, Tango 90 % nested and disjoint; percentage points.
+ENVELOPES = {
+    "C1": (1.00, (-0.58, 2.72), (-0.93, 3.12), (0.32, 2.21), (-0.59, 2.73)),
+    "C3": (-1.00, (-3.05, 0.95), (-3.49, 1.37), (-2.21, -0.32), (-3.07, 0.98)),
+    "C11": (3.33, (-7.98, 15.56), (-11.07, 18.68), (-5.21, 13.64), (-8.20, 15.64)),
+    "C11-reversed": (-3.33, (-15.56, 7.98), (-18.68, 11.07), (-13.64, 5.21), (-15.64, 8.20)),
+    "C14": (2.17, (-0.80, 5.15), (-1.38, 5.74), (1.38, 3.38), (-0.98, 5.33)),
+    "C34": (-6.50, (-11.75, -1.26), (-12.77, -0.25), None, None),
+    "C34-pickplace": (1.5, (-6.45, 9.49), (-8.05, 11.12), None, None),
+    "C34-stacking": (-17.5, (-27.56, -7.20), (-29.46, -5.20), None, None),
+    "C34-sorting": (-3.5, (-12.24, 5.20), (-13.97, 6.92), None, None),
+    "P1": (3.20, (2.53, 3.88), (2.41, 4.01), None, None),
+    "P1-long": (6.4, (4.61, 8.22), (4.26, 8.58), None, None),
+    "C42": (1.33, (-3.80, 6.47), (-5.34, 8.01), None, None),
+}
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_intervals_are_the_reference_ones(audited, name):
+    """Difference, both intervals and both ends of the pairing envelope, to the printed digits."""
+    comparison = audited[name].comparison
+    difference, ci90, ci95, nested, disjoint = ENVELOPES[name]
+    assert 100 * comparison.difference == pytest.approx(difference, abs=5.1e-3)
+    found = [(comparison.ci90, ci90), (comparison.ci95, ci95)]
+    if nested is not None:
+        found += [(comparison.envelope.nested, nested), (comparison.envelope.disjoint, disjoint)]
+    for ours, printed in found:
+        assert [100 * each for each in ours] == pytest.approx(printed, abs=0.0101)
+
+
+# id: verdicts at 5 and at 10 points (strongest first, then what also holds), p-values of
+# non-inferiority at both.
+VERDICTS = {
+    "C1": ((EQUIVALENT,), (EQUIVALENT,), 3e-6, None),
+    "C3": ((EQUIVALENT,), (EQUIVALENT,), 0.0018, None),
+    "C11": ((INCONCLUSIVE,), (NONINFERIOR,), 0.0960, 0.0318),
+    "C11-reversed": ((INCONCLUSIVE,), (INCONCLUSIVE,), 0.388, 0.157),
+    "C14": ((NONINFERIOR,), (EQUIVALENT,), 5e-5, None),
+    "C34": ((INCONCLUSIVE, WORSE), (INCONCLUSIVE, WORSE), 0.682, 0.136),
+    "C34-pickplace": ((INCONCLUSIVE,), (EQUIVALENT,), 0.088, 0.0099),
+    "C34-stacking": ((INFERIOR,), (INCONCLUSIVE, WORSE), 0.977, 0.885),
+    "C34-sorting": ((INCONCLUSIVE,), (INCONCLUSIVE,), 0.387, 0.109),
+    "P1": ((SUPERIOR, EQUIVALENT), (SUPERIOR, EQUIVALENT), None, None),
+    "P1-long": ((SUPERIOR,), (SUPERIOR, EQUIVALENT), None, None),
+    "C42": ((NONINFERIOR,), (EQUIVALENT,), None, None),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdicts_are_the_reference_ones(audited, name):
+    """Each verdict at 5 and at 10 points, with its p-value to the printed digits."""
+    at5, at10, *p_values = VERDICTS[name]
+    for at, verdicts, p in zip(audited[name].comparison.at, (at5, at10), p_values, strict=True):
+        assert (at.judgement.verdict, *at.judgement.also) == verdicts
+        if p is not None:
+            digits = len(f"{p:f}".rstrip("0").split(".")[1])
+            assert at.p_noninferior == pytest.approx(p, abs=0.51 * 10.0**-digits)
+
+
+def test_pairing_envelope_and_exact_tests(audited):
+    """SnapFlow holds under any pairing; Reflex not at 5 points, and at 10 only at alpha 5 %."""
+    at5, at10 = audited["C11"].comparison.at
+    assert audited["C1"].comparison.at[0].pairing is Pairing.ANY
+    assert at5.pairing is Pairing.NONE
+    assert at5.p_exact[0] == pytest.approx(0.0599, abs=5.1e-5)
+    assert at10.pairing is Pairing.ANY
+    assert at10.p_exact[1] == pytest.approx(0.0380, abs=5.1e-5)
+    assert at10.judgement.verdict is NONINFERIOR
+    assert at10.strict.verdict is INCONCLUSIVE
+    strict = audited["C42"].comparison.at[0].strict
+    assert strict.verdict is INCONCLUSIVE, "over training seeds only at alpha 5 %"
+
+
+def test_narrower_margins():
+    """SnapFlow is equivalent at 3 points and non-inferior at 2; Drift-VLA non-inferior at 2 and 3."""
+    file = shipped_claims()
+    keep = [each for each in file.claims if each.id in ("C1", "C3", "C14", "C15", "C42")]
+    narrow = file.model_copy(update={"margins": (0.02, 0.03), "claims": tuple(keep)})
+    found = {each.claim.id: each.comparison.at for each in audit(narrow).claims}
+    two, three = found["C1"]
+    assert two.judgement.verdict is NONINFERIOR
+    assert two.p_noninferior == pytest.approx(0.0026, abs=5.1e-5)
+    assert two.p_exact[1] == pytest.approx(0.0030, abs=5.1e-5)
+    assert three.judgement.verdict is EQUIVALENT
+    assert three.pairing is Pairing.ANY
+    assert found["C14"][0].judgement.verdict is NONINFERIOR
+    assert found["C14"][0].p_noninferior == pytest.approx(0.011, abs=5.1e-4)
+    assert found["C42"][1].judgement.verdict is INCONCLUSIVE
+
+
+def test_flags(audited):
+    """A negative control that passes, half points, tasks that disagree, pooled seeds."""
+    assert Flag.NO_ASSAY_SENSITIVITY in audited["C1"].flags
+    assert Flag.NO_ASSAY_SENSITIVITY not in audited["C14"].flags
+    assert Flag.CLUSTERED in audited["C14"].flags
+    assert {Flag.GRIM_FAIL, Flag.HETEROGENEOUS} <= set(audited["C34"].flags)
+    assert Flag.GRIM_FAIL in audited["C33"].flags
+    assert not audited["C17"].comparison.at[0].judgement.also
+    found = audited["C34"].comparison
+    assert found.heterogeneity.q == pytest.approx(6.08, abs=5.1e-3)
+    assert found.heterogeneity.p == pytest.approx(0.048, abs=5.1e-4)
+    assert [100 * each for each in found.stratified90] == pytest.approx((-11.75, -1.31), abs=0.0051)
+
+
+def test_training_seeds(audited):
+    """Seeds 86, 93, 89: SD 3.51 (1.83 to 22.1), 2.18 by episodes, 2.75 by training, t ±8.7."""
+    seeds = audited["C42"].comparison.seeds
+    assert audited["C42"].comparison.df == pytest.approx(4.1, abs=0.05)
+    assert 100 * seeds.sd == pytest.approx(3.51, abs=5.1e-3)
+    assert [100 * each for each in seeds.sd95] == pytest.approx((1.83, 22.1), abs=0.051)
+    assert 100 * seeds.binomial_sd == pytest.approx(2.18, abs=5.1e-3)
+    assert 100 * seeds.training_sd == pytest.approx(2.75, abs=5.1e-3)
+    assert 100 * seeds.half95 == pytest.approx(8.7, abs=0.051)
+    paired = audited["C28"].comparison
+    assert [100 * each for each in paired.ci95] == pytest.approx((-9.6, 9.2), abs=0.051)
+
+
+@pytest.mark.parametrize(
+    ("name", "finding"),
+    [
+        ("C1", Finding.SUPPORTED),
+        ("C2", Finding.UNRESOLVED),
+        ("C5", Finding.SUPPORTED),
+        ("C7", Finding.CONSISTENT),
+        ("C9", Finding.INCONSISTENT),
+        ("C10", Finding.NOT_AUDITABLE),
+        ("C12", Finding.IMPOSSIBLE),
+        ("C17", Finding.SUPPORTED),
+        ("C21", Finding.CONSISTENT),
+        ("C22", Finding.UNRESOLVED),
+        ("C25", Finding.DESCRIBED),
+        ("C26", Finding.INCONSISTENT),
+        ("C28", Finding.UNRESOLVED),
+        ("C34", Finding.CONTRADICTED),
+        ("C34-stacking", Finding.CONTRADICTED),
+        ("C35", Finding.IMPLAUSIBLE),
+    ],
+)
+def test_findings(audited, name, finding):
+    """One word for each kind of claim, and a sentence with a full stop."""
+    assert audited[name].finding is finding
+    assert audited[name].sentence.endswith(".")
+
+
+def test_speedups(audited):
+    """SnapFlow's solver took 214 ms and not 241; 8.7 times would need a prefix of 0.17 steps."""
+    wrong = [each for each in audited["C9"].numbers["checks"] if not each["agrees"]]
+    assert {each["what"]: round(each["recomputed"], 1) for each in wrong} == {
+        "speed-up of the solver": 10.5,
+        "total": 301,
+        "share of the solver": 88.0,
+    }
+    assert audited["C35"].numbers["prefix_over_step_needed"] == pytest.approx(0.17, abs=0.002)
+    shares = audited["C35"].numbers["prefix_over_step_published"]
+    assert 1.4 < shares[0] < shares[-1] < 10
+    assert audited["C12"].numbers["largest_speedup"] == pytest.approx(188 / 98)
+
+
+def test_every_claim_has_its_source(audited):
+    """Every number is traceable: a source with a title and a link, and the place in it."""
+    file = shipped_claims()
+    for claim in file.claims:
+        source = file.sources[claim.source]
+        assert source.arxiv or source.url, claim.id
+    ids = {f"C{number}" for number in range(1, 47)} - {"C40"}
+    assert ids <= set(audited), "C40, cells that nobody published, stands in the note of C4"

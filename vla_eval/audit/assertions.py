@@ -1,0 +1,73 @@
+"""What becomes of an assertion, given a comparison: a finding and its sentence."""
+
+from __future__ import annotations
+
+from vla_eval.audit import words
+from vla_eval.audit.results import AtMargin, Comparison, Finding
+from vla_eval.audit.schema import Asserts
+from vla_eval.stats import Pairing, Verdict
+
+__all__ = ["find"]
+
+
+def find(asserts: Asserts, comparison: Comparison) -> tuple[Finding, str]:
+    """Return what becomes of an assertion, and the sentence without its full stop.
+
+    Parity holds when the candidate is not worse by the first margin (one-sided alpha); better and
+    worse hold when the 95 % interval leaves 0 out, and that it is unresolved when it does not.
+    """
+    if asserts == "parity":
+        return _parity(comparison)
+    if asserts == "nothing":
+        first = comparison.at[0]
+        said = words.verdict(first.judgement).capitalize()
+        return Finding.DESCRIBED, f"{said} at {words.size(first.margin)}: {_numbers90(comparison)}"
+    numbers, (low, high) = _numbers95(comparison), comparison.ci95
+    if asserts == "unresolved":
+        if low <= 0 <= high:
+            return Finding.SUPPORTED, f"Indeed not resolved: {numbers}"
+        return Finding.CONTRADICTED, f"There is a difference: {numbers}"
+    word = asserts.capitalize()
+    shown, opposite = (low > 0, high < 0) if asserts == "better" else (high < 0, low > 0)
+    if shown:
+        return Finding.SUPPORTED, f"{word}: {numbers}"
+    finding = Finding.CONTRADICTED if opposite else Finding.UNRESOLVED
+    return finding, f"{'The opposite' if opposite else f'Not shown to be {asserts}'}: {numbers}"
+
+
+def _numbers90(comparison: Comparison) -> str:
+    limits = words.interval(comparison.ci90)
+    return f"{words.points(comparison.difference)} points, 90 % {limits}"
+
+
+def _numbers95(comparison: Comparison) -> str:
+    limits = words.interval(comparison.ci95)
+    family = comparison.picked_from
+    every = f" (over {family} comparisons)" if family > 1 else ""
+    return f"{words.points(comparison.difference)} points, 95 % {limits}{every}"
+
+
+def _parity(comparison: Comparison) -> tuple[Finding, str]:
+    first = comparison.at[0]
+    margin, numbers = words.size(first.margin), _numbers90(comparison)
+    if first.judgement.noninferior:
+        said = words.verdict(first.judgement).capitalize()
+        strict = "" if first.strict.noninferior else "; not at a one-sided level half as large"
+        return Finding.SUPPORTED, f"{said} at {margin}{_pairing(first)}: {numbers}{strict}"
+    if first.judgement.verdict is Verdict.INFERIOR:
+        return Finding.CONTRADICTED, f"Worse by more than {margin}: {numbers}"
+    if comparison.ci95[1] < 0:
+        return Finding.CONTRADICTED, f"Worse: {_numbers95(comparison)}"
+    wider = [each for each in comparison.at[1:] if each.judgement.noninferior]
+    extra = f", though it holds within {words.size(wider[0].margin)}" if wider else ""
+    need = comparison.needed
+    more = f"; {margin} take about {need:,} episodes an arm" if need else ""
+    return Finding.UNRESOLVED, f"Inconclusive at {margin}{extra}: {numbers}{more}"
+
+
+def _pairing(at: AtMargin) -> str:
+    if at.pairing is Pairing.ANY:
+        return " under any pairing of the episodes"
+    if at.pairing is Pairing.FAVOURABLE:
+        return ", but with pairs only if both arms fail on the same episodes"
+    return ""

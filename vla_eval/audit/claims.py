@@ -1,0 +1,72 @@
+"""Reading a file of claims, with errors that name the claim and the key."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from vla_eval.audit.schema import ClaimsFile
+from vla_eval.errors import UsageError
+
+__all__ = ["parse_claims", "read_claims", "shipped_claims"]
+
+
+def read_claims(path: Path) -> ClaimsFile:
+    """Read a file of claims.
+
+    Raises:
+        UsageError: not there, not TOML, or not such a file; with the path of the offending key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as a text file ({error})") from None
+    return parse_claims(text, str(path))
+
+
+def shipped_claims() -> ClaimsFile:
+    """Return the claims that come with this package: published parity and speed-up claims."""
+    text = files("vla_eval.audit").joinpath("published.toml").read_text(encoding="utf-8")
+    return parse_claims(text, "published.toml")
+
+
+def parse_claims(text: str, where: str) -> ClaimsFile:
+    """Parse the text of a file of claims; see `read_claims` for what is raised.
+
+    Args:
+        text: TOML.
+        where: the file's name, for messages.
+    """
+    try:
+        return ClaimsFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_explain(error, tomllib.loads(text))}") from None
+
+
+def _explain(error: ValidationError, data: dict[str, Any]) -> str:
+    """Return the first finding as a sentence that names the claim and the key."""
+    item = error.errors()[0]
+    parts = [str(part) for part in item["loc"]]
+    if len(parts) > 1 and parts[0] == "claims" and parts[1].isdigit():
+        claims: Any = data.get("claims")
+        entry = claims[int(parts[1])] if isinstance(claims, list) else None
+        name = entry.get("id", parts[1]) if isinstance(entry, dict) else parts[1]
+        # The third part is the kind, which the union was told apart by.
+        parts = [f"claim '{name}'", *parts[3:]]
+    place = ".".join(parts) or "the file"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if item["type"] == "extra_forbidden":
+        return f"unknown key '{place}'{more}"
+    if item["type"] == "missing":
+        return f"'{place}' is missing{more}"
+    if item["type"] == "value_error":
+        return f"{place}: {item['ctx']['error']}{more}"
+    return f"{place}: {item['msg']} (got {item['input']!r:.80}){more}"

@@ -1,0 +1,95 @@
+"""Recipes over training seeds: Student's t on checkpoints, and the noise floors apart."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vla_eval.audit.assertions import find
+from vla_eval.audit.results import AtMargin, Audited, Comparison, SeedSpread
+from vla_eval.audit.schema import ClaimsFile, Seeds, SeedsClaim
+from vla_eval.stats import (
+    Checkpoints,
+    SeedInference,
+    compare_distilled,
+    compare_methods,
+    compare_with_frozen,
+    judge,
+    noise_floor,
+)
+
+__all__ = ["audit_seeds"]
+
+_DESIGNS = {
+    "independent": compare_methods,
+    "frozen-reference": compare_with_frozen,
+    "paired": compare_distilled,
+}
+
+
+def audit_seeds(claim: SeedsClaim, file: ClaimsFile) -> Audited:
+    """Judge a recipe by its checkpoints; see `vla_eval.stats.seeds` for the three designs."""
+    ours, theirs = _checkpoints(claim.candidate), _checkpoints(claim.reference)
+    found = _DESIGNS[claim.design](ours, theirs)
+    comparison = Comparison(
+        names=(claim.candidate.name, claim.reference.name),
+        counts=None,
+        difference=found.difference,
+        ci90=found.interval(alpha=0.10),
+        ci95=found.interval(),
+        at=tuple(_at(found, margin, file.alpha) for margin in file.margins),
+        df=found.df,
+        seeds=_spread(ours) if ours.k > 1 else None,
+    )
+    finding, sentence = find(claim.asserts, comparison)
+    details = [_who(claim, found)]
+    if comparison.seeds is not None:
+        details.append(_spread_sentence(claim.candidate, comparison.seeds))
+    return Audited(claim, finding, f"{sentence}.", tuple(details), (), comparison)
+
+
+def _checkpoints(seeds: Seeds) -> Checkpoints:
+    return Checkpoints.of([float(each) * seeds.n / 100 for each in seeds.percents], seeds.n)
+
+
+def _at(found: SeedInference, margin: float, alpha: float) -> AtMargin:
+    return AtMargin(
+        margin=margin,
+        judgement=judge(found.interval(alpha=2 * alpha), margin),
+        strict=judge(found.interval(alpha=alpha), margin),
+        p_noninferior=found.p_noninferior(margin=margin),
+    )
+
+
+def _spread(checkpoints: Checkpoints) -> SeedSpread:
+    from scipy.special import stdtrit
+
+    floor = noise_floor(checkpoints)
+    error = floor.sd / math.sqrt(checkpoints.k)
+    half = float(stdtrit(checkpoints.k - 1, 0.975)) * error
+    return SeedSpread(floor.sd, floor.sd_interval, floor.binomial_sd, floor.training_sd, half)
+
+
+def _who(claim: SeedsClaim, found: SeedInference) -> str:
+    candidates, references = len(claim.candidate.percents), len(claim.reference.percents)
+    against = {
+        "independent": f"{references} of the reference",
+        "frozen-reference": "one reference checkpoint, and about that one only",
+        "paired": "as many of the reference, pair by pair",
+    }[claim.design]
+    return (
+        f"{candidates} checkpoints against {against}: Student's t with {found.df:.1f} degrees of "
+        "freedom, variance not below the binomial's."
+    )
+
+
+def _spread_sentence(seeds: Seeds, spread: SeedSpread) -> str:
+    low, high = (100 * each for each in spread.sd95)
+    mean = np.mean([float(each) for each in seeds.percents])
+    return (
+        f"{seeds.name}: mean {mean:.1f} %, standard deviation over training seeds "
+        f"{100 * spread.sd:.1f} points (95 % {low:.1f} to {high:.1f}), of which the episodes "
+        f"explain {100 * spread.binomial_sd:.1f}; the mean is known to "
+        f"±{100 * spread.half95:.1f} points."
+    )
