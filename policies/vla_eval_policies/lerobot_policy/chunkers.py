@@ -1,0 +1,87 @@
+"""How each kind of LeRobot policy makes a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vla_eval.errors import PolicySpecError
+from vla_eval.policy import Context
+from vla_eval_policies.lerobot_policy.loading import Loaded
+from vla_eval_policies.lerobot_policy.options import Options
+from vla_eval_policies.lerobot_policy.policy import Batch, Chunker, Chunks
+
+__all__ = ["chunker_for"]
+
+
+def chunker_for(loaded: Loaded, options: Options, where: str) -> Chunker:
+    """Return what makes the chunks of a policy.
+
+    Raises:
+        PolicySpecError: an option does not suit this kind of policy.
+    """
+    kind = loaded.policy.config.type
+    if options.nfe not in (None, 1):
+        raise PolicySpecError(f"{where}: a '{kind}' has no solver whose steps nfe could set")
+    if kind == "act":
+        return _Regression(loaded, where)
+    return _Seeded(loaded, where)
+
+
+class _Regression(Chunker):
+    """ACT: one forward pass, nothing random."""
+
+    method = "regression"
+    nfe = 1
+
+    def __init__(self, loaded: Loaded, where: str) -> None:
+        self._policy = loaded.policy
+        self.chunk_size = int(self._policy.config.chunk_size)
+        if self._policy.config.temporal_ensemble_coeff is not None:
+            raise PolicySpecError(
+                f"{where} ensembles chunks over time, which is not supported; set "
+                "temporal_ensemble_coeff to null in config.json to execute its chunks"
+            )
+
+    def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
+        """Return a chunk for every observation."""
+        del contexts
+        return Chunks(self._policy.predict_action_chunk(dict(batch)))
+
+
+class _Seeded(Chunker):
+    """A policy that draws from torch's global generator: one observation at a time, seeded for it."""
+
+    def __init__(self, loaded: Loaded, where: str) -> None:
+        self._policy = loaded.policy
+        config = self._policy.config
+        self.method = str(config.type)
+        if config.n_obs_steps != 1:
+            raise PolicySpecError(
+                f"{where}: a '{config.type}' looks back {config.n_obs_steps} observations, which is "
+                "supported for 'diffusion' only"
+            )
+        size = getattr(config, "chunk_size", None) or getattr(config, "horizon", None)
+        self.chunk_size = int(size or config.n_action_steps)
+
+    def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
+        """Return a chunk for every observation, made one by one."""
+        import torch
+
+        policy = self._policy
+        devices = [policy.config.device] if str(policy.config.device).startswith("cuda") else []
+        actions = []
+        for i, context in enumerate(contexts):
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(int(context.generator().integers(2**63)))
+                policy.reset()
+                actions.append(policy.predict_action_chunk(_sample(batch, i)))
+        return Chunks(torch.cat(actions), nfe=0)
+
+
+def _sample(batch: Batch, i: int) -> dict[str, Any]:
+    """Return one sample of a batch, still as a batch."""
+    return {
+        key: value[i : i + 1] if hasattr(value, "__getitem__") and len(value) else value
+        for key, value in batch.items()
+    }

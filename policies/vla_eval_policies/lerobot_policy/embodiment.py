@@ -1,0 +1,167 @@
+"""Robots as this project's environments show them, and how LeRobot's datasets name what they show.
+
+=========  ========================  ==========================  ======================  ==========
+suites     cameras                   LeRobot's names             state                   action
+=========  ========================  ==========================  ======================  ==========
+libero_*   agentview, wrist          image, image2               8: position, rotation   7, ±1
+                                                                 vector, two fingers
+so101      top, wrist                the same                    6: five joints, gripper 6: targets
+lekiwi     front, wrist, top         the same                    9: arm as above, base   9: targets
+=========  ========================  ==========================  ======================  ==========
+
+Any other suite is taken as it is: each camera under its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicySpecError
+from vla_eval.policy import Context
+
+__all__ = ["EMBODIMENTS", "Binding", "Embodiment", "Wants", "bind", "embodiment_of"]
+
+_IMAGES = "observation.images."
+STATE = "observation.state"
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """A robot of this project."""
+
+    name: str
+    suites: str
+    """What the names of its suites begin with."""
+    cameras: Mapping[str, str]
+    """LeRobot's name of each camera."""
+    gripper: int | None = None
+    """Index of the gripper in state and action; None where it is not known."""
+    gripper_says: str = ""
+    """What the gripper's numbers mean."""
+
+
+EMBODIMENTS = (
+    Embodiment(
+        "libero",
+        "libero_",
+        {"agentview": "image", "wrist": "image2"},
+        gripper=6,
+        gripper_says="-1 opens, +1 closes",
+    ),
+    Embodiment(
+        "so101",
+        "so101",
+        {"top": "top", "wrist": "wrist"},
+        gripper=5,
+        gripper_says="0 is closed, 100 is open",
+    ),
+    Embodiment(
+        "lekiwi",
+        "lekiwi",
+        {"front": "front", "wrist": "wrist", "top": "top"},
+        gripper=5,
+        gripper_says="0 is closed, 100 is open",
+    ),
+)
+
+
+def embodiment_of(suite: str, observation: Observation) -> Embodiment:
+    """Return the robot of a suite; of an unknown one, a robot whose names are LeRobot's already."""
+    for embodiment in EMBODIMENTS:
+        if suite.startswith(embodiment.suites):
+            return embodiment
+    return Embodiment(suite, suite, {name: name for name in observation.get("pixels", {})})
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What a checkpoint takes and gives."""
+
+    where: str
+    """What messages call it."""
+    images: Mapping[str, tuple[int, ...]]
+    """Shape (3, H, W) of each picture by its full name, before the checkpoint's own renaming."""
+    state: int | None
+    """Size of the state; None where it takes none."""
+    action: int
+    """Size of an action."""
+    resizes: bool
+    """Whether it brings pictures of any size to its own."""
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    """The user's own choice: the checkpoint's name by the environment's camera."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How observations of one robot become a checkpoint's batches."""
+
+    embodiment: Embodiment
+    images: Mapping[str, str]
+    """The environment's camera by the full name of the checkpoint's picture."""
+    state: bool
+    """Whether ``agent_pos`` is passed on."""
+
+
+def bind(wants: Wants, observation: Observation, context: Context) -> Binding:
+    """Match a checkpoint with what an environment shows and takes.
+
+    Raises:
+        PolicySpecError: a camera is missing, or shapes of pictures, state or action differ.
+    """
+    embodiment = embodiment_of(context.key.suite, observation)
+    pictures = observation.get("pixels", {})
+    names = {name: embodiment.cameras.get(name, name) for name in pictures} | dict(wants.cameras)
+    unknown = [name for name in wants.cameras if name not in pictures]
+    if unknown:
+        raise PolicySpecError(
+            f"{wants.where}: option cameras names '{unknown[0]}', but {context.key.suite} "
+            f"has {_listed(pictures)}"
+        )
+    by_feature = {_IMAGES + name: camera for camera, name in names.items()}
+    images = {}
+    for feature, shape in wants.images.items():
+        if feature not in by_feature:
+            raise PolicySpecError(_missing_camera(wants, feature, names, context.key.suite))
+        images[feature] = by_feature[feature]
+        _check_picture(wants, feature, shape, np.shape(pictures[by_feature[feature]]))
+    _check_size(wants, "state", wants.state, np.size(observation.get("agent_pos", ())), context)
+    _check_size(wants, "action", wants.action, context.action_low.size, context)
+    return Binding(embodiment, images, state=wants.state is not None)
+
+
+def _missing_camera(wants: Wants, feature: str, names: Mapping[str, str], suite: str) -> str:
+    offers = _listed(f"{camera} (as {name})" for camera, name in names.items())
+    wanted = [name.removeprefix(_IMAGES) for name in wants.images]
+    example = ",".join(f"{camera}:{name}" for camera, name in zip(names, wanted, strict=False))
+    return (
+        f"{wants.where} wants the picture {feature}, but {suite} offers {offers}; "
+        f"say which camera is which, for example cameras={example or 'CAMERA:NAME'}"
+    )
+
+
+def _check_picture(
+    wants: Wants, feature: str, shape: tuple[int, ...], shown: tuple[int, ...]
+) -> None:
+    height_width = tuple(shape[-2:])
+    if not wants.resizes and tuple(shown[:2]) != height_width:
+        raise PolicySpecError(
+            f"{wants.where} was trained on pictures of {height_width[0]}x{height_width[1]} as "
+            f"{feature} and does not resize, but gets {shown[0]}x{shown[1]}; set the protocol's "
+            f"env_kwargs.image_size to {height_width[0]}"
+        )
+
+
+def _check_size(wants: Wants, what: str, wanted: int | None, given: int, context: Context) -> None:
+    if wanted is not None and wanted != given:
+        raise PolicySpecError(
+            f"{wants.where} has {what}s of {wanted} numbers, {context.key.suite} of {given}: "
+            "it was trained for another robot or another choice of features"
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "no camera"

@@ -1,0 +1,100 @@
+"""The policy kind ``lerobot``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from vla_eval.errors import PolicySpecError
+from vla_eval.policy import Placement, Policy, PolicyMetadata
+from vla_eval.spec import parse_options
+from vla_eval_policies.lerobot_policy.checkpoint import find_checkpoint
+from vla_eval_policies.lerobot_policy.embodiment import STATE, Wants
+from vla_eval_policies.lerobot_policy.options import Options
+
+__all__ = ["LeRobotFactory"]
+
+
+class LeRobotFactory:
+    """``lerobot:FOLDER_OR_HUB_ID[?nfe=1&n_action_steps=10&…]``."""
+
+    help: ClassVar[str] = "a LeRobot checkpoint (folder or hub id) behind its own processors"
+
+    def placement(self, target: str | None) -> Placement:
+        """In the host: one copy of the weights, batched over the workers."""
+        del target
+        return "host"
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        """Build the policy.
+
+        Raises:
+            PolicySpecError: the checkpoint is incomplete or the options do not suit it.
+            MissingExtraError: LeRobot is not installed.
+        """
+        if target is None:
+            raise PolicySpecError(
+                "policy kind 'lerobot' needs a checkpoint: lerobot:FOLDER or lerobot:USER/MODEL"
+            )
+        chosen = parse_options(Options, options, "lerobot")
+        checkpoint = find_checkpoint(target, chosen.revision)
+        from vla_eval_policies.lerobot_policy.chunkers import chunker_for
+        from vla_eval_policies.lerobot_policy.loading import load
+        from vla_eval_policies.lerobot_policy.policy import LeRobotPolicy
+
+        loaded = load(checkpoint, chosen)
+        where = f"lerobot:{target}"
+        chunker = chunker_for(loaded, chosen, where)
+        config = loaded.policy.config
+        steps = chosen.n_action_steps or min(config.n_action_steps, chunker.chunk_size)
+        if steps > chunker.chunk_size:
+            raise PolicySpecError(
+                f"{where}: n_action_steps={steps}, but a chunk has {chunker.chunk_size} actions"
+            )
+        metadata = PolicyMetadata(
+            name=f"lerobot-{checkpoint.type}",
+            method=chunker.method,
+            chunk_size=chunker.chunk_size,
+            n_action_steps=steps,
+            nfe=chunker.nfe,
+            solver=chunker.solver,
+            weights_sha256=checkpoint.sha256(),
+            dtype=chosen.dtype,
+            device=chosen.device,
+            options={"cameras": chosen.cameras, "tokenizer": chosen.tokenizer or chosen.vlm},
+        )
+        return LeRobotPolicy(loaded, chunker, _wants(loaded, chosen, where), metadata)
+
+
+def _wants(loaded: Any, options: Options, where: str) -> Wants:
+    """Return what the checkpoint takes, under the names that go into its preprocessor."""
+    config = loaded.policy.config
+    raw = {new: old for old, new in loaded.renamed.items()}
+    inputs: dict[str, Any] = dict(config.input_features or {})
+    images = {
+        raw.get(key, key): tuple(feature.shape)
+        for key, feature in inputs.items()
+        if feature.type.value == "VISUAL" and ".empty_camera_" not in key
+    }
+    others = [
+        key
+        for key, feature in inputs.items()
+        if feature.type.value != "VISUAL" and raw.get(key, key) != STATE
+    ]
+    if others:
+        raise PolicySpecError(
+            f"{where} wants '{others[0]}'; observations hold pictures and {STATE} only"
+        )
+    state = config.robot_state_feature
+    action = config.action_feature
+    if action is None:
+        raise PolicySpecError(f"{where}: config.json declares no action among output_features")
+    names = ("resize_imgs_with_padding", "image_resolution", "resize_shape")
+    return Wants(
+        where,
+        images,
+        state=None if state is None else state.shape[0],
+        action=action.shape[0],
+        resizes=any(getattr(config, name, None) for name in names),
+        cameras=options.camera_names(),
+    )

@@ -1,0 +1,247 @@
+"""From a checkpoint to a policy of LeRobot's and its two processors, with nothing left to chance.
+
+LeRobot loads what it can and logs the rest: pi0 and pi0.5 without weights are random models, missing
+keys of the others are a line in a log, and without statistics normalising does nothing. Here each
+of these is an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+from vla_eval.errors import MissingExtraError, PolicySpecError, did_you_mean
+from vla_eval_policies.lerobot_policy.checkpoint import (
+    POSTPROCESSOR,
+    PREPROCESSOR,
+    WEIGHTS,
+    Checkpoint,
+)
+from vla_eval_policies.lerobot_policy.options import Options
+
+__all__ = ["Loaded", "load"]
+
+_STATISTICS = {
+    "MEAN_STD": ("mean", "std"),
+    "MIN_MAX": ("min", "max"),
+    "QUANTILES": ("q01", "q99"),
+    "QUANTILE10": ("q10", "q90"),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A policy of LeRobot's, ready to infer."""
+
+    policy: Any
+    """A ``PreTrainedPolicy`` in evaluation mode on its device."""
+    preprocess: Any
+    """Batch to batch: names, device, statistics, tokens."""
+    postprocess: Any
+    """Normalised actions to actions."""
+    renamed: Mapping[str, str]
+    """What the preprocessor renames: the checkpoint's key by the key that goes in."""
+
+
+def load(checkpoint: Checkpoint, options: Options) -> Loaded:
+    """Build the policy of a checkpoint, load its weights and check that they arrived.
+
+    Raises:
+        MissingExtraError: LeRobot, or what this kind of policy needs, is not installed.
+        PolicySpecError: the type is unknown, the device absent, weights or statistics incomplete.
+    """
+    where = f"lerobot:{checkpoint.folder}"
+    with redirect_stdout(sys.stderr):  # LeRobot prints, and stdout is for results
+        config = _config(checkpoint, options, where)
+        policy = _policy(checkpoint, config, where)
+        _check_weights(policy, checkpoint, where)
+        loaded = _processors(checkpoint, config, options, policy, where)
+    _check_statistics(config, loaded, where)
+    return loaded
+
+
+def _config(checkpoint: Checkpoint, options: Options, where: str) -> Any:
+    try:
+        import lerobot.policies  # noqa: F401  registers the types of policies
+        from lerobot.configs import PreTrainedConfig
+        from lerobot.utils.import_utils import register_third_party_plugins
+    except ImportError as error:
+        raise MissingExtraError("the policy kind 'lerobot'", "lerobot") from error
+    import torch
+
+    register_third_party_plugins()
+    known = PreTrainedConfig.get_known_choices()
+    if checkpoint.type not in known:
+        hint = did_you_mean(checkpoint.type, known)
+        raise PolicySpecError(f"{where}: LeRobot knows no policy type '{checkpoint.type}'{hint}")
+    try:
+        torch.empty(0, device=options.device)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise PolicySpecError(f"{where}: device '{options.device}' is not here: {reason}") from None
+    try:
+        config = PreTrainedConfig.from_pretrained(
+            checkpoint.folder, cli_overrides=[f"--device={options.device}"]
+        )
+    except Exception as error:
+        raise PolicySpecError(
+            f"{where}: LeRobot cannot read config.json: {str(error).splitlines()[0]}"
+        ) from error
+    config.device = options.device
+    _adjust(config, options, where)
+    return config
+
+
+def _adjust(config: Any, options: Options, where: str) -> None:
+    """Set what has to be set before the model is built."""
+    if hasattr(config, "pretrained_backbone_weights"):
+        config.pretrained_backbone_weights = None  # model.safetensors holds them; no download
+    if hasattr(config, "load_vlm_weights"):
+        config.load_vlm_weights = False  # likewise; and True would turn the expert into bfloat16
+    if hasattr(config, "compile_model"):
+        config.compile_model = False
+    if hasattr(config, "gradient_checkpointing"):
+        config.gradient_checkpointing = False
+    if options.vlm is not None:
+        if not hasattr(config, "vlm_model_name"):
+            raise PolicySpecError(f"{where}: option vlm is for SmolVLA, not for '{config.type}'")
+        config.vlm_model_name = options.vlm
+    if config.type in ("pi0", "pi05"):
+        config.dtype = options.dtype
+    elif options.dtype != "float32" and config.type != "smolvla":
+        raise PolicySpecError(
+            f"{where}: dtype={options.dtype} is for smolvla, pi0 and pi05, not for '{config.type}'"
+        )
+
+
+def _policy(checkpoint: Checkpoint, config: Any, where: str) -> Any:
+    from lerobot.policies.factory import get_policy_class
+
+    try:
+        policy = get_policy_class(checkpoint.type).from_pretrained(
+            checkpoint.folder, config=config, strict=False
+        )
+    except ImportError as error:
+        raise MissingExtraError(
+            f"a LeRobot policy of type '{checkpoint.type}'", "lerobot"
+        ) from error
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [""]
+        raise PolicySpecError(
+            f"{where}: LeRobot cannot build this {checkpoint.type}: "
+            f"{type(error).__name__}: {reason[0]}"
+        ) from error
+    return policy.to(config.device).eval()
+
+
+def _check_weights(policy: Any, checkpoint: Checkpoint, where: str) -> None:
+    """Compare the file with the model, tensor by tensor, since LeRobot goes on after most faults."""
+    import torch
+    from safetensors import safe_open
+
+    state: dict[str, torch.Tensor] = policy.state_dict()
+    with safe_open(checkpoint.folder / WEIGHTS, framework="pt") as file:
+        names = {_model_name(name, state): name for name in file.keys()}  # noqa: SIM118
+        unexpected = sorted(names.keys() - state.keys())
+        shared = {state[name].data_ptr() for name in names.keys() & state.keys()}
+        missing = [
+            name
+            for name, tensor in state.items()
+            if name not in names and tensor.data_ptr() not in shared
+        ]
+        if missing:
+            raise PolicySpecError(f"{where}: {WEIGHTS} lacks {_some(missing)}")
+        if unexpected:
+            old = ".buffer_" in unexpected[0]
+            hint = "; convert it: python -m lerobot.processor.migrate_policy_normalization"
+            raise PolicySpecError(
+                f"{where}: {WEIGHTS} holds what this {checkpoint.type} has no place for: "
+                f"{_some(unexpected)}{hint if old else ''}"
+            )
+        for name, stored in names.items():
+            tensor = file.get_tensor(stored)
+            if tensor.shape != state[name].shape:
+                raise PolicySpecError(
+                    f"{where}: '{name}' is {tuple(tensor.shape)} in {WEIGHTS}, but "
+                    f"{tuple(state[name].shape)} in the model that config.json describes"
+                )
+            if not torch.equal(tensor.to(state[name].dtype), state[name].cpu()):
+                raise PolicySpecError(
+                    f"{where}: LeRobot did not load '{name}', or it is not a number"
+                )
+
+
+def _model_name(name: str, state: Mapping[str, object]) -> str:
+    """Return the model's name of a stored tensor; openpi's conversions lack the first part."""
+    return f"model.{name}" if name not in state and f"model.{name}" in state else name
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return ", ".join(f"'{name}'" for name in names[:2]) + more
+
+
+def _processors(
+    checkpoint: Checkpoint, config: Any, options: Options, policy: Any, where: str
+) -> Loaded:
+    from lerobot.policies.factory import make_pre_post_processors
+
+    before, after = checkpoint.steps(PREPROCESSOR), checkpoint.steps(POSTPROCESSOR)
+    changes: dict[str, dict[str, Any]] = {}
+    if "device_processor" in before:
+        changes["device_processor"] = {"device": config.device}
+    tokenizer = options.tokenizer or options.vlm
+    if tokenizer is not None:
+        if "tokenizer_processor" not in before:
+            raise PolicySpecError(f"{where}: it has no tokenizer, so no option tokenizer either")
+        changes["tokenizer_processor"] = {"tokenizer_name": tokenizer}
+    try:
+        preprocess, postprocess = make_pre_post_processors(
+            config,
+            str(checkpoint.folder),
+            preprocessor_overrides=changes,
+            postprocessor_overrides={"device_processor": {"device": "cpu"}}
+            if "device_processor" in after
+            else {},
+        )
+    except Exception as error:
+        name = (before.get("tokenizer_processor") or {}).get("tokenizer_name")
+        hint = f" (its tokenizer is '{name}'; another one: tokenizer=FOLDER)" if name else ""
+        raise PolicySpecError(
+            f"{where}: LeRobot cannot build its processors{hint}: "
+            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+    renames = (before.get("rename_observations_processor") or {}).get("rename_map") or {}
+    return Loaded(policy, preprocess, postprocess, dict(renames))
+
+
+def _check_statistics(config: Any, loaded: Loaded, where: str) -> None:
+    """Refuse features that the configuration normalises and that have no finite statistics."""
+    inputs, outputs = dict(config.input_features or {}), dict(config.output_features or {})
+    sides = ((inputs, loaded.preprocess), (outputs, loaded.postprocess))
+    for features, pipeline in sides:
+        state = {
+            name: tensor
+            for step in pipeline.steps
+            if hasattr(step, "norm_map")
+            for name, tensor in step.state_dict().items()
+        }
+        for key, feature in features.items():
+            mode = config.normalization_mapping.get(feature.type.value, None)
+            for name in _STATISTICS.get(getattr(mode, "value", ""), ()):
+                tensor = state.get(f"{key}.{name}")
+                if tensor is None:
+                    raise PolicySpecError(
+                        f"{where}: no '{name}' of {key} is stored, so it could not be normalised "
+                        f"({mode.value}); save the processors with the dataset's statistics"
+                    )
+                if not tensor.isfinite().all():
+                    raise PolicySpecError(f"{where}: the '{name}' of {key} is not finite")
+                if feature.type.value != "VISUAL" and tensor.numel() != feature.shape[0]:
+                    raise PolicySpecError(
+                        f"{where}: the '{name}' of {key} has {tensor.numel()} numbers, "
+                        f"the feature {feature.shape[0]}"
+                    )

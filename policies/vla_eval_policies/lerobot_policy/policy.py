@@ -1,0 +1,144 @@
+"""Any LeRobot checkpoint under this project's policy contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval.environment import Observation
+from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding, Wants, bind
+from vla_eval_policies.lerobot_policy.loading import Loaded
+
+__all__ = ["Chunker", "Chunks", "LeRobotPolicy", "raw_batch"]
+
+Batch = Mapping[str, Any]
+"""What LeRobot's processors and policies take: tensors by feature, and ``task``."""
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """What one call of a model gave for a batch."""
+
+    actions: Any
+    """Tensor (B, T, A), normalised."""
+    nfe: int = 1
+    prefix_ms: float = 0.0
+    """Of the whole batch, as are the steps' times."""
+    denoise_ms: float = 0.0
+
+
+class Chunker(ABC):
+    """One kind of model: how it makes a chunk, and what a run has to know of it."""
+
+    method: str
+    chunk_size: int
+    nfe: int | None = None
+    solver: str | None = None
+
+    @abstractmethod
+    def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
+        """Return a chunk for every observation of a preprocessed batch."""
+
+
+class LeRobotPolicy:
+    """A checkpoint behind its own processors.
+
+    Observations of one robot and size are inferred as one batch, whatever order they come in.
+    """
+
+    def __init__(
+        self, loaded: Loaded, chunker: Chunker, wants: Wants, metadata: PolicyMetadata
+    ) -> None:
+        self.loaded = loaded
+        self.wants = wants
+        self.metadata = metadata
+        self._chunker = chunker
+        self._bindings: dict[object, Binding] = {}
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        """Check that checkpoint and environment fit, then infer once.
+
+        Raises:
+            PolicySpecError: they do not.
+        """
+        self.infer(observations, contexts)
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        """Return one chunk per observation, in order.
+
+        Raises:
+            PolicySpecError: the checkpoint does not fit what the environment shows or takes.
+        """
+        groups: dict[object, list[int]] = {}
+        for i, (observation, context) in enumerate(zip(observations, contexts, strict=True)):
+            groups.setdefault(_kind(observation, context), []).append(i)
+        chunks: dict[int, ActionChunk] = {}
+        for kind, members in groups.items():
+            mine = [observations[i] for i in members]
+            made = self._infer_alike(kind, mine, [contexts[i] for i in members])
+            chunks.update(zip(members, made, strict=True))
+        return [chunks[i] for i in range(len(observations))]
+
+    def binding(self, observation: Observation, context: Context) -> Binding:
+        """Return how such an observation becomes a batch; raises PolicySpecError."""
+        kind = _kind(observation, context)
+        if kind not in self._bindings:
+            self._bindings[kind] = bind(self.wants, observation, context)
+        return self._bindings[kind]
+
+    def _infer_alike(
+        self, kind: object, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        del kind
+        import torch
+
+        binding = self.binding(observations[0], contexts[0])
+        with torch.inference_mode():
+            batch = self.loaded.preprocess(raw_batch(binding, observations, contexts))
+            made = self._chunker(batch, contexts)
+            actions: NDArray[np.float32] = (
+                self.loaded.postprocess(made.actions).to("cpu", torch.float32).numpy()
+            )
+        return [
+            ActionChunk(each, nfe=made.nfe, prefix_ms=made.prefix_ms, denoise_ms=made.denoise_ms)
+            for each in actions
+        ]
+
+
+def raw_batch(
+    binding: Binding, observations: Sequence[Observation], contexts: Sequence[Context]
+) -> dict[str, Any]:
+    """Return what goes into the checkpoint's preprocessor, as ``lerobot-eval`` would make it.
+
+    Pictures float32 (B, 3, H, W) from 0 to 1, ``observation.state`` float32 (B, D), ``task`` B strings.
+    """
+    import torch
+
+    batch: dict[str, Any] = {}
+    for feature, camera in binding.images.items():
+        pictures = torch.from_numpy(np.stack([each["pixels"][camera] for each in observations]))
+        batch[feature] = pictures.permute(0, 3, 1, 2).contiguous().float() / 255
+    if binding.state:
+        states = np.stack([each["agent_pos"] for each in observations]).astype(np.float32)
+        batch[STATE] = torch.from_numpy(states)
+    batch["task"] = [context.instruction for context in contexts]
+    return batch
+
+
+def _kind(observation: Observation, context: Context) -> object:
+    """Return what has to agree for observations to share a batch."""
+    pictures = observation.get("pixels", {})
+    return (
+        context.key.suite,
+        tuple((name, np.shape(picture)) for name, picture in pictures.items()),
+        np.shape(observation.get("agent_pos", ())),
+        context.action_low.size,
+    )
