@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import InvalidActionError, UsageError
 from vla_eval.plan import PlannedEpisode
-from vla_eval.policy import ActionChunk, Context, Policy
+from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.record import Outcome, Reason
 
 __all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "check_reply", "run_episode"]
 
 _ROUNDING = 1e-6
 
-Phase = Literal["idle", "setup", "build", "reset", "advance", "observe", "infer"]
+Phase = Literal[
+    "idle", "setup", "build", "reset", "warm_up", "advance", "observe", "infer", "end_episode"
+]
 
 
 class PhaseClock:
@@ -87,10 +89,12 @@ def run_episode(
     *,
     n_action_steps: int,
     clock: PhaseClock,
+    warm_ups: WarmUps | None = None,
 ) -> EpisodeResult:
     """Run one episode to success, failure or the time limit.
 
-    The environment is observed only when the policy is about to look.
+    The environment is observed only when the policy is about to look. Whatever happens, the policy
+    is told when the episode is over.
 
     Args:
         env: an environment of the episode's task.
@@ -98,11 +102,31 @@ def run_episode(
         episode: the key and the time limit.
         n_action_steps: execution horizon; a shorter chunk is executed whole.
         clock: sums wall time by phase.
+        warm_ups: what the policy has been warmed up for; None warms nothing up.
 
     Returns:
         The result. What environment and policy raise is not caught here: whether that is the
         policy's failure or the machine's is for the caller to decide.
     """
+    try:
+        result = _run(env, policy, episode, n_action_steps, clock, warm_ups)
+    except Exception:
+        with clock.phase("end_episode"), suppress(Exception):  # the first trouble is what counts
+            end_episode(policy, episode.key, "error")
+        raise
+    with clock.phase("end_episode"):
+        end_episode(policy, episode.key, result.outcome)
+    return result
+
+
+def _run(
+    env: EvalEnv,
+    policy: Policy,
+    episode: PlannedEpisode,
+    n_action_steps: int,
+    clock: PhaseClock,
+    warm_ups: WarmUps | None,
+) -> EpisodeResult:
     result = EpisodeResult()
     hasher = hashlib.sha256()
     key = episode.key
@@ -121,6 +145,9 @@ def run_episode(
             action_high=high,
             env=env if policy.metadata.privileged else None,
         )
+        if warm_ups is not None and warm_ups.needed(policy, observation):
+            with clock.phase("warm_up"):
+                warm_ups.run(policy, observation, context)
         chunk = _infer(policy, observation, context, clock, result)
         try:
             actions = check_chunk(chunk, low)

@@ -11,6 +11,8 @@
     ├── NothingToDoError   (5)    an empty shard
     ├── InvalidActionError        the policy's failure: wrong shape, wrong type, not finite
     ├── InfrastructureError (3)   the machine's failure: simulator, GL, disk, a dead process
+    │   ├── PolicyLostError       the process or server that holds the policy is gone
+    │   └── PolicyTimeoutError    it did not answer in time
     └── InterruptedRunError (2)   stopped on the way; the same command continues
 
 Messages say what was wrong, where, and what to do next, in one sentence or two.
@@ -34,7 +36,9 @@ __all__ = [
     "InvalidActionError",
     "MissingExtraError",
     "NothingToDoError",
+    "PolicyLostError",
     "PolicySpecError",
+    "PolicyTimeoutError",
     "ProtocolError",
     "RunFolderError",
     "UsageError",
@@ -99,6 +103,14 @@ class InfrastructureError(VlaEvalError):
     """Simulator, renderer, disk or process trouble; never scored as a policy's failure."""
 
     exit_code = EXIT_INFRASTRUCTURE
+
+
+class PolicyLostError(InfrastructureError):
+    """The process or server that holds the policy is gone, and with it the episode's state."""
+
+
+class PolicyTimeoutError(InfrastructureError):
+    """The process or server that holds the policy did not answer in time."""
 
 
 class InterruptedRunError(VlaEvalError):

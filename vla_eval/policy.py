@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,20 @@ from numpy.typing import NDArray
 from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
+from vla_eval.record import Outcome
 
-__all__ = ["ActionChunk", "Context", "Placement", "Policy", "PolicyFactory", "PolicyMetadata"]
+__all__ = [
+    "ActionChunk",
+    "Context",
+    "EndsEpisodes",
+    "Placement",
+    "Policy",
+    "PolicyFactory",
+    "PolicyMetadata",
+    "WarmUps",
+    "WarmsUp",
+    "end_episode",
+]
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,11 @@ class Policy(Protocol):
     One instance serves many episodes, interleaved: state that belongs to an episode is kept under
     ``context.key`` and starts anew when ``context.chunk_index`` is 0. All randomness comes from
     ``context.generator()``.
+
+    Two methods are optional: ``warm_up`` (see :class:`WarmsUp`) and ``end_episode`` (see
+    :class:`EndsEpisodes`). Where it runs, in a worker, in a policy host or behind a server, they are
+    called alike. A wrapper around another policy passes them on with :class:`WarmUps` and
+    :func:`end_episode`.
     """
 
     @property
@@ -109,6 +126,69 @@ class Policy(Protocol):
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> Sequence[ActionChunk]:
         """Return one chunk per observation, in order."""
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A policy whose first inference is slow: it compiles, captures graphs, opens connections."""
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        """Do whatever makes the first inference slow; no later action may depend on it.
+
+        Called outside the timing and the time limit of episodes, once for each kind of observation
+        (cameras, sizes, types) and process, with as many copies of an episode's first observation as
+        the largest batch that ``infer`` will see. ``run.limits.setup_s`` is its time limit.
+        """
+
+
+@runtime_checkable
+class EndsEpisodes(Protocol):
+    """A policy that wants to know when an episode is over."""
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+        """Free what belongs to the episode.
+
+        Args:
+            key: which episode; the same key may begin again, when an attempt is repeated.
+            outcome: ``error`` means that the attempt was lost, whoever's fault it was.
+        """
+
+
+def end_episode(policy: Policy, key: EpisodeKey, outcome: Outcome) -> None:
+    """Tell a policy that an episode is over, if it wants to know."""
+    if isinstance(policy, EndsEpisodes):
+        policy.end_episode(key, outcome)
+
+
+class WarmUps:
+    """Which kinds of observation a policy has been warmed up for.
+
+    Args:
+        batch: the largest batch that the policy's ``infer`` will see.
+    """
+
+    def __init__(self, batch: int = 1) -> None:
+        self._batch = batch
+        self._done: set[object] = set()
+
+    def needed(self, policy: Policy, observation: Observation) -> bool:
+        """Return whether the policy wants to be warmed up for such an observation, and was not."""
+        return isinstance(policy, WarmsUp) and _kind_of(observation) not in self._done
+
+    def run(self, policy: Policy, observation: Observation, context: Context) -> None:
+        """Warm the policy up if that is needed."""
+        if isinstance(policy, WarmsUp) and self.needed(policy, observation):
+            policy.warm_up([observation] * self._batch, [context] * self._batch)
+            self._done.add(_kind_of(observation))
+
+
+def _kind_of(observation: Observation) -> object:
+    """Return what compiled code may depend on: names, shapes and types."""
+    arrays = {**observation.get("pixels", {}), "agent_pos": observation.get("agent_pos")}
+    return tuple(
+        (name, np.shape(array), str(getattr(array, "dtype", "")))
+        for name, array in sorted(arrays.items())
+    )
 
 
 Placement = Literal["worker", "host"]

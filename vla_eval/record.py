@@ -48,6 +48,8 @@ class Timing(_Frozen):
     build_s: float = 0.0
     """Building the environment, where this episode had to."""
     reset_s: float = 0.0
+    warm_up_s: float = 0.0
+    """Warming the policy up, where this episode had to; not part of ``infer_s``."""
     advance_s: float = 0.0
     """Physics."""
     observe_s: float = 0.0

@@ -24,7 +24,8 @@ from vla_eval.episode import EpisodeResult, PhaseClock, run_episode
 from vla_eval.errors import UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
-from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata, end_episode
+from vla_eval.record import Outcome
 
 __all__ = ["DatasetWriter", "Frame", "Layout", "Recorder", "open_writer"]
 
@@ -189,6 +190,10 @@ class _InnerPolicy:
             for each in contexts
         ]
         return self._policy.infer(observations, inner)
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+        """Pass on."""
+        end_episode(self._policy, key, outcome)
 
 
 class Recorder:

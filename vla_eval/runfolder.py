@@ -55,6 +55,8 @@ class Session(BaseModel):
     started_at: str
     shard: str
     versions: Mapping[str, str]
+    warm_up_s: Mapping[str, float] = Field(default_factory=dict)
+    """By arm: the longest that an episode waited for its policy to warm up, outside its timing."""
 
 
 class RunFile(BaseModel):
@@ -86,6 +88,7 @@ class RunFolder:
     def __init__(self, path: Path, run: RunFile) -> None:
         self.path = path
         self.run = run
+        self._session: tuple[str, str] | None = None
 
     @property
     def episodes(self) -> Path:
@@ -187,7 +190,28 @@ class RunFolder:
         )
         sessions = (*self.run.sessions, session)[-_SESSIONS_KEPT:]
         self.run = self.run.model_copy(update={"sessions": sessions})
+        self._session = (session.started_at, session.shard)
         self._save()
+
+    def note_warm_up(self, arm: str, seconds: float) -> None:
+        """Store in this session how long a policy warmed up."""
+        with folder_lock(self.path):
+            on_disk = self.open(self.path).run
+            sessions = [
+                each.model_copy(
+                    update={
+                        "warm_up_s": {
+                            **each.warm_up_s,
+                            arm: max(seconds, each.warm_up_s.get(arm, 0.0)),
+                        }
+                    }
+                )
+                if (each.started_at, each.shard) == self._session
+                else each
+                for each in on_disk.sessions
+            ]
+            self.run = on_disk.model_copy(update={"sessions": tuple(sessions)})
+            self._save()
 
     def identify(self, identities: Mapping[str, PolicyMetadata]) -> dict[str, str]:
         """Store the arms' identities, or compare them with the stored ones.

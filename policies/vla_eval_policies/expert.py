@@ -12,6 +12,7 @@ from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, Placement, Policy, PolicyMetadata
+from vla_eval.record import Outcome
 from vla_eval.spec import parse_options
 from vla_eval_policies.experts import EpisodeExpert, begin_episode
 from vla_eval_policies.experts.motion import PACES
@@ -63,6 +64,11 @@ class ExpertPolicy:
             ActionChunk(self._expert(context).actions(context.step, _CHUNK_SIZE))
             for context in contexts
         ]
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+        """Forget the episode's expert."""
+        del outcome
+        self._episodes.pop(key, None)
 
     def _expert(self, context: Context) -> EpisodeExpert:
         expert = self._episodes.get(context.key) if context.chunk_index > 0 else None

@@ -18,7 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
-from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+from vla_eval.policy import (
+    ActionChunk,
+    Context,
+    Policy,
+    PolicyMetadata,
+    WarmsUp,
+    end_episode,
+)
+from vla_eval.record import Outcome
 from vla_eval.spec import build_policy, parse_options, placement_of
 
 __all__ = ["ImpairedFactory", "ImpairedPolicy", "Impairment"]
@@ -58,6 +66,16 @@ class ImpairedPolicy:
         return [
             self._impair(chunk, context) for chunk, context in zip(chunks, contexts, strict=True)
         ]
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        """Let the inner policy warm up, if it wants to."""
+        if isinstance(self._inner, WarmsUp):
+            self._inner.warm_up(observations, contexts)
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+        """Forget the episode's chunk, and let the inner policy know."""
+        self._previous.pop(key, None)
+        end_episode(self._inner, key, outcome)
 
     def _impair(self, fresh: ActionChunk, context: Context) -> ActionChunk:
         generator = context.generator("impairment")

@@ -6,17 +6,20 @@ import os
 import platform
 import secrets
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
+from vla_eval.differences import name_differences
 from vla_eval.engine.host import host_main
-from vla_eval.engine.messages import ArmJob, WorkerJob, WorkItem
-from vla_eval.engine.process import SPAWN, Heartbeat, shielded_from_interrupt
+from vla_eval.engine.messages import ArmJob, Ready, WorkerJob, WorkItem
+from vla_eval.engine.process import SPAWN, Heartbeat, capped_threads, shielded_from_interrupt
 from vla_eval.engine.worker import worker_main
+from vla_eval.errors import RunFolderError
 from vla_eval.runfolder import RunFolder
 from vla_eval.spec import placement_of
 
@@ -72,12 +75,18 @@ class Launcher:
         self._authkey = secrets.token_bytes(32)
         self._token = secrets.token_hex(8)
         self._files = 0
+        self._seen: dict[str, dict[str, Any]] = {}
         self.addresses = {
             name: _socket_address(f"{self._token}-{number}")
             for number, (name, text) in enumerate(self._arms.items())
             if placement_of(text) == "host"
         }
         """Sockets of the arms that sit in a host."""
+        cores = os.cpu_count() or 1
+        self.worker_threads = max(1, cores // slots)
+        """Threads for the numerics of each worker: the simulators run side by side."""
+        self.host_threads = max(1, cores // max(1, len(self.addresses)))
+        """Threads for the numerics of each policy host, whose workers mostly wait for it."""
 
     def start_host(self, name: str) -> Child:
         """Start the policy host of an arm."""
@@ -89,7 +98,7 @@ class Launcher:
             args=(
                 theirs,
                 os.getpid(),
-                self._arms[name],
+                (name, self._arms[name]),
                 self.addresses[name],
                 self._authkey,
                 batching,
@@ -97,7 +106,7 @@ class Launcher:
             ),
             name=f"policy-host-{name}",
         )
-        with shielded_from_interrupt():
+        with shielded_from_interrupt(), capped_threads(self.host_threads):
             process.start()
         theirs.close()
         return Child(process, ours, heartbeat)
@@ -117,15 +126,39 @@ class Launcher:
             protocol_sha256=self._folder.run.protocol_sha256,
             record_file=record_file,
             authkey=self._authkey,
-            host_wait_s=self._run.limits.infer_s * (self._slots + 1),
+            host_wait_s=self._run.limits.infer_s * (self._slots + 1) + self._run.limits.setup_s,
         )
         process = SPAWN.Process(
             target=worker_main, args=(theirs, job, heartbeat), name=f"worker-{slot}"
         )
-        with shielded_from_interrupt():
+        with shielded_from_interrupt(), capped_threads(self.worker_threads):
             process.start()
         theirs.close()
         return WorkerChild(process, ours, heartbeat, slot=slot, record_file=record_file)
+
+    def recognise(self, who: str, ready: Ready) -> None:
+        """Compare what a child loaded with what the first one did.
+
+        Args:
+            who: the child's name.
+            ready: what it said.
+
+        Raises:
+            RunFolderError: other weights, other options or other code, after a restart for example.
+        """
+        for name, metadata in ready.identities.items():
+            now: dict[str, Any] = asdict(metadata)
+            if name in ready.code_sha256:
+                now["code_sha256"] = ready.code_sha256[name]
+            first = self._seen.setdefault(name, {})
+            changed = name_differences({key: first.get(key, now[key]) for key in now}, now)
+            first.update(now)
+            if changed:
+                raise RunFolderError(
+                    f"{who}: arm '{name}' is another policy than when this command began "
+                    f"({changed}); put back what was changed and repeat the command, or use a new "
+                    "folder"
+                )
 
     def new_record_file(self, writer: str) -> Path:
         """Return a name that no earlier or parallel process can have taken."""

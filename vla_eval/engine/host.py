@@ -1,17 +1,15 @@
 """The policy host: one process that owns a policy and batches the workers' requests.
 
-Workers connect over a Unix socket of this machine with a random key. A request is one observation
-and its context; whatever is waiting, up to ``max_batch``, is inferred together. Noise is seeded per
-sample (``Context.generator``), so who shares a batch does not change anybody's noise.
+Workers connect over a Unix socket of this machine with a random key. Whatever is waiting, up to
+``max_batch`` observations, is inferred together.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import (
     Client,
@@ -20,32 +18,30 @@ from multiprocessing.connection import (
     answer_challenge,
     deliver_challenge,
 )
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
-from vla_eval.engine.messages import Ready, Stopped
+from vla_eval.differences import name_differences
+from vla_eval.engine.batching import End, Infer, PolicyLoop, Request, Trouble, WarmUp
+from vla_eval.engine.messages import Identity, Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child
 from vla_eval.environment import Observation
-from vla_eval.episode import check_reply
-from vla_eval.errors import EXIT_INFRASTRUCTURE, VlaEvalError
-from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
-from vla_eval.spec import build_policy
+from vla_eval.episode import Phase
+from vla_eval.errors import EXIT_INFRASTRUCTURE, PolicyLostError, VlaEvalError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.record import Outcome
+from vla_eval.spec import build_policy, code_sha256
 
 __all__ = ["HostLostError", "HostedPolicy", "PolicyRaisedError", "host_main"]
 
 
-class HostLostError(VlaEvalError):
+class HostLostError(PolicyLostError):
     """The policy host died or fell silent while this episode needed it."""
 
 
 class PolicyRaisedError(VlaEvalError):
     """The hosted policy raised; the message is its traceback's last line."""
-
-
-@dataclass(frozen=True)
-class _Request:
-    observation: Observation
-    context: Context
 
 
 class HostedPolicy:
@@ -57,16 +53,43 @@ class HostedPolicy:
         self._slot = slot
         self._wait_s = wait_s
         self._connection: Connection | None = None
-        self.metadata: PolicyMetadata = self._connect()
+        self._identity = self._connect()
 
-    def _connect(self) -> PolicyMetadata:
+    @property
+    def metadata(self) -> PolicyMetadata:
+        """The policy's own, as the host said it."""
+        return self._identity.metadata
+
+    def _connect(self) -> Identity:
         try:
             self._connection = Client(self._address, family="AF_UNIX", authkey=self._authkey)
             self._connection.send(self._slot)
-            metadata: PolicyMetadata = self._receive()
+            identity: Identity = self._receive()
         except (OSError, EOFError, AuthenticationError) as error:
             raise HostLostError(f"the policy host cannot be reached ({error})") from error
-        return metadata
+        return identity
+
+    def renew(self) -> bool:
+        """Before an episode: where the host was restarted, find the new one; return whether.
+
+        Nothing reconnects in mid-episode: there the policy's state is lost with its host, and the
+        episode has to be repeated.
+
+        Raises:
+            HostLostError: there is no host, or it holds another policy than the first one did (the
+                supervisor notices that too, and ends the run).
+        """
+        if self._connection is not None and not self._connection.poll(0):
+            return False  # between requests it has nothing to say, unless it has gone
+        identity = self._connect()
+        if identity != self._identity:
+            changed = name_differences(self._identity.to_json(), identity.to_json())
+            raise HostLostError(f"the restarted policy host holds another policy ({changed})")
+        return True
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        """Let the host warm the policy up, if it wants that; the host knows for which kinds it has."""
+        self._ask(WarmUp(observations[0], dataclasses.replace(contexts[0], env=None)))
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
@@ -78,41 +101,31 @@ class HostedPolicy:
             PolicyRaisedError: the policy raised in the host.
         """
         return [
-            self._infer_one(observation, context)
+            self._ask(Infer(observation, dataclasses.replace(context, env=None)))
             for observation, context in zip(observations, contexts, strict=True)
         ]
 
-    def _infer_one(self, observation: Observation, context: Context) -> ActionChunk:
-        request = _Request(observation, dataclasses.replace(context, env=None))
+    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+        """Tell the host that an episode is over; after an error, the host may be gone itself."""
+        if self._connection is not None:
+            self._ask(End(key, outcome))
+
+    def _ask(self, what: Infer | WarmUp | End) -> Any:
+        if self._connection is None:
+            raise HostLostError("the policy host is gone")
         try:
-            self._send(request)
+            self._connection.send(what)
             reply = self._receive()
         except (OSError, EOFError) as error:
             self._connection = None
             raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
-        if isinstance(reply, Stopped):
+        if isinstance(reply, Trouble):
             raise PolicyRaisedError(reply.message)
-        chunk: ActionChunk = reply
-        return chunk
-
-    def _send(self, request: _Request) -> None:
-        """Send; where the host was restarted between episodes, find the new one first.
-
-        Only the first request of an episode may do so: in mid-episode the policy's state is lost
-        with its host, and the episode has to be repeated.
-        """
-        if request.context.chunk_index == 0 and self._is_broken():
-            self._connect()
-        if self._connection is None:
-            raise EOFError
-        self._connection.send(request)
-
-    def _is_broken(self) -> bool:
-        """Return whether the host has gone; between requests it has nothing else to say."""
-        return self._connection is None or self._connection.poll(0)
+        return reply
 
     def _receive(self) -> Any:
         if self._connection is None or not self._connection.poll(self._wait_s):
+            self._connection = None  # so that nobody takes the late answer for another's
             raise HostLostError(f"the policy host did not answer within {self._wait_s:.0f} s")
         return self._connection.recv()
 
@@ -120,7 +133,7 @@ class HostedPolicy:
 def host_main(
     supervisor: Connection,
     parent_pid: int,
-    spec: str,
+    arm: tuple[str, str],
     address: str,
     authkey: bytes,
     batching: tuple[int, float],
@@ -131,16 +144,18 @@ def host_main(
     Args:
         supervisor: where to say Ready or Stopped.
         parent_pid: the supervisor's process id; the host dies with it.
-        spec: the policy's spec.
+        arm: its name, and the policy's spec.
         address: path of the Unix socket to listen on.
         authkey: shared secret of this run.
         batching: (most samples a batch, longest wait for company in seconds).
         heartbeat: where to say what is being done.
     """
     become_child(parent_pid)
+    name, spec = arm
     try:
         heartbeat.enter("setup", monotonic())
         policy = build_policy(spec)
+        identity = Identity(policy.metadata, code_sha256(spec))
         listener = Listener(address, family="AF_UNIX")
     except VlaEvalError as error:
         supervisor.send(Stopped(error.exit_code, str(error)))
@@ -149,17 +164,23 @@ def host_main(
         message = f"policy '{spec}' could not be loaded: {type(error).__name__}: {error}"
         supervisor.send(Stopped(EXIT_INFRASTRUCTURE, message))
         return
+
+    def said(phase: Phase, now_s: float, members: Sequence[int]) -> None:
+        if phase != "idle":
+            heartbeat.set_members(list(members))
+        heartbeat.enter(phase, now_s)
+
+    loop = PolicyLoop(policy, *batching, said=said)
     heartbeat.enter("idle", monotonic())
-    requests: queue.Queue[tuple[int, _Request, Connection]] = queue.Queue()
     threading.Thread(
-        target=_accept, args=(listener, authkey, policy.metadata, requests), daemon=True
+        target=_accept, args=(listener, authkey, identity, loop.requests.put), daemon=True
     ).start()
-    supervisor.send(Ready({"": policy.metadata}))
-    _serve(policy, requests, *batching, heartbeat)
+    supervisor.send(Ready({name: identity.metadata}, {name: identity.code_sha256}))
+    loop.run()
 
 
 def _accept(
-    listener: Listener, authkey: bytes, metadata: PolicyMetadata, requests: queue.Queue[Any]
+    listener: Listener, authkey: bytes, identity: Identity, put: Callable[[Request], None]
 ) -> None:
     """Accept connections; each greets in a thread of its own, so that a silent one stops nobody."""
     while True:
@@ -168,59 +189,32 @@ def _accept(
         except (EOFError, OSError):
             continue  # a worker that was killed in the middle of its greeting
         threading.Thread(
-            target=_read_requests, args=(connection, authkey, metadata, requests), daemon=True
+            target=_read_requests, args=(connection, authkey, identity, put), daemon=True
         ).start()
 
 
 def _read_requests(
-    connection: Connection, authkey: bytes, metadata: PolicyMetadata, requests: queue.Queue[Any]
+    connection: Connection, authkey: bytes, identity: Identity, put: Callable[[Request], None]
 ) -> None:
+    slot, open_episodes = 0, set[EpisodeKey]()
+
+    def answer(reply: object) -> None:
+        with suppress(OSError):  # that worker died; its episode is repeated
+            connection.send(reply)
+
     try:
         deliver_challenge(connection, authkey)
         answer_challenge(connection, authkey)
         slot = connection.recv()
-        connection.send(metadata)
+        connection.send(identity)
         while True:
-            requests.put((slot, connection.recv(), connection))
+            what = connection.recv()
+            if isinstance(what, Infer):
+                open_episodes.add(what.context.key)
+            elif isinstance(what, End):
+                open_episodes.discard(what.key)
+            put(Request(what, answer, slot))
     except (AuthenticationError, EOFError, OSError):
+        for key in open_episodes:  # its worker died without saying so
+            put(Request(End(key, "error"), lambda _: None, slot))
         connection.close()
-
-
-def _serve(
-    policy: Policy,
-    requests: queue.Queue[tuple[int, _Request, Connection]],
-    max_batch: int,
-    wait_s: float,
-    heartbeat: Heartbeat,
-) -> None:
-    while True:
-        batch = [requests.get()]
-        deadline = monotonic() + wait_s
-        while len(batch) < max_batch:
-            try:
-                batch.append(requests.get(timeout=max(0.0, deadline - monotonic())))
-            except queue.Empty:
-                break
-        heartbeat.set_members([slot for slot, _, _ in batch])
-        heartbeat.enter("infer", monotonic())
-        replies = _infer(policy, [request for _, request, _ in batch])
-        heartbeat.enter("idle", monotonic())
-        for (_, _, connection), reply in zip(batch, replies, strict=True):
-            try:
-                connection.send(reply)
-            except OSError:
-                continue  # that worker died; its episode is repeated
-
-
-def _infer(policy: Policy, batch: list[_Request]) -> list[Any]:
-    start = perf_counter()
-    try:
-        reply = policy.infer(
-            [request.observation for request in batch], [request.context for request in batch]
-        )
-        infer_ms = 1e3 * (perf_counter() - start)
-        chunks = check_reply(reply, len(batch))
-        return [dataclasses.replace(chunk, batch=len(batch), infer_ms=infer_ms) for chunk in chunks]
-    except Exception as error:  # noqa: BLE001 - handed to the episodes that asked
-        stopped = Stopped(EXIT_INFRASTRUCTURE, f"{type(error).__name__}: {error}")
-        return [stopped] * len(batch)

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import PolicyMetadata
 from vla_eval.record import EpisodeRecord
 
-__all__ = ["ArmJob", "Done", "Ready", "Start", "Stop", "Stopped", "WorkItem", "WorkerJob"]
+__all__ = [
+    "ArmJob",
+    "Done",
+    "Identity",
+    "Ready",
+    "Start",
+    "Stop",
+    "Stopped",
+    "WorkItem",
+    "WorkerJob",
+]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a policy is, as the process that loaded it says."""
+
+    metadata: PolicyMetadata
+    code_sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ``run.json`` has it."""
+        return {**asdict(self.metadata), "code_sha256": self.code_sha256}
 
 
 @dataclass(frozen=True)
@@ -49,9 +72,12 @@ class WorkItem:
 
 @dataclass(frozen=True)
 class Ready:
-    """Worker to supervisor: policies are loaded."""
+    """Worker or host to supervisor: policies are loaded."""
 
     identities: Mapping[str, PolicyMetadata]
+    """Of a worker: of all arms. Of a host: of its own."""
+    code_sha256: Mapping[str, str]
+    """Of the code of those arms that this process loaded itself."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, get_args
 
 from vla_eval.episode import Phase
 
@@ -19,7 +19,7 @@ __all__ = ["SPAWN", "Heartbeat", "become_child", "capped_threads", "shielded_fro
 SPAWN = get_context("spawn")
 """Never fork: a forked GL or CUDA context is undefined behaviour."""
 
-PHASES: tuple[Phase, ...] = ("idle", "setup", "build", "reset", "advance", "observe", "infer")
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +20,6 @@ from vla_eval.engine.messages import (
     Stopped,
     WorkItem,
 )
-from vla_eval.engine.process import capped_threads
 from vla_eval.engine.worker import error_record
 from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_USAGE, InfrastructureError, UsageError
@@ -38,6 +36,7 @@ _FUTILE_STARTS = 3
 """So many processes in a row that die while starting end the run."""
 _FUTILE_EPISODES = 3
 """So many episodes given up before any other ended end the run."""
+_POLICY_PHASES: tuple[Phase, ...] = ("warm_up", "infer", "end_episode")
 _COLLATERAL_CAP = 20
 """So often may an episode be repeated because of somebody else's trouble."""
 
@@ -82,7 +81,6 @@ class Supervisor:
         self._ended = ended
         self._futile_starts = 0
         self._own_writer = RecordWriter(self._launcher.new_record_file("supervisor"))
-        self._threads = max(1, (os.cpu_count() or 1) // self._slots)
 
     def run(self) -> None:
         """Run everything; returns when each item ended or was given up.
@@ -92,11 +90,10 @@ class Supervisor:
             InfrastructureError: this machine cannot go on (disk full, everything fails).
         """
         try:
-            with capped_threads(self._threads):
-                while len(self._dispatcher) or any(each.item for each in self._workers.values()):
-                    self._keep_staffed()
-                    self._listen()
-                    self._look_at_clocks()
+            while len(self._dispatcher) or any(each.item for each in self._workers.values()):
+                self._keep_staffed()
+                self._listen()
+                self._look_at_clocks()
         finally:
             self._shut_down()
 
@@ -151,16 +148,12 @@ class Supervisor:
     def _welcome(self, child: Child, message: Ready) -> None:
         child.ready = True
         self._futile_starts = 0
+        self._launcher.recognise(child.process.name, message)
         if not isinstance(child, WorkerChild):
             return
         if self._identities is None:
             self._policy_sha256 = self._folder.identify(message.identities)
             self._identities = message.identities
-        elif message.identities != self._identities:
-            raise InfrastructureError(
-                "a policy identifies itself differently in two workers; its metadata must depend "
-                "on its spec and files only"
-            )
         if self._send(child, Start(self._policy_sha256)):
             self._hand_out(child)
 
@@ -188,6 +181,8 @@ class Supervisor:
         """Count an attempt that its worker recorded."""
         worker.item = None
         self._on_record(message.record)
+        if message.record.timing.warm_up_s:
+            self._folder.note_warm_up(message.record.arm, message.record.timing.warm_up_s)
         if message.record.outcome != "error":
             self._ended += 1
             self._hand_out(worker)
@@ -195,7 +190,8 @@ class Supervisor:
         worker.process.join(timeout=_STOP_GRACE_S)
         worker.kill()
         del self._workers[worker.slot]
-        lost = message.record.reason in ("host_lost", "policy_timeout")
+        hosted = message.item.arm in self._launcher.addresses
+        lost = hosted and message.record.reason in ("host_lost", "policy_timeout")
         innocent = lost and worker.slot not in self._blamed
         self._blamed.discard(worker.slot)
         text = message.record.error.message if message.record.error else ""
@@ -213,28 +209,31 @@ class Supervisor:
                 )
         for host in list(self._hosts.values()):
             phase, seconds = host.heartbeat.read(now)
-            if host.ready and phase == "infer" and seconds > self._run.limits.infer_s:
+            limit = self._limit_of(phase)
+            if host.ready and phase != "idle" and seconds > limit:
                 for worker in self._workers.values():
                     if worker.slot in host.heartbeat.members():
                         worker.heartbeat.set_members([0])  # so that its record says why
-                what = f"was stopped: one inference took over {self._run.limits.infer_s:g} s"
+                what = f"was stopped: '{phase}' took over {limit:g} s"
                 self._bury(host, what)
         for worker in list(self._workers.values()):
             if worker.item is not None:
                 self._look_at_worker(worker, *worker.heartbeat.read(now))
 
     def _look_at_worker(self, worker: WorkerChild, phase: Phase, seconds: float) -> None:
-        limits = self._run.limits
-        if phase == "infer":
-            if worker.item is not None and worker.item.arm in self._launcher.addresses:
-                return  # the host's clock counts, and the worker itself does not wait for ever
-            limit = limits.infer_s
-            reason: Reason = "policy_timeout"
-        else:
-            limit = limits.setup_s if phase == "build" else limits.env_s
-            reason = "env_timeout"
+        hosted = worker.item is not None and worker.item.arm in self._launcher.addresses
+        if phase in _POLICY_PHASES and hosted:
+            return  # the host's clock counts, and the worker itself does not wait for ever
+        reason: Reason = "policy_timeout" if phase in _POLICY_PHASES else "env_timeout"
+        limit = self._limit_of(phase)
         if seconds > limit:
             self._bury(worker, f"was stopped: '{phase}' took over {limit:g} s", reason)
+
+    def _limit_of(self, phase: Phase) -> float:
+        limits = self._run.limits
+        if phase in ("setup", "build", "warm_up"):
+            return limits.setup_s
+        return limits.infer_s if phase in _POLICY_PHASES else limits.env_s
 
     def _bury(self, child: Child, what: str, reason: Reason = "worker_died") -> None:
         """Remove a child that died or has to; its episode gets another chance."""
@@ -246,7 +245,7 @@ class Supervisor:
         else:
             name = next(each for each, host in self._hosts.items() if host is child)
             del self._hosts[name]
-            if child.heartbeat.read(monotonic())[0] == "infer":
+            if child.heartbeat.read(monotonic())[0] in _POLICY_PHASES:
                 self._blamed |= child.heartbeat.members()
             self._notify(f"the policy host of arm '{name}' {what}; starting another")
         if not started:

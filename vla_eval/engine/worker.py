@@ -18,13 +18,15 @@ from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
 from vla_eval.errors import (
     EXIT_INFRASTRUCTURE,
     InfrastructureError,
+    PolicyLostError,
+    PolicyTimeoutError,
     UsageError,
     VlaEvalError,
 )
 from vla_eval.plan import PlannedEpisode
-from vla_eval.policy import Policy
+from vla_eval.policy import Policy, WarmUps
 from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
-from vla_eval.spec import build_policy
+from vla_eval.spec import build_policy, code_sha256
 from vla_eval.store import RecordWriter
 
 __all__ = ["error_record", "worker_main"]
@@ -49,6 +51,7 @@ class _Worker:
         self._env: EvalEnv | None = None
         self._scene: object = None
         self._policy_sha256: dict[str, str] = {}
+        self._warm_ups = {name: WarmUps() for name in job.arms}
         with _HeartbeatClock(heartbeat).phase("setup"):
             self.policies: dict[str, Policy] = {
                 name: (
@@ -58,6 +61,15 @@ class _Worker:
                 )
                 for name, arm in job.arms.items()
             }
+            self._code = {
+                name: code_sha256(arm.spec)
+                for name, arm in job.arms.items()
+                if not arm.host_address
+            }
+
+    def ready(self) -> Ready:
+        """Say which policies are here."""
+        return Ready({name: each.metadata for name, each in self.policies.items()}, self._code)
 
     def start(self, message: Start) -> None:
         """Take note of the hashes that go into every record."""
@@ -75,9 +87,15 @@ class _Worker:
         start = perf_counter()
         try:
             env = self._env_of(item.episode, clock)
-            policy = self.policies[item.arm]
-            horizon = self._job.n_action_steps or policy.metadata.n_action_steps
-            result = run_episode(env, policy, item.episode, n_action_steps=horizon, clock=clock)
+            policy = self._policy_of(item.arm, clock)
+            result = run_episode(
+                env,
+                policy,
+                item.episode,
+                n_action_steps=self._job.n_action_steps or policy.metadata.n_action_steps,
+                clock=clock,
+                warm_ups=self._warm_ups[item.arm],
+            )
             timing = _timing(result, clock, started_at, perf_counter() - start, self._job.slot)
             record = self._record(item, result, timing, str(env.task_description), None)
         except UsageError:
@@ -94,6 +112,13 @@ class _Worker:
             record = self._record(item, result, timing, "", error)
         self._writer.append(record)
         return record
+
+    def _policy_of(self, arm: str, clock: PhaseClock) -> Policy:
+        policy = self.policies[arm]
+        with clock.phase("setup"):
+            if isinstance(policy, HostedPolicy) and policy.renew():
+                self._warm_ups[arm] = WarmUps()
+        return policy
 
     def _env_of(self, episode: PlannedEpisode, clock: PhaseClock) -> EvalEnv:
         if self._env is None or self._scene != episode.scene:
@@ -142,9 +167,11 @@ class _Worker:
 
 def _reason_of(raised: Exception, phase: Phase, *, stopped: bool) -> Reason:
     """Classify an exception; ``stopped``: the supervisor stopped the host over this episode."""
-    if isinstance(raised, HostLostError):
+    if isinstance(raised, PolicyTimeoutError):
+        return "policy_timeout"
+    if isinstance(raised, PolicyLostError):
         return "policy_timeout" if stopped else "host_lost"
-    if isinstance(raised, PolicyRaisedError) or phase == "infer":
+    if isinstance(raised, PolicyRaisedError) or phase in ("warm_up", "infer", "end_episode"):
         return "policy_error"
     return "env_error"
 
@@ -163,6 +190,7 @@ def _timing(
         wall_s=round(wall_s, 6),
         build_s=seconds("build"),
         reset_s=seconds("reset"),
+        warm_up_s=seconds("warm_up"),
         advance_s=seconds("advance"),
         observe_s=seconds("observe"),
         infer_s=seconds("infer"),
@@ -228,7 +256,7 @@ def _serve(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None
         raise InfrastructureError(
             f"a policy could not be loaded: {type(error).__name__}: {error}"
         ) from error
-    supervisor.send(Ready({name: each.metadata for name, each in worker.policies.items()}))
+    supervisor.send(worker.ready())
     while True:
         try:
             message = supervisor.recv()

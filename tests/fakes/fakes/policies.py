@@ -14,7 +14,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from vla_eval.environment import Observation
+from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+from vla_eval.record import Outcome
 from vla_eval.spec import parse_options
 
 
@@ -34,6 +36,9 @@ class Options(BaseModel):
     infer_s: float = 0.0
     chunk: int = 4
     version: str = "1"
+    diary: str = ""
+    """Folder in which a walker with a diary notes what is asked of it."""
+    warm_up_s: float = 0.0
 
 
 class Walker:
@@ -115,6 +120,32 @@ class Walker:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+class DiaryWalker(Walker):
+    """Warms up, ends episodes, and notes what is asked of it: one line each, with the process id."""
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        time.sleep(self.options.warm_up_s)
+        self._note(f"warm_up {len(observations)}")
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        for context in contexts:
+            if context.chunk_index == 0:
+                self._note(f"begin {context.key.init_state}")
+        return super().infer(observations, contexts)
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+        self._note(f"end {key.init_state} {outcome}")
+        if self.options.fault == "bad end" and key.init_state in self.states:
+            raise RuntimeError("double free")
+
+    def _note(self, what: str) -> None:
+        threads = os.environ.get("OMP_NUM_THREADS", "-")
+        with (Path(self.options.diary) / "diary").open("a") as file:
+            file.write(f"{os.getpid()} {threads} {what}\n")
+
+
 class InWorker:
     """``fakes.policies:InWorker``."""
 
@@ -124,7 +155,8 @@ class InWorker:
         return "worker"
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
-        return Walker(parse_options(Options, options, "walker"))
+        parsed = parse_options(Options, options, "walker")
+        return DiaryWalker(parsed) if parsed.diary else Walker(parsed)
 
 
 class InHost(InWorker):
