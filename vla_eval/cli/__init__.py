@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
+from vla_eval.cli.audit import audit
 from vla_eval.cli.bench import bench
 from vla_eval.cli.certify import certify, verify
 from vla_eval.cli.check import check
@@ -44,6 +45,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "certify": certify,
     "verify": verify,
     "check": check,
+    "audit": audit,
     "plan": plan,
     "stats": stats,
     "power": power,

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from vla_eval.certificate import Certificate, Evidence
 from vla_eval.report import commands, words
 from vla_eval.report.figures import draw_forest, draw_interval, points
 from vla_eval.report.svg import NARROW, WIDE
+from vla_eval.report.templating import page_environment, shared
 from vla_eval.report.timelines import draw_latency, draw_order
 from vla_eval.report.view import Inferences, Order, discordant, pairs_for, reasons, span
 from vla_eval.runfolder import identity_sha256
 
 __all__ = ["html_report"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _LISTED = 300
 """Most discordant or missing episodes that are listed."""
 
@@ -35,14 +32,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         run: the run folder, as the user typed it.
         file: the certificate's file.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "percent": words.percent,
         "points": points,
@@ -50,8 +40,6 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         "milliseconds": words.milliseconds,
         "duration": words.duration,
     }
-    script = (_TEMPLATES / "table.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(
         certificate=certificate,
         comparison=certificate.comparison,
@@ -59,9 +47,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         meaning=words.signs(certificate.verdict),
         standins=words.standins(certificate),
         figures=_figures(certificate, evidence),
-        script=Markup(script),  # noqa: S704 - our own file
-        script_sha256=digest,
-        style=Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
+        **shared(),
         **_episodes(certificate, evidence, run),
         **_provenance(certificate, evidence, run, file),
     )

@@ -1,0 +1,151 @@
+"""The picture of an audit: every difference with its intervals, against the margins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from vla_eval.audit import words
+from vla_eval.audit.results import Audit, Audited, Comparison, Finding
+from vla_eval.report import svg
+from vla_eval.report.svg import NARROW, WIDE, Sheet, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["LOOKS", "draw", "standalone"]
+
+LOOKS = {
+    Finding.SUPPORTED: (svg.CANDIDATE, "o"),
+    Finding.CONTRADICTED: (svg.REFERENCE, "X"),
+    Finding.UNRESOLVED: (svg.CONTROL, "D"),
+}
+"""Colour and mark of a finding; the others are grey."""
+
+_REACH = 30.0
+"""Points to either side; what lies beyond is cut off with an arrow."""
+_LIGHT = {
+    "ink": "#1a1e24",
+    "muted": "#59636e",
+    "rule": "#d5dae0",
+    "paper": "#ffffff",
+    "candidate": "#0072b2",
+    "reference": "#c24f00",
+    "control": "#7b4a94",
+    "zone": "#f8e6df",
+}
+
+
+def draw(audit: Audit, width: int) -> str:
+    """Return the picture as inline SVG, or nothing where no claim compares two rates.
+
+    Args:
+        audit: what was found.
+        width: of the sheet; a narrow one has its words above the bars.
+    """
+    shown = [each for each in audit.claims if each.comparison is not None]
+    if not shown:
+        return ""
+    narrow = width <= NARROW
+    rows = _rows(shown)
+    height = 34 if narrow else 21
+    left, right = (10, 10) if narrow else (270, 150)
+    label = f"{len(shown)} differences in success rate with their intervals, against the margins."
+    with Sheet.open(f"audit{width}", width, height * len(rows) + 92, label) as sheet:
+        axes = sheet.axes(left, 40, right, 52)
+        axes.set_xlim(-_REACH, _REACH)
+        axes.set_ylim(len(rows), 0)
+        axes.set_yticks([])
+        axes.set_xlabel("success rate, candidate minus reference (points)")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−"))
+        _margins(axes, audit.file.margins, len(rows))
+        for index, row in enumerate(rows):
+            if isinstance(row, str):
+                _text(axes, (-_REACH, index + 0.6), (0 if narrow else -262, 0), row, weight="bold")
+            else:
+                _row(axes, index, row, narrow=narrow)
+    return sheet.markup
+
+
+def _rows(shown: Sequence[Audited]) -> list[Audited | str]:
+    """Return claims under the names of their sources."""
+    rows: list[Audited | str] = []
+    for source, claims in groupby(shown, key=lambda each: each.claim.source):
+        rows += [source, *claims]
+    return rows
+
+
+def _margins(axes: Axes, margins: Sequence[float], rows: int) -> None:
+    axes.plot([0, 0], [0, rows], color=svg.INK, linewidth=1, zorder=1)
+    lines: tuple[tuple[int, tuple[int, int]], ...] = ((0, (4, 3)), (0, (1, 3)))
+    axes.axvspan(-_REACH, -100 * margins[0], color=svg.ZONE, linewidth=0, zorder=0)
+    for margin, line in zip(margins, lines, strict=False):
+        for side in (-100 * margin, 100 * margin):
+            axes.plot([side, side], [0, rows], color=svg.INK, linewidth=1, linestyle=line, zorder=1)
+            _text(axes, (side, 0), (0, 8), words.points(side / 100).removesuffix(".0"), ha="center")
+    _text(axes, (0, 0), (0, 8), "0", ha="center")
+
+
+def _row(axes: Axes, index: int, audited: Audited, *, narrow: bool) -> None:
+    comparison = audited.comparison
+    if comparison is None:
+        return
+    color, mark = LOOKS.get(audited.finding, (svg.MUTED, "s"))
+    numbers = f"{words.points(comparison.difference)} {words.interval(comparison.ci90)}"
+    at, y = (index + 0.25, index + 0.7) if narrow else (index + 0.5, index + 0.5)
+    name = f"{audited.claim.id}  {comparison.names[0]}"
+    _text(axes, (-_REACH, at), (0 if narrow else -262, 0), shorten(name, 24 if narrow else 37))
+    _text(axes, (_REACH, at), (0 if narrow else 145, 0), numbers, ha="right")
+    _bar(axes, y, comparison, color, mark)
+
+
+def _bar(axes: Axes, y: float, comparison: Comparison, color: str, mark: str) -> None:
+    """Draw 95 % thin and 90 % thick; arrows where they go on beyond the axis."""
+    for limits, wide in ((comparison.ci95, 1.6), (comparison.ci90, 5.0)):
+        low, high = (min(_REACH, max(-_REACH, 100 * each)) for each in limits)
+        axes.plot([low, high], [y, y], color=color, linewidth=wide, solid_capstyle="butt")
+    for side, limit in ((-_REACH, comparison.ci95[0]), (_REACH, comparison.ci95[1])):
+        if abs(100 * limit) > _REACH and limit * side > 0:
+            axes.plot([side * 0.985], [y], ">" if side > 0 else "<", color=color, markersize=6)
+    if abs(100 * comparison.difference) <= _REACH:
+        look = {"markersize": 6.5, "markeredgecolor": svg.PAPER, "markeredgewidth": 1.2}
+        axes.plot([100 * comparison.difference], [y], mark, color=color, **look)  # type: ignore[arg-type]
+
+
+def _text(
+    axes: Axes,
+    place: tuple[float, float],
+    shift: tuple[float, float],
+    text: str,
+    *,
+    ha: str = "left",
+    weight: str = "normal",
+) -> None:
+    axes.annotate(
+        text,
+        place,
+        shift,
+        textcoords="offset points",
+        annotation_clip=False,
+        ha=ha,
+        va="center",
+        weight=weight,
+    )
+
+
+def standalone(markup: str) -> str:
+    """Turn the page's SVG into a file of its own, on white paper and with colours of its own."""
+    text = re.sub(r"var\(--(\w+)\)", lambda match: _LIGHT[match[1]], markup)
+    style = (
+        f'<style>text {{ fill: {_LIGHT["ink"]}; font-family: "DejaVu Sans", Verdana, sans-serif; }}'
+        "</style>"
+    )
+    paper = f'<rect width="100%" height="100%" fill="{_LIGHT["paper"]}"/>'
+    head, _, body = text.partition(">")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>{style}{paper}{body}\n'
+
+
+WIDTHS = (WIDE, NARROW)
+"""Of the two pictures of a page."""

@@ -1,0 +1,133 @@
+"""``vlaeval audit``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from vla_eval.cli.common import print_json, print_table
+from vla_eval.errors import EXIT_COMPLETE, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from vla_eval.audit import Audit, Audited
+
+__all__ = ["audit"]
+
+OptionalFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+def audit(
+    claims: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[CLAIMS.toml]")
+    ] = (),
+    *,
+    claim: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="ID")] = (),
+    html: OptionalFile = None,
+    markdown: OptionalFile = None,
+    picture: OptionalFile = None,
+    json: bool = False,
+) -> int:
+    """Judge published numbers by their own counts: are they possible, and what do they show?
+
+    Example: vlaeval audit
+
+    Example: vlaeval audit mine.toml --html audit.html
+
+    Without a file it judges the claims that come with this package. Checks whether percentages can
+    be counts (GRIM), gives intervals and verdicts at the margins, what the best and the worst
+    pairing of the episodes would have shown, what a printed plus-minus is, how many episodes it
+    would have taken, and whether speed-ups agree with T(N) = p + e N. It is post-hoc and certifies
+    nothing. The exit code is 0 whatever is found.
+
+    Args:
+        claims: A file of claims; the shipped one is vla_eval/audit/published.toml.
+        claim: Show this claim in full; can be given several times.
+        html: Write one HTML file that works offline.
+        markdown: Write a Markdown page.
+        picture: Write the intervals as an SVG file, which the Markdown page then shows.
+        json: Print for machines.
+    """
+    from vla_eval.audit import audit as judge
+    from vla_eval.audit import read_claims, shipped_claims
+
+    if len(claims) > 1:
+        raise UsageError("one file of claims at a time, for example: vlaeval audit claims.toml")
+    file = read_claims(claims[0]) if claims else shipped_claims()
+    known = [each.id for each in file.claims]
+    for name in claim:
+        if name not in known:
+            raise UsageError(f"--claim {name}: there is no such claim{did_you_mean(name, known)}")
+    result = judge(file)
+    command = _command(claims, html=html, markdown=markdown, picture=picture)
+    _write(result, command, html=html, markdown=markdown, picture=picture)
+    if json:
+        from vla_eval.audit.export import to_json
+
+        print_json(to_json(result))
+    elif claim:
+        _print_full([each for each in result.claims if each.claim.id in claim])
+    else:
+        _print(result)
+    return EXIT_COMPLETE
+
+
+def _command(claims: tuple[Path, ...], **files: Path | None) -> str:
+    words = ["vlaeval", "audit", *map(str, claims)]
+    for name, path in files.items():
+        if path is not None:
+            words += [f"--{name}", str(path)]
+    return shlex.join(words)
+
+
+def _write(
+    result: Audit, command: str, *, html: Path | None, markdown: Path | None, picture: Path | None
+) -> None:
+    from vla_eval.audit.figure import draw, standalone
+    from vla_eval.audit.pages import html_page, markdown_page
+    from vla_eval.report.svg import WIDE
+    from vla_eval.store import write_atomically
+
+    if html is not None:
+        write_atomically(html, html_page(result, command=command))
+    drawn = draw(result, WIDE) if picture is not None else ""
+    if picture is not None and drawn:
+        write_atomically(picture, standalone(drawn))
+    if markdown is not None:
+        shown = None
+        if picture is not None and drawn:
+            shown = Path(os.path.relpath(picture, markdown.parent)).as_posix()
+        write_atomically(markdown, markdown_page(result, picture=shown, command=command))
+
+
+def _print(result: Audit) -> None:
+    from vla_eval.terminal import fold
+
+    rows = [[each.claim.id, each.finding.value, each.sentence] for each in result.claims]
+    print_table([["claim", "finding", ""], *rows])
+    counts = ", ".join(f"{count} {finding}" for finding, count in result.counts().items())
+    closing = [
+        "",
+        f"{len(rows)} claims: {counts}.",
+        "Post-hoc, from unpaired counts; see one in full with --claim ID.",
+    ]
+    print("\n".join(folded for line in closing for folded in fold(line)))
+
+
+def _print_full(shown: list[Audited]) -> None:
+    from vla_eval.audit.pages import flag_sentence, verdict_lines
+    from vla_eval.terminal import fold
+
+    for each in shown:
+        lines = [
+            f"{each.claim.id}: {each.claim.says} ({each.claim.where})",
+            f"{each.finding.value.upper()}: {each.sentence}",
+            *(f"- {line}" for line in (*verdict_lines(each), *each.details)),
+            *(f"! {flag.upper()}: {flag_sentence(flag)}" for flag in each.flags),
+        ]
+        if each.claim.note:
+            lines.append(f"- {each.claim.note}")
+        print("\n".join(folded for line in lines for folded in fold(line)) + "\n")
