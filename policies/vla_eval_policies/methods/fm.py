@@ -1,0 +1,90 @@
+"""Flow matching with many steps, and its truncation to one.
+
+Lipman et al., arXiv 2210.02747; as in π0 and SmolVLA (arXiv 2506.01844).
+
+    loss      E ‖ v_θ(x_t, t) − (ε − a) ‖²,      t = 0.001 + 0.999·u,  u ~ Beta(1.5, 1)
+    sampling  x ← x − v_θ(x, t)/N  at t = 1, 1 − 1/N, …, 1/N
+
+With one step and an exact field, x = E[a | observation] whatever the noise: that is a regressor, and
+a policy with modes to choose from averages them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field as Option
+from torch import Tensor
+
+from vla_eval_policies.methods.field import (
+    Batch,
+    Draw,
+    Field,
+    interpolate,
+    local_velocity,
+    squared_error,
+)
+from vla_eval_policies.methods.method import Loss, Method
+from vla_eval_policies.methods.solvers import Solver, solve, steps_of
+
+__all__ = ["FlowMatching", "HighNoiseFlowMatching", "flow_matching_error"]
+
+
+class FlowMatching(Method):
+    """``fm``."""
+
+    name: ClassVar[str] = "fm"
+    summary: ClassVar[str] = "flow matching: N steps along the learned velocity"
+    default_nfe: ClassVar[int] = 10
+
+    solver: Solver = "euler"
+    shift: float = Option(default=1.0, gt=0.0)
+    """α of the training times, t = α·u / (1 + (α − 1)·u): above 1, more of them are near the noise."""
+
+    def loss(
+        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
+    ) -> Loss:
+        """‖ v_θ(x_t, t) − (ε − a) ‖²."""
+        del teacher
+        return Loss(flow_matching_error(field, batch, generator, shift=self.shift).mean())
+
+    def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
+        """Integrate the local velocity from the noise."""
+        return solve(self.solver, lambda x, t: local_velocity(field, x, t), draw(), nfe)
+
+    def check_nfe(self, nfe: int) -> None:
+        """The solver must be able to spend exactly so many evaluations."""
+        super().check_nfe(nfe)
+        steps_of(self.solver, nfe)
+
+
+class HighNoiseFlowMatching(FlowMatching):
+    """``fm-high-noise``: the same with training times shifted to the noise ("Let it be simple").
+
+    arXiv 2606.05737. A control for every claim that one step works: it recovers no modes.
+    """
+
+    name: ClassVar[str] = "fm-high-noise"
+    summary: ClassVar[str] = "flow matching trained near the noise: a control for one-step claims"
+    default_nfe: ClassVar[int] = 1
+
+    shift: float = Option(default=4.0, gt=0.0)
+
+
+def flow_matching_error(
+    field: Field, batch: Batch, generator: torch.Generator, *, shift: float = 1.0
+) -> Tensor:
+    """Return each sample's flow-matching error of the local velocity, (B,)."""
+    noise = batch.noise(generator)
+    t = draw_times(batch.actions, generator, shift=shift)
+    prediction = local_velocity(field, interpolate(batch.actions, noise, t), t)
+    return squared_error(prediction, noise - batch.actions, batch.real)
+
+
+def draw_times(like: Tensor, generator: torch.Generator, *, shift: float = 1.0) -> Tensor:
+    """Draw t (B,) in (0, 1]: 0.001 + 0.999·Beta(1.5, 1), then shifted; mean 0.6 at ``shift`` 1."""
+    uniform = torch.rand(like.shape[0], generator=generator, device=generator.device)
+    beta = uniform.to(like) ** (1 / 1.5)  # the inverse of the distribution function u^1.5
+    u = 0.001 + 0.999 * beta
+    return shift * u / (1 + (shift - 1) * u)

@@ -1,0 +1,91 @@
+"""KeyStone: of K chunks from one observation, execute one that many agree with.
+
+Dai et al., arXiv 2605.08638. Works on top of any sampler. With K chunks as points::
+
+    m      = the medoid, argmin of summed distances
+    spread = |mean − x_m| / median of the distances of pairs
+    spread < τ: take m (one mode).  Otherwise k-means with C clusters: the largest one's medoid
+
+The guard measures dimension as much as modes: for isotropic Gaussian samples the ratio tends to
+√((1 − 1/K)/2), 0.66 for K = 8, in many dimensions, and never falls below τ = 0.3. So the firing
+rate is reported. One call costs K samples in each pass: NFE is K × n, never n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Option
+
+from vla_eval_policies.methods.method import Cost
+
+__all__ = ["KeyStone", "Selection"]
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which candidate, and why."""
+
+    index: int
+    spread: float
+    unimodal: bool
+    """The guard fired: the global medoid was taken."""
+
+
+class KeyStone(BaseModel):
+    """The selector."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: int = Option(default=8, ge=1)
+    """K."""
+    clusters: int = Option(default=2, ge=1)
+    """C."""
+    guard: float = Option(default=0.3, ge=0.0)
+    """τ."""
+
+    def cost(self, inner: Cost) -> Cost:
+        """Return what a chunk costs: the inner sampler's passes, with K samples in each."""
+        return Cost(prefix=inner.prefix, passes=inner.passes, batch=inner.batch * self.samples)
+
+    def select(self, candidates: NDArray[np.floating]) -> Selection:
+        """Choose among chunks (K, steps, dimensions), cut to what will be executed; draws nothing."""
+        points = candidates.reshape(len(candidates), -1).astype(np.float64)
+        distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+        medoid = int(distances.sum(1).argmin())
+        pairs = distances[np.triu_indices(len(points), 1)]
+        typical = float(np.median(pairs)) if len(pairs) else 0.0
+        spread = float(np.linalg.norm(points.mean(0) - points[medoid])) / (typical + 1e-8)
+        if spread < self.guard or len(points) <= self.clusters:
+            return Selection(medoid, spread, unimodal=True)
+        labels = _k_means(points, self.clusters)
+        largest = np.flatnonzero(labels == np.bincount(labels).argmax())
+        within = distances[np.ix_(largest, largest)].sum(1)
+        return Selection(int(largest[within.argmin()]), spread, unimodal=False)
+
+
+def _k_means(points: Points, clusters: int, iterations: int = 10) -> NDArray[np.intp]:
+    """Return each point's cluster (K,); the first points are the first centres."""
+    centres = points[:clusters].copy()
+    for _ in range(iterations):
+        labels = _nearest(points, centres)
+        moved = np.array(
+            [
+                points[labels == i].mean(0) if (labels == i).any() else centres[i]
+                for i in range(clusters)
+            ]
+        )
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return _nearest(points, centres)
+
+
+def _nearest(points: Points, centres: Points) -> NDArray[np.intp]:
+    nearest: NDArray[np.intp] = np.linalg.norm(points[:, None] - centres[None], axis=-1).argmin(1)
+    return nearest

@@ -1,0 +1,108 @@
+"""MeanFlow: the network learns the mean velocity over an interval.
+
+Geng et al., arXiv 2505.13447; as a policy arXiv 2603.01469 (Mean-Flow One-Step VLA) and 2507.10543
+(MP1). With the interval [r, t], h = t − r::
+
+    u(z, r, t) = 1/h ∫ᵣᵗ v dτ        so that    u = v − h·du/dt,   du/dt = v·∂_z u + ∂_t u
+    L  = sg(w)·Δ²,   Δ² = ‖ u_θ − sg(v − h·du_θ/dt) ‖²,   v = ε − a,   w = (Δ² + c)^−(1 − γ)
+    sampling  z ← z − h·u_θ(z, h, t);   one step: a = ε − u_θ(ε, 1, 1)
+
+du/dt is one Jacobian-vector product with tangents (v, 1, 1) on (z, t, h), r held fixed. It runs
+through the embeddings of t and h, so these must be of low frequency: through SmolVLA's periods down
+to 0.004 the product explodes.
+
+``flow_ratio`` is the share of samples with r = t (1: pure flow matching); one public code base calls
+the opposite "ratio". γ = 1 is plain L2; below, samples with large errors weigh less.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field as Option
+from torch import Tensor
+from torch.func import jvp
+
+from vla_eval_policies.methods.field import (
+    Batch,
+    Draw,
+    ExtraTime,
+    Field,
+    interpolate,
+    squared_error,
+)
+from vla_eval_policies.methods.method import Loss, Method, at
+
+__all__ = ["MeanFlow"]
+
+
+class MeanFlow(Method):
+    """``meanflow``."""
+
+    name: ClassVar[str] = "meanflow"
+    summary: ClassVar[str] = "one or a few steps along the mean velocity of an interval"
+    extra_time: ClassVar[ExtraTime] = ExtraTime.INTERVAL
+    default_nfe: ClassVar[int] = 1
+
+    flow_ratio: float = Option(default=0.5, ge=0.0, le=1.0)
+    """Share of samples with r = t."""
+    gamma: float = Option(default=0.5, ge=0.0, le=1.0)
+    """γ of the adaptive loss."""
+    c: float = Option(default=1e-3, gt=0.0)
+    """Keeps the adaptive weight finite; in units of Δ², hence of ``reduction``."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Of Δ² over a chunk's real entries; published codes differ, by the factor H·D."""
+    times: Literal["uniform", "logit-normal"] = "uniform"
+    """Law of the two times, of which t is the larger."""
+    whole: float = Option(default=0.1, ge=0.0, le=1.0)
+    """Share of samples with (r, t) = (0, 1), the one interval that one step uses."""
+
+    def loss(
+        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
+    ) -> Loss:
+        """sg(w)·‖ u_θ − sg(v − h·du_θ/dt) ‖²."""
+        del teacher
+        noise = batch.noise(generator)
+        t, h = self.draw_interval(batch.actions, generator)
+        z, v = interpolate(batch.actions, noise, t), noise - batch.actions
+        with torch.autocast(z.device.type, enabled=False):  # the product needs float32
+            u, du_dt = mean_velocity_and_slope(field, z.float(), t.float(), h.float(), v.float())
+            target = (v - h[:, None, None] * du_dt).detach()
+            error = squared_error(u, target, batch.real)
+        if self.reduction == "sum":
+            error = error * batch.real.flatten(1).sum(1)
+        weight = (error.detach() + self.c) ** (self.gamma - 1)
+        return Loss((weight * error).mean(), {"error": float(error.detach().mean())})
+
+    def draw_interval(self, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw t and h = t − r, each (B,)."""
+        count, device = like.shape[0], generator.device
+        if self.times == "uniform":
+            pair = torch.rand(2, count, generator=generator, device=device)
+        else:
+            pair = torch.sigmoid(torch.randn(2, count, generator=generator, device=device) - 0.4)
+        t, r = pair.max(0).values, pair.min(0).values
+        chance = torch.rand(2, count, generator=generator, device=device)
+        local = chance[0] < self.flow_ratio
+        whole = ~local & (chance[1] < self.whole)
+        t = torch.where(whole, torch.ones_like(t), t)
+        h = torch.where(local, torch.zeros_like(t), torch.where(whole, t, t - r))
+        return t.to(like), h.to(like)
+
+    def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
+        """Take ``nfe`` equal jumps."""
+        self.check_nfe(nfe)
+        z, h = draw(), 1 / nfe
+        for k in range(nfe):
+            z = z - h * field(z, at(1 - k * h, z), at(h, z))
+        return z
+
+
+def mean_velocity_and_slope(
+    field: Field, z: Tensor, t: Tensor, h: Tensor, v: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return u(z, h, t) and its total derivative du/dt along the flow, both (B, H, D)."""
+    one = torch.ones_like(t)
+    result = jvp(field.__call__, (z, t, h), (v, one, one))
+    return result[0], result[1]

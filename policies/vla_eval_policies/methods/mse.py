@@ -1,0 +1,45 @@
+"""The control that every one-step claim needs: plain regression with the same network.
+
+    loss      E ‖ f_θ(0, 1) + a ‖²
+    sampling  a = −f_θ(0, 1)
+
+It is flow matching with the noise set to zero: deterministic, and the conditional mean at its optimum.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vla_eval_policies.methods.field import Batch, Draw, Field, squared_error
+from vla_eval_policies.methods.method import Loss, Method, at
+
+__all__ = ["Regression"]
+
+
+class Regression(Method):
+    """``mse``."""
+
+    name: ClassVar[str] = "mse"
+    summary: ClassVar[str] = "regression to the mean of the demonstrations: a control"
+    default_nfe: ClassVar[int] = 1
+
+    def loss(
+        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
+    ) -> Loss:
+        """‖ f_θ(0, 1) + a ‖²."""
+        del generator, teacher
+        actions = -field(torch.zeros_like(batch.actions), at(1.0, batch.actions))
+        return Loss(squared_error(actions, batch.actions, batch.real).mean())
+
+    def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
+        """One pass; the noise gives nothing but its shape."""
+        self.check_nfe(nfe)
+        x = torch.zeros_like(draw())
+        return -field(x, at(1.0, x))
+
+    def check_nfe(self, nfe: int) -> None:
+        """One pass only."""
+        self._only_one(nfe, "a regressor has no steps")

@@ -1,0 +1,179 @@
+"""The training loop: one network, any method, the same bits whether interrupted or not.
+
+Every random number of step i comes from a generator that is seeded with (seed, i): which
+demonstrations, their noise and times. So a run that continues from a saved state takes the same steps
+as one that was never stopped, and nothing of a generator has to be saved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Option
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from vla_eval.errors import UsageError
+from vla_eval_policies.methods import Batch, ExtraTime, Field, Method
+
+__all__ = ["DrawBatch", "Optimisation", "Trainer", "VelocityNetwork", "step_generator"]
+
+
+class VelocityNetwork(nn.Module):
+    """Base of trainable networks: encodes observations once, and answers through a field."""
+
+    extra_time: ExtraTime
+    """The second time that it takes."""
+
+    def bind(self, observation: Any) -> Field:
+        """Encode a batch of observations; the field can then be asked any number of times."""
+        raise NotImplementedError
+
+
+DrawBatch = Callable[[torch.Generator], tuple[Any, Batch]]
+"""Draws a minibatch: observations as the network's ``bind`` takes them, and their chunks."""
+
+
+class Optimisation(BaseModel):
+    """AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Option(default=3000, ge=1)
+    lr: float = Option(default=1e-3, gt=0.0)
+    lr_end: float = Option(default=0.0, ge=0.0)
+    warmup: int = Option(default=100, ge=0)
+    weight_decay: float = Option(default=1e-6, ge=0.0)
+    beta2: float = Option(default=0.95, gt=0.0, lt=1.0)
+    clip: float = Option(default=1.0, gt=0.0)
+    """Bound of the gradient's norm."""
+    ema: float = Option(default=0.999, ge=0.0, lt=1.0)
+    """Decay of the moving average that is evaluated and shipped; 0 turns it off."""
+
+    def lr_at(self, step: int) -> float:
+        """Return the learning rate of a step, from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.lr_end + (self.lr - self.lr_end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class Trainer:
+    """A training run at some step.
+
+    Args:
+        network: trained in place. Parameters that need no gradient stay.
+        method: gives the loss.
+        draw: gives the minibatches.
+        optimisation: how.
+        seed: of everything random in the loop.
+
+    Raises:
+        UsageError: the network does not take the method's extra time.
+    """
+
+    def __init__(
+        self,
+        network: VelocityNetwork,
+        method: Method,
+        draw: DrawBatch,
+        optimisation: Optimisation,
+        *,
+        seed: int,
+    ) -> None:
+        if network.extra_time is not method.extra_time:
+            raise UsageError(
+                f"method '{method.name}' needs a network with the extra time "
+                f"'{method.extra_time}', not '{network.extra_time}'"
+            )
+        self.step = 0
+        self._network = network
+        self._method = method
+        self._draw = draw
+        self._how = optimisation
+        self._seed = seed
+        self._parameters = [each for each in network.parameters() if each.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters,
+            lr=optimisation.lr,
+            betas=(0.9, optimisation.beta2),
+            weight_decay=optimisation.weight_decay,
+        )
+        self._average = AveragedModel(network, multi_avg_fn=self._update_average)
+
+    @property
+    def averaged(self) -> VelocityNetwork:
+        """The network with the moving average of the weights."""
+        module = self._average.module
+        assert isinstance(module, VelocityNetwork)  # noqa: S101 - a copy of the network
+        return module
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps have been taken."""
+        return self.step >= self._how.steps
+
+    def advance(self) -> Mapping[str, float]:
+        """Take one step; return ``loss``, ``lr``, ``gradient`` (its norm) and the method's own logs.
+
+        Raises:
+            UsageError: the loss is not finite.
+        """
+        generator = step_generator(self._seed, self.step)
+        observation, batch = self._draw(generator)
+        lr = self._how.lr_at(self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        field = self._network.bind(observation)
+        with torch.no_grad():
+            teacher = self.averaged.bind(observation)
+        loss = self._method.loss(field, batch, generator, teacher)
+        if not torch.isfinite(loss.value):
+            raise UsageError(
+                f"the loss of step {self.step} is {loss.value.item()}; a smaller lr or, for "
+                "meanflow, time features of lower frequency may help"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.value.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._how.clip)
+        self._optimizer.step()
+        self._average.update_parameters(self._network)
+        self.step += 1
+        return {"loss": float(loss.value.detach()), "lr": lr, "gradient": float(norm), **loss.logs}
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that continuing takes, for ``torch.save``."""
+        return {
+            "step": self.step,
+            "network": self._network.state_dict(),
+            "average": self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.step = int(state["step"])
+        self._network.load_state_dict(state["network"])
+        self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _update_average(
+        self,
+        averaged: tuple[Tensor, ...] | list[Tensor],
+        current: tuple[Tensor, ...] | list[Tensor],
+        count: Tensor | int,
+    ) -> None:
+        # The average is short at first, so that it forgets the untrained weights.
+        n = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(self._how.ema, (1 + n) / (10 + n)))
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Return the generator of one training step, on the CPU."""
+    words = np.random.SeedSequence((seed, step)).generate_state(2)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))

@@ -1,0 +1,73 @@
+"""Names, presets, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from vla_eval.errors import UsageError
+from vla_eval_policies.methods import KEYSTONE_PRESETS, METHODS, PRESETS, Method, make_method
+
+
+def test_every_method_says_what_it_is():
+    """Each has a name, a line of summary, defaults for everything, and a default NFE that it allows."""
+    for name, kind in METHODS.items():
+        method = make_method(name)
+        assert method.name == kind.name == name
+        assert method.summary
+        method.check_nfe(method.default_nfe)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets(name: str):
+    """A preset is a method of the name before its colon, and cites a source."""
+    preset = PRESETS[name]
+    assert preset.method.name == name.partition(":")[0]
+    assert preset.source
+    assert make_method(name) == preset.method
+
+
+def test_papers_numbers():
+    """Some of the numbers, against the papers."""
+    snapflow = make_method("snapflow:published")
+    assert (snapflow.alpha, snapflow.weight, snapflow.substeps) == (0.5, 0.1, 2)
+    meanflow = make_method("meanflow:one-step-vla")
+    assert (meanflow.flow_ratio, meanflow.gamma) == (0.2, 0.5)
+    drift = make_method("drift:drift-vla")
+    assert (drift.samples, drift.temperatures, drift.grouping) == (
+        8,
+        (0.02, 0.05, 0.2),
+        "action-dimension",
+    )
+    assert KEYSTONE_PRESETS["keystone:drift-vla"].clusters == 4
+
+
+def test_overrides():
+    """A hyperparameter can be changed, also of a preset; the method itself cannot."""
+    method = make_method("meanflow:one-step-vla", {"flow_ratio": 0.5})
+    assert (method.flow_ratio, method.gamma) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="frozen"):
+        method.flow_ratio = 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("snapflo", {}, "did you mean 'snapflow'"),
+        ("snapflow:publishd", {}, "did you mean 'snapflow:published'"),
+        ("snapflow", {"alfa": 1}, "did you mean 'alpha'"),
+        ("snapflow", {"alpha": 2}, "'alpha': Input should be less than or equal to 1"),
+        ("mse", {"alpha": 2}, "it has none"),
+        ("fm", {"solver": "rk4"}, "'solver'"),
+    ],
+)
+def test_refusals(name: str, options: dict, message: str):
+    """A wrong name or value is refused with a sentence that says what to do."""
+    with pytest.raises(UsageError, match=message):
+        make_method(name, options)
+
+
+def test_hyperparameters_are_documented():
+    """Every field of every method has a default; nothing has to be looked up to start."""
+    for kind in METHODS.values():
+        assert issubclass(kind, Method)
+        assert not [name for name, field in kind.model_fields.items() if field.is_required()]
