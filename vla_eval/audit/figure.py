@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vla_eval.audit import words
 from vla_eval.audit.results import Audit, Audited, Comparison, Finding
@@ -45,14 +44,14 @@ def draw(audit: Audit, width: int) -> str:
         audit: what was found.
         width: of the sheet; a narrow one has its words above the bars.
     """
-    shown = [each for each in audit.claims if each.comparison is not None]
-    if not shown:
+    rows = _rows(audit)
+    if not rows:
         return ""
     narrow = width <= NARROW
-    rows = _rows(shown)
     height = 34 if narrow else 21
-    left, right = (10, 10) if narrow else (270, 150)
-    label = f"{len(shown)} differences in success rate with their intervals, against the margins."
+    left, right = (14, 18) if narrow else (270, 150)
+    count = sum(not isinstance(row, str) for row in rows)
+    label = f"{count} differences in success rate with their intervals, against the margins."
     with Sheet.open(f"audit{width}", width, height * len(rows) + 92, label) as sheet:
         axes = sheet.axes(left, 40, right, 52)
         axes.set_xlim(-_REACH, _REACH)
@@ -60,7 +59,9 @@ def draw(audit: Audit, width: int) -> str:
         axes.set_yticks([])
         axes.set_xlabel("success rate, candidate minus reference (points)")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−"))
-        _margins(axes, audit.file.margins, len(rows))
+        claims = [index for index, row in enumerate(rows) if not isinstance(row, str)]
+        strips = [(index + 0.5, index + 0.9) for index in claims] if narrow else [(0.0, len(rows))]
+        _margins(axes, audit.file.margins, strips)
         for index, row in enumerate(rows):
             if isinstance(row, str):
                 _text(axes, (-_REACH, index + 0.6), (0 if narrow else -262, 0), row, weight="bold")
@@ -69,23 +70,28 @@ def draw(audit: Audit, width: int) -> str:
     return sheet.markup
 
 
-def _rows(shown: Sequence[Audited]) -> list[Audited | str]:
-    """Return claims under the names of their sources."""
+def _rows(audit: Audit) -> list[Audited | str]:
+    """Return the claims that compare two rates, under the names of their sources."""
     rows: list[Audited | str] = []
-    for source, claims in groupby(shown, key=lambda each: each.claim.source):
-        rows += [source, *claims]
+    for name, claims in audit.by_source().items():
+        compared = [each for each in claims if each.comparison is not None]
+        if compared:
+            rows += [audit.file.sources[name].short, *compared]
     return rows
 
 
-def _margins(axes: Axes, margins: Sequence[float], rows: int) -> None:
-    axes.plot([0, 0], [0, rows], color=svg.INK, linewidth=1, zorder=1)
-    lines: tuple[tuple[int, tuple[int, int]], ...] = ((0, (4, 3)), (0, (1, 3)))
-    axes.axvspan(-_REACH, -100 * margins[0], color=svg.ZONE, linewidth=0, zorder=0)
-    for margin, line in zip(margins, lines, strict=False):
-        for side in (-100 * margin, 100 * margin):
-            axes.plot([side, side], [0, rows], color=svg.INK, linewidth=1, linestyle=line, zorder=1)
-            _text(axes, (side, 0), (0, 8), words.points(side / 100).removesuffix(".0"), ha="center")
-    _text(axes, (0, 0), (0, 8), "0", ha="center")
+def _margins(axes: Axes, margins: Sequence[float], strips: Sequence[tuple[float, float]]) -> None:
+    """Draw zero and margins inside the strips; between them words stand on clean paper."""
+    dashes: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 3)))
+    for ends in strips:
+        axes.fill_betweenx(ends, -_REACH, -100 * margins[0], color=svg.ZONE, linewidth=0, zorder=0)
+        axes.plot([0, 0], ends, color=svg.INK, linewidth=1, zorder=1)
+        for margin, line in zip(margins, dashes, strict=False):
+            for side in (-100 * margin, 100 * margin):
+                axes.plot([side] * 2, ends, color=svg.INK, linewidth=1, linestyle=line, zorder=1)
+    for side in sorted({0.0, *margins, *(-each for each in margins)}):
+        name = words.points(side).removesuffix(".0")
+        _text(axes, (100 * side, 0), (0, 8), name, ha="center")
 
 
 def _row(axes: Axes, index: int, audited: Audited, *, narrow: bool) -> None:

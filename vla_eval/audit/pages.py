@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 from vla_eval.audit import words
-from vla_eval.audit.figure import LOOKS, WIDTHS, draw
-from vla_eval.audit.results import Audit, Audited, Finding
-from vla_eval.audit.schema import RatesClaim, Source
+from vla_eval.audit.figure import WIDTHS, draw
+from vla_eval.audit.results import AtMargin, Audit, Audited, Finding
+from vla_eval.audit.schema import Rate, RatesClaim, Source
 from vla_eval.stats import Flag
 
 __all__ = ["FINDINGS", "flag_sentence", "html_page", "markdown_page", "verdict_lines"]
@@ -33,8 +32,8 @@ tables do not say which episodes were shared. So two rates are compared as **unp
 (Miettinen and Nurminen's score interval); where both arms may have run the same episodes, the page
 says what the best and the worst possible pairing would have shown (Tango's interval, and the exact
 test at the margin). Parity holds when the candidate is not worse by {margin} (one-sided alpha
-{alpha:g}, which is the lower end of the {level:g} % interval); *better* and *worse* hold when the 95 %
-interval leaves 0 out. Percentages are turned into counts where the printed digits allow exactly one
+{alpha:g}, the lower end of the {level:g} % interval). *Better* and *worse* are differences picked
+after the fact, and hold when the two-sided 95 % interval leaves 0 out. Percentages are turned into counts where the printed digits allow exactly one
 (GRIM); otherwise they are means of partial credit or rounded, and are used as printed. Claims about
 training recipes use Student's t over checkpoints. Speed-ups are held against T(N) = p + e N: prefix p,
 N evaluations of e milliseconds."""
@@ -75,7 +74,7 @@ def markdown_page(audit: Audit, *, picture: str | None = None, command: str) -> 
     lines += ["## How it was judged", "", _judged(audit), ""]
     lines += [f"- **{finding}**: {text}" for finding, text in FINDINGS.items()]
     lines.append("")
-    for name, claims in groupby(audit.claims, key=lambda each: each.claim.source):
+    for name, claims in audit.by_source().items():
         source = audit.file.sources[name]
         lines += [f"## {_cell(source.title)}", "", _origin(source), ""]
         for each in claims:
@@ -116,12 +115,16 @@ def _summary_row(audited: Audited) -> str:
 
 
 def counts(audited: Audited) -> str:
-    """Return ``395/400 v 391/400``, or a dash."""
-    comparison = audited.comparison
-    if comparison is None or comparison.counts is None:
+    """Return ``395/400 v 391/400``, or percentages where the digits leave the counts open."""
+    if not isinstance(audited.claim, RatesClaim):
         return "–"
-    x1, n1, x2, n2 = comparison.counts
-    return f"{words.count(x1)}/{n1:,} v {words.count(x2)}/{n2:,}"
+    return f"{_rate(audited.claim.candidate)} v {_rate(audited.claim.reference)}"
+
+
+def _rate(rate: Rate) -> str:
+    if len(rate.counts) == 1:
+        return f"{words.count(rate.count)}/{rate.n:,}"
+    return f"{rate.percent} % of {rate.n:,}"
 
 
 def _origin(source: Source) -> str:
@@ -139,38 +142,41 @@ def _section(audited: Audited) -> Iterator[str]:
     yield f'<a id="{claim.id.lower()}"></a>**{claim.id}** · {_cell(claim.says)} *({claim.where})*'
     yield ""
     yield f"> **{audited.finding.value.capitalize()}.** {_cell(audited.sentence)}"
-    rest = [*verdict_lines(audited), *audited.details]
-    rest += [f"**{flag}**: {flag_sentence(flag)}" for flag in audited.flags]
+    rest = [f"- {_cell(each)}" for each in (*verdict_lines(audited), *audited.details)]
+    rest += [f"- **{flag}**: {flag_sentence(flag)}" for flag in audited.flags]
     if claim.note:
-        rest.append(f"Note: {claim.note}")
+        rest.append(f"- Note: {_cell(claim.note)}")
     if rest:
         yield ""
-        yield from (f"- {_cell(each)}" for each in rest)
+        yield from rest
 
 
 def verdict_lines(audited: Audited) -> list[str]:
-    """Return arms, counts and the verdict at every margin, a line each."""
+    """Return arms and counts, and for claims of parity the verdict at every margin."""
     comparison, claim = audited.comparison, audited.claim
     if comparison is None:
         return []
     lines = []
     if isinstance(claim, RatesClaim):
         rates = " against ".join(
-            f"{rate.name} {words.count(rate.count)}/{rate.n:,} ({words.percent(rate.rate)})"
+            f"{rate.name}: {_rate(rate)}"
+            + (f" = {words.percent(rate.rate)}" if len(rate.counts) == 1 else "")
             for rate in (claim.candidate, claim.reference)
         )
         lines.append(f"{rates}; 95 % {words.interval(comparison.ci95)}.")
-    verdicts = "; ".join(
-        f"{words.verdict(at.judgement)} at {words.size(at.margin)} (p = {at.p_noninferior:.2g}"
-        + (
-            ""
-            if at.p_exact is None
-            else f", paired at best {at.p_exact[0]:.2g}, at worst {at.p_exact[1]:.2g}"
-        )
-        + ")"
-        for at in comparison.at
-    )
-    return [*lines, f"Verdicts: {verdicts}."]
+    if getattr(claim, "asserts", None) not in ("parity", "nothing"):
+        return lines
+    verdicts = "; ".join(_at_margin(at) for at in comparison.at)
+    return [*lines, f"One-sided: {verdicts}."]
+
+
+def _at_margin(at: AtMargin) -> str:
+    exact = ""
+    if at.p_exact is not None:
+        best, worst = (words.p_value(each) for each in at.p_exact)
+        exact = f"; paired at best {best}, at worst {worst}"
+    verdict, margin = words.verdict(at.judgement), words.size(at.margin)
+    return f"{verdict} at {margin} (not worse: {words.p_value(at.p_noninferior)}{exact})"
 
 
 def _cell(text: str) -> str:
@@ -187,10 +193,7 @@ def html_page(audit: Audit, *, command: str) -> str:
     from vla_eval.report.templating import render
 
     figure = Markup("".join(draw(audit, width) for width in WIDTHS))  # noqa: S704 - ours, escaped
-    groups = [
-        (audit.file.sources[name], list(claims))
-        for name, claims in groupby(audit.claims, key=lambda each: each.claim.source)
-    ]
+    groups = [(audit.file.sources[name], claims) for name, claims in audit.by_source().items()]
     return render(
         "audit.html.j2",
         Path(__file__).parent / "templates",
@@ -201,7 +204,6 @@ def html_page(audit: Audit, *, command: str) -> str:
         judged=_judged(audit).replace("**", "").replace("*", ""),
         groups=groups,
         findings=FINDINGS,
-        looks=LOOKS,
         counts=counts,
         lines=verdict_lines,
         flag_sentence=flag_sentence,

@@ -155,3 +155,10 @@ class Audit:
         """Return how many claims have each finding, in the order of the findings."""
         found = [each.finding for each in self.claims]
         return {finding: found.count(finding) for finding in Finding if finding in found}
+
+    def by_source(self) -> dict[str, list[Audited]]:
+        """Return the claims of each source, sources in the order of their first claim."""
+        groups: dict[str, list[Audited]] = {}
+        for each in self.claims:
+            groups.setdefault(each.claim.source, []).append(each)
+        return groups

@@ -51,6 +51,8 @@ class Source(_Frozen):
     """Where numbers come from."""
 
     title: Words
+    short: Words
+    """How a picture calls it."""
     arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{4,5}$")] | None = None
     url: str | None = None
     note: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vla_eval.stats import Judgement
 
-__all__ = ["count", "decimals", "interval", "percent", "points", "size", "verdict"]
+__all__ = ["count", "decimals", "interval", "p_value", "percent", "points", "size", "verdict"]
 
 
 def points(value: float) -> str:
@@ -19,8 +19,13 @@ def interval(limits: tuple[float, float]) -> str:
 
 
 def percent(value: float) -> str:
-    """Return a rate: ``96.7 %``."""
-    return f"{100 * value:.1f} %"
+    """Return a rate: ``98.75 %``."""
+    return f"{100 * value:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def p_value(value: float) -> str:
+    """Return ``p = 0.0026``."""
+    return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
 
 
 def size(margin: float) -> str:
