@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from vla_eval.errors import UsageError
 from vla_eval.keys import EpisodeKey
-from vla_eval.protocol import Block, Protocol
+from vla_eval.protocol import LOOKS, Block, Protocol
 
-__all__ = ["PlannedEpisode", "Shard", "expand", "take_shard"]
+__all__ = ["PlannedEpisode", "Shard", "expand", "in_blocks", "look_sizes", "take_shard"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,25 @@ def _episodes(protocol: Protocol, block: Block, task: str) -> Iterator[PlannedEp
                     env_kwargs=block.env_kwargs,
                     max_steps=block.max_steps,
                 )
+
+
+def look_sizes(protocol: Protocol) -> tuple[int, ...]:
+    """Return the episodes an arm at each look: whole rounds over the tasks, as even as can be.
+
+    A protocol of fixed size has one look, at its end.
+    """
+    count = len(expand(protocol))
+    if protocol.analysis.stopping == "fixed":
+        return (count,)
+    tasks = sum(len(block.task_names()) for block in protocol.blocks)
+    rounds = count // tasks
+    return tuple(tasks * round(rounds * look / LOOKS) for look in range(1, LOOKS + 1))
+
+
+def in_blocks(protocol: Protocol) -> tuple[tuple[PlannedEpisode, ...], ...]:
+    """Return the plan in the blocks that are run one after another: one for each look."""
+    plan, sizes = expand(protocol), look_sizes(protocol)
+    return tuple(plan[start:stop] for start, stop in pairwise((0, *sizes)))
 
 
 def take_shard(plan: Sequence[PlannedEpisode], shard: Shard) -> tuple[PlannedEpisode, ...]:

@@ -19,7 +19,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vla_eval.errors import ProtocolError, did_you_mean
 
-__all__ = ["Analysis", "Block", "Limits", "Protocol", "Range", "Run", "parse_protocol", "read_toml"]
+__all__ = [
+    "LOOKS",
+    "Analysis",
+    "Block",
+    "Limits",
+    "Protocol",
+    "Range",
+    "Run",
+    "parse_protocol",
+    "read_toml",
+]
+
+LOOKS = 5
+"""Looks of a sequential run."""
 
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -132,7 +145,8 @@ class Analysis(_Frozen):
     """Tango's score test with the exact unconditional guard."""
     strata: Literal["none", "task"] = "none"
     cluster: Literal["none", "initial-state"] = "none"
-    stopping: Literal["fixed"] = "fixed"
+    stopping: Literal["fixed", "obrien-fleming-5"] = "fixed"
+    """``obrien-fleming-5``: five looks, see :mod:`vla_eval.looks`."""
     secondary: tuple[str, ...] = ()
 
 
@@ -171,11 +185,35 @@ class Protocol(_Frozen):
                 f"run repeats every initial state {repeats} times, so analysis.cluster must be "
                 "'initial-state': repeats of one state are not independent pairs"
             )
+        if self.analysis.stopping != "fixed":
+            self._check_looks()
         names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
         given = [name for name in names if name is not None]
         if len(set(given)) != len(given):
             raise ValueError("analysis names one arm in two roles")
         return self
+
+    def _check_looks(self) -> None:
+        """Refuse what looks cannot be taken of."""
+        states = {len(block.init_state_numbers()) for block in self.blocks}
+        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
+        why = {
+            "run.order must be 'round-robin': every look has to be balanced over the tasks": (
+                self.run.order != "round-robin"
+            ),
+            "every task needs the same number of initial states, so that looks are balanced": (
+                len(states) > 1
+            ),
+            "five looks need five initial states of every task": min(states) < LOOKS,
+            "every initial state must run once (one env seed, one policy seed): the bounds are for "
+            "independent pairs": repeats > 1 or self.analysis.cluster != "none",
+            "run.limits.error_cap must be 0: a look needs all of its pairs": (
+                self.run.limits.error_cap > 0
+            ),
+        }
+        for sentence, broken in why.items():
+            if broken:
+                raise ValueError(f"analysis.stopping = '{self.analysis.stopping}': {sentence}")
 
     @property
     def label(self) -> str:

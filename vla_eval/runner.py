@@ -15,14 +15,18 @@ from typing import Any
 
 from vla_eval.catalog import check_catalogue
 from vla_eval.engine.dispatch import pending_items
+from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.supervisor import Supervisor
 from vla_eval.errors import InterruptedRunError, NothingToDoError, UsageError
-from vla_eval.plan import Shard, expand, take_shard
+from vla_eval.looklog import take_looks
+from vla_eval.looks import due_keys, look_sentence, sequential_roles
+from vla_eval.plan import PlannedEpisode, Shard, expand, in_blocks, take_shard
 from vla_eval.progress import Progress
 from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol
 from vla_eval.runfolder import RunFolder, check_arm_names
 from vla_eval.spec import placement_of
+from vla_eval.stats import Decision
 from vla_eval.store import Records
 from vla_eval.summary import RunSummary, summarise
 
@@ -74,6 +78,8 @@ def run(
     for text in arms.values():
         placement_of(text)
     check_catalogue(protocol)
+    if protocol.analysis.stopping != "fixed":
+        sequential_roles(protocol, list(arms))
     part = Shard.parse(shard) if shard else Shard(1, 1)
     workers = workers if workers is not None else (os.cpu_count() or 1)
     if workers < 1:
@@ -88,22 +94,24 @@ def _run_locked(
 ) -> RunSummary:
     protocol = folder.run.protocol
     names = [arm.name for arm in folder.run.arms]
-    plan = take_shard(expand(protocol), part)
+    blocks = [take_shard(block, part) for block in in_blocks(protocol)]
+    plan = [episode for block in blocks for episode in block]
     if not plan:
         raise NothingToDoError(
             f"shard {part.index}/{part.count} is empty: the plan has only "
             f"{len(expand(protocol))} episodes"
         )
     records = folder.records()
-    items = pending_items(plan, names, records)
+    due = set(due_keys(protocol, names, records.final))
+    items = pending_items([each for each in plan if each.key in due], names, records)
     total = len(plan) * len(names)
     with Progress(total, names, quiet=not items) as progress:
         _replay(records, {item.key for item in plan}, progress)
         say = notify or progress.say
         supervisor = Supervisor(
             folder,
-            items,
-            workers=workers,
+            _work(folder, blocks, say),
+            workers=min(workers, max(1, len(items))),
             ended=progress.ended,
             on_record=progress.record,
             notify=say,
@@ -116,6 +124,35 @@ def _run_locked(
                 "repeat the same command to continue"
             ) from None
     return _finish(folder)
+
+
+def _work(
+    folder: RunFolder, blocks: Sequence[Sequence[PlannedEpisode]], say: Callable[[str], None]
+) -> Iterator[list[WorkItem]]:
+    """Yield what is left of each block, as long as the looks after the blocks say so.
+
+    A generator: what follows a ``yield`` runs when everything that was yielded has ended.
+    """
+    names = [arm.name for arm in folder.run.arms]
+    for number, block in enumerate(blocks, start=1):
+        if items := pending_items(block, names, folder.records()):
+            yield items
+        if folder.run.protocol.analysis.stopping != "fixed" and not _may_go_on(folder, number, say):
+            return
+
+
+def _may_go_on(folder: RunFolder, number: int, say: Callable[[str], None]) -> bool:
+    """Take the look after a block, and say what it decides."""
+    looks = take_looks(folder)
+    if len(looks) < number:
+        say(
+            f"look {number} waits for episodes that are missing or in other shards; repeat the "
+            "command when they are there"
+        )
+        return False
+    look = looks[number - 1]
+    say(look_sentence(look, len(in_blocks(folder.run.protocol))))
+    return look.decision is Decision.CONTINUE
 
 
 def _finish(folder: RunFolder) -> RunSummary:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,14 @@ from vla_eval.errors import InfrastructureError, RunFolderError
 from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
 
-__all__ = ["RecordWriter", "Records", "StorageError", "read_records", "write_atomically"]
+__all__ = [
+    "RecordWriter",
+    "Records",
+    "StorageError",
+    "read_records",
+    "records_digest",
+    "write_atomically",
+]
 
 
 class StorageError(InfrastructureError):
@@ -103,17 +110,19 @@ class Records:
     """Files whose last line was cut off by a kill; that line is ignored."""
     final: dict[tuple[str, EpisodeKey], EpisodeRecord] = field(default_factory=dict)
     """For each arm and key the first success or failure, where there is one, else the last error."""
+    sessions: dict[tuple[str, EpisodeKey], str] = field(default_factory=dict)
+    """For each final result which call of ``vlaeval run`` made it, by the name of its file."""
     contradictions: list[str] = field(default_factory=list)
     """Episodes that ended twice, and differently: something in them is not deterministic."""
 
-    def add(self, record: EpisodeRecord, where: str) -> None:
+    def add(self, record: EpisodeRecord, where: str, session: str = "") -> None:
         """Add one attempt."""
         self.attempts.append(record)
         slot = (record.arm, record.key)
         known = self.final.get(slot)
         if known is None or known.outcome == "error":
             if known is None or record.outcome != "error" or record.attempt > known.attempt:
-                self.final[slot] = record
+                self.final[slot], self.sessions[slot] = record, session
         elif record.outcome != "error" and known.reproducible() != record.reproducible():
             differing = _first_difference(known, record)
             self.contradictions.append(
@@ -121,7 +130,7 @@ class Records:
                 f"'{differing}'; the first is kept"
             )
             if record.timing.started_at < known.timing.started_at:
-                self.final[slot] = record
+                self.final[slot], self.sessions[slot] = record, session
 
 
 def read_records(paths: Iterable[Path]) -> Records:
@@ -142,11 +151,12 @@ def _read_file(path: Path, records: Records) -> None:
     lines = data.split(b"\n")
     if lines.pop():
         records.torn.append(path.name)
+    session = "".join(path.stem.split("-")[1:2]) or path.stem  # the token of the call
     chain = ""
     for number, line in enumerate(lines, start=1):
         where = f"{path.parent.name}/{path.name}, line {number}"
         record, chain = _read_line(line, chain, where)
-        records.add(record, where)
+        records.add(record, where, session)
 
 
 def _read_line(line: bytes, chain: str, where: str) -> tuple[EpisodeRecord, str]:
@@ -179,6 +189,21 @@ def _next_chain(chain: str, text: str) -> str:
 def _first_difference(left: EpisodeRecord, right: EpisodeRecord) -> str:
     ours, theirs = left.reproducible(), right.reproducible()
     return next(name for name in ours if ours[name] != theirs[name])
+
+
+def records_digest(
+    final: Mapping[tuple[str, EpisodeKey], EpisodeRecord],
+    arms: Iterable[str],
+    keys: Sequence[EpisodeKey],
+) -> str:
+    """Return sha256 over what is reproducible in these arms' records of these episodes, in order."""
+    hasher = hashlib.sha256()
+    for arm in sorted(arms):
+        for key in keys:
+            record = final.get((arm, key))
+            if record is not None:
+                hasher.update(record.model_dump_json(exclude={"timing", "attempt"}).encode())
+    return hasher.hexdigest()
 
 
 def write_atomically(path: Path, text: str) -> None:

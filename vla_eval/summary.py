@@ -12,6 +12,7 @@ from typing import Any
 
 from vla_eval.errors import RunFolderError
 from vla_eval.keys import EpisodeKey
+from vla_eval.looks import Look, due_keys, looks_of
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
@@ -73,7 +74,8 @@ class RunSummary:
 
     protocol: Protocol
     complete: bool
-    """Every planned episode of every arm ended in success or failure."""
+    """Every planned episode of every arm ended in success or failure; of a sequential run those up
+    to the look at which it stopped."""
     arms: dict[str, ArmSummary]
     pairs: tuple[Pair, ...]
     standins: int
@@ -84,6 +86,8 @@ class RunSummary:
     attempts: int = 0
     tasks: dict[str, str] = field(default_factory=dict)
     """``suite/task`` to instruction."""
+    looks: tuple[Look, ...] = ()
+    """Of a sequential run."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that scripts rely on."""
@@ -100,6 +104,7 @@ class RunSummary:
             "contradictions": len(self.contradictions),
             "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
             "pairs": [_pair_json(pair) for pair in self.pairs],
+            "looks": [look.model_dump(mode="json") for look in self.looks],
         }
 
 
@@ -177,7 +182,7 @@ def _same_arms(one: RunFile, other: RunFile) -> bool:
 
 def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records) -> RunSummary:
     """Summarise records in memory."""
-    keys = [episode.key for episode in expand(protocol)]
+    keys = due_keys(protocol, arms, records.final)
     summaries = {arm: _summarise_arm(arm, keys, records) for arm in arms}
     finals = list(records.final.values())
     return RunSummary(
@@ -190,6 +195,7 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
         contradictions=tuple(records.contradictions),
         attempts=len(records.attempts),
         tasks={f"{each.suite}/{each.task}": each.instruction for each in finals},
+        looks=looks_of(protocol, arms, records.final) if len(arms) > 1 else (),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from vla_eval.plan import expand
+from vla_eval.looks import look_sentence
+from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary import ArmSummary, Pair, RunSummary
 
@@ -24,11 +25,14 @@ _PHASES = {
 def report_text(summary: RunSummary) -> str:
     """Return the whole report."""
     protocol = summary.protocol
-    episodes = len(expand(protocol))
+    most = "" if protocol.analysis.stopping == "fixed" else "at most "
+    episodes = f"{most}{len(expand(protocol))}"
     state = "complete" if summary.complete else "NOT COMPLETE"
+    looks = [look_sentence(look, len(look_sizes(protocol))) for look in summary.looks[-1:]]
     lines = [
         f"{protocol.label} · {protocol.title}",
         f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
+        *looks,
         *_warnings(summary),
         "",
         *_arm_table(summary),

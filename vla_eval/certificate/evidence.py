@@ -6,22 +6,23 @@ flag of the certificate.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
-from vla_eval.plan import expand
+from vla_eval.looklog import checked_looks
+from vla_eval.looks import Look, sequential_roles
+from vla_eval.plan import expand, in_blocks
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
 from vla_eval.runfolder import Arm, RunFile, RunFolder
 from vla_eval.stats import ClusteredPairs, PairedTable
-from vla_eval.store import Records
+from vla_eval.store import Records, records_digest
 
 __all__ = ["Evidence", "Roles", "gather"]
 
@@ -47,13 +48,17 @@ class Evidence:
     run: RunFile
     roles: Roles
     keys: tuple[EpisodeKey, ...]
-    """The plan, in its order."""
+    """The plan in its order, of a sequential run up to the look that is judged."""
     finals: dict[str, dict[EpisodeKey, EpisodeRecord]]
     """For each arm the episodes that ended in success or failure."""
     missing: dict[str, tuple[EpisodeKey, ...]]
     """For each arm the planned episodes that ended in errors only."""
     records_sha256: str
     """Over what is reproducible in the admitted records, in the plan's order."""
+    looks: tuple[Look, ...] = ()
+    """Of a sequential run: all that were taken; the last one is judged."""
+    sessions: Mapping[tuple[str, EpisodeKey], str] = field(default_factory=dict)
+    """For each arm and key the call of ``vlaeval run`` that made its result."""
 
     @property
     def protocol(self) -> Protocol:
@@ -141,6 +146,8 @@ def gather(path: Path, roles: Roles) -> Evidence:
         )
     keys = tuple(episode.key for episode in expand(folder.run.protocol))
     _refuse_strangers(path, records, keys)
+    looks = _looks(folder, records, roles)
+    keys = keys[: looks[-1].pairs] if looks else keys
     finals = {name: _ended(records, name, keys) for name in roles.names}
     missing = {name: tuple(key for key in keys if key not in finals[name]) for name in roles.names}
     for name in roles.names:
@@ -152,9 +159,36 @@ def gather(path: Path, roles: Roles) -> Evidence:
                 "repeat the run command to finish it"
             )
     _refuse_attrition(path, folder.run, missing, len(keys))
-    evidence = Evidence(folder.run, roles, keys, finals, missing, _digest(finals, keys))
+    digest = records_digest(
+        {(name, key): record for name, each in finals.items() for key, record in each.items()},
+        roles.names,
+        keys,
+    )
+    evidence = Evidence(folder.run, roles, keys, finals, missing, digest, looks, records.sessions)
     _refuse_other_scenes(path, evidence)
     return evidence
+
+
+def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...]:
+    """Return the looks of a sequential run; the roles are those with which they were taken."""
+    protocol = folder.run.protocol
+    if protocol.analysis.stopping == "fixed":
+        return ()
+    taken = sequential_roles(protocol, [arm.name for arm in folder.run.arms])
+    if (roles.candidate, roles.reference) != taken:
+        raise UsageError(
+            f"this run was stopped by looking at candidate '{taken[0]}' against reference "
+            f"'{taken[1]}', so nothing else can be judged by it; for '{roles.candidate}' against "
+            f"'{roles.reference}' run them in that order, in a folder of their own"
+        )
+    looks = checked_looks(folder, records)
+    if not looks:
+        first = in_blocks(protocol)[0]
+        raise RunFolderError(
+            f"{folder.path}: the first look needs all {len(first)} episodes of every arm, and they "
+            "are not all there; judging before a look is peeking: repeat the run command"
+        )
+    return looks
 
 
 def _check_roles(run: RunFile, roles: Roles) -> None:
@@ -232,14 +266,3 @@ def _refuse_other_scenes(path: Path, evidence: Evidence) -> None:
                     f"{theirs.scene_hash[:12]}), so they cannot be paired; run both on one machine "
                     "set-up"
                 )
-
-
-def _digest(finals: dict[str, dict[EpisodeKey, EpisodeRecord]], keys: Sequence[EpisodeKey]) -> str:
-    hasher = hashlib.sha256()
-    for name in sorted(finals):
-        for key in keys:
-            if key in finals[name]:
-                hasher.update(
-                    finals[name][key].model_dump_json(exclude={"timing", "attempt"}).encode()
-                )
-    return hasher.hexdigest()

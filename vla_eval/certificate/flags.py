@@ -7,7 +7,7 @@ from statistics import fmean
 
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Comparison
-from vla_eval.stats import Flag, Verdict
+from vla_eval.stats import Decision, Flag, Verdict, is_ceiling
 
 __all__ = ["flags"]
 
@@ -21,25 +21,23 @@ def flags(
     analysis, roles = evidence.protocol.analysis, evidence.roles
     reference = evidence.finals[roles.reference].values()
     rate = fmean(record.outcome == "success" for record in reference)
-    if _standins(evidence):
-        yield Flag.STAND_INS
-    if evidence.protocol.overrides is not None:
-        yield Flag.MODIFIED
-    if margin != analysis.margin:
-        yield Flag.POST_HOC
-    if rate > 0.97 and margin > 1 - rate:
-        yield Flag.CEILING
-    if control is None:
-        yield Flag.NOT_TESTED_SENSITIVITY
-    elif control.verdict in _PASSING:
-        yield Flag.NO_ASSAY_SENSITIVITY
-    yield Flag.SINGLE_CHECKPOINT
-    if analysis.cluster != "none":
-        yield Flag.CLUSTERED
-    if any(evidence.missing.values()):
-        yield Flag.ATTRITION
-    if comparison.heterogeneity_p is not None and comparison.heterogeneity_p < 0.05:
-        yield Flag.HETEROGENEOUS
+    unequal = comparison.heterogeneity_p
+    raised = {
+        Flag.STAND_INS: _standins(evidence),
+        Flag.MODIFIED: evidence.protocol.overrides is not None,
+        Flag.STOPPED_BY_HAND: any(
+            look.decision is Decision.CONTINUE for look in evidence.looks[-1:]
+        ),
+        Flag.POST_HOC: margin != analysis.margin,
+        Flag.CEILING: is_ceiling(rate, margin=margin),
+        Flag.NOT_TESTED_SENSITIVITY: control is None,
+        Flag.NO_ASSAY_SENSITIVITY: control is not None and control.verdict in _PASSING,
+        Flag.SINGLE_CHECKPOINT: True,
+        Flag.CLUSTERED: analysis.cluster != "none",
+        Flag.ATTRITION: any(evidence.missing.values()),
+        Flag.HETEROGENEOUS: unequal is not None and unequal < 0.05,
+    }
+    yield from (flag for flag, is_raised in raised.items() if is_raised)
 
 
 def _standins(evidence: Evidence) -> bool:

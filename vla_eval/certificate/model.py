@@ -7,9 +7,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from vla_eval.looks import Look
 from vla_eval.stats import Flag, Verdict
 
-__all__ = ["ArmResult", "Certificate", "Comparison", "Latency", "TaskResult"]
+__all__ = [
+    "ArmResult",
+    "Certificate",
+    "Comparison",
+    "Latency",
+    "Power",
+    "ProcessRunRatio",
+    "Seeds",
+    "Sequential",
+    "TaskResult",
+]
 
 Interval = tuple[float, float]
 
@@ -41,12 +52,12 @@ class Comparison(_Frozen):
     n00: int
     difference: float
     ci90: Interval
-    """Level 1 − 2 alpha at alpha = 0.05; Tango."""
+    """Level 1 − 2 alpha at alpha = 0.05; Tango. Of a sequential run the repeated interval."""
     ci95: Interval
     ci_alpha: Interval
     """Level 1 − 2 alpha at the protocol's alpha: the one that is judged."""
     p_noninferior: float
-    """One-sided, score test."""
+    """One-sided, score test. Of a sequential run to be held against the look's level."""
     p_noninferior_exact: float
     """One-sided, exact unconditional: the guard."""
     p_superior_midp: float
@@ -58,6 +69,8 @@ class Comparison(_Frozen):
     """How many initial states the pairs are repeats of; None: every pair is a state of its own."""
     vif: float | None = None
     """Variance inflation by repeating initial states, at least 1; intervals are wider by its root."""
+    icc: float | None = None
+    """Correlation of the differences within one initial state."""
     failure_ratio_ci95: tuple[float, float | None]
     """Failures of the candidate over failures of the reference; None: no upper limit."""
     verdict: Verdict
@@ -65,6 +78,9 @@ class Comparison(_Frozen):
     tasks: tuple[TaskResult, ...] = ()
     stratified_ci90: Interval | None = None
     """Sensitivity analysis with equal weights for tasks."""
+    heterogeneity_q: float | None = None
+    """Cochran's Q over tasks."""
+    heterogeneity_df: int | None = None
     heterogeneity_p: float | None = None
     worst_case_verdict: Verdict | None = None
     """If every missing candidate episode had failed and every missing reference had succeeded."""
@@ -79,6 +95,59 @@ class Latency(_Frozen):
     inferences: int
 
 
+class ProcessRunRatio(_Frozen):
+    """Latency of the candidate over that of the reference; each process run is one observation."""
+
+    quantile: float
+    """Of the inferences of a process run."""
+    ratio: float
+    interval95: Interval
+    runs: int
+    """Process runs in which both arms ran; from five on the interval deserves trust."""
+
+
+class Sequential(_Frozen):
+    """The looks of a sequential run; the last one is judged."""
+
+    sizes: tuple[int, ...]
+    """Pairs at each look that was planned."""
+    bounds: tuple[float, ...]
+    """What the score has to reach."""
+    levels: tuple[float, ...]
+    """What the exact p-value must not exceed."""
+    looks: tuple[Look, ...]
+    sentence: str
+    """What the last look decided."""
+
+
+class Seeds(_Frozen):
+    """What was repeated, and what the spread over it is."""
+
+    env_seeds: tuple[int, ...]
+    policy_seeds: tuple[int, ...]
+    checkpoints: Literal[1] = 1
+    """Training seeds of each arm."""
+    training_sd: None = None
+    """Spread over training seeds: not estimable from one checkpoint."""
+
+
+class Power(_Frozen):
+    """What the plan could have shown, at the rates that were observed."""
+
+    pairs_planned: int
+    pairs_expected: float
+    """At parity; fewer than planned where the run may stop early."""
+    reference_rate: float
+    """Shrunk a little: (successes + 1/2) / (n + 1)."""
+    correlation: float
+    at_parity: float
+    """Chance that the plan certifies a candidate that is as good as the reference."""
+    pairs_for_80: int
+    """Pairs with which that chance is about 80 %, by formula."""
+    smallest_margin_80: float | None
+    """Margin that the planned pairs certify at parity with a chance of about 80 %, by formula."""
+
+
 class ArmResult(_Frozen):
     """One arm alone."""
 
@@ -90,6 +159,10 @@ class ArmResult(_Frozen):
     successes: int
     missing: int
     wilson95: Interval
+    sampling_sd: float
+    """SD of the rate over draws of initial states: binomial."""
+    rerun_sd: float | None
+    """SD of the rate when the same states run again with fresh seeds; None: each ran once."""
     mean_score: float
     steps_mean: float
     nfe_per_inference: float
@@ -117,12 +190,23 @@ class Certificate(_Frozen):
     estimand: str
     records_sha256: str
     run_created_at: str
+    first_episode_at: str
+    """Start of the first admitted episode; UTC, ISO 8601."""
+    last_episode_at: str
     comparison: Comparison
     control: Comparison | None
     """The negative control in the candidate's place."""
+    sequential: Sequential | None
+    """None: the number of episodes was fixed beforehand."""
     arms: tuple[ArmResult, ...]
+    seeds: Seeds
+    power: Power
     latency_ratio: float | None
-    """Reference over candidate, medians of one inference. Descriptive: one run of the process."""
+    """Reference over candidate, medians of one inference over all process runs. Descriptive."""
+    latency_ratios: tuple[ProcessRunRatio, ...]
+    """At the median, 95 % and 99 %; empty: one process run, from which no interval follows."""
+    faster: bool | None
+    """Whether the whole interval of the medians' ratio is below 1; None: no interval."""
     versions: Mapping[str, str]
     machine: Mapping[str, JsonValue]
     provenance: Mapping[str, JsonValue]

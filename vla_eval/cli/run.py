@@ -38,8 +38,9 @@ def run(
     Example: vlaeval run so101-pick-place --arm 'student=impaired:expert?action_noise=0.1'
     --arm teacher=expert --out runs/first
 
-    The same command on the same folder continues: finished episodes are kept. With two arms, the
-    candidate comes first. Specs are KIND[:TARGET][?key=value&...]; see: vlaeval list policies
+    The same command on the same folder continues: finished episodes are kept. The candidate comes
+    first, then the reference: a sequential protocol compares these two and may stop early. Specs
+    are KIND[:TARGET][?key=value&...]; see: vlaeval list policies
 
     Args:
         protocol: Name of a shipped protocol (see: vlaeval list protocols) or path of a .toml file.
@@ -73,6 +74,12 @@ def run(
             file=sys.stderr,
         )
         return EXIT_INFRASTRUCTURE
+    if shard and loaded.analysis.stopping != "fixed":
+        print(
+            "this shard has done its part of the look; when all shards have, repeat the command",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
     if shard:
         print("this shard is done; the run is complete when all shards are", file=sys.stderr)
         return EXIT_COMPLETE

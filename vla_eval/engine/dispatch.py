@@ -46,8 +46,11 @@ def _shuffled(arms: Sequence[str], key: EpisodeKey) -> list[str]:
 class Dispatcher:
     """Hands out items, and keeps each worker on one scene as long as there is work for it."""
 
-    def __init__(self, items: Iterable[WorkItem]) -> None:
+    def __init__(self) -> None:
         self._queues: dict[object, deque[WorkItem]] = {}
+
+    def add(self, items: Iterable[WorkItem]) -> None:
+        """Add items, after those that are there."""
         for item in items:
             self._queues.setdefault(item.episode.scene, deque()).append(item)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -47,7 +48,7 @@ class Supervisor:
     def __init__(
         self,
         folder: RunFolder,
-        items: Sequence[WorkItem],
+        blocks: Iterable[Sequence[WorkItem]],
         *,
         workers: int,
         ended: int,
@@ -58,7 +59,7 @@ class Supervisor:
 
         Args:
             folder: the run; its protocol holds limits and batching.
-            items: what is to be done.
+            blocks: what is to be done; the next block is asked for when all of the last ended.
             workers: how many environments at a time.
             ended: how many episodes of the run have a result already.
             on_record: called with every attempt's record, in this process.
@@ -66,8 +67,9 @@ class Supervisor:
         """
         self._folder = folder
         self._run = folder.run.protocol.run
-        self._dispatcher = Dispatcher(items)
-        self._slots = max(1, min(workers, len(items)))
+        self._blocks = iter(blocks)
+        self._dispatcher = Dispatcher()
+        self._slots = max(1, workers)
         self._on_record = on_record
         self._notify = notify
         self._workers: dict[int, WorkerChild] = {}
@@ -90,12 +92,23 @@ class Supervisor:
             InfrastructureError: this machine cannot go on (disk full, everything fails).
         """
         try:
-            while len(self._dispatcher) or any(each.item for each in self._workers.values()):
+            while self._is_busy() or self._begin_block():
                 self._keep_staffed()
                 self._listen()
                 self._look_at_clocks()
         finally:
             self._shut_down()
+
+    def _is_busy(self) -> bool:
+        return len(self._dispatcher) > 0 or any(each.item for each in self._workers.values())
+
+    def _begin_block(self) -> bool:
+        """Get the next block; False when there is none."""
+        items = next(self._blocks, None)
+        if items is None:
+            return False
+        self._dispatcher.add(items)
+        return True
 
     # --- starting ---------------------------------------------------------------------------
 
@@ -105,6 +118,9 @@ class Supervisor:
                 self._hosts[name] = self._launcher.start_host(name)
         if not all(host.ready for host in self._hosts.values()):
             return
+        for worker in list(self._workers.values()):
+            if worker.ready and worker.item is None and len(self._dispatcher):
+                self._hand_out(worker)
         idle = sum(1 for each in self._workers.values() if each.item is None)
         for slot in range(self._slots):
             if slot not in self._workers and idle < len(self._dispatcher):
@@ -158,15 +174,12 @@ class Supervisor:
             self._hand_out(child)
 
     def _hand_out(self, worker: WorkerChild) -> None:
+        """Give a worker the next item; without one it waits: a retry or a block may come."""
         others = [each.scene for each in self._workers.values() if each is not worker]
         worker.item = self._dispatcher.take(worker.scene, others)
         if worker.item is not None:
             worker.scene = worker.item.episode.scene
             self._send(worker, worker.item)
-        elif self._send(worker, Stop()):
-            worker.process.join(timeout=_STOP_GRACE_S)
-            worker.kill()
-            del self._workers[worker.slot]
 
     def _send(self, child: Child, message: object) -> bool:
         """Send; bury a child that died a moment ago. Return whether it was alive."""
@@ -294,13 +307,12 @@ class Supervisor:
             )
 
     def _shut_down(self) -> None:
-        for worker in self._workers.values():
-            if worker.item is None and worker.ready:
-                try:
-                    worker.connection.send(Stop())
-                    worker.process.join(timeout=_STOP_GRACE_S)
-                except OSError:
-                    continue
+        idle = [each for each in self._workers.values() if each.item is None and each.ready]
+        for worker in idle:
+            with suppress(OSError):
+                worker.connection.send(Stop())
+        for worker in idle:
+            worker.process.join(timeout=_STOP_GRACE_S)
         for child in [*self._workers.values(), *self._hosts.values()]:
             child.kill()
         self._workers.clear()

@@ -61,6 +61,10 @@ from vla_eval.stats.multiplicity import (
     compact_letters,
     holm,
 )
+from vla_eval.stats.operating import (
+    Operating,
+    operating_characteristics,
+)
 from vla_eval.stats.paired import (
     PairedTable,
     bonett_price_interval,
@@ -117,6 +121,7 @@ from vla_eval.stats.verdicts import (
     Verdict,
     is_ceiling,
     judge,
+    judge_at_look,
     judge_clustered,
     judge_independent,
     judge_paired,
@@ -135,6 +140,7 @@ __all__ = [
     "Judgement",
     "LatencyRatio",
     "NoiseFloor",
+    "Operating",
     "PairedCase",
     "PairedScores",
     "PairedTable",
@@ -170,6 +176,7 @@ __all__ = [
     "is_ceiling",
     "jeffreys_interval",
     "judge",
+    "judge_at_look",
     "judge_clustered",
     "judge_independent",
     "judge_paired",
@@ -187,6 +194,7 @@ __all__ = [
     "noise_floor",
     "obrien_fleming_bounds",
     "obrien_fleming_spending",
+    "operating_characteristics",
     "pairing_envelope",
     "pairs_by_formula",
     "pairs_needed",

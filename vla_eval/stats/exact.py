@@ -97,13 +97,13 @@ def rejection_probability(losses: Ints, p10: npt.ArrayLike, p01: npt.ArrayLike) 
     return np.minimum(1.0, total)
 
 
-def binomial_pmf(k: npt.ArrayLike, n: int, p: npt.ArrayLike) -> Array:
+def binomial_pmf(k: npt.ArrayLike, n: npt.ArrayLike, p: npt.ArrayLike) -> Array:
     """Return binomial probabilities; quicker to import and to compute than scipy.stats' own."""
     from scipy.special import gammaln, xlog1py, xlogy
 
-    x, rate = np.asarray(k, dtype=np.float64), np.asarray(p, dtype=np.float64)
-    choose = gammaln(n + 1) - gammaln(x + 1) - gammaln(n - x + 1)
-    return np.asarray(np.exp(choose + xlogy(x, rate) + xlog1py(n - x, -rate)))
+    x, trials, rate = (np.asarray(each, dtype=np.float64) for each in (k, n, p))
+    choose = gammaln(trials + 1) - gammaln(x + 1) - gammaln(trials - x + 1)
+    return np.asarray(np.exp(choose + xlogy(x, rate) + xlog1py(trials - x, -rate)))
 
 
 def worst_rejection_probability(losses: Ints, margin: float) -> float:

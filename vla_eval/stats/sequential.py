@@ -93,6 +93,11 @@ class SequentialPlan:
         fractions = tuple(size / self.n_max for size in self.sizes)
         return obrien_fleming_bounds(fractions, alpha=self.alpha)
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """One-sided level of each look: the tail of the normal distribution beyond its bound."""
+        return tuple(normal_sf(bound) for bound in self.bounds)
+
     def decide(self, look: int, n10: int, n01: int) -> Decision:
         """Return the decision at look 1, 2, …, given the discordant pairs so far.
 
@@ -101,9 +106,13 @@ class SequentialPlan:
         z = tango_z(n10, n01, self.sizes[look - 1], -self.margin)
         if z >= self.bounds[look - 1]:
             return Decision.CERTIFY
-        if self.futility and look >= 2 and z < 0 and look < self.looks:
+        if self.may_be_futile(look) and z < 0:
             return Decision.FUTILE
         return Decision.EXHAUSTED if look == self.looks else Decision.CONTINUE
+
+    def may_be_futile(self, look: int) -> bool:
+        """Whether the run may stop for futility at this look: from the second to the last but one."""
+        return self.futility and 2 <= look < self.looks
 
     def interval(self, look: int, n10: int, n01: int) -> Interval:
         """Return the repeated confidence interval at a look: valid however the run stopped."""

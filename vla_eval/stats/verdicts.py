@@ -15,6 +15,7 @@ from vla_eval.stats.clusters import ClusteredPairs
 from vla_eval.stats.exact import exact_p_noninferior
 from vla_eval.stats.independent import miettinen_nurminen_interval
 from vla_eval.stats.paired import PairedTable
+from vla_eval.stats.sequential import SequentialPlan
 
 __all__ = [
     "Flag",
@@ -23,6 +24,7 @@ __all__ = [
     "Verdict",
     "is_ceiling",
     "judge",
+    "judge_at_look",
     "judge_clustered",
     "judge_independent",
     "judge_paired",
@@ -92,6 +94,10 @@ class Flag(_Said):
     STAND_INS = (
         "stand-in-assets",
         "Episodes ran on stand-in assets: fit for tests, and no result of the benchmark's.",
+    )
+    STOPPED_BY_HAND = (
+        "stopped-by-hand",
+        "The run was ended between two looks; it is judged at the last one, whose interval allows it.",
     )
     MODIFIED = (
         "modified-protocol",
@@ -192,6 +198,22 @@ def judge_clustered(data: ClusteredPairs, *, margin: float, alpha: float = 0.05)
     n10, n01 = int(data.wins.sum()), int(data.losses.sum())
     guards = _guards(n10, n01, data.n, margin=margin, alpha=alpha)
     return judge(data.interval(alpha=2 * alpha), margin, guards=guards)
+
+
+def judge_at_look(plan: SequentialPlan, look: int, table: PairedTable) -> Judgement:
+    """Return the verdict at a look: the repeated interval, and the exact test at the look's level.
+
+    Both hold however the run came to stop here, so that a run that was ended by hand may be judged
+    at its last look too.
+
+    Args:
+        plan: the plan of looks.
+        look: from 1.
+        table: all pairs up to this look.
+    """
+    level = plan.levels[look - 1]
+    guards = _guards(table.n10, table.n01, table.n, margin=plan.margin, alpha=level)
+    return judge(plan.interval(look, table.n10, table.n01), plan.margin, guards=guards)
 
 
 def is_ceiling(p_reference: float, *, margin: float) -> bool:

@@ -1,0 +1,84 @@
+"""Latency: quantiles of an arm, and the ratio of two arms over process runs.
+
+Inferences of one process share its luck (memory layout, clock, neighbours), so an interval needs
+several process runs: calls of ``vlaeval run`` on one folder, shards for example. In each the arms
+are interleaved episode by episode, and each gives one log ratio (statistics: Student's t on them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vla_eval.certificate.evidence import Evidence
+from vla_eval.certificate.model import Latency, ProcessRunRatio
+from vla_eval.record import EpisodeRecord
+from vla_eval.stats import latency_ratio
+
+__all__ = ["arm_latency", "latency_ratios", "median_speedup"]
+
+_FEWEST = 10
+"""Inferences of each arm with which a process run counts."""
+
+
+def arm_latency(records: Sequence[EpisodeRecord]) -> Latency | None:
+    """Return quantiles over all inferences but each episode's first, which warms up."""
+    ordered = sorted(_inferences(records))
+    if not ordered:
+        return None
+
+    def quantile(q: float) -> float:
+        return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+    return Latency(
+        p50_ms=quantile(0.50),
+        p95_ms=quantile(0.95),
+        p99_ms=quantile(0.99),
+        inferences=len(ordered),
+    )
+
+
+def median_speedup(evidence: Evidence) -> float | None:
+    """Return the reference's median over the candidate's, all process runs together."""
+    ours = arm_latency(list(evidence.finals[evidence.roles.candidate].values()))
+    theirs = arm_latency(list(evidence.finals[evidence.roles.reference].values()))
+    if ours is None or theirs is None or ours.p50_ms <= 0:
+        return None
+    return theirs.p50_ms / ours.p50_ms
+
+
+def latency_ratios(evidence: Evidence) -> tuple[ProcessRunRatio, ...]:
+    """Return candidate over reference at three quantiles; nothing with fewer than two runs."""
+    ours, theirs = (
+        _by_session(evidence, name) for name in (evidence.roles.candidate, evidence.roles.reference)
+    )
+    shared = [each for each in sorted(ours) if each in theirs]
+    if len(shared) < 2:
+        return ()
+    found = [
+        latency_ratio(
+            [ours[each] for each in shared], [theirs[each] for each in shared], quantile=quantile
+        )
+        for quantile in (0.50, 0.95, 0.99)
+    ]
+    return tuple(
+        ProcessRunRatio(
+            quantile=each.quantile, ratio=each.ratio, interval95=each.interval, runs=each.runs
+        )
+        for each in found
+    )
+
+
+def _by_session(evidence: Evidence, arm: str) -> dict[str, list[float]]:
+    """Return an arm's inferences in each process run that has enough of them."""
+    sessions: dict[str, list[float]] = {}
+    for key, record in evidence.finals[arm].items():
+        sessions.setdefault(evidence.sessions.get((arm, key), ""), []).extend(_inferences([record]))
+    return {
+        session: values
+        for session, values in sessions.items()
+        if len(values) >= _FEWEST and min(values) > 0
+    }
+
+
+def _inferences(records: Sequence[EpisodeRecord]) -> list[float]:
+    return [ms for record in records for ms in record.timing.infer_ms[1:]]

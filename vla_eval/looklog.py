@@ -1,0 +1,110 @@
+"""The looks of a run on disk: ``looks/1.json`` and so on, each written once and never again.
+
+Looks follow from the records, so these files decide nothing. They show when a look was taken and
+what it saw, and that nobody changed a record of it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vla_eval.errors import RunFolderError
+from vla_eval.looks import Look, looks_of, sequential_roles
+from vla_eval.plan import expand
+from vla_eval.runfolder import RunFolder
+from vla_eval.runlock import folder_lock
+from vla_eval.store import Records, records_digest, write_atomically
+
+__all__ = ["LoggedLook", "checked_looks", "take_looks"]
+
+
+class LoggedLook(BaseModel):
+    """One look, as it was taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    taken_at: str
+    """UTC, ISO 8601."""
+    protocol_sha256: str
+    candidate: str
+    reference: str
+    records_sha256: str
+    """Over what is reproducible in the records of all arms up to this look."""
+    look: Look
+
+
+def take_looks(folder: RunFolder) -> tuple[Look, ...]:
+    """Take every look that the records allow, and put the new ones on disk.
+
+    Raises:
+        RunFolderError: a look that was taken before does not follow from the records now.
+        StorageError: a look cannot be written.
+    """
+    with folder_lock(folder.path):
+        records = folder.records()
+        looks = checked_looks(folder, records)
+        for look in looks:
+            path = _path(folder.path, look.number)
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                logged = _logged(folder, records, look)
+                write_atomically(path, logged.model_dump_json(indent=2) + "\n")
+    return looks
+
+
+def checked_looks(folder: RunFolder, records: Records) -> tuple[Look, ...]:
+    """Return the looks that follow from the records, and compare them with those on disk.
+
+    Raises:
+        RunFolderError: they differ, or a file is damaged.
+    """
+    arms = [arm.name for arm in folder.run.arms]
+    looks = looks_of(folder.run.protocol, arms, records.final)
+    for before in _on_disk(folder.path):
+        number = before.look.number
+        if number > len(looks):
+            raise RunFolderError(
+                f"{_path(folder.path, number)}: this look was taken, but the records do not allow "
+                "it: some are missing, or the run had stopped before; restore them"
+            )
+        now = _logged(folder, records, looks[number - 1])
+        if now.model_copy(update={"taken_at": before.taken_at}) != before:
+            raise RunFolderError(
+                f"{_path(folder.path, number)}: this look was taken of other records "
+                f"({before.look.n10} to {before.look.n01} then, {now.look.n10} to {now.look.n01} "
+                "now): a record of it was changed afterwards; restore it"
+            )
+    return looks
+
+
+def _logged(folder: RunFolder, records: Records, look: Look) -> LoggedLook:
+    protocol = folder.run.protocol
+    arms = [arm.name for arm in folder.run.arms]
+    keys = [episode.key for episode in expand(protocol)][: look.pairs]
+    candidate, reference = sequential_roles(protocol, arms)
+    return LoggedLook(
+        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        protocol_sha256=folder.run.protocol_sha256,
+        candidate=candidate,
+        reference=reference,
+        records_sha256=records_digest(records.final, arms, keys),
+        look=look,
+    )
+
+
+def _path(run: Path, number: int) -> Path:
+    return run / "looks" / f"{number}.json"
+
+
+def _on_disk(run: Path) -> Iterator[LoggedLook]:
+    for path in sorted((run / "looks").glob("*.json")):
+        try:
+            yield LoggedLook.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, ValidationError):
+            raise RunFolderError(f"{path}: is damaged; restore it, or delete it") from None

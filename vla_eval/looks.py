@@ -1,0 +1,184 @@
+"""Looks: when a sequential run may stop. A pure function of the protocol and of the records.
+
+A protocol with ``analysis.stopping = "obrien-fleming-5"`` is run in five blocks, each balanced over
+the tasks. When every arm has ended every episode of a block, the candidate is looked at: Tango's
+score of all pairs so far against the bound of the look (Lan and DeMets' O'Brien–Fleming spending,
+:mod:`vla_eval.stats.sequential`). The run stops when the bound is crossed and the exact test agrees
+at the look's own level, and, from the second look on, when the estimate is below −margin (futility,
+which costs no error). An episode without a result is no look: the machine's trouble neither
+certifies nor refutes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pydantic import BaseModel, ConfigDict
+
+from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import expand, look_sizes
+from vla_eval.protocol import Protocol
+from vla_eval.record import EpisodeRecord
+from vla_eval.stats import Decision, SequentialPlan, exact_p_noninferior, tango_z
+
+__all__ = [
+    "Final",
+    "Look",
+    "due_keys",
+    "look_sentence",
+    "looks_of",
+    "sequential_plan",
+    "sequential_roles",
+]
+
+type Final = Mapping[tuple[str, EpisodeKey], EpisodeRecord]
+"""For each arm and key its result, as :class:`vla_eval.store.Records` holds it."""
+
+
+class Look(BaseModel):
+    """What was seen at one look, and what follows from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    number: int
+    """From 1."""
+    pairs: int
+    """Pairs of candidate and reference so far."""
+    n11: int
+    n10: int
+    n01: int
+    n00: int
+    z: float
+    """Tango's score at −margin."""
+    bound: float
+    """What the score has to reach at this look."""
+    p_exact: float
+    """One-sided, exact unconditional."""
+    level: float
+    """What the exact p-value must not exceed: the tail of the normal distribution at the bound."""
+    decision: Decision
+
+
+def sequential_plan(protocol: Protocol, *, margin: float | None = None) -> SequentialPlan | None:
+    """Return the plan of looks, or None where the protocol fixes the number of episodes.
+
+    Args:
+        protocol: what is run.
+        margin: another margin than the protocol's, for a judgement after the fact.
+    """
+    if protocol.analysis.stopping == "fixed":
+        return None
+    analysis = protocol.analysis
+    plan = SequentialPlan(look_sizes(protocol), analysis.margin, alpha=analysis.alpha)
+    return plan if margin is None else replace(plan, margin=margin)
+
+
+def sequential_roles(protocol: Protocol, arms: Sequence[str]) -> tuple[str, str]:
+    """Return (candidate, reference): the protocol's, else the first two arms of the run.
+
+    Raises:
+        UsageError: fewer than two arms, or an arm of the protocol's that is not among them.
+    """
+    if len(arms) < 2:
+        raise UsageError(
+            f"{protocol.label} stops by comparing two arms; give the candidate first and then the "
+            "reference: --arm NAME=SPEC --arm NAME=SPEC"
+        )
+    analysis = protocol.analysis
+    for role, name in (("candidate", analysis.candidate), ("reference", analysis.reference)):
+        if name is not None and name not in arms:
+            raise UsageError(
+                f"{protocol.label} names arm '{name}' as its {role}, and there is none"
+                f"{did_you_mean(name, arms)}"
+            )
+    free = [arm for arm in arms if arm not in (analysis.candidate, analysis.reference)]
+    candidate = analysis.candidate or free.pop(0)
+    return candidate, analysis.reference or free.pop(0)
+
+
+def looks_of(protocol: Protocol, arms: Sequence[str], final: Final) -> tuple[Look, ...]:
+    """Return the looks that the records allow, in order, up to the one at which the run stops.
+
+    Args:
+        protocol: what is run.
+        arms: all arms of the run, in its order; each must have ended a look's episodes.
+        final: the results.
+    """
+    plan = sequential_plan(protocol)
+    if plan is None:
+        return ()
+    candidate, reference = sequential_roles(protocol, arms)
+    keys = [episode.key for episode in expand(protocol)]
+    looks: list[Look] = []
+    seen = 0
+    counts: Counter[tuple[bool, bool]] = Counter()
+    for number, size in enumerate(plan.sizes, start=1):
+        block = keys[seen:size]
+        if not all(_ended(final, arm, key) for key in block for arm in arms):
+            break
+        for key in block:
+            won = [final[arm, key].outcome == "success" for arm in (candidate, reference)]
+            counts[won[0], won[1]] += 1
+        seen = size
+        looks.append(_look(plan, number, counts))
+        if looks[-1].decision is not Decision.CONTINUE:
+            break
+    return tuple(looks)
+
+
+def _ended(final: Final, arm: str, key: EpisodeKey) -> bool:
+    record = final.get((arm, key))
+    return record is not None and record.outcome != "error"
+
+
+def _look(plan: SequentialPlan, number: int, counts: Counter[tuple[bool, bool]]) -> Look:
+    n10, n01, size = counts[True, False], counts[False, True], plan.sizes[number - 1]
+    p_exact = exact_p_noninferior(n10, n01, size, margin=plan.margin)
+    level = plan.levels[number - 1]
+    decision = plan.decide(number, n10, n01)
+    if decision is Decision.CERTIFY and p_exact > level:
+        decision = Decision.EXHAUSTED if number == plan.looks else Decision.CONTINUE
+    return Look(
+        number=number,
+        pairs=size,
+        n11=counts[True, True],
+        n10=n10,
+        n01=n01,
+        n00=counts[False, False],
+        z=tango_z(n10, n01, size, -plan.margin),
+        bound=plan.bounds[number - 1],
+        p_exact=p_exact,
+        level=level,
+        decision=decision,
+    )
+
+
+def look_sentence(look: Look, looks: int) -> str:
+    """Say in one sentence what a look decides."""
+    meaning = {
+        Decision.CERTIFY: "the bound is crossed: the run stops, the claim is certified",
+        Decision.FUTILE: "the estimate is below the margin: the run stops, the claim is not certified",
+        Decision.CONTINUE: "neither bound is crossed: the run goes on",
+        Decision.EXHAUSTED: "the last look crosses no bound: the claim is not certified",
+    }[look.decision]
+    guard = ""
+    if look.z >= look.bound and look.decision is not Decision.CERTIFY:
+        guard = f" (the exact test says no: p {look.p_exact:.2g}, needs {look.level:.2g})"
+    return (
+        f"look {look.number} of {looks}, {look.pairs} pairs: z {look.z:.2f}, bound {look.bound:.2f}"
+        f"{guard}; {meaning}"
+    )
+
+
+def due_keys(protocol: Protocol, arms: Sequence[str], final: Final) -> tuple[EpisodeKey, ...]:
+    """Return what a run has to hold to be complete: the plan, or its part up to the stop."""
+    keys = tuple(episode.key for episode in expand(protocol))
+    if protocol.analysis.stopping == "fixed" or len(arms) < 2:
+        return keys
+    looks = looks_of(protocol, arms, final)
+    if looks and looks[-1].decision is not Decision.CONTINUE:
+        return keys[: looks[-1].pairs]
+    return keys
