@@ -39,6 +39,8 @@ class ExpertPolicy:
     ``side`` of the episode's key.
     """
 
+    blind: ClassVar[bool] = True
+
     def __init__(self, pace: str = "normal") -> None:
         self._pace = PACES[pace]
         self.metadata = PolicyMetadata(
@@ -65,7 +67,7 @@ class ExpertPolicy:
             for context in contexts
         ]
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
         """Forget the episode's expert."""
         del outcome
         self._episodes.pop(key, None)

@@ -48,6 +48,14 @@ def test_the_environment_is_observed_only_when_the_policy_looks(horizon, looks):
     assert env.observed == looks
 
 
+def test_a_policy_that_never_looks_costs_no_pictures():
+    """Only the reset's own observation is made for a policy that calls itself blind."""
+    env, policy = PointEnv(), Walker(Options(skill=0.0))
+    policy.blind = True
+    assert run(policy, env, max_steps=20).steps == 20
+    assert env.observed == 1
+
+
 def test_the_time_limit_holds_inside_a_chunk():
     """A chunk that is longer than the time left is cut."""
     assert run(Walker(Options(skill=0.0)), max_steps=7).steps == 7
