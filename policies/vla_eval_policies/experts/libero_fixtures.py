@@ -65,7 +65,12 @@ def open_up(scene: Scene, name: str) -> Attempt:
         others = scene.surroundings()
         angles = np.deg2rad([90, 75, 60, 45, 30, 15, 0])
         found = plan_grasp(
-            handle, others, hand, rotations=[_leaning(outward, a) for a in angles], avoid=failed
+            handle,
+            others,
+            hand,
+            rotations=[_leaning(outward, a) for a in angles],
+            avoid=failed,
+            loose=True,
         )
         if found is None:
             return False
@@ -111,7 +116,7 @@ def turn(scene: Scene, name: str, *, on: bool) -> Attempt:
     points, hand = scene.body_points(joint.body), scene.hand()
     knob = points[points[:, 2] > points[:, 2].max() - _KNOB_M]
     others = scene.surroundings()
-    found = plan_grasp(knob, others, hand, rotations=yaws())
+    found = plan_grasp(knob, others, hand, rotations=yaws(), loose=True)
     if found is None:
         return False
     grasp = found.pose

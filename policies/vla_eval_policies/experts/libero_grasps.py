@@ -19,6 +19,7 @@ from vla_eval_policies.experts.libero_gripper import (
     HALF_HAND_M,
     MAX_WIDTH_M,
     PAD_Z_M,
+    between,
     blocked,
     top_down,
 )
@@ -94,6 +95,7 @@ def plan_grasp(
     *,
     rotations: Sequence[NDArray[np.float64]],
     avoid: Iterable[NDArray[np.float64]] = (),
+    loose: bool = False,
     centre: NDArray[np.float64] | None = None,
     spare: Reach = lambda _position, _rotation: 1.0,
 ) -> Grasp | None:
@@ -105,6 +107,7 @@ def plan_grasp(
         hand: where the hand is: grasps that need less turning are better.
         rotations: the orientations, (3, 3) each, to try.
         avoid: positions, (3,), of grasps that failed.
+        loose: whether something else may be between the fingers, as on a part of a larger thing.
         centre: (3,), where to grasp rather; the middle of the target when left out.
         spare: how far, in m, the arm could reach beyond a pose of the hand.
     """
@@ -113,19 +116,21 @@ def plan_grasp(
     # What is far below the target is never touched by a hand that comes from above or aside.
     low[2] = target[:, 2].min() - _BELOW_M
     near = np.all((others > low) & (others < high + np.array([0.0, 0.0, 1.0])), axis=1)
-    everything = np.concatenate([target, others[near]])
     candidates: list[_Candidate] = []
     for half_turn in rotations:
         rotation = _nearer(half_turn, hand.rotation)
         candidates += _candidates(target @ rotation, rotation, middle @ rotation, hand, spare)
     failed = list(avoid)
-    scored = sorted(candidates, key=lambda c: _penalty(c, failed) - c.score)
-    strips: dict[int, _Strips] = {}
+    scored = sorted(candidates, key=lambda c: (_penalty(c, failed) if failed else 0.0) - c.score)
+    strips: dict[int, tuple[_Strips, _Strips]] = {}
     for candidate in scored[:_TRIED]:
-        near_by = strips.get(id(candidate.rotation))
-        if near_by is None:
-            near_by = strips[id(candidate.rotation)] = _Strips(everything @ candidate.rotation)
-        if not blocked(near_by.around(candidate.centre)):
+        known = strips.get(id(candidate.rotation))
+        if known is None:
+            turned = others[near] @ candidate.rotation
+            known = _Strips(target @ candidate.rotation), _Strips(turned)
+            strips[id(candidate.rotation)] = known
+        own, strange = (strip.around(candidate.centre) for strip in known)
+        if not (blocked(own) or blocked(strange) or (between(strange) and not loose)):
             position = candidate.rotation @ candidate.centre
             closed = position - candidate.aside * candidate.rotation[:, 0]
             return Grasp(Pose(position, candidate.rotation), candidate.width, closed)
@@ -163,6 +168,8 @@ def _candidates(
         if len(row) == 0:
             continue
         top = float(row[:, 2].min())
+        tip = rotation @ np.array([seed[0], seed[1], top])
+        stretched = 6.0 * max(0.0, _SPARE_REACH_M - spare(tip, rotation))
         for depth in _DEPTHS_M:
             held = _held(row, top + depth)
             if held is None:
@@ -175,8 +182,7 @@ def _candidates(
                 centre = np.array([x + aside, seed[1], top + depth])
                 off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
                 score = 0.15 * contact - 4.0 * off - 4.0 * width - 0.08 * turn - 2.0 * abs(aside)
-                score -= 5.0 * max(0.0, 0.017 - depth)
-                score -= 6.0 * max(0.0, _SPARE_REACH_M - spare(rotation @ centre, rotation))
+                score -= 5.0 * max(0.0, 0.017 - depth) + stretched
                 found.append(_Candidate(centre, rotation, width, score, aside))
     return found
 

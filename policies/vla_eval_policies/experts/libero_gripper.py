@@ -10,6 +10,7 @@ __all__ = [
     "MAX_WIDTH_M",
     "PAD_Z_M",
     "TIP_M",
+    "between",
     "blocked",
     "facing",
     "hand_points",
@@ -46,6 +47,12 @@ def blocked(points: NDArray[np.float64]) -> bool:
         bool(np.any((x > near) & (x < far) & (y < half) & (z < low)))
         for near, far, half, low in _BOXES
     )
+
+
+def between(points: NDArray[np.float64]) -> bool:
+    """Return whether points, (n, 3) in the hand's frame, are where the fingers close."""
+    x, y, z = np.abs(points).T[0], np.abs(points).T[1], points[:, 2]
+    return bool(np.any((x < _BOXES[0][0]) & (y < _BOXES[0][2]) & (z < TIP_M) & (z > -0.03)))
 
 
 def hand_points(opening: float) -> NDArray[np.float64]:

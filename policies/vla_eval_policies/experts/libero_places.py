@@ -6,14 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
-__all__ = ["Spot", "find_spot", "way_heights"]
+__all__ = ["Spot", "find_spot", "find_way_out", "way_heights"]
 
 _CELL_M = 0.008
 _NOTHING_M = -10.0
 _STEP_M = 0.015
 # A held thing is let go this far above what it will stand on, and the hand keeps this distance.
 _DROP_M = 0.004
+# A way that would have to begin this much above everything near it is level instead.
+_STEEP_M = 0.1
+# How far a thing is moved sideways from under something.
+_OUT_M = np.arange(1, 16) * 0.015
+# How far it is kept from there, each side.
+_MARGIN_CELLS = 5
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,42 @@ def way_heights(
     before = ~last
     if not before.any():
         return over, over
-    slopes = (needed[before] - along[before] * over) / (1.0 - along[before])
-    return over, min(float(slopes.max()), max(over, float(needed.max())) + 0.1)
+    up = float(((needed[before] - along[before] * over) / (1.0 - along[before])).max())
+    highest = float(needed.max())
+    return (over, up) if up < highest + _STEEP_M else (highest, highest)
+
+
+def find_way_out(
+    held: NDArray[np.float64], hand: NDArray[np.float64], scene: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how far to move sideways, (2,) in m, until nothing is above what is held.
+
+    Zero where the way up is free, or where no way out is found.
+
+    Args:
+        held: (n, 3), points on what is held, m, in the world.
+        hand: (k, 3), points on the hand.
+        scene: (m, 3), points on everything else.
+    """
+    middle = held[:, :2].mean(axis=0)
+    band = (scene[:, 2] > held[:, 2].min()) & (scene[:, 2] < held[:, 2].max() + _DROP_M)
+    tops, corner = _tops(scene, middle, _OUT_M[-1] + 0.2)
+    wide = maximum_filter(tops, size=_MARGIN_CELLS)
+    beside, _ = _tops(scene[band], middle, _OUT_M[-1] + 0.2)
+    lows = [_lows(points[:, :2] - middle, points[:, 2]) for points in (held, hand)]
+
+    if all(_clear(tops, corner, middle, *low) < -_DROP_M for low in lows):
+        return np.zeros(2)
+    angles = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
+    open_ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for distance in _OUT_M:
+        touching = [_clear(beside, corner, middle + distance * d, *lows[0]) > 0 for d in open_ways]
+        open_ways = open_ways[~np.array(touching, dtype=bool)]
+        for direction in open_ways:
+            where = middle + distance * direction
+            if all(_clear(wide, corner, where, *low) < -_DROP_M for low in lows):
+                return np.asarray(distance * direction)
+    return np.zeros(2)
 
 
 def _tops(

@@ -81,11 +81,17 @@ class Scene:
         robot = self._env.robots[0]
         self._grip_site = int(robot.eef_site_id)
         self._fingers = list(robot._ref_gripper_joint_pos_indexes)
+        parts = robot.gripper.important_geoms
+        self._sides = [
+            [self._env.sim.model.geom_name2id(geom) for geom in parts[f"{side}_finger"]]
+            for side in ("left", "right")
+        ]
         self._root = np.array(self._model.body_rootid)
         self._robot_roots = {int(self._root[self._model.site_bodyid[self._grip_site]])}
         self._robot_roots |= {
             self._root[self._body(f"{name}_base")] for name in ("robot0", "mount0")
         }
+        self._base = self._body("robot0_base")
         self._geoms, self._local = self._sample()
 
     @property
@@ -131,14 +137,23 @@ class Scene:
 
     def spare_reach(self, position: NDArray[np.float64], rotation: NDArray[np.float64]) -> float:
         """Return how far, in m, the stretched arm could reach beyond a pose of the hand."""
-        shoulder = self._data.xpos[self._body("robot0_base")] + [0.0, 0.0, _SHOULDER_M]
-        wrist = position - rotation[:, 2] * _WRIST_M - shoulder
+        wrist = position - rotation[:, 2] * _WRIST_M - self._data.xpos[self._base]
+        wrist[2] -= _SHOULDER_M
         flat = max(float(np.hypot(wrist[0], wrist[1])) - _WRIST_OFFSET_M, 0.0)
         return _ARM_M - float(np.hypot(flat, wrist[2]))
 
     def opening(self) -> float:
         """Return the distance between the finger pads in m."""
         return float(np.abs(self._data.qpos[self._fingers]).sum())
+
+    def grasped(self, name: str) -> bool:
+        """Return whether both fingers touch an object."""
+        geoms, root = self._data.contact.geom, self._root[self._env.obj_body_id[name]]
+        touched = self._root[self._model.geom_bodyid[geoms]] == root
+        return all(
+            bool(np.any(np.isin(geoms, side).any(axis=1) & touched.any(axis=1)))
+            for side in self._sides
+        )
 
     def is_site(self, name: str) -> bool:
         """Return whether a name of the goal is a region rather than an object."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from vla_eval_policies.experts.libero_arm import turn_between
 from vla_eval_policies.experts.libero_grasps import Grasp, plan_grasp, yaws
 from vla_eval_policies.experts.libero_gripper import TIP_M, facing, hand_points
 from vla_eval_policies.experts.libero_motion import CLOSE, OPEN, Move
-from vla_eval_policies.experts.libero_places import Spot, find_spot, way_heights
+from vla_eval_policies.experts.libero_places import Spot, find_spot, find_way_out, way_heights
 from vla_eval_policies.experts.libero_scene import Pose, Scene
 
 __all__ = ["Attempt", "drag", "pick", "put_down", "retreat", "shifted", "way"]
@@ -21,10 +21,13 @@ __all__ = ["Attempt", "drag", "pick", "put_down", "retreat", "shifted", "way"]
 Attempt = Generator[Sequence[Move], None, bool]
 """A skill that returns whether it worked."""
 
-_CLEARANCE_M = 0.03
+_CLEAR_M = 0.03
 _WAY_WIDTH_M = 0.10
 _APPROACH_M = 0.07
 _LIFT_M = 0.05
+_LIFT_SPEED = 0.3
+# What has slipped further than this between the fingers was not held.
+_SLIP_M = 0.02
 # The fingers' targets ramp; then they need this many steps a metre that they still have to go.
 _CLOSING_STEPS = 5
 _CLOSING_STEPS_PER_M = 105.0
@@ -46,7 +49,12 @@ def shifted(pose: Pose, shift: NDArray[np.float64]) -> Pose:
 
 
 def way(
-    scene: NDArray[np.float64], start: Pose, goal: Pose, gripper: float, *, hang: float = TIP_M
+    scene: NDArray[np.float64],
+    start: Pose,
+    goal: Pose,
+    gripper: float,
+    *,
+    held: NDArray[np.float64] | None = None,
 ) -> list[Move]:
     """Return moves up, over and down to a pose, above everything on the way.
 
@@ -55,12 +63,21 @@ def way(
         start: where the hand is.
         goal: where it is to be.
         gripper: the gripper's command.
-        hang: how far, in m, the fingers or what they hold reach below the grasp point.
+        held: (m, 3), points on what the hand holds, relative to its grasp point.
     """
-    over, up = way_heights(
-        scene, start.position, goal.position, width=_WAY_WIDTH_M, clear=hang + _CLEARANCE_M
-    )
-    over = max(over, float(goal.position[2]))
+    hang, parts = TIP_M, [(np.zeros(3), _WAY_WIDTH_M)]
+    if held is not None:
+        hang = max(hang, -float(held[:, 2].min()))
+        middle = np.append(0.5 * (held.min(axis=0) + held.max(axis=0))[:2], 0.0)
+        parts.append((middle, float(np.linalg.norm((held - middle)[:, :2], axis=1).max()) + 0.01))
+    heights = [
+        way_heights(
+            scene, start.position + aside, goal.position + aside, width=width, clear=hang + _CLEAR_M
+        )
+        for aside, width in parts
+    ]
+    over, up = np.max(heights, axis=0)
+    over = max(float(over), float(goal.position[2]))
     moves = []
     far = float(np.linalg.norm(goal.position[:2] - start.position[:2])) > 0.02
     if far and start.position[2] < up - 0.01:
@@ -117,28 +134,54 @@ def pick(scene: Scene, name: str) -> Attempt:
         if found is None:
             return False
         grasp = found.pose
-        before = scene.pose(name).position[2]
+        at = _local(scene, name, found.closed)
         up = found.closed + np.array([0.0, 0.0, _LIFT_M])
         yield [
             *grasping(np.concatenate([target, others]), hand, found),
-            Move(up, grasp.rotation, CLOSE, tolerance_m=0.02, max_steps=15, speed=0.6),
+            Move(up, grasp.rotation, CLOSE, tolerance_m=0.015, max_steps=20, speed=_LIFT_SPEED),
         ]
-        if scene.pose(name).position[2] > before + 0.4 * _LIFT_M:
+        if scene.grasped(name) or _follows(scene, name, at):
             return True
         failed.append(grasp.position)
         yield retreat(scene.hand())
     return False
 
 
+def _lost(scene: Scene, name: str) -> Callable[[], bool]:
+    """Return what says whether an object that is held now has been lost."""
+    at = _local(scene, name, scene.hand().position)
+    return lambda: not _follows(scene, name, at)
+
+
+def _local(scene: Scene, name: str, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where a point of the world is in an object's own frame."""
+    pose = scene.pose(name)
+    return np.asarray(pose.rotation.T @ (point - pose.position))
+
+
+def _follows(scene: Scene, name: str, at: NDArray[np.float64]) -> bool:
+    """Return whether a point of an object, given in its frame, is still where the hand is."""
+    pose = scene.pose(name)
+    away = pose.position + pose.rotation @ at - scene.hand().position
+    return float(np.linalg.norm(away)) < _SLIP_M
+
+
 def put_down(scene: Scene, name: str, place: str) -> Attempt:
     """Put what is held on an object, or in or on a region; returns whether the hand let go there."""
     spot = _spot(scene, name, place)
     hand = scene.hand()
-    hang = hand.position[2] - float(scene.points(name)[:, 2].min())
+    held = scene.points(name)
     above = shifted(hand, spot.shift + np.array([0.0, 0.0, 0.03]))
-    yield way(scene.surroundings(name), hand, above, CLOSE, hang=max(hang, TIP_M))
-    held_at = scene.pose(name).position
-    if np.linalg.norm(held_at - scene.hand().position) > 0.25:
+    lost, others = _lost(scene, name), scene.surroundings(name)
+    fingers = hand.position + hand_points(scene.opening()) @ hand.rotation.T
+    aside = find_way_out(held, fingers, others)
+    start = shifted(hand, np.append(aside, 0.0))
+    moves = [
+        *([Move(start.position, start.rotation, CLOSE, tolerance_m=0.015)] if aside.any() else []),
+        *way(others, start, above, CLOSE, held=held - hand.position),
+    ]
+    yield [replace(move, until=lost) for move in moves]
+    if lost():
         return False
     spot = _spot(scene, name, place)
     hand = scene.hand()
