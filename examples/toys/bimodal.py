@@ -79,7 +79,7 @@ def evaluate(network: ToyNetwork, method: Method, nfe: int) -> dict[str, float]:
 
     Returns:
         ``energy_distance``; ``hit`` and ``ghost``, the shares within 0.45 of a mode and more than 0.7
-        off the modes' axis; ``spread``, the spread within modes over the true one; ``mse``, of one
+        off the modes' axis; ``spread_within``, the spread within modes over the true one; ``mse``, of one
         sample against one demonstration, per dimension.
     """
     rows = []
@@ -102,7 +102,7 @@ def _compare(samples: Tensor, truth: Mixture, *, seed: int) -> dict[str, float]:
         "energy_distance": energy_distance(x, y),
         "hit": float(near.double().mean()),
         "ghost": float((off_axis.norm(dim=1) > 0.7).double().mean()),
-        "spread": float(spread),
+        "spread_within": float(spread),
         "mse": float(((x - y) ** 2).mean()),
     }
 

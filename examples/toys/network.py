@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method, TimeEmbedding
-from vla_eval_policies.training.loop import Optimisation, Trainer, VelocityNetwork
+from vla_eval_policies.methods.network import VelocityNetwork
+from vla_eval_policies.training.loop import Optimisation, Trainer
 
 __all__ = ["ToyNetwork", "sample", "train"]
 

@@ -19,20 +19,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vla_eval.errors import UsageError
-from vla_eval_policies.methods import Batch, ExtraTime, Field, Method
+from vla_eval_policies.methods import Batch, Method
+from vla_eval_policies.methods.network import VelocityNetwork
 
-__all__ = ["DrawBatch", "Optimisation", "Trainer", "VelocityNetwork", "step_generator"]
-
-
-class VelocityNetwork(nn.Module):
-    """Base of trainable networks: encodes observations once, and answers through a field."""
-
-    extra_time: ExtraTime
-    """The second time that it takes."""
-
-    def bind(self, observation: Any) -> Field:
-        """Encode a batch of observations; the field can then be asked any number of times."""
-        raise NotImplementedError
+__all__ = ["DrawBatch", "Optimisation", "Trainer", "step_generator"]
 
 
 DrawBatch = Callable[[torch.Generator], tuple[Any, Batch]]

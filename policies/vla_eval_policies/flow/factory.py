@@ -1,0 +1,42 @@
+"""The factory of ``flow:CHECKPOINT``; loads torch when a policy is built, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from vla_eval.errors import MissingExtraError, PolicySpecError
+from vla_eval.policy import Policy
+from vla_eval.spec import parse_options
+
+__all__ = ["FlowFactory"]
+
+
+class FlowFactory:
+    """``flow:CHECKPOINT[?nfe=…&method=…&n_action_steps=…&solver=…&keystone=K]``."""
+
+    help: ClassVar[str] = "a trained flow policy: nfe, method, n_action_steps, solver, keystone …"
+
+    def placement(self, target: str | None) -> Literal["worker", "host"]:
+        """In the host, one copy for all workers."""
+        del target
+        return "host"
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        """Load the checkpoint.
+
+        Raises:
+            PolicySpecError: no checkpoint, one that cannot be used, or an unknown option.
+            MissingExtraError: torch is not installed.
+        """
+        if target is None:
+            raise PolicySpecError(
+                "policy kind 'flow' needs a checkpoint, for example 'flow:student.safetensors?nfe=1'"
+            )
+        try:
+            from vla_eval_policies.flow.policy import FlowOptions, build
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "safetensors"):
+                raise
+            raise MissingExtraError("policy kind 'flow'", "flow") from None
+        return build(target, parse_options(FlowOptions, options, "flow"))

@@ -1,0 +1,83 @@
+"""Observations as the network's tensors; training and evaluation go through the same functions."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicySpecError
+from vla_eval_policies.flow.network import FlowConfig, Inputs
+
+__all__ = ["MAX_WORDS", "inputs_of", "shrink", "word_numbers"]
+
+MAX_WORDS = 16
+
+
+def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Average a square picture (H, H, 3) down to (size, size, 3) over whole blocks of pixels.
+
+    Raises:
+        PolicySpecError: not square, or H is no multiple of the size.
+    """
+    height, width = picture.shape[:2]
+    if height != width or height % size:
+        raise PolicySpecError(
+            f"the policy sees pictures of {size}×{size} pixels and averages larger square ones down to "
+            f"that, by whole factors; {width}×{height} cannot be (set env_kwargs.image_size)"
+        )
+    factor = height // size
+    if factor == 1:
+        return picture
+    blocks = picture.reshape(size, factor, size, factor, 3)
+    means: NDArray[np.uint8] = np.rint(blocks.mean((1, 3), dtype=np.float32)).astype(np.uint8)
+    return means
+
+
+def word_numbers(instruction: str, words: int) -> NDArray[np.int64]:
+    """Return the instruction's words as rows of the word table, int64 (16,); 0 is no word.
+
+    Words are hashed, so any instruction can be read; what was not in the training data means nothing.
+    """
+    found = re.findall(r"[a-z0-9]+", instruction.lower())[:MAX_WORDS]
+    numbers = np.zeros(MAX_WORDS, dtype=np.int64)
+    numbers[: len(found)] = [1 + zlib.crc32(word.encode()) % (words - 1) for word in found]
+    return numbers
+
+
+def inputs_of(
+    observations: Sequence[Observation], instructions: Sequence[str], config: FlowConfig
+) -> Inputs:
+    """Return a batch's inputs, on the CPU.
+
+    Raises:
+        PolicySpecError: a camera that the policy was trained with is missing, or the state has
+            another size.
+    """
+    pictures = np.stack([_pictures(each, config) for each in observations])
+    states = np.stack([np.asarray(each["agent_pos"], np.float32) for each in observations])
+    if states.shape[1:] != (config.state_size,):
+        raise PolicySpecError(
+            f"the policy was trained on an agent_pos of size {config.state_size}, "
+            f"the environment's has {states.shape[1:]}"
+        )
+    words = np.stack([word_numbers(each, config.words) for each in instructions])
+    return Inputs(torch.from_numpy(pictures), torch.from_numpy(words), torch.from_numpy(states))
+
+
+def _pictures(observation: Observation, config: FlowConfig) -> NDArray[np.uint8]:
+    seen: dict[str, Any] = observation["pixels"]
+    missing = [name for name in config.cameras if name not in seen]
+    if missing:
+        raise PolicySpecError(
+            f"the policy was trained with the cameras {', '.join(config.cameras)}; "
+            f"the environment has {', '.join(seen)}"
+        )
+    frames = [shrink(seen[name], config.image_size) for name in config.cameras]
+    return np.ascontiguousarray(np.stack(frames).transpose(0, 3, 1, 2))

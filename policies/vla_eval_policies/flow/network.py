@@ -1,0 +1,271 @@
+"""The model, in one sitting.
+
+::
+
+    cameras ── convolutions ── spatial softmax ─┐
+    instruction ── words ─ embeddings ──────────┼─ prefix tokens ─ one transformer layer ─┐
+    agent_pos ── linear ────────────────────────┘                                         │ once an
+                                                   keys and values for every expert layer ┘ inference
+    [x_t ; t, extra] ── MLP ── action tokens (H) ── expert: L layers, each attends to       once a
+                                            itself and to the cached prefix ── f (H, D)     solver step
+
+The expert is SmolVLA's and π0's in small: one token a control step, made of the noisy action and the
+time; actions padded to D dimensions; the prefix is encoded once, and its keys and values serve all
+steps and all samples. Attention is written out, since MeanFlow differentiates through it forwards,
+which fused kernels do not support.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Option
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from vla_eval_policies.methods import ExtraTime, TimeEmbedding
+from vla_eval_policies.methods.network import VelocityNetwork
+
+__all__ = ["FlowConfig", "FlowNetwork", "Inputs"]
+
+_KEYPOINTS = 64
+
+
+class FlowConfig(BaseModel):
+    """Sizes of the network; a checkpoint carries them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cameras: tuple[str, ...] = Option(min_length=1)
+    state_size: int = Option(ge=1)
+    action_size: int = Option(ge=1)
+    image_size: int = Option(default=64, ge=16)
+    """Pictures are averaged down to this edge."""
+    chunk_size: int = Option(default=16, ge=1)
+    padded_actions: int = Option(default=8, ge=1)
+    """D; dimensions beyond ``action_size`` are noise that no loss sees, as in SmolVLA."""
+    relative_actions: bool = True
+    """Chunks are learned relative to ``agent_pos``, for joint targets; needs equal sizes."""
+    width: int = Option(default=96, ge=16)
+    layers: int = Option(default=4, ge=1)
+    heads: int = Option(default=4, ge=1)
+    words: int = Option(default=256, ge=2)
+    """Rows of the word table; words are hashed into it."""
+    time_periods: tuple[float, float] = (0.5, 4.0)
+    extra_time: ExtraTime = ExtraTime.NONE
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Observations of a batch."""
+
+    pictures: Tensor
+    """uint8 or float in [0, 255], (B, cameras, 3, image_size, image_size)."""
+    words: Tensor
+    """int64 (B, W); 0 is no word."""
+    state: Tensor
+    """float32 (B, S), as the robot reports it."""
+
+
+class CameraEncoder(nn.Module):
+    """One camera's picture → two tokens: where its 64 features are, and how strong."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(3, 16, 5, stride=2, padding=2),
+            nn.SiLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.GroupNorm(4, 32),
+            nn.SiLU(),
+            nn.Conv2d(32, _KEYPOINTS, 3, padding=1),
+        )
+        self.sharpness = nn.Parameter(torch.ones(_KEYPOINTS))
+        self.tokens = nn.Linear(3 * _KEYPOINTS, 2 * width)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(B, 3, h, w) → (B, 2, width)."""
+        features = self.convolutions(pictures)
+        size = features.shape[-1]
+        flat = features.flatten(2)
+        where = torch.softmax(flat * self.sharpness[:, None], -1)
+        line = torch.linspace(-1, 1, size, device=flat.device)
+        x = (where * line.repeat(size)).sum(-1)
+        y = (where * line.repeat_interleave(size)).sum(-1)
+        strength = (where * flat).sum(-1)
+        tokens: Tensor = self.tokens(torch.cat([x, y, strength], -1))
+        return tokens.reshape(len(tokens), 2, -1)
+
+
+class Attention(nn.Module):
+    """Queries of the tokens, keys and values of the tokens and of a cached prefix."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.queries = nn.Linear(width, width)
+        self.keys_values = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, prefix: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """(B, N, width) → (B, N, width)."""
+        query = self._split(self.queries(tokens))
+        key, value = (self._split(each) for each in self.keys_values(tokens).chunk(2, -1))
+        if prefix is not None:
+            key, value = torch.cat([prefix[0], key], 2), torch.cat([prefix[1], value], 2)
+        weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), -1)
+        out: Tensor = self.out((weights @ value).transpose(1, 2).flatten(2))
+        return out
+
+    def cache(self, keys_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Split projected prefix tokens (B, M, 2·width) into keys and values (B, heads, M, ·)."""
+        key, value = keys_values.chunk(2, -1)
+        return self._split(key), self._split(value)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class Layer(nn.Module):
+    """A transformer layer, norms first; optionally with a prefix of its own projection."""
+
+    def __init__(self, width: int, heads: int, *, prefixed: bool) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
+        )
+        self.prefix = nn.Linear(width, 2 * width) if prefixed else None
+
+    def cache(self, prefix: Tensor) -> tuple[Tensor, Tensor]:
+        """Project the prefix tokens (B, M, width), once an inference."""
+        assert self.prefix is not None  # noqa: S101 - the expert's layers have it
+        return self.attention.cache(self.prefix(prefix))
+
+    def forward(self, tokens: Tensor, prefix: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """(B, N, width) → (B, N, width)."""
+        tokens = tokens + self.attention(self.norm_attention(tokens), prefix)
+        out: Tensor = tokens + self.mlp(self.norm_mlp(tokens))
+        return out
+
+
+@dataclass(frozen=True)
+class FlowField:
+    """The expert, bound to a cached prefix."""
+
+    network: FlowNetwork
+    cache: tuple[tuple[Tensor, Tensor], ...]
+    """Keys and values (B, heads, M, width / heads) of each layer."""
+
+    @property
+    def extra_time(self) -> ExtraTime:
+        """The network's."""
+        return self.network.extra_time
+
+    def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Run the expert."""
+        return self.network.expert(x, t, extra, self.cache)
+
+    def repeat(self, copies: int) -> FlowField:
+        """Repeat the cache; nothing is encoded anew."""
+        cache = tuple(
+            (key.repeat_interleave(copies, 0), value.repeat_interleave(copies, 0))
+            for key, value in self.cache
+        )
+        return FlowField(self.network, cache)
+
+
+class FlowNetwork(VelocityNetwork):
+    """The model; ``bind`` encodes observations once, the field it returns is the action expert."""
+
+    state_mean: Tensor
+    state_std: Tensor
+    action_mean: Tensor
+    action_std: Tensor
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.extra_time = config.extra_time
+        width, size = config.width, config.padded_actions
+        self.eyes = nn.ModuleDict({name: CameraEncoder(width) for name in config.cameras})
+        self.words = nn.Embedding(config.words, width)
+        self.word_places = nn.Parameter(torch.randn(_WORDS, width) * 0.02)
+        self.state = nn.Linear(config.state_size, width)
+        self.mix = Layer(width, config.heads, prefixed=False)
+        self.norm_prefix = nn.LayerNorm(width)
+
+        self.time = TimeEmbedding(width, config.extra_time, periods=config.time_periods)
+        self.action_in = nn.Linear(size, width)
+        self.token = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
+        self.steps = nn.Parameter(torch.randn(config.chunk_size, width) * 0.02)
+        self.layers = nn.ModuleList(
+            Layer(width, config.heads, prefixed=True) for _ in range(config.layers)
+        )
+        self.norm_out = nn.LayerNorm(width)
+        self.action_out = nn.Linear(width, size)
+        nn.init.zeros_(self.action_out.weight)
+        nn.init.zeros_(self.action_out.bias)
+
+        chunk = (config.chunk_size, config.action_size)
+        self.register_buffer("state_mean", torch.zeros(config.state_size))
+        self.register_buffer("state_std", torch.ones(config.state_size))
+        self.register_buffer("action_mean", torch.zeros(chunk))
+        self.register_buffer("action_std", torch.ones(chunk))
+
+    def bind(self, observation: Inputs) -> FlowField:
+        """Encode observations, once for all solver steps and samples."""
+        prefix = self.encode(observation)
+        return FlowField(self, tuple(layer.cache(prefix) for layer in self._expert_layers()))
+
+    def encode(self, inputs: Inputs) -> Tensor:
+        """Return the prefix tokens (B, M, width)."""
+        pictures = inputs.pictures.float() / 127.5 - 1
+        seen = [eye(pictures[:, i]) for i, eye in enumerate(self.eyes.values())]
+        read = self.words(inputs.words) + self.word_places[: inputs.words.shape[1]]
+        felt = self.state((inputs.state - self.state_mean) / self.state_std)[:, None]
+        tokens: Tensor = self.norm_prefix(self.mix(torch.cat([*seen, read, felt], 1)))
+        return tokens
+
+    def expert(
+        self,
+        x: Tensor,
+        t: Tensor,
+        extra: Tensor | None,
+        cache: tuple[tuple[Tensor, Tensor], ...],
+    ) -> Tensor:
+        """Return f (B, H, D) for x (B, H, D) and times (B,)."""
+        when = self.time(t, extra)[:, None].expand(-1, x.shape[1], -1)
+        tokens = self.token(torch.cat([self.action_in(x), when], -1)) + self.steps
+        for layer, prefix in zip(self._expert_layers(), cache, strict=True):
+            tokens = layer(tokens, prefix)
+        out: Tensor = self.action_out(self.norm_out(tokens))
+        return out
+
+    def normalise(self, actions: Tensor, state: Tensor) -> Tensor:
+        """Turn action chunks (B, H, A) into what is learned, (B, H, D), padded with zeros."""
+        if self.config.relative_actions:
+            actions = actions - state[:, None]
+        scaled = (actions - self.action_mean) / self.action_std
+        return pad(scaled, (0, self.config.padded_actions - self.config.action_size))
+
+    def actions(self, chunks: Tensor, state: Tensor) -> Tensor:
+        """Turn sampled chunks (B, H, D) into actions (B, H, A), in the environment's units."""
+        chunks = chunks[..., : self.config.action_size] * self.action_std + self.action_mean
+        return chunks + state[:, None] if self.config.relative_actions else chunks
+
+    def prefix_parameters(self) -> list[nn.Parameter]:
+        """Return what a frozen prefix freezes: everything that ``encode`` uses."""
+        parts = (self.eyes, self.words, self.state, self.mix, self.norm_prefix)
+        return [self.word_places, *(each for part in parts for each in part.parameters())]
+
+    def _expert_layers(self) -> list[Layer]:
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+
+_WORDS = 16

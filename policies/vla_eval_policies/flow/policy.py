@@ -1,0 +1,213 @@
+"""``flow:CHECKPOINT``: the reference policy, with the sampler that its spec asks for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Option
+from torch import Tensor
+
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+from vla_eval_policies.flow.checkpoint import load_checkpoint
+from vla_eval_policies.flow.inputs import inputs_of
+from vla_eval_policies.flow.network import FlowNetwork, Inputs
+from vla_eval_policies.methods import Cost, KeyStone, Method, make_method
+from vla_eval_policies.methods.solvers import Solver
+
+__all__ = ["FlowOptions", "FlowPolicy", "build"]
+
+_WALKABLE = ("fm", "fm-high-noise", "snapflow", "meanflow", "shortcut")
+"""Methods whose networks also know the local velocity, which method ``fm`` can walk."""
+
+
+class FlowOptions(BaseModel):
+    """Options of the spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str | None = None
+    """The checkpoint's own, or ``fm`` to walk its local velocity."""
+    nfe: int | None = Option(default=None, ge=1)
+    n_action_steps: int | None = Option(default=None, ge=1)
+    solver: Solver | None = None
+    """Of method ``fm``."""
+    keystone: int = Option(default=1, ge=1)
+    """K: samples of which one is executed."""
+    clusters: int = Option(default=2, ge=1)
+    guard: float = Option(default=0.3, ge=0.0)
+    device: str = "cpu"
+    threads: int = Option(default=1, ge=1)
+    """Of torch, on the CPU; actions may differ in their last bits with another number."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Chunks and what they took."""
+
+    chunks: Tensor
+    """(B, K, H, D)."""
+    prefix_ms: float
+    denoise_ms: float
+
+
+class FlowPolicy:
+    """A trained network and a sampler. Noise is the episode's own; see :class:`Context`."""
+
+    def __init__(
+        self,
+        network: FlowNetwork,
+        method: Method,
+        options: FlowOptions,
+        *,
+        trained_with: str,
+        weights_sha256: str,
+    ) -> None:
+        torch.set_num_threads(options.threads)
+        config = network.config
+        self.nfe = options.nfe or method.default_nfe
+        self.keystone = KeyStone(
+            samples=options.keystone, clusters=options.clusters, guard=options.guard
+        )
+        self.cost: Cost = self.keystone.cost(method.cost(self.nfe))
+        self.horizon = options.n_action_steps or config.chunk_size
+        if self.horizon > config.chunk_size:
+            raise PolicySpecError(
+                f"n_action_steps={self.horizon}: the policy's chunks have {config.chunk_size} actions"
+            )
+        self.fired = 0
+        """How often KeyStone's guard took the global medoid."""
+        self.selected = 0
+        """How often KeyStone was asked."""
+        self._device = torch.device(options.device)
+        self._network = network.to(self._device)
+        self._method = method
+        self.metadata = PolicyMetadata(
+            name="flow",
+            method=method.name,
+            chunk_size=config.chunk_size,
+            n_action_steps=self.horizon,
+            nfe=self.cost.nfe,
+            solver=getattr(method, "solver", None),
+            weights_sha256=weights_sha256,
+            dtype="float32",
+            device=self._device.type,
+            options={
+                "trained_with": trained_with,
+                "passes": self.cost.passes,
+                "samples": self.cost.batch,
+                **(
+                    {"clusters": options.clusters, "guard": options.guard}
+                    if options.keystone > 1
+                    else {}
+                ),
+            },
+        )
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        """Encode the observations once, then sample and select a chunk for each."""
+        if not observations:
+            return []
+        instructions = [context.instruction for context in contexts]
+        inputs = inputs_of(observations, instructions, self._network.config)
+        timed = self.sample(inputs, [context.generator() for context in contexts])
+        chosen = torch.stack([self._select(each) for each in timed.chunks])
+        actions = self._network.actions(chosen, inputs.state.to(self._device)).cpu().numpy()
+        return [
+            ActionChunk(
+                np.ascontiguousarray(each, dtype=np.float32),
+                nfe=self.cost.nfe,
+                prefix_ms=timed.prefix_ms,
+                denoise_ms=timed.denoise_ms,
+            )
+            for each in actions
+        ]
+
+    @torch.inference_mode()
+    def sample(self, inputs: Inputs, generators: Sequence[np.random.Generator]) -> Timed:
+        """Return K chunks for each observation, normalised; the noise is each generator's own.
+
+        The first sample's starting noise does not depend on K: policies with the same key share it.
+        """
+        config, many = self._network.config, self.keystone.samples
+        shape = (many, config.chunk_size, config.padded_actions)
+
+        def draw() -> Tensor:
+            noise = np.concatenate([each.standard_normal(shape) for each in generators])
+            return torch.from_numpy(noise.astype(np.float32)).to(self._device)
+
+        began = self._clock()
+        on_device = Inputs(
+            *(each.to(self._device) for each in (inputs.pictures, inputs.words, inputs.state))
+        )
+        field = self._network.bind(on_device)
+        if many > 1:
+            field = field.repeat(many)
+        encoded = self._clock()
+        chunks = self._method.sample(field, draw, self.nfe)
+        ended = self._clock()
+        return Timed(chunks.unflatten(0, (-1, many)), encoded - began, ended - encoded)  # type: ignore[no-untyped-call]
+
+    def _select(self, candidates: Tensor) -> Tensor:
+        """Return one of a sample's chunks (K, H, D)."""
+        if self.keystone.samples == 1:
+            return candidates[0]
+        executed = candidates[:, : self.horizon, : self._network.config.action_size]
+        selection = self.keystone.select(executed.cpu().numpy())
+        self.selected += 1
+        self.fired += selection.unimodal
+        return candidates[selection.index]
+
+    def _clock(self) -> float:
+        """Return the time, ms, when everything before is done."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() * 1e3
+
+
+def build(target: str, options: FlowOptions) -> Policy:
+    """Load a checkpoint and give it the sampler that is asked for.
+
+    Raises:
+        PolicySpecError: the checkpoint cannot be used, or not in this way.
+    """
+    network, card, digest = load_checkpoint(Path(target))
+    trained = card.make_method()
+    method = _method(trained, options)
+    try:
+        return FlowPolicy(network, method, options, trained_with=card.method, weights_sha256=digest)
+    except PolicySpecError:
+        raise
+    except (
+        UsageError,
+        RuntimeError,
+    ) as error:  # an nfe that is not defined, a device that is not there
+        raise PolicySpecError(f"policy 'flow:{target}': {error}") from None
+
+
+def _method(trained: Method, options: FlowOptions) -> Method:
+    """Return the sampler: the checkpoint's own method, or its local velocity walked by ``fm``."""
+    wanted = options.method or trained.name
+    if wanted == "fm" and trained.name in _WALKABLE:
+        return make_method("fm", {"solver": options.solver or "euler"})
+    if wanted != trained.name:
+        raise PolicySpecError(
+            f"method={wanted}: this checkpoint was trained with '{trained.name}'"
+            + (", and can be sampled as that or as 'fm'" if trained.name in _WALKABLE else "")
+        )
+    if options.solver is not None and "solver" in type(trained).model_fields:
+        return make_method(trained.name, {**trained.model_dump(), "solver": options.solver})
+    if options.solver is not None:
+        raise PolicySpecError(
+            f"solver={options.solver}: method '{wanted}' has no choice of solvers"
+        )
+    return trained

@@ -1,0 +1,124 @@
+"""Checkpoints: what is written comes back, and what is damaged is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from helpers_flow import card, save, small_network
+from safetensors.torch import load_file, save_file
+
+from vla_eval.errors import PolicySpecError, VlaEvalError
+from vla_eval_policies.flow.checkpoint import load_checkpoint, read_card, save_checkpoint
+from vla_eval_policies.methods import ExtraTime
+
+
+def test_round_trip(tmp_path):
+    """Weights and card come back as they were; the digest is the file's."""
+    path = save(tmp_path / "a.safetensors", "snapflow")
+    network, found, digest = load_checkpoint(path)
+    before = small_network(ExtraTime.TARGET).state_dict()
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert found == read_card(path) == card("snapflow")
+    assert found.make_method().name == "snapflow"
+    assert len(digest) == 64
+    assert not path.with_name("a.safetensors.part").exists()
+
+
+def test_half_precision(tmp_path):
+    """float16 halves the file and is read as float32."""
+    network = small_network(ExtraTime.NONE)
+    paths = [tmp_path / "32.safetensors", tmp_path / "16.safetensors"]
+    for path, dtype in zip(paths, (torch.float32, torch.float16), strict=True):
+        save_checkpoint(path, network, card("fm"), dtype=dtype)
+    assert paths[1].stat().st_size < 0.65 * paths[0].stat().st_size
+    loaded, _, _ = load_checkpoint(paths[1])
+    assert all(each.dtype == torch.float32 for each in loaded.state_dict().values())
+
+
+def rewrite(path, change):
+    tensors = load_file(path)
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        metadata = dict(file.metadata())
+    change(tensors, metadata)
+    save_file(tensors, path, metadata=metadata or None)
+
+
+def not_finite(tensors, _):
+    tensors["action_in.weight"][0, 0] = float("nan")
+
+
+def missing(tensors, _):
+    del tensors["action_in.weight"]
+
+
+def surplus(tensors, _):
+    tensors["more"] = torch.zeros(1)
+
+
+def other_shape(tensors, _):
+    tensors["action_in.weight"] = torch.zeros(16, 7)
+
+
+def other_kind(_, metadata):
+    metadata.clear()
+    metadata["format"] = "pt"
+
+
+def damaged_card(_, metadata):
+    content = json.loads(metadata["vla_eval.flow"])
+    metadata["vla_eval.flow"] = json.dumps({**content, "seed": "none"})
+
+
+def other_method(_, metadata):
+    content = json.loads(metadata["vla_eval.flow"])
+    content["network"]["extra_time"] = "interval"
+    metadata["vla_eval.flow"] = json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (not_finite, "'action_in.weight' has values that are not finite"),
+        (missing, "another network: 'action_in.weight' is missing"),
+        (surplus, "another network: it has 'more' besides"),
+        (other_shape, r"'action_in.weight' has the shape \(16, 7\), not \(16, 8\)"),
+        (other_kind, "no checkpoint of this project"),
+        (damaged_card, "card is damaged: 'seed'"),
+        (other_method, "another network: 'time.second"),
+    ],
+)
+def test_damage_is_refused(change, message, tmp_path):
+    """Each kind of damage has its sentence."""
+    path = save(tmp_path / "a.safetensors", "fm")
+    load_checkpoint(path)
+    rewrite(path, change)
+    with pytest.raises(PolicySpecError, match=message):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("keep", [0, 6, 100, 0.5, 0.999])
+def test_truncated_files_are_refused(keep: float, tmp_path):
+    """Wherever it ends, a truncated file is no checkpoint."""
+    path = save(tmp_path / "a.safetensors", "fm")
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(PolicySpecError, match="truncated or no safetensors file"):
+        load_checkpoint(path)
+
+
+def test_pickles_are_refused(tmp_path):
+    """A torch.save file is never unpickled."""
+    path = tmp_path / "a.safetensors"
+    torch.save(small_network(ExtraTime.NONE).state_dict(), path)
+    with pytest.raises(PolicySpecError, match="pickle"):
+        load_checkpoint(path)
+
+
+def test_absent_file(tmp_path):
+    """A path without a file is said to be that."""
+    with pytest.raises(VlaEvalError, match="there is no checkpoint"):
+        load_checkpoint(tmp_path / "none.safetensors")
