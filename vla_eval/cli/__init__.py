@@ -17,6 +17,7 @@ from vla_eval.cli.audit import audit
 from vla_eval.cli.bench import bench
 from vla_eval.cli.certify import certify, verify
 from vla_eval.cli.check import check
+from vla_eval.cli.compare import compare
 from vla_eval.cli.doctor import doctor
 from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
@@ -26,6 +27,7 @@ from vla_eval.cli.record import record
 from vla_eval.cli.replay import replay
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
+from vla_eval.cli.serve import serve
 from vla_eval.cli.stats import stats
 from vla_eval.cli.streams import forgiving_streams
 from vla_eval.errors import (
@@ -45,10 +47,12 @@ _VERBS: dict[str, Callable[..., int]] = {
     "certify": certify,
     "verify": verify,
     "check": check,
+    "compare": compare,
     "audit": audit,
     "plan": plan,
     "stats": stats,
     "power": power,
+    "serve": serve,
     "record": record,
     "replay": replay,
     "bench": bench,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vla_eval.certificate.model import ArmResult
     from vla_eval.report.view import Floats, Inferences, Order
 
-__all__ = ["draw_latency", "draw_order"]
+__all__ = ["draw_latency", "draw_order", "plain_log"]
 
 _BINS = 60
 _TICKS = 9
@@ -61,10 +61,10 @@ def _milliseconds(axes: Axes) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.set_ylim(low / 1.3, high * 1.3)
-    _plain_log(axes, "y")
+    plain_log(axes, "y")
 
 
-def _plain_log(axes: Axes, which: str) -> None:
+def plain_log(axes: Axes, which: str) -> None:
     """Label a logarithmic axis with plain numbers, 1, 2 and 5 of each decade if that is enough."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
@@ -102,7 +102,7 @@ def draw_latency(arms: Mapping[str, tuple[ArmResult, Inferences]], width: int) -
             last = index == len(shown) - 1
             axes = sheet.axes(10, 28 + 96 * index, 10, 50 + 96 * (len(shown) - 1 - index))
             _histogram(axes, edges, inferences, STYLES[arm.role][0])
-            _plain_log(axes, "x")
+            plain_log(axes, "x")
             title = shorten(name, 14 if narrow else 40)
             axes.set_title(title, loc="left", fontsize=12.5, weight="bold", pad=6)
             axes.set_title(_quantiles(inferences, narrow=narrow), loc="right", fontsize=12, pad=6)

@@ -82,7 +82,7 @@ def _variance(x1: Array, n1: Array, x2: Array, n2: Array, d: Array, *, corrected
 
 
 def miettinen_nurminen_z(
-    x1: float, n1: int, x2: float, n2: int, d: float, *, corrected: bool = True
+    x1: float, n1: float, x2: float, n2: float, d: float, *, corrected: bool = True
 ) -> float:
     """Return the score statistic for the hypothesis that the rates differ by ``d``.
 
@@ -91,7 +91,7 @@ def miettinen_nurminen_z(
 
     Args:
         x1: successes of the candidate.
-        n1: its episodes.
+        n1: its episodes; not whole when both are divided by a variance inflation factor.
         x2: successes of the reference.
         n2: its episodes.
         d: difference under the hypothesis, in [−1, 1].
@@ -101,7 +101,7 @@ def miettinen_nurminen_z(
 
 
 def miettinen_nurminen_interval(
-    x1: float, n1: int, x2: float, n2: int, *, alpha: float = 0.05, corrected: bool = True
+    x1: float, n1: float, x2: float, n2: float, *, alpha: float = 0.05, corrected: bool = True
 ) -> Interval:
     """Return the two-sided score interval for candidate minus reference.
 

@@ -1,0 +1,153 @@
+"""Gathering the arms of one or several runs of one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vla_eval.errors import RunFolderError, UsageError, did_you_mean
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import expand
+from vla_eval.protocol import Protocol
+from vla_eval.record import EpisodeRecord
+from vla_eval.runfolder import Arm, RunFolder
+from vla_eval.store import Records
+
+__all__ = ["Entry", "Field", "gather"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One policy, with all its episodes."""
+
+    name: str
+    """The arm's name; with the folder's before it where two policies have the same."""
+    arm: Arm
+    folders: tuple[str, ...]
+    finals: dict[EpisodeKey, EpisodeRecord]
+    """Episodes that ended in success or failure."""
+    errors: int
+    """Planned episodes with nothing but infrastructure errors."""
+    pending: int
+    """Planned episodes that were never attempted."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """All policies, and what they were asked to do."""
+
+    protocol: Protocol
+    keys: tuple[EpisodeKey, ...]
+    """The plan, in its order."""
+    entries: tuple[Entry, ...]
+    contradictions: tuple[str, ...] = ()
+    """Episodes that ended twice, and differently."""
+    torn: tuple[str, ...] = ()
+
+
+def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Field:
+    """Gather the arms of run folders; the same arm in several folders is one (shards of a run).
+
+    Args:
+        paths: run folders of one protocol.
+        only: names of the arms to compare; default all.
+
+    Raises:
+        RunFolderError: no run, damaged records, or another protocol.
+        UsageError: fewer than two arms, or no arm of a name.
+    """
+    if not paths:
+        raise UsageError("which runs? for example: vlaeval compare runs/a runs/b")
+    folders = [RunFolder.open(path) for path in paths]
+    _refuse_other_protocols(folders)
+    protocol = folders[0].run.protocol
+    keys = tuple(episode.key for episode in expand(protocol))
+    found = _group(folders)
+    records = {folder.path: folder.records() for folder in folders}
+    known = list(found)
+    for name in only:
+        if name not in found:
+            raise UsageError(f"--arm {name}: the runs have no such arm{did_you_mean(name, known)}")
+    chosen = {name: each for name, each in found.items() if not only or name in only}
+    if len(chosen) < 2:
+        raise UsageError(
+            f"{' and '.join(map(str, paths))}: {len(chosen)} arm, and it takes two to compare; "
+            "name another run of the same protocol"
+        )
+    contradictions: list[str] = []
+    entries = [_entry(name, each, records, keys, contradictions) for name, each in chosen.items()]
+    torn = [f"{path.name}/{name}" for path, each in records.items() for name in each.torn]
+    return Field(protocol, keys, tuple(entries), tuple(contradictions), tuple(torn))
+
+
+def _refuse_other_protocols(folders: Sequence[RunFolder]) -> None:
+    first = folders[0]
+    for folder in folders[1:]:
+        if folder.run.protocol_sha256 != first.run.protocol_sha256:
+            ours, theirs = (
+                f"{each.run.protocol.label} ({each.run.protocol_sha256[:12]})"
+                for each in (first, folder)
+            )
+            raise RunFolderError(
+                f"{first.path} ran {ours} and {folder.path} ran {theirs}: policies can be compared "
+                "on one protocol only, with all of its episodes the same"
+            )
+
+
+type _Found = list[tuple[RunFolder, Arm]]
+
+
+def _group(folders: Sequence[RunFolder]) -> dict[str, _Found]:
+    """Return the arms by name; where a name stands for two policies, the folder's tells them apart."""
+    policies: dict[str, list[_Found]] = {}
+    for folder in folders:
+        for arm in folder.run.arms:
+            same = policies.setdefault(arm.name, [])
+            home = next((each for each in same if _is_same(each[0][1], arm)), None)
+            if home is None:
+                same.append([(folder, arm)])
+            else:
+                home.append((folder, arm))
+    found: dict[str, _Found] = {}
+    for name, groups in policies.items():
+        for group in groups:
+            path = group[0][0].path
+            full = name if len(groups) == 1 else f"{path.name}/{name}"
+            found[f"{path}/{name}" if full in found else full] = group
+    return found
+
+
+def _is_same(one: Arm, other: Arm) -> bool:
+    """Whether two arms are one policy: by identity where both have one, else by spec."""
+    if one.identity and other.identity:
+        return one.identity == other.identity
+    return one.spec == other.spec
+
+
+def _entry(
+    name: str,
+    group: _Found,
+    records: dict[Path, Records],
+    keys: Sequence[EpisodeKey],
+    contradictions: list[str],
+) -> Entry:
+    merged = Records()
+    for folder, arm in group:
+        source = records[folder.path]
+        contradictions += [text for text in source.contradictions if f"arm '{arm.name}'" in text]
+        for record in source.attempts:
+            if record.arm == arm.name:
+                merged.add(record, str(folder.path))
+    contradictions += [each for each in merged.contradictions if each not in contradictions]
+    arm = group[0][1]
+    known = {key: merged.final[arm.name, key] for key in keys if (arm.name, key) in merged.final}
+    ended = {key: record for key, record in known.items() if record.outcome != "error"}
+    return Entry(
+        name=name,
+        arm=arm,
+        folders=tuple(str(folder.path) for folder, _ in group),
+        finals=ended,
+        errors=len(known) - len(ended),
+        pending=len(keys) - len(known),
+    )

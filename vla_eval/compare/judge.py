@@ -1,0 +1,162 @@
+"""Ranking the policies: all pairs, adjusted; letters; what is Pareto-optimal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from vla_eval.compare.gather import Entry, Field
+from vla_eval.compare.pairwise import clustered_rate, estimate, pairing
+from vla_eval.compare.results import ArmResult, Comparison, PairResult
+from vla_eval.errors import UsageError
+from vla_eval.stats import benjamini_hochberg, cochran_q, compact_letters, holm, wilson_interval
+
+__all__ = ["compare"]
+
+
+def compare(field: Field, *, alpha: float = 0.05) -> Comparison:
+    """Compare all policies with each other.
+
+    Args:
+        field: the policies.
+        alpha: chance of any false difference among all pairs (Holm).
+
+    Raises:
+        UsageError: a policy without any finished episode.
+    """
+    for entry in field.entries:
+        if not entry.finals:
+            raise UsageError(f"arm '{entry.name}' has no finished episode; leave it out with --arm")
+    arms = sorted((_arm(field, entry) for entry in field.entries), key=lambda arm: -arm.rate)
+    entries = {entry.name: entry for entry in field.entries}
+    pairs = _pairs(field, [entries[arm.name] for arm in arms], alpha)
+    different = [(pair.first, pair.second) for pair in pairs if pair.differ]
+    letters = compact_letters([arm.name for arm in arms], different)
+    best = _pareto(arms)
+    tasks = {f"{key.suite}/{key.task}": None for key in field.keys}
+    return Comparison(
+        protocol=field.protocol,
+        alpha=alpha,
+        planned=len(field.keys),
+        arms=tuple(
+            replace(arm, letters=letters[arm.name], pareto=best.get(arm.name)) for arm in arms
+        ),
+        pairs=tuple(pairs),
+        cochran=_cochran(field),
+        tasks=tuple(tasks),
+        warnings=tuple(_warnings(field, pairs)),
+    )
+
+
+def _arm(field: Field, entry: Entry) -> ArmResult:
+    from vla_eval.report.view import Inferences
+
+    records = list(entry.finals.values())
+    successes = sum(record.outcome == "success" for record in records)
+    clustered = clustered_rate(entry.finals) if field.protocol.analysis.cluster != "none" else None
+    times = Inferences.of(records)
+    inferences = sum(record.inferences for record in records)
+    tasks: dict[str, tuple[int, int]] = {}
+    for record in records:
+        x, n = tasks.get(f"{record.suite}/{record.task}", (0, 0))
+        tasks[f"{record.suite}/{record.task}"] = (x + (record.outcome == "success"), n + 1)
+    return ArmResult(
+        name=entry.name,
+        spec=entry.arm.spec,
+        folders=entry.folders,
+        n=len(records),
+        successes=successes,
+        wilson95=wilson_interval(successes, len(records))
+        if clustered is None
+        else clustered.interval(),
+        vif=None if clustered is None else clustered.vif,
+        missing=entry.errors + entry.pending,
+        mean_score=sum(record.score for record in records) / len(records),
+        infer_ms=times.quantile(0.5),
+        infer_ms_p95=times.quantile(0.95),
+        nfe=sum(record.nfe for record in records) / inferences if inferences else None,
+        letters="",
+        pareto=None,
+        tasks=tasks,
+    )
+
+
+def _pairs(field: Field, entries: Sequence[Entry], alpha: float) -> list[PairResult]:
+    couples = list(combinations(entries, 2))
+    found = [estimate(field, one, other, pairs=len(couples)) for one, other in couples]
+    p_values = [each.p for each in found]
+    return [
+        PairResult(
+            first=one.name,
+            second=other.name,
+            table=each.table,
+            unpaired_because=each.unpaired_because,
+            method=each.method,
+            difference=each.difference,
+            ci95=each.ci95,
+            simultaneous95=each.simultaneous95,
+            p=each.p,
+            p_holm=adjusted,
+            q_bh=screened,
+            differ=adjusted < alpha,
+            heterogeneity_p=each.heterogeneity_p,
+        )
+        for (one, other), each, adjusted, screened in zip(
+            couples, found, holm(p_values), benjamini_hochberg(p_values), strict=True
+        )
+    ]
+
+
+def _pareto(arms: Sequence[ArmResult]) -> dict[str, bool]:
+    """Return for each policy with times whether no other is at once as successful and as fast."""
+    timed = [(arm.name, arm.rate, arm.infer_ms) for arm in arms if arm.infer_ms is not None]
+    return {
+        name: not any(
+            other_rate >= rate and other_ms <= ms and (other_rate, other_ms) != (rate, ms)
+            for _, other_rate, other_ms in timed
+        )
+        for name, rate, ms in timed
+    }
+
+
+def _cochran(field: Field) -> tuple[float, float] | None:
+    """Return Cochran's Q where every episode is independent and the same for all."""
+    if field.protocol.analysis.cluster != "none":
+        return None
+    first, *others = field.entries
+    if any(pairing(field.keys, first, other)[1] for other in others):
+        return None
+    common = [key for key in field.keys if all(key in each.finals for each in field.entries)]
+    if not common:
+        return None
+    return cochran_q(
+        np.array([[e.finals[key].outcome == "success" for e in field.entries] for key in common])
+    )
+
+
+def _warnings(field: Field, pairs: Sequence[PairResult]) -> list[str]:
+    records = [record for entry in field.entries for record in entry.finals.values()]
+    standins = sum(1 for record in records if record.provenance.get("standins"))
+    warnings = []
+    if standins:
+        warnings.append(f"{standins} episodes ran on STAND-IN ASSETS: not for publishing.")
+    if field.protocol.overrides:
+        changes = ", ".join(f"{key}={value}" for key, value in field.protocol.overrides.items())
+        warnings.append(f"The protocol was modified on the command line: {changes}.")
+    warnings += [
+        (
+            f"{entry.name}: of {len(field.keys)} planned episodes {entry.pending} were not run and "
+            f"{entry.errors} ended in infrastructure errors; they are in no rate."
+        )
+        for entry in field.entries
+        if entry.pending or entry.errors
+    ]
+    warnings += [f"Not deterministic: {text}." for text in field.contradictions[:3]]
+    unpaired = dict.fromkeys(pair.unpaired_because for pair in pairs if pair.unpaired_because)
+    warnings += [f"Not paired, so intervals are wider: {reason}." for reason in unpaired]
+    if field.protocol.analysis.stopping != "fixed":
+        warnings.append("The protocol may stop early; intervals here are not adjusted for that.")
+    return warnings

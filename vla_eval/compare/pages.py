@@ -1,0 +1,128 @@
+"""A comparison for people: one HTML file that works offline, and Markdown for a pull request."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from vla_eval.compare.figure import draw_pareto
+from vla_eval.compare.results import ArmResult, Comparison, PairResult
+from vla_eval.compare.text import POST_HOC
+from vla_eval.report import words
+from vla_eval.report.figures import points
+from vla_eval.report.svg import NARROW, WIDE
+
+__all__ = ["html_page", "markdown_page"]
+
+
+def html_page(comparison: Comparison, *, command: str) -> str:
+    """Return the page; equal comparisons give equal bytes.
+
+    Args:
+        comparison: what is shown.
+        command: that writes the page.
+    """
+    from markupsafe import Markup
+
+    from vla_eval.report.templating import page_environment, shared
+
+    environment = page_environment(Path(__file__).parent / "templates")
+    environment.filters |= {
+        "percent": words.percent,
+        "points": points,
+        "p_value": words.p_value,
+        "milliseconds": words.milliseconds,
+    }
+    drawn = "".join(draw_pareto(comparison.arms, width) for width in (WIDE, NARROW))
+    return environment.get_template("compare.html.j2").render(
+        **shared(),
+        comparison=comparison,
+        protocol=comparison.protocol,
+        figure=Markup(drawn),  # noqa: S704 - matplotlib escapes the names
+        hard=_hardest_first(comparison),
+        matrix=len(comparison.arms) <= _MATRIX,
+        post_hoc=POST_HOC,
+        command=command,
+    )
+
+
+_MATRIX = 12
+"""Most policies whose pairs are shown as a square."""
+
+
+def _hardest_first(comparison: Comparison) -> list[str]:
+    """Return the tasks, the one with the fewest successes first."""
+
+    def mean(task: str) -> float:
+        counts = [arm.tasks[task] for arm in comparison.arms if task in arm.tasks]
+        return sum(x / n for x, n in counts) / len(counts) if counts else 2.0
+
+    return sorted(comparison.tasks, key=mean)
+
+
+def markdown_page(comparison: Comparison) -> str:
+    """Return the comparison as GitHub's Markdown."""
+    protocol = comparison.protocol
+    lines = [
+        f"### {len(comparison.arms)} policies on {_cell(protocol.label)}",
+        "",
+        *(f"> **{_cell(each)}**" for each in comparison.warnings),
+        "",
+        "| policy | success | 95 % Wilson | letters | inference, median | NFE | Pareto |",
+        "|---|---|---|---|---|---|---|",
+        *(_arm(arm) for arm in comparison.arms),
+        "",
+        "| first | second | difference, points | 95 % | all pairs at once, 95 % | p, Holm |",
+        "|---|---|---|---|---|---|",
+        *(_pair(pair) for pair in comparison.pairs),
+        "",
+    ]
+    if len(comparison.tasks) > 1:
+        names = " | ".join(_cell(arm.name) for arm in comparison.arms)
+        lines += [f"| task | {names} |", "|---|" + "---|" * len(comparison.arms)]
+        lines += [_task(comparison, task) for task in _hardest_first(comparison)]
+        lines.append("")
+    lines += [POST_HOC.replace("vlaeval certify", "`vlaeval certify`"), ""]
+    lines.append(f"Protocol `{protocol.sha256}`.")
+    return "\n".join(lines) + "\n"
+
+
+def _arm(arm: ArmResult) -> str:
+    low, high = arm.wilson95
+    latency = "–" if arm.infer_ms is None else f"{arm.infer_ms:.3g} ms"
+    nfe = "–" if arm.nfe is None else f"{arm.nfe:g}"
+    pareto = "yes" if arm.pareto else "–" if arm.pareto is None else "no"
+    return (
+        f"| {_cell(arm.name)} | {arm.successes}/{arm.n} = {words.percent(arm.rate)} | "
+        f"{words.percent(low)} to {words.percent(high)} | {arm.letters} | {latency} | {nfe} | "
+        f"{pareto} |"
+    )
+
+
+def _pair(pair: PairResult) -> str:
+    shown = points(pair.difference)
+    return (
+        f"| {_cell(pair.first)} | {_cell(pair.second)} | {f'**{shown}**' if pair.differ else shown} "
+        f"| {_limits(pair.ci95)} | {_limits(pair.simultaneous95)} | "
+        f"{words.p_value(pair.p_holm).removeprefix('= ')} |"
+    )
+
+
+def _limits(interval: tuple[float, float]) -> str:
+    return f"[{points(interval[0])}, {points(interval[1])}]"
+
+
+def _task(comparison: Comparison, task: str) -> str:
+    cells = []
+    for arm in comparison.arms:
+        successes, n = arm.tasks.get(task, (0, 0))
+        cells.append(f"{successes}/{n}" if n else "–")
+    return f"| {_cell(task)} | {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Return text that no Markdown and no table takes apart."""
+    escaped = html.escape(text, quote=False).replace("\n", " ")
+    for sign in "\\|*_`[]$":
+        escaped = escaped.replace(sign, f"\\{sign}")
+    return escaped

@@ -1,0 +1,156 @@
+"""What a comparison of many policies finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vla_eval.protocol import Protocol
+from vla_eval.stats import PairedTable
+
+__all__ = ["ArmResult", "Comparison", "PairResult"]
+
+type Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One policy."""
+
+    name: str
+    spec: str
+    folders: tuple[str, ...]
+    n: int
+    successes: int
+    wilson95: Interval
+    """With repeats of initial states from effective counts."""
+    vif: float | None
+    """Variance inflation by repeats of initial states; None without repeats."""
+    missing: int
+    """Planned episodes without a result."""
+    mean_score: float
+    infer_ms: float | None
+    """Median of one inference, the first of each episode left out."""
+    infer_ms_p95: float | None
+    nfe: float | None
+    """Function evaluations of one inference."""
+    letters: str
+    """Policies that share a letter are not told apart."""
+    pareto: bool | None
+    """Whether no other policy is at once as successful and as fast; None without times."""
+    tasks: dict[str, tuple[int, int]]
+    """``suite/task`` to (successes, episodes)."""
+
+    @property
+    def rate(self) -> float:
+        """Success rate."""
+        return self.successes / self.n
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """Two policies; the first is the one with the higher success rate."""
+
+    first: str
+    second: str
+    table: PairedTable | None
+    """Counts of pairs; None where the episodes could not be paired."""
+    unpaired_because: str
+    method: str
+    difference: float
+    """Success rate of the first minus that of the second."""
+    ci95: Interval
+    simultaneous95: Interval
+    """Of level 1 − 0.05/m, for m pairs of policies (Bonferroni)."""
+    p: float
+    """Two-sided, of "they succeed equally often"."""
+    p_holm: float
+    """Adjusted so that the chance of any false difference among all pairs is at most alpha."""
+    q_bh: float
+    """Adjusted for screening: of the differences found at q, a share of q is false."""
+    differ: bool
+    """Whether ``p_holm`` is below alpha."""
+    heterogeneity_p: float | None
+    """Of "the difference is the same on all tasks"."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All policies, best first, and all pairs of them."""
+
+    protocol: Protocol
+    alpha: float
+    planned: int
+    """Episodes an arm."""
+    arms: tuple[ArmResult, ...]
+    pairs: tuple[PairResult, ...]
+    cochran: tuple[float, float] | None
+    """Cochran's Q over all policies and its p-value; None where episodes repeat or are unpaired."""
+    tasks: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def pair(self, one: str, other: str) -> PairResult:
+        """Return the result of two policies, in whatever order they are named."""
+        return next(each for each in self.pairs if {each.first, each.second} == {one, other})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that scripts rely on."""
+        return {
+            "protocol": {
+                "name": self.protocol.protocol,
+                "version": self.protocol.version,
+                "sha256": self.protocol.sha256,
+                "modified": self.protocol.overrides is not None,
+                "episodes_per_arm": self.planned,
+            },
+            "post_hoc": True,
+            "alpha": self.alpha,
+            "warnings": list(self.warnings),
+            "arms": [_arm_json(arm) for arm in self.arms],
+            "pairs": [_pair_json(pair) for pair in self.pairs],
+            "cochran_q": (
+                None
+                if self.cochran is None
+                else {"statistic": self.cochran[0], "p": self.cochran[1]}
+            ),
+        }
+
+
+def _arm_json(arm: ArmResult) -> dict[str, Any]:
+    return {
+        "name": arm.name,
+        "spec": arm.spec,
+        "folders": list(arm.folders),
+        "n": arm.n,
+        "successes": arm.successes,
+        "rate": arm.rate,
+        "wilson95": list(arm.wilson95),
+        "vif": arm.vif,
+        "missing": arm.missing,
+        "mean_score": arm.mean_score,
+        "infer_ms": {"p50": arm.infer_ms, "p95": arm.infer_ms_p95},
+        "nfe_per_inference": arm.nfe,
+        "letters": arm.letters,
+        "pareto": arm.pareto,
+        "tasks": {name: {"successes": x, "n": n} for name, (x, n) in arm.tasks.items()},
+    }
+
+
+def _pair_json(pair: PairResult) -> dict[str, Any]:
+    table = pair.table
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "paired": table is not None,
+        "unpaired_because": pair.unpaired_because or None,
+        "table": table and {"n11": table.n11, "n10": table.n10, "n01": table.n01, "n00": table.n00},
+        "method": pair.method,
+        "difference": pair.difference,
+        "ci95": list(pair.ci95),
+        "simultaneous95": list(pair.simultaneous95),
+        "p": pair.p,
+        "p_holm": pair.p_holm,
+        "q_bh": pair.q_bh,
+        "differ": pair.differ,
+        "heterogeneity_p": pair.heterogeneity_p,
+    }

@@ -1,0 +1,82 @@
+"""A comparison at the terminal, at most 80 columns wide."""
+
+from __future__ import annotations
+
+from vla_eval.compare.results import ArmResult, Comparison, PairResult
+from vla_eval.report.svg import shorten
+from vla_eval.terminal import fold
+
+__all__ = ["POST_HOC", "comparison_text"]
+
+POST_HOC = (
+    "POST-HOC: a comparison describes and certifies nothing. A shared letter means that these "
+    "episodes do not tell two policies apart, not that they are equal; for a claim of parity use "
+    "vlaeval certify."
+)
+
+_NAME = 20
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return everything but the tasks, which the HTML page has."""
+    protocol = comparison.protocol
+    size = f"{comparison.planned} episodes an arm · {len(comparison.arms)} policies"
+    lines = [
+        f"{protocol.label} · {protocol.title}",
+        f"protocol {protocol.sha256[:12]} · {size}",
+        *(f"! {each}" for each in comparison.warnings),
+        "",
+        *_align([_HEAD, *(_arm(arm) for arm in comparison.arms)]),
+        "",
+        *_align([_PAIR_HEAD, *(_pair(pair) for pair in comparison.pairs)]),
+        "",
+    ]
+    if comparison.cochran is not None and len(comparison.arms) > 2:
+        q, p = comparison.cochran
+        lines.append(f"all equal: Cochran's Q = {q:.1f}, p = {p:.2g}")
+    if any(arm.pareto for arm in comparison.arms):
+        lines.append("* no other policy is both as successful and as fast")
+    lines.append(POST_HOC)
+    return "\n".join(folded for line in lines for folded in fold(line))
+
+
+_HEAD = ["policy", "success", "rate", "95 % Wilson", "letters", "infer", "NFE"]
+
+
+def _arm(arm: ArmResult) -> list[str]:
+    low, high = arm.wilson95
+    return [
+        shorten(arm.name, _NAME) + (" *" if arm.pareto else ""),
+        f"{arm.successes}/{arm.n}",
+        f"{arm.rate:.1%}",
+        f"[{low:.1%}, {high:.1%}]",
+        arm.letters,
+        "-" if arm.infer_ms is None else f"{arm.infer_ms:.3g} ms",
+        "-" if arm.nfe is None else f"{arm.nfe:g}",
+    ]
+
+
+_PAIR_HEAD = ["first against second", "difference", "95 % interval", "p, Holm", ""]
+
+
+def _pair(pair: PairResult) -> list[str]:
+    low, high = (100 * each for each in pair.ci95)
+    names = f"{shorten(pair.first, 16)} v {shorten(pair.second, 16)}"
+    return [
+        names,
+        f"{100 * pair.difference:+.1f}",
+        f"[{low:+.1f}, {high:+.1f}]",
+        "<0.0001" if pair.p_holm < 1e-4 else f"{pair.p_holm:.4f}",
+        "differ" if pair.differ else "",
+    ]
+
+
+def _align(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if position == 0 else cell.rjust(width)
+            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
