@@ -8,10 +8,14 @@ import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires, version
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
 
 from vla_eval.cli.common import print_json
-from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError
+from vla_eval.cli.inspect import doctor_policy
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError, UsageError
 from vla_eval.terminal import fold
 
 __all__ = ["doctor"]
@@ -20,17 +24,34 @@ Check = tuple[str, str, bool, str, str]
 """(group, name, ok, detail, remedy)"""
 
 
-def doctor(*, json: bool = False) -> int:
+def doctor(
+    *,
+    policy: Annotated[str | None, tyro.conf.arg(metavar="SPEC")] = None,
+    suite: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="SUITE")
+    ] = (),
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path(),
+    json: bool = False,
+) -> int:
     """Check this installation: Python, packages, GL with a test render, assets, name collisions.
 
-    Example: vlaeval doctor
+    Example: vlaeval doctor --policy 'lerobot:outputs/pretrained_model?nfe=1' --suite so101
 
     Exit code 0 when everything that is installed works; suites whose extra is not installed are
-    reported, and are no fault.
+    reported, and are no fault. With --policy instead: what goes into the policy and what comes out,
+    from one inference on a real observation of each suite that it fits; exit code 1 where
+    something looks like a mistake, or where it fits none.
 
     Args:
+        policy: Look at this policy instead of the installation.
+        suite: With --policy, only this suite; may be given again.
+        out: With --policy, where to write what it saw, as doctor-SUITE.png.
         json: Print for machines.
     """
+    if policy is not None:
+        return doctor_policy(policy, suite, json=json, folder=out)
+    if suite:
+        raise UsageError("--suite goes with --policy; without, every suite is checked")
     checks = [*_core_checks(), *_suite_checks()]
     ok = all(check[2] for check in checks)
     if json:

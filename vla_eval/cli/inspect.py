@@ -1,0 +1,138 @@
+"""What ``vlaeval doctor --policy SPEC`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_eval.cli.common import print_json
+from vla_eval.errors import (
+    EXIT_COMPLETE,
+    EXIT_REFUTED,
+    InfrastructureError,
+    PolicySpecError,
+    UsageError,
+)
+from vla_eval.inspection import Inspection, draw, inspect_policy, representatives
+from vla_eval.policy import PolicyMetadata
+from vla_eval.spec import build_policy
+from vla_eval.terminal import fold
+
+__all__ = ["doctor_policy"]
+
+
+def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) -> int:
+    """Let a policy act once in each kind of suite, and say what went in and came out.
+
+    Returns:
+        EXIT_COMPLETE where it fits a suite and nothing looks like a mistake, else EXIT_REFUTED.
+    """
+    policy = build_policy(spec)
+    results: list[dict[str, Any]] = []
+    if not json:
+        _say(_identity(policy.metadata))
+    for suite, others in representatives(names):
+        result: dict[str, Any] = {"suite": suite.name, "stands_for": others}
+        try:
+            inspection = inspect_policy(policy, suite)
+        except (PolicySpecError, UsageError, InfrastructureError) as error:
+            fits = None if not isinstance(error, PolicySpecError) else False
+            result |= {"fits": fits, "reason": str(error)}
+            if not json:
+                what = "does not fit" if fits is False else "could not be looked at"
+                _say(["", f"{suite.name}: {what}: {error}"])
+        else:
+            picture = folder / f"doctor-{suite.name}.png"
+            if inspection.pixels:
+                draw(inspection, picture)
+            result |= _as_json(inspection, picture)
+            if not json:
+                _say(_text(inspection, others, picture))
+        results.append(result)
+    fitting = [each for each in results if each["fits"]]
+    ok = bool(fitting) and all(each["ok"] for each in fitting)
+    if json:
+        print_json({"policy": spec, "ok": ok, "suites": results})
+    elif not fitting:
+        _say(["", "The policy fits none of these suites."])
+    return EXIT_COMPLETE if ok else EXIT_REFUTED
+
+
+def _say(lines: Sequence[str]) -> None:
+    for line in lines:
+        print("\n".join(fold(line)))
+
+
+def _identity(metadata: PolicyMetadata) -> list[str]:
+    weights = metadata.weights_sha256[:12] if metadata.weights_sha256 else "none"
+    how = f"method {metadata.method}, nfe {metadata.nfe}, solver {metadata.solver}"
+    what = f"chunk of {metadata.chunk_size}, {metadata.n_action_steps} executed"
+    where = f"{metadata.dtype} on {metadata.device}, weights {weights}"
+    return [f"{metadata.name} · {how}", f"{what} · {where}"]
+
+
+def _text(inspection: Inspection, others: Sequence[str], picture: Path) -> list[str]:
+    stands = f" (and, looking alike: {', '.join(others)})" if others else ""
+    lines = [
+        "",
+        f"{inspection.suite}/{inspection.task}{stands}",
+        f"  '{inspection.instruction}'",
+        "  what goes in",
+        *_pictures(inspection),
+    ]
+    width = max((len(each.name) for each in inspection.findings), default=0)
+    lines += [
+        f"    {'ok ' if each.ok else '!! '} {each.name.ljust(width)}  {each.detail}"
+        for each in inspection.findings
+    ]
+    lines += ["  what comes out", *_actions(inspection)]
+    if inspection.pixels:
+        lines.append(f"  Look at the pictures, up must be up: {picture}")
+    return lines
+
+
+def _pictures(inspection: Inspection) -> list[str]:
+    return [
+        f"    {name}: {picture.shape[1]}x{picture.shape[0]}, {picture.min()} to {picture.max()}, "
+        f"mean {picture.mean():.0f}, upper half {picture[: len(picture) // 2].mean():.0f}, "
+        f"lower half {picture[len(picture) // 2 :].mean():.0f}"
+        for name, picture in inspection.pixels.items()
+    ]
+
+
+def _actions(inspection: Inspection) -> list[str]:
+    rows = [["action", "low", "high", "first", "min", "mean", "max", "outside"]]
+    actions = inspection.actions
+    for i, name in enumerate(inspection.action_names):
+        low, high, column = inspection.low[i], inspection.high[i], actions[:, i]
+        outside = float(np.mean((column < low) | (column > high)))
+        numbers = (low, high, column[0], column.min(), column.mean(), column.max())
+        rows.append([str(name), *(f"{each:.3g}" for each in numbers), f"{outside:.0%}"])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    size = f"{len(actions)} steps of {len(inspection.action_names)} numbers"
+    lines = [f"    {size}, nfe {inspection.nfe}"]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True)]
+        lines.append("    " + "  ".join(cells))
+    return lines
+
+
+def _as_json(inspection: Inspection, picture: Path) -> dict[str, Any]:
+    return {
+        "fits": True,
+        "ok": inspection.ok,
+        "task": inspection.task,
+        "instruction": inspection.instruction,
+        "pixels": {name: list(each.shape) for name, each in inspection.pixels.items()},
+        "findings": [vars(each) for each in inspection.findings],
+        "action_names": list(inspection.action_names),
+        "low": inspection.low.tolist(),
+        "high": inspection.high.tolist(),
+        "actions": inspection.actions.tolist(),
+        "nfe": inspection.nfe,
+        "picture": str(picture) if inspection.pixels else None,
+    }

@@ -1,0 +1,174 @@
+"""One inference on a real observation, and what went in and came out.
+
+Half of all success rates of zero are errors of convention: pictures upside down, another camera's
+name, degrees for radians, a gripper the wrong way round. They are seen here, before any episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from vla_eval.catalog import Suite, Task, suites
+from vla_eval.environment import EvalEnv, Observation, make_env
+from vla_eval.episode import check_chunk, check_reply
+from vla_eval.errors import InvalidActionError, PolicySpecError, UsageError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import Context, Policy, end_episode
+
+__all__ = ["Explains", "Finding", "Inspection", "draw", "inspect_policy", "representatives"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know of how an observation is taken, or an action given."""
+
+    name: str
+    detail: str
+    ok: bool = True
+    """False where it looks like a mistake."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A policy that can say what it makes of an observation."""
+
+    def explain(self, observation: Observation, context: Context) -> Sequence[Finding]:
+        """Return what goes into the model and how, in the order in which it should be read."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one inference took and gave."""
+
+    suite: str
+    task: str
+    instruction: str
+    pixels: Mapping[str, NDArray[np.uint8]]
+    findings: tuple[Finding, ...]
+    action_names: tuple[str, ...]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    """The chunk, (T, A)."""
+    nfe: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing looks like a mistake."""
+        return all(each.ok for each in self.findings)
+
+
+def representatives(names: Sequence[str] = ()) -> list[tuple[Suite, list[str]]]:
+    """Return one suite for each kind of environment, with the names of those it stands for.
+
+    Args:
+        names: the suites to look at, each for itself; none of them means every installed one.
+    """
+    if names:
+        by_name = {suite.name: suite for suite in suites()}
+        unknown = [name for name in names if name not in by_name]
+        if unknown:
+            raise UsageError(f"no suite is named '{unknown[0]}'; known: {', '.join(by_name)}")
+        return [(by_name[name], []) for name in names]
+    kinds: dict[str, list[Suite]] = {}
+    for suite in suites():
+        kinds.setdefault(suite.extra + _module(suite.tasks[0]), []).append(suite)
+    return [(same[0], [each.name for each in same[1:]]) for same in kinds.values()]
+
+
+def _module(task: Task) -> str:
+    return task.entry_point.partition(":")[0].rpartition(".")[0] or task.entry_point
+
+
+def inspect_policy(
+    policy: Policy, suite: Suite, env_kwargs: Mapping[str, Any] | None = None
+) -> Inspection:
+    """Let a policy act once in the suite's first task, from initial state 0.
+
+    Raises:
+        PolicySpecError: the policy does not fit the suite.
+        UsageError, InfrastructureError: the environment cannot be had.
+    """
+    task = suite.tasks[0]
+    env = make_env(task.env_id, env_kwargs or {})
+    try:
+        observation, _ = env.reset(seed=0, options={"init_state": 0})
+        return _inspect(policy, suite.name, task.name, env, observation)
+    finally:
+        env.close()
+
+
+def _inspect(
+    policy: Policy, suite: str, task: str, env: EvalEnv, observation: Observation
+) -> Inspection:
+    space = env.action_space
+    if not isinstance(space, Box):
+        raise UsageError(f"the action space must be a Box, not {space}")
+    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    context = Context(
+        EpisodeKey(suite, task, 0, 0, 0),
+        step=0,
+        chunk_index=0,
+        instruction=env.task_description,
+        action_low=low,
+        action_high=high,
+        env=env if policy.metadata.privileged else None,
+    )
+    findings = list(policy.explain(observation, context)) if isinstance(policy, Explains) else []
+    (chunk,) = check_reply(policy.infer([observation], [context]), 1)
+    end_episode(policy, context.key, "failure")
+    try:
+        actions = check_chunk(chunk, low)
+    except InvalidActionError as error:
+        raise PolicySpecError(f"its first action cannot be executed: {error}") from None
+    outside = float(np.mean((actions < low) | (actions > high)))
+    findings.append(
+        Finding(
+            "bounds",
+            f"{outside:.0%} of the chunk's numbers are outside, and clipped",
+            outside < 0.2,
+        )
+    )
+    return Inspection(
+        suite=suite,
+        task=task,
+        instruction=env.task_description,
+        pixels=dict(observation.get("pixels", {})),
+        findings=tuple(findings),
+        action_names=tuple(env.metadata.get("action_names", range(low.size))),
+        low=low,
+        high=high,
+        actions=actions,
+        nfe=chunk.nfe,
+    )
+
+
+def draw(inspection: Inspection, path: Path) -> None:
+    """Draw what the policy saw, and its chunk against the bounds of the actions, as a PNG."""
+    from matplotlib.figure import Figure
+
+    cameras = list(inspection.pixels)
+    count = len(inspection.action_names)
+    figure = Figure(figsize=(max(6.0, 3.2 * len(cameras)), 5.6), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(3, 2), squeeze=False)[:, 0]
+    above.suptitle(f"{inspection.suite}/{inspection.task}: {inspection.instruction}", fontsize=9)
+    for axes, name in zip(
+        above.subplots(1, max(1, len(cameras)), squeeze=False)[0], cameras, strict=False
+    ):
+        axes.imshow(inspection.pixels[name])
+        axes.set_title(name, fontsize=8)
+        axes.axis("off")
+    below.suptitle("the chunk, step by step; shaded: the bounds of each action", fontsize=8)
+    for i, axes in enumerate(below.subplots(1, count, squeeze=False)[0]):
+        axes.axhspan(float(inspection.low[i]), float(inspection.high[i]), color="0.9")
+        axes.plot(inspection.actions[:, i], color="tab:blue", linewidth=1.2)
+        axes.set_title(str(inspection.action_names[i]).removesuffix(".pos"), fontsize=6)
+        axes.tick_params(labelsize=5)
+    figure.savefig(path, dpi=110)
