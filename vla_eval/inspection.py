@@ -22,7 +22,15 @@ from vla_eval.errors import InvalidActionError, PolicySpecError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context, Policy, end_episode
 
-__all__ = ["Explains", "Finding", "Inspection", "draw", "inspect_policy", "representatives"]
+__all__ = [
+    "Explains",
+    "Finding",
+    "Inspection",
+    "draw",
+    "first_look",
+    "inspect_policy",
+    "representatives",
+]
 
 
 @dataclass(frozen=True)
@@ -99,28 +107,35 @@ def inspect_policy(
     task = suite.tasks[0]
     env = make_env(task.env_id, env_kwargs or {})
     try:
-        observation, _ = env.reset(seed=0, options={"init_state": 0})
-        return _inspect(policy, suite.name, task.name, env, observation)
+        return _inspect(policy, env, *first_look(policy, suite.name, task.name, env))
     finally:
         env.close()
 
 
-def _inspect(
-    policy: Policy, suite: str, task: str, env: EvalEnv, observation: Observation
-) -> Inspection:
+def first_look(
+    policy: Policy, suite: str, task: str, env: EvalEnv, init_state: int = 0
+) -> tuple[Observation, Context]:
+    """Reset an environment, and return what a policy is shown first."""
+    observation, _ = env.reset(seed=0, options={"init_state": init_state})
     space = env.action_space
     if not isinstance(space, Box):
         raise UsageError(f"the action space must be a Box, not {space}")
-    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     context = Context(
-        EpisodeKey(suite, task, 0, 0, 0),
+        EpisodeKey(suite, task, init_state, 0, 0),
         step=0,
         chunk_index=0,
         instruction=env.task_description,
-        action_low=low,
-        action_high=high,
+        action_low=space.low.astype(np.float32),
+        action_high=space.high.astype(np.float32),
         env=env if policy.metadata.privileged else None,
     )
+    return observation, context
+
+
+def _inspect(
+    policy: Policy, env: EvalEnv, observation: Observation, context: Context
+) -> Inspection:
+    low, high = context.action_low, context.action_high
     findings = list(policy.explain(observation, context)) if isinstance(policy, Explains) else []
     (chunk,) = check_reply(policy.infer([observation], [context]), 1)
     end_episode(policy, context.key, "failure")
@@ -137,9 +152,9 @@ def _inspect(
         )
     )
     return Inspection(
-        suite=suite,
-        task=task,
-        instruction=env.task_description,
+        suite=context.key.suite,
+        task=context.key.task,
+        instruction=context.instruction,
         pixels=dict(observation.get("pixels", {})),
         findings=tuple(findings),
         action_names=tuple(env.metadata.get("action_names", range(low.size))),

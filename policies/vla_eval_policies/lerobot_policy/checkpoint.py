@@ -16,6 +16,8 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 PREPROCESSOR = "policy_preprocessor.json"
 POSTPROCESSOR = "policy_postprocessor.json"
+SIDECAR = "vla_eval_method.json"
+"""Ours: the method of a student, see ``extra_time``."""
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -43,8 +45,8 @@ class Checkpoint:
     def sha256(self) -> str:
         """Hash the configuration, the weights, and the processors with their statistics."""
         hasher = hashlib.sha256()
-        names = [*self.folder.glob("*.safetensors"), *self.folder.glob("policy_*.json")]
-        for path in sorted({self.folder / CONFIG, *names}):
+        patterns = (CONFIG, "*.safetensors", "policy_*.json", SIDECAR)
+        for path in sorted({path for each in patterns for path in self.folder.glob(each)}):
             hasher.update(f"{path.name}\0".encode())
             hasher.update(_digest(path))
         return hasher.hexdigest()

@@ -7,6 +7,10 @@ from typing import Any
 
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import Context
+from vla_eval_policies.lerobot_policy.checkpoint import Checkpoint
+from vla_eval_policies.lerobot_policy.diffusion_chunker import DiffusionChunker
+from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
+from vla_eval_policies.lerobot_policy.flow_chunker import FlowChunker
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.options import Options
 from vla_eval_policies.lerobot_policy.policy import Batch, Chunker, Chunks
@@ -14,18 +18,25 @@ from vla_eval_policies.lerobot_policy.policy import Batch, Chunker, Chunks
 __all__ = ["chunker_for"]
 
 
-def chunker_for(loaded: Loaded, options: Options, where: str) -> Chunker:
+def chunker_for(checkpoint: Checkpoint, loaded: Loaded, options: Options) -> Chunker:
     """Return what makes the chunks of a policy.
 
     Raises:
         PolicySpecError: an option does not suit this kind of policy.
     """
-    kind = loaded.policy.config.type
+    kind, where = checkpoint.type, f"lerobot:{checkpoint.folder}"
+    if kind in FLOW_TYPES:
+        return FlowChunker(loaded, options, where)
+    for name in ("method", "solver", "keystone"):
+        if getattr(options, name) is not None:
+            raise PolicySpecError(
+                f"{where}: option {name} is for {', '.join(FLOW_TYPES)}, not for '{kind}'"
+            )
+    if kind == "diffusion":
+        return DiffusionChunker(loaded, options, where)
     if options.nfe not in (None, 1):
         raise PolicySpecError(f"{where}: a '{kind}' has no solver whose steps nfe could set")
-    if kind == "act":
-        return _Regression(loaded, where)
-    return _Seeded(loaded, where)
+    return _Regression(loaded, where) if kind == "act" else _Seeded(loaded, where)
 
 
 class _Regression(Chunker):

@@ -21,9 +21,10 @@ import numpy as np
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError
+from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 
-__all__ = ["EMBODIMENTS", "Binding", "Embodiment", "Wants", "bind", "embodiment_of"]
+__all__ = ["EMBODIMENTS", "Binding", "Embodiment", "Wants", "bind", "embodiment_of", "example"]
 
 _IMAGES = "observation.images."
 STATE = "observation.state"
@@ -83,7 +84,7 @@ class Wants:
 
     where: str
     """What messages call it."""
-    images: Mapping[str, tuple[int, ...]]
+    images: Mapping[str, tuple[int, int, int]]
     """Shape (3, H, W) of each picture by its full name, before the checkpoint's own renaming."""
     state: int | None
     """Size of the state; None where it takes none."""
@@ -131,6 +132,27 @@ def bind(wants: Wants, observation: Observation, context: Context) -> Binding:
     _check_size(wants, "state", wants.state, np.size(observation.get("agent_pos", ())), context)
     _check_size(wants, "action", wants.action, context.action_low.size, context)
     return Binding(embodiment, images, state=wants.state is not None)
+
+
+def example(wants: Wants, seed: int) -> tuple[Observation, Context]:
+    """Return an observation that a checkpoint takes: random pictures, a state of zeros."""
+    rng = np.random.default_rng(seed)
+    by_name = {name: camera for camera, name in wants.cameras.items()}
+    pixels = {}
+    for feature, (_, height, width) in wants.images.items():
+        name = feature.removeprefix(_IMAGES)
+        pixels[by_name.get(name, name)] = rng.integers(0, 256, (height, width, 3), np.uint8)
+    bound = np.ones(wants.action, np.float32)
+    context = Context(
+        EpisodeKey("example", "example", seed, 0, 0),
+        step=0,
+        chunk_index=0,
+        instruction="pick up the black bowl and place it on the plate",
+        action_low=-bound,
+        action_high=bound,
+    )
+    state = np.zeros(wants.state or 0, np.float32)
+    return {"pixels": pixels, "agent_pos": state}, context
 
 
 def _missing_camera(wants: Wants, feature: str, names: Mapping[str, str], suite: str) -> str:

@@ -44,7 +44,7 @@ class LeRobotFactory:
 
         loaded = load(checkpoint, chosen)
         where = f"lerobot:{target}"
-        chunker = chunker_for(loaded, chosen, where)
+        chunker = chunker_for(checkpoint, loaded, chosen)
         config = loaded.policy.config
         steps = chosen.n_action_steps or min(config.n_action_steps, chunker.chunk_size)
         if steps > chunker.chunk_size:
@@ -61,7 +61,11 @@ class LeRobotFactory:
             weights_sha256=checkpoint.sha256(),
             dtype=chosen.dtype,
             device=chosen.device,
-            options={"cameras": chosen.cameras, "tokenizer": chosen.tokenizer or chosen.vlm},
+            options={
+                "cameras": chosen.cameras,
+                "tokenizer": chosen.tokenizer or chosen.vlm,
+                "keystone": chosen.keystone,
+            },
         )
         return LeRobotPolicy(loaded, chunker, _wants(loaded, chosen, where), metadata)
 
@@ -72,7 +76,7 @@ def _wants(loaded: Any, options: Options, where: str) -> Wants:
     raw = {new: old for old, new in loaded.renamed.items()}
     inputs: dict[str, Any] = dict(config.input_features or {})
     images = {
-        raw.get(key, key): tuple(feature.shape)
+        raw.get(key, key): (3, int(feature.shape[1]), int(feature.shape[2]))
         for key, feature in inputs.items()
         if feature.type.value == "VISUAL" and ".empty_camera_" not in key
     }

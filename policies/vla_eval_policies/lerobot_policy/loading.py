@@ -10,8 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
+from safetensors import safe_open
 
 from vla_eval.errors import MissingExtraError, PolicySpecError, did_you_mean
 from vla_eval_policies.lerobot_policy.checkpoint import (
@@ -20,9 +23,12 @@ from vla_eval_policies.lerobot_policy.checkpoint import (
     WEIGHTS,
     Checkpoint,
 )
+from vla_eval_policies.lerobot_policy.extra_time import Branch, Student, attach, read_student
+from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.options import Options
+from vla_eval_policies.methods import ExtraTime
 
-__all__ = ["Loaded", "load"]
+__all__ = ["Loaded", "load", "statistics"]
 
 _STATISTICS = {
     "MEAN_STD": ("mean", "std"),
@@ -44,6 +50,10 @@ class Loaded:
     """Normalised actions to actions."""
     renamed: Mapping[str, str]
     """What the preprocessor renames: the checkpoint's key by the key that goes in."""
+    student: Student | None = None
+    """What the checkpoint says of its method."""
+    branch: Branch | None = None
+    """Its action expert's second time."""
 
 
 def load(checkpoint: Checkpoint, options: Options) -> Loaded:
@@ -57,8 +67,14 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
     with redirect_stdout(sys.stderr):  # LeRobot prints, and stdout is for results
         config = _config(checkpoint, options, where)
         policy = _policy(checkpoint, config, where)
+        student = read_student(checkpoint.folder)
+        branch = None if student is None else _load_branch(policy, checkpoint, student, where)
+        if checkpoint.type == "smolvla" and options.dtype == "bfloat16":
+            # What load_vlm_weights=True makes of it: projections and time MLPs stay float32.
+            policy.model.vlm_with_expert.to(torch.bfloat16)
         _check_weights(policy, checkpoint, where)
         loaded = _processors(checkpoint, config, options, policy, where)
+    loaded = replace(loaded, student=student, branch=branch)
     _check_statistics(config, loaded, where)
     return loaded
 
@@ -70,8 +86,6 @@ def _config(checkpoint: Checkpoint, options: Options, where: str) -> Any:
         from lerobot.utils.import_utils import register_third_party_plugins
     except ImportError as error:
         raise MissingExtraError("the policy kind 'lerobot'", "lerobot") from error
-    import torch
-
     register_third_party_plugins()
     known = PreTrainedConfig.get_known_choices()
     if checkpoint.type not in known:
@@ -137,11 +151,28 @@ def _policy(checkpoint: Checkpoint, config: Any, where: str) -> Any:
     return policy.to(config.device).eval()
 
 
+def _load_branch(
+    policy: Any, checkpoint: Checkpoint, student: Student, where: str
+) -> Branch | None:
+    """Give the policy the second time of a student; LeRobot's own loader knew no place for it."""
+    if student.method.extra_time is ExtraTime.NONE:
+        return None
+    if checkpoint.type not in FLOW_TYPES:
+        raise PolicySpecError(f"{where}: a '{checkpoint.type}' can have no second time")
+    branch = attach(policy, student.method.extra_time, student.periods)
+    prefix = "model.extra_time."
+    with safe_open(checkpoint.folder / WEIGHTS, framework="pt") as file:
+        stored = {
+            name.removeprefix(prefix): file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118  no mapping
+            if name.startswith(prefix)
+        }
+    branch.load_state_dict(stored, strict=False)  # what is missing is named with the rest
+    return branch.eval()
+
+
 def _check_weights(policy: Any, checkpoint: Checkpoint, where: str) -> None:
     """Compare the file with the model, tensor by tensor, since LeRobot goes on after most faults."""
-    import torch
-    from safetensors import safe_open
-
     state: dict[str, torch.Tensor] = policy.state_dict()
     with safe_open(checkpoint.folder / WEIGHTS, framework="pt") as file:
         names = {_model_name(name, state): name for name in file.keys()}  # noqa: SIM118
@@ -223,12 +254,7 @@ def _check_statistics(config: Any, loaded: Loaded, where: str) -> None:
     inputs, outputs = dict(config.input_features or {}), dict(config.output_features or {})
     sides = ((inputs, loaded.preprocess), (outputs, loaded.postprocess))
     for features, pipeline in sides:
-        state = {
-            name: tensor
-            for step in pipeline.steps
-            if hasattr(step, "norm_map")
-            for name, tensor in step.state_dict().items()
-        }
+        state = statistics(pipeline)
         for key, feature in features.items():
             mode = config.normalization_mapping.get(feature.type.value, None)
             for name in _STATISTICS.get(getattr(mode, "value", ""), ()):
@@ -245,3 +271,13 @@ def _check_statistics(config: Any, loaded: Loaded, where: str) -> None:
                         f"{where}: the '{name}' of {key} has {tensor.numel()} numbers, "
                         f"the feature {feature.shape[0]}"
                     )
+
+
+def statistics(pipeline: Any) -> dict[str, torch.Tensor]:
+    """Return the statistics that a processor normalises by, as ``feature.name``."""
+    return {
+        name: tensor
+        for step in pipeline.steps
+        if hasattr(step, "norm_map")
+        for name, tensor in step.state_dict().items()
+    }

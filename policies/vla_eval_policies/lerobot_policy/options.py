@@ -16,6 +16,12 @@ class Options(BaseModel):
 
     nfe: int | None = Field(default=None, ge=1)
     """Function evaluations a chunk, for policies that integrate a flow or a diffusion."""
+    method: str | None = None
+    """How a flow is sampled: ``fm``, ``snapflow`` … or a preset; see ``methods``."""
+    solver: Literal["euler", "heun", "midpoint"] | None = None
+    """Of ``method=fm``."""
+    keystone: int | None = Field(default=None, ge=2)
+    """K: draw so many chunks from one prefix, execute one that many agree with."""
     n_action_steps: int | None = Field(default=None, ge=1)
     """Actions of a chunk that are executed before the next inference."""
     device: str = "cpu"

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import Observation
+from vla_eval.inspection import Finding
+from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.record import Outcome
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding, Wants, bind
 from vla_eval_policies.lerobot_policy.loading import Loaded
 
@@ -45,6 +48,9 @@ class Chunker(ABC):
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
         """Return a chunk for every observation of a preprocessed batch."""
 
+    def forget(self, key: EpisodeKey) -> None:  # noqa: B027  most keep nothing
+        """Free what is kept of an episode."""
+
 
 class LeRobotPolicy:
     """A checkpoint behind its own processors.
@@ -68,6 +74,13 @@ class LeRobotPolicy:
             PolicySpecError: they do not.
         """
         self.infer(observations, contexts)
+        for context in contexts:
+            self._chunker.forget(context.key)
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+        """Free what is kept of an episode."""
+        del outcome
+        self._chunker.forget(key)
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
@@ -81,11 +94,23 @@ class LeRobotPolicy:
         for i, (observation, context) in enumerate(zip(observations, contexts, strict=True)):
             groups.setdefault(_kind(observation, context), []).append(i)
         chunks: dict[int, ActionChunk] = {}
-        for kind, members in groups.items():
+        for members in groups.values():
             mine = [observations[i] for i in members]
-            made = self._infer_alike(kind, mine, [contexts[i] for i in members])
+            made = self._infer_alike(mine, [contexts[i] for i in members])
             chunks.update(zip(members, made, strict=True))
         return [chunks[i] for i in range(len(observations))]
+
+    def explain(self, observation: Observation, context: Context) -> list[Finding]:
+        """Return what goes into the model; raises PolicySpecError where it does not fit."""
+        from vla_eval_policies.lerobot_policy.explain import explain
+
+        return explain(self.loaded, self.binding(observation, context), observation, context)
+
+    def example(self, seed: int) -> tuple[Observation, Context]:
+        """Return an observation of random pictures and a state of zeros, for measuring time."""
+        from vla_eval_policies.lerobot_policy.embodiment import example
+
+        return example(self.wants, seed)
 
     def binding(self, observation: Observation, context: Context) -> Binding:
         """Return how such an observation becomes a batch; raises PolicySpecError."""
@@ -95,9 +120,8 @@ class LeRobotPolicy:
         return self._bindings[kind]
 
     def _infer_alike(
-        self, kind: object, observations: Sequence[Observation], contexts: Sequence[Context]
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
-        del kind
         import torch
 
         binding = self.binding(observations[0], contexts[0])

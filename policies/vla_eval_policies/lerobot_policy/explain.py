@@ -1,0 +1,116 @@
+"""What a checkpoint makes of an observation, and what in it looks like a mistake of convention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vla_eval.environment import Observation
+from vla_eval.inspection import Finding
+from vla_eval.policy import Context
+from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding
+from vla_eval_policies.lerobot_policy.loading import Loaded, statistics
+from vla_eval_policies.lerobot_policy.policy import raw_batch
+
+__all__ = ["explain"]
+
+_FAR = 5.0
+"""Standard deviations beyond which a state is not one that the checkpoint was trained on."""
+_WIDE = 3.0
+"""The same where training data fill −1 to 1."""
+
+
+def explain(
+    loaded: Loaded, binding: Binding, observation: Observation, context: Context
+) -> list[Finding]:
+    """Return what goes into the model, in the order in which it should be read."""
+    raw = raw_batch(binding, [observation], [context])
+    batch = loaded.preprocess(dict(raw))
+    return [
+        *_pictures(loaded, binding, observation, batch),
+        *_state(loaded, raw, batch),
+        *_words(loaded, batch),
+        *_gripper(loaded, binding, context),
+    ]
+
+
+def _pictures(
+    loaded: Loaded, binding: Binding, observation: Observation, batch: Mapping[str, Any]
+) -> Iterator[Finding]:
+    for raw, camera in binding.images.items():
+        feature = loaded.renamed.get(raw, raw)
+        seen = batch[feature]
+        _, _, height, width = seen.shape
+        yield Finding(
+            feature,
+            f"from camera {camera}: {width}x{height}, {float(seen.min()):.2f} to "
+            f"{float(seen.max()):.2f} after normalising",
+        )
+    unused = [name for name in observation["pixels"] if name not in binding.images.values()]
+    if unused:
+        yield Finding("unused", f"the checkpoint does not take {', '.join(unused)}")
+
+
+def _state(loaded: Loaded, raw: Mapping[str, Any], batch: Mapping[str, Any]) -> Iterator[Finding]:
+    if STATE not in raw:
+        return
+    mode = loaded.policy.config.normalization_mapping.get("STATE")
+    name = getattr(mode, "value", "IDENTITY")
+    feature = loaded.renamed.get(STATE, STATE)
+    values = raw[STATE][0].tolist()
+    yield Finding(feature, " ".join(f"{value:.3g}" for value in values))
+    if name == "IDENTITY":
+        return
+    normalised = batch[feature][0].tolist()
+    limit = _FAR if name == "MEAN_STD" else _WIDE
+    far = [i for i, value in enumerate(normalised) if abs(value) > limit]
+    said = " ".join(f"{value:.2f}" for value in normalised)
+    hint = (
+        f"; number {far[0]} is far outside what it was trained on: other units, or another pose"
+        if far
+        else ""
+    )
+    yield Finding(f"normalised by {name.lower()}", said + hint, ok=not far)
+
+
+def _words(loaded: Loaded, batch: Mapping[str, Any]) -> Iterator[Finding]:
+    mask = batch.get("observation.language.attention_mask")
+    if mask is None:
+        yield Finding("instruction", "not read: this kind of policy knows one task only")
+        return
+    used, length = int(mask[0].sum()), int(mask.shape[1])
+    longest = int(getattr(loaded.policy.config, "tokenizer_max_length", length))
+    cut = used >= longest
+    yield Finding(
+        "instruction",
+        f"{used} tokens" + (f"; cut off, {longest} is the most" if cut else ""),
+        ok=not cut,
+    )
+
+
+def _gripper(loaded: Loaded, binding: Binding, context: Context) -> Iterator[Finding]:
+    """Compare the range of the checkpoint's gripper with the environment's."""
+    i = binding.embodiment.gripper
+    if i is None:
+        return
+    low, high = float(context.action_low[i]), float(context.action_high[i])
+    known = statistics(loaded.postprocess)
+    lower, upper = known.get("action.min"), known.get("action.max")
+    if lower is None or upper is None:
+        mean, std = known.get("action.mean"), known.get("action.std")
+        said = (
+            ""
+            if mean is None or std is None
+            else f"trained on {float(mean[i]):.3g} ± {float(std[i]):.3g}; "
+        )
+        yield Finding("gripper", f"{said}{binding.embodiment.gripper_says}")
+        return
+    least, most = float(lower[i]), float(upper[i])
+    # A gripper trained on 0 to 1 never opens where -1 opens; one on radians never does in percent.
+    narrow = most - least < 0.55 * (high - low)
+    yield Finding(
+        "gripper",
+        f"trained on {least:.3g} to {most:.3g}, of {low:.3g} to {high:.3g}; "
+        f"{binding.embodiment.gripper_says}" + ("; other units?" if narrow else ""),
+        ok=not narrow,
+    )

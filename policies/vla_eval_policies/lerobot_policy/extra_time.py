@@ -1,0 +1,138 @@
+"""The second time of SnapFlow, MeanFlow and shortcut models in an action expert that knows only t.
+
+The expert embeds t as e = τ(t). A branch makes it e = τ(t) + φ(extra), before the expert's own time
+MLP (SmolVLA, pi0: beside each action token; pi0.5: the condition of every norm). φ's last layer starts
+at zero, so a policy with a fresh branch is bit for bit the policy without.
+
+A student is an ordinary LeRobot checkpoint whose weights hold the branch too, and a small file beside
+them, :data:`SIDECAR`, that names the method and its hyperparameters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval_policies.lerobot_policy.checkpoint import SIDECAR
+from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method, TimeEmbedding, make_method
+
+__all__ = ["Branch", "Student", "attach", "read_student", "write_student"]
+
+_FORMAT = 1
+
+
+class Branch(nn.Module):
+    """φ: what the second time adds to the embedding of t."""
+
+    def __init__(self, width: int, extra_time: ExtraTime, periods: tuple[float, float]) -> None:
+        super().__init__()
+        self.extra_time = extra_time
+        second = TimeEmbedding(width, extra_time, periods=periods).second
+        if second is None:
+            raise ValueError("there is no branch without a second time")
+        self.second = second
+        self._extra: Tensor | None = None
+
+    @contextmanager
+    def given(self, extra: Tensor | None) -> Iterator[None]:
+        """Use this second time (B,) in the evaluation inside."""
+        self._extra = extra
+        try:
+            yield
+        finally:
+            self._extra = None
+
+    def forward(self) -> Tensor:
+        """Return φ, (B, width); raises ValueError where no second time was given."""
+        if self._extra is None:
+            raise ValueError(
+                f"this policy takes a second time ({self.extra_time}); sample it by its method, "
+                "LeRobot's own select_action gives none"
+            )
+        extra = self._extra
+        if self.extra_time is ExtraTime.STEP:
+            extra = torch.round(-torch.log2(extra)).long()
+        shift: Tensor = self.second(extra)
+        return shift
+
+
+def attach(
+    policy: Any, extra_time: ExtraTime, periods: tuple[float, float] = LOW_FREQUENCIES
+) -> Branch:
+    """Give a SmolVLA, pi0 or pi0.5 policy of LeRobot's a second time, which changes nothing as yet.
+
+    The branch becomes ``policy.model.extra_time``, part of its weights.
+
+    Args:
+        policy: the policy; changed in place.
+        extra_time: which second time.
+        periods: shortest and longest period of its sinusoids.
+    """
+    model = policy.model
+    width = model.action_in_proj.out_features
+    branch = Branch(width, extra_time, periods).to(model.action_in_proj.weight.device)
+    model.extra_time = branch
+    mlp = model.time_mlp_in if policy.config.type == "pi05" else model.action_time_mlp_in
+    mlp.register_forward_pre_hook(lambda _, inputs: (_shifted(inputs[0], branch()),))
+    return branch
+
+
+def _shifted(features: Tensor, shift: Tensor) -> Tensor:
+    """Add φ to the last columns, which are τ(t): of (B, width), or of (B, H, 2 width)."""
+    shift = shift.to(features.dtype)
+    if features.dim() == 2:
+        return features + shift
+    width = shift.shape[-1]
+    time = features[..., -width:] + shift[:, None, :]
+    return torch.cat([features[..., :-width], time], dim=-1)
+
+
+@dataclass(frozen=True)
+class Student:
+    """What the file beside a student's weights says."""
+
+    method: Method
+    periods: tuple[float, float] = LOW_FREQUENCIES
+
+
+def write_student(folder: Path, student: Student) -> None:
+    """Write the file that says how a student is sampled; ``save_pretrained`` writes the rest."""
+    content = {
+        "format": _FORMAT,
+        "method": student.method.name,
+        "hyperparameters": student.method.model_dump(mode="json"),
+        "periods": list(student.periods),
+    }
+    (folder / SIDECAR).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_student(folder: Path) -> Student | None:
+    """Return what a checkpoint says of its method, or None where it says nothing.
+
+    Raises:
+        PolicySpecError: the file cannot be used.
+    """
+    path = folder / SIDECAR
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, Mapping) or content["format"] != _FORMAT:
+            raise PolicySpecError(
+                f"{path}: another format than {_FORMAT}; written by a later version?"
+            )
+        shortest, longest = content["periods"]
+        method = make_method(str(content["method"]), content["hyperparameters"])
+        return Student(method, (float(shortest), float(longest)))
+    except UsageError as error:
+        raise PolicySpecError(f"{path}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PolicySpecError(f"{path} cannot be read: {type(error).__name__}: {error}") from None

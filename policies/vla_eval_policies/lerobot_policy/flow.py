@@ -1,0 +1,143 @@
+"""SmolVLA, pi0 and pi0.5 as velocity fields: the prefix is encoded once, each evaluation reuses it.
+
+The three share one convention, which is also this project's (see ``methods.field``): noise at t = 1,
+v = ε − a. What an evaluation of the action expert needs of the observation is a :class:`Prefix`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vla_eval_policies.lerobot_policy.extra_time import Branch
+from vla_eval_policies.methods import ExtraTime
+
+__all__ = ["FLOW_TYPES", "FlowField", "Prefix", "encode"]
+
+FLOW_TYPES = ("smolvla", "pi0", "pi05")
+_TOKENS = "observation.language.tokens"
+_MASK = "observation.language.attention_mask"
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What the action expert sees of a batch of observations."""
+
+    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    """Of each layer, (B, heads, P, width) each."""
+    present: Tensor
+    """bool (B, P): False where a token is padding."""
+    state: Tensor | None
+    """(B, state) for pi0, whose expert reads it; None where the prefix holds it."""
+
+    def repeat(self, copies: int) -> Prefix:
+        """Return it with each observation ``copies`` times in a row."""
+        return Prefix(
+            tuple(
+                (keys.repeat_interleave(copies, 0), values.repeat_interleave(copies, 0))
+                for keys, values in self.keys_values
+            ),
+            self.present.repeat_interleave(copies, 0),
+            None if self.state is None else self.state.repeat_interleave(copies, 0),
+        )
+
+
+class FlowField:
+    """A ``methods.Field``: the action expert, bound to encoded observations."""
+
+    def __init__(self, model: Any, prefix: Prefix, branch: Branch | None = None) -> None:
+        self._model = model
+        self._prefix = prefix
+        self._branch = branch
+        self.evaluations = 0
+        """Calls so far, whatever the batch."""
+
+    @property
+    def extra_time(self) -> ExtraTime:
+        """What the expert takes besides t."""
+        return ExtraTime.NONE if self._branch is None else self._branch.extra_time
+
+    def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Return v, (B, H, D), for x (B, H, D), t (B,) and extra (B,)."""
+        from transformers import DynamicCache
+
+        self.evaluations += 1
+        # SmolVLA's step writes into the cache, and leaves it written to after an exception or with
+        # gradients. So each evaluation gets a cache of its own over the same keys and values.
+        arguments: dict[str, Any] = {
+            "prefix_pad_masks": self._prefix.present,
+            "past_key_values": DynamicCache(self._prefix.keys_values),
+            "x_t": x,
+            "timestep": t,
+        }
+        if self._prefix.state is not None:
+            arguments["state"] = self._prefix.state
+        if self._branch is None:
+            if extra is not None:
+                raise ValueError("this checkpoint knows no second time")
+            velocity: Tensor = self._model.denoise_step(**arguments)
+        else:
+            with self._branch.given(extra):
+                velocity = self._model.denoise_step(**arguments)
+        return velocity
+
+    def repeat(self, copies: int) -> FlowField:
+        """Return the field with each observation ``copies`` times in a row; encodes nothing anew."""
+        return FlowField(self._model, self._prefix.repeat(copies), self._branch)
+
+
+def encode(policy: Any, batch: Mapping[str, Any]) -> Prefix:
+    """Encode a preprocessed batch of observations.
+
+    Args:
+        policy: a SmolVLA, pi0 or pi0.5 policy of LeRobot's.
+        batch: what its preprocessor returned.
+    """
+    if policy.config.type == "smolvla":
+        return _encode_smolvla(policy, batch)
+    return _encode_pi(policy, batch)
+
+
+def _encode_smolvla(policy: Any, batch: Mapping[str, Any]) -> Prefix:
+    from lerobot.policies.common.vla_utils import make_att_2d_masks
+
+    model = policy.model
+    images, masks = policy.prepare_images(batch)
+    tokens, present, attention = model.embed_prefix(
+        images, masks, batch[_TOKENS], batch[_MASK], state=policy.prepare_state(batch)
+    )
+    _, cache = model.vlm_with_expert.forward(
+        attention_mask=make_att_2d_masks(present, attention),
+        position_ids=torch.cumsum(present, dim=1) - 1,
+        past_key_values=None,
+        inputs_embeds=[tokens, None],
+        use_cache=True,
+    )
+    return Prefix(_pairs(cache), present, None)
+
+
+def _encode_pi(policy: Any, batch: Mapping[str, Any]) -> Prefix:
+    from lerobot.policies.common.vla_utils import make_att_2d_masks, prepare_attention_masks_4d
+
+    model = policy.model
+    images, masks = policy._preprocess_images(batch)  # noqa: SLF001  LeRobot is pinned
+    tokens, present, attention = model.embed_prefix(images, masks, batch[_TOKENS], batch[_MASK])
+    backbone = model.paligemma_with_expert
+    backbone.paligemma.model.language_model.config._attn_implementation = "eager"  # noqa: SLF001
+    _, cache = backbone.forward(
+        attention_mask=prepare_attention_masks_4d(make_att_2d_masks(present, attention)),
+        position_ids=torch.cumsum(present, dim=1) - 1,
+        past_key_values=None,
+        inputs_embeds=[tokens, None],
+        use_cache=True,
+    )
+    state = policy.prepare_state(batch) if policy.config.type == "pi0" else None
+    return Prefix(_pairs(cache), present, state)
+
+
+def _pairs(cache: Any) -> tuple[tuple[Tensor, Tensor], ...]:
+    return tuple((layer.keys, layer.values) for layer in cache.layers)

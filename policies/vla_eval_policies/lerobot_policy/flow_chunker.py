@@ -1,0 +1,106 @@
+"""Chunks of the flow VLAs by any method: one prefix, noise of the episode's own, steps timed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.policy import Context
+from vla_eval_policies.lerobot_policy.flow import FlowField, encode
+from vla_eval_policies.lerobot_policy.loading import Loaded
+from vla_eval_policies.lerobot_policy.noise import Noise
+from vla_eval_policies.lerobot_policy.options import Options
+from vla_eval_policies.lerobot_policy.policy import Batch, Chunker, Chunks
+from vla_eval_policies.lerobot_policy.timing import now
+from vla_eval_policies.methods import ExtraTime, KeyStone, Method, make_method
+from vla_eval_policies.methods.fm import FlowMatching
+
+__all__ = ["FlowChunker"]
+
+
+class FlowChunker(Chunker):
+    """SmolVLA, pi0 or pi0.5 under one of the methods."""
+
+    def __init__(self, loaded: Loaded, options: Options, where: str) -> None:
+        config = loaded.policy.config
+        if getattr(config, "adapt_to_pi_aloha", False):
+            raise PolicySpecError(f"{where}: adapt_to_pi_aloha is not supported")
+        self._loaded = loaded
+        self._sampler = _method(loaded, options, where)
+        self._keystone = KeyStone(samples=options.keystone) if options.keystone else None
+        walks = isinstance(self._sampler, FlowMatching)
+        own = int(getattr(config, "num_steps", None) or config.num_inference_steps)
+        self._steps = options.nfe or (own if walks else self._sampler.default_nfe)
+        try:
+            cost = self._sampler.cost(self._steps)
+        except UsageError as error:
+            raise PolicySpecError(f"{where}: {error}") from None
+        self.cost = cost if self._keystone is None else self._keystone.cost(cost)
+        self.nfe = self.cost.nfe
+        self.method = self._sampler.name
+        self.solver = self._sampler.solver if isinstance(self._sampler, FlowMatching) else None
+        self.chunk_size = int(config.chunk_size)
+        self._shape = (self.chunk_size, int(config.max_action_dim))
+        self._action = int(config.action_feature.shape[0])
+        self._executed = min(options.n_action_steps or config.n_action_steps, self.chunk_size)
+
+    def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
+        """Return a chunk for every observation; nothing of it depends on the batch but the last bits."""
+        policy = self._loaded.policy
+        device = torch.device(policy.config.device)
+        copies = 1 if self._keystone is None else self._keystone.samples
+        noise = Noise(contexts, self._shape, copies=copies, device=device)
+        start = now(device)
+        prefix = encode(policy, batch)
+        encoded = now(device)
+        field = FlowField(policy.model, prefix, self._loaded.branch)
+        if copies > 1:
+            field = field.repeat(copies)
+        actions = self._sampler.sample(field, noise, self._steps)[..., : self._action]
+        if field.evaluations * copies != self.nfe:
+            raise RuntimeError(f"{field.evaluations} evaluations were made, not {self.nfe}")
+        chosen = self._choose(actions, copies)
+        end = now(device)
+        return Chunks(
+            chosen,
+            nfe=self.nfe,
+            prefix_ms=1e3 * (encoded - start),
+            denoise_ms=1e3 * (end - encoded),
+        )
+
+    def _choose(self, actions: Tensor, copies: int) -> Tensor:
+        """Return one of the copies of each observation, from (B copies, H, D)."""
+        if self._keystone is None:
+            return actions
+        groups = actions.reshape(-1, copies, *actions.shape[1:])
+        candidates = groups[:, :, : self._executed].float().cpu().numpy()
+        chosen = [self._keystone.select(each).index for each in candidates]
+        return torch.stack([group[i] for group, i in zip(groups, chosen, strict=True)])
+
+
+def _method(loaded: Loaded, options: Options, where: str) -> Method:
+    """Return the user's method, or the checkpoint's own, or flow matching."""
+    given = {} if options.solver is None else {"solver": options.solver}
+    own = None if loaded.student is None else loaded.student.method
+    try:
+        if own is not None and not given and options.method in (None, own.name):
+            method = own
+        else:
+            method = make_method(options.method or "fm", given)
+    except UsageError as error:
+        raise PolicySpecError(f"{where}: {error}") from None
+    has = ExtraTime.NONE if loaded.branch is None else loaded.branch.extra_time
+    if method.convention.output != "noise - action":
+        raise PolicySpecError(
+            f"{where}: method '{method.name}' needs a network that predicts {method.convention.output},"
+            f" but a '{loaded.policy.config.type}' predicts noise - action"
+        )
+    if not isinstance(method, FlowMatching) and method.extra_time is not has:
+        raise PolicySpecError(
+            f"{where}: method '{method.name}' needs a network with the second time "
+            f"'{method.extra_time}', but this checkpoint's is '{has}'"
+        )
+    return method
