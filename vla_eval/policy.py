@@ -145,16 +145,17 @@ class WarmsUp(Protocol):
 class EndsEpisodes(Protocol):
     """A policy that wants to know when an episode is over."""
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
         """Free what belongs to the episode.
 
         Args:
             key: which episode; the same key may begin again, when an attempt is repeated.
             outcome: ``error`` means that the attempt was lost, whoever's fault it was.
+                None where nobody said: a client of another make.
         """
 
 
-def end_episode(policy: Policy, key: EpisodeKey, outcome: Outcome) -> None:
+def end_episode(policy: Policy, key: EpisodeKey, outcome: Outcome | None) -> None:
     """Tell a policy that an episode is over, if it wants to know."""
     if isinstance(policy, EndsEpisodes):
         policy.end_episode(key, outcome)

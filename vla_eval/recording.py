@@ -191,7 +191,7 @@ class _InnerPolicy:
         ]
         return self._policy.infer(observations, inner)
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
         """Pass on."""
         end_episode(self._policy, key, outcome)
 

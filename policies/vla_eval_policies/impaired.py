@@ -72,7 +72,7 @@ class ImpairedPolicy:
         if isinstance(self._inner, WarmsUp):
             self._inner.warm_up(observations, contexts)
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
         """Forget the episode's chunk, and let the inner policy know."""
         self._previous.pop(key, None)
         end_episode(self._inner, key, outcome)

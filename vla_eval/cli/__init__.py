@@ -27,6 +27,7 @@ from vla_eval.cli.record import record
 from vla_eval.cli.replay import replay
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
+from vla_eval.cli.serve import serve
 from vla_eval.cli.stats import stats
 from vla_eval.cli.streams import forgiving_streams
 from vla_eval.errors import (
@@ -51,6 +52,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "plan": plan,
     "stats": stats,
     "power": power,
+    "serve": serve,
     "record": record,
     "replay": replay,
     "bench": bench,

@@ -38,7 +38,7 @@ class End:
     """An episode is over; see :class:`vla_eval.policy.EndsEpisodes`."""
 
     key: EpisodeKey
-    outcome: Outcome
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True)

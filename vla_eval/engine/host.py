@@ -105,7 +105,7 @@ class HostedPolicy:
             for observation, context in zip(observations, contexts, strict=True)
         ]
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
         """Tell the host that an episode is over; after an error, the host may be gone itself."""
         if self._connection is not None:
             self._ask(End(key, outcome))

@@ -135,7 +135,7 @@ class DiaryWalker(Walker):
                 self._note(f"begin {context.key.init_state}")
         return super().infer(observations, contexts)
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome) -> None:
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
         self._note(f"end {key.init_state} {outcome}")
         if self.options.fault == "bad end" and key.init_state in self.states:
             raise RuntimeError("double free")

@@ -1,0 +1,127 @@
+"""What the entry points name: cheap to import, so that kinds can be listed without the extra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vla_eval.errors import MissingExtraError, PolicySpecError
+from vla_eval.policy import Placement, Policy
+from vla_eval.spec import parse_options
+
+__all__ = [
+    "WAITS",
+    "HarnessFactory",
+    "HarnessOptions",
+    "OpenpiFactory",
+    "OpenpiOptions",
+    "RemoteOptions",
+]
+
+
+class RemoteOptions(BaseModel):
+    """What every client of a server can be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_action_steps: int | None = Field(default=None, ge=1)
+    """Execution horizon; needed unless the server says it."""
+    chunk_size: int | None = Field(default=None, ge=1)
+    """Length of the chunks, if known; only noted."""
+    nfe: int | None = Field(default=None, ge=0)
+    """Function evaluations of one chunk, as declared by whoever runs the server."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """Longest wait for an answer."""
+    warm_up_s: float = Field(default=600.0, gt=0)
+    """Longest wait for the answer to the warm-up; 600 s are enough for most compilers."""
+    connect_s: float = Field(default=30.0, ge=0)
+    """How long a server that refuses connections is waited for."""
+    max_frame_mb: int = Field(default=64, ge=1)
+    """Largest frame that is taken, in MiB."""
+
+
+WAITS = {
+    "timeout_s",
+    "warm_up_s",
+    "connect_s",
+    "max_frame_mb",
+    "n_action_steps",
+    "chunk_size",
+    "nfe",
+}
+"""Options that change no action, or that have a field of their own in the policy's metadata."""
+
+
+class OpenpiOptions(RemoteOptions):
+    """What the client of an openpi server can be told besides."""
+
+    layout: str | None = None
+    """How observations are named: see :data:`vla_eval_policies.remote.layouts.LAYOUTS`."""
+    images: str | None = None
+    state: str | None = None
+    prompt: str | None = None
+    size: int | None = Field(default=None, ge=1)
+
+
+class HarnessOptions(RemoteOptions):
+    """What the client of a harness model server can be told besides."""
+
+    wrist: bool | None = None
+    """Whether to send the wrist picture; None does what the server asks for."""
+    state: bool | None = None
+    """Whether to send the robot's state; None does what the server asks for."""
+    ignore: str | None = None
+    """Observation parameters that the server asks for and that are to be ignored, by commas."""
+
+
+def _need_url(kind: str, target: str | None) -> str:
+    if target is None or not target.startswith(("ws://", "wss://")):
+        raise PolicySpecError(
+            f"policy kind '{kind}' needs a server's address, for example "
+            f"'{kind}:ws://127.0.0.1:8000' (got '{target or ''}')"
+        )
+    return target
+
+
+class OpenpiFactory:
+    """``openpi:ws://host:port[?layout=libero&n_action_steps=5&…]``."""
+
+    help: ClassVar[str] = "any policy behind an openpi server (vlaeval serve is one)"
+
+    def placement(self, target: str | None) -> Placement:
+        """In the worker: each has connections of its own, and the server may batch over them."""
+        _need_url("openpi", target)
+        return "worker"
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        """Build the client and ask the server who it is."""
+        url = _need_url("openpi", target)
+        parsed = parse_options(OpenpiOptions, options, "openpi")
+        try:
+            from vla_eval_policies.remote.openpi import OpenpiPolicy
+        except ImportError as error:
+            raise MissingExtraError(f"policy kind 'openpi' ({error.name})", "remote") from None
+        return OpenpiPolicy(url, parsed)
+
+
+class HarnessFactory:
+    """``harness:ws://host:port[?wrist=true&state=true&…]``."""
+
+    help: ClassVar[str] = "any model server of AllenAI's vla-evaluation-harness (PyPI vla-eval)"
+
+    def placement(self, target: str | None) -> Placement:
+        """In the worker: each has connections of its own, and the server may batch over them."""
+        _need_url("harness", target)
+        return "worker"
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        """Build the client and ask the server who it is."""
+        url = _need_url("harness", target)
+        parsed = parse_options(HarnessOptions, options, "harness")
+        try:
+            from vla_eval_policies.remote.harness import HarnessPolicy
+        except ImportError as error:
+            raise MissingExtraError(f"policy kind 'harness' ({error.name})", "remote") from None
+        return HarnessPolicy(url, parsed)

@@ -1,0 +1,240 @@
+"""``harness:ws://host:port``: any model server of AllenAI's vla-evaluation-harness (PyPI ``vla-eval``).
+
+Their servers keep the chunk and answer one action for each observation, so the execution horizon is
+1 and every step is observed. A connection serves one episode; the protocol version is checked, and so
+is the number of every answer. For LIBERO: pictures, state and the gripper as their benchmark has them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicyLostError, PolicySpecError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.record import Outcome
+from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
+from vla_eval_policies.remote.connection import Connection
+from vla_eval_policies.remote.factories import WAITS, HarnessOptions
+
+__all__ = ["HarnessPolicy"]
+
+_PROTOCOL_VERSION = 1
+_SWITCHES = ("send_wrist_image", "send_state", "quat_no_antipodal", "absolute_action")
+"""Observation parameters that are followed here."""
+_OURS = ("suite", "seed", "env_seed", "num_steps_wait", "max_steps")
+"""Observation parameters that the protocol of the run decides; what a server wants is only noted."""
+
+
+@dataclass
+class _Episode:
+    connection: Connection
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+
+class HarnessPolicy:
+    """The client.
+
+    Raises:
+        PolicySpecError: the server asks for an observation that cannot be sent.
+        PolicyLostError: the server cannot be reached.
+        WireError: it speaks another version of the protocol.
+    """
+
+    def __init__(self, url: str, options: HarnessOptions) -> None:
+        self._url = url
+        self._options = options
+        self._episodes: dict[EpisodeKey, _Episode] = {}
+        episode, self._server = self._connect()
+        episode.connection.close()
+        params = self._server.get("observation_params") or {}
+        if not isinstance(params, Mapping):
+            raise WireError(f"{url}: observation_params is no map")
+        self._params = {str(name): value for name, value in params.items()}
+        self._refuse_unknown()
+        self.metadata = self._metadata()
+
+    def _refuse_unknown(self) -> None:
+        ignored = (self._options.ignore or "").split(",")
+        for name, value in self._params.items():
+            if name not in (*_SWITCHES, *_OURS, *ignored) and value not in (False, None):
+                raise PolicySpecError(
+                    f"harness:{self._url}: the server asks for the observation parameter "
+                    f"'{name}: {value}', which is not known here; add ?ignore={name} to go on "
+                    "without it"
+                )
+
+    def _metadata(self) -> PolicyMetadata:
+        steps = self._options.n_action_steps or 1
+        ours = {
+            name: value
+            for name, value in self._options.model_dump(exclude=WAITS).items()
+            if value is not None
+        }
+        return PolicyMetadata(
+            name=str(self._server.get("model_server", f"harness {self._url}")),
+            method="remote",
+            chunk_size=self._options.chunk_size or steps,
+            n_action_steps=steps,
+            nfe=self._options.nfe,
+            options={**ours, "server": json.dumps(self._server, sort_keys=True, default=str)},
+        )
+
+    def _connect(self) -> tuple[_Episode, dict[str, Any]]:
+        options = self._options
+        connection = Connection(
+            self._url, connect_s=options.connect_s, max_bytes=options.max_frame_mb << 20
+        )
+        episode = _Episode(connection)
+        hello = {"harness_version": "vla-eval-suite", "protocol_version": _PROTOCOL_VERSION}
+        kind, payload = self._exchange(episode, "hello", hello, options.timeout_s)
+        if kind != "hello" or payload.get("protocol_version") != _PROTOCOL_VERSION:
+            connection.close()
+            raise WireError(
+                f"{self._url}: the server speaks version {payload.get('protocol_version')!r} of the "
+                f"harness's protocol; {_PROTOCOL_VERSION} is known here"
+            )
+        return episode, dict(payload)
+
+    def _exchange(
+        self, episode: _Episode, kind: str, payload: Mapping[str, Any], timeout_s: float
+    ) -> tuple[str, Mapping[str, Any]]:
+        """Send a message and return the type and payload of its answer."""
+        number = next(episode.numbers)
+        with episode.connection.closed_on_error():
+            episode.connection.send(envelope(kind, payload, number))
+            answer, found, said = open_envelope(episode.connection.receive(timeout_s))
+            if answer == "error":
+                raise WireError(f"{self._url}: the server reports: {found.get('error', found)}")
+            if said != number:
+                raise WireError(
+                    f"{self._url}: the server answered message {said} when {number} was asked"
+                )
+        return answer, found
+
+    def _begin(self, context: Context) -> _Episode:
+        self._drop(context.key)
+        episode, said = self._connect()
+        if said != self._server:
+            episode.connection.close()
+            raise PolicyLostError(
+                f"{self._url}: the server introduces itself otherwise than when this run began, so "
+                "it may hold another policy; put back what was changed, or use a new folder"
+            )
+        self._start(episode, context)
+        self._episodes[context.key] = episode
+        return episode
+
+    def _start(self, episode: _Episode, context: Context) -> None:
+        """Say that an episode begins; their servers answer that only when it goes wrong."""
+        key = context.key
+        task: dict[str, Any] = {
+            "name": context.instruction,
+            "suite": key.suite,
+            "task_id": int(key.task) if key.task.isdigit() else key.task,
+            "episode_idx": key.init_state,
+        }
+        message = envelope("episode_start", {"task": task}, next(episode.numbers))
+        episode.connection.send(message)
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        """Ask the server for each sample's action.
+
+        Raises:
+            PolicyLostError: the server is gone, or was replaced, and with it the episode.
+            PolicyTimeoutError: it did not answer in time.
+            WireError: it reported an error, or what it sent cannot be used.
+        """
+        return [
+            self._infer_one(observation, context)
+            for observation, context in zip(observations, contexts, strict=True)
+        ]
+
+    def _infer_one(self, observation: Observation, context: Context) -> ActionChunk:
+        if context.chunk_index == 0:
+            self._begin(context)
+        episode = self._episodes.get(context.key)
+        if episode is None:
+            raise PolicyLostError(f"{self._url}: the connection of this episode is gone")
+        payload = self._payload(observation, context)
+        start = perf_counter()
+        kind, found = self._exchange(episode, "observation", payload, self._options.timeout_s)
+        infer_ms = 1e3 * (perf_counter() - start)
+        actions = found.get("actions", found.get("action"))
+        if kind != "action" or actions is None:
+            raise WireError(f"{self._url}: a message '{kind}' with {sorted(found)} came, no action")
+        return ActionChunk(_rows(actions, context), nfe=self._options.nfe or 0, infer_ms=infer_ms)
+
+    def _payload(self, observation: Observation, context: Context) -> dict[str, Any]:
+        pixels, options = observation["pixels"], self._options
+        names = list(pixels)
+        if not self._wants("send_wrist_image", options.wrist):
+            names = [name for name in names if name != "wrist"]
+        payload: dict[str, Any] = {
+            "images": {name: pixels[name] for name in names},
+            "task_description": context.instruction,
+        }
+        if self._wants("send_state", options.state):
+            payload["states"] = self._state(observation)
+        if self._params.get("absolute_action") and np.all(np.abs(context.action_high) <= 1):
+            raise PolicySpecError(
+                f"harness:{self._url}: the server gives absolute actions, and this protocol's are "
+                "relative (env_kwargs.control_mode)"
+            )
+        return payload
+
+    def _wants(self, name: str, ours: bool | None) -> bool:  # noqa: FBT001 - a value, not a switch
+        return bool(self._params.get(name)) if ours is None else ours
+
+    def _state(self, observation: Observation) -> NDArray[np.float64]:
+        """Return LIBERO's state, float64 (8,), its rotation vector folded unless they say otherwise."""
+        state = np.array(observation["agent_pos"], np.float64)
+        angle = np.linalg.norm(state[3:6]) if state.size == 8 else 0.0
+        if angle > np.pi and not self._params.get("quat_no_antipodal"):
+            state[3:6] *= 1 - 2 * np.pi / angle
+        return state
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        """Ask for an action in an episode of its own, and throw it away."""
+        episode, _ = self._connect()
+        try:
+            self._start(episode, contexts[0])
+            payload = self._payload(observations[0], contexts[0])
+            self._exchange(episode, "observation", payload, self._options.warm_up_s)
+        finally:
+            episode.connection.close()
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+        """Say so, and close the episode's connection."""
+        episode = self._episodes.get(key)
+        if episode is not None and outcome != "error":
+            metrics = {"metrics": {"success": outcome == "success"}}
+            with suppress(PolicyLostError):  # the episode is complete without it
+                episode.connection.send(envelope("episode_end", metrics, next(episode.numbers)))
+        self._drop(key)
+
+    def _drop(self, key: EpisodeKey) -> None:
+        episode = self._episodes.pop(key, None)
+        if episode is not None:
+            episode.connection.close()
+
+
+def _rows(actions: Any, context: Context) -> NDArray[Any]:
+    """Return actions (T, A); LIBERO's gripper becomes −1 or 1, as their benchmark makes it."""
+    array = np.atleast_2d(np.array(actions))
+    if context.key.suite.startswith("libero") and array.ndim == 2 and array.shape[1] == 7:
+        gripper = array[:, 6]
+        array[:, 6] = np.where(np.isfinite(gripper), np.where(gripper < 0, -1, 1), gripper)
+    return array

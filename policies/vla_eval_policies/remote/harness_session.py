@@ -1,0 +1,145 @@
+"""One harness client's connection, the server's side."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.server import ServerConnection
+
+from vla_eval.errors import VlaEvalError
+from vla_eval.keys import EpisodeKey
+from vla_eval.record import Outcome
+from vla_eval_policies.remote import extension
+from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
+from vla_eval_policies.remote.served import PolicyFailedError
+from vla_eval_policies.remote.sessions import Episodes, Setting, plain_context
+
+__all__ = ["HarnessSession"]
+
+_INVALID_DATA = 1007
+
+
+class HarnessSession:
+    """AllenAI's harness: envelopes, and one action for each observation.
+
+    The rest of a chunk waits here, as in their own servers: they ask before every step.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._policy = setting.policy
+        self._episodes = Episodes(setting.policy)
+        self._key: EpisodeKey | None = None
+        self._trouble: VlaEvalError | None = None
+        self._ready: deque[NDArray[np.float32]] = deque()
+        self._steps = self._chunks = 0
+
+    async def run(self, socket: ServerConnection) -> None:
+        """Serve one client; an error is a message, and the connection stays open."""
+        try:
+            async for frame in socket:
+                try:
+                    kind, payload, seq = open_envelope(frame)
+                except WireError as error:
+                    await socket.close(_INVALID_DATA, str(error)[:120])
+                    return
+                try:
+                    answer = await self._answer(kind, payload)
+                except VlaEvalError as error:
+                    answer = ("error", {"error": f"{type(error).__name__}: {error}"})
+                if answer is not None:
+                    await socket.send(envelope(*answer, seq))
+        finally:
+            await self._episodes.end_all()
+
+    async def _answer(
+        self, kind: str, payload: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any]] | None:
+        match kind:
+            case "hello":
+                return "hello", self._hello()
+            case "episode_start":
+                # Their client takes an answer to this for the answer to its first observation.
+                try:
+                    self._trouble = None
+                    await self._start(payload)
+                except VlaEvalError as error:
+                    self._trouble = error
+            case "observation":
+                if self._trouble is not None:
+                    raise self._trouble
+                return "action", {"actions": await self._act(payload)}
+            case "episode_end":
+                success = (payload.get("metrics") or {}).get("success")
+                outcome: Outcome | None = (
+                    None if success is None else "success" if success else "failure"
+                )
+                with suppress(PolicyFailedError):
+                    await self._episodes.end(self._key, outcome)
+            case "error":
+                return None
+            case other:
+                raise WireError(f"message type {other!r}")
+        return None
+
+    def _hello(self) -> dict[str, Any]:
+        offer = self._policy.offer
+        return {
+            "harness_version": "vla-eval-suite",
+            "protocol_version": 1,
+            "model_server": offer.policy.name,
+            "capabilities": {extension.FIELD: offer.to_wire()},
+            # Both pictures and the state; and orientations as robosuite gives them, not folded.
+            "observation_params": {
+                "send_wrist_image": True,
+                "send_state": True,
+                "quat_no_antipodal": True,
+            },
+        }
+
+    async def _start(self, payload: Mapping[str, Any]) -> None:
+        task = payload.get("task")
+        task = task if isinstance(task, Mapping) else {}
+        await self._episodes.end(self._key, None)
+        self._ready.clear()
+        self._steps = self._chunks = 0
+        name = str(task.get("task_id", task.get("name", "")))
+        number = task.get("episode_idx", 0)
+        number = number if isinstance(number, int) else 0
+        key = EpisodeKey(str(task.get("suite", "harness")), name, number, 0, self._setting.seed)
+        self._key = self._episodes.begin(key)
+
+    async def _act(self, payload: Mapping[str, Any]) -> NDArray[np.float32]:
+        if self._key is None:
+            await self._start({})
+        assert self._key is not None  # noqa: S101 - _start sets it
+        if not self._ready:
+            observation, prompt = self._setting.layout.from_wire(_flat(payload))
+            context = plain_context(
+                self._key, self._steps, self._chunks, prompt, self._setting.layout
+            )
+            chunk = await self._policy.infer(observation, context)
+            actions = np.asarray(chunk.actions, np.float32)
+            if actions.ndim != 2 or not len(actions) or not np.isfinite(actions).all():
+                raise PolicyFailedError(
+                    f"the policy's actions are no finite (T, A): {actions.shape}"
+                )
+            self._ready.extend(actions[: self._policy.offer.policy.n_action_steps])
+            self._chunks += 1
+        self._steps += 1
+        return self._ready.popleft()
+
+
+def _flat(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the observation with its pictures as ``images/NAME`` and its state as ``states``."""
+    images = payload.get("images")
+    pictures = images if isinstance(images, Mapping) else {}
+    flat = {**payload, **{f"images/{name}": each for name, each in pictures.items()}}
+    if "states" not in flat and "state" in flat:
+        flat["states"] = flat["state"]
+    return flat

@@ -1,0 +1,240 @@
+"""``openpi:ws://host:port``: any policy behind a server that speaks openpi's websocket protocol.
+
+A connection serves one episode. It is opened at the episode's beginning, where the server is also
+asked who it is, and never again before the end: an episode that loses its connection is lost, and
+repeated from its first step. Where the server speaks our extension, it hears of the episode's key
+and end, and says its identity, function evaluations and times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.record import Outcome
+from vla_eval_policies.remote import extension
+from vla_eval_policies.remote.codec import WireError, pack, unpack
+from vla_eval_policies.remote.connection import Connection
+from vla_eval_policies.remote.factories import WAITS, OpenpiOptions
+from vla_eval_policies.remote.layouts import layout_of
+
+__all__ = ["OpenpiPolicy"]
+
+
+@dataclass
+class _Episode:
+    connection: Connection
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class OpenpiPolicy:
+    """The client.
+
+    Raises:
+        PolicySpecError: an option contradicts what the server says, or something is left open.
+        PolicyLostError: the server cannot be reached.
+    """
+
+    def __init__(self, url: str, options: OpenpiOptions) -> None:
+
+        self._url = url
+        self._options = options
+        self._episodes: dict[EpisodeKey, _Episode] = {}
+        connection, self._server = self._connect()
+        connection.close()
+        self._offer = _offer_of(self._server)
+        name = options.layout or (self._offer.layout if self._offer else None)
+        if name is None:
+            raise PolicySpecError(
+                f"openpi:{url}: the server does not say how it wants observations to be named; "
+                "add ?layout=libero, or another (see docs/bring-your-policy.md)"
+            )
+        self._layout = layout_of(
+            name,
+            images=options.images,
+            state=options.state,
+            prompt=options.prompt,
+            size=options.size,
+        )
+        self.metadata = self._metadata()
+
+    def _metadata(self) -> PolicyMetadata:
+        ours = {
+            name: value
+            for name, value in self._options.model_dump(exclude=WAITS).items()
+            if value is not None
+        }
+        if self._offer is None:
+            steps = self._options.n_action_steps
+            if steps is None:
+                raise PolicySpecError(
+                    f"openpi:{self._url}: the server does not say how many actions of a chunk are to "
+                    "be executed; add ?n_action_steps=5, or what the policy was evaluated with"
+                )
+            digest = hashlib.sha256(repr(_sorted(self._server)).encode()).hexdigest()
+            return PolicyMetadata(
+                name=f"openpi {self._url}",
+                method="remote",
+                chunk_size=self._options.chunk_size or steps,
+                n_action_steps=steps,
+                nfe=self._options.nfe,
+                options={**ours, "server_metadata_sha256": digest},
+            )
+        theirs = self._offer.policy
+        said: dict[str, str | int | float | None] = {
+            "extension": 1,
+            "server_code_sha256": self._offer.code_sha256,
+            "server_max_batch": self._offer.max_batch,
+            "server_batch_wait_ms": self._offer.batch_wait_ms,
+        }
+        return replace(
+            theirs,
+            n_action_steps=self._options.n_action_steps or theirs.n_action_steps,
+            options={**theirs.options, **ours, **said},
+        )
+
+    def _connect(self) -> tuple[Connection, Mapping[Any, Any]]:
+        """Open a connection and read the metadata, which the server sends first."""
+        options = self._options
+        connection = Connection(
+            self._url, connect_s=options.connect_s, max_bytes=options.max_frame_mb << 20
+        )
+        found = unpack(connection.receive(options.timeout_s))
+        if not isinstance(found, Mapping):
+            connection.close()
+            raise WireError(f"{self._url}: the server's first frame is no map of metadata")
+        return connection, found
+
+    def _begin(self, context: Context) -> _Episode:
+        """Open the episode's connection, and see that the same policy is at its other end."""
+        self._drop(context.key)
+        connection, found = self._connect()
+        if repr(_sorted(found)) != repr(_sorted(self._server)):
+            connection.close()
+            raise PolicyLostError(
+                f"{self._url}: the server's metadata are others than when this run began, so it may "
+                "hold another policy; put back what was changed, or use a new folder"
+            )
+        episode = _Episode(connection)
+        if self._offer is not None:
+            asked = extension.ask("begin", episode.token, key=asdict(context.key))
+            self._exchange(episode, {extension.FIELD: asked}, self._options.timeout_s)
+        self._episodes[context.key] = episode
+        return episode
+
+    def _exchange(self, episode: _Episode, request: Mapping[str, Any], timeout_s: float) -> Any:
+
+        with episode.connection.closed_on_error():
+            episode.connection.send(pack(request))
+            reply = unpack(episode.connection.receive(timeout_s))
+            if not isinstance(reply, Mapping):
+                raise WireError(f"{self._url}: the answer is {type(reply).__name__}, no map")
+            if self._offer is not None:
+                extension.check_reply_to(request[extension.FIELD], reply.get(extension.FIELD))
+        return reply
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        """Ask the server for each sample's chunk.
+
+        Raises:
+            PolicyLostError: the server is gone, or was replaced, and with it the episode.
+            PolicyTimeoutError: it did not answer in time.
+            WireError: it reported an error, or what it sent cannot be used.
+        """
+        return [
+            self._infer_one(observation, context)
+            for observation, context in zip(observations, contexts, strict=True)
+        ]
+
+    def _infer_one(self, observation: Observation, context: Context) -> ActionChunk:
+
+        if context.chunk_index == 0:
+            self._begin(context)
+        episode = self._episodes.get(context.key)
+        if episode is None:
+            raise PolicyLostError(f"{self._url}: the connection of this episode is gone")
+        request = self._layout.to_wire(observation, context.instruction)
+        asked = extension.ask("infer", episode.token, context)
+        if self._offer is not None:
+            request[extension.FIELD] = asked
+        start = perf_counter()
+        reply = self._exchange(episode, request, self._options.timeout_s)
+        round_trip_ms = 1e3 * (perf_counter() - start)
+        if "actions" not in reply:
+            raise WireError(
+                f"{self._url}: the answer has no 'actions'; it has {sorted(map(str, reply))}"
+            )
+        if self._offer is not None:
+            chunk = extension.chunk_of_reply(reply["actions"], asked, reply[extension.FIELD])
+            return replace(chunk, infer_ms=min(chunk.infer_ms or 0.0, round_trip_ms))
+        return ActionChunk(
+            np.asarray(reply["actions"]),
+            nfe=self._options.nfe or 0,
+            infer_ms=_reported_ms(reply, round_trip_ms),
+        )
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        """Let the server compile: by our extension, or else by an inference that is thrown away."""
+        connection, _ = self._connect()
+        episode = _Episode(connection)
+        request = self._layout.to_wire(observations[0], contexts[0].instruction)
+        if self._offer is not None:
+            key = asdict(contexts[0].key)
+            request[extension.FIELD] = extension.ask("warm_up", episode.token, contexts[0], key=key)
+        try:
+            self._exchange(episode, request, self._options.warm_up_s)
+        finally:
+            connection.close()
+
+    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+        """Tell the server, if it wants to know, and close the episode's connection."""
+        episode = self._episodes.get(key)
+        if episode is not None and self._offer is not None and outcome != "error":
+            asked = extension.ask("end", episode.token, outcome=outcome)
+            with suppress(
+                PolicyLostError, PolicyTimeoutError
+            ):  # the episode is complete without it
+                self._exchange(episode, {extension.FIELD: asked}, self._options.timeout_s)
+        self._drop(key)
+
+    def _drop(self, key: EpisodeKey) -> None:
+        episode = self._episodes.pop(key, None)
+        if episode is not None:
+            episode.connection.close()
+
+
+def _offer_of(metadata: Mapping[Any, Any]) -> extension.Offer | None:
+    return extension.Offer.from_wire(metadata.get(extension.FIELD))
+
+
+def _sorted(value: Any) -> Any:
+    """Return a value whose repr does not depend on the order of keys; arrays as their bytes."""
+    if isinstance(value, Mapping):
+        return sorted((repr(key), repr(_sorted(each))) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return [_sorted(each) for each in value]
+    if isinstance(value, np.ndarray):
+        return (value.dtype.str, value.shape, value.tobytes())
+    return value
+
+
+def _reported_ms(reply: Mapping[Any, Any], round_trip_ms: float) -> float:
+    """Return the inference's time as the server says it; the round trip where it says none."""
+    timing = reply.get("server_timing")
+    value = timing.get("infer_ms") if isinstance(timing, Mapping) else None
+    usable = isinstance(value, int | float | np.number) and math.isfinite(value) and value >= 0
+    return min(float(value), round_trip_ms) if usable and value is not None else round_trip_ms

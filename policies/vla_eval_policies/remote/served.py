@@ -1,0 +1,105 @@
+"""A policy as a server's sessions see it: one thread that infers, an event loop that never waits.
+
+Inference runs in the thread of a :class:`~vla_eval.engine.batching.PolicyLoop`, so the event loop goes on
+answering pings while a first call compiles for a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import threading
+from dataclasses import dataclass
+
+from vla_eval.engine.batching import Answer, End, Infer, PolicyLoop, Request, Trouble, WarmUp
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicySpecError, VlaEvalError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import ActionChunk, Context
+from vla_eval.record import Outcome
+from vla_eval.spec import build_policy, code_sha256
+from vla_eval_policies.remote.extension import Offer
+
+__all__ = ["PolicyFailedError", "ServedPolicy"]
+
+
+class PolicyFailedError(VlaEvalError):
+    """The served policy raised, or returned what is no chunk; the message is its own."""
+
+
+@dataclass(frozen=True)
+class _SessionKey(EpisodeKey):
+    """An episode's key on one connection.
+
+    It reads like the key and so gives the same noise; but two clients that run the same episode at
+    the same time do not share the policy's state.
+    """
+
+    session: int = 0
+
+    def __str__(self) -> str:
+        return EpisodeKey.__str__(self)
+
+
+class ServedPolicy:
+    """Loads a policy and lets any number of sessions use it.
+
+    Args:
+        spec: the policy.
+        layout: how clients name observations; only for what the server says of itself.
+        max_batch: most observations an inference.
+        batch_wait_ms: longest wait for company.
+
+    Raises:
+        PolicySpecError: the spec cannot be used, or the policy reads the simulator.
+    """
+
+    def __init__(self, spec: str, *, layout: str, max_batch: int, batch_wait_ms: float) -> None:
+        policy = build_policy(spec)
+        if policy.metadata.privileged:
+            raise PolicySpecError(
+                f"policy '{spec}' reads the simulator itself, which no client can send"
+            )
+        self.offer = Offer(policy.metadata, code_sha256(spec), layout, max_batch, batch_wait_ms)
+        self.sessions = itertools.count(1)
+        """Numbers of connections."""
+        self._loop = PolicyLoop(policy, max_batch, batch_wait_ms / 1e3)
+        # A daemon: a policy that hangs must not keep the server from ending.
+        threading.Thread(target=self._loop.run, name="inference", daemon=True).start()
+
+    @staticmethod
+    def key(key: EpisodeKey, session: int) -> EpisodeKey:
+        """Return the key under which the policy keeps an episode of a connection."""
+        return _SessionKey(**dataclasses.asdict(key), session=session)
+
+    async def infer(self, observation: Observation, context: Context) -> ActionChunk:
+        """Return the chunk for one observation; raises PolicyFailedError."""
+        chunk = await self._ask(Infer(observation, context))
+        assert isinstance(chunk, ActionChunk)  # noqa: S101 - what the loop answers to Infer
+        return chunk
+
+    async def warm_up(self, observation: Observation, context: Context) -> None:
+        """Warm the policy up for such observations; raises PolicyFailedError."""
+        await self._ask(WarmUp(observation, context))
+
+    async def end(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+        """Tell the policy that an episode is over; raises PolicyFailedError."""
+        await self._ask(End(key, outcome))
+
+    async def _ask(self, what: Infer | WarmUp | End) -> Answer:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+
+        def set_result(answer: Answer) -> None:
+            if not future.done():  # its session may be gone
+                future.set_result(answer)
+
+        def answer(found: Answer) -> None:
+            loop.call_soon_threadsafe(set_result, found)
+
+        self._loop.requests.put(Request(what, answer))
+        found = await future
+        if isinstance(found, Trouble):
+            raise PolicyFailedError(found.message)
+        return found

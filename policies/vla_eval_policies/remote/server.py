@@ -1,0 +1,133 @@
+"""``vlaeval serve``: a policy of ours for any openpi client, or for AllenAI's harness."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from vla_eval.errors import UsageError
+from vla_eval_policies.remote.codec import Dialect
+from vla_eval_policies.remote.harness_session import HarnessSession
+from vla_eval_policies.remote.layouts import layout_of
+from vla_eval_policies.remote.served import ServedPolicy
+from vla_eval_policies.remote.sessions import OpenpiSession, Session, Setting
+
+__all__ = ["ServeOptions", "serve_policy"]
+
+_PING_S, _PONG_S = 60.0, 600.0
+"""Clients may be busy with a simulator for minutes; one that has gone is noticed in the end."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How to serve."""
+
+    dialect: Dialect = "openpi"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 takes a free one."""
+    layout: str | None = None
+    """None: ``native`` for openpi, ``harness-libero`` for the harness."""
+    images: str | None = None
+    action_low: tuple[float, ...] | None = None
+    action_high: tuple[float, ...] | None = None
+    max_batch: int = 1
+    batch_wait_ms: float = 2.0
+    token: str | None = None
+    """What clients have to send as ``Authorization: Api-Key TOKEN`` (or ``Bearer``)."""
+    max_frame_mb: int = 64
+    seed: int = 0
+
+
+def serve_policy(
+    spec: str, options: ServeOptions, ready: Callable[[str, ServedPolicy], None]
+) -> None:
+    """Serve until the process is interrupted or terminated.
+
+    Args:
+        spec: the policy.
+        options: how.
+        ready: called with the address when clients may come.
+
+    Raises:
+        PolicySpecError: the policy cannot be had or cannot be served.
+        UsageError: an option contradicts another, or the address cannot be listened on.
+    """
+    name = options.layout or ("native" if options.dialect == "openpi" else "harness-libero")
+    layout = layout_of(name, images=options.images, state=None, prompt=None, size=None)
+    if (options.action_low is None) != (options.action_high is None):
+        raise UsageError("--action-low and --action-high belong together")
+    if options.action_low is not None and options.action_high is not None:
+        if len(options.action_low) != len(options.action_high):
+            raise UsageError("--action-low and --action-high are of different lengths")
+        layout = replace(layout, action_low=options.action_low, action_high=options.action_high)
+    policy = ServedPolicy(
+        spec, layout=name, max_batch=options.max_batch, batch_wait_ms=options.batch_wait_ms
+    )
+    asyncio.run(_serve(Setting(policy, layout, options.seed), options, ready))
+
+
+async def _serve(
+    setting: Setting, options: ServeOptions, ready: Callable[[str, ServedPolicy], None]
+) -> None:
+    session: type[Session] = OpenpiSession if options.dialect == "openpi" else HarnessSession
+
+    async def handle(socket: ServerConnection) -> None:
+        try:
+            await session(setting).run(socket)
+        except ConnectionClosed:
+            return  # clients may go as they like
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        server = await serve(
+            handle,
+            options.host,
+            options.port,
+            compression=None,
+            max_size=options.max_frame_mb << 20,
+            ping_interval=_PING_S,
+            ping_timeout=_PONG_S,
+            process_request=_gate(options.token),
+        )
+    except OSError as error:
+        raise UsageError(
+            f"{options.host}:{options.port} cannot be listened on ({error.strerror or error}); "
+            "choose another --host or --port"
+        ) from None
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        ready(f"ws://{host}:{port}", setting.policy)
+        await stop.wait()
+
+
+def _gate(
+    token: str | None,
+) -> Callable[[ServerConnection, Request], Response | None]:
+    """Answer health checks of both peers, and turn away who does not know the token."""
+
+    def process(connection: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path == "/healthz":
+            return connection.respond(HTTPStatus.OK, "OK\n")
+        if path == "/health":
+            return connection.respond(HTTPStatus.OK, '{"status": "ok"}\n')
+        if token is not None:
+            kind, _, given = request.headers.get("Authorization", "").partition(" ")
+            known = hmac.compare_digest(given.strip().encode(), token.encode())
+            if kind not in ("Api-Key", "Bearer") or not known:
+                return connection.respond(HTTPStatus.UNAUTHORIZED, "a token is needed\n")
+        return None
+
+    return process

@@ -1,0 +1,186 @@
+"""One openpi client's connection, the server's side, and what both dialects share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from websockets.asyncio.server import ServerConnection
+
+from vla_eval.errors import VlaEvalError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import ActionChunk, Context
+from vla_eval.record import Outcome
+from vla_eval_policies.remote import extension
+from vla_eval_policies.remote.codec import WireError, pack, unpack
+from vla_eval_policies.remote.layouts import Layout
+from vla_eval_policies.remote.served import PolicyFailedError, ServedPolicy
+
+__all__ = [
+    "Episodes",
+    "OpenpiSession",
+    "Session",
+    "Setting",
+    "plain_context",
+]
+
+_INTERNAL_ERROR = 1011
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all sessions of a server share."""
+
+    policy: ServedPolicy
+    layout: Layout
+    seed: int
+    """Policy seed of episodes whose client does not send a key."""
+
+
+class Session(Protocol):
+    """Serves one connection until it ends."""
+
+    def __init__(self, setting: Setting) -> None: ...
+
+    async def run(self, socket: ServerConnection) -> None:
+        """Serve."""
+
+
+class Episodes:
+    """The episodes of one connection, each ended once whatever happens."""
+
+    def __init__(self, policy: ServedPolicy) -> None:
+        self._policy = policy
+        self._session = next(policy.sessions)
+        self._open: set[EpisodeKey] = set()
+
+    def begin(self, key: EpisodeKey) -> EpisodeKey:
+        """Return the key under which the policy keeps the episode."""
+        inner = self._policy.key(key, self._session)
+        self._open.add(inner)
+        return inner
+
+    async def end(self, key: EpisodeKey | None, outcome: Outcome | None) -> None:
+        """End an episode, if it is open."""
+        if key in self._open:
+            self._open.discard(key)
+            await self._policy.end(key, outcome)
+
+    async def end_all(self) -> None:
+        """End what is left when the connection is gone: those attempts were lost."""
+        for key in list(self._open):
+            with suppress(PolicyFailedError):
+                await asyncio.shield(self.end(key, "error"))
+
+
+def plain_context(key: EpisodeKey, steps: int, index: int, prompt: str, layout: Layout) -> Context:
+    """Return the context of an episode whose client says nothing of it."""
+    if layout.action_low is None or layout.action_high is None:
+        raise WireError(
+            "this server does not know the actions' bounds, and the client does not say them; "
+            "serve with --layout libero, or with --action-low and --action-high"
+        )
+    low, high = (np.asarray(each, np.float32) for each in (layout.action_low, layout.action_high))
+    return Context(key, steps, index, prompt, low, high)
+
+
+class OpenpiSession:
+    """openpi's protocol: metadata first, then one reply to one request."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._policy = setting.policy
+        self._episodes = Episodes(setting.policy)
+        self._plain: EpisodeKey | None = None
+        """The one long episode of a client without the extension."""
+        self._asked = 0
+        self._current: tuple[str, EpisodeKey] | None = None
+        """Token and key of the episode that a client with the extension has begun."""
+        self._previous_ms: float | None = None
+
+    async def run(self, socket: ServerConnection) -> None:
+        """Serve one client; an error is a text frame, then the end, as openpi's servers do it."""
+        try:
+            await socket.send(pack({extension.FIELD: self._policy.offer.to_wire()}))
+            async for frame in socket:
+                try:
+                    start = perf_counter()
+                    if isinstance(frame, str):
+                        raise WireError("a text frame came; a binary one is expected")
+                    await socket.send(pack(await self._answer(unpack(frame))))
+                    self._previous_ms = 1e3 * (perf_counter() - start)
+                except VlaEvalError as error:
+                    await socket.send(f"{type(error).__name__}: {error}")
+                    await socket.close(_INTERNAL_ERROR, "see the text before")
+        finally:
+            await self._episodes.end_all()
+
+    async def _answer(self, request: Any) -> dict[str, Any]:
+        if not isinstance(request, Mapping):
+            raise WireError(f"a request is a map, not {type(request).__name__}")
+        asked = request.get(extension.FIELD)
+        if asked is None:
+            return await self._plain_infer(request)
+        if not isinstance(asked, Mapping) or asked.get("version") != extension.VERSION:
+            raise WireError(f"{extension.FIELD} of another version than {extension.VERSION} came")
+        match asked.get("type"):
+            case "begin":
+                await self._begin(asked)
+            case "end":
+                key = self._of(asked)
+                self._current = None
+                await self._episodes.end(key, extension.outcome_of(asked))
+            case "warm_up":
+                observation, prompt = self._setting.layout.from_wire(request)
+                context = extension.context_of(asked, extension.key_of(asked), prompt)
+                await self._policy.warm_up(observation, context)
+            case "infer":
+                observation, prompt = self._setting.layout.from_wire(request)
+                context = extension.context_of(asked, self._of(asked), prompt)
+                chunk = await self._policy.infer(observation, context)
+                return {
+                    **self._reply(chunk),
+                    extension.FIELD: extension.reply_to(asked, chunk),
+                }
+            case other:
+                raise WireError(f"{extension.FIELD}.type is {other!r}")
+        return {extension.FIELD: extension.reply_to(asked)}
+
+    async def _begin(self, asked: Mapping[str, Any]) -> None:
+        if self._current is not None:
+            await self._episodes.end(self._current[1], "error")
+        token = asked.get("episode")
+        if not isinstance(token, str):
+            raise WireError(f"{extension.FIELD}.episode is {token!r}; a string is expected")
+        self._current = (token, self._episodes.begin(extension.key_of(asked)))
+
+    def _of(self, asked: Mapping[str, Any]) -> EpisodeKey:
+        if self._current is None or self._current[0] != asked.get("episode"):
+            raise WireError("this episode was not begun on this connection")
+        return self._current[1]
+
+    async def _plain_infer(self, request: Mapping[Any, Any]) -> dict[str, Any]:
+        observation, prompt = self._setting.layout.from_wire(request)
+        key = EpisodeKey("openpi", "", 0, 0, self._setting.seed)
+        steps = self._asked * self._policy.offer.policy.n_action_steps
+        context = plain_context(key, steps, self._asked, prompt, self._setting.layout)
+        if self._plain is None:
+            self._plain = self._episodes.begin(key)
+        context = replace(context, key=self._plain)
+        self._asked += 1
+        return self._reply(await self._policy.infer(observation, context))
+
+    def _reply(self, chunk: ActionChunk) -> dict[str, Any]:
+        timing = {"infer_ms": chunk.infer_ms}
+        if self._previous_ms is not None:
+            timing["prev_total_ms"] = self._previous_ms
+        return {
+            "actions": np.asarray(chunk.actions),
+            "server_timing": timing,
+            "policy_timing": {"infer_ms": chunk.infer_ms},
+        }

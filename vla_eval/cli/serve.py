@@ -1,0 +1,118 @@
+"""``vlaeval serve``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
+
+__all__ = ["serve"]
+
+_SERVER = "vla_eval_policies.remote.server"
+_TOKEN_VARIABLE = "VLA_EVAL_TOKEN"  # noqa: S105 - the name of the variable, not a token
+
+Numbers = Annotated[str | None, tyro.conf.arg(metavar="N,N,...")]
+
+
+def serve(
+    policy: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SPEC")],
+    *,
+    dialect: Literal["openpi", "harness"] = "openpi",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    layout: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    images: Annotated[str | None, tyro.conf.arg(metavar="KEY=CAMERA,...")] = None,
+    action_low: Numbers = None,
+    action_high: Numbers = None,
+    max_batch: int = 1,
+    batch_wait_ms: float = 2.0,
+    token_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    max_frame_mb: int = 64,
+    seed: int = 0,
+    json: bool = False,
+) -> int:
+    """Serve a policy to openpi clients, or to AllenAI's harness, until interrupted.
+
+    Example: vlaeval serve 'random?chunk_size=10' --layout libero --port 8000
+
+    A run on any machine then takes it as: --policy openpi:ws://HOST:8000
+
+    Args:
+        policy: The policy; see: vlaeval list policies
+        dialect: Whose protocol to speak.
+        host: Address to listen on; only this machine by default.
+        port: 0 takes a free one.
+        layout: How clients name observations: native (default), libero, harness-libero.
+        images: Other names of pictures on the wire, and our cameras.
+        action_low: Lower bounds of the actions, for clients that do not say them.
+        action_high: Upper bounds.
+        max_batch: Most observations an inference; 1 keeps the last bits reproducible.
+        batch_wait_ms: Longest wait for company, where more than one are allowed.
+        token_file: File with a token that clients must send; or set VLA_EVAL_TOKEN.
+        max_frame_mb: Largest message that is taken, in MiB.
+        seed: Policy seed of clients that do not send one.
+        json: Print the address and the policy's identity as one line of JSON.
+    """
+    if max_batch < 1 or batch_wait_ms < 0 or max_frame_mb < 1 or not 0 <= port < 65536:
+        raise UsageError(
+            "--max-batch and --max-frame-mb are at least 1, --batch-wait-ms at least 0"
+        )
+    try:
+        server = importlib.import_module(_SERVER)
+    except ImportError as error:
+        raise MissingExtraError(f"vlaeval serve ({error.name})", "remote") from None
+    options = server.ServeOptions(
+        dialect=dialect,
+        host=host,
+        port=port,
+        layout=layout,
+        images=images,
+        action_low=_numbers("--action-low", action_low),
+        action_high=_numbers("--action-high", action_high),
+        max_batch=max_batch,
+        batch_wait_ms=batch_wait_ms,
+        token=_token(token_file),
+        max_frame_mb=max_frame_mb,
+        seed=seed,
+    )
+
+    if host not in ("127.0.0.1", "::1", "localhost") and options.token is None:
+        print(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
+
+    def ready(url: str, served: Any) -> None:
+        if json:
+            print(dumps({"url": url, "dialect": dialect, **served.offer.to_wire()}))
+        else:
+            print(f"serving {served.offer.policy.name} on {url} ({dialect}); Ctrl-C ends it")
+        sys.stdout.flush()
+
+    server.serve_policy(policy, options, ready)
+    return EXIT_COMPLETE
+
+
+def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{flag} {text}: expected numbers, separated by commas") from None
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(_TOKEN_VARIABLE) or None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"--token-file {file}: cannot be read ({error.strerror})") from None
+    if not token:
+        raise UsageError(f"--token-file {file}: is empty")
+    return token
