@@ -14,13 +14,14 @@ import numpy as np
 import tyro
 
 from vla_eval.catalog import Task, find_suite
+from vla_eval.cli.bench_policy import bench_policy
 from vla_eval.cli.common import print_json, print_table
 from vla_eval.environment import EvalEnv, make_env
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 __all__ = ["bench", "measure_simulator"]
 
-TaskName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SUITE/TASK")]
+Target = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SUITE/TASK|SPEC")]
 EnvOptions = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE")
 ]
@@ -31,24 +32,46 @@ _RESETS = 3
 
 
 def bench(
-    what: tyro.conf.Positional[Literal["sim"]],
-    task: TaskName,
+    what: tyro.conf.Positional[Literal["sim", "policy"]],
+    target: Target,
     *,
     option: EnvOptions = (),
+    nfe: tuple[int, ...] = (),
+    batch: tuple[int, ...] = (1,),
+    dtype: tuple[str, ...] = (),
+    suite: Annotated[str | None, tyro.conf.arg(metavar="SUITE")] = None,
+    repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 30,
     json: bool = False,
 ) -> int:
-    """Measure what a simulator's time goes into on this machine.
+    """Measure what a simulator's time goes into on this machine, or a policy's.
 
     Example: vlaeval bench sim libero_spatial/4
+    Example: vlaeval bench policy 'lerobot:outputs/pretrained_model' --batch 1 4
 
     Args:
-        what: What to measure: 'sim', an environment without a policy.
-        task: The task, for example libero_spatial/4 or so101/PickPlace.
-        option: An option of the environment, for example physics=fast; may be given again.
+        what: 'sim', an environment without a policy; or 'policy', a policy without an environment.
+        target: The task, for example libero_spatial/4 or so101/PickPlace; or the policy's spec.
+        option: Of sim: an option of the environment, for example physics=fast; may be given again.
+        nfe: Of policy: function evaluations to try; default 1 2 5 10 where it has steps.
+        batch: Of policy: how many observations at a time.
+        dtype: Of policy: of the model, for example float32 bfloat16; default the spec's.
+        suite: Of policy: whose first observation to take; default one that the policy makes up.
+        repeats: Of policy: how often each configuration is measured, after its warm-up.
         json: Print for machines.
     """
-    del what  # there is one kind so far
-    result = measure_simulator(task, _options(option))
+    if what == "policy":
+        if min((*nfe, *batch, repeats), default=1) < 1:
+            raise UsageError("--nfe, --batch and --repeats must be at least 1")
+        return bench_policy(
+            target,
+            nfes=nfe,
+            batches=batch,
+            dtypes=dtype,
+            suite=suite,
+            repeats=repeats,
+            json=json,
+        )
+    result = measure_simulator(target, _options(option))
     if json:
         print_json(result)
     else:

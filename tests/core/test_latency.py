@@ -1,0 +1,129 @@
+"""``vlaeval bench policy SPEC``: configurations, quantiles, and the line through them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from vla_eval.cli import main
+from vla_eval.cli.bench_policy import measure_policy
+from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.keys import EpisodeKey
+from vla_eval.latency import Latency, fits, measure, with_options
+from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+
+command = importlib.import_module("vla_eval.cli.bench_policy")
+
+
+class Policy:
+    """Takes a number of steps, and says how long each part took."""
+
+    def __init__(self, nfe: int = 10, dtype: str = "float32") -> None:
+        if nfe == 5:
+            raise PolicySpecError("five steps are not defined")
+        self.metadata = PolicyMetadata("toy", "fm", 10, 10, nfe=nfe, dtype=dtype, device="cpu")
+        self.seen: list = []
+        self.ended: list = []
+        self.warm: list = []
+
+    def example(self, seed):
+        bound = np.ones(2, np.float32)
+        context = Context(EpisodeKey("example", "a", seed, 0, 0), 0, 0, "go", -bound, bound)
+        return {"pixels": {}, "agent_pos": np.zeros(2, np.float32)}, context
+
+    def warm_up(self, observations, contexts):
+        self.warm.append(len(observations))
+
+    def infer(self, observations, contexts):
+        self.seen.append([(each.key.init_state, each.chunk_index) for each in contexts])
+        nfe = self.metadata.nfe
+        chunk = ActionChunk(np.zeros((10, 2), np.float32), nfe, 5.0, 2.0 * nfe)
+        return [chunk] * len(observations)
+
+    def end_episode(self, key, outcome):
+        self.ended.append(key.init_state)
+
+
+def test_warm_up_is_apart_and_chunks_differ():
+    """The warm-up sees the whole batch and is not among the repeats; each repeat is another chunk."""
+    policy = Policy()
+    found = measure(policy, [policy.example(i) for i in range(3)], repeats=4)
+    assert policy.warm == [3]
+    assert policy.seen == [[(0, i), (1, i), (2, i)] for i in range(4)]
+    assert policy.ended == [0, 1, 2]
+    assert (found.batch, found.nfe, found.repeats) == (3, 10, 4)
+    assert found.prefix_ms == (5.0, 5.0, 5.0)
+    assert found.denoise_ms == (20.0, 20.0, 20.0)
+    assert found.total_ms[0] <= found.total_ms[1] <= found.total_ms[2]
+    assert found.memory_mb > 10
+
+
+def test_a_budget_ends_it_after_three_repeats():
+    """A slow policy is measured three times and no more."""
+    assert measure(Policy(), [Policy().example(0)], repeats=30, budget_s=0.0).repeats == 3
+
+
+def latency(nfe: int, total: float, batch: int = 1) -> Latency:
+    return Latency("float32", "cpu", batch, nfe, 30, 1.0, (total,) * 3, (5.0,) * 3, (1.0,) * 3, 1.0)
+
+
+def test_line_through_the_medians():
+    """T(N) = 30 + 2 N is found again for its batch; one measurement makes no line."""
+    ((first, fit),) = fits([*(latency(n, 30 + 2 * n) for n in (1, 2, 5, 10)), latency(1, 9.0, 4)])
+    assert first.batch == 1
+    assert fit.prefix_ms == pytest.approx(30)
+    assert fit.step_ms == pytest.approx(2)
+    assert fit.speedup(10) == pytest.approx(50 / 32)
+
+
+def test_options_of_a_spec_are_replaced():
+    """Whatever was there stays, and a number of steps is set."""
+    assert with_options("lerobot:a/b", nfe=1) == "lerobot:a/b?nfe=1"
+    spec = "lerobot:/a/b?nfe=10&cameras=agentview:camera1,wrist:camera2"
+    assert with_options(spec, nfe=2) == spec.replace("nfe=10", "nfe=2")
+
+
+@pytest.fixture
+def _built(monkeypatch):
+    def build(spec):
+        options = dict(pair.split("=") for pair in spec.partition("?")[2].split("&") if pair)
+        return Policy(int(options.get("nfe", 10)), options.get("dtype", "float32"))
+
+    monkeypatch.setattr(command, "build_policy", build)
+
+
+@pytest.mark.usefixtures("_built")
+def test_every_configuration():
+    """Steps, batches and dtypes are crossed; what a policy refuses is said and left out."""
+    result = measure_policy("toy", batches=(1, 2), dtypes=("float32", "bfloat16"), repeats=3)
+    found = [(each["dtype"], each["nfe"], each["batch"]) for each in result["latencies"]]
+    assert found == [
+        (dtype, nfe, batch)
+        for dtype in ("float32", "bfloat16")
+        for nfe in (1, 2, 10)
+        for batch in (1, 2)
+    ]
+    assert len(result["fits"]) == 4
+    assert result["refused"] == ["five steps are not defined"] * 2
+    assert result["hardware"]["processor"]
+
+
+@pytest.mark.usefixtures("_built")
+def test_command(capsys):
+    """The table fits 80 columns and says what one step could give; --json has it all."""
+    assert main(["bench", "policy", "toy", "--nfe", "1", "10", "--repeats", "3"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "One step instead of ten is at most" in " ".join(out.split())
+    assert main(["bench", "policy", "toy", "--nfe", "1", "--repeats", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["latencies"][0]["nfe"] == 1
+    assert main(["bench", "policy", "toy", "--batch", "0"]) == 4
+
+
+def test_a_policy_that_makes_nothing_up():
+    """Without an example of its own, a policy needs a suite's."""
+    with pytest.raises(UsageError, match="--suite"):
+        measure_policy("random")

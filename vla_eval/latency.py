@@ -1,0 +1,167 @@
+"""How long a policy takes for a chunk, what of it is prefix and what is steps, and what fewer steps give."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import quote
+
+import numpy as np
+
+from vla_eval.environment import Observation
+from vla_eval.policy import Context, Policy, WarmUps, end_episode
+from vla_eval.spec import PolicySpec
+from vla_eval.stats.amdahl import AmdahlFit, amdahl_fit
+
+__all__ = ["Exemplifies", "Latency", "fits", "hardware", "measure", "with_options"]
+
+_FEWEST = 3
+
+
+@runtime_checkable
+class Exemplifies(Protocol):
+    """A policy that can make up an observation of the kind that it takes."""
+
+    def example(self, seed: int) -> tuple[Observation, Context]:
+        """Return an observation and its context; no simulator is needed."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall times of one configuration in milliseconds; quantiles are (p50, p95, p99)."""
+
+    dtype: str | None
+    device: str | None
+    batch: int
+    nfe: int
+    repeats: int
+    warm_up_ms: float
+    """The first inference, which is in none of the other numbers."""
+    total_ms: tuple[float, float, float]
+    """One call of ``infer``, with everything that the policy does before and after the model."""
+    prefix_ms: tuple[float, float, float]
+    denoise_ms: tuple[float, float, float]
+    memory_mb: float
+    """Largest so far: of the accelerator where the policy sits on one, else resident memory."""
+
+
+def with_options(spec: str, **options: str | int) -> str:
+    """Return a spec with some of its options replaced."""
+    parsed = PolicySpec.parse(spec)
+    merged = {**parsed.options, **{name: str(value) for name, value in options.items()}}
+    head = spec.partition("?")[0]
+    query = "&".join(f"{name}={quote(value, safe='/:,')}" for name, value in merged.items())
+    return f"{head}?{query}" if query else head
+
+
+def measure(
+    policy: Policy,
+    samples: Sequence[tuple[Observation, Context]],
+    *,
+    repeats: int = 30,
+    budget_s: float = 30.0,
+) -> Latency:
+    """Measure a policy on a batch.
+
+    Args:
+        policy: freshly built, since its first inference is the warm-up.
+        samples: one observation and context for each member of the batch.
+        repeats: how often, after the warm-up.
+        budget_s: stop earlier when this much time is spent, after three repeats at least.
+    """
+    observations = [observation for observation, _ in samples]
+    contexts = [context for _, context in samples]
+    _reset_peak()
+    start = perf_counter()
+    if WarmUps().needed(policy, observations[0]):
+        WarmUps(len(samples)).run(policy, observations[0], contexts[0])
+    else:
+        policy.infer(observations, contexts)
+    warm_up = perf_counter() - start
+    totals, prefixes, steps, nfe = [], [], [], 0
+    begun = perf_counter()
+    for i in range(repeats):
+        if i >= _FEWEST and perf_counter() - begun > budget_s:
+            break
+        now = [dataclasses.replace(context, chunk_index=i) for context in contexts]
+        start = perf_counter()
+        chunk = policy.infer(observations, now)[0]
+        totals.append(perf_counter() - start)
+        prefixes.append(chunk.prefix_ms)
+        steps.append(chunk.denoise_ms)
+        nfe = chunk.nfe
+    for context in contexts:
+        end_episode(policy, context.key, None)
+    metadata = policy.metadata
+    return Latency(
+        dtype=metadata.dtype,
+        device=metadata.device,
+        batch=len(samples),
+        nfe=nfe,
+        repeats=len(totals),
+        warm_up_ms=round(1e3 * warm_up, 3),
+        total_ms=_quantiles([1e3 * each for each in totals]),
+        prefix_ms=_quantiles(prefixes),
+        denoise_ms=_quantiles(steps),
+        memory_mb=_peak_mb(metadata.device),
+    )
+
+
+def fits(measured: Sequence[Latency]) -> list[tuple[Latency, AmdahlFit]]:
+    """Fit T(N) = p + e N to the medians of each dtype and batch that has two numbers of steps."""
+    groups: dict[tuple[str | None, int], list[Latency]] = {}
+    for each in measured:
+        groups.setdefault((each.dtype, each.batch), []).append(each)
+    found = []
+    for group in groups.values():
+        if len({each.nfe for each in group}) >= 2:
+            fit = amdahl_fit([each.nfe for each in group], [each.total_ms[0] for each in group])
+            found.append((group[0], fit))
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Return what was measured on: processor, its cores, threads, and accelerator."""
+    found: dict[str, Any] = {"processor": _processor(), "threads": None, "accelerator": None}
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found["threads"] = torch.get_num_threads()
+        found["torch"] = str(torch.__version__)
+        if torch.cuda.is_available():
+            found["accelerator"] = torch.cuda.get_device_name()
+    return found
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _quantiles(values: Sequence[float]) -> tuple[float, float, float]:
+    p50, p95, p99 = np.percentile(values, [50, 95, 99])
+    return round(float(p50), 3), round(float(p95), 3), round(float(p99), 3)
+
+
+def _reset_peak() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_mb(device: str | None) -> float:
+    torch = sys.modules.get("torch")
+    if torch is not None and device is not None and device.startswith("cuda"):
+        return round(float(torch.cuda.max_memory_allocated(device)) / 1e6, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)
