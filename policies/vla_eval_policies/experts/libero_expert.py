@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv
-from vla_eval_policies.experts.libero_fixtures import close_up, open_up, turn
+from vla_eval_policies.experts.libero_fixtures import close_up, open_up, turn, widen
 from vla_eval_policies.experts.libero_motion import Script, Tracker
 from vla_eval_policies.experts.libero_scene import Scene
 from vla_eval_policies.experts.libero_skills import Attempt, drag, pick, put_down
@@ -61,7 +61,8 @@ def _achieve(scene: Scene, goal: tuple[str, ...]) -> Attempt:
     name, place = names
     if predicate == "in" and scene.is_site(place) and scene.joint(place) is not None:
         yield from open_up(scene, place)
-    held = yield from pick(scene, name)
+        yield from widen(scene, place)
+    held = yield from pick(scene, name, place)
     if not held:
         # What lies too flat for the fingers can still be pushed.
         return predicate == "on" and (yield from drag(scene, name, place))

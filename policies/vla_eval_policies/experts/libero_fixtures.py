@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from vla_eval_policies.experts.libero_grasps import plan_grasp, yaws
-from vla_eval_policies.experts.libero_gripper import facing
+from vla_eval_policies.experts.libero_grasps import nearer, plan_grasp, yaws
+from vla_eval_policies.experts.libero_gripper import TIP_M, facing
 from vla_eval_policies.experts.libero_motion import CLOSE, OPEN, Move
 from vla_eval_policies.experts.libero_scene import Joint, Pose, Scene
 from vla_eval_policies.experts.libero_skills import Attempt, grasping, retreat, way
 
-__all__ = ["close_up", "open_up", "turn"]
+__all__ = ["close_up", "open_up", "turn", "widen"]
 
 _TRIES = 4
 _HANDLE_M = 0.018
@@ -20,7 +22,12 @@ _KNOB_M = 0.025
 _UP = np.array([0.0, 0.0, 1.0])
 # How far past the least angle or distance that counts.
 _BEYOND_RAD = 0.25
-_BEYOND_M = 0.012
+_BEYOND_M = 0.01
+# Where fingers hook into an open drawer: how far behind its front, and how far below its edge.
+_HOOK_M = 0.022
+_HOOK_DEPTH_M = 0.03
+_PUSH_LEAN_RAD = 0.8
+_NEARLY_STEPS = 20
 
 
 def _middle(ranges: list[float]) -> float:
@@ -76,7 +83,7 @@ def open_up(scene: Scene, name: str) -> Attempt:
             return False
         grasp = found.pose
         failed.append(grasp.position)
-        goal = found.closed + outward * _to_open(scene, name, joint)
+        goal = found.closed + outward * (_to_open(scene, name, joint) + _BEYOND_M)
         yield grasping(others, hand, found)
         yield [Move(goal, grasp.rotation, CLOSE, tolerance_m=0.008, max_steps=40, speed=0.8)]
         yield retreat(scene.hand())
@@ -85,8 +92,37 @@ def open_up(scene: Scene, name: str) -> Attempt:
 
 
 def _to_open(scene: Scene, name: str, joint: Joint) -> float:
-    edge = min(np.abs(scene.articulation(name)["default_open_ranges"]))
-    return float(edge - abs(joint.value)) + _BEYOND_M
+    """Return how far, in m, a drawer can still be pulled out."""
+    ranges = scene.articulation(name)
+    sign = np.sign(_middle(ranges["default_open_ranges"]) - _middle(ranges["default_close_ranges"]))
+    return float((joint.high if sign > 0 else joint.low) * sign - joint.value * sign)
+
+
+def widen(scene: Scene, name: str) -> Attempt:
+    """Pull an open drawer out as far as it goes, with closed fingers behind its front.
+
+    What is put in from above needs all the room that there is. Returns whether it was necessary.
+    """
+    joint = scene.joint(name)
+    if joint is None or not joint.sliding or _to_open(scene, name, joint) < _BEYOND_M:
+        return False
+    outward, site = _outward(scene, name, joint), scene.site(name)
+    inside = float(np.abs(site.rotation.T @ outward) @ site.size)
+    rotation = facing(-_UP, np.cross(_UP, outward))
+    hand = scene.hand()
+    rotation = nearer(rotation, hand.rotation)
+    hook = site.position + outward * (inside - _HOOK_M)
+    hook[2] = float(scene.body_points(joint.body)[:, 2].max()) - _HOOK_DEPTH_M + TIP_M
+    pull = hook + outward * (_HOOK_M + _to_open(scene, name, joint))
+    above = Pose(hook + 0.06 * _UP, rotation)
+    yield [
+        *way(scene.surroundings(), hand, above, CLOSE),
+        Move(hook, rotation, CLOSE, max_steps=20),
+        Move(pull, rotation, CLOSE, tolerance_m=0.01, max_steps=25, speed=0.6),
+        Move(pull - 0.02 * outward, rotation, CLOSE, tolerance_m=0.01, max_steps=10),
+        Move(pull - 0.02 * outward + 0.06 * _UP, rotation, CLOSE, tolerance_m=0.02, max_steps=15),
+    ]
+    return True
 
 
 def close_up(scene: Scene, name: str) -> Attempt:
@@ -96,11 +132,15 @@ def close_up(scene: Scene, name: str) -> Attempt:
         return False
     outward = _outward(scene, name, joint)
     handle, hand = _handle(scene, joint, outward), scene.hand()
-    rotation = _leaning(outward, np.deg2rad(50))
+    # The hand's wide side lies along the drawer's front, clear of what is above.
+    approach = _leaning(outward, _PUSH_LEAN_RAD)[:, 2]
+    rotation = nearer(facing(approach, np.cross(_UP, outward)), hand.rotation)
     front = handle.mean(axis=0) + outward * 0.02
     start = Pose(front + outward * 0.05, rotation)
     shut = abs(joint.value) + 0.03
-    yield way(scene.surroundings(), hand, start, CLOSE)
+    # Where the hand cannot come this low before the drawer, nearly there will do.
+    *there, last = way(scene.surroundings(), hand, start, CLOSE)
+    yield [*there, replace(last, max_steps=_NEARLY_STEPS)]
     yield [Move(front - outward * shut, rotation, CLOSE, max_steps=40, speed=0.8)]
     yield [Move(start.position, rotation, OPEN, tolerance_m=0.03, max_steps=20)]
     return True

@@ -25,7 +25,7 @@ from vla_eval_policies.experts.libero_gripper import (
 )
 from vla_eval_policies.experts.libero_scene import Pose
 
-__all__ = ["Grasp", "plan_grasp", "yaws"]
+__all__ = ["Grasp", "nearer", "plan_grasp", "yaws"]
 
 Reach = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
@@ -40,6 +40,8 @@ _ENOUGH_CONTACT = 8
 _SPARE_REACH_M = 0.05
 # How many of the best candidates are looked at for a free way.
 _TRIED = 2500
+# A metre that a thing has to be let fall, or put beside the middle, in points of a grasp's score.
+_COST = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ class _Candidate:
     aside: float
     """How far the hand is off the middle of what it holds, m, along its closing axis."""
 
+    def grasp(self) -> Grasp:
+        """Return the grasp in the world."""
+        position = self.rotation @ self.centre
+        closed = position - self.aside * self.rotation[:, 0]
+        return Grasp(Pose(position, self.rotation), self.width, closed)
+
 
 def yaws(count: int = 24, lean: float = 0.0) -> list[NDArray[np.float64]]:
     """Return orientations of a hand that points down, closing along different directions.
@@ -88,7 +96,7 @@ def yaws(count: int = 24, lean: float = 0.0) -> list[NDArray[np.float64]]:
     return [top_down(np.pi * i / count) @ turn for i in range(count)]
 
 
-def plan_grasp(
+def plan_grasp(  # noqa: PLR0913  all but three by keyword
     target: NDArray[np.float64],
     others: NDArray[np.float64],
     hand: Pose,
@@ -98,6 +106,7 @@ def plan_grasp(
     loose: bool = False,
     centre: NDArray[np.float64] | None = None,
     spare: Reach = lambda _position, _rotation: 1.0,
+    cost: Callable[[Pose], float] | None = None,
 ) -> Grasp | None:
     """Return the best grasp that the hand can reach along its own axis, if there is one.
 
@@ -110,6 +119,8 @@ def plan_grasp(
         loose: whether something else may be between the fingers, as on a part of a larger thing.
         centre: (3,), where to grasp rather; the middle of the target when left out.
         spare: how far, in m, the arm could reach beyond a pose of the hand.
+        cost: how unfit, in m, a grasp is for what comes after; the best grasp of every orientation,
+            on either side of the middle, is weighed by it.
     """
     middle = 0.5 * (target.min(axis=0) + target.max(axis=0)) if centre is None else centre
     low, high = target.min(axis=0) - _NEAR_M, target.max(axis=0) + _NEAR_M
@@ -118,27 +129,32 @@ def plan_grasp(
     near = np.all((others > low) & (others < high + np.array([0.0, 0.0, 1.0])), axis=1)
     candidates: list[_Candidate] = []
     for half_turn in rotations:
-        rotation = _nearer(half_turn, hand.rotation)
+        rotation = nearer(half_turn, hand.rotation)
         candidates += _candidates(target @ rotation, rotation, middle @ rotation, hand, spare)
     failed = list(avoid)
     scored = sorted(candidates, key=lambda c: (_penalty(c, failed) if failed else 0.0) - c.score)
+    best: dict[tuple[int, bool], tuple[float, Grasp]] = {}
     strips: dict[int, tuple[_Strips, _Strips]] = {}
     for candidate in scored[:_TRIED]:
-        known = strips.get(id(candidate.rotation))
-        if known is None:
+        which = id(candidate.rotation)
+        side = which, bool(candidate.centre[0] > (middle @ candidate.rotation)[0])
+        if side in best:
+            continue
+        if which not in strips:
             turned = others[near] @ candidate.rotation
-            known = _Strips(target @ candidate.rotation), _Strips(turned)
-            strips[id(candidate.rotation)] = known
-        own, strange = (strip.around(candidate.centre) for strip in known)
-        if not (blocked(own) or blocked(strange) or (between(strange) and not loose)):
-            position = candidate.rotation @ candidate.centre
-            closed = position - candidate.aside * candidate.rotation[:, 0]
-            return Grasp(Pose(position, candidate.rotation), candidate.width, closed)
-    return None
+            strips[which] = _Strips(target @ candidate.rotation), _Strips(turned)
+        own, strange = (strip.around(candidate.centre) for strip in strips[which])
+        if blocked(own) or blocked(strange) or (between(strange) and not loose):
+            continue
+        grasp = candidate.grasp()
+        if cost is None:
+            return grasp
+        best[side] = candidate.score - _penalty(candidate, failed) - _COST * cost(grasp.pose), grasp
+    return max(best.values(), key=lambda found: found[0])[1] if best else None
 
 
-def _nearer(rotation: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the orientation or the same with the fingers swapped, whichever is a smaller turn."""
+def nearer(rotation: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an orientation, or the same with the fingers swapped: whichever is a smaller turn."""
     # Half a turn about the hand's own axis.
     swapped = rotation * np.array([-1.0, -1.0, 1.0])
     first, second = (float(np.linalg.norm(turn_between(to, r))) for r in (rotation, swapped))

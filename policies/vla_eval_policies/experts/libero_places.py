@@ -17,6 +17,7 @@ _STEP_M = 0.015
 _DROP_M = 0.004
 # A way that would have to begin this much above everything near it is level instead.
 _STEEP_M = 0.1
+_TRAILING_M = 0.06
 # How far a thing is moved sideways from under something.
 _OUT_M = np.arange(1, 16) * 0.015
 # How far it is kept from there, each side.
@@ -31,6 +32,8 @@ class Spot:
     """(3,), m: how far to move the held thing from where it is."""
     height: float
     """m: how high the lowest point of it is then."""
+    cost: float
+    """m: how far up it is lifted, and some of how far off the middle it is."""
 
 
 def find_spot(
@@ -67,7 +70,7 @@ def find_spot(
             cost = lift + 0.3 * float(np.linalg.norm(offset))
             if best is None or cost < best[0] - 1e-9:
                 shift = np.array([*(where - origin[:2]), lift])
-                best = cost, Spot(shift, float(held[:, 2].min()) + lift)
+                best = cost, Spot(shift, float(held[:, 2].min()) + lift, cost)
     assert best is not None  # noqa: S101  the centre itself is always among the candidates
     return best[1]
 
@@ -96,8 +99,11 @@ def way_heights(
     along = (scene[:, :2] - start[:2]) @ line / max(float(line @ line), 1e-9)
     nearest = start[:2] + np.clip(along, 0.0, 1.0)[:, None] * line
     near = np.linalg.norm(scene[:, :2] - nearest, axis=1) < width
+    # The hand is long: its trailing finger has passed something later than its middle.
+    length = max(float(np.linalg.norm(line)), 1e-9)
+    along = np.where(along < 0.0, along, along + _TRAILING_M / length)
     along, needed = np.clip(along[near], 0.0, 1.0), scene[near, 2] + clear
-    reserve = min(0.8, 1.0 - width / max(float(np.linalg.norm(line)), 1e-9))
+    reserve = min(0.8, 1.0 - width / length)
     last = along > reserve
     over = float(needed[last].max()) if last.any() else _NOTHING_M
     before = ~last

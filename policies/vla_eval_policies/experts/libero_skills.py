@@ -9,8 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_eval_policies.experts.libero_arm import turn_between
-from vla_eval_policies.experts.libero_grasps import Grasp, plan_grasp, yaws
+from vla_eval_policies.experts.libero_grasps import Grasp, nearer, plan_grasp, yaws
 from vla_eval_policies.experts.libero_gripper import TIP_M, facing, hand_points
 from vla_eval_policies.experts.libero_motion import CLOSE, OPEN, Move
 from vla_eval_policies.experts.libero_places import Spot, find_spot, find_way_out, way_heights
@@ -33,6 +32,10 @@ _CLOSING_STEPS = 5
 _CLOSING_STEPS_PER_M = 105.0
 _OPEN_M = 0.078
 _NEAR_M = 0.01
+# Pushed things are pressed down by fingers that want to be this much lower: over a shallow rim they
+# would climb.
+_PRESS_M = 0.03
+_PUSH_SPEED = 0.5
 _OPENING_STEPS = 5
 _TRIES = 5
 # Upright first; a leaning hand gets into drawers.
@@ -65,7 +68,8 @@ def way(
         gripper: the gripper's command.
         held: (m, 3), points on what the hand holds, relative to its grasp point.
     """
-    hang, parts = TIP_M, [(np.zeros(3), _WAY_WIDTH_M)]
+    hang = TIP_M
+    parts: list[tuple[NDArray[np.float64], float]] = [(np.zeros(3), _WAY_WIDTH_M)]
     if held is not None:
         hang = max(hang, -float(held[:, 2].min()))
         middle = np.append(0.5 * (held.min(axis=0) + held.max(axis=0))[:2], 0.0)
@@ -115,8 +119,8 @@ def grasping(scene: NDArray[np.float64], hand: Pose, chosen: Grasp) -> list[Move
     return [*way(scene, hand, before, OPEN), reach, close]
 
 
-def pick(scene: Scene, name: str) -> Attempt:
-    """Pick an object up; returns whether it hangs in the hand."""
+def pick(scene: Scene, name: str, place: str) -> Attempt:
+    """Pick an object up so that it can be put in its place; returns whether it is in the hand."""
     failed: list[NDArray[np.float64]] = []
     for _ in range(_TRIES):
         target, others = scene.points(name), scene.surroundings(name)
@@ -130,6 +134,7 @@ def pick(scene: Scene, name: str) -> Attempt:
                 rotations=yaws(lean=lean),
                 avoid=failed,
                 spare=scene.spare_reach,
+                cost=lambda pose: _spot(scene, name, place, pose).cost,
             )
         if found is None:
             return False
@@ -168,8 +173,8 @@ def _follows(scene: Scene, name: str, at: NDArray[np.float64]) -> bool:
 
 def put_down(scene: Scene, name: str, place: str) -> Attempt:
     """Put what is held on an object, or in or on a region; returns whether the hand let go there."""
-    spot = _spot(scene, name, place)
     hand = scene.hand()
+    spot = _spot(scene, name, place, hand)
     held = scene.points(name)
     above = shifted(hand, spot.shift + np.array([0.0, 0.0, 0.03]))
     lost, others = _lost(scene, name), scene.surroundings(name)
@@ -183,8 +188,8 @@ def put_down(scene: Scene, name: str, place: str) -> Attempt:
     yield [replace(move, until=lost) for move in moves]
     if lost():
         return False
-    spot = _spot(scene, name, place)
     hand = scene.hand()
+    spot = _spot(scene, name, place, hand)
     down = hand.position + spot.shift
     yield [Move(down, hand.rotation, CLOSE, tolerance_m=0.004, max_steps=25, speed=0.6, chunk=2)]
     yield retreat(scene.hand())
@@ -192,7 +197,7 @@ def put_down(scene: Scene, name: str, place: str) -> Attempt:
 
 
 def drag(scene: Scene, name: str, place: str) -> Attempt:
-    """Push a flat thing to where it belongs, with closed fingers set down inside its rim.
+    """Push a flat thing to where it belongs, with closed fingers pressed down inside its rim.
 
     Returns whether the hand came to the end of its way.
     """
@@ -201,8 +206,7 @@ def drag(scene: Scene, name: str, place: str) -> Attempt:
     ahead = line / max(float(np.linalg.norm(line)), 1e-9)
     rotation = facing(np.array([0.0, 0.0, -1.0]), np.array([ahead[1], -ahead[0], 0.0]))
     hand = scene.hand()
-    if np.linalg.norm(turn_between(hand.rotation, rotation)) > np.pi / 2:
-        rotation = rotation * np.array([-1.0, -1.0, 1.0])
+    rotation = nearer(rotation, hand.rotation)
     points = scene.points(name)
     inside = np.linalg.norm(points[:, :2] - start[:2], axis=1) < 0.03
     floor = float(points[inside, 2].max())
@@ -214,9 +218,9 @@ def drag(scene: Scene, name: str, place: str) -> Attempt:
     ]
     # The fingers run ahead of the thing's middle until they meet its rim.
     rim = float(np.linalg.norm((points - start)[:, :2], axis=1).max())
-    end = down + line + ahead * rim
+    end = down + line + ahead * rim - np.array([0.0, 0.0, _PRESS_M])
     near = partial(_near, scene, name, goal)
-    yield [Move(end, rotation, CLOSE, max_steps=60, speed=0.5, chunk=2, until=near)]
+    yield [Move(end, rotation, CLOSE, max_steps=60, speed=_PUSH_SPEED, chunk=2, until=near)]
     yield retreat(scene.hand())
     return True
 
@@ -230,8 +234,8 @@ def _centre(scene: Scene, place: str) -> NDArray[np.float64]:
     return scene.site(place).position if scene.is_site(place) else scene.pose(place).position
 
 
-def _spot(scene: Scene, name: str, place: str) -> Spot:
-    hand = scene.hand()
+def _spot(scene: Scene, name: str, place: str, hand: Pose) -> Spot:
+    """Return where to put something that a hand at this pose holds."""
     fingers = hand.position + hand_points(scene.opening()) @ hand.rotation.T
     if scene.is_site(place):
         site = scene.site(place)
