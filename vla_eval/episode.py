@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -135,6 +136,7 @@ def _run(
     result.scene_hash = str(info.get("scene_hash", ""))
     result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
     low, high = _bounds(env)
+    recent: deque[Observation] = deque(maxlen=policy.metadata.n_obs_steps - 1)
     while True:
         context = Context(
             key=key,
@@ -144,6 +146,7 @@ def _run(
             action_low=low,
             action_high=high,
             env=env if policy.metadata.privileged else None,
+            history=tuple(recent),
         )
         if warm_ups is not None and warm_ups.needed(policy, observation):
             with clock.phase("warm_up"):
@@ -154,7 +157,9 @@ def _run(
         except InvalidActionError as error:
             result.reason, result.detail = "invalid_action", str(error)
             break
-        if _execute(env, actions[:n_action_steps], episode.max_steps, clock, result, hasher):
+        recent.append(observation)
+        actions = actions[:n_action_steps]
+        if _execute(env, actions, episode.max_steps, clock, result, hasher, recent):
             break
         if not _is_blind(policy):
             with clock.phase("observe"):
@@ -267,10 +272,14 @@ def _execute(
     clock: PhaseClock,
     result: EpisodeResult,
     hasher: hashlib._Hash,
+    recent: deque[Observation],
 ) -> bool:
-    """Execute actions, float32 (T, A); return whether the episode is over."""
+    """Execute actions, float32 (T, A); return whether the episode is over.
+
+    The last steps before the next inference are observed into ``recent``, as many as it holds.
+    """
     low, high = _bounds(env)
-    for proposed in actions:
+    for left, proposed in zip(reversed(range(len(actions))), actions, strict=True):
         action: Action = np.clip(proposed, low, high)
         result.clipped_actions += int(not np.array_equal(action, proposed))
         with clock.phase("advance"):
@@ -285,6 +294,9 @@ def _execute(
         elif terminated or truncated:
             result.reason = "truncated"
         elif result.steps < max_steps:
+            if 0 < left <= (recent.maxlen or 0):
+                with clock.phase("observe"):
+                    recent.append(env.observe())
             continue
         return True
     return False

@@ -64,6 +64,9 @@ class Context:
     """float32 (A,)."""
     env: EvalEnv | None = None
     """The simulator itself; only for policies whose metadata say ``privileged``."""
+    history: tuple[Observation, ...] = ()
+    """The observations of the control steps just before this one, oldest first: as many as the
+    metadata's ``n_obs_steps`` asks for besides the present one, or as the episode has had."""
 
     def generator(self, stream: str = "policy") -> np.random.Generator:
         """Return this chunk's generator; see :meth:`EpisodeKey.generator`."""
@@ -82,6 +85,8 @@ class PolicyMetadata:
     """Execution horizon: how many actions of a chunk are executed before the next inference."""
     privileged: bool = False
     """Reads the simulator's state. Such a policy runs inside the worker."""
+    n_obs_steps: int = 1
+    """How many consecutive control steps it looks at, the present one included."""
     nfe: int | None = None
     solver: str | None = None
     weights_sha256: str | None = None
@@ -99,9 +104,10 @@ class PolicyMetadata:
                     f"PolicyMetadata of '{self.name}': option '{name}' is {value!r}; "
                     "plain str, int, float, bool or None are expected"
                 )
-        if self.chunk_size < 1 or self.n_action_steps < 1:
+        if min(self.chunk_size, self.n_action_steps, self.n_obs_steps) < 1:
             raise PolicySpecError(
-                f"PolicyMetadata of '{self.name}': chunk_size and n_action_steps must be at least 1"
+                f"PolicyMetadata of '{self.name}': chunk_size, n_action_steps and n_obs_steps must "
+                "be at least 1"
             )
 
 

@@ -41,7 +41,7 @@ def folder(tmp_path_factory) -> Callable[[str], Path]:
 
 
 def lerobots_actions(
-    path: Path, seen: dict, noise: Any, *, count: int, changes: dict[str, Any]
+    path: Path, seen: dict | list[dict], noise: Any, *, count: int, changes: dict[str, Any]
 ) -> np.ndarray:
     """Return the first actions of LeRobot's own evaluation loop, its noise replaced by ``noise``."""
     import torch
@@ -55,11 +55,7 @@ def lerobots_actions(
     with sizes(config.type):
         policy = get_policy_class(config.type).from_pretrained(path, config=config)
     before, after = make_pre_post_processors(config, str(path))
-    pictures = {"image": seen["pixels"]["agentview"], "image2": seen["pixels"]["wrist"]}
-    raw = {
-        "pixels": {name: each[None] for name, each in pictures.items()},
-        "agent_pos": seen["agent_pos"][None],
-    }
+    many = seen if isinstance(seen, list) else [seen] * count
     arguments = {}
     if config.type in ("smolvla", "diffusion"):
         arguments["noise"] = noise
@@ -68,7 +64,12 @@ def lerobots_actions(
     policy.reset()
     actions = []
     with torch.inference_mode():
-        for _ in range(count):
+        for each in many:
+            pixels = {"image": each["pixels"]["agentview"], "image2": each["pixels"]["wrist"]}
+            raw = {
+                "pixels": {name: picture[None] for name, picture in pixels.items()},
+                "agent_pos": each["agent_pos"][None],
+            }
             batch = preprocess_observation(raw) | {"task": [context().instruction]}
             actions.append(after(policy.select_action(before(batch), **arguments)).numpy()[0])
     return np.stack(actions)
@@ -193,18 +194,27 @@ def test_bfloat16_is_recorded_and_close(folder):
     assert 0 < np.abs(a - b).max() < 0.1
 
 
-def test_diffusion_looks_back_within_its_episode(folder):
-    """Its second observation is conditioned on the first; another episode, or a new one, is not."""
-    policy = load(folder("diffusion"), "nfe=2")
-    policy.infer([observation(1)], [context(0)])
-    (remembers,) = policy.infer([observation(2)], [context(1)])
-    policy.end_episode(context().key, "failure")
-    assert not policy._chunker._history
-    (fresh,) = policy.infer([observation(2)], [context(1)])
-    assert not np.allclose(remembers.actions, fresh.actions)
-    policy.end_episode(context().key, "failure")
-    policy.warm_up([observation(1)], [context(0)])
-    assert not policy._chunker._history
+def test_diffusion_looks_back_as_lerobot_does(folder):
+    """In mid-episode it is conditioned on the control step before, as in LeRobot's own loop."""
+    import dataclasses
+
+    import torch
+
+    steps = 8
+    noise = torch.from_numpy(context().generator().standard_normal((1, 16, 7), np.float32))
+    seen = [observation(i) for i in range(steps + 1)]
+    theirs = lerobots_actions(
+        folder("diffusion"), seen, noise, count=steps + 1, changes={"n_action_steps": steps}
+    )
+    policy = load(folder("diffusion"))
+    assert policy.metadata.n_obs_steps == 2
+    later = dataclasses.replace(context(), step=steps, history=(seen[-2],))
+    (chunk,) = policy.infer([seen[-1]], [later])
+    np.testing.assert_array_equal(chunk.actions[0], theirs[-1])
+    (blind,) = policy.infer([seen[-1]], [context()])
+    assert not np.allclose(chunk.actions, blind.actions)
+    with pytest.raises(PolicySpecError, match="looks back 1 control steps, but whoever drives it"):
+        policy.infer([seen[-1]], [context(1)])
 
 
 def test_diffusion_one_step_starts_where_the_noise_is(folder):

@@ -8,7 +8,6 @@ where a network expects a clean action and not noise.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor
 
 from vla_eval.errors import PolicySpecError
-from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.noise import Noise
@@ -30,19 +28,13 @@ _STATE, _IMAGES = "observation.state", "observation.images"
 
 
 class DiffusionChunker(Chunker):
-    """A U-Net over the horizon, conditioned on the last ``n_obs_steps`` observations.
-
-    Earlier observations are those of earlier inferences of the episode; before the first there is a
-    copy of it, as in LeRobot. LeRobot looks at every control step, so the two agree where
-    ``n_action_steps`` is 1; otherwise what the network takes for the step before is as old as the
-    last inference.
-    """
+    """A U-Net over the horizon, conditioned on the last ``n_obs_steps`` observations."""
 
     def __init__(self, loaded: Loaded, options: Options, where: str) -> None:
         self._policy = loaded.policy
         config = self._policy.config
-        self._look_back = int(config.n_obs_steps)
-        self.chunk_size = int(config.horizon) - self._look_back + 1
+        self.n_obs_steps = int(config.n_obs_steps)
+        self.chunk_size = int(config.horizon) - self.n_obs_steps + 1
         model = self._policy.diffusion
         if options.nfe is not None:
             if options.nfe > config.num_train_timesteps:
@@ -57,48 +49,35 @@ class DiffusionChunker(Chunker):
         self.method = "ddim" if self._ddim else "ddpm"
         self.solver = "ddim-trailing" if options.nfe is not None else self.method
         self._shape = (int(config.horizon), int(config.action_feature.shape[0]))
-        self._history: dict[EpisodeKey, deque[dict[str, Tensor]]] = {}
 
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
         """Return a chunk for every observation."""
         device = torch.device(self._policy.config.device)
         start = now(device)
         condition = self._policy.diffusion._prepare_global_conditioning(  # noqa: SLF001  pinned
-            self._stacked(batch, contexts)
+            self._stacked(batch)
         )
         encoded = now(device)
         trajectory = self._denoise(condition, contexts, device)
         end = now(device)
         return Chunks(
-            trajectory[:, self._look_back - 1 :],
+            trajectory[:, self.n_obs_steps - 1 :],
             nfe=self.nfe,
             prefix_ms=1e3 * (encoded - start),
             denoise_ms=1e3 * (end - encoded),
         )
 
-    def forget(self, key: EpisodeKey) -> None:
-        """Free the observations of an episode."""
-        self._history.pop(key, None)
+    def _stacked(self, batch: Batch) -> dict[str, Tensor]:
+        """Return state (B, T, D) and pictures (B, T, cameras, 3, H, W) from rows of T observations."""
 
-    def _stacked(self, batch: Batch, contexts: Sequence[Context]) -> dict[str, Tensor]:
-        """Return state (B, T, D) and pictures (B, T, cameras, 3, H, W) of the last T observations."""
+        def rows(tensor: Tensor) -> Tensor:
+            return tensor.reshape(-1, self.n_obs_steps, *tensor.shape[1:])
+
+        stacked = {_STATE: rows(batch[_STATE])}
         cameras = list(self._policy.config.image_features)
-        now_seen: dict[str, Tensor] = {_STATE: batch[_STATE]}
         if cameras:
-            now_seen[_IMAGES] = torch.stack([batch[name] for name in cameras], dim=1)
-        rows = []
-        for i, context in enumerate(contexts):
-            seen = {name: tensor[i] for name, tensor in now_seen.items()}
-            if context.chunk_index == 0 or context.key not in self._history:
-                copies = [seen] * self._look_back
-                self._history[context.key] = deque(copies, maxlen=self._look_back)
-            else:
-                self._history[context.key].append(seen)
-            rows.append(list(self._history[context.key]))
-        return {
-            name: torch.stack([torch.stack([each[name] for each in row]) for row in rows])
-            for name in now_seen
-        }
+            stacked[_IMAGES] = torch.stack([rows(batch[name]) for name in cameras], dim=2)
+        return stacked
 
     def _denoise(
         self, condition: Tensor, contexts: Sequence[Context], device: torch.device

@@ -56,6 +56,7 @@ class LeRobotFactory:
             method=chunker.method,
             chunk_size=chunker.chunk_size,
             n_action_steps=steps,
+            n_obs_steps=chunker.n_obs_steps,
             nfe=chunker.nfe,
             solver=chunker.solver,
             weights_sha256=checkpoint.sha256(),

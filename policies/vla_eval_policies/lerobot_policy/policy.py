@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import Observation
+from vla_eval.errors import PolicySpecError
 from vla_eval.inspection import Finding
-from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
-from vla_eval.record import Outcome
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding, Wants, bind
 from vla_eval_policies.lerobot_policy.loading import Loaded
 
@@ -43,13 +42,18 @@ class Chunker(ABC):
     chunk_size: int
     nfe: int | None = None
     solver: str | None = None
+    n_obs_steps: int = 1
+    """How many consecutive observations a chunk is made from."""
 
     @abstractmethod
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
-        """Return a chunk for every observation of a preprocessed batch."""
+        """Return a chunk for every context.
 
-    def forget(self, key: EpisodeKey) -> None:  # noqa: B027  most keep nothing
-        """Free what is kept of an episode."""
+        Args:
+            batch: preprocessed; of each context the last ``n_obs_steps`` observations in a row, oldest
+                first.
+            contexts: B of them.
+        """
 
 
 class LeRobotPolicy:
@@ -74,13 +78,6 @@ class LeRobotPolicy:
             PolicySpecError: they do not.
         """
         self.infer(observations, contexts)
-        for context in contexts:
-            self._chunker.forget(context.key)
-
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
-        """Free what is kept of an episode."""
-        del outcome
-        self._chunker.forget(key)
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
@@ -126,7 +123,8 @@ class LeRobotPolicy:
 
         binding = self.binding(observations[0], contexts[0])
         with torch.inference_mode():
-            batch = self.loaded.preprocess(raw_batch(binding, observations, contexts))
+            seen, whose = self._with_history(observations, contexts)
+            batch = self.loaded.preprocess(raw_batch(binding, seen, whose))
             made = self._chunker(batch, contexts)
             actions: NDArray[np.float32] = (
                 self.loaded.postprocess(made.actions).to("cpu", torch.float32).numpy()
@@ -135,6 +133,23 @@ class LeRobotPolicy:
             ActionChunk(each, nfe=made.nfe, prefix_ms=made.prefix_ms, denoise_ms=made.denoise_ms)
             for each in actions
         ]
+
+    def _with_history(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> tuple[list[Observation], list[Context]]:
+        """Return the last observations of each context in a row; before the first, copies of it."""
+        earlier = self._chunker.n_obs_steps - 1
+        seen: list[Observation] = []
+        for observation, context in zip(observations, contexts, strict=True):
+            history = list(context.history)[-earlier:] if earlier else []
+            if len(history) < min(earlier, context.step):
+                raise PolicySpecError(
+                    f"{self.wants.where} looks back {earlier} control steps, but whoever drives it "
+                    "does not pass them on; run it in process"
+                )
+            row = [*history, observation]
+            seen += [row[0]] * (earlier + 1 - len(row)) + row
+        return seen, [context for context in contexts for _ in range(earlier + 1)]
 
 
 def raw_batch(
