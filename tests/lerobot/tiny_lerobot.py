@@ -1,0 +1,22 @@
+"""The policy kind ``lerobot`` for tiny checkpoints of pi0 and pi0.5, whose sizes no file can say.
+
+``tiny_lerobot:factory?checkpoint=FOLDER&nfe=1``
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import builders
+
+from vla_eval_policies.lerobot_policy.factory import LeRobotFactory
+
+
+class TinyFactory(LeRobotFactory):
+    def __call__(self, target: str | None, options: Any) -> Any:
+        rest = dict(options)
+        with builders.tiny_gemma():
+            return super().__call__(rest.pop("checkpoint"), rest)
+
+
+factory = TinyFactory()
