@@ -11,7 +11,7 @@ import vla_eval
 from fakes.env import PointEnv
 from fakes.policies import DiaryWalker, Options
 from vla_eval.episode import PhaseClock, run_episode
-from vla_eval.errors import RunFolderError
+from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import WarmUps
@@ -88,6 +88,13 @@ def test_the_host_s_policy_hears_of_every_end(tmp_path, run):
     assert by_state[0] == ["begin 0", "end 0 success"]
     assert by_state[1] == ["begin 1", "end 1 error"] * 2
     assert by_state[2] == ["begin 2", "end 2 error", "begin 2", "end 2 success"]
+
+
+def test_a_policy_that_cannot_be_used_like_this_ends_the_run(tmp_path, run):
+    """What it says in the host is what the user reads, once and without retries."""
+    with pytest.raises(UsageError, match=r"^this checkpoint wants three cameras$"):
+        run({"a": f"{HOST}?diary={tmp_path}&fault=unsuitable"})
+    assert attempts(tmp_path) == []
 
 
 def one_episode(policy, state: int, clock: PhaseClock, warm_ups: WarmUps | None = None):

@@ -10,6 +10,7 @@ from time import monotonic, perf_counter
 
 from vla_eval.environment import Observation
 from vla_eval.episode import Phase, check_reply
+from vla_eval.errors import UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.record import Outcome
@@ -46,6 +47,8 @@ class Trouble:
     """The policy raised."""
 
     message: str
+    usage: bool = False
+    """It said that it cannot be used like this at all; repeating would not help."""
 
 
 @dataclass(frozen=True)
@@ -169,4 +172,6 @@ class PolicyLoop:
 
 
 def _trouble(error: Exception) -> Trouble:
+    if isinstance(error, UsageError):
+        return Trouble(str(error), usage=True)
     return Trouble(f"{type(error).__name__}: {error}")

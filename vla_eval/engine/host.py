@@ -27,7 +27,7 @@ from vla_eval.engine.messages import Identity, Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child
 from vla_eval.environment import Observation
 from vla_eval.episode import Phase
-from vla_eval.errors import EXIT_INFRASTRUCTURE, PolicyLostError, VlaEvalError
+from vla_eval.errors import EXIT_INFRASTRUCTURE, PolicyLostError, UsageError, VlaEvalError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
@@ -99,6 +99,7 @@ class HostedPolicy:
         Raises:
             HostLostError: the host died, or did not answer in time.
             PolicyRaisedError: the policy raised in the host.
+            UsageError: it said there that it cannot be used like this.
         """
         return [
             self._ask(Infer(observation, dataclasses.replace(context, env=None)))
@@ -120,7 +121,7 @@ class HostedPolicy:
             self._connection = None
             raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
         if isinstance(reply, Trouble):
-            raise PolicyRaisedError(reply.message)
+            raise (UsageError if reply.usage else PolicyRaisedError)(reply.message)
         return reply
 
     def _receive(self) -> Any:

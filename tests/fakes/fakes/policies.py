@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from vla_eval.environment import Observation
+from vla_eval.errors import UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
 from vla_eval.record import Outcome
@@ -124,6 +125,8 @@ class DiaryWalker(Walker):
     """Warms up, ends episodes, and notes what is asked of it: one line each, with the process id."""
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        if self.options.fault == "unsuitable":
+            raise UsageError("this checkpoint wants three cameras")
         time.sleep(self.options.warm_up_s)
         self._note(f"warm_up {len(observations)}")
 
