@@ -95,3 +95,23 @@ def test_without_the_truncation_scenes_drift(monkeypatch):
 def test_standard_tasks_repeat(suite: str, task: int):
     """The same for the other 36 of the 40 tasks that papers report."""
     check(suite, task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suite", "task"), [("spatial", 4), ("object", 2), ("goal", 0), ("10", 3), ("90", 16)]
+)
+def test_thirty_episodes_later(suite: str, task: int):
+    """Episode k after 30 others, each with other actions and of another length, is episode k alone."""
+    with opened(suite, task) as env:
+        alone = episode(env)
+    with opened(suite, task) as env:
+        for i in range(30):
+            env.reset(seed=100 + i, options={"init_state": (4 + i) % 50})
+            draws = np.random.default_rng(i)
+            way = draws.uniform(-1, 1, 7).astype(np.float32)
+            for _ in range(int(draws.integers(1, 60))):
+                env.advance(way)
+            if i % 10 == 0:
+                env.observe()
+        assert_same(episode(env), alone)

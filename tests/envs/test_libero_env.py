@@ -38,6 +38,7 @@ def env():
         {"suite": "spatial", "task": 0},
         {"suite": "libero_spatial", "task": 0, "control_mode": "delta"},
         {"suite": "libero_spatial", "task": 0, "axis_angle": "robosuite"},
+        {"suite": "libero_spatial", "task": 0, "gripper": "open"},
         {"suite": "libero_spatial", "task": 0, "render_mode": "human"},
         {"suite": "libero_spatial", "task": 0, "image_size": 0},
         {"suite": "libero_spatial", "task": 0, "settle_steps": -1},
@@ -162,6 +163,17 @@ def test_hold_keeps_the_gripper(env):
     end = env.observe()["agent_pos"]
     assert np.linalg.norm(end[:3] - start[:3]) < 0.01
     assert end[6] - end[7] < start[6] - start[7] - 0.01  # the fingers closed
+
+
+@pytest.mark.parametrize(("rule", "closes"), [("sign", False), ("binary", True)])
+def test_what_a_gripper_command_of_zero_means(env, monkeypatch, rule: str, closes: bool):
+    """By robosuite's sign it keeps the fingers where they are going; as a binary command it closes."""
+    monkeypatch.setattr(env, "_gripper_rule", rule)
+    env.reset(seed=0, options={"init_state": 0})
+    for _ in range(10):
+        env.advance(np.zeros(7, dtype=np.float32))
+    left, right = env.observe()["agent_pos"][6:]
+    assert (left - right < 0.01) == closes
 
 
 def test_success_ends_the_episode(env):

@@ -26,6 +26,7 @@ from vla_eval_envs.libero.spaces import (
     ACTION_NAMES,
     STATE_NAMES,
     ControlMode,
+    GripperRule,
     action_space,
     clip_action,
     observation_space,
@@ -55,7 +56,7 @@ class LiberoEnv(EvalEnv):
         =====  ==============  ==========================================================
         0–2    dx dy dz        displacement in the world frame, ±1 is ±0.05 m
         3–5    drx dry drz     rotation vector in the world frame, ±1 is ±0.5 rad
-        6      gripper         negative opens, positive closes, 0 keeps the target
+        6      gripper         negative opens, positive closes; 0: see ``gripper``
         =====  ==============  ==========================================================
 
         With ``absolute`` the first six are the pose of the gripper's grasp point in the world,
@@ -86,6 +87,7 @@ class LiberoEnv(EvalEnv):
         rotate_180: turn both pictures upright, as the published pipelines do; LIBERO renders them
             turned by 180°.
         axis_angle: sign convention of the orientation, see :data:`AxisAngle`.
+        gripper: what a gripper command of exactly 0 means, see :data:`GripperRule`.
         physics: whose loop runs the physics, see :data:`Physics`.
         assets: folder of LIBERO's assets; ``find_assets`` says where else it is looked for.
         render_mode: None or ``rgb_array`` (the agentview picture).
@@ -114,6 +116,7 @@ class LiberoEnv(EvalEnv):
         settle_steps: int = 10,
         rotate_180: bool = True,
         axis_angle: AxisAngle = "lerobot",
+        gripper: GripperRule = "sign",
         physics: Physics = "exact",
         assets: str | None = None,
         render_mode: str | None = None,
@@ -122,6 +125,7 @@ class LiberoEnv(EvalEnv):
         check_option("task", task, range(len(names)))
         check_option("control_mode", control_mode, get_args(ControlMode))
         check_option("axis_angle", axis_angle, get_args(AxisAngle))
+        check_option("gripper", gripper, get_args(GripperRule))
         check_option("physics", physics, get_args(Physics))
         check_option("render_mode", render_mode, (None, "rgb_array"))
         if image_size < 1 or settle_steps < 0:
@@ -130,6 +134,7 @@ class LiberoEnv(EvalEnv):
         self._image_size, self._rotate_180 = image_size, rotate_180
         self._control_mode, self._settle_steps = control_mode, settle_steps
         self._axis_angle, self._assets, self._physics = axis_angle, assets, physics
+        self._gripper_rule = gripper
         self._simulator: Simulator | None = None
         self._init_states: NDArray[np.float64] = np.empty((0, 0))
         self._provenance: dict[str, str | int | bool] = {}
@@ -174,6 +179,8 @@ class LiberoEnv(EvalEnv):
         """Run one control step of physics without rendering."""
         simulator = self._running()
         clipped = clip_action(action, self._box)
+        if self._gripper_rule == "binary":
+            clipped[6] = -1 if clipped[6] < 0 else 1
         self._gripper = float(clipped[6]) or self._gripper
         success = simulator.advance(clipped)
         return float(success), success, False, self._info(success=success)

@@ -16,6 +16,7 @@ __all__ = [
     "ACTION_NAMES",
     "STATE_NAMES",
     "ControlMode",
+    "GripperRule",
     "action_space",
     "clip_action",
     "observation_space",
@@ -24,6 +25,10 @@ __all__ = [
 
 ControlMode = Literal["relative", "absolute"]
 """``relative``: actions displace the gripper. ``absolute``: they name its pose in the world."""
+
+GripperRule = Literal["sign", "binary"]
+"""The sign of the seventh number opens or closes. ``sign``: 0 keeps the fingers' target, as robosuite,
+LeRobot and openpi have it. ``binary``: 0 closes, as in AllenAI's vla-evaluation-harness."""
 
 ACTION_NAMES: dict[ControlMode, tuple[str, ...]] = {
     "relative": ("dx", "dy", "dz", "drx", "dry", "drz", "gripper"),
