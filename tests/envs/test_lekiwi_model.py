@@ -18,7 +18,7 @@ from vla_eval_envs.lekiwi.items import ITEMS
 from vla_eval_envs.lekiwi.shopping import Shopping
 from vla_eval_envs.lekiwi.states import FROZEN, ITEM_ORDER
 from vla_eval_envs.lekiwi.wheels import MAX_TICKS, from_ticks, to_ticks
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.units import JOINT_NAMES, to_units
 
 VELOCITIES = np.random.default_rng(0).uniform([-0.4, -0.4, -2.0], [0.4, 0.4, 2.0], (500, 3))
@@ -179,7 +179,7 @@ def test_doctor_finds_this_machine_well():
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{"image_size": 0}, {"render_mode": "human"}, {"units": "ticks"}, {"item": "tea"}]
+    "kwargs", [{"image_size": 0}, {"render_mode": "film"}, {"units": "ticks"}, {"item": "tea"}]
 )
 def test_bad_arguments_are_refused(kwargs):
     """The error names the argument."""

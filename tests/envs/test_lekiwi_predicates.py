@@ -10,7 +10,7 @@ import pytest
 from vla_eval_envs.lekiwi.items import ITEMS
 from vla_eval_envs.lekiwi.room import BASKET
 from vla_eval_envs.lekiwi.shopping import Shopping
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_policies.experts.lekiwi_shopping import ShoppingExpert
 
 X, Y = BASKET.centre

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101 import doctor
 from vla_eval_envs.so101.arm import LINKS
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.frozen import FROZEN, PICK_PLACE
 from vla_eval_envs.so101.kinematics import forward, inverse, inverse_path
 from vla_eval_envs.so101.pick_place import PickPlace
-from vla_eval_envs.so101.simulator import mujoco
 from vla_eval_envs.so101.units import (
     ACTION_HIGH,
     ACTION_LOW,

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE
 from vla_eval_envs.so101.pick_place_either import LEFT_BOX, RIGHT_BOX, PickPlaceEither
-from vla_eval_envs.so101.simulator import mujoco
 from vla_eval_envs.so101.sorting import BOX_OF, Sorting
 from vla_eval_policies.experts.so101_sorting import SortingExpert
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.objects import TOY_SIZE
 from vla_eval_envs.so101.predicates import STACK_STEPS, geoms_of, lowest_point
-from vla_eval_envs.so101.simulator import mujoco
 from vla_eval_envs.so101.stacking import BLOCK_EDGE, PLATFORM, Stacking
 from vla_eval_policies.experts.so101_stacking import StackingExpert
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
+from vla_eval_envs.manipulation.variations import Levels
 from vla_eval_envs.so101.base import SO101Env
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.pick_place_either import PickPlaceEither
 from vla_eval_envs.so101.sorting import Sorting
 from vla_eval_envs.so101.stacking import Stacking
-from vla_eval_envs.so101.variations import Levels
 from vla_eval_policies.experts.so101_pick_place import PickPlaceExpert
 from vla_eval_policies.experts.so101_sorting import SortingExpert
 from vla_eval_policies.experts.so101_stacking import StackingExpert

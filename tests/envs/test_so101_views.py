@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
+from vla_eval_envs.manipulation.variations import Levels
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.units import FEATURE_NAMES
-from vla_eval_envs.so101.variations import Levels
 
 TASK = suites()[0].task("PickPlace")
 
@@ -51,7 +51,7 @@ def test_image_size_and_shadows_change_pictures_only():
     fancy.close()
 
 
-@pytest.mark.parametrize("kwargs", [{"image_size": 0}, {"render_mode": "human"}])
+@pytest.mark.parametrize("kwargs", [{"image_size": 0}, {"render_mode": "film"}])
 def test_bad_arguments_are_refused(kwargs):
     """The error names the argument."""
     with pytest.raises(ValueError, match=next(iter(kwargs))):

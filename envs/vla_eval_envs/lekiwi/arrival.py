@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vla_eval_envs.lekiwi.room import Basket
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.predicates import DeliveryDetector
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = ["BasketDetector"]
 
@@ -23,5 +23,5 @@ class BasketDetector(DeliveryDetector):
         )
 
     def _at_goal(self, data: mujoco.MjData) -> bool:
-        inside = self._basket.contains(data.xpos[self._body])
+        inside = self._basket.contains(data.xpos[self._body].tolist())
         return inside and not self._touching(data) & self._robot

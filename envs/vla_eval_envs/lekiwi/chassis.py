@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vla_eval_envs.lekiwi.look import Shape, add_material, add_part
+from vla_eval_envs.manipulation.look import Shape, add_material, add_part
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.arm import add_arm
 from vla_eval_envs.so101.shell import add_shell
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = ["ARM_MOUNT", "CAMERA_NAMES", "DRIVE_JOINTS", "add_robot"]
 
@@ -60,8 +60,11 @@ _MAST_FOOT, _MAST_HEAD = (-0.070, 0.0, 0.100), (-0.200, 0.0, 0.640)
 _TOP_CAMERA, _TOP_TILT_DEG = (-0.180, 0.0, 0.640), 45.0
 
 
-def add_robot(spec: mujoco.MjSpec) -> None:
-    """Add the base with the arm on it, standing at the world's origin and facing +x."""
+def add_robot(spec: mujoco.MjSpec, look: str) -> None:
+    """Add the base with the arm on it, standing at the world's origin and facing +x.
+
+    ``look`` is the arm's, see :func:`vla_eval_envs.so101.shell.add_shell`.
+    """
     body = spec.worldbody.add_body(
         name="chassis",
         mass=_MASS_KG,
@@ -79,7 +82,7 @@ def add_robot(spec: mujoco.MjSpec) -> None:
         mass=0.0,
         group=3,
     )
-    _add_arm(spec, body)
+    _add_arm(spec, body, look)
     for name, gear, gain, limit in _SERVOS:
         # A site without a reference site: force and velocity are along the site's own axes.
         spec.add_actuator(
@@ -105,11 +108,11 @@ def _add_joints(body: mujoco.MjsBody) -> None:
     body.add_joint(name=DRIVE_JOINTS[2], type=hinge, axis=[0, 0, 1])
 
 
-def _add_arm(spec: mujoco.MjSpec, body: mujoco.MjsBody) -> None:
+def _add_arm(spec: mujoco.MjSpec, body: mujoco.MjsBody, look: str) -> None:
     arm = mujoco.MjSpec()
     arm.compiler.degree = False
     add_arm(arm)
-    add_shell(arm)
+    add_shell(arm, look)
     spec.attach(arm, prefix="", frame=body.add_frame(pos=ARM_MOUNT))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_eval_envs.lekiwi.look import CONTACT, add_material, add_part
-from vla_eval_envs.lekiwi.room import TIER_A_Z, TIER_B_Z
-from vla_eval_envs.so101.simulator import mujoco
+import numpy as np
+
+from vla_eval_envs.lekiwi.room import FEET_BIT, TIER_A_Z, TIER_B_Z
+from vla_eval_envs.manipulation.look import CONTACT, add_material, add_part
+from vla_eval_envs.manipulation.simulator import mujoco
 
 __all__ = ["ITEMS", "Item", "add_items"]
 
@@ -38,6 +40,9 @@ ITEMS = {
 # N m s/rad, for rolling resistance: a tin that lands on its edge would circle on it for seconds, like
 # a coin. As N s/m it is nothing.
 _DAMPING = 2e-4
+# A cylinder meets a box in one point at a time, and would wander on its shelf. So bottle and tin stand
+# on feet, which meet the stand and nothing else; the cylinder begins a little above their soles.
+_FEET, _FOOT_RADIUS_M, _FOOT_M = 6, 0.002, 0.0003
 _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 
 
@@ -55,15 +60,43 @@ def _add_body(spec: mujoco.MjSpec, item: Item) -> mujoco.MjsBody:
     return body
 
 
+def _add_upright(
+    body: mujoco.MjsBody, name: str, radius: float, half_height: float, mass: float
+) -> None:
+    """Add a cylinder that stands on a ring of feet. Lengths in m, mass in kg."""
+    body.add_geom(
+        name=name,
+        type=_CYLINDER,
+        pos=[0, 0, _FOOT_M / 2],
+        size=[radius, half_height - _FOOT_M / 2, 0],
+        mass=mass,
+        material=name,
+        **CONTACT,
+    )
+    for index in range(_FEET):
+        bearing = 2 * np.pi * index / _FEET
+        out = radius - _FOOT_RADIUS_M
+        body.add_geom(
+            name=f"{name}_foot_{index}",
+            type=mujoco.mjtGeom.mjGEOM_SPHERE,
+            pos=[out * np.cos(bearing), out * np.sin(bearing), _FOOT_RADIUS_M - half_height],
+            size=[_FOOT_RADIUS_M, 0, 0],
+            mass=0.0,
+            material=name,
+            contype=0,
+            conaffinity=FEET_BIT,
+            group=3,
+            **CONTACT,
+        )
+
+
 def _add_salt(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
     """A white bottle, 42 mm across and 100 mm high, with a green cap; 88 g."""
     add_material(spec, "salt", (0.92, 0.93, 0.95), 0.5, 0.6)
     add_material(spec, "salt_cap", (0.13, 0.55, 0.24), 0.4, 0.5)
     add_material(spec, "salt_label", (0.12, 0.30, 0.68), 0.2, 0.3)
     add_material(spec, "paper", (0.95, 0.94, 0.90), 0.1, 0.1)
-    body.add_geom(
-        name="salt", type=_CYLINDER, size=[0.021, 0.050, 0], mass=0.084, material="salt", **CONTACT
-    )
+    _add_upright(body, "salt", 0.021, ITEMS["salt"].half_height, 0.084)
     body.add_geom(
         name="salt_cap",
         type=_CYLINDER,
@@ -82,14 +115,7 @@ def _add_matcha(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
     add_material(spec, "matcha", (0.16, 0.34, 0.13), 0.5, 0.6)
     add_material(spec, "matcha_label", (0.63, 0.76, 0.34), 0.2, 0.2)
     add_material(spec, "matcha_lid", (0.80, 0.68, 0.38), 0.8, 0.8)
-    body.add_geom(
-        name="matcha",
-        type=_CYLINDER,
-        size=[0.024, 0.032, 0],
-        mass=0.068,
-        material="matcha",
-        **CONTACT,
-    )
+    _add_upright(body, "matcha", 0.024, ITEMS["matcha"].half_height, 0.068)
     body.add_geom(
         name="matcha_lid",
         type=_CYLINDER,

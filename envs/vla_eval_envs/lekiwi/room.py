@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from vla_eval_envs.lekiwi.look import CONTACT, add_material, add_part, add_textured, wood_grain
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.distractors import Distractor, Distractors
+from vla_eval_envs.manipulation.look import (
+    CONTACT,
+    add_lights,
+    add_lines,
+    add_material,
+    add_part,
+    add_sky,
+    add_textured,
+    wood_grain,
+)
+from vla_eval_envs.manipulation.simulator import mujoco
 
-__all__ = ["BASKET", "TIER_A_Z", "TIER_B_Z", "Basket", "add_shop"]
+__all__ = ["BASKET", "DISTRACTORS", "FEET_BIT", "TIER_A_Z", "TIER_B_Z", "Basket", "add_shop"]
 
 TIER_A_Z, TIER_B_Z = 0.10, 0.20
 """Heights of the stand's tiers, m."""
+FEET_BIT = 2
+"""Of what collides with the feet of items: the stand."""
 _HALF_WIDTH = 0.24
 _FRONT, _MIDDLE, _BACK = 0.55, 0.67, 0.81
 """Where the tiers begin and end along x, m."""
 _BOARD = 0.012
+_WALL, _TILE = 1.70, 0.34
 
 
 @dataclass(frozen=True)
@@ -31,10 +45,10 @@ class Basket:
     sides: int = 16
     thickness: float = 0.004
 
-    def contains(self, point: ArrayLike) -> bool:
-        """Return whether a point (3,), m, world frame, is inside the wall and below the rim."""
-        x, y, z = np.asarray(point, dtype=np.float64)
-        inside = np.hypot(x - self.centre[0], y - self.centre[1]) < self.radius
+    def contains(self, point: Iterable[float]) -> bool:
+        """Return whether a point (x, y, z), m, world frame, is inside the wall and below the rim."""
+        x, y, z = point
+        inside = math.hypot(x - self.centre[0], y - self.centre[1]) < self.radius
         return bool(inside and z < self.height)
 
     def add(self, spec: mujoco.MjSpec) -> None:
@@ -65,12 +79,28 @@ class Basket:
 
 
 BASKET = Basket(centre=(0.317, 0.40), radius=0.095, height=0.080)
+DISTRACTORS = Distractors(
+    objects=(
+        Distractor("distractor_tea", (0.88, 0.72, 0.20), (0.020, 0.014, 0.030)),
+        Distractor("distractor_soap", (0.55, 0.42, 0.66), (0.016, 0.013, 0.010)),
+        Distractor("distractor_jar", (0.20, 0.22, 0.26), (0.017, 0.015, 0.026)),
+    ),
+    slots=((0.60, 0.216, TIER_A_Z), (0.60, -0.216, TIER_A_Z), (0.40, -0.40, 0.0)),
+    spread=(0.012, 0.003),
+    max_yaw=0.3,
+)
+"""At the ends of the lower tier, beyond the lanes, and on the floor on the robot's right."""
 
 
 def add_shop(spec: mujoco.MjSpec) -> None:
     """Add floor, walls, lights, stand and basket; and the camera ``side`` for ``render``."""
-    _add_textures(spec)
-    _add_lights(spec)
+    _add_materials(spec)
+    add_lights(
+        spec,
+        ambient=0.46,
+        ceiling=((0.3, -0.4, 2.2), (0.15, 0.30, -1.0), (0.50, 0.49, 0.47)),
+        window=((-1.0, -1.5, 1.2), (0.6, 0.7, -0.5), (0.18, 0.19, 0.22)),
+    )
     _add_room(spec)
     _add_stand(spec)
     BASKET.add(spec)
@@ -84,57 +114,18 @@ def add_shop(spec: mujoco.MjSpec) -> None:
     )
 
 
-def _add_textures(spec: mujoco.MjSpec) -> None:
-    two_d = mujoco.mjtTexture.mjTEXTURE_2D
-    spec.add_texture(
-        name="tiles",
-        type=two_d,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-        mark=mujoco.mjtMark.mjMARK_EDGE,
-        rgb1=[0.52, 0.55, 0.58],
-        rgb2=[0.52, 0.55, 0.58],
-        markrgb=[0.44, 0.47, 0.50],
-        width=256,
-        height=256,
-    )
-    wood = spec.add_texture(name="oak", type=two_d, width=256, height=256, nchannel=3)
-    wood.data = wood_grain((0.80, 0.62, 0.41), (0.68, 0.48, 0.29), (4, 13, 37)).tobytes()
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.93, 0.94, 0.95],
-        rgb2=[0.80, 0.82, 0.84],
-        width=64,
-        height=384,
-    )
-    add_textured(spec, "tiles", "tiles", (3.0, 3.0), 0.15)
-    spec.material("tiles").texuniform = True
-    add_textured(spec, "oak", "oak", (1.0, 1.0), 0.12)
+def _add_materials(spec: mujoco.MjSpec) -> None:
+    wood = wood_grain((0.80, 0.62, 0.41), (0.68, 0.48, 0.29), (4, 13, 37))
+    add_textured(spec, "oak", wood, 0.12)
+    add_sky(spec)
     for name, colour in (
+        ("tiles", (0.52, 0.55, 0.58)),
+        ("joint", (0.45, 0.48, 0.51)),
         ("wall", (0.86, 0.87, 0.86)),
         ("skirting", (0.68, 0.68, 0.67)),
         ("steel", (0.42, 0.43, 0.45)),
     ):
         add_material(spec, name, colour, 0.1, 0.1)
-
-
-def _add_lights(spec: mujoco.MjSpec) -> None:
-    head = spec.visual.headlight
-    head.ambient, head.diffuse, head.specular = [0.46] * 3, [0.18] * 3, [0.05] * 3
-    for name, place, direction, diffuse, specular, shadow in (
-        ("ceiling", [0.3, -0.4, 2.2], [0.15, 0.30, -1.0], [0.50, 0.49, 0.47], 0.25, True),
-        ("window", [-1.0, -1.5, 1.2], [0.6, 0.7, -0.5], [0.18, 0.19, 0.22], 0.0, False),
-    ):
-        spec.worldbody.add_light(
-            name=name,
-            directional=True,
-            pos=place,
-            dir=direction,
-            diffuse=diffuse,
-            specular=[specular] * 3,
-            castshadow=shadow,
-        )
 
 
 def _add_room(spec: mujoco.MjSpec) -> None:
@@ -145,11 +136,12 @@ def _add_room(spec: mujoco.MjSpec) -> None:
         size=[4.0, 4.0, 0.1],
         **CONTACT,
     )
+    add_lines(spec.worldbody, "joint", (0.0, 0.0, 0.0), (_WALL, _WALL), _TILE, (0.005, 0.0003))
     for name, place, half_sizes in (
-        ("far", (1.70, 0.0), (0.05, 4.0)),
-        ("left", (0.0, 1.70), (4.0, 0.05)),
-        ("right", (0.0, -1.70), (4.0, 0.05)),
-        ("near", (-1.70, 0.0), (0.05, 4.0)),
+        ("far", (_WALL, 0.0), (0.05, 4.0)),
+        ("left", (0.0, _WALL), (4.0, 0.05)),
+        ("right", (0.0, -_WALL), (4.0, 0.05)),
+        ("near", (-_WALL, 0.0), (0.05, 4.0)),
     ):
         inwards = 0.055 * np.sign(place)
         world = spec.worldbody
@@ -169,6 +161,7 @@ def _add_stand(spec: mujoco.MjSpec) -> None:
             type=mujoco.mjtGeom.mjGEOM_BOX,
             pos=[middle, 0.0, height / 2],
             size=[half, _HALF_WIDTH, height / 2],
+            contype=1 | FEET_BIT,
             group=3,
             **CONTACT,
         )

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from vla_eval_envs.lekiwi.arrival import BasketDetector
 from vla_eval_envs.lekiwi.base import LeKiwiEnv
-from vla_eval_envs.lekiwi.chassis import DRIVE_JOINTS, add_robot
+from vla_eval_envs.lekiwi.chassis import add_robot
 from vla_eval_envs.lekiwi.items import ITEMS, add_items
 from vla_eval_envs.lekiwi.room import BASKET, add_shop
 from vla_eval_envs.lekiwi.states import FROZEN
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.predicates import GraspDetector
 from vla_eval_envs.so101.room import set_physics
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = ["Shopping"]
 
@@ -84,7 +84,7 @@ class Shopping(LeKiwiEnv):
     certification): the robot within 5 cm, 8 cm and 11.5 degrees of its mean, the items permuted
     over the lanes (13 cm apart), each within 2 cm across, 1.5 cm (the bar 1.2 cm) in depth, and 0.5
     rad. Without the option the index is drawn from ``np_random``, and that is all that the seed
-    decides.
+    decides, unless robustness options are on.
 
     ## Episode End
     Terminated on success. Truncated by the ``TimeLimit`` of 900 steps (30 s) that ``gym.make`` adds.
@@ -96,7 +96,9 @@ class Shopping(LeKiwiEnv):
     | image_size | 256 | edge of the pictures in pixels |
     | shadows | False | shadows in the pictures; a frame takes several times as long |
     | units | "degrees" | of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.lekiwi.features` |
-    | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3) |
+    | look | "primitives" | of the arm; ``"meshes"``: its real parts, see :mod:`~vla_eval_envs.so101.meshes` |
+    | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3); ``"human"``: a window |
+    | levels | | robustness options, each off at 0 and up to 3: ``light``, ``colours``, ``camera_jitter``, ``distractors``, ``mass_friction``, ``observation_noise``, ``action_latency``; see :mod:`~vla_eval_envs.manipulation.variations` |
 
     ## Version History
     * v0: first release.
@@ -109,11 +111,14 @@ class Shopping(LeKiwiEnv):
         image_size: int = 256,
         shadows: bool = False,
         units: str = "degrees",
+        look: str = "primitives",
         render_mode: str | None = None,
+        **levels: int,
     ) -> None:
         if item not in ITEMS:
             raise ValueError(f"item must be one of {', '.join(ITEMS)}, not {item!r}")
         self.item = item
+        self._look = look
         self.task_description = f"pick up the {ITEMS[item].phrase} and put it in the basket"
         super().__init__(
             FROZEN[item].load(),
@@ -121,27 +126,25 @@ class Shopping(LeKiwiEnv):
             shadows=shadows,
             units=units,
             render_mode=render_mode,
+            levels=levels,
         )
-        self._grasp = GraspDetector(self.model, item)
+
+    def _bind(self) -> None:
+        super()._bind()
+        self._grasp = GraspDetector(self.model, self.item)
         self._arrivals = {name: BasketDetector(self.model, name, BASKET) for name in ITEMS}
 
-    def _build(self) -> mujoco.MjModel:
-        spec = mujoco.MjSpec()
+    def _build(self, spec: mujoco.MjSpec) -> None:
         set_physics(spec)
-        # Without the first, a held cylinder creeps out of the jaws by 0.4 mm a second. Without the
-        # second, a cylinder on a shelf touches it in one point at a time, and wanders.
+        # Without it, a held cylinder creeps out of the jaws by 0.4 mm a second.
         spec.option.noslip_iterations = 4
-        spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_MULTICCD
         spec.stat.center = [0.3, 0.1, 0.2]
         add_shop(spec)
-        add_robot(spec)
+        add_robot(spec, self._look)
         add_items(spec)
-        return spec.compile()
 
     def _arrange(self, state: Mapping[str, float]) -> None:
-        pose = (state["base_x_m"], state["base_y_m"], state["base_yaw_rad"])
-        for joint, value in zip(DRIVE_JOINTS, pose, strict=True):
-            self.data.joint(joint).qpos[0] = value
+        super()._arrange(state)
         for name, item in ITEMS.items():
             place = (
                 state[f"{name}_x_m"],

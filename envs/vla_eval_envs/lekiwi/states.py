@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
+
+from vla_eval_envs.manipulation.frozen import DECIMALS, read_states, states_text
 
 __all__ = ["FROZEN", "ITEM_ORDER", "FrozenShelves"]
 
 ITEM_ORDER = ("salt", "matcha", "chocolate")
 _COUNT = 200
-# 0.1 mm and 0.1 mrad: far below what changes an episode's difficulty, and exact in JSON.
-_DECIMALS = 4
 _BASE_SPREAD = (0.05, 0.08, 0.2)
 """x, y (m) and yaw (rad) of the robot around the origin; 0.2 rad are 11.5 degrees."""
 _LANES = (-0.13, 0.0, 0.13)
@@ -56,20 +53,11 @@ class FrozenShelves:
             "base_spread": list(_BASE_SPREAD),
             "lanes_y_m": list(_LANES),
         }
-        lines = ",\n  ".join(json.dumps(row) for row in rows)
-        return f'{json.dumps(head, indent=1)[:-2]},\n "states": [\n  {lines}\n ]\n}}\n'
+        return states_text(head, rows)
 
     def load(self) -> tuple[dict[str, float], ...]:
         """Return the states; raises RuntimeError if the file is not the one that was frozen."""
-        raw = files(__package__).joinpath("states", f"{self.name}.json").read_bytes()
-        found = hashlib.sha256(raw).hexdigest()
-        if found != self.sha256:
-            raise RuntimeError(
-                f"lekiwi/states/{self.name}.json was changed: its sha256 is {found}, not "
-                f"{self.sha256}; restore the released file (reinstall vla-eval-suite)"
-            )
-        content: dict[str, Any] = json.loads(raw)
-        return tuple(dict(zip(_FIELDS, row, strict=True)) for row in content["states"])
+        return read_states("lekiwi", self.name, _FIELDS, self.sha256)
 
 
 def _draw(generator: np.random.Generator) -> list[float]:
@@ -81,7 +69,7 @@ def _draw(generator: np.random.Generator) -> list[float]:
             lane + generator.uniform(-_LANE_SPREAD, _LANE_SPREAD),
             generator.uniform(-_YAW_SPREAD, _YAW_SPREAD),
         ]
-    return [float(value) + 0.0 for value in np.round(row, _DECIMALS)]
+    return [float(value) + 0.0 for value in np.round(row, DECIMALS)]
 
 
 FROZEN = {

@@ -4,7 +4,7 @@ At joint zero every body frame is parallel to the base frame, except those of gr
 there z points back along the fingers and x from the fixed jaw to the moving jaw.
 
 Sources. Positions, masses, inertias: TheRobotStudio/SO-ARM100, ``so101_new_calib`` (Apache-2.0),
-turned into these frames and rounded to 0.1 um. Gains, damping, friction loss, armature: the same
+turned into these frames and rounded to 0.1 um. Gains, damping, armature: the same
 project's identified STS3215 servo. Faces of the jaws: measured on its printed parts. The upstream
 model collides with convex hulls of meshes; the hull of the palm fills the space between the jaws,
 so that nothing can be gripped. The jaws here are boxes that follow their real inner faces.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.units import ACTION_HIGH, ACTION_LOW, JOINT_NAMES, to_radians
 
 __all__ = ["FIXED_JAW", "LINKS", "MOVING_JAW", "Link", "add_arm", "jaw_geom_names"]
@@ -95,7 +95,9 @@ LINKS = (
 _STIFFNESS, _DAMPING_GAIN = 998.22, 2.731
 _ARM_TORQUE_NM = 2.94  # stall torque of an STS3215 at 12 V
 _GRIPPER_TORQUE_NM = 1.5  # LeRobot halves the gripper's torque limit; about 15 N at the fingertip
-_JOINT_DAMPING, _JOINT_FRICTION, _JOINT_ARMATURE = 0.60, 0.052, 0.028
+# Their dry friction, 0.052 N m, is left out: at this stiffness it is 0.003 degrees of a target, and
+# as a constraint that is always active it makes a step a sixth slower.
+_JOINT_DAMPING, _JOINT_ARMATURE = 0.60, 0.028
 # The roll servo turns further one way than commands may ask for (degrees).
 _ROLL_STOP_DEG = 162.8
 
@@ -165,7 +167,6 @@ def _add_link(parent: mujoco.MjsBody, link: Link) -> mujoco.MjsBody:
             range=_joint_range(link.joint),
             limited=True,
             damping=_JOINT_DAMPING,
-            frictionloss=_JOINT_FRICTION,
             armature=_JOINT_ARMATURE,
         )
     if link.bumper is not None:

@@ -24,7 +24,7 @@ def checks() -> list[tuple[str, bool, str, str]]:
 
 def _check_mujoco() -> tuple[str, bool, str, str]:
     try:
-        from vla_eval_envs.so101.simulator import mujoco
+        from vla_eval_envs.manipulation.simulator import mujoco
     except VlaEvalError as error:
         return "so101: mujoco", False, str(error), _INSTALL
     found = str(mujoco.__version__)

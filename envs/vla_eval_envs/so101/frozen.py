@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vla_eval_envs.manipulation.frozen import DECIMALS, read_states, states_text
 
 __all__ = [
     "FROZEN",
@@ -23,9 +22,6 @@ __all__ = [
     "STACKING",
     "FrozenStates",
 ]
-
-# 0.1 mm and 0.1 mrad: far below what changes an episode's difficulty, and exact in JSON.
-_DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -57,26 +53,17 @@ class FrozenStates:
         }
         if self.min_distance_m:
             head["min_distance_m"] = self.min_distance_m
-        lines = ",\n  ".join(json.dumps(row) for row in rows)
-        return f'{json.dumps(head, indent=1)[:-2]},\n "states": [\n  {lines}\n ]\n}}\n'
+        return states_text(head, rows)
 
     def _draw(self, generator: np.random.Generator) -> list[float]:
         while True:
-            row = np.round(generator.uniform(self.low, self.high), _DECIMALS)
+            row = np.round(generator.uniform(self.low, self.high), DECIMALS)
             if not self.min_distance_m or _distance(row) >= self.min_distance_m:
                 return [float(value) for value in row]
 
     def load(self) -> tuple[dict[str, float], ...]:
         """Return the states; raises RuntimeError if the file is not the one that was frozen."""
-        raw = files(__package__).joinpath("states", f"{self.name}.json").read_bytes()
-        found = hashlib.sha256(raw).hexdigest()
-        if found != self.sha256:
-            raise RuntimeError(
-                f"so101/states/{self.name}.json was changed: its sha256 is {found}, not "
-                f"{self.sha256}; restore the released file (reinstall vla-eval-suite)"
-            )
-        content: dict[str, Any] = json.loads(raw)
-        return tuple(dict(zip(self.fields, row, strict=True)) for row in content["states"])
+        return read_states("so101", self.name, self.fields, self.sha256)
 
 
 def _distance(row: NDArray[np.float64]) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.distractors import Distractor, Distractors
+from vla_eval_envs.manipulation.look import CONTACT, Colour
+from vla_eval_envs.manipulation.simulator import mujoco
 
 __all__ = [
     "DISTRACTORS",
@@ -15,25 +17,13 @@ __all__ = [
     "Box",
     "Colour",
     "add_cube",
-    "add_distractor",
     "add_toy",
 ]
-
-Colour = tuple[float, float, float]
-"""Red, green, blue in 0..1."""
 
 TOY_SIZE = (0.036, 0.025, 0.025)
 """Edges of the toy's body along its own axes, m; its head stands on the middle."""
 _TOY_MASS_KG, _TOY_HEAD_SHARE = 0.018, 0.12
 _TOY_HEAD_RADIUS_M, _TOY_HEAD_HEIGHT_M = 0.008, 0.010
-
-# Contacts of objects: torsional friction, and stiffer than MuJoCo's default, see arm._add_jaw_box.
-_OBJECT_CONTACT = {
-    "condim": 4,
-    "friction": [1.0, 0.01, 0.001],
-    "solref": [0.01, 1.0],
-    "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],
-}
 
 
 def add_cube(
@@ -54,7 +44,7 @@ def add_cube(
         size=[edge / 2] * 3,
         mass=mass,
         material=name,
-        **_OBJECT_CONTACT,
+        **CONTACT,
     )
 
 
@@ -73,7 +63,7 @@ def add_toy(spec: mujoco.MjSpec, name: str, colour: Colour) -> None:
         size=[edge / 2 for edge in TOY_SIZE],
         mass=_TOY_MASS_KG * (1.0 - _TOY_HEAD_SHARE),
         material=name,
-        **_OBJECT_CONTACT,
+        **CONTACT,
     )
     middle = (TOY_SIZE[2] + _TOY_HEAD_HEIGHT_M) / 2
     body.add_geom(
@@ -83,7 +73,7 @@ def add_toy(spec: mujoco.MjSpec, name: str, colour: Colour) -> None:
         size=[_TOY_HEAD_RADIUS_M, _TOY_HEAD_HEIGHT_M / 2, 0.0],
         mass=_TOY_MASS_KG * _TOY_HEAD_SHARE,
         material=f"{name}_head",
-        **_OBJECT_CONTACT,
+        **CONTACT,
     )
     for side, y in (("left", 0.0045), ("right", -0.0045)):
         body.add_geom(
@@ -99,29 +89,17 @@ def add_toy(spec: mujoco.MjSpec, name: str, colour: Colour) -> None:
         )
 
 
-DISTRACTORS: dict[str, tuple[Colour, tuple[float, float, float]]] = {
-    "distractor_carton": ((0.90, 0.88, 0.82), (0.020, 0.020, 0.024)),
-    "distractor_eraser": ((0.35, 0.22, 0.42), (0.026, 0.012, 0.008)),
-    "distractor_case": ((0.13, 0.14, 0.16), (0.032, 0.018, 0.013)),
-}
-"""Name: colour, half sizes (m) of boxes that no task asks for."""
-_DISTRACTOR_MASS_KG = 0.040
-
-
-def add_distractor(spec: mujoco.MjSpec, name: str) -> None:
-    """Add a free distractor."""
-    colour, half_sizes = DISTRACTORS[name]
-    spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.3, shininess=0.4)
-    body = spec.worldbody.add_body(name=name, pos=[0.36, 0.0, half_sizes[2]])
-    body.add_freejoint(name=name)
-    body.add_geom(
-        name=name,
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=half_sizes,
-        mass=_DISTRACTOR_MASS_KG,
-        material=name,
-        **_OBJECT_CONTACT,
-    )
+DISTRACTORS = Distractors(
+    objects=(
+        Distractor("distractor_carton", (0.90, 0.88, 0.82), (0.020, 0.020, 0.024)),
+        Distractor("distractor_eraser", (0.35, 0.22, 0.42), (0.026, 0.012, 0.008)),
+        Distractor("distractor_case", (0.13, 0.14, 0.16), (0.032, 0.018, 0.013)),
+    ),
+    slots=((0.365, -0.17, 0.0), (0.365, 0.0, 0.0), (0.365, 0.17, 0.0)),
+    spread=(0.025, 0.05),
+    max_yaw=np.pi,
+)
+"""Behind where the tasks take place."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +140,9 @@ class Box:
             group=2,
         )
 
-    def contains(self, point: NDArray[np.float64]) -> bool:
-        """Return whether a point (3,), m, world frame, is between the walls and below their rim."""
-        inside = np.abs(point[:2] - np.asarray(self.centre)) < self.inner / 2
-        return bool(inside.all() and point[2] < self.wall_height)
+    def contains(self, point: Iterable[float]) -> bool:
+        """Return whether a point (x, y, z), m, world frame, is between the walls and below their rim."""
+        x, y, z = point
+        half = self.inner / 2
+        inside = abs(x - self.centre[0]) < half and abs(y - self.centre[1]) < half
+        return bool(inside and z < self.wall_height)

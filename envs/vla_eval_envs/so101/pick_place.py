@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
 from vla_eval_envs.so101.frozen import PICK_PLACE
 from vla_eval_envs.so101.objects import Box, add_cube
 from vla_eval_envs.so101.predicates import DeliveryDetector, PlacementDetector
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = ["BLOCK_EDGE", "BLOCK_MASS", "BOX", "BOX_BLUE", "RED", "PickPlace"]
 
@@ -86,8 +86,9 @@ class PickPlace(DeliveryTask):
     | image_size | 256 | edge of the pictures in pixels |
     | shadows | False | shadows in the pictures; a frame takes several times as long |
     | units | "degrees" | of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.so101.units` |
-    | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3) |
-    | levels | | robustness options, each off at 0 and up to 3: ``light``, ``colours``, ``camera_jitter``, ``distractors``, ``mass_friction``, ``observation_noise``, ``action_latency``; see :mod:`~vla_eval_envs.so101.variations` |
+    | look | "primitives" | of the arm; ``"meshes"``: its real parts, see :mod:`~vla_eval_envs.so101.meshes` |
+    | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3); ``"human"``: a window |
+    | levels | | robustness options, each off at 0 and up to 3: ``light``, ``colours``, ``camera_jitter``, ``distractors``, ``mass_friction``, ``observation_noise``, ``action_latency``; see :mod:`~vla_eval_envs.manipulation.variations` |
 
     ## Version History
     * v0: first release.
@@ -107,5 +108,5 @@ class PickPlace(DeliveryTask):
     def _delivery_detector(self, delivery: Delivery) -> DeliveryDetector:
         return PlacementDetector(self.model, delivery.object_name, *self.boxes)
 
-    def _arrange(self, state: Mapping[str, float]) -> None:
+    def _arrange_objects(self, state: Mapping[str, float]) -> None:
         self._put("block", (state["x_m"], state["y_m"], BLOCK_EDGE / 2), state["yaw_rad"])

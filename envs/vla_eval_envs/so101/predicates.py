@@ -7,15 +7,16 @@ for a while. It is delivered when it lies still where it should and the arm has 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.arm import jaw_geom_names
 from vla_eval_envs.so101.objects import Box
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = [
     "DeliveryDetector",
@@ -52,13 +53,25 @@ def geoms_of(model: mujoco.MjModel, body: str) -> tuple[int, ...]:
 
 def lowest_point(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
     """Return the height (m) of the lowest point of a box or of a cylinder."""
-    down = np.abs(data.geom_xmat[geom].reshape(3, 3)[2])
-    size = model.geom_size[geom]
-    if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
-        depth = down[2] * size[1] + np.sqrt(max(0.0, 1.0 - down[2] ** 2)) * size[0]
-    else:
-        depth = down @ size
-    return float(data.geom_xpos[geom, 2] - depth)
+    return _Solid(model, geom).lowest_point(data)
+
+
+class _Solid:
+    """A box or a cylinder; plain floats, because this is asked in every step."""
+
+    def __init__(self, model: mujoco.MjModel, geom: int) -> None:
+        self._geom = geom
+        self._is_cylinder = bool(model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER)
+        self._size: list[float] = model.geom_size[geom].tolist()
+
+    def lowest_point(self, data: mujoco.MjData) -> float:
+        x, y, z = data.geom_xmat[self._geom, 6:].tolist()
+        size = self._size
+        if self._is_cylinder:
+            depth = abs(z) * size[1] + math.sqrt(max(0.0, 1.0 - z * z)) * size[0]
+        else:
+            depth = abs(x) * size[0] + abs(y) * size[1] + abs(z) * size[2]
+        return float(data.geom_xpos[self._geom, 2] - depth)
 
 
 class GraspDetector:
@@ -67,6 +80,7 @@ class GraspDetector:
     def __init__(self, model: mujoco.MjModel, object_name: str) -> None:
         self._model = model
         self._geoms = geoms_of(model, object_name)
+        self._solids = [_Solid(model, geom) for geom in self._geoms]
         self._jaws = [
             frozenset(model.geom(name).id for name in names) for names in jaw_geom_names()
         ]
@@ -94,7 +108,7 @@ class GraspDetector:
         return float(fixed @ moving) / (sizes[0] * sizes[1]) <= MAX_NORMALS_COSINE
 
     def _height(self, data: mujoco.MjData) -> float:
-        return min(lowest_point(self._model, data, geom) for geom in self._geoms)
+        return min(solid.lowest_point(data) for solid in self._solids)
 
     def _force(self, data: mujoco.MjData, jaw: frozenset[int]) -> NDArray[np.float64]:
         """Return the sum of a jaw's normal forces on the object, (3,), N, world frame."""
@@ -129,10 +143,10 @@ class DeliveryDetector(ABC):
 
     def update(self, data: mujoco.MjData) -> bool:
         """Return whether the object has lain free and still at its goal for long enough, now."""
-        velocity = data.qvel[self._dof : self._dof + 6]
+        velocity = data.qvel[self._dof : self._dof + 6].tolist()
         rests = (
-            float(np.linalg.norm(velocity[:3])) < MAX_REST_SPEED_MPS
-            and float(np.linalg.norm(velocity[3:])) < self.max_spin_radps
+            math.hypot(*velocity[:3]) < MAX_REST_SPEED_MPS
+            and math.hypot(*velocity[3:]) < self.max_spin_radps
             and self._at_goal(data)
         )
         self._steps = self._steps + 1 if rests else 0
@@ -165,7 +179,7 @@ class PlacementDetector(DeliveryDetector):
         )
 
     def _at_goal(self, data: mujoco.MjData) -> bool:
-        place = data.xpos[self._body]
+        place = data.xpos[self._body].tolist()
         inside = any(box.contains(place) for box in self._boxes)
         return inside and not self._touching(data) & self._arm
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.look import (
+    add_lights,
+    add_lines,
+    add_material,
+    add_part,
+    add_sky,
+    add_textured,
+    wood_grain,
+)
+from vla_eval_envs.manipulation.simulator import mujoco
 
 __all__ = ["add_cameras", "add_room", "set_physics"]
 
@@ -32,8 +40,9 @@ def set_physics(spec: mujoco.MjSpec) -> None:
 
 # Boxes that are only to be seen: name, material, centre, half sizes (m). The mat is 0.3 mm thick, and
 # objects rest on the table itself.
+_MAT_CENTRE, _MAT_HALF, _MAT_SQUARE = (0.24, 0.0, 0.0003), (0.175, 0.30), 0.05
 _SCENERY = (
-    ("mat", "mat", (0.24, 0.0, 0.0), (0.17, 0.30, 0.0003)),
+    ("mat", "mat", (0.24, 0.0, 0.0), (0.175, 0.30, 0.0003)),
     ("leg_back_right", "steel", (-0.20, -0.55, -0.39), (0.02, 0.02, 0.36)),
     ("leg_back_left", "steel", (-0.20, 0.55, -0.39), (0.02, 0.02, 0.36)),
     ("leg_front_right", "steel", (0.70, -0.55, -0.39), (0.02, 0.02, 0.36)),
@@ -48,7 +57,12 @@ _SCENERY = (
 def add_room(spec: mujoco.MjSpec) -> None:
     """Add a birch table with a cutting mat in a bright room; the table top is z = 0."""
     _add_materials(spec)
-    _add_lights(spec)
+    add_lights(
+        spec,
+        ambient=0.48,
+        ceiling=((0.5, -0.5, 1.6), (-0.30, 0.35, -1.0), (0.50, 0.49, 0.47)),
+        window=((1.0, -1.5, 0.8), (-0.6, 0.8, -0.45), (0.16, 0.17, 0.20)),
+    )
     world, box = spec.worldbody, mujoco.mjtGeom.mjGEOM_BOX
     world.add_geom(
         name="table", type=box, material="birch", pos=[0.25, 0.0, -0.015], size=[0.5, 0.6, 0.015]
@@ -62,108 +76,23 @@ def add_room(spec: mujoco.MjSpec) -> None:
         size=[4.0, 4.0, 0.1],
     )
     for name, material, centre, half_sizes in _SCENERY:
-        world.add_geom(
-            name=name,
-            type=box,
-            material=material,
-            pos=centre,
-            size=half_sizes,
-            contype=0,
-            conaffinity=0,
-            group=2,
-        )
+        add_part(world, name, "box", material, centre, half_sizes)
+    add_lines(world, "mat_line", _MAT_CENTRE, _MAT_HALF, _MAT_SQUARE, (0.0012, 0.0001))
 
 
 def _add_materials(spec: mujoco.MjSpec) -> None:
-    _add_textures(spec)
-    _add_textured(spec, "birch", "birch", (1.0, 1.0))
-    _add_textured(spec, "mat", "grid", (17.0, 30.0))  # squares of 2 cm
+    wood = wood_grain((0.86, 0.74, 0.58), (0.76, 0.62, 0.45), (3, 11, 29))
+    add_textured(spec, "birch", wood, 0.12)
+    add_sky(spec)
     for name, colour in (
+        ("mat", (0.20, 0.27, 0.30)),
+        ("mat_line", (0.34, 0.43, 0.46)),
         ("floor", (0.55, 0.56, 0.58)),
         ("wall", (0.86, 0.87, 0.86)),
         ("skirting", (0.70, 0.70, 0.69)),
         ("steel", (0.35, 0.36, 0.38)),
     ):
-        spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.1, shininess=0.1)
-
-
-def _add_textures(spec: mujoco.MjSpec) -> None:
-    texture, two_d = spec.add_texture, mujoco.mjtTexture.mjTEXTURE_2D
-    wood = texture(name="birch", type=two_d, width=256, height=256, nchannel=3)
-    wood.data = _wood().tobytes()
-    texture(
-        name="grid",
-        type=two_d,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-        mark=mujoco.mjtMark.mjMARK_EDGE,
-        rgb1=[0.20, 0.27, 0.30],
-        rgb2=[0.20, 0.27, 0.30],
-        markrgb=[0.30, 0.38, 0.41],
-        width=128,
-        height=128,
-    )
-    texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.93, 0.94, 0.95],
-        rgb2=[0.80, 0.82, 0.84],
-        width=64,
-        height=384,
-    )
-
-
-def _add_textured(
-    spec: mujoco.MjSpec, name: str, texture: str, repeat: tuple[float, float]
-) -> None:
-    material = spec.add_material(name=name, specular=0.12, shininess=0.2, texrepeat=repeat)
-    textures = list(material.textures)
-    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture
-    material.textures = textures
-
-
-def _wood() -> NDArray[np.uint8]:
-    """Return a birch grain, uint8 (256, 256, 3), that tiles without a seam."""
-    along, across = np.meshgrid(
-        np.linspace(0, 2 * np.pi, 256, endpoint=False), np.arange(256) / 256
-    )
-    phase = 2 * np.pi * across + 0.10 * np.sin(along) + 0.05 * np.sin(2 * along + 1.0)
-    grain = sum(
-        weight * np.sin(count * phase + shift)
-        for count, weight, shift in (
-            (3, 0.5, 0.2),
-            (11, 0.35, 1.7),
-            (29, 0.25, 0.4),
-            (61, 0.2, 2.9),
-        )
-    )
-    light, dark = np.array([0.86, 0.74, 0.58]), np.array([0.76, 0.62, 0.45])
-    share = np.clip(0.5 + 0.35 * np.asarray(grain), 0, 1)[..., None]
-    return np.asarray(np.round(255 * (share * light + (1 - share) * dark)), dtype=np.uint8)
-
-
-def _add_lights(spec: mujoco.MjSpec) -> None:
-    spec.visual.headlight.ambient = [0.48, 0.48, 0.48]
-    spec.visual.headlight.diffuse = [0.18, 0.18, 0.18]
-    spec.visual.headlight.specular = [0.05, 0.05, 0.05]
-    spec.worldbody.add_light(
-        name="ceiling",
-        directional=True,
-        pos=[0.5, -0.5, 1.6],
-        dir=[-0.30, 0.35, -1.0],
-        diffuse=[0.50, 0.49, 0.47],
-        specular=[0.25, 0.25, 0.25],
-        castshadow=True,
-    )
-    spec.worldbody.add_light(
-        name="window",
-        directional=True,
-        pos=[1.0, -1.5, 0.8],
-        dir=[-0.6, 0.8, -0.45],
-        diffuse=[0.16, 0.17, 0.20],
-        specular=[0.0, 0.0, 0.0],
-        castshadow=False,
-    )
+        add_material(spec, name, colour, 0.1, 0.1)
 
 
 def add_cameras(spec: mujoco.MjSpec) -> None:

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.look import add_material
+from vla_eval_envs.manipulation.simulator import mujoco
+from vla_eval_envs.so101.meshes import add_meshes
 
-__all__ = ["MATERIALS", "PARTS", "Part", "add_shell"]
+__all__ = ["LOOKS", "MATERIALS", "PARTS", "Part", "add_shell"]
+
+LOOKS = ("primitives", "meshes")
 
 Triple = tuple[float, float, float]
 
@@ -151,10 +155,29 @@ _CYLINDER_TURNS = {
 }
 
 
-def add_shell(spec: mujoco.MjSpec) -> None:
-    """Add the arm's materials and visible parts to a model that has its links."""
+def add_shell(spec: mujoco.MjSpec, look: str = "primitives") -> None:
+    """Add the arm's materials and visible parts to a model that has its links.
+
+    Args:
+        spec: the model.
+        look: ``primitives`` are built in; ``meshes`` are the real parts, see
+            :mod:`vla_eval_envs.so101.meshes`.
+
+    Raises:
+        ValueError: another look.
+        UsageError: the package with the meshes is not installed.
+    """
+    if look not in LOOKS:
+        raise ValueError(f"look must be one of {', '.join(LOOKS)}, not {look!r}")
     for name, (colour, specular, shininess) in MATERIALS.items():
-        spec.add_material(name=name, rgba=[*colour, 1.0], specular=specular, shininess=shininess)
+        add_material(spec, name, colour, specular, shininess)
+    if look == "meshes":
+        add_meshes(spec)
+    else:
+        _add_primitives(spec)
+
+
+def _add_primitives(spec: mujoco.MjSpec) -> None:
     for index, part in enumerate(PARTS):
         is_box = part.shape == "box"
         spec.body(part.link).add_geom(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
 from vla_eval_envs.so101.frozen import SORTING
 from vla_eval_envs.so101.objects import Box, add_cube
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, BLOCK_MASS, RED
 from vla_eval_envs.so101.predicates import DeliveryDetector, PlacementDetector
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = ["BOX_OF", "Sorting"]
 
@@ -67,7 +67,7 @@ class Sorting(DeliveryTask):
     def _delivery_detector(self, delivery: Delivery) -> DeliveryDetector:
         return PlacementDetector(self.model, delivery.object_name, BOX_OF[delivery.object_name])
 
-    def _arrange(self, state: Mapping[str, float]) -> None:
+    def _arrange_objects(self, state: Mapping[str, float]) -> None:
         for name in BOX_OF:
             place = (state[f"{name}_x_m"], state[f"{name}_y_m"], BLOCK_EDGE / 2)
             self._put(name, place, state[f"{name}_yaw_rad"])

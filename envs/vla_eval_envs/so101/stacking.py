@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
 from vla_eval_envs.so101.frozen import STACKING
 from vla_eval_envs.so101.objects import TOY_SIZE, Colour, add_cube, add_toy
 from vla_eval_envs.so101.predicates import DeliveryDetector, StackDetector
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = ["BLOCK_EDGE", "PLATFORM", "Stacking"]
 
@@ -67,5 +67,5 @@ class Stacking(DeliveryTask):
     def _delivery_detector(self, delivery: Delivery) -> DeliveryDetector:
         return StackDetector(self.model, delivery.object_name, _BLOCKS)
 
-    def _arrange(self, state: Mapping[str, float]) -> None:
+    def _arrange_objects(self, state: Mapping[str, float]) -> None:
         self._put("toy", (state["x_m"], state["y_m"], TOY_SIZE[2] / 2), state["yaw_rad"])

@@ -87,20 +87,18 @@ class UnitSystem:
     action_high: NDArray[np.float32]
     state_low: NDArray[np.float32]
     state_high: NDArray[np.float32]
-    _per_unit: NDArray[np.float64] | None
-    """(6,): LeRobot's default units in one of these; None for radians."""
+    _scale: NDArray[np.float64]
+    """(6,): rad in one of these units."""
+    _offset: NDArray[np.float64]
+    """(6,): rad at zero."""
 
     def to_radians(self, values: ArrayLike) -> NDArray[np.float64]:
         """Convert joint positions (…, 6) to radians."""
-        if self._per_unit is None:
-            return np.array(values, dtype=np.float64)
-        return to_radians(np.asarray(values, dtype=np.float64) * self._per_unit)
+        return np.asarray(values, dtype=np.float64) * self._scale + self._offset
 
     def from_radians(self, radians: ArrayLike) -> NDArray[np.float64]:
         """Convert joint positions (…, 6) from radians; clips nothing."""
-        if self._per_unit is None:
-            return np.array(radians, dtype=np.float64)
-        return to_units(radians) / self._per_unit
+        return (np.asarray(radians, dtype=np.float64) - self._offset) / self._scale
 
     def action(self, radians: ArrayLike) -> NDArray[np.float32]:
         """Return joint targets (…, 6), given in radians, as actions inside the action space."""
@@ -116,18 +114,23 @@ class UnitSystem:
 _PERCENT_LOW = np.array([-100.0] * 5 + [0.0], dtype=np.float32)
 _PERCENT_HIGH = np.full(6, 100.0, dtype=np.float32)
 _HALF_TURN = np.full(6, np.pi, dtype=np.float32)
+_ZERO_RAD = to_radians(np.zeros(6))
+_RAD_PER_UNIT = to_radians(np.ones(6)) - _ZERO_RAD
 
 UNIT_SYSTEMS = {
     system.name: system
     for system in (
-        UnitSystem("degrees", ACTION_LOW, ACTION_HIGH, STATE_LOW, STATE_HIGH, np.ones(6)),
+        UnitSystem(
+            "degrees", ACTION_LOW, ACTION_HIGH, STATE_LOW, STATE_HIGH, _RAD_PER_UNIT, _ZERO_RAD
+        ),
         UnitSystem(
             "normalized",
             _PERCENT_LOW,
             _PERCENT_HIGH,
             _PERCENT_LOW,
             _PERCENT_HIGH,
-            np.array([*ACTION_HIGH[:5] / 100.0, 1.0], dtype=np.float64),
+            _RAD_PER_UNIT * [*ACTION_HIGH[:5] / 100.0, 1.0],
+            _ZERO_RAD,
         ),
         UnitSystem(
             "radians",
@@ -135,7 +138,8 @@ UNIT_SYSTEMS = {
             to_radians(ACTION_HIGH).astype(np.float32),
             -_HALF_TURN,
             _HALF_TURN,
-            None,
+            np.ones(6),
+            np.zeros(6),
         ),
     )
 }

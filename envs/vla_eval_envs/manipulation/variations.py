@@ -10,11 +10,14 @@ light              ceiling light and ambient light brighter or darker by up to 1
                    ceiling light's direction turned by up to 10 n degrees
 colours            every material's red, green and blue shifted by up to 0.06 n, those of what is to
                    be handled by up to 0.02 n, so that a red block stays red; equal ones stay equal
-camera_jitter      both cameras displaced by up to 4 n mm and turned by up to n degrees an axis
-distractors        n loose objects on the table, behind where the task takes place
+camera_jitter      the policy's cameras displaced by up to 4 n mm and turned by up to n degrees an
+                   axis
+distractors        n loose objects: on the SO-101's table behind where the task takes place; at the
+                   ends of the LeKiwi's stand and on the floor beside it
 mass_friction      masses of what is to be handled by a factor of up to exp(0.25 n) either way,
                    its friction and the jaws' by one of up to exp(0.12 n)
-observation_noise  Gaussian: 3 n grey levels on pictures, 0.25 n degrees on joint readings
+observation_noise  Gaussian: 3 n grey levels on pictures, 0.25 n degrees on joint readings, 5 n mm/s
+                   and n deg/s on the readings of a base's velocity
 action_latency     commands take effect n control steps (n / 30 s) later
 =================  ============================================================================
 """
@@ -22,23 +25,20 @@ action_latency     commands take effect n control steps (n / 30 s) later
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval_envs.manipulation.distractors import Distractors
+from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.arm import jaw_geom_names
-from vla_eval_envs.so101.objects import DISTRACTORS
-from vla_eval_envs.so101.simulator import mujoco
 
 __all__ = ["Levels", "Variation"]
 
 _MAX_LEVEL = 3
 _CONTROL_STEP_S = 1 / 30
-_CAMERAS = ("top", "wrist")
-_DISTRACTOR_X, _DISTRACTOR_Y = 0.365, (-0.17, 0.0, 0.17)
-_DISTRACTOR_SPREAD = (0.025, 0.05)
 _VARIED_FIELDS = (
     *("light_diffuse", "light_dir", "mat_rgba", "cam_pos", "cam_quat"),
     *("body_mass", "body_inertia", "geom_friction"),
@@ -64,18 +64,36 @@ class Levels:
 
 
 class Variation:
-    """Applies the levels to one model: ``draw`` at every reset, the others at every step."""
+    """Applies the levels to one model: ``draw`` at every reset, the others at every step.
 
-    def __init__(self, model: mujoco.MjModel, levels: Levels) -> None:
+    Args:
+        model: the compiled model; it is changed in place.
+        levels: how far each option goes.
+        cameras: names of the policy's cameras.
+        distractors: the scene's; the model has as many of them as the level says.
+        reading_noise: standard deviations (A,) of the readings at level 1, in SI.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        levels: Levels,
+        cameras: Sequence[str],
+        distractors: Distractors,
+        reading_noise: NDArray[np.float64],
+    ) -> None:
         self._model = model
         self._levels = levels
+        self._cameras = cameras
+        self._distractors = distractors
+        self._reading_noise = reading_noise
         self._nominal = {field: np.array(getattr(model, field)) for field in _VARIED_FIELDS}
         self._ambient = np.array(model.vis.headlight.ambient)
         free = mujoco.mjtJoint.mjJNT_FREE
         self._handled = [
             int(model.jnt_bodyid[joint])
             for joint in range(model.njnt)
-            if model.jnt_type[joint] == free and model.joint(joint).name not in DISTRACTORS
+            if model.jnt_type[joint] == free and model.joint(joint).name not in distractors.names
         ]
         jaws = {name for names in jaw_geom_names() for name in names}
         self._gripped = [
@@ -127,7 +145,7 @@ class Variation:
 
     def _vary_cameras(self, generator: np.random.Generator) -> None:
         level = self._levels.camera_jitter
-        for name in _CAMERAS:
+        for name in self._cameras:
             camera = self._model.camera(name).id
             self._model.cam_pos[camera] += generator.uniform(-0.004, 0.004, 3) * level
             turn = _quaternion(generator.uniform(-1, 1, 3) * np.deg2rad(1.0) * level)
@@ -143,40 +161,36 @@ class Variation:
 
     def distractor_places(self) -> Iterator[tuple[str, tuple[float, float, float], float]]:
         """Yield each distractor's name, place (m) and yaw (rad), for the episode that was drawn."""
-        generator = self._generator(10)
-        slots = generator.permutation(_DISTRACTOR_Y)
-        names = list(DISTRACTORS)[: self._levels.distractors]
-        for name, slot in zip(names, slots, strict=False):
-            dx, dy = generator.uniform(-1, 1, 2) * _DISTRACTOR_SPREAD
-            yaw = generator.uniform(-np.pi, np.pi)
-            height = DISTRACTORS[name][1][2]
-            yield name, (_DISTRACTOR_X + float(dx), float(slot) + float(dy), height), float(yaw)
+        yield from self._distractors.places(self._generator(10), self._levels.distractors)
 
     def delayed(
         self, targets: NDArray[np.float64], before: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return what takes effect now: an earlier command, or ``before`` if there was none."""
+        if not self._levels.action_latency:
+            return targets
         self._queue.append(targets)
         if len(self._queue) <= self._levels.action_latency:
             return before
         return self._queue.popleft()
 
     def disturb(
-        self, pixels: dict[str, NDArray[np.uint8]], joints: NDArray[np.float64], time_s: float
+        self, pixels: dict[str, NDArray[np.uint8]], readings: NDArray[np.float64], time_s: float
     ) -> tuple[dict[str, NDArray[np.uint8]], NDArray[np.float64]]:
-        """Return pictures and joint readings (rad) with the noise of a moment of the episode."""
+        """Return pictures and readings (A,), in SI, with the noise of a moment of the episode."""
         level = self._levels.observation_noise
         if not level:
-            return pixels, joints
+            return pixels, readings
         generator = self._generator(20, round(time_s / _CONTROL_STEP_S))
-        joints = joints + np.deg2rad(0.25) * level * generator.standard_normal(joints.shape)
+        noise = generator.standard_normal(readings.shape)
+        readings = readings + self._reading_noise * level * noise
         noisy = {
             name: np.clip(
                 picture + 3.0 * level * generator.standard_normal(picture.shape, np.float32), 0, 255
             ).astype(np.uint8)
             for name, picture in pixels.items()
         }
-        return noisy, joints
+        return noisy, readings
 
 
 def _quaternion(turn: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vla_eval_envs.gl import choose_gl_backend
-from vla_eval_envs.so101.simulator import mujoco
+from vla_eval_envs.manipulation.simulator import mujoco
 
 __all__ = ["RENDER_HEIGHT", "RENDER_WIDTH", "Cameras", "picture_space"]
 
@@ -43,8 +43,6 @@ class Cameras:
         self._shadows = shadows
         self._fast: Any = None
         self._nice: Any = None
-        model.vis.global_.offwidth = max(image_size, RENDER_WIDTH)
-        model.vis.global_.offheight = max(image_size, RENDER_HEIGHT)
 
     def picture(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
         """Return a policy's view, uint8 (image_size, image_size, 3), freshly allocated."""
@@ -69,6 +67,9 @@ class Cameras:
 
     def _renderer(self, size: tuple[int, int], quality: Mapping[str, int]) -> Any:
         choose_gl_backend()
+        # A larger buffer than the picture is cleared and read for nothing.
+        buffer = self._model.vis.global_
+        buffer.offheight, buffer.offwidth = size
         for name, value in quality.items():
             # The context reads these when it is made, and nothing else does.
             setattr(self._model.vis.quality, name, value)

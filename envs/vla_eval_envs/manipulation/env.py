@@ -1,0 +1,307 @@
+"""The life cycle of an episode: build, reset to a frozen state, advance, observe, show."""
+
+from __future__ import annotations
+
+import copy
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+
+from vla_eval.environment import Action, EvalEnv, Observation
+from vla_eval.errors import InfrastructureError, did_you_mean
+from vla_eval_envs.manipulation.cameras import Cameras, picture_space
+from vla_eval_envs.manipulation.distractors import Distractors
+from vla_eval_envs.manipulation.simulator import model_digest, mujoco
+from vla_eval_envs.manipulation.variations import Levels, Variation
+from vla_eval_envs.manipulation.viewer import Viewer
+from vla_eval_envs.mujoco_warnings import LATEST
+from vla_eval_envs.scene import scene_hash
+
+__all__ = ["SUBSTEPS", "ManipulationEnv", "Units", "choose_units", "render_metadata"]
+
+SUBSTEPS = 10
+"""Physics steps of 1/300 s in one control step: 30 Hz."""
+
+
+class Units(Protocol):
+    """What the numbers of actions and of ``agent_pos`` mean; inside, all is rad, m and s."""
+
+    @property
+    def action_low(self) -> NDArray[np.float32]:
+        """Smallest actions, float32 (A,)."""
+
+    @property
+    def action_high(self) -> NDArray[np.float32]:
+        """Largest actions, float32 (A,)."""
+
+    @property
+    def state_low(self) -> NDArray[np.float32]:
+        """Smallest readings, float32 (A,)."""
+
+    @property
+    def state_high(self) -> NDArray[np.float32]:
+        """Largest readings, float32 (A,)."""
+
+    def action(self, values: ArrayLike, /) -> NDArray[np.float32]:
+        """Return targets (…, A), given in SI, as actions inside the action space."""
+
+    def state(self, values: ArrayLike, /) -> NDArray[np.float32]:
+        """Return readings (…, A), given in SI, as a state inside its bounds."""
+
+
+def render_metadata(feature_names: Sequence[str]) -> dict[str, Any]:
+    """Return an environment's ``metadata``; actions and states have the same names."""
+    return {
+        "render_modes": ["human", "rgb_array"],
+        "render_fps": 30,
+        "action_names": list(feature_names),
+        "state_names": list(feature_names),
+    }
+
+
+def choose_units[U: Units](systems: Mapping[str, U], name: str) -> U:
+    """Return a unit system by its name; raises ValueError that lists the known ones."""
+    if name not in systems:
+        raise ValueError(f"units must be one of {', '.join(systems)}, not {name!r}")
+    return systems[name]
+
+
+class ManipulationEnv[U: Units](EvalEnv):
+    """Base of the SO-101 and LeKiwi environments: a robot, a scene, numbered starts, subgoals.
+
+    Args:
+        states: the frozen initial states.
+        units: what the numbers of actions and of ``agent_pos`` mean.
+        image_size: edge of the pictures, pixels.
+        shadows: whether the policy's pictures have shadows.
+        render_mode: None, ``"rgb_array"`` or ``"human"``.
+        levels: of the robustness options.
+
+    Attributes:
+        model: the compiled MuJoCo model.
+        data: its state; for tests and for policies that are ``privileged``.
+        units: what the numbers of actions and of ``agent_pos`` mean.
+        subgoals: which parts of the task are done.
+    """
+
+    camera_names: ClassVar[tuple[str, ...]]
+    """The policy's cameras; ``side`` is for ``render``."""
+    distractors: ClassVar[Distractors]
+    reading_noise: ClassVar[NDArray[np.float64]]
+    """Standard deviations (A,) of the readings at level 1 of ``observation_noise``, in SI."""
+
+    def __init__(
+        self,
+        states: Sequence[Mapping[str, float]],
+        units: U,
+        *,
+        image_size: int,
+        shadows: bool,
+        render_mode: str | None,
+        levels: Mapping[str, int],
+    ) -> None:
+        self._levels = Levels(**levels)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(
+                f"render_mode must be None, 'rgb_array' or 'human', not {render_mode!r}"
+            )
+        self.render_mode = render_mode
+        self.units = units
+        self._low, self._high = units.action_low, units.action_high
+        self.action_space = spaces.Box(self._low, self._high)
+        self.observation_space = spaces.Dict(
+            {
+                "pixels": spaces.Dict(dict.fromkeys(self.camera_names, picture_space(image_size))),
+                "agent_pos": spaces.Box(units.state_low, units.state_high),
+            }
+        )
+        self._states = states
+        self.model = self._compile()
+        self.data = mujoco.MjData(self.model)
+        self._warnings = self.data.warning.number  # a view, (8,): how often each kind came
+        self._provenance: dict[str, str] = {
+            "mujoco": mujoco.__version__,
+            "gl": os.environ.get("MUJOCO_GL", "none"),
+            "model": model_digest(self.model),
+        }
+        self._variation = Variation(
+            self.model, self._levels, self.camera_names, self.distractors, self.reading_noise
+        )
+        self._cameras = Cameras(self.model, image_size, shadows=shadows)
+        self._viewer = Viewer(self.model, self.data) if render_mode == "human" else None
+        self.subgoals: dict[str, bool] = {}
+        self._bind()
+
+    def _compile(self) -> mujoco.MjModel:
+        spec = mujoco.MjSpec()
+        self._build(spec)
+        self.distractors.add(spec, self._levels.distractors)
+        return spec.compile()
+
+    @abstractmethod
+    def _build(self, spec: mujoco.MjSpec) -> None:
+        """Add robot, room and objects."""
+
+    def _bind(self) -> None:
+        """Look up in the compiled model what the task watches; the base needs nothing."""
+
+    @abstractmethod
+    def _arrange(self, state: Mapping[str, float]) -> None:
+        """Put robot and objects where an initial state says."""
+
+    @abstractmethod
+    def _watch(self, *, fresh: bool) -> dict[str, bool]:
+        """Return the subgoals after a control step, or after a reset (``fresh``)."""
+
+    @abstractmethod
+    def _control(self, action: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the servos' targets (nu,) of an action (A,) that lies inside its bounds."""
+
+    @abstractmethod
+    def _readings(self) -> NDArray[np.float64]:
+        """Return what the robot's sensors say, (A,), in SI."""
+
+    @abstractmethod
+    def hold_action(self) -> Action:
+        """Return the action, float32 (A,), that keeps the robot where it is now."""
+
+    @property
+    def score(self) -> float:
+        """Partial credit in [0, 1]: the share of the subgoals that are reached; 1 is success."""
+        return sum(self.subgoals.values()) / len(self.subgoals)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: of ``np_random``, which draws the initial state where none is given; with the state
+                it decides what the robustness options draw, and nothing else.
+            options: ``{"init_state": i}`` chooses the frozen initial state.
+
+        Raises:
+            ValueError: an unknown option, or an initial state that does not exist.
+        """
+        super().reset(seed=seed)
+        index = self._choose_state(options or {})
+        drawn = int(self.np_random.integers(2**32)) if seed is None else seed
+        self._variation.draw(self.data, drawn, index)
+        mujoco.mj_resetData(self.model, self.data)
+        self._arrange(self._states[index])
+        for name, place, yaw in self._variation.distractor_places():
+            self._put(name, place, yaw)
+        mujoco.mj_forward(self.model, self.data)
+        self.subgoals = self._watch(fresh=True)
+        info = self._info()
+        info["init_state"] = index
+        info["scene_hash"] = scene_hash(self.model, self.data)
+        info["provenance"] = dict(self._provenance)
+        if self._viewer is not None:
+            self._viewer.show()
+        return self.observe(), info
+
+    def _choose_state(self, options: Mapping[str, Any]) -> int:
+        for name in options:
+            if name != "init_state":
+                raise ValueError(
+                    f"unknown reset option '{name}'{did_you_mean(name, ['init_state'])}"
+                )
+        count = len(self._states)
+        index = options.get("init_state")
+        if index is None:
+            return int(self.np_random.integers(count))
+        is_integer = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        if not is_integer or not 0 <= index < count:
+            raise ValueError(f"init_state must be an integer in 0..{count - 1}, not {index!r}")
+        return int(index)
+
+    def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Run one control step (1/30 s): joints to absolute targets, a base at a velocity.
+
+        The reward is the change of the score.
+        """
+        before = self.score
+        clipped = np.minimum(np.maximum(self._checked(action), self._low), self._high)
+        self.data.ctrl[:] = self._variation.delayed(self._control(clipped), self.data.ctrl)
+        mujoco.mj_step(self.model, self.data, SUBSTEPS)
+        self._refuse_warnings()
+        self.subgoals = self._watch(fresh=False)
+        info = self._info()
+        if self._viewer is not None:
+            self._viewer.show()
+        return info["score"] - before, info["is_success"], False, info
+
+    def _checked(self, action: Action) -> NDArray[np.float64]:
+        targets = np.asarray(action, dtype=np.float64)
+        if targets.shape != self._low.shape:
+            raise ValueError(f"the action must have shape ({self._low.size},), not {targets.shape}")
+        if not np.isfinite(targets).all():
+            raise ValueError(f"the action must be finite, not {targets.tolist()}")
+        return targets
+
+    def _refuse_warnings(self) -> None:
+        """MuJoCo restarts a scene whose numbers exploded; that must not pass for an episode."""
+        if self._warnings.any():
+            said = LATEST[-1] if LATEST else "nothing"
+            raise InfrastructureError(
+                f"the simulation is invalid at {self.data.time:.3f} s, MuJoCo warned: {said}"
+            )
+
+    def _info(self) -> dict[str, Any]:
+        score = self.score
+        return {
+            "is_success": score == 1.0,
+            "score": score,
+            "subgoals": dict(self.subgoals),
+            "task": self.task_description,
+        }
+
+    def observe(self) -> Observation:
+        """Render the cameras and read the robot's sensors."""
+        pixels = {name: self._cameras.picture(self.data, name) for name in self.camera_names}
+        pixels, readings = self._variation.disturb(pixels, self._readings(), self.data.time)
+        return {"pixels": pixels, "agent_pos": self.units.state(readings)}
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Return a view from the side, uint8 (480, 640, 3), in render mode ``rgb_array``.
+
+        In render mode ``human`` a window shows the scene, which follows by itself; None is returned.
+        """
+        if self.render_mode != "rgb_array":
+            return None
+        return self._cameras.nice_picture(self.data, "side")
+
+    def close(self) -> None:
+        """Free the GL contexts and close the window. Twice does no harm."""
+        self._cameras.close()
+        if self._viewer is not None:
+            self._viewer.close()
+
+    def object_pose(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return an object's origin (3,), m, and rotation (3, 3) in the world frame."""
+        body = self.data.body(name)
+        return np.array(body.xpos), np.array(body.xmat).reshape(3, 3)
+
+    def _put(self, name: str, place: tuple[float, float, float], yaw: float) -> None:
+        """Put a free object's origin (m) somewhere, upright, turned by a yaw (rad)."""
+        start = int(self.model.joint(name).qposadr[0])
+        turn = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
+        self.data.qpos[start : start + 7] = (*place, *turn)
+
+    def bench_physics(self) -> Callable[[], None]:
+        """Return what runs the bare physics of a control step on a copy; for ``vlaeval bench``."""
+        data = copy.copy(self.data)
+        return lambda: mujoco.mj_step(self.model, data, SUBSTEPS)
+
+    def bench_cameras(self) -> dict[str, Callable[[], object]]:
+        """Return what draws each camera; for ``vlaeval bench``."""
+        return {
+            name: lambda name=name: self._cameras.picture(self.data, name)  # type: ignore[misc]
+            for name in self.camera_names
+        }
