@@ -41,7 +41,10 @@ _SPARE_REACH_M = 0.05
 # How many of the best candidates are looked at for a free way.
 _TRIED = 2500
 # A metre that a thing has to be let fall, or put beside the middle, in points of a grasp's score.
-_COST = 5.0
+_COST = 3.0
+# Fingers that hold less than this of a rim let it slip; points a metre.
+_DEEP_M = 0.024
+_SHALLOW = 12.0
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def _candidates(
                 centre = np.array([x + aside, seed[1], top + depth])
                 off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
                 score = 0.15 * contact - 4.0 * off - 4.0 * width - 0.08 * turn - 2.0 * abs(aside)
-                score -= 5.0 * max(0.0, 0.017 - depth) + stretched
+                score -= _SHALLOW * max(0.0, _DEEP_M - depth) + stretched
                 found.append(_Candidate(centre, rotation, width, score, aside))
     return found
 

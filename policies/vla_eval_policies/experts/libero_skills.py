@@ -24,7 +24,7 @@ _CLEAR_M = 0.03
 _WAY_WIDTH_M = 0.10
 _APPROACH_M = 0.07
 _LIFT_M = 0.05
-_LIFT_SPEED = 0.3
+_LIFT_SPEED = 0.2
 # What has slipped further than this between the fingers was not held.
 _SLIP_M = 0.02
 # The fingers' targets ramp; then they need this many steps a metre that they still have to go.

@@ -1,0 +1,160 @@
+"""Runs the scripted expert over LIBERO's 40 standard tasks, and tabulates how often it succeeds.
+
+Run: python benchmarks/libero_experts.py [--runs FOLDER] [--states N] [--collect] [SUITE ...]
+
+Each suite is a run of its own protocol (50 frozen initial states a task, its time limit) with two
+workers: the same command continues where the last one stopped. ``--states N`` takes every task's first
+N states only, in folders of their own; ``--collect`` runs nothing. Writes results/libero_experts.json
+and .md from all that the folders hold.
+"""
+
+# ruff: noqa: INP001, T201  a script that speaks to a terminal
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vla_eval.catalog import find_suite
+from vla_eval.record import EpisodeRecord
+from vla_eval.runfolder import RunFolder
+from vla_eval.stats.proportions import wilson_interval
+
+SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+RESULTS = Path(__file__).parent / "results"
+STATES = 50
+
+
+def main() -> None:
+    """Run the suites, and write both files."""
+    options = _options()
+    for suite in options.suites or SUITES:
+        if not options.collect:
+            _run(suite, options.runs, options.states)
+    suites = [row for suite in SUITES if (row := _suite(suite, options.runs, options.states))]
+    if not suites:
+        sys.exit(f"no runs in {options.runs}; leave out --collect")
+    result = {"states": options.states, "suites": suites}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "libero_experts.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / "libero_experts.md").write_text(markdown(result))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("suites", nargs="*", choices=[[], *SUITES], metavar="SUITE")
+    parser.add_argument("--runs", type=Path, default=Path("runs/libero-experts"))
+    parser.add_argument("--states", type=int, default=STATES)
+    parser.add_argument("--collect", action="store_true", help="only tabulate")
+    return parser.parse_args()
+
+
+def _folder(suite: str, runs: Path, states: int) -> Path:
+    return runs / (suite if states == STATES else f"{suite}-{states}")
+
+
+def _run(suite: str, runs: Path, states: int) -> None:
+    command = [str(Path(sys.executable).with_name("vlaeval")), "run", suite.replace("_", "-")]
+    command += ["--policy", "expert", "--workers", "2", "--out", str(_folder(suite, runs, states))]
+    if states != STATES:
+        command += ["--set", f"blocks.0.init_states.count={states}"]
+    print(" ".join(command), file=sys.stderr)
+    subprocess.run(command, check=True)
+
+
+def _suite(suite: str, runs: Path, states: int) -> dict[str, Any] | None:
+    """Return the numbers of the fullest run that there is of a suite."""
+    folders = [_folder(suite, runs, count) for count in (STATES, states)]
+    found = [folder for folder in folders if (folder / "run.json").is_file()]
+    if not found:
+        return None
+    held = [(RunFolder.open(folder), folder) for folder in found]
+    run, records = max(
+        ((run, list(run.records().final.values())) for run, _ in held),
+        key=lambda pair: len(pair[1]),
+    )
+    ended = [record for record in records if record.outcome != "error"]
+    tasks = find_suite(suite).tasks
+    rows = [
+        _row(f"{suite}/{number}", [r for r in ended if r.task == str(number)])
+        | {"instruction": text}
+        for number, text in enumerate(task.instruction for task in tasks)
+    ]
+    return _row(suite, ended) | {
+        "protocol_sha256": run.run.protocol_sha256,
+        "physics": sorted({str(r.provenance.get("physics")) for r in ended}),
+        "standins": sorted({str(r.provenance.get("assets")) for r in ended}),
+        "tasks": rows,
+    }
+
+
+def _row(name: str, ended: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    wins = [record.steps for record in ended if record.outcome == "success"]
+    interval = wilson_interval(len(wins), len(ended))
+    reasons = Counter(str(record.reason) for record in ended if record.outcome == "failure")
+    return {
+        "name": name,
+        "episodes": len(ended),
+        "successes": len(wins),
+        "wilson95": [round(float(end), 4) for end in (interval.low, interval.high)],
+        "mean_steps": round(sum(wins) / len(wins), 1) if wins else None,
+        "failures": dict(sorted(reasons.items())),
+        "missed": _missed(ended),
+    }
+
+
+def _missed(ended: Sequence[EpisodeRecord]) -> dict[str, int]:
+    """Return how often each part of the goal did not hold when an episode had failed."""
+    parts = [
+        part
+        for record in ended
+        if record.outcome == "failure"
+        for part, holds in record.subgoals.items()
+        if not holds
+    ]
+    return dict(sorted(Counter(parts).items()))
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Return the tables."""
+    lines = [
+        "# The scripted experts on LIBERO",
+        "",
+        "By `benchmarks/libero_experts.py`: `vlaeval run libero-SUITE --policy expert`, default physics,",
+        "the suites' own time limits. Intervals are Wilson's, 95 %; steps are of successes, 20 a second.",
+        "",
+        "| suite | successes | rate | interval | mean steps | failures |",
+        "|---|---|---|---|---|---|",
+        *(_line(suite) for suite in result["suites"]),
+    ]
+    for suite in result["suites"]:
+        lines += [
+            "",
+            f"## {suite['name']}",
+            "",
+            "| task | successes | rate | interval | mean steps | failures | instruction |",
+            "|---|---|---|---|---|---|---|",
+            *(f"{_line(row)} {row['instruction']} |" for row in suite["tasks"]),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any]) -> str:
+    done, of = row["successes"], row["episodes"]
+    if not of:
+        return f"| {row['name']} | – | – | – | – | – |"
+    low, high = (f"{100 * end:.1f}" for end in row["wilson95"])
+    failed = ", ".join(f"{count} {reason}" for reason, count in row["failures"].items()) or "none"
+    steps = "–" if row["mean_steps"] is None else f"{row['mean_steps']:.0f}"
+    rate = f"{100 * done / of:.1f} %"
+    return f"| {row['name']} | {done}/{of} | {rate} | {low} to {high} % | {steps} | {failed} |"
+
+
+if __name__ == "__main__":
+    main()
