@@ -10,16 +10,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ValidationError
 
 from vla_eval.differences import name_differences
 from vla_eval.errors import RunFolderError, UsageError
@@ -27,6 +26,7 @@ from vla_eval.plan import Shard
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
 from vla_eval.provenance import machine, other_physics, versions
+from vla_eval.runfile import Arm, RunFile, Session, identity_sha256
 from vla_eval.runlock import folder_lock, running_shards, take_shard_lock
 from vla_eval.spec import code_sha256
 from vla_eval.store import Records, read_records, write_atomically
@@ -34,52 +34,6 @@ from vla_eval.store import Records, read_records, write_atomically
 __all__ = ["Arm", "RunFile", "RunFolder", "Session", "identity_sha256"]
 
 _SESSIONS_KEPT = 100
-
-
-class Arm(BaseModel):
-    """One policy in a run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    spec: str
-    identity: Mapping[str, JsonValue] | None = None
-    """The policy's metadata; None until the policy was first loaded."""
-
-
-class Session(BaseModel):
-    """One call of ``vlaeval run`` on this folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    started_at: str
-    shard: str
-    versions: Mapping[str, str]
-    warm_up_s: Mapping[str, float] = Field(default_factory=dict)
-    """By arm: the longest that an episode waited for its policy to warm up, outside its timing."""
-
-
-class RunFile(BaseModel):
-    """The content of ``run.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    status: Literal["started", "complete", "incomplete"]
-    protocol_sha256: str
-    protocol: Protocol
-    arms: tuple[Arm, ...]
-    created_at: str
-    versions: Mapping[str, str] = Field(default_factory=dict)
-    machine: Mapping[str, JsonValue] = Field(default_factory=dict)
-    sessions: tuple[Session, ...] = ()
-    """The latest calls that worked on this run."""
-
-
-def identity_sha256(identity: Mapping[str, Any]) -> str:
-    """Hash a policy's identity."""
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class RunFolder:
@@ -198,14 +152,7 @@ class RunFolder:
         with folder_lock(self.path):
             on_disk = self.open(self.path).run
             sessions = [
-                each.model_copy(
-                    update={
-                        "warm_up_s": {
-                            **each.warm_up_s,
-                            arm: max(seconds, each.warm_up_s.get(arm, 0.0)),
-                        }
-                    }
-                )
+                each.warmed_up(arm, seconds)
                 if (each.started_at, each.shard) == self._session
                 else each
                 for each in on_disk.sessions

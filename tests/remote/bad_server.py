@@ -64,7 +64,7 @@ ACTS = {"die": lambda _: os._exit(1), "close": close, "reset": reset, "huge": hu
 
 
 def late(reply: dict) -> bytes:
-    time.sleep(3)
+    time.sleep(4)
     return pack(reply)
 
 

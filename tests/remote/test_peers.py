@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import vla_eval
 from fakes.servers import peer, peer_server, serving
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 from vla_eval.spec import build_policy
+from vla_eval.store import read_records
 from vla_eval_policies.remote.codec import WireError
 from vla_eval_policies.remote.layouts import resize_with_pad
 
@@ -111,8 +113,41 @@ def test_our_client_on_a_harness_server():
             policy.infer([observation], [context(key, 0, "fail")])
 
 
-def test_harness_libero_on_our_server(tmp_path):
-    """Their LIBERO benchmark runs an episode of their own task to its end with our policy."""
-    with serving("random?chunk_size=5", "--dialect", "harness") as said:
-        found = peer("harness", "libero_harness.py", said["url"], str(tmp_path))
-    assert found
+def assets() -> str:
+    """Return where LIBERO's assets are, or skip."""
+    pytest.importorskip("libero", reason="needs the extra 'libero'")
+    from vla_eval.errors import UsageError
+    from vla_eval_envs.libero.assets import find_assets
+
+    try:
+        return str(find_assets(None).path)
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
+def test_harness_s_libero_on_our_server(tmp_path):
+    """Their LIBERO benchmark runs two episodes of a task of its own to their ends with our policy."""
+    where = assets()
+    with serving("random?chunk_size=3", "--dialect", "harness") as said:
+        found = peer("harness", "libero_harness.py", said["url"], str(tmp_path), where)
+    (result,) = found
+    (task,) = result["tasks"]
+    assert [each["steps"] for each in task["episodes"]] == [8, 8]
+    assert not any(each.get("failure_reason") for each in task["episodes"])
+
+
+def test_our_libero_on_a_harness_server(tmp_path):
+    """Our LIBERO under one of our protocols, each step's action from their server."""
+    assets()
+    with peer_server("harness", "server_harness.py") as url:
+        summary = vla_eval.run(
+            "libero-smoke",
+            {"fake": f"harness:{url}?nfe=10"},
+            tmp_path / "run",
+            workers=1,
+            overrides=["blocks.0.max_steps=6", "blocks.1.max_steps=6"],
+        )
+    assert summary.complete
+    records = read_records([tmp_path / "run/episodes"]).attempts
+    assert [(each.steps, each.inferences, each.nfe) for each in records] == [(6, 6, 60)] * 2
+    assert all(each.timing.warm_up_s > 0 for each in records[:1])

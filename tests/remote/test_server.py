@@ -13,6 +13,7 @@ from fakes.env import PointEnv
 from fakes.servers import serving
 from vla_eval.cli import main
 from vla_eval.episode import PhaseClock, run_episode
+from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import Context, WarmUps
@@ -37,6 +38,8 @@ def test_served_is_in_process(walker):
     assert served.metadata.method == local.metadata.method
     assert served.metadata.options["skill"] == 0.7
     assert served.metadata.options["server_max_batch"] == 1
+    with pytest.raises(PolicySpecError, match=r"chunk_size=9 was asked for, .* has chunk_size=4"):
+        build_policy(f"openpi:{walker}?chunk_size=9")
     for state in range(3):
         here, there = episode(local, state), episode(served, state)
         assert here.actions_sha256 == there.actions_sha256

@@ -48,7 +48,6 @@ class OpenpiPolicy:
     """
 
     def __init__(self, url: str, options: OpenpiOptions) -> None:
-
         self._url = url
         self._options = options
         self._episodes: dict[EpisodeKey, _Episode] = {}
@@ -59,7 +58,7 @@ class OpenpiPolicy:
         if name is None:
             raise PolicySpecError(
                 f"openpi:{url}: the server does not say how it wants observations to be named; "
-                "add ?layout=libero, or another (see docs/bring-your-policy.md)"
+                "add ?layout=libero, or another (see docs/serving.md)"
             )
         self._layout = layout_of(
             name,
@@ -93,6 +92,15 @@ class OpenpiPolicy:
                 options={**ours, "server_metadata_sha256": digest},
             )
         theirs = self._offer.policy
+        for name, asked, there in (
+            ("nfe", self._options.nfe, theirs.nfe),
+            ("chunk_size", self._options.chunk_size, theirs.chunk_size),
+        ):
+            if asked not in (None, there):
+                raise PolicySpecError(
+                    f"openpi:{self._url}: {name}={asked} was asked for, and the server has "
+                    f"{name}={there}; serve the policy with that option instead"
+                )
         said: dict[str, str | int | float | None] = {
             "extension": 1,
             "server_code_sha256": self._offer.code_sha256,
@@ -111,10 +119,10 @@ class OpenpiPolicy:
         connection = Connection(
             self._url, connect_s=options.connect_s, max_bytes=options.max_frame_mb << 20
         )
-        found = unpack(connection.receive(options.timeout_s))
-        if not isinstance(found, Mapping):
-            connection.close()
-            raise WireError(f"{self._url}: the server's first frame is no map of metadata")
+        with connection.closed_on_error():
+            found = unpack(connection.receive(options.timeout_s))
+            if not isinstance(found, Mapping):
+                raise WireError(f"{self._url}: the server's first frame is no map of metadata")
         return connection, found
 
     def _begin(self, context: Context) -> _Episode:
@@ -135,7 +143,6 @@ class OpenpiPolicy:
         return episode
 
     def _exchange(self, episode: _Episode, request: Mapping[str, Any], timeout_s: float) -> Any:
-
         with episode.connection.closed_on_error():
             episode.connection.send(pack(request))
             reply = unpack(episode.connection.receive(timeout_s))
@@ -161,7 +168,6 @@ class OpenpiPolicy:
         ]
 
     def _infer_one(self, observation: Observation, context: Context) -> ActionChunk:
-
         if context.chunk_index == 0:
             self._begin(context)
         episode = self._episodes.get(context.key)

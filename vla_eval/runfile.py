@@ -1,0 +1,65 @@
+"""The content of ``run.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from vla_eval.protocol import Protocol
+
+__all__ = ["Arm", "RunFile", "Session", "identity_sha256"]
+
+
+class Arm(BaseModel):
+    """One policy in a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    spec: str
+    identity: Mapping[str, JsonValue] | None = None
+    """The policy's metadata; None until the policy was first loaded."""
+
+
+class Session(BaseModel):
+    """One call of ``vlaeval run`` on this folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    started_at: str
+    shard: str
+    versions: Mapping[str, str]
+    warm_up_s: Mapping[str, float] = Field(default_factory=dict)
+    """By arm: the longest that an episode waited for its policy to warm up, outside its timing."""
+
+    def warmed_up(self, arm: str, seconds: float) -> Session:
+        """Return the session after an episode waited so long."""
+        longest = max(seconds, self.warm_up_s.get(arm, 0.0))
+        return self.model_copy(update={"warm_up_s": {**self.warm_up_s, arm: longest}})
+
+
+class RunFile(BaseModel):
+    """The content of ``run.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    status: Literal["started", "complete", "incomplete"]
+    protocol_sha256: str
+    protocol: Protocol
+    arms: tuple[Arm, ...]
+    created_at: str
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    machine: Mapping[str, JsonValue] = Field(default_factory=dict)
+    sessions: tuple[Session, ...] = ()
+    """The latest calls that worked on this run."""
+
+
+def identity_sha256(identity: Mapping[str, Any]) -> str:
+    """Hash a policy's identity."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
