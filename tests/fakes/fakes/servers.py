@@ -36,9 +36,9 @@ def serving(spec: str, *flags: str) -> Iterator[dict]:
 
 
 @contextmanager
-def misbehaving(*arguments: str) -> Iterator[str]:
+def misbehaving(*arguments: str, script: str = "bad_server.py") -> Iterator[str]:
     """Run a server that misbehaves as the path of the address says; return ``ws://host:port``."""
-    with _process([sys.executable, str(_HERE / "bad_server.py"), *arguments]) as (_, port):
+    with _process([sys.executable, str(_HERE / script), *arguments]) as (_, port):
         yield f"ws://127.0.0.1:{port}"
 
 
