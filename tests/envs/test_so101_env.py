@@ -297,17 +297,21 @@ def test_vector_environments(mode):
     vector.close()
 
 
+@pytest.mark.parametrize(
+    "episodes",
+    [pytest.param(4, id="1200-steps"), pytest.param(34, id="10200-steps", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("task", suites()[0].tasks, ids=lambda task: task.name)
-def test_no_task_breaks_under_random_actions(task):
-    """4 x 300 uniform full-range actions: no warning (it would raise), nothing leaves the room."""
+def test_no_task_breaks_under_random_actions(task, episodes):
+    """Uniform full-range actions: no warning (it would raise), nothing leaves the room."""
     made = make_env(task.env_id, {"image_size": 8})
     made._cameras.picture = lambda data, camera: None
-    for episode in range(4):
+    for episode in range(episodes):
         made.reset(seed=episode)
         for action in random_actions(made, 300, episode):
-            _, terminated, _, _ = made.advance(action)
-            assert not terminated
+            made.advance(action)
         assert np.abs(made.data.xpos).max() < 4.0
+        assert np.abs(made.data.qvel).max() < 100
     made.close()
 
 

@@ -142,6 +142,6 @@ def _add_chocolate(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
         material="chocolate",
         **CONTACT,
     )
-    sleeve, mark = (0.0162, 0.036, 0.0082), (0.0085, 0.020, 0.0083)
+    sleeve, mark = (0.0162, 0.036, 0.0083), (0.0085, 0.020, 0.0088)
     add_part(body, "chocolate_sleeve", "box", "chocolate_sleeve", (0, 0, 0), sleeve)
     add_part(body, "chocolate_print", "box", "chocolate_print", (0, 0, 0), mark)

