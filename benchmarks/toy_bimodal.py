@@ -81,40 +81,41 @@ def main() -> int:
     """Run what is missing, write, judge."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", help="names of cases, separated by semicolons")
+    parser.add_argument("--table", action="store_true", help="train nothing, write the table anew")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     names = arguments.only.split(";") if arguments.only else list(CASES)
+    names = [] if arguments.table else names
     rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
     for seed in SEEDS:
-        teacher = None
-        for name in names:
-            if any(row["case"] == name and row["seed"] == seed for row in rows):
-                continue
-            if CASES[name].from_fm and teacher is None:
-                teacher, _ = train_method(make_method("fm"), seed=seed)
-            began = time.perf_counter()
-            network, logs = train_method(
-                CASES[name].build(),
-                seed=seed,
-                start=teacher if CASES[name].from_fm else None,
-                **CASES[name].training,
-            )
-            seconds = time.perf_counter() - began
-            teacher = network if name == "fm" else teacher
-            for nfe in CASES[name].nfe:
-                scores = evaluate(network, CASES[name].build(), nfe)
-                row = {"case": name, "seed": seed, "nfe": nfe, "train_s": round(seconds, 1)}
-                row |= {
-                    key: None if math.isnan(value) else round(value, 4)
-                    for key, value in (scores | logs).items()
-                }
-                rows.append(row)
-                print(row, flush=True)
-            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        run_missing(names, seed, rows)
     failed = failures(rows)
     RESULTS.with_suffix(".md").write_text(table(rows, failed), encoding="utf-8")
     print("\n".join(failed) or "all gates hold")
     return 1 if failed else 0
+
+
+def run_missing(names: list[str], seed: int, rows: list[dict[str, Any]]) -> None:
+    """Train and evaluate the cases that have no rows of a seed; the file is written after each."""
+    teacher = None
+    for name in names:
+        case = CASES[name]
+        if any(row["case"] == name and row["seed"] == seed for row in rows):
+            continue
+        if case.from_fm and teacher is None:
+            teacher, _ = train_method(make_method("fm"), seed=seed)
+        start = teacher if case.from_fm else None
+        began = time.perf_counter()
+        network, logs = train_method(case.build(), seed=seed, start=start, **case.training)
+        seconds = time.perf_counter() - began
+        teacher = network if name == "fm" else teacher
+        for nfe in case.nfe:
+            scores = evaluate(network, case.build(), nfe) | logs
+            row = {"case": name, "seed": seed, "nfe": nfe, "train_s": round(seconds, 1)}
+            row |= {k: None if math.isnan(v) else round(v, 4) for k, v in scores.items()}
+            rows.append(row)
+            print(row, flush=True)
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def failures(rows: list[dict[str, Any]]) -> list[str]:
@@ -154,8 +155,14 @@ def table(rows: list[dict[str, Any]], failed: list[str]) -> str:
             low, high = case.gates.get(nfe, (0, 99))
             gate = f"> {low}" if high == 9 else f"{low} to {high}" if low else f"< {high}"
             lines.append(f"| {name} | {nfe} | {' | '.join(cells)} | {gate if high < 99 else ''} |")
-    seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
-    note = "All gates hold." if not failed else "Gates that do not hold: " + "; ".join(failed)
+    note = "All gates hold." if not failed else "Gates that do not hold: " + "; ".join(failed) + "."
+    ran = {(row["case"], row["seed"]) for row in rows}
+    missing = [
+        f"{name} (seed {seed})" for seed in SEEDS for name in CASES if (name, seed) not in ran
+    ]
+    if missing:
+        note += " Not run yet: " + ", ".join(missing) + "."
+    seeds = " / ".join(str(seed) for seed in SEEDS)
     return "\n".join(lines) + f"\n\nTraining seeds {seeds}, side by side. {note}\n"
 
 

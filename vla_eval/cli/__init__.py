@@ -30,6 +30,7 @@ from vla_eval.cli.run import run
 from vla_eval.cli.serve import serve
 from vla_eval.cli.stats import stats
 from vla_eval.cli.streams import forgiving_streams
+from vla_eval.cli.train import train
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
@@ -54,6 +55,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "power": power,
     "serve": serve,
     "record": record,
+    "train": train,
     "replay": replay,
     "bench": bench,
     "list": list_,

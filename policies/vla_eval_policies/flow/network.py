@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Option
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -56,6 +57,24 @@ class FlowConfig(BaseModel):
     """Rows of the word table; words are hashed into it."""
     time_periods: tuple[float, float] = (0.5, 4.0)
     extra_time: ExtraTime = ExtraTime.NONE
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"width {self.width} must be a multiple of twice the {self.heads} heads"
+            )
+        if self.action_size > self.padded_actions:
+            raise ValueError(
+                f"actions of {self.action_size} dimensions need padded_actions of at least that, "
+                f"not {self.padded_actions}"
+            )
+        if self.relative_actions and self.action_size != self.state_size:
+            raise ValueError(
+                f"actions ({self.action_size}) cannot be relative to a state of another size "
+                f"({self.state_size}); set relative_actions = false"
+            )
+        return self
 
 
 @dataclass(frozen=True)

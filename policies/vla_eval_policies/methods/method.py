@@ -63,6 +63,8 @@ class Method(BaseModel):
     extra_time: ClassVar[ExtraTime] = ExtraTime.NONE
     convention: ClassVar[Convention] = CONVENTION
     default_nfe: ClassVar[int]
+    uses_teacher: ClassVar[bool] = False
+    """Whether the loss bootstraps from a moving average of the network."""
 
     @abstractmethod
     def loss(

@@ -47,6 +47,7 @@ class Shortcut(Method):
     summary: ClassVar[str] = "any power of two of steps; each step size learns from its half"
     extra_time: ClassVar[ExtraTime] = ExtraTime.STEP
     default_nfe: ClassVar[int] = 1
+    uses_teacher: ClassVar[bool] = True
 
     bootstrap: float = Option(default=0.25, ge=0.0, le=1.0)
     """β."""

@@ -62,6 +62,8 @@ class Trainer:
         draw: gives the minibatches.
         optimisation: how.
         seed: of everything random in the loop.
+        draws: how often each chunk of a minibatch is used, with noise and times of its own; all uses
+            share the observation's encoding.
 
     Raises:
         UsageError: the network does not take the method's extra time.
@@ -75,6 +77,7 @@ class Trainer:
         optimisation: Optimisation,
         *,
         seed: int,
+        draws: int = 1,
     ) -> None:
         if network.extra_time is not method.extra_time:
             raise UsageError(
@@ -87,6 +90,7 @@ class Trainer:
         self._draw = draw
         self._how = optimisation
         self._seed = seed
+        self._draws = draws
         self._parameters = [each for each in network.parameters() if each.requires_grad]
         self._optimizer = torch.optim.AdamW(
             self._parameters,
@@ -121,7 +125,10 @@ class Trainer:
             group["lr"] = lr
         field = self._network.bind(observation)
         with torch.no_grad():
-            teacher = self.averaged.bind(observation)
+            teacher = self.averaged.bind(observation) if self._method.uses_teacher else None
+        if self._draws > 1:
+            field, batch = field.repeat(self._draws), batch.repeat(self._draws)
+            teacher = teacher and teacher.repeat(self._draws)
         loss = self._method.loss(field, batch, generator, teacher)
         if not torch.isfinite(loss.value):
             raise UsageError(

@@ -1,0 +1,196 @@
+"""Toy B: around an obstacle, left or right. How long may a chunk be executed before averaging shows?
+
+A point starts near (0, 0), a disc of radius 0.18 stands at (0, 0.5), the goal is (0, 1). The expert
+passes on either side with the same probability. The observation is the position, a chunk is 16
+displacements. A policy that averages the two ways walks into the disc; but if it looks again after
+every step, chance leads it to one side, and it then looks fine.
+
+    python examples/toys/navigation.py fm            # success over the execution horizon
+    python examples/toys/navigation.py fm --nfe 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+from network import ToyNetwork, train
+from torch import Tensor
+
+from vla_eval_policies.methods import Batch, KeyStone, Method, make_method
+
+__all__ = ["HORIZONS", "Demonstrations", "offline_errors", "rollout", "train_method"]
+
+CHUNK = (16, 2)
+CENTRE, RADIUS = torch.tensor([0.0, 0.5]), 0.18
+GOAL, ARRIVED = torch.tensor([0.0, 1.0]), 0.06
+SPEED = 0.04
+LIMIT = 64
+HORIZONS = (1, 3, 5, 10, 16)
+
+
+def start_positions(count: int, generator: torch.Generator) -> Tensor:
+    """Draw where episodes begin, (count, 2)."""
+    return 0.02 * torch.randn(count, 2, generator=generator)
+
+
+def expert_walk(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return demonstrated positions and displacements, each (count, LIMIT, 2)."""
+    position = start_positions(count, generator)
+    side = 2.0 * torch.randint(2, (count, 1), generator=generator) - 1
+    gate = torch.cat([side * 0.33, torch.full_like(side, 0.5)], 1)
+    positions, steps = [], []
+    for _ in range(LIMIT):
+        before = (position[:, 1:] < 0.45) & ((position - gate).norm(dim=1, keepdim=True) > 0.08)
+        away = torch.where(before, gate, GOAL) - position
+        length = away.norm(dim=1, keepdim=True)
+        step = away / length.clamp(min=1e-6) * length.clamp(max=SPEED)
+        moving = (position - GOAL).norm(dim=1, keepdim=True) > 0.01
+        step = torch.where(moving, step + 0.004 * torch.randn(count, 2, generator=generator), 0)
+        positions.append(position)
+        steps.append(step)
+        position = position + step
+    return torch.stack(positions, 1), torch.stack(steps, 1)
+
+
+class Demonstrations:
+    """Walks of the expert, cut into chunks that are scaled to unit spread.
+
+    Args:
+        count: walks.
+        seed: of their noise and sides.
+        scale: the spread of displacements, (2,); None: these walks' own.
+    """
+
+    def __init__(self, count: int, *, seed: int, scale: Tensor | None = None) -> None:
+        positions, steps = expert_walk(count, torch.Generator().manual_seed(seed))
+        still = torch.zeros(count, CHUNK[0], 2)
+        chunks = torch.cat([steps, still], 1).unfold(1, CHUNK[0], 1)[:, :LIMIT].transpose(2, 3)
+        useful = (positions - GOAL).norm(dim=2) > 0.01
+        self.positions = positions[useful]
+        self.scale = steps[useful].std(0) if scale is None else scale
+        self.chunks = chunks[useful] / self.scale
+
+    def draw(self, size: int):
+        """Return a function that draws minibatches."""
+
+        def draw(generator: torch.Generator) -> tuple[Tensor, Batch]:
+            index = torch.randint(len(self.positions), (size,), generator=generator)
+            actions = self.chunks[index]
+            return self.positions[index], Batch(actions, torch.ones_like(actions, dtype=torch.bool))
+
+        return draw
+
+
+def train_method(
+    method: Method,
+    demos: Demonstrations,
+    *,
+    seed: int,
+    steps: int = 2500,
+    batch: int = 256,
+    lr: float = 1e-3,
+    start: ToyNetwork | None = None,
+) -> ToyNetwork:
+    """Train a network, from scratch or from another one's weights."""
+    torch.manual_seed(seed)
+    network = ToyNetwork(2, CHUNK, method.extra_time)
+    if start is not None:
+        network.load_state_dict(start.state_dict(), strict=False)
+    return train(network, method, demos.draw(batch), steps=steps, seed=seed, lr=lr)[0]
+
+
+@torch.no_grad()
+def chunks_of(
+    network: ToyNetwork,
+    method: Method,
+    positions: Tensor,
+    nfe: int,
+    generator: torch.Generator,
+    *,
+    keystone: KeyStone | None = None,
+    executed: int = CHUNK[0],
+) -> Tensor:
+    """Return one chunk for each position, (B, 16, 2), scaled; with KeyStone the selected of K."""
+    many = keystone.samples if keystone else 1
+
+    def draw() -> Tensor:
+        return torch.randn((len(positions) * many, *CHUNK), generator=generator)
+
+    samples = method.sample(network.bind(positions).repeat(many), draw, nfe)
+    if keystone is None:
+        return samples
+    groups = samples.unflatten(0, (-1, many))
+    chosen = [keystone.select(each[:, :executed].numpy()).index for each in groups]
+    return groups[torch.arange(len(groups)), chosen]
+
+
+def rollout(
+    network: ToyNetwork,
+    method: Method,
+    scale: Tensor,
+    *,
+    nfe: int,
+    horizon: int,
+    episodes: int = 256,
+    seed: int = 7,
+    keystone: KeyStone | None = None,
+) -> int:
+    """Return how many episodes reach the goal without touching the disc."""
+    generator = torch.Generator().manual_seed(seed)
+    position = start_positions(episodes, generator)
+    crashed, arrived = torch.zeros(2, episodes, dtype=torch.bool)
+    for step in range(LIMIT):
+        if step % horizon == 0:
+            chunk = scale * chunks_of(
+                network, method, position, nfe, generator, keystone=keystone, executed=horizon
+            )
+        position = position + chunk[:, step % horizon]
+        crashed |= ~arrived & ((position - CENTRE).norm(dim=1) < RADIUS)
+        arrived |= ~crashed & ((position - GOAL).norm(dim=1) < ARRIVED)
+    return int(arrived.sum())
+
+
+def offline_errors(
+    network: ToyNetwork, method: Method, held_out: Demonstrations, nfe: int
+) -> dict[str, float]:
+    """Return what papers report without a robot: errors of one sample against one demonstration."""
+    generator = torch.Generator().manual_seed(3)
+    index = torch.randperm(len(held_out.positions), generator=generator)[:2000]
+    chunks = chunks_of(network, method, held_out.positions[index], nfe, generator)
+    errors = ((chunks - held_out.chunks[index]) ** 2).flatten(1).mean(1)
+    return {
+        "mse": float(errors.mean()),
+        "mse_std": float(errors.std()),
+        "mse_p95": float(errors.quantile(0.95)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("method", help="fm, snapflow, meanflow, shortcut, drift, mse, a preset …")
+    parser.add_argument("--nfe", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=2500)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    method = make_method(arguments.method)
+    demos = Demonstrations(300, seed=arguments.seed)
+    began = time.perf_counter()
+    start = None
+    if method.name == "snapflow":
+        start = train_method(make_method("fm"), demos, seed=arguments.seed, steps=arguments.steps)
+    network = train_method(method, demos, seed=arguments.seed, steps=arguments.steps, start=start)
+    nfe = arguments.nfe or method.default_nfe
+    print(f"{arguments.method}, nfe {nfe}, trained in {time.perf_counter() - began:.0f} s")
+    for horizon in HORIZONS:
+        count = rollout(network, method, demos.scale, nfe=nfe, horizon=horizon)
+        print(f"  execution horizon {horizon:2}: {count}/256")
+    print(
+        f"  offline: {offline_errors(network, method, Demonstrations(50, seed=99, scale=demos.scale), nfe)}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Demonstrations as arrays: a folder of ``vlaeval record`` (a LeRobotDataset v3), read in one go.
+
+The videos are decoded once, in order, and averaged down to the network's picture size: random access
+into a video costs a seek for every frame, and all frames of some hundred episodes fit into memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval_policies.flow.inputs import shrink, word_numbers
+from vla_eval_policies.flow.network import FlowConfig, FlowNetwork, Inputs
+from vla_eval_policies.methods import Batch
+
+__all__ = ["Frames", "cameras_of", "draw_batch", "fit_scales", "read_frames"]
+
+_IMAGES = "observation.images."
+
+
+@dataclass(frozen=True)
+class Frames:
+    """All control steps of all episodes, one after the other."""
+
+    pictures: NDArray[np.uint8]
+    """(N, cameras, 3, size, size)."""
+    states: NDArray[np.float32]
+    """(N, S)."""
+    actions: NDArray[np.float32]
+    """(N, A)."""
+    ends: NDArray[np.int64]
+    """(N,): the index behind the last frame of each frame's episode."""
+    instructions: tuple[str, ...]
+    instruction: NDArray[np.int64]
+    """(N,): into ``instructions``."""
+
+    def sha256(self) -> str:
+        """Hash everything that training sees."""
+        hasher = hashlib.sha256(json.dumps(self.instructions).encode())
+        for each in (self.pictures, self.states, self.actions, self.ends, self.instruction):
+            hasher.update(f"{each.dtype}{each.shape}".encode())
+            hasher.update(np.ascontiguousarray(each).data)
+        return hasher.hexdigest()
+
+    def describe(self) -> str:
+        """Say how much this is."""
+        episodes = len(np.unique(self.ends))
+        return f"{episodes} episodes, {len(self.ends)} frames: {'; '.join(self.instructions)}"
+
+
+def cameras_of(folder: Path) -> tuple[str, ...]:
+    """Return the names of a dataset's cameras, in its order.
+
+    Raises:
+        UsageError: no dataset, or one that was not finished.
+    """
+    features = _info(folder)["features"]
+    return tuple(name.removeprefix(_IMAGES) for name in features if name.startswith(_IMAGES))
+
+
+def read_frames(folders: Sequence[Path], cameras: Sequence[str], size: int) -> Frames:
+    """Read datasets of the same robot, one after the other.
+
+    Raises:
+        UsageError: a folder is no dataset, is unfinished, or lacks a camera.
+        MissingExtraError: the packages that read it are not installed.
+    """
+    parts = [_read(folder, cameras, size) for folder in folders]
+    told = tuple(dict.fromkeys(text for part in parts for text in part.instructions))
+    ends, first = [], 0
+    for part in parts:
+        ends.append(part.ends + first)
+        first += len(part.ends)
+    numbers = [
+        np.array([told.index(text) for text in part.instructions])[part.instruction]
+        for part in parts
+    ]
+    return Frames(
+        pictures=np.concatenate([part.pictures for part in parts]),
+        states=np.concatenate([part.states for part in parts]),
+        actions=np.concatenate([part.actions for part in parts]),
+        ends=np.concatenate(ends),
+        instructions=told,
+        instruction=np.concatenate(numbers),
+    )
+
+
+def draw_batch(
+    frames: Frames, network: FlowNetwork, size: int, generator: torch.Generator
+) -> tuple[Inputs, Batch]:
+    """Draw frames uniformly; their chunks end with their episode, repeating its last action as padding."""
+    config = network.config
+    index = torch.randint(len(frames.ends), (size,), generator=generator).numpy()
+    steps = index[:, None] + np.arange(config.chunk_size)
+    last = frames.ends[index][:, None] - 1
+    words = np.stack([word_numbers(text, config.words) for text in frames.instructions])
+    device = network.action_mean.device
+    inputs = Inputs(
+        torch.from_numpy(frames.pictures[index]).to(device),
+        torch.from_numpy(words[frames.instruction[index]]).to(device),
+        torch.from_numpy(frames.states[index]).to(device),
+    )
+    chunks = torch.from_numpy(frames.actions[np.minimum(steps, last)]).to(device)
+    actions = network.normalise(chunks, inputs.state)
+    real = torch.zeros_like(actions, dtype=torch.bool)
+    real[..., : config.action_size] = torch.from_numpy(steps <= last)[..., None].to(device)
+    return inputs, Batch(actions, real)
+
+
+def fit_scales(network: FlowNetwork, frames: Frames) -> None:
+    """Set the network's scales: each state, and each action at each step of a chunk, to unit spread.
+
+    The spread of an action grows along a chunk of relative actions. A step whose spread is below a
+    hundredth of its dimension's largest is scaled by that, so that noise is not blown up.
+    """
+    config = network.config
+    steps = np.arange(len(frames.ends))[:, None] + np.arange(config.chunk_size)
+    chunks = frames.actions[np.minimum(steps, frames.ends[:, None] - 1)]
+    if config.relative_actions:
+        chunks = chunks - frames.states[:, None]
+    std = chunks.std(0)
+    floor = np.maximum(0.01 * std.max(0, keepdims=True), 1e-6)
+    network.action_mean.copy_(torch.from_numpy(chunks.mean(0)))
+    network.action_std.copy_(torch.from_numpy(np.maximum(std, floor)))
+    network.state_mean.copy_(torch.from_numpy(frames.states.mean(0)))
+    network.state_std.copy_(torch.from_numpy(np.maximum(frames.states.std(0), 1e-3)))
+
+
+def sizes_of(frames: Frames) -> dict[str, int]:
+    """Return the sizes that a network's configuration takes from the data."""
+    return {"state_size": frames.states.shape[1], "action_size": frames.actions.shape[1]}
+
+
+def _info(folder: Path) -> Any:
+    mark = folder / "meta" / "vla_eval.json"
+    if mark.is_file() and not json.loads(mark.read_text(encoding="utf-8"))["closed"]:
+        raise UsageError(f"{folder} is still being recorded, or its recording was killed")
+    try:
+        return json.loads((folder / "meta" / "info.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{folder} is no dataset: it has no meta/info.json; record one with `vlaeval record`"
+        ) from None
+
+
+def _read(folder: Path, cameras: Sequence[str], size: int) -> Frames:
+    try:
+        import pyarrow.parquet  # type: ignore[import-untyped]  # published without types
+    except ModuleNotFoundError:
+        raise MissingExtraError("reading demonstrations", "lerobot") from None
+    features = _info(folder)["features"]
+    missing = [name for name in cameras if _IMAGES + name not in features]
+    if missing:
+        raise UsageError(
+            f"{folder} has no camera '{missing[0]}'; it has {', '.join(cameras_of(folder))}"
+        )
+    table = pyarrow.parquet.read_table(folder / "data").sort_by("index")
+    episode = table["episode_index"].to_numpy()
+    tasks = pyarrow.parquet.read_table(folder / "meta" / "tasks.parquet").to_pandas()
+    ends = np.searchsorted(episode, episode, side="right")
+    pictures = np.empty((len(episode), len(cameras), 3, size, size), np.uint8)
+    for i, name in enumerate(cameras):
+        column = _IMAGES + name
+        is_video = features[column]["dtype"] == "video"
+        frames = _videos(folder / "videos" / column) if is_video else _images(table[column])
+        _fill(pictures[:, i], frames, folder, name)
+    return Frames(
+        pictures=pictures,
+        states=np.stack(table["observation.state"].to_numpy()).astype(np.float32),
+        actions=np.stack(table["action"].to_numpy()).astype(np.float32),
+        ends=ends.astype(np.int64),
+        instructions=tuple(tasks.sort_values("task_index").index),
+        instruction=table["task_index"].to_numpy().astype(np.int64),
+    )
+
+
+def _fill(
+    target: NDArray[np.uint8], frames: Iterable[NDArray[np.uint8]], folder: Path, camera: str
+) -> None:
+    """Write one camera's frames, (N, 3, size, size), of which there must be as many as rows."""
+    count = 0
+    for frame in frames:
+        if count < len(target):
+            target[count] = shrink(frame, target.shape[-1]).transpose(2, 0, 1)
+        count += 1
+    if count != len(target):
+        raise UsageError(f"{folder}: camera '{camera}' has {count} frames for {len(target)} steps")
+
+
+def _videos(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    """Decode all files of a camera, in order; each holds whole episodes."""
+    import av
+
+    for file in sorted(folder.rglob("*.mp4")):
+        with av.open(str(file)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+
+def _images(column: Any) -> Iterator[NDArray[np.uint8]]:
+    """Decode png files inside a table."""
+    from PIL import Image
+
+    for cell in column:
+        with Image.open(io.BytesIO(cell["bytes"].as_py())) as image:
+            yield np.asarray(image.convert("RGB"))
+
+
+def network_for(config: dict[str, Any], frames: Frames, cameras: Sequence[str]) -> FlowConfig:
+    """Return the configuration that a recipe's network has for these data; raises UsageError."""
+    try:
+        return FlowConfig.model_validate({**config, **sizes_of(frames), "cameras": tuple(cameras)})
+    except ValidationError as error:
+        raise UsageError(
+            f"the recipe's network does not fit the data: {error.errors()[0]['msg']}"
+        ) from None

@@ -1,0 +1,158 @@
+"""Recipes: TOML files that say everything training takes.
+
+::
+
+    seed = 0
+
+    [data]
+    datasets = ["demos/pick-place"]     # folders of `vlaeval record`
+
+    [network]                           # optional: sizes, see FlowConfig
+    chunk_size = 16
+
+    [method]
+    name = "snapflow:published"         # or a method's name; further keys are hyperparameters
+
+    [training]
+    steps = 4000
+    batch = 64
+    draws = 4                           # (noise, time) pairs for each observation
+    start = "fm.safetensors"            # optional: weights to begin with
+    freeze_prefix = true                # optional: train the action expert alone
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import Field as Option
+
+from vla_eval.errors import UsageError, did_you_mean
+from vla_eval_policies.flow.network import FlowConfig
+from vla_eval_policies.methods import Method, make_method
+from vla_eval_policies.training.loop import Optimisation
+
+__all__ = ["Recipe", "load_recipe"]
+
+
+class Data(BaseModel):
+    """What is learned from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    datasets: tuple[str, ...] = Option(min_length=1)
+    cameras: tuple[str, ...] | None = None
+    """None: all of the first dataset's."""
+
+
+class Training(Optimisation):
+    """How it is learned."""
+
+    batch: int = Option(default=64, ge=1)
+    draws: int = Option(default=1, ge=1)
+    """Pairs of noise and time for each observation of a batch: they share its encoding."""
+    start: str | None = None
+    """A checkpoint whose weights to begin with."""
+    freeze_prefix: bool = False
+    """Train the action expert alone."""
+    device: str = "cpu"
+    threads: int = Option(default=1, ge=1)
+    save_every: int = Option(default=500, ge=1)
+    """Steps between saved states, which a run continues from."""
+
+
+class Recipe(BaseModel):
+    """A training run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Data
+    network: Mapping[str, JsonValue] = Option(default_factory=dict)
+    """Fields of the network's configuration, apart from those the data decide."""
+    method: Mapping[str, JsonValue]
+    training: Training = Option(default_factory=Training)
+    seed: int = Option(default=0, ge=0)
+
+    def make_method(self) -> Method:
+        """Return the method; raises UsageError."""
+        options = {key: value for key, value in self.method.items() if key != "name"}
+        name = self.method.get("name")
+        if not isinstance(name, str):
+            raise UsageError("the recipe's [method] needs a name, for example name = 'fm'")
+        return make_method(name, options)
+
+
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe; ``changes`` are ``key.path=value`` with TOML values.
+
+    Raises:
+        UsageError: not readable, not TOML, or not a recipe: which key, and what is wrong with it.
+    """
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"recipe {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {path} is no TOML file: {error}") from None
+    for change in changes:
+        _apply(content, change)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"recipe {path}, {_first(error)}") from None
+    recipe.make_method()
+    _check_network(path, recipe)
+    return recipe
+
+
+def _check_network(path: Path, recipe: Recipe) -> None:
+    """Refuse sizes that no network can have, before the data are read."""
+    decided = {"cameras", "state_size", "action_size", "extra_time"} & set(recipe.network)
+    if decided:
+        raise UsageError(
+            f"recipe {path}, 'network.{decided.pop()}': the data and the method decide that; leave it out"
+        )
+    unknown = set(recipe.network) - set(FlowConfig.model_fields)
+    if unknown:
+        name = unknown.pop()
+        hint = did_you_mean(name, FlowConfig.model_fields)
+        raise UsageError(f"recipe {path}, 'network.{name}' is unknown{hint}")
+    stand_in = {"cameras": ("camera",), "state_size": 1, "action_size": 1}
+    try:
+        FlowConfig.model_validate({**recipe.network, **stand_in})
+    except ValidationError as error:
+        raise UsageError(f"recipe {path}, [network]: {_first(error)}") from None
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    *sections, name = key.split(".")
+    if not equals or not name:
+        raise UsageError(f"--set {change}: expected KEY=VALUE, for example training.steps=100")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a string without quotes
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise UsageError(f"--set {change}: '{section}' is no section")
+    content[name] = value
+
+
+def _first(error: ValidationError) -> str:
+    """Say what the first problem is, and where."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if first["type"] != "extra_forbidden":
+        return f"'{place}': {first['msg']}"
+    known: dict[str, type[BaseModel]] = {"data": Data, "training": Training}
+    section = known.get(str(first["loc"][0])) if len(first["loc"]) > 1 else Recipe
+    fields = section.model_fields if section else ()
+    return f"'{place}' is unknown{did_you_mean(str(first['loc'][-1]), fields)}"
