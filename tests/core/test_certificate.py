@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from vla_eval.certificate import Roles, gather, issue, verify
 from vla_eval.certificate.verify import read_certificate
 from vla_eval.cli import main
 from vla_eval.errors import RunFolderError, UsageError
+from vla_eval.runfolder import RunFile
 from vla_eval.stats import Flag, Verdict
 
 WORKER = "fakes.policies:InWorker"
@@ -40,8 +42,6 @@ def parity(runs, protocol_file) -> Path:
 @pytest.fixture
 def copy(parity, tmp_path) -> Path:
     """A copy of the run to tamper with."""
-    import shutil
-
     target = tmp_path / "copy"
     shutil.copytree(parity, target)
     return target
@@ -50,9 +50,9 @@ def copy(parity, tmp_path) -> Path:
 ROLES = Roles("student", "teacher", "bad")
 
 
-def rewrite(run: Path, change) -> None:
+def rewrite(run: Path, change, only: str = "") -> None:
     """Change the records and mend the hash chain, as a careful forger would."""
-    for file in (run / "episodes").glob("*.jsonl"):
+    for file in (run / "episodes").glob(f"{only}*.jsonl"):
         chain, lines = "", []
         for line in file.read_text().splitlines():
             record = change(json.loads(line)["record"])
@@ -175,6 +175,49 @@ def test_an_edited_protocol_is_refused(copy):
     file = copy / "run.json"
     file.write_text(file.read_text().replace('"margin": 0.1', '"margin": 0.3'))
     with pytest.raises(RunFolderError, match="edited"):
+        gather(copy, ROLES)
+
+
+def test_an_edited_protocol_with_a_mended_hash_is_refused(copy):
+    """Who also writes the new protocol's hash beside it contradicts every record."""
+    file = copy / "run.json"
+    content = json.loads(file.read_text())
+    content["protocol"]["analysis"]["margin"] = 0.3
+    changed = RunFile.model_validate_json(json.dumps(content)).protocol
+    content["protocol_sha256"] = changed.sha256
+    file.write_text(json.dumps(content))
+    with pytest.raises(RunFolderError, match="belongs to another run"):
+        gather(copy, ROLES)
+
+
+def test_another_identity_is_refused(copy):
+    """Who gives an arm other weights in run.json contradicts its records."""
+    file = copy / "run.json"
+    file.write_text(file.read_text().replace('"skill": 0.6', '"skill": 0.9'))
+    with pytest.raises(RunFolderError, match="made by another policy"):
+        gather(copy, ROLES)
+
+
+def test_a_record_changed_in_place_is_refused(copy):
+    """A record that was changed without mending the chain is found on reading."""
+    file = next(iter((copy / "episodes").glob("*.jsonl")))
+    text = file.read_text()
+    assert '"outcome":"success"' in text
+    file.write_text(text.replace('"outcome":"success"', '"outcome":"failure"', 1))
+    with pytest.raises(RunFolderError, match="a record was changed, dropped or"):
+        gather(copy, ROLES)
+
+
+def test_a_second_and_other_result_is_refused(copy):
+    """A better result slipped in beside the first contradicts it: nothing is chosen."""
+    file = next(iter((copy / "episodes").glob("*.jsonl")))
+    shutil.copy(file, file.with_name(f"z{file.name}"))
+
+    def better(record):
+        return record | {"outcome": "success", "reason": None, "score": 1.0, "steps": 1}
+
+    rewrite(copy, better, only="z")
+    with pytest.raises(RunFolderError, match="not deterministic"):
         gather(copy, ROLES)
 
 

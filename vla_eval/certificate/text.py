@@ -5,7 +5,10 @@ from __future__ import annotations
 from vla_eval.certificate.model import Certificate, Comparison
 from vla_eval.terminal import fold
 
-__all__ = ["certificate_text"]
+_ENOUGH = 5
+"""Process runs from which on a latency interval deserves trust."""
+
+__all__ = ["certificate_text", "latency_words"]
 
 
 def certificate_text(certificate: Certificate) -> str:
@@ -15,20 +18,15 @@ def certificate_text(certificate: Certificate) -> str:
         f"{comparison.verdict.upper()}: {certificate.sentence}",
         f"claim: {certificate.claim}",
         "",
-        *_pairs(comparison),
-        (
-            f"p(non-inferior) {comparison.p_noninferior:.2g}, exact "
-            f"{comparison.p_noninferior_exact:.2g}, at alpha {certificate.alpha:g}"
-        ),
+        *_pairs(comparison, "repeated" if certificate.sequential else "Tango"),
+        _p_values(certificate),
+        *([certificate.sequential.sentence] if certificate.sequential else []),
         "",
         *(_arm_line(certificate, position) for position in range(len(certificate.arms))),
         *_control(certificate),
     ]
     if certificate.latency_ratio is not None:
-        lines.append(
-            f"one inference: {certificate.latency_ratio:.1f} times as fast (medians of this run; "
-            "descriptive)"
-        )
+        lines.append(f"one inference: {latency_words(certificate)}")
     lines.append("")
     lines += [f"! {flag.upper()}: {flag.sentence}" for flag in certificate.flags]
     lines.append(
@@ -38,7 +36,31 @@ def certificate_text(certificate: Certificate) -> str:
     return "\n".join(part for line in lines for part in fold(line))
 
 
-def _pairs(comparison: Comparison) -> list[str]:
+def _p_values(certificate: Certificate) -> str:
+    comparison, sequential = certificate.comparison, certificate.sequential
+    level = sequential.looks[-1].level if sequential else certificate.alpha
+    where = f"level {level:.2g} at this look" if sequential else f"at alpha {level:g}"
+    return (
+        f"p(non-inferior) {comparison.p_noninferior:.2g}, exact "
+        f"{comparison.p_noninferior_exact:.2g}, {where}"
+    )
+
+
+def latency_words(certificate: Certificate) -> str:
+    """Say how much faster the candidate is, with an interval where process runs give one."""
+    faster = f"{certificate.latency_ratio:.1f} times as fast"
+    if not certificate.latency_ratios:
+        return f"{faster} (medians; one process run: no interval)"
+    median = certificate.latency_ratios[0]
+    low, high = 1 / median.interval95[1], 1 / median.interval95[0]
+    few = ", too few to trust" if median.runs < _ENOUGH else ""
+    return (
+        f"{1 / median.ratio:.2f} times as fast, 95 % [{low:.2f}, {high:.2f}] from {median.runs} "
+        f"process runs{few}"
+    )
+
+
+def _pairs(comparison: Comparison, method: str) -> list[str]:
     repeats = (
         [
             f"repeats of {comparison.clusters} initial states; variance inflation {comparison.vif:.2f}"
@@ -53,7 +75,7 @@ def _pairs(comparison: Comparison) -> list[str]:
             f"{comparison.n10}, only {comparison.reference} {comparison.n01}, neither {comparison.n00}"
         ),
         (
-            f"difference {comparison.difference:+.1%}, Tango 90 % "
+            f"difference {comparison.difference:+.1%}, {method} 90 % "
             f"[{comparison.ci90[0]:+.1%}, {comparison.ci90[1]:+.1%}], 95 % "
             f"[{comparison.ci95[0]:+.1%}, {comparison.ci95[1]:+.1%}]"
         ),

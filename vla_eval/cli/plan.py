@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plan"]
 
+_CORRELATION = 0.3
+"""Between arms on one episode, for what to expect of a sequential plan."""
+
 
 def plan(
     protocol: ProtocolName,
@@ -62,12 +65,63 @@ def plan(
         "workers": count,
         "blocks": blocks,
         "at_most_s": round(seconds, 1),
+        "sequential": _sequential(loaded),
     }
     if json:
         print_json(value)
     else:
         _print(value, loaded)
     return EXIT_COMPLETE
+
+
+def _sequential(protocol: Protocol) -> dict[str, Any] | None:
+    """Return the looks, and what to expect of them at parity; None for a run of fixed size."""
+    from vla_eval.looks import sequential_plan
+    from vla_eval.stats import PairedCase, operating_characteristics
+
+    plan = sequential_plan(protocol)
+    if plan is None:
+        return None
+    rows = []
+    for rate in (0.90, 0.95, 0.98):
+        case = PairedCase(rate, 0.0, _CORRELATION)
+        outlook = operating_characteristics(plan, case, guard=False)
+        rows.append(
+            {
+                "p_reference": rate,
+                "correlation": _CORRELATION,
+                "power": outlook.certified,
+                "expected_pairs": outlook.pairs,
+                "stops": list(outlook.stops),
+            }
+        )
+    return {"sizes": list(plan.sizes), "bounds": list(plan.bounds), "at_parity": rows}
+
+
+def _print_sequential(sequential: dict[str, Any]) -> None:
+    from vla_eval.terminal import fold
+
+    print()
+    looks = range(1, len(sequential["sizes"]) + 1)
+    print_table(
+        [
+            ["look", *(str(look) for look in looks)],
+            ["pairs", *(str(size) for size in sequential["sizes"])],
+            ["bound of the score", *(f"{bound:.2f}" for bound in sequential["bounds"])],
+        ]
+    )
+    print()
+    rows = [["reference", "power at parity", "expected pairs"]]
+    rows += [
+        [f"{row['p_reference']:.0%}", f"{row['power']:.0%}", f"{row['expected_pairs']:.0f}"]
+        for row in sequential["at_parity"]
+    ]
+    print_table(rows)
+    note = (
+        f"(correlation of the arms {_CORRELATION:g}; the exact test, which has to agree at every "
+        "look, costs up to 3 points of power)"
+    )
+    print("\n".join(fold(note)))
 
 
 def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
@@ -117,6 +171,8 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
             *(["left open", text] for text in protocol.leaves_open),
         ]
     )
+    if value["sequential"]:
+        _print_sequential(value["sequential"])
     print(
         f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
         f"workers:\nat most {_duration(value['at_most_s'])}, if every episode ran to its limit"

@@ -7,6 +7,7 @@ import re
 
 from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
+from vla_eval.certificate.text import latency_words
 from vla_eval.report.figures import points
 from vla_eval.report.words import signs, standins
 
@@ -34,6 +35,10 @@ def markdown_report(certificate: Certificate) -> str:
         _pairs(comparison),
         "",
     ]
+    if certificate.sequential:
+        lines += [f"{_text(certificate.sequential.sentence)}.", ""]
+    if certificate.latency_ratio is not None:
+        lines += [f"One inference: {latency_words(certificate)}.", ""]
     if certificate.control:
         control = certificate.control
         lines += [

@@ -11,10 +11,11 @@ from markupsafe import Markup
 from vla_eval.certificate import Certificate, Evidence
 from vla_eval.report import commands, words
 from vla_eval.report.figures import draw_forest, draw_interval, points
+from vla_eval.report.looks import draw_looks
 from vla_eval.report.svg import NARROW, WIDE
 from vla_eval.report.templating import page_environment, shared
 from vla_eval.report.timelines import draw_latency, draw_order
-from vla_eval.report.view import Inferences, Order, discordant, pairs_for, reasons, span
+from vla_eval.report.view import Inferences, Order, discordant, reasons, span
 from vla_eval.runfolder import identity_sha256
 
 __all__ = ["html_report"]
@@ -48,7 +49,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         standins=words.standins(certificate),
         figures=_figures(certificate, evidence),
         **shared(),
-        **_episodes(certificate, evidence, run),
+        **_episodes(evidence, run),
         **_provenance(certificate, evidence, run, file),
     )
 
@@ -60,6 +61,8 @@ def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
     spread = {arm.name: (arm, Inferences.of(records[arm.name])) for arm in certificate.arms}
     drawn = {"interval": [draw_interval(certificate, width) for width in (WIDE, NARROW)]}
     drawn["order"] = [draw_order(orders, width) for width in (WIDE, NARROW)]
+    if certificate.sequential is not None:
+        drawn["looks"] = [draw_looks(certificate.sequential, width) for width in (WIDE, NARROW)]
     if len(certificate.comparison.tasks) > 1:
         drawn["forest"] = [draw_forest(certificate, width) for width in (WIDE, NARROW)]
     if any(inferences.total_ms.size for _, inferences in spread.values()):
@@ -68,11 +71,10 @@ def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
     return {name: Markup("".join(parts)) for name, parts in drawn.items()}  # noqa: S704
 
 
-def _episodes(certificate: Certificate, evidence: Evidence, run: Path) -> dict[str, Any]:
+def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
     records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
     found = discordant(evidence)
     missing = [(arm, key) for arm, keys in evidence.missing.items() for key in keys]
-    reference = certificate.arms[1]
     return {
         "orders": {name: Order.of(each) for name, each in records.items()},
         "spread": {name: Inferences.of(each) for name, each in records.items()},
@@ -83,12 +85,6 @@ def _episodes(certificate: Certificate, evidence: Evidence, run: Path) -> dict[s
         "missing_total": len(missing),
         "planned": len(evidence.keys),
         "replay": lambda key, arm: commands.replay(run, key, arm),
-        "pairs_for": pairs_for(
-            reference.successes / reference.n,
-            certificate.comparison.phi,
-            margin=certificate.margin,
-            alpha=certificate.alpha,
-        ),
     }
 
 

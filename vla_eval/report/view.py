@@ -14,7 +14,6 @@ import numpy.typing as npt
 from vla_eval.certificate import Evidence
 from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
-from vla_eval.stats import PairedCase, pairs_by_formula
 
 __all__ = [
     "Discordant",
@@ -23,7 +22,6 @@ __all__ = [
     "Order",
     "Span",
     "discordant",
-    "pairs_for",
     "reasons",
     "span",
 ]
@@ -167,12 +165,3 @@ def span(evidence: Evidence) -> Span:
         hosts=tuple(sorted({record.timing.host for record in records if record.timing.host})),
         busy_s=sum(record.timing.wall_s for record in records),
     )
-
-
-def pairs_for(rate: float, phi: float | None, *, margin: float, alpha: float) -> int | None:
-    """Return about how many pairs certify parity with a chance of 80 %, at this rate and phi."""
-    try:
-        case = PairedCase(rate, 0.0, max(0.0, phi or 0.0))
-        return pairs_by_formula(case, margin=margin, alpha=alpha)
-    except ValueError:
-        return None

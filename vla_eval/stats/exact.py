@@ -8,6 +8,8 @@ Its size is at most alpha, always; Tango's alone reaches 6 % (statistics.md §2.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,6 +34,7 @@ _CELLS = 4_000_000
 """Probabilities held in memory at a time."""
 
 
+@lru_cache(maxsize=4096)
 def exact_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
     """Return the exact one-sided p-value of "the candidate is worse by the margin or more".
 
