@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -84,6 +88,38 @@ def test_window_follows_the_episode(window, make):
     assert window.synced == 4
     env.close()
     env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb")
+@pytest.mark.parametrize("task", ["so101/Sorting", "lekiwi/ShoppingSalt"])
+def test_real_window_opens_and_closes(task):
+    """MuJoCo's own viewer on a virtual display, in a process of its own, through gym.make."""
+    program = (
+        "import gymnasium\n"
+        f"env = gymnasium.make('vla_eval_envs:{task}-v0', render_mode='human', image_size=16)\n"
+        "env.reset(seed=0)\n"
+        "for _ in range(5): env.step(env.unwrapped.hold_action())\n"
+        "print(env.unwrapped._viewer._window.is_running())\n"
+        "env.close()\n"
+    )
+    read, write = os.pipe()
+    server = subprocess.Popen(["Xvfb", "-displayfd", str(write)], pass_fds=[write])
+    try:
+        display = f":{os.read(read, 16).decode().strip()}"
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "DISPLAY": display},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        server.terminate()
+        server.wait()
+    assert done.stdout.split() == ["True"], done.stderr
 
 
 def test_window_that_cannot_open_is_the_machines_failure(monkeypatch):

@@ -1,0 +1,39 @@
+"""The page about the SO-101 and LeKiwi tasks says what the catalogue and the code say."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from vla_eval.catalog import find_suite
+from vla_eval_envs.manipulation.variations import Levels
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "tasks.md").read_text(encoding="utf-8")
+
+
+def test_every_task_is_listed_with_its_instruction_and_limit():
+    """Names, instructions (one row for the three items of shopping) and time limits."""
+    for suite in ("so101", "lekiwi"):
+        for task in find_suite(suite).tasks:
+            (row,) = [
+                line for line in PAGE.splitlines() if f"{task.name}`" in line and "| " in line
+            ]
+            cells = [cell.strip() for cell in row.strip("|").split("|")]
+            words = cells[1].split("…")
+            assert all(part in task.instruction for part in words)
+            assert int(re.findall(r"\d+", cells[3])[0]) == task.max_steps
+
+
+def test_every_robustness_option_is_listed():
+    """In the order of the code."""
+    options = [field.name for field in dataclasses.fields(Levels)]
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE) == options
+
+
+def test_pictures_are_there_and_small():
+    """Every picture of the page exists; together they take less than 1.5 MB."""
+    pictures = re.findall(r"\]\((images/[\w-]+\.png)\)", PAGE)
+    assert len(pictures) == 4
+    assert sum((DOCS / name).stat().st_size for name in pictures) < 1.5e6
