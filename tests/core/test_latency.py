@@ -24,7 +24,9 @@ class Policy:
     def __init__(self, nfe: int = 10, dtype: str = "float32") -> None:
         if nfe == 5:
             raise PolicySpecError("five steps are not defined")
-        self.metadata = PolicyMetadata("toy", "fm", 10, 10, nfe=nfe, dtype=dtype, device="cpu")
+        self.metadata = PolicyMetadata(
+            "toy", "fm", 10, 10, nfe=nfe, solver="euler", dtype=dtype, device="cpu"
+        )
         self.seen: list = []
         self.ended: list = []
         self.warm: list = []

@@ -1,4 +1,4 @@
-"""Tiny checkpoints run through whole protocols: in a policy host, with one and with ten steps."""
+"""Tiny checkpoints run through whole protocols, with one and with ten steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import builders
 import pytest
 
 pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
-# Each arm's host imports LeRobot anew.
+# Every process imports LeRobot anew.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 PROTOCOLS = {
@@ -21,15 +21,25 @@ PROTOCOLS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["smolvla", "pi05", "diffusion"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_one_and_ten_steps(kind, protocol, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "protocol", "factory"),
+    [
+        ("smolvla", "so101-quickstart", "in_worker"),
+        ("pi05", "so101-quickstart", "in_worker"),
+        ("diffusion", "so101-quickstart", "in_worker"),
+        ("smolvla", "libero-smoke", "in_worker"),
+        ("pi05", "libero-smoke", "in_worker"),
+        ("diffusion", "libero-smoke", "in_worker"),
+        ("smolvla", "so101-quickstart", "factory"),
+    ],
+)
+def test_one_and_ten_steps(kind, protocol, factory, tmp_path):
     """Both arms complete; a third one, the same as the first, acts the same, number by number."""
     if protocol == "libero-smoke" and "VLA_EVAL_LIBERO_ASSETS" not in os.environ:
         pytest.skip("VLA_EVAL_LIBERO_ASSETS is not set")
     robot = builders.LIBERO if protocol == "libero-smoke" else builders.SO101
     getattr(builders, "pi" if kind == "pi05" else kind)(tmp_path / "checkpoint", robot)
-    spec = f"tiny_lerobot:factory?checkpoint={tmp_path / 'checkpoint'}&n_action_steps=10&nfe="
+    spec = f"tiny_lerobot:{factory}?checkpoint={tmp_path / 'checkpoint'}&n_action_steps=10&nfe="
     arms = {"one": 1, "ten": 10, "again": 1}
     command = [sys.executable, "-m", "vlaeval_launcher", "run", protocol, "--workers", "1"]
     command += [f"--arm={name}={spec}{nfe}" for name, nfe in arms.items()]

@@ -1,6 +1,6 @@
 """The policy kind ``lerobot`` for tiny checkpoints of pi0 and pi0.5, whose sizes no file can say.
 
-``tiny_lerobot:factory?checkpoint=FOLDER&nfe=1``
+``tiny_lerobot:factory?checkpoint=FOLDER&nfe=1``, or ``tiny_lerobot:in_worker``
 """
 
 from __future__ import annotations
@@ -19,4 +19,12 @@ class TinyFactory(LeRobotFactory):
             return super().__call__(rest.pop("checkpoint"), rest)
 
 
+class InWorker(TinyFactory):
+    """The same without a process of its own: the arms of a worker share what LeRobot costs to load."""
+
+    def placement(self, target: str | None) -> str:
+        return "worker"
+
+
 factory = TinyFactory()
+in_worker = InWorker()

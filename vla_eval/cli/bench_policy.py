@@ -56,7 +56,7 @@ def measure_policy(
 
     Args:
         spec: the policy.
-        nfes: function evaluations to try; none means 1, 2, 5 and 10 where the policy has steps.
+        nfes: function evaluations to try; none means 1, 2, 5 and 10 where the policy has a solver.
         batches: how many observations at a time.
         dtypes: of the model; none leaves it to the spec.
         suite: whose first observation to use; None lets the policy make one up if it can.
@@ -73,7 +73,7 @@ def measure_policy(
         policy = build_policy(base)
         if not samples:
             samples = _samples(policy, suite, max(batches))
-        tried: list[int | None] = list(nfes or (_NFES if policy.metadata.nfe else ()))
+        tried: list[int | None] = list(nfes or (_NFES if policy.metadata.solver else ()))
         del policy
         for nfe in tried or [None]:
             gc.collect()  # the model before this one

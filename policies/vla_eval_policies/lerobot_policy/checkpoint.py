@@ -89,7 +89,10 @@ def _from_hub(target: str, revision: str | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                target, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model"]
+                target,
+                revision=revision,
+                allow_patterns=["*.json", "*.safetensors", "*.model"],
+                ignore_patterns=["training_state/*", "checkpoints/*"],
             )
         )
     except Exception as error:  # noqa: BLE001  whatever the hub's client raises

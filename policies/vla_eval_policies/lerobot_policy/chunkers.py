@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import Context
 from vla_eval_policies.lerobot_policy.checkpoint import Checkpoint
@@ -77,8 +79,6 @@ class _Seeded(Chunker):
 
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
         """Return a chunk for every observation, made one by one."""
-        import torch
-
         policy = self._policy
         devices = [policy.config.device] if str(policy.config.device).startswith("cuda") else []
         actions = []
@@ -93,6 +93,6 @@ class _Seeded(Chunker):
 def _sample(batch: Batch, i: int) -> dict[str, Any]:
     """Return one sample of a batch, still as a batch."""
     return {
-        key: value[i : i + 1] if hasattr(value, "__getitem__") and len(value) else value
+        key: value[i : i + 1] if isinstance(value, torch.Tensor | list) else value
         for key, value in batch.items()
     }

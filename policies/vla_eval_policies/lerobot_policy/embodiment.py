@@ -43,6 +43,8 @@ class Embodiment:
     """Index of the gripper in state and action; None where it is not known."""
     gripper_says: str = ""
     """What the gripper's numbers mean."""
+    gripper_share: float = 0.1
+    """The least share of the gripper's range that demonstrations use; below, units differ."""
 
 
 EMBODIMENTS = (
@@ -52,6 +54,7 @@ EMBODIMENTS = (
         {"agentview": "image", "wrist": "image2"},
         gripper=6,
         gripper_says="-1 opens, +1 closes",
+        gripper_share=0.55,  # its commands are -1 and 1; 0 to 1 is another convention
     ),
     Embodiment(
         "so101",

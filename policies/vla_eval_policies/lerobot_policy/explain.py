@@ -106,8 +106,7 @@ def _gripper(loaded: Loaded, binding: Binding, context: Context) -> Iterator[Fin
         yield Finding("gripper", f"{said}{binding.embodiment.gripper_says}")
         return
     least, most = float(lower[i]), float(upper[i])
-    # A gripper trained on 0 to 1 never opens where -1 opens; one on radians never does in percent.
-    narrow = most - least < 0.55 * (high - low)
+    narrow = most - least < binding.embodiment.gripper_share * (high - low)
     yield Finding(
         "gripper",
         f"trained on {least:.3g} to {most:.3g}, of {low:.3g} to {high:.3g}; "

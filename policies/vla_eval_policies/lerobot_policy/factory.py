@@ -100,6 +100,7 @@ def _wants(loaded: Any, options: Options, where: str) -> Wants:
         images,
         state=None if state is None else state.shape[0],
         action=action.shape[0],
-        resizes=any(getattr(config, name, None) for name in names),
+        resizes=any(getattr(config, name, None) for name in names)
+        or any(getattr(step, "resize_size", None) for step in loaded.preprocess.steps),
         cameras=options.camera_names(),
     )
