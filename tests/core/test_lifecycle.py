@@ -10,11 +10,13 @@ import pytest
 import vla_eval
 from fakes.env import PointEnv
 from fakes.policies import DiaryWalker, Options
+from vla_eval.engine import children
 from vla_eval.episode import PhaseClock, run_episode
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.keys import EpisodeKey
-from vla_eval.plan import PlannedEpisode
+from vla_eval.plan import PlannedEpisode, Shard
 from vla_eval.policy import WarmUps
+from vla_eval.released import load_protocol
 from vla_eval.runfolder import RunFolder
 from vla_eval.store import read_records
 
@@ -132,16 +134,32 @@ def test_what_a_policy_raises_first_is_what_counts(tmp_path):
     assert clock.raised_in == "end_episode"
 
 
-def test_a_host_has_threads_of_its_own(tmp_path, run, monkeypatch):
-    """Two workers share the cores; the host that they wait for gets all of them."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+def test_a_host_has_threads_of_its_own(tmp_path, protocol_file, monkeypatch):
+    """Two workers share the cores; the host that they wait for gets all of them; the user's stay."""
+    started = []
+
+    class Process:
+        def __init__(self, name, **_):
+            self.name = name
+
+        def start(self):
+            started.append((self.name, os.environ["OMP_NUM_THREADS"]))
+
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    (tmp_path / "host").mkdir()
-    (tmp_path / "worker").mkdir()
-    arms = {"h": f"{HOST}?diary={tmp_path / 'host'}", "w": f"{WORKER}?diary={tmp_path / 'worker'}"}
-    run(arms, workers=2, count=2)
-    assert {line[1] for line in diary(tmp_path / "host")} == {"8"}
-    assert {line[1] for line in diary(tmp_path / "worker")} == {"4"}
+    monkeypatch.setattr(children.SPAWN, "Process", Process)
+    protocol = load_protocol(str(protocol_file()))
+    folder, lock = RunFolder.enter(
+        tmp_path / "run", protocol, {"h": HOST, "w": WORKER}, Shard(1, 1)
+    )
+    with lock:
+        for users in (None, "3"):
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+            if users:
+                monkeypatch.setenv("OMP_NUM_THREADS", users)
+            launcher = children.Launcher(folder, 2)
+            launcher.start_host("h")
+            launcher.start_worker(0)
+    assert [threads for _, threads in started] == ["8", "4", "3", "3"]
 
 
 @pytest.mark.parametrize("placement", [pytest.param("worker", marks=pytest.mark.slow), "host"])

@@ -7,7 +7,7 @@ import hashlib
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -62,6 +62,7 @@ def test_the_harness_s_bytes():
 TYPES = st.sampled_from(["bool", "uint8", "int32", "int64", "float16", "float32", "float64"])
 
 
+@settings(max_examples=30)
 @given(hnp.arrays(TYPES, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)))
 def test_arrays_come_back_as_they_went(array):
     """Any shape, empty and zero-dimensional too, in both dialects."""

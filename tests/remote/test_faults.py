@@ -166,6 +166,7 @@ def test_a_fault_that_passes_is_retried_in_a_fresh_worker(tmp_path, run, ours):
     assert any("trying again" in sentence for sentence in said)
 
 
+@pytest.mark.slow
 def test_a_fault_that_stays_is_missing_and_never_a_failure(tmp_path, run, ours):
     """After its retries the episode is missing; a run in which all are stops early."""
     with pytest.raises(InfrastructureError, match=r"all ended in errors.*CUDA out of memory"):

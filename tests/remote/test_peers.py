@@ -15,7 +15,7 @@ from vla_eval.store import read_records
 from vla_eval_policies.remote.codec import WireError
 from vla_eval_policies.remote.layouts import resize_with_pad
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ONE = np.ones(7, np.float32)
 
 
