@@ -14,7 +14,9 @@ from vla_eval import stats
 from vla_eval.cli import main
 from vla_eval.compare import Comparison, Entry, Field, compare
 from vla_eval.compare.pages import html_page, markdown_page
+from vla_eval.compare.shown import what_it_could_show
 from vla_eval.compare.text import comparison_text
+from vla_eval.errors import UsageError
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, Timing
@@ -283,3 +285,32 @@ def test_what_cannot_be_compared_is_one_sentence(runs, capsys, arguments, messag
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_what_a_run_could_have_shown(runs, capsys):
+    """The power of its size at parity, from rate, agreement and clusters; not from its result."""
+    field = field_of(protocol_of(1, 60), {"student": 0.8, "teacher": 0.82})
+    shown = what_it_could_show(field, "student", "teacher", margin=0.1)
+    found = compare(field)
+    rate = next(arm.rate for arm in found.arms if arm.name == "teacher")
+    case = stats.PairedCase(rate, 0.0, found.pairs[0].table.correlation)
+    assert shown.pairs == shown.effective_pairs == 60
+    assert shown.power == stats.power_paired(60, case, margin=0.1, guard=True)
+    smaller = stats.power_paired(60, case, margin=shown.smallest_margin - 0.001, guard=True)
+    assert smaller < 0.8 <= stats.power_paired(60, case, margin=shown.smallest_margin, guard=True)
+    assert stats.power_paired(shown.pairs_needed, case, margin=0.1, guard=True) >= 0.8
+    repeats = field_of(protocol_of(1, 20, repeats=3), {"student": 0.5, "teacher": 0.8})
+    clustered = what_it_could_show(repeats, "student", "teacher", margin=0.2)
+    assert clustered.vif > 1.2, "the same states are lost again and again"
+    assert clustered.effective_pairs == int(60 / clustered.vif)
+    apart = field_of(protocol_of(1, 5), {"student": 0.8, "teacher": 0.82}, scene="own")
+    with pytest.raises(UsageError, match="are not paired"):
+        what_it_could_show(apart, "student", "teacher")
+    assert json.loads(json.dumps(shown.to_json()))["candidate"] == "student"
+    assert main(["power", "--run", str(runs / "two"), "--margin", "0.3"]) == 0
+    text = capsys.readouterr().out
+    assert "A candidate at parity had a chance of" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert main(["power", "--run", str(runs / "two"), "--candidate", "nwe"]) == 4
+    assert "did you mean 'new'?" in capsys.readouterr().err
+    assert main(["power", "--candidate", "new"]) == 4

@@ -123,3 +123,5 @@ def test_statsmodels_agrees_where_it_has_the_same():
     assert not stats.CrossCheck("wrong", 1.0, 1.00001).agrees
     assert stats.cross_checks_paired(PairedTable(5, 0, 0, 1)) == ()
     assert stats.cross_checks_independent(30, 30, 30, 30) == ()
+    for edge in ((30, 30, 28, 30), (0, 30, 3, 30), (1, 1, 0, 1)):
+        assert all(check.agrees for check in stats.cross_checks_independent(*edge))

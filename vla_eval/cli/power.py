@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import tyro
@@ -10,6 +11,7 @@ from vla_eval.cli.common import print_json, print_table
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 if TYPE_CHECKING:
+    from vla_eval.compare.shown import Shown
     from vla_eval.stats import PairedCase
 
 __all__ = ["power"]
@@ -29,37 +31,56 @@ _GUARD_UP_TO = 1200
 
 def power(
     *,
-    margin: float = 0.05,
+    run: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None,
+    candidate: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
+    reference: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
+    margin: float | None = None,
     p: float = 0.9,
     difference: float = 0.0,
     correlation: float | None = None,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     power: float = 0.8,
     episodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     json: bool = False,
 ) -> int:
-    """Say how many episodes a claim of non-inferiority needs, paired and unpaired.
+    """Say how many episodes a claim of non-inferiority needs; or what a finished run could show.
 
     Example: vlaeval power --margin 0.05 --p 0.9
 
     Example: vlaeval power --margin 0.05 --p 0.95 --correlation 0.3 --episodes 200
 
+    Example: vlaeval power --run runs/parity
+
     Numbers are exact (a sum over all tables) where that takes seconds, else by formula. A
     certificate also needs the exact test, whose price is shown.
 
     Args:
-        margin: How much worse is still good enough, as a fraction.
+        run: A run folder: what could its pairs have shown, for a candidate at parity?
+        candidate: Which arm of the run; default the protocol's, or the first.
+        reference: Which arm of the run; default the protocol's, or the second.
+        margin: How much worse is still good enough, as a fraction; default 0.05, or the protocol's.
         p: Success rate of the reference.
         difference: What you expect, candidate minus reference.
         correlation: Between the arms on the same episode; default shows 0, 0.3 and 0.6.
-        alpha: One-sided level.
+        alpha: One-sided level; default 0.05, or the protocol's.
         power: Chance to certify a candidate as good as expected.
         episodes: Also show the power that this many episodes give.
         json: Print for machines.
     """
     for name, value, top in (("margin", margin, 1), ("alpha", alpha, 0.5), ("power", power, 1)):
-        if not 0 < value < top:
+        if value is not None and not 0 < value < top:
             raise UsageError(f"--{name} {value:g}: expected a number between 0 and {top:g}")
+    if run is not None:
+        shown = _of_run(run, candidate, reference, margin=margin, alpha=alpha, power=power)
+        if json:
+            print_json(shown.to_json())
+        else:
+            _print_shown(shown)
+        return EXIT_COMPLETE
+    if candidate is not None or reference is not None:
+        raise UsageError("--candidate and --reference are arms of a run; name it with --run RUN")
+    margin = 0.05 if margin is None else margin
+    alpha = 0.05 if alpha is None else alpha
     if episodes is not None and not 1 <= episodes <= _EXACT_UP_TO:
         raise UsageError(f"--episodes {episodes}: expected 1 to {_EXACT_UP_TO}")
     if difference <= -margin:
@@ -181,3 +202,60 @@ def _rows(result: dict[str, Any]) -> list[list[str]]:
 
 def _count(value: int | None) -> str:
     return "-" if value is None else str(value)
+
+
+def _of_run(
+    run: Path,
+    candidate: str | None,
+    reference: str | None,
+    *,
+    margin: float | None,
+    alpha: float | None,
+    power: float,
+) -> Shown:
+    from vla_eval.compare import gather
+    from vla_eval.compare.shown import what_it_could_show
+    from vla_eval.errors import did_you_mean
+
+    field = gather([run])
+    names = [entry.name for entry in field.entries]
+    analysis = field.protocol.analysis
+    ours, theirs = candidate or analysis.candidate, reference or analysis.reference
+    ours = ours or next(name for name in names if name != theirs)
+    theirs = theirs or next(name for name in names if name != ours)
+    for name in (ours, theirs):
+        if name not in names:
+            raise UsageError(f"the run has no arm '{name}'{did_you_mean(name, names)}")
+    if ours == theirs:
+        raise UsageError(f"arm '{ours}' cannot be candidate and reference at once")
+    return what_it_could_show(field, ours, theirs, margin=margin, alpha=alpha, power=power)
+
+
+def _print_shown(shown: Shown) -> None:
+    from vla_eval.terminal import fold
+
+    margin, target = f"{100 * shown.margin:g} points", f"{shown.target:.0%}"
+    smallest = "no margin"
+    if shown.smallest_margin is not None:
+        smallest = f"a margin of {100 * shown.smallest_margin:.1f} points"
+    repeats = f", worth {shown.effective_pairs} (repeats of states)" if shown.vif > 1 else ""
+    observed = (
+        f"{shown.pairs} pairs of {shown.candidate} and {shown.reference}{repeats}; the reference "
+        f"succeeds in {shown.reference_rate:.1%}, outcomes correlate by {shown.correlation:.2f}."
+    )
+    enough = (
+        f"With a chance of {target} these pairs certify {smallest}; {margin} take "
+        f"{shown.pairs_needed} pairs."
+    )
+    difference = (
+        f"A true difference of {100 * shown.detectable:.1f} points would be found with a chance of "
+        f"{target} (formula; the arms disagree in {shown.discordance:.1%})."
+    )
+    lines = [
+        observed,
+        f"A candidate at parity had a chance of {shown.power:.0%} to be certified at {margin}.",
+        enough,
+        difference,
+        "This is the power of the run's size; what it did show: vlaeval certify.",
+    ]
+    print("\n".join(folded for line in lines for folded in fold(line)))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from vla_eval.cli.common import print_json
-from vla_eval.errors import EXIT_COMPLETE, UsageError
+from vla_eval.errors import EXIT_COMPLETE, UsageError, VlaEvalError
 
 if TYPE_CHECKING:
-    from vla_eval.stats import Judgement
+    from vla_eval.stats import CrossCheck, Judgement
 
 __all__ = ["stats"]
 
@@ -92,6 +92,7 @@ def _paired(table: Paired) -> tuple[dict[str, Any], Judgement]:
     from vla_eval.stats import (
         Flag,
         PairedTable,
+        cross_checks_paired,
         exact_p_noninferior,
         failure_ratio_paired,
         is_ceiling,
@@ -117,6 +118,7 @@ def _paired(table: Paired) -> tuple[dict[str, Any], Judgement]:
         ),
     )
     value["failure_ratio95"] = _finite(failure_ratio_paired(counts))
+    value["cross_checks"] = _checked(cross_checks_paired(counts))
     if is_ceiling((counts.n11 + counts.n01) / counts.n, margin=table.margin):
         value["flags"].append(Flag.CEILING.value)
     return value, judgement
@@ -125,6 +127,7 @@ def _paired(table: Paired) -> tuple[dict[str, Any], Judgement]:
 def _independent(table: Independent) -> tuple[dict[str, Any], Judgement]:
     from vla_eval.stats import (
         Flag,
+        cross_checks_independent,
         failure_ratio_independent,
         is_ceiling,
         judge_independent,
@@ -149,6 +152,7 @@ def _independent(table: Independent) -> tuple[dict[str, Any], Judgement]:
         p=(miettinen_nurminen_p_noninferior(*counts, margin=table.margin), None),
     )
     value["failure_ratio95"] = _finite(failure_ratio_independent(*counts))
+    value["cross_checks"] = _checked(cross_checks_independent(*counts))
     value["newcombe_disagreement"] = newcombe_disagreement(*counts)
     holds = {
         Flag.UNPAIRED: True,
@@ -157,6 +161,17 @@ def _independent(table: Independent) -> tuple[dict[str, Any], Judgement]:
     }
     value["flags"] += [flag.value for flag, held in holds.items() if held]
     return value, judgement
+
+
+def _checked(checks: tuple[CrossCheck, ...]) -> dict[str, float]:
+    """Return what statsmodels computed too, or refuse to print numbers that two programs dispute."""
+    for check in checks:
+        if not check.agrees:
+            raise VlaEvalError(
+                f"{check.name}: {check.ours:.9g} here, {check.theirs:.9g} in statsmodels; one of "
+                "them is wrong: please report this table"
+            )
+    return {check.name: check.theirs for check in checks}
 
 
 def _levels(alpha: float) -> tuple[float, float, float]:

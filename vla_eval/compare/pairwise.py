@@ -27,7 +27,7 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import Interval, normal_sf
 
-__all__ = ["Estimate", "clustered_rate", "estimate", "pairing"]
+__all__ = ["Estimate", "clustered_pairs", "clustered_rate", "count", "estimate", "pairing"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def _won(record: EpisodeRecord) -> bool:
     return record.outcome == "success"
 
 
-def _count(records: Sequence[tuple[EpisodeRecord, EpisodeRecord]]) -> PairedTable:
+def count(records: Sequence[tuple[EpisodeRecord, EpisodeRecord]]) -> PairedTable:
+    """Return the counts of pairs of records."""
     outcomes = [(_won(one), _won(other)) for one, other in records]
     return PairedTable(
         n11=outcomes.count((True, True)),
@@ -103,8 +104,8 @@ def _paired(
     by_task: dict[str, list[tuple[EpisodeRecord, EpisodeRecord]]] = defaultdict(list)
     for each in records:
         by_task[f"{each[0].suite}/{each[0].task}"].append(each)
-    table, strata = _count(records), [_count(each) for each in by_task.values()]
-    clusters = _clusters(records) if field.protocol.analysis.cluster != "none" else None
+    table, strata = count(records), [count(each) for each in by_task.values()]
+    clusters = clustered_pairs(records) if field.protocol.analysis.cluster != "none" else None
     unequal = len({stratum.n for stratum in strata}) > 1
     if clusters is not None:
         method = "Tango by initial state"
@@ -122,7 +123,9 @@ def _paired(
     return Estimate(method, difference, limits[0], limits[1], p, table=table, heterogeneity_p=agree)
 
 
-def _clusters(records: Sequence[tuple[EpisodeRecord, EpisodeRecord]]) -> ClusteredPairs | None:
+def clustered_pairs(
+    records: Sequence[tuple[EpisodeRecord, EpisodeRecord]],
+) -> ClusteredPairs | None:
     """Return the counts of each initial state, if there are several."""
     counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
     for one, other in records:

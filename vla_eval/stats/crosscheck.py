@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from vla_eval.stats.independent import miettinen_nurminen_z
 from vla_eval.stats.paired import PairedTable, tango_z
 from vla_eval.stats.superiority import mcnemar_p
@@ -65,8 +67,10 @@ def cross_checks_independent(x1: int, n1: int, x2: int, n2: int) -> tuple[CrossC
         return ()
     from statsmodels.stats.proportion import test_proportions_2indep
 
-    theirs = test_proportions_2indep(
-        x1, n1, x2, n2, value=0, method="score", compare="diff", correction=True
-    )
+    # It computes ratios and odds too, which divide by 0 at 0 and 100 %.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        theirs = test_proportions_2indep(
+            x1, n1, x2, n2, value=0, method="score", compare="diff", correction=True
+        )
     ours = miettinen_nurminen_z(x1, n1, x2, n2, 0.0)
     return (CrossCheck("Miettinen-Nurminen score at 0", ours, float(theirs.statistic)),)
