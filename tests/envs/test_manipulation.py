@@ -144,6 +144,19 @@ def test_benchmark_hooks_leave_the_episode_alone(env):
         np.testing.assert_array_equal(pictures[name], picture)
 
 
+@pytest.mark.parametrize("make", [PickPlace, Shopping])
+def test_sky_is_left_out_where_it_is_never_seen(make, monkeypatch):
+    """The camera that looks down gives the same picture without it, wherever jitter turns it."""
+    env = make(image_size=64, camera_jitter=3)
+    for state in range(3):
+        env.reset(seed=state, options={"init_state": state})
+        without = env._cameras.picture(env.data, "top")
+        with monkeypatch.context() as patch:
+            patch.setattr("vla_eval_envs.manipulation.cameras._LOOKING_DOWN", ())
+            np.testing.assert_array_equal(env._cameras.picture(env.data, "top"), without)
+    env.close()
+
+
 def test_unknown_look_is_refused():
     """The error lists the known ones."""
     with pytest.raises(ValueError, match="primitives, meshes"):
