@@ -1,0 +1,33 @@
+"""A LeRobot checkpoint behind ``vlaeval serve`` is the one in process."""
+
+from __future__ import annotations
+
+import builders
+import numpy as np
+import pytest
+from helpers_lerobot import context, load, observation
+
+from fakes.servers import serving
+from vla_eval.spec import build_policy
+
+pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize("nfe", [1, 10])
+def test_a_served_smolvla_gives_the_same_actions(tmp_path, nfe):
+    """Driven over openpi: with the episode's key, at 1 and 10 function evaluations, bit for bit."""
+    folder = builders.smolvla(tmp_path / "smolvla", builders.LIBERO)
+    local = load(folder, f"nfe={nfe}")
+    with serving(f"lerobot:{folder}?nfe={nfe}") as said:
+        served = build_policy(f"openpi:{said['url']}")
+        assert served.metadata.weights_sha256 == local.metadata.weights_sha256
+        assert (served.metadata.nfe, served.metadata.method) == (nfe, local.metadata.method)
+        served.warm_up([observation()], [context()])
+        for index in range(2):
+            seen = [observation(index)]
+            (here,) = local.infer(seen, [context(index)])
+            (there,) = served.infer(seen, [context(index)])
+            assert np.array_equal(here.actions, there.actions)
+            assert here.nfe == there.nfe == nfe
+            assert there.denoise_ms > 0
