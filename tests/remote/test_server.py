@@ -161,7 +161,7 @@ def test_a_client_s_faults_are_its_own(tmp_path):
     [
         (["expert"], "reads the simulator itself"),
         (["random", "--layout", "liberal"], "did you mean 'libero'"),
-        (["random", "--action-low", "a,b"], "expected numbers"),
+        (["random", "--action-low=-1,b"], "expected numbers"),
         (["random", "--action-low", "0"], "belong together"),
         (["random", "--max-batch", "0"], "at least 1"),
         (["random", "--host", "203.0.113.1"], "cannot be listened on"),

@@ -51,7 +51,8 @@ def serve(
         port: 0 takes a free one.
         layout: How clients name observations: native (default), libero, harness-libero.
         images: Other names of pictures on the wire, and our cameras.
-        action_low: Lower bounds of the actions, for clients that do not say them.
+        action_low: Lower bounds of the actions, for clients that do not say them; with an equals
+            sign, as in --action-low=-1,-1
         action_high: Upper bounds.
         max_batch: Most observations an inference; 1 keeps the last bits reproducible.
         batch_wait_ms: Longest wait for company, where more than one are allowed.
