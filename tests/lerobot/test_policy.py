@@ -231,6 +231,46 @@ def test_diffusion_one_step_starts_where_the_noise_is(folder):
     assert chunk.actions.shape == (15, 7)
 
 
+def test_what_it_says_of_an_observation(folder):
+    """Everything that goes in is listed; a state in other units, and a long instruction, stand out."""
+    import dataclasses
+
+    policy = load(folder("smolvla"))
+    found = {each.name: each for each in policy.explain(observation(), context())}
+    assert "from camera wrist: 256x256" in found["observation.images.image2"].detail
+    assert all(each.ok for each in found.values())
+    assert "-1 opens, +1 closes" in found["gripper"].detail
+    degrees = observation()
+    degrees["agent_pos"] = degrees["agent_pos"] * 57.3
+    wrong = {each.name: each for each in policy.explain(degrees, context())}
+    assert not wrong["normalised by mean_std"].ok
+    long = dataclasses.replace(context(), instruction="and then " * 60)
+    assert not {each.name: each for each in policy.explain(observation(), long)}["instruction"].ok
+
+
+def test_a_gripper_of_another_convention_stands_out(folder, tmp_path):
+    """LIBERO's gripper is -1 or 1; a checkpoint trained on 0 to 1 never opens it."""
+    from safetensors.torch import load_file, save_file
+
+    path = copy(folder("act"), tmp_path / "copy")
+    (file,) = path.glob("policy_postprocessor_*.safetensors")
+    statistics = load_file(file)
+    statistics["action.min"][6], statistics["action.max"][6] = 0.0, 1.0
+    save_file(statistics, file)
+    found = {each.name: each for each in load(path).explain(observation(), context())}
+    assert not found["gripper"].ok
+    assert "trained on 0 to 1, of -1 to 1" in found["gripper"].detail
+
+
+def test_an_observation_made_up_for_measuring(folder):
+    """It fits the checkpoint, whatever its cameras are called."""
+    for kind in ("act", "smolvla"):
+        policy = load(folder(kind))
+        observation, context = policy.example(3)
+        (chunk,) = policy.infer([observation], [context])
+        assert chunk.actions.shape == (policy.metadata.chunk_size, 7)
+
+
 def copy(path: Path, to: Path) -> Path:
     shutil.copytree(path, to)
     return to
