@@ -155,13 +155,16 @@ def table(rows: list[dict[str, Any]], failed: list[str]) -> str:
             low, high = case.gates.get(nfe, (0, 99))
             gate = f"> {low}" if high == 9 else f"{low} to {high}" if low else f"< {high}"
             lines.append(f"| {name} | {nfe} | {' | '.join(cells)} | {gate if high < 99 else ''} |")
-    note = "All gates hold." if not failed else "Gates that do not hold: " + "; ".join(failed) + "."
+    note = (
+        "All gates that ran hold."
+        if not failed
+        else "Gates that do not hold: " + "; ".join(failed) + "."
+    )
     ran = {(row["case"], row["seed"]) for row in rows}
-    missing = [
-        f"{name} (seed {seed})" for seed in SEEDS for name in CASES if (name, seed) not in ran
-    ]
-    if missing:
-        note += " Not run yet: " + ", ".join(missing) + "."
+    for seed in SEEDS:
+        missing = [name for name in CASES if (name, seed) not in ran]
+        if missing:
+            note += f" Not run yet with seed {seed}: {'; '.join(missing)}."
     seeds = " / ".join(str(seed) for seed in SEEDS)
     return "\n".join(lines) + f"\n\nTraining seeds {seeds}, side by side. {note}\n"
 

@@ -60,17 +60,22 @@ class Demonstrations:
     Args:
         count: walks.
         seed: of their noise and sides.
-        scale: the spread of displacements, (2,); None: these walks' own.
+        like: walks whose mean and spread of displacements to scale by; None: these walks' own.
     """
 
-    def __init__(self, count: int, *, seed: int, scale: Tensor | None = None) -> None:
+    def __init__(self, count: int, *, seed: int, like: Demonstrations | None = None) -> None:
         positions, steps = expert_walk(count, torch.Generator().manual_seed(seed))
         still = torch.zeros(count, CHUNK[0], 2)
         chunks = torch.cat([steps, still], 1).unfold(1, CHUNK[0], 1)[:, :LIMIT].transpose(2, 3)
         useful = (positions - GOAL).norm(dim=2) > 0.01
         self.positions = positions[useful]
-        self.scale = steps[useful].std(0) if scale is None else scale
-        self.chunks = chunks[useful] / self.scale
+        self.mean = steps[useful].mean(0) if like is None else like.mean
+        self.std = steps[useful].std(0) if like is None else like.std
+        self.chunks = (chunks[useful] - self.mean) / self.std
+
+    def displacements(self, chunks: Tensor) -> Tensor:
+        """Undo the scaling."""
+        return chunks * self.std + self.mean
 
     def draw(self, size: int):
         """Return a function that draws minibatches."""
@@ -129,7 +134,7 @@ def chunks_of(
 def rollout(
     network: ToyNetwork,
     method: Method,
-    scale: Tensor,
+    demos: Demonstrations,
     *,
     nfe: int,
     horizon: int,
@@ -143,8 +148,10 @@ def rollout(
     crashed, arrived = torch.zeros(2, episodes, dtype=torch.bool)
     for step in range(LIMIT):
         if step % horizon == 0:
-            chunk = scale * chunks_of(
-                network, method, position, nfe, generator, keystone=keystone, executed=horizon
+            chunk = demos.displacements(
+                chunks_of(
+                    network, method, position, nfe, generator, keystone=keystone, executed=horizon
+                )
             )
         position = position + chunk[:, step % horizon]
         crashed |= ~arrived & ((position - CENTRE).norm(dim=1) < RADIUS)
@@ -185,10 +192,10 @@ def main() -> None:
     nfe = arguments.nfe or method.default_nfe
     print(f"{arguments.method}, nfe {nfe}, trained in {time.perf_counter() - began:.0f} s")
     for horizon in HORIZONS:
-        count = rollout(network, method, demos.scale, nfe=nfe, horizon=horizon)
+        count = rollout(network, method, demos, nfe=nfe, horizon=horizon)
         print(f"  execution horizon {horizon:2}: {count}/256")
     print(
-        f"  offline: {offline_errors(network, method, Demonstrations(50, seed=99, scale=demos.scale), nfe)}"
+        f"  offline: {offline_errors(network, method, Demonstrations(50, seed=99, like=demos), nfe)}"
     )
 
 

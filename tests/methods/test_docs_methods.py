@@ -1,0 +1,60 @@
+"""docs/methods.md says what the code and the committed results say; recipes can be read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vla_eval_policies.flow.policy import FlowOptions
+from vla_eval_policies.methods import METHODS, PRESETS
+from vla_eval_policies.training.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+
+
+def section(name: str) -> str:
+    (text,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", PAGE, flags=re.DOTALL)
+    return text
+
+
+def presets_table() -> str:
+    """The table of presets, with the hyperparameters that are not the defaults."""
+    lines = ["| preset | differs from the defaults in | source |", "|---|---|---|"]
+    for name, preset in PRESETS.items():
+        values = preset.method.model_dump()
+        changed = [
+            f"{key} {value}"
+            for key, value in values.items()
+            if value != type(preset.method).model_fields[key].default
+        ]
+        lines.append(f"| `{name}` | {', '.join(changed) or 'nothing'} | {preset.source} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_presets_are_listed():
+    """The page's table is the code's."""
+    assert section("presets") == presets_table()
+
+
+@pytest.mark.parametrize("name", ["toy_bimodal"])
+def test_tables_are_the_committed_results(name: str):
+    """A table on the page is the benchmark's own file."""
+    result = ROOT / "benchmarks" / "results" / f"{name}.md"
+    assert section(name).strip() == result.read_text(encoding="utf-8").strip()
+
+
+def test_every_method_and_option_is_named():
+    """No method and no option of the spec is missing from the page."""
+    for name in METHODS:
+        assert f"`{name}`" in PAGE
+    for name in FlowOptions.model_fields:
+        assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "recipes").glob("*.toml")), ids=str)
+def test_recipes_can_be_read(path: Path):
+    """Every shipped recipe is valid."""
+    assert load_recipe(path).make_method()
