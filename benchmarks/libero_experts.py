@@ -88,8 +88,9 @@ def _suite(suite: str, runs: Path, states: int) -> dict[str, Any] | None:
     ]
     return _row(suite, ended) | {
         "protocol_sha256": run.run.protocol_sha256,
+        "policy_sha256": sorted({record.policy_sha256 for record in ended}),
         "physics": sorted({str(r.provenance.get("physics")) for r in ended}),
-        "standins": sorted({str(r.provenance.get("assets")) for r in ended}),
+        "assets": sorted({str(r.provenance.get("assets")) for r in ended}),
         "tasks": rows,
     }
 
@@ -102,7 +103,7 @@ def _row(name: str, ended: Sequence[EpisodeRecord]) -> dict[str, Any]:
         "name": name,
         "episodes": len(ended),
         "successes": len(wins),
-        "wilson95": [round(float(end), 4) for end in (interval.low, interval.high)],
+        "wilson95": [round(float(end), 4) for end in interval],
         "mean_steps": round(sum(wins) / len(wins), 1) if wins else None,
         "failures": dict(sorted(reasons.items())),
         "missed": _missed(ended),
@@ -133,10 +134,18 @@ def markdown(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
         *(_line(suite) for suite in result["suites"]),
     ]
+    lines += [
+        "",
+        "Suites whose policies differ below were run with different versions of the expert.",
+    ]
     for suite in result["suites"]:
+        policies = ", ".join(digest[:12] for digest in suite["policy_sha256"])
         lines += [
             "",
             f"## {suite['name']}",
+            "",
+            f"Protocol {suite['protocol_sha256'][:12]}, policy {policies}.",
+            f"Physics: {', '.join(suite['physics'])}; assets: {', '.join(suite['assets'])}.",
             "",
             "| task | successes | rate | interval | mean steps | failures | instruction |",
             "|---|---|---|---|---|---|---|",

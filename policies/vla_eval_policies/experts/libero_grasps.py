@@ -31,6 +31,8 @@ Reach = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
 _DEPTHS_M = (0.036, 0.026, 0.017, 0.010, 0.005)
 _PAD_HALF_M = 0.008
+_PADS_OPEN_M = 0.0365
+_SAME_M = 0.001
 _SEEDS = 40
 _NEAR_M = 0.11
 _BELOW_M = 0.02
@@ -39,7 +41,9 @@ _ENOUGH_CONTACT = 8
 # Close to the end of its reach the arm is stiff and drifts outwards.
 _SPARE_REACH_M = 0.05
 # How many of the best candidates are looked at for a free way.
-_TRIED = 2500
+_TRIED = 10000
+# Grasps that are worse than the best by this are not weighed by what comes after.
+_WORSE = 0.15
 # A metre that a thing has to be let fall, or put beside the middle, in points of a grasp's score.
 _COST = 3.0
 # Fingers that hold less than this of a rim let it slip; points a metre.
@@ -137,10 +141,14 @@ def plan_grasp(  # noqa: PLR0913  all but three by keyword
     failed = list(avoid)
     scored = sorted(candidates, key=lambda c: (_penalty(c, failed) if failed else 0.0) - c.score)
     best: dict[tuple[int, bool], tuple[float, Grasp]] = {}
+    good_enough = -np.inf
     strips: dict[int, tuple[_Strips, _Strips]] = {}
     for candidate in scored[:_TRIED]:
         which = id(candidate.rotation)
         side = which, bool(candidate.centre[0] > (middle @ candidate.rotation)[0])
+        score = candidate.score - _penalty(candidate, failed)
+        if score < good_enough:
+            break
         if side in best:
             continue
         if which not in strips:
@@ -152,7 +160,8 @@ def plan_grasp(  # noqa: PLR0913  all but three by keyword
         grasp = candidate.grasp()
         if cost is None:
             return grasp
-        best[side] = candidate.score - _penalty(candidate, failed) - _COST * cost(grasp.pose), grasp
+        good_enough = max(good_enough, score - _WORSE)
+        best[side] = score - _COST * cost(grasp.pose), grasp
     return max(best.values(), key=lambda found: found[0])[1] if best else None
 
 
@@ -182,8 +191,8 @@ def _candidates(
     seeds = [middle[:2], *(cells[:: max(1, len(cells) // _SEEDS)] * 0.008)]
     found = []
     for seed in seeds:
-        row = target[np.abs(target[:, 1] - seed[1]) < _PAD_HALF_M]
-        row = row[np.abs(row[:, 0] - seed[0]) < 0.5 * MAX_WIDTH_M]
+        strip = target[np.abs(target[:, 1] - seed[1]) < _PAD_HALF_M]
+        row = strip[np.abs(strip[:, 0] - seed[0]) < 0.5 * MAX_WIDTH_M]
         if len(row) == 0:
             continue
         top = float(row[:, 2].min())
@@ -199,11 +208,20 @@ def _candidates(
             # what is beside a wall can be grasped so.
             for aside in (0.0, -slack, slack):
                 centre = np.array([x + aside, seed[1], top + depth])
+                if _more(strip, centre, x, width):
+                    continue
                 off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
                 score = 0.15 * contact - 4.0 * off - 4.0 * width - 0.08 * turn - 2.0 * abs(aside)
                 score -= _SHALLOW * max(0.0, _DEEP_M - depth) + stretched
                 found.append(_Candidate(centre, rotation, width, score, aside))
     return found
+
+
+def _more(strip: NDArray[np.float64], centre: NDArray[np.float64], x: float, width: float) -> bool:
+    """Return whether the pads would meet something before what is to be held."""
+    z, away = strip[:, 2] - centre[2], np.abs(strip[:, 0] - x)
+    inside = (z > PAD_Z_M[0]) & (z < PAD_Z_M[1]) & (np.abs(strip[:, 0] - centre[0]) < _PADS_OPEN_M)
+    return bool(np.any(inside & (away > 0.5 * width + _SAME_M)))
 
 
 def _held(row: NDArray[np.float64], z: float) -> tuple[float, float, float] | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-__all__ = ["Spot", "find_spot", "find_way_out", "way_heights"]
+__all__ = ["Ground", "Spot", "find_spot", "find_way_out", "way_heights"]
 
 _CELL_M = 0.008
 _NOTHING_M = -10.0
@@ -36,10 +36,20 @@ class Spot:
     """m: how far up it is lifted, and some of how far off the middle it is."""
 
 
+class Ground:
+    """How high things stand around a region."""
+
+    def __init__(
+        self, scene: NDArray[np.float64], centre: NDArray[np.float64], reach: float
+    ) -> None:
+        """Map points, (m, 3) in m, that are not further than ``reach`` from the centre, (2,) or (3,)."""
+        self.tops, self.corner = _tops(scene, centre[:2], reach)
+
+
 def find_spot(
     held: NDArray[np.float64],
     hand: NDArray[np.float64],
-    scene: NDArray[np.float64],
+    ground: Ground,
     *,
     origin: NDArray[np.float64],
     centre: NDArray[np.float64],
@@ -51,22 +61,21 @@ def find_spot(
     Args:
         held: (n, 3), points on what is held, m, in the world.
         hand: (k, 3), points on the hand.
-        scene: (m, 3), points on everything else.
+        ground: everything else.
         origin: (3,), the held thing's own position: this is what has to be in the region.
         centre: (3,), of the region.
         axes: (2, 2), rows: the horizontal axes of the region.
         freedom: (2,), m, how far from the centre along those axes it may be.
     """
     counts = [int(f / _STEP_M) for f in freedom]
-    reach = float(np.linalg.norm(freedom)) + 0.2
-    tops, corner = _tops(scene, centre[:2], reach + np.ptp(held[:, :2]))
     lows = [_lows(points[:, :2] - origin[:2], points[:, 2]) for points in (held, hand)]
     best: tuple[float, Spot] | None = None
     for i in range(-counts[0], counts[0] + 1):
         for j in range(-counts[1], counts[1] + 1):
             offset = np.array([i, j]) * _STEP_M @ axes
             where = centre[:2] + offset
-            lift = max(_clear(tops, corner, where, *low) for low in lows) + _DROP_M
+            lift = max(_clear(ground.tops, ground.corner, where, *low) for low in lows)
+            lift += _DROP_M
             cost = lift + 0.3 * float(np.linalg.norm(offset))
             if best is None or cost < best[0] - 1e-9:
                 shift = np.array([*(where - origin[:2]), lift])

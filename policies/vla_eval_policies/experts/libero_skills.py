@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from vla_eval_policies.experts.libero_grasps import Grasp, nearer, plan_grasp, yaws
 from vla_eval_policies.experts.libero_gripper import TIP_M, facing, hand_points
 from vla_eval_policies.experts.libero_motion import CLOSE, OPEN, Move
-from vla_eval_policies.experts.libero_places import Spot, find_spot, find_way_out, way_heights
+from vla_eval_policies.experts.libero_places import (
+    Ground,
+    Spot,
+    find_spot,
+    find_way_out,
+    way_heights,
+)
 from vla_eval_policies.experts.libero_scene import Pose, Scene
 
 __all__ = ["Attempt", "drag", "pick", "put_down", "retreat", "shifted", "way"]
@@ -44,6 +50,7 @@ _LEANS_RAD = (0.0, 0.35, -0.35, 0.7, -0.7)
 _ON_THING_M = 0.0
 # Kept from the edge of a region.
 _EDGE_M = 0.02
+_HAND_REACH_M = 0.2
 
 
 def shifted(pose: Pose, shift: NDArray[np.float64]) -> Pose:
@@ -124,7 +131,7 @@ def pick(scene: Scene, name: str, place: str) -> Attempt:
     failed: list[NDArray[np.float64]] = []
     for _ in range(_TRIES):
         target, others = scene.points(name), scene.surroundings(name)
-        hand = scene.hand()
+        hand, where = scene.hand(), _Place(scene, name, place)
         found = None
         for lean in _LEANS_RAD:
             found = found or plan_grasp(
@@ -134,7 +141,7 @@ def pick(scene: Scene, name: str, place: str) -> Attempt:
                 rotations=yaws(lean=lean),
                 avoid=failed,
                 spare=scene.spare_reach,
-                cost=lambda pose: _spot(scene, name, place, pose).cost,
+                cost=where.cost,
             )
         if found is None:
             return False
@@ -174,7 +181,7 @@ def _follows(scene: Scene, name: str, at: NDArray[np.float64]) -> bool:
 def put_down(scene: Scene, name: str, place: str) -> Attempt:
     """Put what is held on an object, or in or on a region; returns whether the hand let go there."""
     hand = scene.hand()
-    spot = _spot(scene, name, place, hand)
+    spot = _Place(scene, name, place).spot(hand)
     held = scene.points(name)
     above = shifted(hand, spot.shift + np.array([0.0, 0.0, 0.03]))
     lost, others = _lost(scene, name), scene.surroundings(name)
@@ -189,7 +196,7 @@ def put_down(scene: Scene, name: str, place: str) -> Attempt:
     if lost():
         return False
     hand = scene.hand()
-    spot = _spot(scene, name, place, hand)
+    spot = _Place(scene, name, place).spot(hand)
     down = hand.position + spot.shift
     yield [Move(down, hand.rotation, CLOSE, tolerance_m=0.004, max_steps=25, speed=0.6, chunk=2)]
     yield retreat(scene.hand())
@@ -234,26 +241,38 @@ def _centre(scene: Scene, place: str) -> NDArray[np.float64]:
     return scene.site(place).position if scene.is_site(place) else scene.pose(place).position
 
 
-def _spot(scene: Scene, name: str, place: str, hand: Pose) -> Spot:
-    """Return where to put something that a hand at this pose holds."""
-    fingers = hand.position + hand_points(scene.opening()) @ hand.rotation.T
-    if scene.is_site(place):
-        site = scene.site(place)
-        centre = site.position
-        # The two axes of the region that lie flattest.
-        order = np.argsort(np.abs(site.rotation[2]))[:2]
-        axes = site.rotation[:2, order].T
-        axes = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
-        freedom = np.maximum(site.size[order] - _EDGE_M, 0.0)
-    else:
-        centre, axes = scene.pose(place).position, np.eye(2)
-        freedom = np.full(2, _ON_THING_M)
-    return find_spot(
-        scene.points(name),
-        fingers,
-        scene.surroundings(name),
-        origin=scene.pose(name).position,
-        centre=centre,
-        axes=axes,
-        freedom=freedom,
-    )
+class _Place:
+    """Where one thing can be put: on an object, or in or on a region."""
+
+    def __init__(self, scene: Scene, name: str, place: str) -> None:
+        self._held, self._origin = scene.points(name), scene.pose(name).position
+        self._opening = scene.opening()
+        if scene.is_site(place):
+            site = scene.site(place)
+            self._centre = site.position
+            # The two axes of the region that lie flattest.
+            order = np.argsort(np.abs(site.rotation[2]))[:2]
+            axes = site.rotation[:2, order].T
+            self._axes = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
+            self._freedom = np.maximum(site.size[order] - _EDGE_M, 0.0)
+        else:
+            self._centre, self._axes = scene.pose(place).position, np.eye(2)
+            self._freedom = np.full(2, _ON_THING_M)
+        reach = float(np.linalg.norm(self._freedom) + np.ptp(self._held[:, :2])) + _HAND_REACH_M
+        self._ground = Ground(scene.surroundings(name), self._centre, reach)
+
+    def spot(self, hand: Pose) -> Spot:
+        """Return where to put the thing when a hand at this pose holds it."""
+        return find_spot(
+            self._held,
+            hand.position + hand_points(self._opening) @ hand.rotation.T,
+            self._ground,
+            origin=self._origin,
+            centre=self._centre,
+            axes=self._axes,
+            freedom=self._freedom,
+        )
+
+    def cost(self, hand: Pose) -> float:
+        """Return how unfit, in m, a grasp is for putting the thing here."""
+        return self.spot(hand).cost
