@@ -71,6 +71,7 @@ def test_warming_up_that_hangs_has_the_limit_of_setting_up(tmp_path, run, spec):
     assert record.reason == "policy_timeout"
 
 
+@pytest.mark.slow
 def test_the_host_s_policy_hears_of_every_end(tmp_path, run):
     """Of successes, of attempts that were lost, and of workers that were killed in mid-episode."""
     markers = tmp_path / "markers"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from fakes.env import PointEnv
@@ -134,7 +136,7 @@ def test_a_client_s_faults_are_its_own(tmp_path):
     }
     import re
 
-    with serving(f"fakes.policies:InHost?diary={tmp_path}") as said:
+    with serving(f"fakes.policies:InHost?diary={tmp_path}", "--max-frame-mb", "1") as said:
         policy = build_policy(f"openpi:{said['url']}")
         for sentence, frame in strangers.items():
             with connect(said["url"]) as socket:
@@ -143,6 +145,12 @@ def test_a_client_s_faults_are_its_own(tmp_path):
                 answer = socket.recv()
                 assert isinstance(answer, str)
                 assert re.search(sentence, answer), answer
+        with connect(said["url"]) as socket:
+            socket.recv()
+            with suppress(ConnectionClosed):
+                socket.send(bytes(2 << 20))
+            with pytest.raises(ConnectionClosed, match="1009"):
+                socket.recv()
         with connect(said["url"]) as socket:
             socket.recv()
             socket.send(pack({"vla_eval": ask("begin", "t", key=asdict(key))}))
