@@ -6,52 +6,27 @@ import copy
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import InfrastructureError, did_you_mean
 from vla_eval_envs.manipulation.cameras import Cameras, picture_space
 from vla_eval_envs.manipulation.distractors import Distractors
 from vla_eval_envs.manipulation.simulator import model_digest, mujoco
+from vla_eval_envs.manipulation.units import Units
 from vla_eval_envs.manipulation.variations import Levels, Variation
 from vla_eval_envs.manipulation.viewer import Viewer
 from vla_eval_envs.mujoco_warnings import LATEST
 from vla_eval_envs.scene import scene_hash
 
-__all__ = ["SUBSTEPS", "ManipulationEnv", "Units", "choose_units", "render_metadata"]
+__all__ = ["SUBSTEPS", "ManipulationEnv", "render_metadata"]
 
 SUBSTEPS = 10
 """Physics steps of 1/300 s in one control step: 30 Hz."""
-
-
-class Units(Protocol):
-    """What the numbers of actions and of ``agent_pos`` mean; inside, all is rad, m and s."""
-
-    @property
-    def action_low(self) -> NDArray[np.float32]:
-        """Smallest actions, float32 (A,)."""
-
-    @property
-    def action_high(self) -> NDArray[np.float32]:
-        """Largest actions, float32 (A,)."""
-
-    @property
-    def state_low(self) -> NDArray[np.float32]:
-        """Smallest readings, float32 (A,)."""
-
-    @property
-    def state_high(self) -> NDArray[np.float32]:
-        """Largest readings, float32 (A,)."""
-
-    def action(self, values: ArrayLike, /) -> NDArray[np.float32]:
-        """Return targets (…, A), given in SI, as actions inside the action space."""
-
-    def state(self, values: ArrayLike, /) -> NDArray[np.float32]:
-        """Return readings (…, A), given in SI, as a state inside its bounds."""
 
 
 def render_metadata(feature_names: Sequence[str]) -> dict[str, Any]:
@@ -62,13 +37,6 @@ def render_metadata(feature_names: Sequence[str]) -> dict[str, Any]:
         "action_names": list(feature_names),
         "state_names": list(feature_names),
     }
-
-
-def choose_units[U: Units](systems: Mapping[str, U], name: str) -> U:
-    """Return a unit system by its name; raises ValueError that lists the known ones."""
-    if name not in systems:
-        raise ValueError(f"units must be one of {', '.join(systems)}, not {name!r}")
-    return systems[name]
 
 
 class ManipulationEnv[U: Units](EvalEnv):

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import Action
-from vla_eval_envs.manipulation.env import ManipulationEnv, choose_units, render_metadata
+from vla_eval_envs.manipulation.env import ManipulationEnv, render_metadata
 from vla_eval_envs.manipulation.simulator import mujoco
+from vla_eval_envs.manipulation.units import choose_units
 from vla_eval_envs.so101.arm import add_arm
 from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.objects import DISTRACTORS

@@ -158,13 +158,13 @@ class DeliveryDetector(ABC):
 
     def _touching(self, data: mujoco.MjData) -> set[int]:
         """Return the geoms that are in contact with the object."""
-        pairs = data.contact.geom.tolist()
-        return {
-            other
-            for first, second in pairs
-            for one, other in ((first, second), (second, first))
-            if one in self._geoms
-        }
+        own, touching = self._geoms, set()
+        for first, second in data.contact.geom.tolist():
+            if first in own:
+                touching.add(second)
+            elif second in own:
+                touching.add(first)
+        return touching
 
 
 class PlacementDetector(DeliveryDetector):
