@@ -38,11 +38,14 @@ def certificate_text(certificate: Certificate) -> str:
 
 def _p_values(certificate: Certificate) -> str:
     comparison, sequential = certificate.comparison, certificate.sequential
-    level = sequential.looks[-1].level if sequential else certificate.alpha
-    where = f"level {level:.2g} at this look" if sequential else f"at alpha {level:g}"
+    if sequential:
+        return (
+            f"p(non-inferior) {comparison.p_noninferior:.3g}, exact "
+            f"{comparison.p_noninferior_exact:.3g}, level {sequential.looks[-1].level:.3g} at this look"
+        )
     return (
         f"p(non-inferior) {comparison.p_noninferior:.2g}, exact "
-        f"{comparison.p_noninferior_exact:.2g}, {where}"
+        f"{comparison.p_noninferior_exact:.2g}, at alpha {certificate.alpha:g}"
     )
 
 
