@@ -49,7 +49,7 @@ def test_one_and_ten_steps(kind, protocol, factory, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     lines = [
-        json.loads(line)
+        json.loads(line)["record"]
         for file in (tmp_path / "run" / "episodes").glob("*.jsonl")
         for line in file.read_text().splitlines()
     ]
