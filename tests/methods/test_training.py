@@ -325,4 +325,9 @@ def test_from_demonstrations_to_actions(images, tmp_path):
     policy = f"flow:{tmp_path / 'run' / 'policy.safetensors'}?nfe=2"
     changes = ("--set", "blocks.0.init_states.count=1", "--set", "blocks.0.max_steps=8")
     protocol = ("run", "so101-quickstart", *changes, "--policy", policy)
-    assert main([*protocol, "--out", str(tmp_path / "rollout"), "--quiet"]) == 0
+    rollout = tmp_path / "rollout"
+    assert main([*protocol, "--out", str(rollout)]) == 0
+    lines = [line for file in rollout.glob("episodes/*.jsonl") for line in file.open()]
+    (record,) = [json.loads(line)["record"] for line in lines]
+    assert record["outcome"] == "failure"
+    assert record["steps"] == 8
