@@ -211,7 +211,7 @@ def _candidates(
                 if _more(strip, centre, x, width):
                     continue
                 off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
-                score = 0.15 * contact - 4.0 * off - 4.0 * width - 0.08 * turn - 2.0 * abs(aside)
+                score = 0.15 * contact - 6.0 * off - 2.0 * width - 0.08 * turn - 2.0 * abs(aside)
                 score -= _SHALLOW * max(0.0, _DEEP_M - depth) + stretched
                 found.append(_Candidate(centre, rotation, width, score, aside))
     return found
