@@ -286,6 +286,7 @@ def test_data_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("images", ["video", "png"])
 def test_from_demonstrations_to_actions(images, tmp_path):
     """Recorded episodes are read as LeRobot reads them; what is trained on them acts in the task."""
