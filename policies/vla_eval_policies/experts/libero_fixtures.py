@@ -22,9 +22,9 @@ _KNOB_M = 0.025
 _UP = np.array([0.0, 0.0, 1.0])
 # How far past the least angle or distance that counts.
 _BEYOND_RAD = 0.25
-_SURELY_M = 0.012
+_SURELY_M = 0.01
 # A drawer that can be pulled out further than this is.
-_BEYOND_M = 0.0135
+_BEYOND_M = 0.004
 # Where fingers hook into an open drawer: how far behind its front, and how far below its edge.
 _HOOK_M = 0.022
 _HOOK_DEPTH_M = 0.03
@@ -85,18 +85,12 @@ def open_up(scene: Scene, name: str) -> Attempt:
             return False
         grasp = found.pose
         failed.append(grasp.position)
-        goal = found.closed + outward * _to_count(scene, name, joint)
+        goal = found.closed + outward * (_to_open(scene, name, joint) + _SURELY_M)
         yield grasping(others, hand, found)
         yield [Move(goal, grasp.rotation, CLOSE, tolerance_m=0.008, max_steps=40, speed=0.8)]
         yield retreat(scene.hand())
     joint = scene.joint(name)
     return joint is not None and _is_open(scene, name, joint)
-
-
-def _to_count(scene: Scene, name: str, joint: Joint) -> float:
-    """Return how far, in m, to pull a drawer until it surely counts as open."""
-    edge = min(np.abs(scene.articulation(name)["default_open_ranges"]))
-    return float(edge - abs(joint.value)) + _SURELY_M
 
 
 def _to_open(scene: Scene, name: str, joint: Joint) -> float:
