@@ -37,10 +37,10 @@ def main() -> None:
     for suite in options.suites or SUITES:
         if not options.collect:
             _run(suite, options.runs, options.states)
-    suites = [row for suite in SUITES if (row := _suite(suite, options.runs, options.states))]
+    suites = [row for suite in SUITES if (row := _suite(suite, options.runs))]
     if not suites:
         sys.exit(f"no runs in {options.runs}; leave out --collect")
-    result = {"states": options.states, "suites": suites}
+    result = {"suites": suites}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "libero_experts.json").write_text(json.dumps(result, indent=1) + "\n")
     (RESULTS / "libero_experts.md").write_text(markdown(result))
@@ -68,17 +68,14 @@ def _run(suite: str, runs: Path, states: int) -> None:
     subprocess.run(command, check=True)
 
 
-def _suite(suite: str, runs: Path, states: int) -> dict[str, Any] | None:
+def _suite(suite: str, runs: Path) -> dict[str, Any] | None:
     """Return the numbers of the fullest run that there is of a suite."""
-    folders = [_folder(suite, runs, count) for count in (STATES, states)]
-    found = [folder for folder in folders if (folder / "run.json").is_file()]
+    folders = [runs / suite, *runs.glob(f"{suite}-[0-9]*")]
+    found = [RunFolder.open(folder) for folder in folders if (folder / "run.json").is_file()]
     if not found:
         return None
-    held = [(RunFolder.open(folder), folder) for folder in found]
-    run, records = max(
-        ((run, list(run.records().final.values())) for run, _ in held),
-        key=lambda pair: len(pair[1]),
-    )
+    held = [(run, list(run.records().final.values())) for run in found]
+    run, records = max(held, key=lambda pair: len(pair[1]))
     ended = [record for record in records if record.outcome != "error"]
     tasks = find_suite(suite).tasks
     rows = [
