@@ -121,7 +121,7 @@ def test_phases_are_timed_and_the_guilty_one_is_known():
     with pytest.raises(RuntimeError):
         run_episode(env, Walker(Options()), planned(), n_action_steps=4, clock=clock)
     assert clock.raised_in == "advance"
-    assert set(clock.seconds) == {"reset", "infer", "advance"}
+    assert set(clock.seconds) == {"reset", "infer", "advance", "end_episode"}
 
 
 @pytest.mark.parametrize(
