@@ -85,8 +85,9 @@ class Launcher:
         cores = os.cpu_count() or 1
         self.worker_threads = max(1, cores // slots)
         """Threads for the numerics of each worker: the simulators run side by side."""
-        self.host_threads = max(1, cores // max(1, len(self.addresses)))
-        """Threads for the numerics of each policy host, whose workers mostly wait for it."""
+        self.host_threads = max(1, cores // (2 * max(1, len(self.addresses))))
+        """Threads for the numerics of each policy host: half the cores, since workers compute beside
+        it, and not a number that depends on theirs, since sums may round by the number of threads."""
 
     def start_host(self, name: str) -> Child:
         """Start the policy host of an arm."""
