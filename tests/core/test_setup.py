@@ -156,7 +156,9 @@ def test_install_covers_quickstart(checkout: Path):
     log = checkout / "uv.log"
     assert set_up(checkout, path, "quickstart").returncode == 0
     assert set_up(checkout, path, "install").returncode == 0
-    assert log.read_text().splitlines()[-1].endswith(".[so101,so101-meshes,libero,lerobot,remote,dev]")
+    assert (
+        log.read_text().splitlines()[-1].endswith(".[so101,so101-meshes,libero,lerobot,remote,dev]")
+    )
     before = log.read_text()
     assert set_up(checkout, path, "quickstart").returncode == 0
     assert log.read_text() == before
