@@ -64,7 +64,9 @@ def draw(audit: Audit, width: int) -> str:
         _margins(axes, audit.file.margins, strips)
         for index, row in enumerate(rows):
             if isinstance(row, str):
-                _text(axes, (-_REACH, index + 0.6), (0 if narrow else -262, 0), row, weight="bold")
+                svg.put_text(
+                    axes, (-_REACH, index + 0.6), (0 if narrow else -262, 0), row, weight="bold"
+                )
             else:
                 _row(axes, index, row, narrow=narrow)
     return sheet.markup
@@ -91,7 +93,7 @@ def _margins(axes: Axes, margins: Sequence[float], strips: Sequence[tuple[float,
                 axes.plot([side] * 2, ends, color=svg.INK, linewidth=1, linestyle=line, zorder=1)
     for side in sorted({0.0, *margins, *(-each for each in margins)}):
         name = words.points(side).removesuffix(".0")
-        _text(axes, (100 * side, 0), (0, 8), name, ha="center")
+        svg.put_text(axes, (100 * side, 0), (0, 8), name, ha="center")
 
 
 def _row(axes: Axes, index: int, audited: Audited, *, narrow: bool) -> None:
@@ -102,8 +104,10 @@ def _row(axes: Axes, index: int, audited: Audited, *, narrow: bool) -> None:
     numbers = f"{words.points(comparison.difference)} {words.interval(comparison.ci90)}"
     at, y = (index + 0.25, index + 0.7) if narrow else (index + 0.5, index + 0.5)
     name = f"{audited.claim.id}  {comparison.names[0]}"
-    _text(axes, (-_REACH, at), (0 if narrow else -262, 0), shorten(name, 24 if narrow else 37))
-    _text(axes, (_REACH, at), (0 if narrow else 145, 0), numbers, ha="right")
+    svg.put_text(
+        axes, (-_REACH, at), (0 if narrow else -262, 0), shorten(name, 24 if narrow else 37)
+    )
+    svg.put_text(axes, (_REACH, at), (0 if narrow else 145, 0), numbers, ha="right")
     _bar(axes, y, comparison, color, mark)
 
 
@@ -118,27 +122,6 @@ def _bar(axes: Axes, y: float, comparison: Comparison, color: str, mark: str) ->
     if abs(100 * comparison.difference) <= _REACH:
         look = {"markersize": 6.5, "markeredgecolor": svg.PAPER, "markeredgewidth": 1.2}
         axes.plot([100 * comparison.difference], [y], mark, color=color, **look)  # type: ignore[arg-type]
-
-
-def _text(
-    axes: Axes,
-    place: tuple[float, float],
-    shift: tuple[float, float],
-    text: str,
-    *,
-    ha: str = "left",
-    weight: str = "normal",
-) -> None:
-    axes.annotate(
-        text,
-        place,
-        shift,
-        textcoords="offset points",
-        annotation_clip=False,
-        ha=ha,
-        va="center",
-        weight=weight,
-    )
 
 
 def standalone(markup: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vla_eval.report import svg
 from vla_eval.report.svg import NARROW, Sheet, shorten
@@ -107,20 +107,7 @@ def _name_margins(axes: Axes, scale: _Scale, *, narrow: bool) -> None:
         (0.0, "equal"),
         (scale.margin, f"{before}+{scale.margin:g}"),
     ):
-        _at(axes, (at, 0), (0, 6), text, ha="center", va="bottom", color=svg.MUTED)
-
-
-def _at(
-    axes: Axes, place: tuple[float, float], shift: tuple[float, float], text: str, **look: Any
-) -> None:
-    axes.annotate(
-        text,
-        place,
-        shift,
-        textcoords="offset points",
-        annotation_clip=False,
-        **{"va": "center", **look},
-    )
+        svg.put_text(axes, (at, 0), (0, 6), text, ha="center", va="bottom", color=svg.MUTED)
 
 
 def _words(
@@ -130,13 +117,13 @@ def _words(
     name, role, numbers = words
     if narrow:
         y = row + 0.2
-        _at(axes, (scale.low, y), (0, 0), shorten(name, 18), weight="bold")
-        _at(axes, (scale.high, y), (0, 0), numbers, ha="right")
+        svg.put_text(axes, (scale.low, y), (0, 0), shorten(name, 18), weight="bold")
+        svg.put_text(axes, (scale.high, y), (0, 0), numbers, ha="right")
         return
     y = row + 0.5
-    _at(axes, (scale.low, y), (-140, 9 if role else 0), shorten(name, 17), weight="bold")
-    _at(axes, (scale.low, y), (-140, -9), role, color=svg.MUTED)
-    _at(
+    svg.put_text(axes, (scale.low, y), (-140, 9 if role else 0), shorten(name, 17), weight="bold")
+    svg.put_text(axes, (scale.low, y), (-140, -9), role, color=svg.MUTED)
+    svg.put_text(
         axes,
         (scale.high, y),
         (155, 0),
@@ -200,8 +187,8 @@ def _forest_row(
     left, right = (0, 0) if narrow else (-8, 155)
     side = "left" if narrow else "right"
     short = shorten(name, 24 if narrow else 34)
-    _at(axes, (scale.low, text), (left, 0), short, ha=side, weight=weight)
-    _at(
+    svg.put_text(axes, (scale.low, text), (left, 0), short, ha=side, weight=weight)
+    svg.put_text(
         axes,
         (scale.high, text),
         (right, 0),

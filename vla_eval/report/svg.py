@@ -32,6 +32,7 @@ __all__ = [
     "WIDE",
     "ZONE",
     "Sheet",
+    "put_text",
     "shorten",
 ]
 
@@ -164,6 +165,20 @@ def _own_names(body: str, name: str) -> str:
     # A tag's attributes only: the text of a label is escaped and holds no quotation mark after "=".
     body = re.sub(r" id=\"([\w.-]+)\"(?=[^<>]*>)", rename, body)
     return re.sub(r"(href=\"#|url\(#)", rf"\g<1>{name}-", body)
+
+
+def put_text(
+    axes: Axes, place: tuple[float, float], shift: tuple[float, float], text: str, **look: Any
+) -> None:
+    """Write beside a place of the plot, shifted by points; nothing is cut off at its edge."""
+    axes.annotate(
+        text,
+        place,
+        shift,
+        textcoords="offset points",
+        annotation_clip=False,
+        **{"va": "center", **look},
+    )
 
 
 def shorten(text: str, length: int) -> str:

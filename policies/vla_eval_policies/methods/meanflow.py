@@ -33,6 +33,7 @@ from vla_eval_policies.methods.field import (
     squared_error,
 )
 from vla_eval_policies.methods.method import Loss, Method, at
+from vla_eval_policies.methods.solvers import euler
 
 __all__ = ["MeanFlow"]
 
@@ -93,10 +94,7 @@ class MeanFlow(Method):
     def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
         """Take ``nfe`` equal jumps."""
         self.check_nfe(nfe)
-        z, h = draw(), 1 / nfe
-        for k in range(nfe):
-            z = z - h * field(z, at(1 - k * h, z), at(h, z))
-        return z
+        return euler(lambda z, t: field(z, t, at(1 / nfe, z)), draw(), nfe)
 
 
 def mean_velocity_and_slope(

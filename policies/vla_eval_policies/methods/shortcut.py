@@ -32,6 +32,7 @@ from vla_eval_policies.methods.field import (
 )
 from vla_eval_policies.methods.fm import flow_matching_error
 from vla_eval_policies.methods.method import Loss, Method, at
+from vla_eval_policies.methods.solvers import euler
 
 __all__ = ["Shortcut"]
 
@@ -78,10 +79,7 @@ class Shortcut(Method):
     def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
         """Take ``nfe`` equal steps."""
         self.check_nfe(nfe)
-        x, d = draw(), 1 / nfe
-        for k in range(nfe):
-            x = x - d * field(x, at(1 - k * d, x), at(d, x))
-        return x
+        return euler(lambda x, t: field(x, t, at(1 / nfe, x)), draw(), nfe)
 
     def check_nfe(self, nfe: int) -> None:
         """A power of two, up to the finest."""
