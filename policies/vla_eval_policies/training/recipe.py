@@ -36,7 +36,7 @@ from vla_eval_policies.flow.network import FlowConfig
 from vla_eval_policies.methods import Method, make_method
 from vla_eval_policies.training.loop import Optimisation
 
-__all__ = ["Recipe", "load_recipe"]
+__all__ = ["Data", "Recipe", "apply_change", "load_recipe", "named_method", "read_toml", "validate"]
 
 
 class Data(BaseModel):
@@ -79,11 +79,7 @@ class Recipe(BaseModel):
 
     def make_method(self) -> Method:
         """Return the method; raises UsageError."""
-        options = {key: value for key, value in self.method.items() if key != "name"}
-        name = self.method.get("name")
-        if not isinstance(name, str):
-            raise UsageError("the recipe's [method] needs a name, for example name = 'fm'")
-        return make_method(name, options)
+        return named_method(self.method)
 
 
 def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
@@ -92,21 +88,40 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         UsageError: not readable, not TOML, or not a recipe: which key, and what is wrong with it.
     """
+    content = read_toml(path)
+    for change in changes:
+        apply_change(content, change)
+    recipe = validate(Recipe, content, f"recipe {path}")
+    recipe.make_method()
+    _check_network(path, recipe)
+    return recipe
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a recipe's content, unchecked; raises UsageError where it is not readable or not TOML."""
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"recipe {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {path} is no TOML file: {error}") from None
-    for change in changes:
-        _apply(content, change)
+
+
+def validate[M: BaseModel](kind: type[M], content: Mapping[str, Any], where: str) -> M:
+    """Return the content as a model; raises UsageError that names the first wrong key."""
     try:
-        recipe = Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"recipe {path}, {_first(error)}") from None
-    recipe.make_method()
-    _check_network(path, recipe)
-    return recipe
+        raise UsageError(f"{where}, {_first(error, kind)}") from None
+
+
+def named_method(content: Mapping[str, JsonValue]) -> Method:
+    """Return the method of a recipe's ``[method]``; raises UsageError."""
+    options = {key: value for key, value in content.items() if key != "name"}
+    name = content.get("name")
+    if not isinstance(name, str):
+        raise UsageError("the recipe's [method] needs a name, for example name = 'fm'")
+    return make_method(name, options)
 
 
 def _check_network(path: Path, recipe: Recipe) -> None:
@@ -125,10 +140,11 @@ def _check_network(path: Path, recipe: Recipe) -> None:
     try:
         FlowConfig.model_validate({**recipe.network, **stand_in})
     except ValidationError as error:
-        raise UsageError(f"recipe {path}, [network]: {_first(error)}") from None
+        raise UsageError(f"recipe {path}, [network]: {_first(error, FlowConfig)}") from None
 
 
-def _apply(content: dict[str, Any], change: str) -> None:
+def apply_change(content: dict[str, Any], change: str) -> None:
+    """Set one ``key.path=value`` in a recipe's content; raises UsageError."""
     key, equals, text = change.partition("=")
     *sections, name = key.split(".")
     if not equals or not name:
@@ -144,7 +160,7 @@ def _apply(content: dict[str, Any], change: str) -> None:
     content[name] = value
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, kind: type[BaseModel]) -> str:
     """Say what the first problem is, and where."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
@@ -152,7 +168,8 @@ def _first(error: ValidationError) -> str:
         return str(first["ctx"]["error"])
     if first["type"] != "extra_forbidden":
         return f"'{place}': {first['msg']}"
-    known: dict[str, type[BaseModel]] = {"data": Data, "training": Training}
-    section = known.get(str(first["loc"][0])) if len(first["loc"]) > 1 else Recipe
-    fields = section.model_fields if section else ()
-    return f"'{place}' is unknown{did_you_mean(str(first['loc'][-1]), fields)}"
+    for part in first["loc"][:-1]:
+        inner = kind.model_fields[str(part)].annotation
+        assert isinstance(inner, type)  # noqa: S101 - only a model forbids keys
+        kind = inner
+    return f"'{place}' is unknown{did_you_mean(str(first['loc'][-1]), kind.model_fields)}"

@@ -1,0 +1,117 @@
+"""The folder of a training run, whatever is trained: its recipe, log, states to continue from.
+
+====================  ====================================================================
+file                  content
+====================  ====================================================================
+``recipe.json``       the recipe; another one on the same folder is refused
+``log.jsonl``         one line every so many steps: loss, learning rate, the method's parts
+``state.pt``          everything to continue from, written now and then, atomically
+====================  ====================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from vla_eval.errors import InterruptedRunError, RunFolderError
+from vla_eval.store import write_atomically
+from vla_eval_policies.training.loop import Trainer
+
+__all__ = ["OnStep", "claim", "log_lines", "take_steps"]
+
+_LOG_EVERY = 20
+OnStep = Callable[[int, Mapping[str, float]], None]
+"""Called after every step with its number and logs."""
+
+
+def take_steps(
+    trainer: Trainer, folder: Path, *, device: str, save_every: int, on_step: OnStep
+) -> float:
+    """Take the remaining steps, from the folder's state if there is one; return the seconds it took.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or SIGTERM; the state is saved, repeat the command to continue.
+    """
+    state = folder / "state.pt"
+    if state.exists():
+        trainer.restore(torch.load(state, weights_only=True, map_location=device))
+    _cut_log(folder, trainer.step)
+    began = time.monotonic()
+    with _stop_requested() as stopped, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        while not trainer.done:
+            logs = trainer.advance()
+            on_step(trainer.step, logs)
+            if trainer.step % _LOG_EVERY == 0 or trainer.done:
+                log.write(json.dumps({"step": trainer.step, **logs}) + "\n")
+            if stopped() or trainer.step % save_every == 0:
+                log.flush()
+                _save(trainer, state)
+            if stopped() and not trainer.done:
+                raise InterruptedRunError(
+                    f"interrupted at step {trainer.step}; repeat the command to continue"
+                )
+    return time.monotonic() - began
+
+
+def _save(trainer: Trainer, path: Path) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    torch.save(trainer.state(), unfinished)
+    unfinished.replace(path)
+
+
+def claim(folder: Path, recipe: BaseModel) -> None:
+    """Make the folder; raises RunFolderError where it is another recipe's, naming the difference."""
+    file = folder / "recipe.json"
+    wanted = json.loads(recipe.model_dump_json())
+    if not file.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise RunFolderError(f"{folder} is not empty and no training run; choose another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(wanted, indent=1) + "\n")
+        return
+    have = json.loads(file.read_text(encoding="utf-8"))
+    for key in wanted:
+        if have.get(key) != wanted[key]:
+            raise RunFolderError(
+                f"{folder} belongs to a recipe with another {key} ({json.dumps(have.get(key))}); "
+                "choose another --out"
+            )
+
+
+def log_lines(folder: Path) -> list[dict[str, float]]:
+    """Return what was logged so far."""
+    text = (folder / "log.jsonl").read_text(encoding="utf-8")
+    # A process that was killed may have left half a line; the steps after its state come again.
+    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+
+def _cut_log(folder: Path, step: int) -> None:
+    """Drop what was logged after the state that the run continues from."""
+    file = folder / "log.jsonl"
+    lines = [each for each in log_lines(folder) if each["step"] <= step] if file.exists() else []
+    write_atomically(file, "".join(json.dumps(each) + "\n" for each in lines))
+
+
+@contextmanager
+def _stop_requested() -> Iterator[Callable[[], bool]]:
+    """Let SIGINT and SIGTERM wait for the end of a step."""
+    received = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield received.is_set
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, lambda *_: received.set()) for each in numbers}
+    try:
+        yield received.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
