@@ -30,6 +30,7 @@ from vla_eval.cli.run import run
 from vla_eval.cli.serve import serve
 from vla_eval.cli.stats import stats
 from vla_eval.cli.streams import forgiving_streams
+from vla_eval.cli.sweep import sweep
 from vla_eval.cli.train import train
 from vla_eval.errors import (
     EXIT_COMPLETE,
@@ -44,6 +45,7 @@ __all__ = ["main"]
 _VERBS: dict[str, Callable[..., int]] = {
     "quickstart": quickstart,
     "run": run,
+    "sweep": sweep,
     "report": report,
     "certify": certify,
     "verify": verify,

@@ -1,0 +1,80 @@
+"""`vlaeval sweep`: a grid of ordinary runs, continued by the same command, in one table."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from vla_eval.cli import main
+from vla_eval.errors import ProtocolError, UsageError
+from vla_eval.sweep import load_grid
+
+GRID = """
+protocol = "protocol.toml"
+set = ["run.n_action_steps={horizon}"]
+[grid]
+horizon = [1, 4]
+[arms]
+walk = "fakes.policies:InWorker"
+stay = "hold?chunk_size={horizon}"
+"""
+
+
+@pytest.fixture
+def grid(tmp_path, protocol_file):
+    protocol_file(count=3)
+
+    def write(text: str = GRID):
+        path = tmp_path / "grid.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_cells_are_runs_and_the_table_has_their_counts(grid, tmp_path, capsys):
+    """Every cell is a run folder; the table's counts are theirs; the same command changes nothing."""
+    command = ["sweep", str(grid()), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["horizon"], row["arm"]) for row in rows] == [
+        (1, "walk"),
+        (1, "stay"),
+        (4, "walk"),
+        (4, "stay"),
+    ]
+    for row in rows:
+        results = json.loads(
+            (tmp_path / "out" / f"horizon={row['horizon']}" / "results.json").read_text()
+        )
+        arm = results["arms"][row["arm"]]
+        assert (row["successes"], row["n"]) == (arm["successes"], 3)
+        field = f"{row['successes']}/3 [{row['wilson95_low']:.0%}, {row['wilson95_high']:.0%}]"
+        assert field in first
+    assert {row["successes"] for row in rows if row["arm"] == "stay"} == {0}
+    assert {row["successes"] for row in rows if row["arm"] == "walk"} == {3}
+    assert (tmp_path / "out" / "sweep.md").read_text() == first
+    with (tmp_path / "out" / "sweep.csv").open() as file:
+        assert [row["n"] for row in csv.DictReader(file)] == ["3"] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (("{horizon}", "{h}"), UsageError, "names an axis that \\[grid\\] does not have"),
+        (("[1, 4]", "[]"), UsageError, "'grid.horizon': needs values"),
+        (("[1, 4]", "[1, 1]"), UsageError, "each of them once"),
+        (("[1, 4]", "['a/b']"), UsageError, "names of folders"),
+        (("[1, 4]", "[0]"), ProtocolError, "n_action_steps"),
+        (("[arms]", "[armz]"), UsageError, "'arms': Field required|'armz': Extra"),
+        (("protocol.toml", "nothing"), ProtocolError, "nothing"),
+    ],
+)
+def test_bad_grids_are_refused_before_anything_runs(change, kind, message, grid):
+    """Every cell is checked first."""
+    with pytest.raises(kind, match=message):
+        load_grid(grid(GRID.replace(*change)))

@@ -1,0 +1,52 @@
+"""``vlaeval sweep``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vla_eval.cli.common import OptionalWorkers, print_json
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE
+
+__all__ = ["sweep"]
+
+
+def sweep(
+    grid: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="GRID.toml")],
+    *,
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    workers: OptionalWorkers = None,
+    json: bool = False,
+) -> int:
+    """Run a grid of policies and settings, or continue it; print success in a table.
+
+    Example: vlaeval sweep examples/sweeps/horizon.toml --out runs/horizon
+
+    Every cell is an ordinary run folder inside DIR, for vlaeval report and vlaeval compare. The same
+    command continues. DIR/sweep.md and DIR/sweep.csv hold the table; they grow with every cell.
+
+    Args:
+        grid: Protocol, axes and arms, see examples/sweeps/.
+        out: Holds the run folders.
+        workers: Environments at a time; default one per core.
+        json: Print the rows as JSON.
+    """
+    from vla_eval.sweep import load_grid, run_grid, table_rows, write_tables
+
+    cells, results, table = load_grid(grid), [], ""
+    for each in run_grid(cells, out, workers=workers, notify=_say):
+        results.append(each)
+        table = write_tables(results, out)
+    if json:
+        print_json(table_rows(results))
+    else:
+        print(table, end="")
+    complete = all(summary.complete for _, summary in results)
+    return EXIT_COMPLETE if complete else EXIT_INFRASTRUCTURE
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,183 @@
+"""Grids of policies and settings from one file, each cell an ordinary run.
+
+::
+
+    protocol = "so101-pick-place"            # a shipped protocol, or a file beside this one
+    set = ["run.n_action_steps={horizon}"]   # optional changes of it
+
+    [grid]                                   # every combination is a cell: a run folder of its own
+    horizon = [1, 5, 10]
+
+    [arms]                                   # all arms of a cell see the same episodes
+    ten = "flow:so101/fm?nfe=10"
+    one = "flow:so101/fm?nfe=1"
+
+``{name}`` stands for the cell's value of an axis, in ``set`` and in specs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vla_eval.errors import UsageError
+from vla_eval.protocol import Protocol, read_toml
+from vla_eval.released import load_protocol
+from vla_eval.runner import run
+from vla_eval.stats import wilson_interval
+from vla_eval.store import write_atomically
+from vla_eval.summary import RunSummary
+
+__all__ = ["Cell", "Grid", "load_grid", "run_grid", "table_rows", "write_tables"]
+
+Value = int | float | str
+Progress = Callable[[str], None]
+
+
+class Grid(BaseModel):
+    """The content of a grid file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: str = Field(min_length=1)
+    set: tuple[str, ...] = ()
+    """``key.path=value`` changes of the protocol."""
+    grid: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    """Values by axis; no axis is one cell."""
+    arms: Mapping[str, str] = Field(min_length=1)
+    """Policy specs by name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the axes' values."""
+
+    values: Mapping[str, Value]
+    protocol: Protocol
+    arms: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's run folder, such as ``horizon=5``."""
+        return ",".join(f"{axis}={value}" for axis, value in self.values.items()) or "all"
+
+
+def load_grid(path: Path) -> list[Cell]:
+    """Read a grid file and check every cell of it, before anything runs.
+
+    Raises:
+        UsageError: a key is wrong, an axis empty or named twice, or a ``{name}`` is no axis.
+        ProtocolError: no such protocol, or a change that it does not take.
+    """
+    try:
+        grid = Grid.model_validate(read_toml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"grid {path}, '{place}': {first['msg']}") from None
+    for axis, values in grid.grid.items():
+        if not values or len(set(values)) != len(values):
+            raise UsageError(f"grid {path}, 'grid.{axis}': needs values, each of them once")
+        if not all(re.fullmatch(r"[\w.+-]+", str(value)) for value in (axis, *values)):
+            raise UsageError(
+                f"grid {path}, 'grid.{axis}': names and values become names of folders; use letters, "
+                "digits, '.', '+', '-' and '_' only"
+            )
+    beside = path.parent / grid.protocol
+    protocol = (
+        str(beside) if grid.protocol.endswith(".toml") and beside.is_file() else grid.protocol
+    )
+    cells = []
+    for values in itertools.product(*grid.grid.values()):
+        chosen = dict(zip(grid.grid, values, strict=True))
+        changes = [_filled(each, chosen, path) for each in grid.set]
+        arms = {name: _filled(spec, chosen, path) for name, spec in grid.arms.items()}
+        cells.append(Cell(chosen, load_protocol(protocol, overrides=changes), arms))
+    return cells
+
+
+def _filled(text: str, values: Mapping[str, Value], path: Path) -> str:
+    try:
+        return text.format_map(values)
+    except (KeyError, ValueError, IndexError):
+        axes = ", ".join(f"{{{axis}}}" for axis in values) or "none"
+        raise UsageError(
+            f"grid {path}: '{text}' names an axis that [grid] does not have (it has {axes})"
+        ) from None
+
+
+def run_grid(
+    cells: list[Cell], out: Path, *, workers: int | None = None, notify: Progress = print
+) -> Iterator[tuple[Cell, RunSummary]]:
+    """Run the cells one after the other, or continue them; yield each one's summary.
+
+    Args:
+        cells: what to run.
+        out: holds a run folder for every cell.
+        workers: environments at a time; default one per core.
+        notify: told which cell comes next.
+
+    Raises:
+        UsageError, InfrastructureError, InterruptedRunError: as :func:`vla_eval.run`; the same call
+            continues.
+    """
+    for number, cell in enumerate(cells, 1):
+        notify(f"cell {number} of {len(cells)}: {cell.name}")
+        yield cell, run(cell.protocol, cell.arms, out / cell.name, workers=workers)
+
+
+def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
+    """Return one row for each cell, arm and task: counts, Wilson 95 %, latency."""
+    rows = []
+    for cell, summary in results:
+        for name, arm in summary.arms.items():
+            for task, (successes, n) in arm.tasks.items():
+                low, high = wilson_interval(successes, n)
+                rows.append(
+                    {
+                        **cell.values,
+                        "arm": name,
+                        "task": task,
+                        "successes": successes,
+                        "n": n,
+                        "wilson95_low": round(low, 4),
+                        "wilson95_high": round(high, 4),
+                        "infer_ms_p50": arm.infer_ms_p50,
+                        "nfe": arm.nfe_per_chunk,
+                    }
+                )
+    return rows
+
+
+def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
+    """Write ``sweep.csv`` and ``sweep.md`` into ``out``; return the Markdown.
+
+    Rows are arms and tasks, columns are cells; a field is the number of successes, of episodes, and
+    Wilson's 95 % interval, which takes repeats of a scene for independent.
+    """
+    rows = table_rows(results)
+    if rows:
+        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        write_atomically(out / "sweep.csv", "\n".join(lines) + "\n")
+    names = [cell.name for cell, _ in results]
+    lines = [f"| arm | task | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
+    keys = dict.fromkeys((row["arm"], row["task"]) for row in rows)
+    for arm, task in keys:
+        fields = [_field(summary.arms[arm].tasks.get(task)) for _, summary in results]
+        lines.append(f"| {arm} | {task} | {' | '.join(fields)} |")
+    text = "\n".join(lines) + "\n"
+    write_atomically(out / "sweep.md", text)
+    return text
+
+
+def _field(counts: tuple[int, int] | None) -> str:
+    if counts is None or counts[1] == 0:
+        return "–"
+    low, high = wilson_interval(*counts)
+    return f"{counts[0]}/{counts[1]} [{low:.0%}, {high:.0%}]"
