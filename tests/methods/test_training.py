@@ -13,7 +13,14 @@ from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
 from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.network import FlowNetwork
 from vla_eval_policies.training import run
-from vla_eval_policies.training.data import Frames, draw_batch, fit_scales, network_for, read_frames
+from vla_eval_policies.training.data import (
+    Frames,
+    chunks_of,
+    draw_batch,
+    fit_scales,
+    network_for,
+    read_frames,
+)
 from vla_eval_policies.training.loop import Optimisation, step_generator
 from vla_eval_policies.training.recipe import load_recipe
 from vla_eval_policies.training.run import train
@@ -42,11 +49,14 @@ def fake_frames(count: int = 60) -> Frames:
     rng = np.random.default_rng(0)
     ends = np.where(np.arange(count) < 25, 25, count)
     states = np.cumsum(rng.normal(size=(count, 3)), 0).astype(np.float32)
+    actions = 1.5 * states + 0.1 * rng.normal(size=(count, 3)).astype(np.float32)
+    chunks, lengths = chunks_of(actions, ends.astype(np.int64), 4)
     return Frames(
         pictures=rng.integers(0, 256, (count, 1, 3, 16, 16), dtype=np.uint8),
         states=states,
-        actions=1.5 * states + 0.1 * rng.normal(size=(count, 3)).astype(np.float32),
-        ends=ends.astype(np.int64),
+        chunks=chunks,
+        lengths=lengths,
+        episode=(np.arange(count) >= 25).astype(np.int64),
         instructions=("reach", "grasp it"),
         instruction=(np.arange(count) >= 25).astype(np.int64),
     )
@@ -181,6 +191,8 @@ def test_student_starts_from_its_teacher(recipe, tmp_path):
         (["training.stepz=3"], "'training.stepz' is unknown; did you mean 'steps'"),
         (["method.name=snapflo"], "did you mean 'snapflow'"),
         (["method.alpha=1"], "method 'fm' has no hyperparameter 'alpha'"),
+        (["data.datasets=[]"], "needs 'datasets', or a section \\[data.expert\\]"),
+        (["data.expert.task=['so101/PickPlace']"], "did you mean 'tasks'|Field required"),
         (["training.batch=0"], "'training.batch': Input should be greater"),
         (["training"], "expected KEY=VALUE"),
         (["seed.x=1"], "'seed' is no section|seed"),
@@ -278,11 +290,11 @@ def test_steps_draw_independently():
 def test_data_is_refused(tmp_path):
     """No folder, or one that is still being written, is said to be that."""
     with pytest.raises(UsageError, match="is no dataset"):
-        read_frames([tmp_path], ["top"], 16)
+        read_frames([tmp_path], ["top"], 16, 4)
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "vla_eval.json").write_text('{"closed": false}')
     with pytest.raises(UsageError, match="still being recorded"):
-        read_frames([tmp_path], ["top"], 16)
+        read_frames([tmp_path], ["top"], 16, 4)
 
 
 @pytest.mark.slow
@@ -308,9 +320,9 @@ def test_from_demonstrations_to_actions(images, tmp_path):
         "0-1",
     )
     assert main([*record, "--out", str(demos), "--images", images, "--env", "image_size=128"]) == 0
-    found = read_frames([demos], ["top", "wrist"], 64)
+    found = read_frames([demos], ["top", "wrist"], 64, 16)
     dataset = LeRobotDataset("x", root=demos, video_backend="pyav")
-    assert len(found.ends) == len(dataset)
+    assert len(found.states) == len(dataset)
     for index in (0, 3, len(dataset) - 1):
         row = dataset[index]
         for i, camera in enumerate(("top", "wrist")):
@@ -318,7 +330,7 @@ def test_from_demonstrations_to_actions(images, tmp_path):
             expected = shrink(picture.numpy().astype(np.uint8), 64).transpose(2, 0, 1)
             assert np.abs(found.pictures[index, i].astype(int) - expected).max() <= 1
         assert np.array_equal(found.states[index], row["observation.state"].numpy())
-        assert np.array_equal(found.actions[index], row["action"].numpy())
+        assert np.array_equal(found.chunks[index, 0], row["action"].numpy())
         assert found.instructions[found.instruction[index]] == row["task"]
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'data.datasets = ["{demos}"]\nmethod.name = "fm"\ntraining.steps = 3\n')

@@ -43,7 +43,7 @@ class FlowConfig(BaseModel):
     cameras: tuple[str, ...] = Option(min_length=1)
     state_size: int = Option(ge=1)
     action_size: int = Option(ge=1)
-    image_size: int = Option(default=64, ge=16)
+    image_size: int = Option(default=128, ge=16)
     """Pictures are averaged down to this edge."""
     chunk_size: int = Option(default=16, ge=1)
     padded_actions: int = Option(default=8, ge=1)
@@ -90,14 +90,19 @@ class Inputs:
 
 
 class CameraEncoder(nn.Module):
-    """One camera's picture → two tokens: where its 64 features are, and how strong."""
+    """One camera's picture → two tokens: where its 64 features are, and how strong.
 
-    def __init__(self, width: int) -> None:
+    The first convolution takes overlapping patches, such that a picture of 128 pixels is a map of
+    32 × 32 at once: the dearest layer of training is small, and fine edges still count.
+    """
+
+    def __init__(self, width: int, image_size: int) -> None:
         super().__init__()
+        stride = max(2, image_size // 32)
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3, 16, 5, stride=2, padding=2),
+            nn.Conv2d(3, 32, 2 * stride, stride=stride, padding=stride // 2),
             nn.SiLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.Conv2d(32, 32, 3, stride=2, padding=1),
             nn.GroupNorm(4, 32),
             nn.SiLU(),
             nn.Conv2d(32, _KEYPOINTS, 3, padding=1),
@@ -212,7 +217,9 @@ class FlowNetwork(VelocityNetwork):
         self.config = config
         self.extra_time = config.extra_time
         width, size = config.width, config.padded_actions
-        self.eyes = nn.ModuleDict({name: CameraEncoder(width) for name in config.cameras})
+        self.eyes = nn.ModuleDict(
+            {name: CameraEncoder(width, config.image_size) for name in config.cameras}
+        )
         self.words = nn.Embedding(config.words, width)
         self.word_places = nn.Parameter(torch.randn(_WORDS, width) * 0.02)
         self.state = nn.Linear(config.state_size, width)

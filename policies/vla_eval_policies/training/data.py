@@ -1,7 +1,8 @@
-"""Demonstrations as arrays: a folder of ``vlaeval record`` (a LeRobotDataset v3), read in one go.
+"""Demonstrations as arrays: folders of ``vlaeval record`` (LeRobotDataset v3), read in one go.
 
 The videos are decoded once, in order, and averaged down to the network's picture size: random access
 into a video costs a seek for every frame, and all frames of some hundred episodes fit into memory.
+Demonstrations that are made on the spot are in :mod:`vla_eval_policies.training.rehearsal`.
 """
 
 from __future__ import annotations
@@ -24,23 +25,25 @@ from vla_eval_policies.flow.inputs import shrink, word_numbers
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork, Inputs
 from vla_eval_policies.methods import Batch
 
-__all__ = ["Frames", "cameras_of", "draw_batch", "fit_scales", "read_frames"]
+__all__ = ["Frames", "cameras_of", "chunks_of", "draw_batch", "fit_scales", "read_frames"]
 
 _IMAGES = "observation.images."
 
 
 @dataclass(frozen=True)
 class Frames:
-    """All control steps of all episodes, one after the other."""
+    """Moments of demonstrations, each with the chunk of actions that follows it."""
 
     pictures: NDArray[np.uint8]
     """(N, cameras, 3, size, size)."""
     states: NDArray[np.float32]
     """(N, S)."""
-    actions: NDArray[np.float32]
-    """(N, A)."""
-    ends: NDArray[np.int64]
-    """(N,): the index behind the last frame of each frame's episode."""
+    chunks: NDArray[np.float32]
+    """(N, H, A)."""
+    lengths: NDArray[np.int64]
+    """(N,): how many actions of the chunk there are; behind them the last one is repeated."""
+    episode: NDArray[np.int64]
+    """(N,): the number of each moment's episode."""
     instructions: tuple[str, ...]
     instruction: NDArray[np.int64]
     """(N,): into ``instructions``."""
@@ -48,15 +51,54 @@ class Frames:
     def sha256(self) -> str:
         """Hash everything that training sees."""
         hasher = hashlib.sha256(json.dumps(self.instructions).encode())
-        for each in (self.pictures, self.states, self.actions, self.ends, self.instruction):
+        arrays = (self.pictures, self.states, self.chunks, self.lengths, self.episode)
+        for each in (*arrays, self.instruction):
             hasher.update(f"{each.dtype}{each.shape}".encode())
             hasher.update(np.ascontiguousarray(each).data)
         return hasher.hexdigest()
 
     def describe(self) -> str:
         """Say how much this is."""
-        episodes = len(np.unique(self.ends))
-        return f"{episodes} episodes, {len(self.ends)} frames: {'; '.join(self.instructions)}"
+        episodes = len(np.unique(self.episode))
+        return f"{episodes} episodes, {len(self.states)} frames: {'; '.join(self.instructions)}"
+
+    @classmethod
+    def joined(cls, parts: Sequence[Frames]) -> Frames:
+        """Put frames of the same robot behind each other."""
+        if len(parts) == 1:
+            return parts[0]
+        told = tuple(dict.fromkeys(text for part in parts for text in part.instructions))
+        numbers = [
+            np.array([told.index(text) for text in part.instructions])[part.instruction]
+            for part in parts
+        ]
+        first = np.cumsum([0, *(int(part.episode.max()) + 1 for part in parts)])
+        return cls(
+            pictures=np.concatenate([part.pictures for part in parts]),
+            states=np.concatenate([part.states for part in parts]),
+            chunks=np.concatenate([part.chunks for part in parts]),
+            lengths=np.concatenate([part.lengths for part in parts]),
+            episode=np.concatenate(
+                [part.episode + start for part, start in zip(parts, first, strict=False)]
+            ),
+            instructions=told,
+            instruction=np.concatenate(numbers),
+        )
+
+
+def chunks_of(
+    actions: NDArray[np.float32], ends: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the chunk (N, size, A) that begins at each step, and how many actions it has (N,).
+
+    Args:
+        actions: (N, A), one episode after the other.
+        ends: (N,), the index behind the last step of each step's episode.
+        size: of a chunk.
+    """
+    steps = np.arange(len(ends))[:, None] + np.arange(size)
+    chunks = actions[np.minimum(steps, ends[:, None] - 1)]
+    return chunks, np.minimum(ends - np.arange(len(ends)), size)
 
 
 def cameras_of(folder: Path) -> tuple[str, ...]:
@@ -69,41 +111,24 @@ def cameras_of(folder: Path) -> tuple[str, ...]:
     return tuple(name.removeprefix(_IMAGES) for name in features if name.startswith(_IMAGES))
 
 
-def read_frames(folders: Sequence[Path], cameras: Sequence[str], size: int) -> Frames:
+def read_frames(
+    folders: Sequence[Path], cameras: Sequence[str], size: int, chunk_size: int
+) -> Frames:
     """Read datasets of the same robot, one after the other.
 
     Raises:
         UsageError: a folder is no dataset, is unfinished, or lacks a camera.
         MissingExtraError: the packages that read it are not installed.
     """
-    parts = [_read(folder, cameras, size) for folder in folders]
-    told = tuple(dict.fromkeys(text for part in parts for text in part.instructions))
-    ends, first = [], 0
-    for part in parts:
-        ends.append(part.ends + first)
-        first += len(part.ends)
-    numbers = [
-        np.array([told.index(text) for text in part.instructions])[part.instruction]
-        for part in parts
-    ]
-    return Frames(
-        pictures=np.concatenate([part.pictures for part in parts]),
-        states=np.concatenate([part.states for part in parts]),
-        actions=np.concatenate([part.actions for part in parts]),
-        ends=np.concatenate(ends),
-        instructions=told,
-        instruction=np.concatenate(numbers),
-    )
+    return Frames.joined([_read(folder, cameras, size, chunk_size) for folder in folders])
 
 
 def draw_batch(
     frames: Frames, network: FlowNetwork, size: int, generator: torch.Generator
 ) -> tuple[Inputs, Batch]:
-    """Draw frames uniformly; their chunks end with their episode, repeating its last action as padding."""
+    """Draw frames uniformly, with their chunks."""
     config = network.config
-    index = torch.randint(len(frames.ends), (size,), generator=generator).numpy()
-    steps = index[:, None] + np.arange(config.chunk_size)
-    last = frames.ends[index][:, None] - 1
+    index = torch.randint(len(frames.states), (size,), generator=generator).numpy()
     words = np.stack([word_numbers(text, config.words) for text in frames.instructions])
     device = network.action_mean.device
     inputs = Inputs(
@@ -111,10 +136,10 @@ def draw_batch(
         torch.from_numpy(words[frames.instruction[index]]).to(device),
         torch.from_numpy(frames.states[index]).to(device),
     )
-    chunks = torch.from_numpy(frames.actions[np.minimum(steps, last)]).to(device)
-    actions = network.normalise(chunks, inputs.state)
+    actions = network.normalise(torch.from_numpy(frames.chunks[index]).to(device), inputs.state)
     real = torch.zeros_like(actions, dtype=torch.bool)
-    real[..., : config.action_size] = torch.from_numpy(steps <= last)[..., None].to(device)
+    present = np.arange(config.chunk_size) < frames.lengths[index, None]
+    real[..., : config.action_size] = torch.from_numpy(present)[..., None].to(device)
     return inputs, Batch(actions, real)
 
 
@@ -124,10 +149,8 @@ def fit_scales(network: FlowNetwork, frames: Frames) -> None:
     The spread of an action grows along a chunk of relative actions. A step whose spread is below a
     hundredth of its dimension's largest is scaled by that, so that noise is not blown up.
     """
-    config = network.config
-    steps = np.arange(len(frames.ends))[:, None] + np.arange(config.chunk_size)
-    chunks = frames.actions[np.minimum(steps, frames.ends[:, None] - 1)]
-    if config.relative_actions:
+    chunks = frames.chunks
+    if network.config.relative_actions:
         chunks = chunks - frames.states[:, None]
     std = chunks.std(0)
     floor = np.maximum(0.01 * std.max(0, keepdims=True), 1e-6)
@@ -139,7 +162,7 @@ def fit_scales(network: FlowNetwork, frames: Frames) -> None:
 
 def sizes_of(frames: Frames) -> dict[str, int]:
     """Return the sizes that a network's configuration takes from the data."""
-    return {"state_size": frames.states.shape[1], "action_size": frames.actions.shape[1]}
+    return {"state_size": frames.states.shape[1], "action_size": frames.chunks.shape[2]}
 
 
 def _info(folder: Path) -> Any:
@@ -154,7 +177,7 @@ def _info(folder: Path) -> Any:
         ) from None
 
 
-def _read(folder: Path, cameras: Sequence[str], size: int) -> Frames:
+def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> Frames:
     try:
         import pyarrow.parquet  # type: ignore[import-untyped]  # published without types
     except ModuleNotFoundError:
@@ -168,7 +191,9 @@ def _read(folder: Path, cameras: Sequence[str], size: int) -> Frames:
     table = pyarrow.parquet.read_table(folder / "data").sort_by("index")
     episode = table["episode_index"].to_numpy()
     tasks = pyarrow.parquet.read_table(folder / "meta" / "tasks.parquet").to_pandas()
-    ends = np.searchsorted(episode, episode, side="right")
+    ends = np.searchsorted(episode, episode, side="right").astype(np.int64)
+    actions = np.stack(table["action"].to_numpy()).astype(np.float32)
+    chunks, lengths = chunks_of(actions, ends, chunk_size)
     pictures = np.empty((len(episode), len(cameras), 3, size, size), np.uint8)
     for i, name in enumerate(cameras):
         column = _IMAGES + name
@@ -178,8 +203,9 @@ def _read(folder: Path, cameras: Sequence[str], size: int) -> Frames:
     return Frames(
         pictures=pictures,
         states=np.stack(table["observation.state"].to_numpy()).astype(np.float32),
-        actions=np.stack(table["action"].to_numpy()).astype(np.float32),
-        ends=ends.astype(np.int64),
+        chunks=chunks,
+        lengths=lengths,
+        episode=episode.astype(np.int64),
         instructions=tuple(tasks.sort_values("task_index").index),
         instruction=table["task_index"].to_numpy().astype(np.int64),
     )

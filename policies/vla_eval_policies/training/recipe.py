@@ -6,6 +6,7 @@
 
     [data]
     datasets = ["demos/pick-place"]     # folders of `vlaeval record`
+    # and, or instead, [data.expert]: the experts act on the spot, see Rehearsal
 
     [network]                           # optional: sizes, see FlowConfig
     chunk_size = 16
@@ -26,27 +27,35 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic import Field as Option
 
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval_policies.flow.network import FlowConfig
 from vla_eval_policies.methods import Method, make_method
 from vla_eval_policies.training.loop import Optimisation
+from vla_eval_policies.training.rehearsal import Rehearsal
 
 __all__ = ["Data", "Recipe", "apply_change", "load_recipe", "named_method", "read_toml", "validate"]
 
 
 class Data(BaseModel):
-    """What is learned from."""
+    """What is learned from: datasets, or experts, or both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    datasets: tuple[str, ...] = Option(min_length=1)
+    datasets: tuple[str, ...] = ()
     cameras: tuple[str, ...] | None = None
-    """None: all of the first dataset's."""
+    """None: all of the first dataset's, or of the experts' first task."""
+    expert: Rehearsal | None = None
+
+    @model_validator(mode="after")
+    def _is_something(self) -> Self:
+        if not self.datasets and self.expert is None:
+            raise ValueError("[data] needs 'datasets', or a section [data.expert]")
+        return self
 
 
 class Training(Optimisation):
@@ -169,7 +178,9 @@ def _first(error: ValidationError, kind: type[BaseModel]) -> str:
     if first["type"] != "extra_forbidden":
         return f"'{place}': {first['msg']}"
     for part in first["loc"][:-1]:
-        inner = kind.model_fields[str(part)].annotation
-        assert isinstance(inner, type)  # noqa: S101 - only a model forbids keys
-        kind = inner
+        declared = kind.model_fields[str(part)].annotation
+        choices = [each for each in get_args(declared) or (declared,) if isinstance(each, type)]
+        kind = next(
+            each for each in choices if issubclass(each, BaseModel)
+        )  # only they forbid keys
     return f"'{place}' is unknown{did_you_mean(str(first['loc'][-1]), kind.model_fields)}"

@@ -40,11 +40,18 @@ from vla_eval_policies.training.data import (
 from vla_eval_policies.training.folder import OnStep, claim, log_lines, take_steps
 from vla_eval_policies.training.loop import Trainer
 from vla_eval_policies.training.recipe import Recipe
+from vla_eval_policies.training.rehearsal import OnEpisode, Rehearsal, rehearse, rehearsed_cameras
 
 __all__ = ["train"]
 
 
-def train(recipe: Recipe, folder: Path, *, on_step: OnStep = lambda _step, _logs: None) -> Path:
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    on_step: OnStep = lambda _step, _logs: None,
+    on_episode: OnEpisode = lambda _done, _total: None,
+) -> Path:
     """Train as a recipe says, or continue a run that was stopped; return the checkpoint.
 
     A run that was continued has the bits of one that was not stopped.
@@ -53,6 +60,7 @@ def train(recipe: Recipe, folder: Path, *, on_step: OnStep = lambda _step, _logs
         recipe: what to do.
         folder: made, or continued.
         on_step: called after every step with its number and logs.
+        on_episode: called after every episode of an expert, with the numbers done and to do.
 
     Raises:
         UsageError: data, start or method cannot be used; the folder belongs to another recipe.
@@ -63,10 +71,8 @@ def train(recipe: Recipe, folder: Path, *, on_step: OnStep = lambda _step, _logs
     if result.exists():
         return result
     torch.set_num_threads(recipe.training.threads)
-    folders = [Path(each) for each in recipe.data.datasets]
-    cameras = recipe.data.cameras or cameras_of(folders[0])
     method = recipe.make_method()
-    frames = read_frames(folders, cameras, _picture_size(recipe))
+    cameras, frames = _demonstrations(recipe, on_episode)
     config = network_for({**recipe.network, "extra_time": method.extra_time}, frames, cameras)
     torch.manual_seed(recipe.seed)
     network = FlowNetwork(config)
@@ -95,8 +101,22 @@ def train(recipe: Recipe, folder: Path, *, on_step: OnStep = lambda _step, _logs
     return result
 
 
-def _picture_size(recipe: Recipe) -> int:
-    size = recipe.network.get("image_size", FlowConfig.model_fields["image_size"].default)
+def _demonstrations(recipe: Recipe, on_episode: OnEpisode) -> tuple[tuple[str, ...], Frames]:
+    """Return the cameras, and what the datasets and the experts show."""
+    data = recipe.data
+    folders = [Path(each) for each in data.datasets]
+    size, chunk_size = _size(recipe, "image_size"), _size(recipe, "chunk_size")
+    cameras = data.cameras or (
+        cameras_of(folders[0]) if folders else rehearsed_cameras(cast("Rehearsal", data.expert))
+    )
+    parts = [read_frames(folders, cameras, size, chunk_size)] if folders else []
+    if data.expert is not None:
+        parts.append(rehearse(data.expert, cameras, size, chunk_size, on_episode=on_episode))
+    return cameras, Frames.joined(parts)
+
+
+def _size(recipe: Recipe, name: str) -> int:
+    size = recipe.network.get(name, FlowConfig.model_fields[name].default)
     return cast("int", size)  # a recipe was validated when it was read
 
 

@@ -1,0 +1,67 @@
+"""Demonstrations on the spot: what is kept is what the expert meant to do, from where it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vla_eval.errors import UsageError
+from vla_eval_policies.training.data import Frames
+from vla_eval_policies.training.rehearsal import Rehearsal, rehearse, rehearsed_cameras
+
+pytest.importorskip("mujoco", reason="needs the extra 'so101'")
+
+TASK = "so101/PickPlace"
+
+
+def act(**options) -> Frames:
+    plan = Rehearsal(tasks=(TASK,), init_states=1, look_every=10, **options)
+    return rehearse(plan, ("top",), 32, 12)
+
+
+def test_undisturbed_chunks_follow_each_other():
+    """Without noise the last actions of a chunk are the first of the next: they were executed."""
+    frames = act()
+    assert np.array_equal(frames.chunks[:-1, 10:], frames.chunks[1:, :2])
+    assert frames.pictures.shape[1:] == (1, 3, 32, 32)
+    assert frames.describe() == f"1 episodes, {len(frames.states)} frames: {frames.instructions[0]}"
+    # Absolute targets, close to where the arm is.
+    assert np.abs(frames.chunks[:, 0, :5] - frames.states[:, :5]).max() < 10
+
+
+def test_noise_moves_the_arm_but_not_what_is_learned():
+    """The arm leaves the expert's path, while the chunks stay on it; the same seed, the same bits."""
+    clean, noisy, again = act(), act(action_noise=0.005), act(action_noise=0.005)
+    assert np.array_equal(clean.chunks[1:4], noisy.chunks[1:4])
+    assert np.abs(clean.states[1:4, :5] - noisy.states[1:4, :5]).max() > 0.3
+    assert noisy.sha256() == again.sha256() != clean.sha256()
+
+
+def test_scatter_moves_the_object():
+    """Scattered, the first picture and the whole plan are others, and it is still a success."""
+    clean, scattered = act(), act(scatter_m=0.02)
+    assert not np.array_equal(clean.pictures[0], scattered.pictures[0])
+    assert not np.array_equal(clean.chunks[3], scattered.chunks[3])
+    assert np.array_equal(clean.states[0], scattered.states[0])
+
+
+def test_cache_returns_the_same(tmp_path):
+    """A second call reads what the first one wrote; another plan is another folder."""
+    first = act(cache=str(tmp_path))
+    second = act(cache=str(tmp_path))
+    assert second.sha256() == first.sha256()
+    assert isinstance(second.pictures, np.memmap)
+    act(cache=str(tmp_path), seed=1)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_refusals():
+    """A task without a suite, an unknown task, a camera that is not there."""
+    assert rehearsed_cameras(Rehearsal(tasks=(TASK,))) == ("top", "wrist")
+    for tasks, camera, message in (
+        (("PickPlace",), "top", "must be suite/task"),
+        (("so101/PickPlac",), "top", "did you mean 'PickPlace'"),
+        ((TASK,), "front", "has no camera 'front'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            rehearse(Rehearsal(tasks=tasks, init_states=1), (camera,), 32, 12)
