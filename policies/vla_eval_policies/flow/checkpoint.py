@@ -59,11 +59,18 @@ class Card(BaseModel):
 def save_checkpoint(
     path: Path, network: FlowNetwork, card: Card, *, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write a checkpoint; float16 halves the file. The file appears at once, or not at all."""
+    """Write a checkpoint. The file appears at once, or not at all.
+
+    Args:
+        path: of the file.
+        network: what is saved.
+        card: where it comes from.
+        dtype: of the parameters that are matrices; float16 halves the file. All other numbers, such
+            as the scales of states in degrees, keep their precision.
+    """
+    matrices = {name for name, value in network.named_parameters() if value.dim() > 1}
     tensors = {
-        name: value.detach()
-        .to("cpu", dtype if value.is_floating_point() else value.dtype)
-        .contiguous()
+        name: value.detach().to("cpu", dtype if name in matrices else value.dtype).contiguous()
         for name, value in network.state_dict().items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from vla_eval.errors import MissingExtraError, PolicySpecError
 from vla_eval.policy import Policy
 from vla_eval.spec import parse_options
+from vla_eval_policies.flow.shipped import shipped_names
 
 __all__ = ["FlowFactory"]
 
@@ -15,7 +16,11 @@ __all__ = ["FlowFactory"]
 class FlowFactory:
     """``flow:CHECKPOINT[?nfe=…&method=…&n_action_steps=…&solver=…&keystone=K]``."""
 
-    help: ClassVar[str] = "a trained flow policy: nfe, method, n_action_steps, solver, keystone …"
+    help: ClassVar[str] = (
+        "a trained flow policy, a file or a shipped one: "
+        + ", ".join(f"flow:{name}" for name in shipped_names())
+        + "; nfe, method, n_action_steps, solver, keystone …"
+    )
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
         """In the host, one copy for all workers."""
@@ -31,7 +36,7 @@ class FlowFactory:
         """
         if target is None:
             raise PolicySpecError(
-                "policy kind 'flow' needs a checkpoint, for example 'flow:student.safetensors?nfe=1'"
+                "policy kind 'flow' needs a checkpoint, for example 'flow:so101/fm' or 'flow:student.safetensors?nfe=1'"
             )
         try:
             from vla_eval_policies.flow.policy import FlowOptions, build

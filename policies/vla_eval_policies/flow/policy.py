@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
 from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of
 from vla_eval_policies.flow.network import FlowNetwork, Inputs
+from vla_eval_policies.flow.shipped import checkpoint_path
 from vla_eval_policies.methods import Cost, KeyStone, Method, make_method
 from vla_eval_policies.methods.solvers import Solver
 
@@ -175,12 +175,12 @@ class FlowPolicy:
 
 
 def build(target: str, options: FlowOptions) -> Policy:
-    """Load a checkpoint and give it the sampler that is asked for.
+    """Load a checkpoint, a file or a shipped one's name, and give it the sampler that is asked for.
 
     Raises:
         PolicySpecError: the checkpoint cannot be used, or not in this way.
     """
-    network, card, digest = load_checkpoint(Path(target))
+    network, card, digest = load_checkpoint(checkpoint_path(target))
     trained = card.make_method()
     method = _method(trained, options)
     try:

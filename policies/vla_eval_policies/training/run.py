@@ -27,6 +27,7 @@ from vla_eval_policies.flow.checkpoint import (
     save_checkpoint,
 )
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork
+from vla_eval_policies.flow.shipped import checkpoint_path
 from vla_eval_policies.methods import Batch
 from vla_eval_policies.training.curves import plot
 from vla_eval_policies.training.data import (
@@ -140,7 +141,7 @@ def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> str | None:
             raise UsageError("freeze_prefix needs a start: an untrained prefix sees nothing")
         fit_scales(network, frames)
         return None
-    path = Path(recipe.training.start)
+    path = checkpoint_path(recipe.training.start)
     source, card, digest = load_checkpoint(path)
     require_same_network(card, network.config, path)
     # A second time that the start does not have, keeps its initialisation, which changes nothing.

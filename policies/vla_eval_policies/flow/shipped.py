@@ -1,0 +1,58 @@
+"""The checkpoints that come with the package, by name: ``flow:so101/fm``.
+
+``python -m vla_eval_policies.flow.shipped runs/fm/policy.safetensors so101/fm`` adds one: matrices in
+float16, which halves the file, everything else as it was. What is evaluated and published is that file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vla_eval.errors import PolicySpecError, did_you_mean
+
+__all__ = ["checkpoint_path", "shipped_names"]
+
+_FOLDER = Path(__file__).with_name("checkpoints")
+_SUFFIX = ".safetensors"
+
+
+def shipped_names() -> list[str]:
+    """Return the names, sorted."""
+    files = sorted(_FOLDER.rglob(f"*{_SUFFIX}"))
+    return [file.relative_to(_FOLDER).as_posix().removesuffix(_SUFFIX) for file in files]
+
+
+def checkpoint_path(target: str) -> Path:
+    """Return the file that ``flow:TARGET`` means: a path, or the name of a shipped checkpoint.
+
+    Raises:
+        PolicySpecError: there is neither.
+    """
+    path = Path(target)
+    names = shipped_names()
+    if path.exists() or target.endswith(_SUFFIX):
+        return path
+    if target in names:
+        return _FOLDER / f"{target}{_SUFFIX}"
+    raise PolicySpecError(
+        f"there is no checkpoint '{target}': neither such a file nor such a shipped one"
+        f"{did_you_mean(target, names)} (shipped: {', '.join(names) or 'none'})"
+    )
+
+
+def _ship(source: Path, name: str) -> Path:
+    import torch
+
+    from vla_eval_policies.flow.checkpoint import load_checkpoint, save_checkpoint
+
+    network, card, _ = load_checkpoint(source)
+    target = _FOLDER / f"{name}{_SUFFIX}"
+    save_checkpoint(target, network, card, dtype=torch.float16)
+    target.chmod(0o644)
+    load_checkpoint(target)
+    return target
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{_ship(Path(sys.argv[1]), sys.argv[2])}\n")
