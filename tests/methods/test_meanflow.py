@@ -8,7 +8,7 @@ from helpers_methods import full_batch, generator, noise, tiny
 
 from vla_eval_policies.methods import SMOLVLA_PERIODS, ExtraTime, make_method
 from vla_eval_policies.methods.field import interpolate
-from vla_eval_policies.methods.meanflow import mean_velocity_and_slope
+from vla_eval_policies.methods.meanflow import mean_velocity_and_slope, split_velocity
 from vla_eval_policies.methods.oracles import Gaussian, OracleField
 
 
@@ -122,3 +122,35 @@ def test_sum_is_the_mean_times_the_entries():
             method.loss(network.bind(torch.zeros(16, 2)), batch, generator()).logs["error"]
         )
     assert errors[1] == pytest.approx(12 * errors[0], rel=1e-5)
+
+
+def test_split_target_is_the_mean_velocity():
+    """Two jumps of the exact field make up one; without an interval the target is the data's v."""
+    oracle, z, v = Gaussian(0.7, 0.4), noise(64, 2, 3), noise(64, 2, 3, seed=1)
+    field = OracleField(oracle.mean_velocity, ExtraTime.INTERVAL)
+    t, share = (torch.rand(64, generator=generator(i), dtype=torch.float64) for i in (0, 1))
+    h = t * torch.rand(64, generator=generator(2), dtype=torch.float64)
+    h[::4] = 0
+    split = split_velocity(field, z, t, h, v, share)
+    exact = torch.where(h[:, None, None] == 0, v, oracle.mean_velocity(z, t, h))
+    assert (split - exact).abs().max() < 1e-12
+    local = OracleField(lambda x, t, h: oracle.velocity(x, t), ExtraTime.INTERVAL)
+    assert (split_velocity(local, z, t, h, v, share) - exact).abs().max() > 0.01
+
+
+def test_split_learns_one_step():
+    """Trained on a Gaussian without a derivative, one step has its mean and its spread."""
+    network = tiny(ExtraTime.INTERVAL, chunk=(1, 2))
+    method = make_method("meanflow", {"target": "split", "whole": 0.3})
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    for step in range(1200):
+        actions = 0.7 + 0.4 * noise(256, 1, 2, seed=step, dtype=torch.float32)
+        loss = method.loss(network.bind(torch.zeros(256, 2)), full_batch(actions), generator(step))
+        optimizer.zero_grad()
+        loss.value.backward()
+        optimizer.step()
+    with torch.no_grad():
+        x = noise(4096, 1, 2, seed=-1, dtype=torch.float32)
+        y = method.sample(network.bind(torch.zeros(4096, 2)), lambda: x, 1)
+    assert float(y.mean()) == pytest.approx(0.7, abs=0.1)
+    assert float(y.std()) == pytest.approx(0.4, abs=0.12)

@@ -9,7 +9,12 @@ Geng et al., arXiv 2505.13447; as a policy arXiv 2603.01469 (Mean-Flow One-Step 
 
 du/dt is one Jacobian-vector product with tangents (v, 1, 1) on (z, t, h), r held fixed. It runs
 through the embeddings of t and h, so these must be of low frequency: through SmolVLA's periods down
-to 0.004 the product explodes.
+to 0.004 the product explodes. For such networks ``target`` = "split" needs no derivative (SplitMeanFlow,
+arXiv 2507.16884): with m between r and t, and z_m = z − (t − m)·u(z, m, t),
+
+    h·u(z, r, t) = (t − m)·u(z, m, t) + (m − r)·u(z_m, r, m),      and u(z, t, t) = v
+
+where the right side is the target, without gradient; samples with r = t learn v from the data.
 
 ``flow_ratio`` is the share of samples with r = t (1: pure flow matching); one public code base calls
 the opposite "ratio". γ = 1 is plain L2; below, samples with large errors weigh less.
@@ -58,6 +63,8 @@ class MeanFlow(Method):
     """Law of the two times, of which t is the larger."""
     whole: float = Option(default=0.1, ge=0.0, le=1.0)
     """Share of samples with (r, t) = (0, 1), the one interval that one step uses."""
+    target: Literal["derivative", "split"] = "derivative"
+    """What u is held to: v − h·du/dt, or its own two parts of a split interval."""
 
     def loss(
         self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
@@ -67,10 +74,16 @@ class MeanFlow(Method):
         noise = batch.noise(generator)
         t, h = self.draw_interval(batch.actions, generator)
         z, v = interpolate(batch.actions, noise, t), noise - batch.actions
-        with torch.autocast(z.device.type, enabled=False):  # the product needs float32
-            u, du_dt = mean_velocity_and_slope(field, z.float(), t.float(), h.float(), v.float())
-            target = (v - h[:, None, None] * du_dt).detach()
-            error = squared_error(u, target, batch.real)
+        if self.target == "split":
+            share = torch.rand(len(t), generator=generator, device=generator.device).to(t)
+            u, target = field(z, t, h), split_velocity(field, z, t, h, v, share)
+        else:
+            with torch.autocast(z.device.type, enabled=False):  # the product needs float32
+                u, du_dt = mean_velocity_and_slope(
+                    field, z.float(), t.float(), h.float(), v.float()
+                )
+                target = (v - h[:, None, None] * du_dt).detach()
+        error = squared_error(u, target, batch.real)
         if self.reduction == "sum":
             error = error * batch.real.flatten(1).sum(1)
         weight = (error.detach() + self.c) ** (self.gamma - 1)
@@ -104,3 +117,24 @@ def mean_velocity_and_slope(
     one = torch.ones_like(t)
     result = jvp(field.__call__, (z, t, h), (v, one, one))
     return result[0], result[1]
+
+
+@torch.no_grad()
+def split_velocity(
+    field: Field, z: Tensor, t: Tensor, h: Tensor, v: Tensor, share: Tensor
+) -> Tensor:
+    """Return the mean velocity over [t − h, t] by two jumps, (B, H, D); v where h = 0.
+
+    Args:
+        field: u(z, t, h).
+        z: (B, H, D), at time t.
+        t: (B,).
+        h: (B,).
+        v: (B, H, D), the velocity of the data.
+        share: (B,) in [0, 1], of the first jump.
+    """
+    first = share * h
+    start = field(z, t, first)
+    rest = field(z - first[:, None, None] * start, t - first, h - first)
+    part = share[:, None, None]
+    return torch.where(h[:, None, None] == 0, v, part * start + (1 - part) * rest)
