@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -68,6 +68,7 @@ class EpisodeResult:
     steps: int = 0
     nfe: int = 0
     clipped_actions: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     scene_hash: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     actions_sha256: str = ""
@@ -206,6 +207,7 @@ def _infer(
     result.infer_ms.append(alone_ms)
     result.wait_s += max(0.0, waited_ms - alone_ms) / 1e3
     result.nfe += chunk.nfe
+    result.counts.update(chunk.counts)
     result.max_batch = max(result.max_batch, chunk.batch)
     result.prefix_ms.append(chunk.prefix_ms)
     result.denoise_ms.append(chunk.denoise_ms)

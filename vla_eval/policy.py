@@ -43,6 +43,8 @@ class ActionChunk:
     """Time for the solver's steps."""
     batch: int = 1
     """How many observations were in this inference; the policy host fills it in."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What else is worth counting, by name; a record holds the sums over its episode."""
     infer_ms: float | None = None
     """Wall time of the inference alone; the policy host fills it in, since a worker would count the
     time in the queue too."""

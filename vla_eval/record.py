@@ -102,6 +102,8 @@ class EpisodeRecord(_Frozen):
     """Function evaluations over the whole episode."""
     clipped_actions: int = 0
     """Executed actions with an entry outside the action space; they were clipped."""
+    counts: Mapping[str, int] = Field(default_factory=dict)
+    """What the policy counted, by name, summed over the episode."""
     scene_hash: str = ""
     """After reset: sha256 of body and geom poses and qpos. Arms with other scenes are not paired."""
     actions_sha256: str = ""

@@ -41,6 +41,8 @@ class ArmSummary:
     reasons: dict[str, int]
     """How often each reason of a failure or an error occurred."""
     clipped_actions: int
+    counts: dict[str, int]
+    """What the policy counted, by name, summed over episodes."""
     seconds: dict[str, float]
     """Wall time by phase, summed over episodes."""
     infer_ms_p50: float | None
@@ -123,6 +125,7 @@ def _arm_json(arm: ArmSummary) -> dict[str, Any]:
         },
         "reasons": arm.reasons,
         "clipped_actions": arm.clipped_actions,
+        "counts": arm.counts,
         "seconds": arm.seconds,
         "infer_ms": {"p50": arm.infer_ms_p50, "p95": arm.infer_ms_p95},
         "nfe_per_chunk": arm.nfe_per_chunk,
@@ -216,11 +219,19 @@ def _summarise_arm(arm: str, keys: Iterable[EpisodeKey], records: Records) -> Ar
         tasks=_by_task(ended),
         reasons=dict(Counter(str(each.reason) for each in known if each.reason)),
         clipped_actions=sum(record.clipped_actions for record in ended),
+        counts=_counts(ended),
         seconds=_seconds(ended),
         infer_ms_p50=_quantile(infer_ms, 0.50),
         infer_ms_p95=_quantile(infer_ms, 0.95),
         nfe_per_chunk=sum(each.nfe for each in ended) / inferences if inferences else None,
     )
+
+
+def _counts(ended: Iterable[EpisodeRecord]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for record in ended:
+        sums.update(record.counts)
+    return dict(sums)
 
 
 def _by_task(ended: Iterable[EpisodeRecord]) -> dict[str, tuple[int, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -135,3 +137,17 @@ def test_unknown_environments_are_one_sentence(env_id, message):
     """An id that nobody registered, or a package that is not there, is a usage error."""
     with pytest.raises(UsageError, match=message):
         make_env(env_id, {})
+
+
+def test_what_a_policy_counts_is_summed():
+    """Counts of chunks become the episode's sums, zeros included."""
+
+    class Counting(Walker):
+        def infer(self, observations, contexts):
+            return [
+                dataclasses.replace(chunk, counts={"asked": 1, "never": 0})
+                for chunk in super().infer(observations, contexts)
+            ]
+
+    result = run(Counting(Options()))
+    assert result.counts == {"asked": result.inferences, "never": 0}

@@ -98,8 +98,11 @@ def test_keystone_counts(checkpoint):
     assert chunk.nfe == policy.metadata.nfe == 16
     assert policy.metadata.options["passes"] == 2
     assert policy.metadata.options["samples"] == 8
-    assert policy.selected == 1
-    assert 0 <= policy.fired <= 1
+    assert chunk.counts["keystone_selected"] == 1
+    always = build_policy(f"flow:{checkpoint}?keystone=8&nfe=2&guard=100")
+    assert always.infer(observations(1), contexts(1))[0].counts["keystone_fired"] == 1
+    never = build_policy(f"flow:{checkpoint}?keystone=8&nfe=2&guard=0")
+    assert never.infer(observations(1), contexts(1))[0].counts["keystone_fired"] == 0
 
 
 @pytest.mark.parametrize("name", ["snapflow", "meanflow", "shortcut", "fm-high-noise"])

@@ -155,6 +155,7 @@ class _Worker:
             inferences=result.inferences,
             nfe=result.nfe,
             clipped_actions=result.clipped_actions,
+            counts=dict(result.counts),
             scene_hash=result.scene_hash,
             actions_sha256=result.actions_sha256,
             provenance=result.provenance,

@@ -82,10 +82,6 @@ class FlowPolicy:
             raise PolicySpecError(
                 f"n_action_steps={self.horizon}: the policy's chunks have {config.chunk_size} actions"
             )
-        self.fired = 0
-        """How often KeyStone's guard took the global medoid."""
-        self.selected = 0
-        """How often KeyStone was asked."""
         self._device = torch.device(options.device)
         self._network = network.to(self._device)
         self._method = method
@@ -120,16 +116,18 @@ class FlowPolicy:
         instructions = [context.instruction for context in contexts]
         inputs = inputs_of(observations, instructions, self._network.config)
         timed = self.sample(inputs, [context.generator() for context in contexts])
-        chosen = torch.stack([self._select(each) for each in timed.chunks])
-        actions = self._network.actions(chosen, inputs.state.to(self._device)).cpu().numpy()
+        chosen, counts = zip(*(self._select(each) for each in timed.chunks), strict=True)
+        state = inputs.state.to(self._device)
+        actions = self._network.actions(torch.stack(chosen), state).cpu().numpy()
         return [
             ActionChunk(
                 np.ascontiguousarray(each, dtype=np.float32),
                 nfe=self.cost.nfe,
                 prefix_ms=timed.prefix_ms,
                 denoise_ms=timed.denoise_ms,
+                counts=counted,
             )
-            for each in actions
+            for each, counted in zip(actions, counts, strict=True)
         ]
 
     @torch.inference_mode()
@@ -157,15 +155,14 @@ class FlowPolicy:
         ended = self._clock()
         return Timed(chunks.unflatten(0, (-1, many)), encoded - began, ended - encoded)  # type: ignore[no-untyped-call]
 
-    def _select(self, candidates: Tensor) -> Tensor:
-        """Return one of a sample's chunks (K, H, D)."""
+    def _select(self, candidates: Tensor) -> tuple[Tensor, dict[str, int]]:
+        """Return one of a sample's chunks (K, H, D), and whether KeyStone's guard took the medoid."""
         if self.keystone.samples == 1:
-            return candidates[0]
+            return candidates[0], {}
         executed = candidates[:, : self.horizon, : self._network.config.action_size]
         selection = self.keystone.select(executed.cpu().numpy())
-        self.selected += 1
-        self.fired += selection.unimodal
-        return candidates[selection.index]
+        counts = {"keystone_selected": 1, "keystone_fired": int(selection.unimodal)}
+        return candidates[selection.index], counts
 
     def _clock(self) -> float:
         """Return the time, ms, when everything before is done."""
