@@ -7,6 +7,7 @@ module             what it does
 ``layouts``        how observations are named on the wire
 ``extension``      what we say on top of openpi's protocol, where both sides know it
 ``connection``     one websocket, the client's side, with every fault under its own name
+``client``         what both clients share: a connection for each episode
 ``openpi``         ``openpi:ws://host:port``
 ``harness``        ``harness:ws://host:port``
 ``server``         ``vlaeval serve``: sockets, token, health; inference in a thread of its own

@@ -166,7 +166,14 @@ def chunk_of_reply(actions: Any, asked: Mapping[str, Any], reply: object) -> Act
         raise WireError(f"the reply's {FIELD} lacks something ({error})") from None
     if counts[0] < 0 or counts[1] < 1 or not all(math.isfinite(t) and t >= 0 for t in times):
         raise WireError(f"the reply says nfe and batch {counts}, times {times} ms")
-    return ActionChunk(actions, counts[0], times[0], times[1], counts[1], times[2])
+    return ActionChunk(
+        actions,
+        nfe=counts[0],
+        prefix_ms=times[0],
+        denoise_ms=times[1],
+        batch=counts[1],
+        infer_ms=times[2],
+    )
 
 
 def check_reply_to(asked: Mapping[str, Any], reply: object) -> None:

@@ -23,9 +23,9 @@ from vla_eval.errors import PolicyLostError, PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
+from vla_eval_policies.remote.client import Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
-from vla_eval_policies.remote.connection import Connection
-from vla_eval_policies.remote.factories import WAITS, HarnessOptions
+from vla_eval_policies.remote.factories import HarnessOptions
 
 __all__ = ["HarnessPolicy"]
 
@@ -37,12 +37,11 @@ _OURS = ("suite", "seed", "env_seed", "num_steps_wait", "max_steps")
 
 
 @dataclass
-class _Episode:
-    connection: Connection
+class _Episode(Episode):
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
-class HarnessPolicy:
+class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
     """The client.
 
     Raises:
@@ -52,9 +51,7 @@ class HarnessPolicy:
     """
 
     def __init__(self, url: str, options: HarnessOptions) -> None:
-        self._url = url
-        self._options = options
-        self._episodes: dict[EpisodeKey, _Episode] = {}
+        super().__init__(url, options)
         episode, self._server = self._connect()
         episode.connection.close()
         params = self._server.get("observation_params") or {}
@@ -76,30 +73,24 @@ class HarnessPolicy:
 
     def _metadata(self) -> PolicyMetadata:
         steps = self._options.n_action_steps or 1
-        ours = {
-            name: value
-            for name, value in self._options.model_dump(exclude=WAITS).items()
-            if value is not None
-        }
         return PolicyMetadata(
             name=str(self._server.get("model_server", f"harness {self._url}")),
             method="remote",
             chunk_size=self._options.chunk_size or steps,
             n_action_steps=steps,
             nfe=self._options.nfe,
-            options={**ours, "server": json.dumps(self._server, sort_keys=True, default=str)},
+            options={
+                **self._choices(),
+                "server": json.dumps(self._server, sort_keys=True, default=str),
+            },
         )
 
     def _connect(self) -> tuple[_Episode, dict[str, Any]]:
-        options = self._options
-        connection = Connection(
-            self._url, connect_s=options.connect_s, max_bytes=options.max_frame_mb << 20
-        )
-        episode = _Episode(connection)
+        episode = _Episode(self._dial())
         hello = {"harness_version": "vla-eval-suite", "protocol_version": _PROTOCOL_VERSION}
-        kind, payload = self._exchange(episode, "hello", hello, options.timeout_s)
+        kind, payload = self._exchange(episode, "hello", hello, self._options.timeout_s)
         if kind != "hello" or payload.get("protocol_version") != _PROTOCOL_VERSION:
-            connection.close()
+            episode.connection.close()
             raise WireError(
                 f"{self._url}: the server speaks version {payload.get('protocol_version')!r} of the "
                 f"harness's protocol; {_PROTOCOL_VERSION} is known here"
@@ -123,7 +114,6 @@ class HarnessPolicy:
         return answer, found
 
     def _begin(self, context: Context) -> _Episode:
-        self._drop(context.key)
         episode, said = self._connect()
         if said != self._server:
             episode.connection.close()
@@ -132,7 +122,6 @@ class HarnessPolicy:
                 "it may hold another policy; put back what was changed, or use a new folder"
             )
         self._start(episode, context)
-        self._episodes[context.key] = episode
         return episode
 
     def _start(self, episode: _Episode, context: Context) -> None:
@@ -147,27 +136,7 @@ class HarnessPolicy:
         message = envelope("episode_start", {"task": task}, next(episode.numbers))
         episode.connection.send(message)
 
-    def infer(
-        self, observations: Sequence[Observation], contexts: Sequence[Context]
-    ) -> list[ActionChunk]:
-        """Ask the server for each sample's action.
-
-        Raises:
-            PolicyLostError: the server is gone, or was replaced, and with it the episode.
-            PolicyTimeoutError: it did not answer in time.
-            WireError: it reported an error, or what it sent cannot be used.
-        """
-        return [
-            self._infer_one(observation, context)
-            for observation, context in zip(observations, contexts, strict=True)
-        ]
-
-    def _infer_one(self, observation: Observation, context: Context) -> ActionChunk:
-        if context.chunk_index == 0:
-            self._begin(context)
-        episode = self._episodes.get(context.key)
-        if episode is None:
-            raise PolicyLostError(f"{self._url}: the connection of this episode is gone")
+    def _ask(self, episode: _Episode, observation: Observation, context: Context) -> ActionChunk:
         payload = self._payload(observation, context)
         start = perf_counter()
         kind, found = self._exchange(episode, "observation", payload, self._options.timeout_s)
@@ -224,11 +193,6 @@ class HarnessPolicy:
             with suppress(PolicyLostError):  # the episode is complete without it
                 episode.connection.send(envelope("episode_end", metrics, next(episode.numbers)))
         self._drop(key)
-
-    def _drop(self, key: EpisodeKey) -> None:
-        episode = self._episodes.pop(key, None)
-        if episode is not None:
-            episode.connection.close()
 
 
 def _rows(actions: Any, context: Context) -> NDArray[Any]:

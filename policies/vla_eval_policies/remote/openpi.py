@@ -25,21 +25,21 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
+from vla_eval_policies.remote.client import Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, pack, unpack
 from vla_eval_policies.remote.connection import Connection
-from vla_eval_policies.remote.factories import WAITS, OpenpiOptions
+from vla_eval_policies.remote.factories import OpenpiOptions
 from vla_eval_policies.remote.layouts import layout_of
 
 __all__ = ["OpenpiPolicy"]
 
 
 @dataclass
-class _Episode:
-    connection: Connection
+class _Episode(Episode):
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-class OpenpiPolicy:
+class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
     """The client.
 
     Raises:
@@ -48,9 +48,7 @@ class OpenpiPolicy:
     """
 
     def __init__(self, url: str, options: OpenpiOptions) -> None:
-        self._url = url
-        self._options = options
-        self._episodes: dict[EpisodeKey, _Episode] = {}
+        super().__init__(url, options)
         connection, self._server = self._connect()
         connection.close()
         self._offer = _offer_of(self._server)
@@ -70,11 +68,7 @@ class OpenpiPolicy:
         self.metadata = self._metadata()
 
     def _metadata(self) -> PolicyMetadata:
-        ours = {
-            name: value
-            for name, value in self._options.model_dump(exclude=WAITS).items()
-            if value is not None
-        }
+        ours = self._choices()
         if self._offer is None:
             steps = self._options.n_action_steps
             if steps is None:
@@ -115,19 +109,14 @@ class OpenpiPolicy:
 
     def _connect(self) -> tuple[Connection, Mapping[Any, Any]]:
         """Open a connection and read the metadata, which the server sends first."""
-        options = self._options
-        connection = Connection(
-            self._url, connect_s=options.connect_s, max_bytes=options.max_frame_mb << 20
-        )
+        connection = self._dial()
         with connection.closed_on_error():
-            found = unpack(connection.receive(options.timeout_s))
+            found = unpack(connection.receive(self._options.timeout_s))
             if not isinstance(found, Mapping):
                 raise WireError(f"{self._url}: the server's first frame is no map of metadata")
         return connection, found
 
     def _begin(self, context: Context) -> _Episode:
-        """Open the episode's connection, and see that the same policy is at its other end."""
-        self._drop(context.key)
         connection, found = self._connect()
         if repr(_sorted(found)) != repr(_sorted(self._server)):
             connection.close()
@@ -139,7 +128,6 @@ class OpenpiPolicy:
         if self._offer is not None:
             asked = extension.ask("begin", episode.token, key=asdict(context.key))
             self._exchange(episode, {extension.FIELD: asked}, self._options.timeout_s)
-        self._episodes[context.key] = episode
         return episode
 
     def _exchange(self, episode: _Episode, request: Mapping[str, Any], timeout_s: float) -> Any:
@@ -152,27 +140,7 @@ class OpenpiPolicy:
                 extension.check_reply_to(request[extension.FIELD], reply.get(extension.FIELD))
         return reply
 
-    def infer(
-        self, observations: Sequence[Observation], contexts: Sequence[Context]
-    ) -> list[ActionChunk]:
-        """Ask the server for each sample's chunk.
-
-        Raises:
-            PolicyLostError: the server is gone, or was replaced, and with it the episode.
-            PolicyTimeoutError: it did not answer in time.
-            WireError: it reported an error, or what it sent cannot be used.
-        """
-        return [
-            self._infer_one(observation, context)
-            for observation, context in zip(observations, contexts, strict=True)
-        ]
-
-    def _infer_one(self, observation: Observation, context: Context) -> ActionChunk:
-        if context.chunk_index == 0:
-            self._begin(context)
-        episode = self._episodes.get(context.key)
-        if episode is None:
-            raise PolicyLostError(f"{self._url}: the connection of this episode is gone")
+    def _ask(self, episode: _Episode, observation: Observation, context: Context) -> ActionChunk:
         request = self._layout.to_wire(observation, context.instruction)
         asked = extension.ask("infer", episode.token, context)
         if self._offer is not None:
@@ -216,11 +184,6 @@ class OpenpiPolicy:
             ):  # the episode is complete without it
                 self._exchange(episode, {extension.FIELD: asked}, self._options.timeout_s)
         self._drop(key)
-
-    def _drop(self, key: EpisodeKey) -> None:
-        episode = self._episodes.pop(key, None)
-        if episode is not None:
-            episode.connection.close()
 
 
 def _offer_of(metadata: Mapping[Any, Any]) -> extension.Offer | None:

@@ -1,0 +1,84 @@
+"""What the clients of both protocols share: a connection for each episode, and where it is kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vla_eval.environment import Observation
+from vla_eval.errors import PolicyLostError
+from vla_eval.keys import EpisodeKey
+from vla_eval.policy import ActionChunk, Context
+from vla_eval_policies.remote.connection import Connection
+from vla_eval_policies.remote.factories import WAITS, RemoteOptions
+
+__all__ = ["Episode", "RemotePolicy"]
+
+
+@dataclass
+class Episode:
+    """An attempt at an episode, on a connection of its own."""
+
+    connection: Connection
+
+
+class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
+    """A policy behind a server.
+
+    A subclass opens an episode's connection in :meth:`_begin` and asks on it in :meth:`_ask`.
+    """
+
+    def __init__(self, url: str, options: O) -> None:
+        self._url = url
+        self._options = options
+        self._episodes: dict[EpisodeKey, E] = {}
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        """Ask the server for each sample's chunk.
+
+        Raises:
+            PolicyLostError: the server is gone, or was replaced, and with it the episode.
+            PolicyTimeoutError: it did not answer in time.
+            WireError: it reported an error, or what it sent cannot be used.
+        """
+        return [
+            self._infer_one(observation, context)
+            for observation, context in zip(observations, contexts, strict=True)
+        ]
+
+    def _infer_one(self, observation: Observation, context: Context) -> ActionChunk:
+        if context.chunk_index == 0:
+            self._drop(context.key)
+            self._episodes[context.key] = self._begin(context)
+        episode = self._episodes.get(context.key)
+        if episode is None:
+            raise PolicyLostError(f"{self._url}: the connection of this episode is gone")
+        return self._ask(episode, observation, context)
+
+    @abstractmethod
+    def _begin(self, context: Context) -> E:
+        """Open the connection of an episode, with the policy at its other end that the run began with."""
+
+    @abstractmethod
+    def _ask(self, episode: E, observation: Observation, context: Context) -> ActionChunk:
+        """Return the server's chunk for an observation."""
+
+    def _dial(self) -> Connection:
+        options = self._options
+        return Connection(
+            self._url, connect_s=options.connect_s, max_bytes=options.max_frame_mb << 20
+        )
+
+    def _choices(self) -> dict[str, Any]:
+        """Return the options that were given and change actions, for the policy's identity."""
+        given = self._options.model_dump(exclude=WAITS)
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _drop(self, key: EpisodeKey) -> None:
+        episode = self._episodes.pop(key, None)
+        if episode is not None:
+            episode.connection.close()
