@@ -21,7 +21,7 @@ from vla_eval.policy import Context, Policy, WarmUps, end_episode
 from vla_eval.spec import PolicySpec
 from vla_eval.stats.amdahl import AmdahlFit, amdahl_fit
 
-__all__ = ["Exemplifies", "Latency", "fits", "hardware", "measure", "with_options"]
+__all__ = ["Exemplifies", "Latency", "fits", "hardware", "measure", "peak_mb", "with_options"]
 
 _FEWEST = 3
 
@@ -111,7 +111,7 @@ def measure(
         total_ms=_quantiles([1e3 * each for each in totals]),
         prefix_ms=_quantiles(prefixes),
         denoise_ms=_quantiles(steps),
-        memory_mb=_peak_mb(metadata.device),
+        memory_mb=peak_mb(metadata.device),
     )
 
 
@@ -159,7 +159,8 @@ def _reset_peak() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def _peak_mb(device: str | None) -> float:
+def peak_mb(device: str | None) -> float:
+    """Return the largest memory so far in MB: of the accelerator, or of this process."""
     torch = sys.modules.get("torch")
     if torch is not None and device is not None and device.startswith("cuda"):
         return round(float(torch.cuda.max_memory_allocated(device)) / 1e6, 1)

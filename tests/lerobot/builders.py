@@ -20,6 +20,7 @@ __all__ = [
     "SO101",
     "Robot",
     "act",
+    "demonstrations",
     "diffusion",
     "pi",
     "save",
@@ -392,3 +393,40 @@ def pi(folder: Path, robot: Robot, *, kind: str = "pi05", seed: int = 0, **chang
         return save(policy, folder, robot.statistics())
     finally:
         processor.TokenizerProcessorStep = original
+
+
+def demonstrations(
+    folder: Path, robot: Robot, *, episodes: int = 2, frames: int = 30, size: int = 32, **more: Any
+) -> Path:
+    """Write a LeRobotDataset of smooth random motions, its pictures png of ``size``."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    state, action = len(robot.state_mean), len(robot.action_mean)
+    columns: dict[str, Any] = {
+        f"observation.images.{name}": {
+            "dtype": "image",
+            "shape": (size, size, 3),
+            "names": ["height", "width", "channels"],
+        }
+        for name in robot.cameras
+    }
+    columns["observation.state"] = {"dtype": "float32", "shape": (state,), "names": None}
+    columns["action"] = {"dtype": "float32", "shape": (action,), "names": None}
+    dataset = LeRobotDataset.create("x", 20, columns, root=folder, use_videos=False, **more)
+    rng = np.random.default_rng(0)
+    for episode in range(episodes):
+        phase = rng.uniform(0, 6, action)
+        for frame in range(frames):
+            wave = np.sin(phase + frame / 10)
+            one: dict[str, Any] = {
+                f"observation.images.{name}": rng.integers(0, 256, (size, size, 3), np.uint8)
+                for name in robot.cameras
+            }
+            one["observation.state"] = rng.normal(robot.state_mean, robot.state_std)
+            one["action"] = np.array(robot.action_mean) + wave * np.array(robot.action_std)
+            for name in ("observation.state", "action"):
+                one[name] = one[name].astype(np.float32)
+            dataset.add_frame(one | {"task": f"push number {episode}"})
+        dataset.save_episode()
+    dataset.finalize()
+    return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 import tyro
 
 from vla_eval.cli.common import Changes, print_json
-from vla_eval.errors import EXIT_COMPLETE, MissingExtraError
+from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
 
 __all__ = ["train"]
 
@@ -21,36 +21,57 @@ _LINE_EVERY_S = 30.0
 
 
 def train(
-    recipe: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RECIPE.toml")],
+    recipe: Annotated[
+        tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RECIPE.toml]")
+    ] = None,
     *,
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    base: Annotated[str | None, tyro.conf.arg(metavar="SPEC")] = None,
+    method: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="DATASET")] = None,
     set_: Changes = (),
     json: bool = False,
 ) -> int:
-    """Train a flow policy from demonstrations, as a recipe says.
+    """Train a flow policy from demonstrations, or a student of a LeRobot checkpoint.
 
     Example: vlaeval record so101 --policy expert --tasks PickPlace --init-states 0-99
     --only-successes --out demos/pick-place
 
-    and then: vlaeval train examples/recipes/fm.toml --out runs/fm
+    and then, the small reference policy: vlaeval train examples/recipes/fm.toml --out runs/fm
 
-    The result, DIR/policy.safetensors, is used as flow:DIR/policy.safetensors?nfe=10. The same command
-    on the same folder continues a run that was stopped, and ends with the same bits as one that was
-    not. DIR/curves.png shows the losses. Needs the extras 'flow' and 'lerobot'.
+    or a one-step student of a SmolVLA, pi0 or pi0.5, its vision-language model frozen:
+    vlaeval train --base lerobot:checkpoints/teacher --method snapflow --dataset demos/pick-place
+    --out runs/student --set training.steps=10000 --set training.device=cuda
+
+    The results are used as flow:DIR/policy.safetensors?nfe=10 and lerobot:DIR/pretrained_model. The
+    same command on the same folder continues a run that was stopped, and ends with the same bits as
+    one that was not. DIR/curves.png shows the losses. Needs the extra 'lerobot', and 'flow' for the
+    reference policy.
 
     Args:
-        recipe: What to learn from, which method, how long; see examples/recipes/.
+        recipe: What to learn from, which method, how long; see examples/recipes/. Optional where the
+            flags say it all.
         out: The run's folder.
+        base: The checkpoint of LeRobot's to begin with: lerobot:FOLDER or lerobot:USER/MODEL; which
+            of the dataset's cameras is which picture: lerobot:FOLDER?cameras=top:image
+        method: snapflow, meanflow, drift, fm, or a preset such as snapflow:published.
+        dataset: A LeRobotDataset v3, folder or hub id, such as `vlaeval record` makes.
         set_: Change a key of the recipe, such as training.steps=100 or seed=1. Repeatable.
         json: Print the result as JSON.
     """
-    try:
-        recipes = importlib.import_module(f"{_ROOM}.recipe")
-        run = importlib.import_module(f"{_ROOM}.run")
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "safetensors"):
-            raise
-        raise MissingExtraError("vlaeval train", "flow") from None
+    if base is not None or (recipe is not None and _begins_with_lerobot(recipe)):
+        return _train_lerobot(recipe, out, base, method, dataset, set_, json=json)
+    if recipe is None:
+        raise UsageError(
+            "nothing to train: give a RECIPE.toml (see examples/recipes/), or --base, --method and "
+            "--dataset"
+        )
+    if method is not None or dataset is not None:
+        raise UsageError(
+            "--method and --dataset belong to --base; to change a recipe: --set method.name=…, "
+            "--set data.datasets='[\"…\"]'"
+        )
+    recipes, run = _room("recipe", "flow"), _room("run", "flow")
     loaded = recipes.load_recipe(recipe, set_)
     with _Bar(loaded.training.steps) as bar:
         checkpoint = run.train(loaded, out, on_step=bar.count)
@@ -61,6 +82,47 @@ def train(
         print(f"{checkpoint}: {card.method}, {card.steps} steps on {card.data}")
         print(f"next: vlaeval run PROTOCOL --policy 'flow:{checkpoint}'")
     return EXIT_COMPLETE
+
+
+def _begins_with_lerobot(recipe: Path) -> bool:
+    return bool(_room("lerobot_recipe", "lerobot").is_lerobot_recipe(recipe))
+
+
+def _train_lerobot(
+    recipe: Path | None,
+    out: Path,
+    base: str | None,
+    method: str | None,
+    dataset: str | None,
+    changes: Sequence[str],
+    *,
+    json: bool,
+) -> int:
+    loaded = _room("lerobot_recipe", "lerobot").make_recipe(
+        recipe, base=base, method=method, dataset=dataset, changes=changes
+    )
+    run = _room("lerobot_run", "lerobot")
+    with _Bar(loaded.training.steps) as bar:
+        checkpoint: Path = run.train_lerobot(loaded, out, on_step=bar.count)
+    student = importlib.import_module("vla_eval_policies.lerobot_policy.extra_time")
+    found = student.read_student(checkpoint)
+    if json:
+        print_json({"checkpoint": str(checkpoint), "card": found.training})
+    else:
+        card = found.training
+        print(f"{checkpoint}: {found.method.name}, {card['steps']} steps on {card['data']}")
+        print(f"next: vlaeval run PROTOCOL --policy 'lerobot:{checkpoint}'")
+    return EXIT_COMPLETE
+
+
+def _room(module: str, extra: str) -> Any:
+    """Import a module that needs torch; raises MissingExtraError."""
+    try:
+        return importlib.import_module(f"{_ROOM}.{module}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        raise MissingExtraError("vlaeval train", extra) from None
 
 
 class _Bar:

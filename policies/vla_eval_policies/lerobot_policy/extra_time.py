@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,8 @@ class Student:
 
     method: Method
     periods: tuple[float, float] = LOW_FREQUENCIES
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Where it comes from; for people, read by nobody."""
 
 
 def write_student(folder: Path, student: Student) -> None:
@@ -110,6 +112,7 @@ def write_student(folder: Path, student: Student) -> None:
         "method": student.method.name,
         "hyperparameters": student.method.model_dump(mode="json"),
         "periods": list(student.periods),
+        **({"training": dict(student.training)} if student.training else {}),
     }
     (folder / SIDECAR).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -131,7 +134,7 @@ def read_student(folder: Path) -> Student | None:
             )
         shortest, longest = content["periods"]
         method = make_method(str(content["method"]), content["hyperparameters"])
-        return Student(method, (float(shortest), float(longest)))
+        return Student(method, (float(shortest), float(longest)), dict(content.get("training", {})))
     except UsageError as error:
         raise PolicySpecError(f"{path}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ from vla_eval_policies.lerobot_policy.checkpoint import find_checkpoint
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Wants
 from vla_eval_policies.lerobot_policy.options import Options
 
-__all__ = ["LeRobotFactory"]
+__all__ = ["LeRobotFactory", "wants_of"]
 
 
 class LeRobotFactory:
@@ -68,10 +68,10 @@ class LeRobotFactory:
                 "keystone": chosen.keystone,
             },
         )
-        return LeRobotPolicy(loaded, chunker, _wants(loaded, chosen, where), metadata)
+        return LeRobotPolicy(loaded, chunker, wants_of(loaded, chosen, where), metadata)
 
 
-def _wants(loaded: Any, options: Options, where: str) -> Wants:
+def wants_of(loaded: Any, options: Options, where: str) -> Wants:
     """Return what the checkpoint takes, under the names that go into its preprocessor."""
     config = loaded.policy.config
     raw = {new: old for old, new in loaded.renamed.items()}

@@ -28,7 +28,7 @@ from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.options import Options
 from vla_eval_policies.methods import ExtraTime
 
-__all__ = ["Loaded", "load", "statistics"]
+__all__ = ["Loaded", "load", "model_name", "statistics"]
 
 _STATISTICS = {
     "MEAN_STD": ("mean", "std"),
@@ -175,7 +175,7 @@ def _check_weights(policy: Any, checkpoint: Checkpoint, where: str) -> None:
     """Compare the file with the model, tensor by tensor, since LeRobot goes on after most faults."""
     state: dict[str, torch.Tensor] = policy.state_dict()
     with safe_open(checkpoint.folder / WEIGHTS, framework="pt") as file:
-        names = {_model_name(name, state): name for name in file.keys()}  # noqa: SIM118
+        names = {model_name(name, state): name for name in file.keys()}  # noqa: SIM118
         unexpected = sorted(names.keys() - state.keys())
         shared = {state[name].data_ptr() for name in names.keys() & state.keys()}
         missing = [
@@ -205,7 +205,7 @@ def _check_weights(policy: Any, checkpoint: Checkpoint, where: str) -> None:
                 )
 
 
-def _model_name(name: str, state: Mapping[str, object]) -> str:
+def model_name(name: str, state: Mapping[str, object]) -> str:
     """Return the model's name of a stored tensor; openpi's conversions lack the first part."""
     return f"model.{name}" if name not in state and f"model.{name}" in state else name
 

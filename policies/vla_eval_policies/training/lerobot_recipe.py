@@ -1,0 +1,181 @@
+"""Recipes of students of LeRobot's flow VLAs: flags of ``vlaeval train``, or a TOML file.
+
+::
+
+    base = "lerobot:checkpoints/teacher"    # SmolVLA, pi0 or pi0.5: folder or hub id
+
+    [data]
+    datasets = ["demos/pick-place"]         # LeRobotDatasets v3: folders or hub ids
+
+    [method]
+    name = "snapflow:published"             # or a method's name; further keys are hyperparameters
+
+    [training]                              # optional: as SmolVLA was trained, unless said otherwise
+    steps = 10000
+    batch = 8
+    device = "cuda"
+    dtype = "bfloat16"
+    gradient_checkpointing = true
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
+from pydantic import Field as Option
+
+from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.spec import PolicySpec, parse_options
+from vla_eval_policies.lerobot_policy.options import Options
+from vla_eval_policies.methods import Method
+from vla_eval_policies.methods.field import CONVENTION
+from vla_eval_policies.methods.meanflow import MeanFlow
+from vla_eval_policies.training.loop import Optimisation
+from vla_eval_policies.training.recipe import apply_change, named_method, read_toml, validate
+
+__all__ = ["LeRobotRecipe", "differentiates", "is_lerobot_recipe", "make_recipe"]
+
+_OF_THE_BASE = {"cameras", "tokenizer", "vlm", "revision"}
+_LONGEST_WARMUP = 1000
+
+
+class LeRobotData(BaseModel):
+    """What is learned from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    datasets: tuple[str, ...] = Option(min_length=1)
+
+
+class LeRobotTraining(Optimisation):
+    """How it is learned; the defaults are those that SmolVLA was published with (arXiv 2506.01844)."""
+
+    steps: int = Option(default=30_000, ge=1)
+    lr: float = Option(default=1e-4, gt=0.0)
+    lr_end: float = Option(default=2.5e-6, ge=0.0)
+    warmup: int = Option(default=_LONGEST_WARMUP, ge=0)
+    """Left out, it is a tenth of the steps and at most 1000."""
+    weight_decay: float = Option(default=1e-10, ge=0.0)
+    clip: float = Option(default=10.0, gt=0.0)
+    ema: float = Option(default=0.0, ge=0.0, lt=1.0)
+    batch: int = Option(default=8, ge=1)
+    draws: int = Option(default=1, ge=1)
+    """Pairs of noise and time for each observation of a batch: they share its encoding."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the products inside the model; weights and loss stay float32."""
+    gradient_checkpointing: bool = False
+    """Compute the action expert twice instead of keeping its activations."""
+    device: str = "cpu"
+    threads: int | None = Option(default=None, ge=1)
+    """Of torch, on the CPU; None leaves it to torch."""
+    workers: int = Option(default=0, ge=0)
+    """Processes that decode pictures ahead; they change no number."""
+    save_every: int = Option(default=500, ge=1)
+    """Steps between saved states, which a run continues from."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_warmup(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or "warmup" in given:
+            return given
+        steps = given.get("steps", cls.model_fields["steps"].default)
+        if not isinstance(steps, int):
+            return given
+        return {**given, "warmup": min(_LONGEST_WARMUP, steps // 10)}
+
+
+class LeRobotRecipe(BaseModel):
+    """A training run that begins with a checkpoint of LeRobot's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str
+    data: LeRobotData
+    method: Mapping[str, JsonValue]
+    training: LeRobotTraining = Option(default_factory=LeRobotTraining)
+    seed: int = Option(default=0, ge=0)
+
+    def make_method(self) -> Method:
+        """Return the method; raises UsageError where this training cannot do it."""
+        method = named_method(self.method)
+        if method.convention != CONVENTION:
+            raise UsageError(
+                f"method '{method.name}' learns {method.convention.output}, which no SmolVLA, pi0 or "
+                "pi0.5 predicts"
+            )
+        if differentiates(method) and self.training.gradient_checkpointing:
+            raise UsageError(
+                "method 'meanflow' with target = 'derivative' differentiates forwards, which "
+                "gradient_checkpointing does not allow; leave one of them off"
+            )
+        return method
+
+    def split_base(self) -> tuple[str, Options]:
+        """Return the checkpoint's folder or hub id, and the options it is loaded with."""
+        spec = PolicySpec.parse(self.base)
+        if spec.kind != "lerobot" or spec.target is None:
+            raise UsageError(
+                f"base '{self.base}': expected lerobot:FOLDER or lerobot:USER/MODEL, the checkpoint to "
+                "begin with"
+            )
+        foreign = sorted(set(spec.options) - _OF_THE_BASE)
+        if foreign:
+            raise UsageError(
+                f"base '{self.base}': option '{foreign[0]}' has no meaning for training; "
+                f"{', '.join(sorted(_OF_THE_BASE))} have, device and dtype are --set training.device=… "
+                "and training.dtype=…"
+            )
+        options = {**spec.options, "device": self.training.device}
+        return spec.target, parse_options(Options, options, "lerobot")
+
+
+def differentiates(method: Method) -> bool:
+    """Return whether a method's loss differentiates the network along the flow, which takes float32."""
+    return isinstance(method, MeanFlow) and method.target == "derivative"
+
+
+def is_lerobot_recipe(path: Path) -> bool:
+    """Return whether a recipe begins with a checkpoint of LeRobot's; raises UsageError."""
+    return "base" in read_toml(path)
+
+
+def make_recipe(
+    path: Path | None,
+    *,
+    base: str | None = None,
+    method: str | None = None,
+    dataset: str | None = None,
+    changes: Sequence[str] = (),
+) -> LeRobotRecipe:
+    """Return the recipe that a file, flags and changes make together; the later ones win.
+
+    Plain "meanflow" gets ``target = "split"``: the time embedding of these experts has periods down to
+    0.004, and MeanFlow's derivative explodes in it.
+
+    Raises:
+        UsageError: not a recipe: what is missing, or which key is wrong.
+    """
+    content: dict[str, Any] = {} if path is None else read_toml(path)
+    for key, value in (("base", base), ("method.name", method), ("data.datasets", dataset)):
+        if value is not None:
+            *section, name = key.split(".")
+            inner = content.setdefault(section[0], {}) if section else content
+            inner[name] = (value,) if name == "datasets" else value
+    for change in changes:
+        apply_change(content, change)
+    where = "these flags make no recipe" if path is None else f"recipe {path}"
+    for key, flag in (("base", "--base"), ("method", "--method"), ("data", "--dataset")):
+        if key not in content:
+            raise UsageError(f"{where}: '{key}' is missing; give {flag}")
+    if isinstance(content["method"], dict) and content["method"].get("name") == MeanFlow.name:
+        content["method"].setdefault("target", "split")
+    recipe = validate(LeRobotRecipe, content, where)
+    recipe.make_method()
+    try:
+        recipe.split_base()
+    except PolicySpecError as error:
+        raise UsageError(str(error)) from None
+    return recipe
