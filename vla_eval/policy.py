@@ -16,6 +16,8 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.record import Outcome
 
 __all__ = [
+    "SERVER_IDENTITY",
+    "UNKNOWN",
     "ActionChunk",
     "Context",
     "EndsEpisodes",
@@ -75,6 +77,12 @@ class Context:
         return self.key.generator(self.chunk_index, stream)
 
 
+SERVER_IDENTITY = "server_identity"
+"""Option of policies behind servers that do not say what they serve: what their user says it is, or
+:data:`UNKNOWN`. Runs of unknown policies are reported and never certified."""
+UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class PolicyMetadata:
     """Identifies a policy. Two runs may be continued or compared as the same arm only if equal."""
@@ -96,6 +104,11 @@ class PolicyMetadata:
     device: str | None = None
     options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     """Everything else that changes actions: noise levels, thresholds …"""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether somebody says what the policy is; see :data:`SERVER_IDENTITY`."""
+        return self.options.get(SERVER_IDENTITY) != UNKNOWN
 
     def __post_init__(self) -> None:
         """Refuse what could not be stored and compared: NaN, NumPy scalars, nested values."""

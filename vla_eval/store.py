@@ -202,7 +202,10 @@ def records_digest(
         for key in keys:
             record = final.get((arm, key))
             if record is not None:
-                hasher.update(record.model_dump_json(exclude={"timing", "attempt"}).encode())
+                # policy_known follows from policy_sha256; earlier records have no counts.
+                exclude = {"timing", "attempt", "policy_known"}
+                exclude |= set() if record.counts else {"counts"}
+                hasher.update(record.model_dump_json(exclude=exclude).encode())
     return hasher.hexdigest()
 
 

@@ -82,6 +82,8 @@ class RunSummary:
     pairs: tuple[Pair, ...]
     standins: int
     """Episodes that ran on stand-in assets; nothing may be published from them."""
+    unknown: tuple[str, ...] = ()
+    """Arms whose server did not say which policy it serves; such a run is not certified."""
     torn: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
     """Episodes that ended twice, and differently; such a run cannot be certified."""
@@ -103,6 +105,7 @@ class RunSummary:
             },
             "complete": self.complete,
             "standins": self.standins > 0,
+            "unknown_policies": list(self.unknown),
             "contradictions": len(self.contradictions),
             "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
             "pairs": [_pair_json(pair) for pair in self.pairs],
@@ -194,12 +197,17 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
         arms=summaries,
         pairs=tuple(_pair(first, second, keys, records) for first, second in combinations(arms, 2)),
         standins=sum(1 for record in finals if record.provenance.get("standins")),
+        unknown=tuple(arm for arm in arms if any(_unknown(arm, each) for each in finals)),
         torn=tuple(records.torn),
         contradictions=tuple(records.contradictions),
         attempts=len(records.attempts),
         tasks={f"{each.suite}/{each.task}": each.instruction for each in finals},
         looks=looks_of(protocol, arms, records.final) if len(arms) > 1 else (),
     )
+
+
+def _unknown(arm: str, record: EpisodeRecord) -> bool:
+    return record.arm == arm and not record.policy_known
 
 
 def _summarise_arm(arm: str, keys: Iterable[EpisodeKey], records: Records) -> ArmSummary:

@@ -63,6 +63,11 @@ def _warnings(summary: RunSummary) -> list[str]:
         changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
         lines.append(f"! the protocol was modified on the command line: {changes}")
     lines += [
+        f"! {name}: WHO THIS POLICY IS, IS UNKNOWN: its server does not say; fit for a report, not "
+        "for a certificate"
+        for name in summary.unknown
+    ]
+    lines += [
         f"! {name}: last line cut off by a kill; ignored, its episode counts as not run"
         for name in summary.torn
     ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import fmean
 
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Comparison
+from vla_eval.policy import SERVER_IDENTITY
 from vla_eval.stats import Decision, Flag, Verdict, is_ceiling
 
 __all__ = ["flags"]
@@ -24,6 +25,8 @@ def flags(
     unequal = comparison.heterogeneity_p
     raised = {
         Flag.STAND_INS: _standins(evidence),
+        Flag.DECLARED_POLICY: any(_declared(evidence, name) for name in roles.names),
+        Flag.BATCHED: _batched(evidence),
         Flag.MODIFIED: evidence.protocol.overrides is not None,
         Flag.STOPPED_BY_HAND: any(
             look.decision is Decision.CONTINUE for look in evidence.looks[-1:]
@@ -38,6 +41,16 @@ def flags(
         Flag.HETEROGENEOUS: unequal is not None and unequal < 0.05,
     }
     yield from (flag for flag, is_raised in raised.items() if is_raised)
+
+
+def _declared(evidence: Evidence, name: str) -> bool:
+    options = (evidence.arm(name).identity or {}).get("options")
+    return isinstance(options, Mapping) and SERVER_IDENTITY in options
+
+
+def _batched(evidence: Evidence) -> bool:
+    finals = (record for each in evidence.finals.values() for record in each.values())
+    return any(record.timing.max_batch > 1 for record in finals)
 
 
 def _standins(evidence: Evidence) -> bool:

@@ -143,6 +143,11 @@ def _warnings(field: Field, pairs: Sequence[PairResult]) -> list[str]:
     warnings = []
     if standins:
         warnings.append(f"{standins} episodes ran on STAND-IN ASSETS: not for publishing.")
+    warnings += [
+        f"{entry.name}: its server does not say which policy it serves; nobody knows who this is."
+        for entry in field.entries
+        if any(not record.policy_known for record in entry.finals.values())
+    ]
     if field.protocol.overrides:
         changes = ", ".join(f"{key}={value}" for key, value in field.protocol.overrides.items())
         warnings.append(f"The protocol was modified on the command line: {changes}.")

@@ -161,6 +161,7 @@ class _Worker:
             provenance=result.provenance,
             protocol_sha256=self._job.protocol_sha256,
             policy_sha256=self._policy_sha256[item.arm],
+            policy_known=self.policies[item.arm].metadata.is_known,
             error=error,
             timing=timing,
         )

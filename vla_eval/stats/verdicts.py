@@ -95,6 +95,14 @@ class Flag(_Said):
         "stand-in-assets",
         "Episodes ran on stand-in assets: fit for tests, and no result of the benchmark's.",
     )
+    DECLARED_POLICY = (
+        "declared-policy",
+        "A server did not say which policy it serves; who it is, its user declared.",
+    )
+    BATCHED = (
+        "batched",
+        "Observations were inferred together; the last bits of actions can depend on that.",
+    )
     STOPPED_BY_HAND = (
         "stopped-by-hand",
         "The run was ended between two looks; it is judged at the last one, whose interval allows it.",
