@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vla_eval.environment import Observation
-from vla_eval.errors import PolicyLostError
+from vla_eval.errors import PolicyLostError, PolicySpecError
 from vla_eval.keys import EpisodeKey
-from vla_eval.policy import ActionChunk, Context
+from vla_eval.policy import UNKNOWN, ActionChunk, Context
 from vla_eval_policies.remote.connection import Connection
 from vla_eval_policies.remote.factories import WAITS, RemoteOptions
 
@@ -77,6 +77,18 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
         """Return the options that were given and change actions, for the policy's identity."""
         given = self._options.model_dump(exclude=WAITS)
         return {name: value for name, value in given.items() if value is not None}
+
+    def _who(self) -> str:
+        """Return who the policy is where the server does not say, for its identity."""
+        return UNKNOWN if self._options.identity is None else f"declared: {self._options.identity}"
+
+    def _refuse_declaration(self, kind: str, name: str) -> None:
+        """Raise PolicySpecError where somebody declares what the server says itself."""
+        if self._options.identity is not None:
+            raise PolicySpecError(
+                f"{kind}:{self._url}: the server says that its policy is '{name}'; leave the option "
+                "identity out"
+            )
 
     def _drop(self, key: EpisodeKey) -> None:
         episode = self._episodes.pop(key, None)

@@ -32,6 +32,8 @@ class RemoteOptions(BaseModel):
     """Length of the chunks, if known; only noted."""
     nfe: int | None = Field(default=None, ge=0)
     """Function evaluations of one chunk, as declared by whoever runs the server."""
+    identity: str | None = Field(default=None, min_length=1)
+    """Who the policy is, weights and version, as declared by whoever runs a server that does not say."""
     timeout_s: float = Field(default=60.0, gt=0)
     """Longest wait for an answer."""
     warm_up_s: float = Field(default=600.0, gt=0)
@@ -50,6 +52,7 @@ WAITS = {
     "n_action_steps",
     "chunk_size",
     "nfe",
+    "identity",
 }
 """Options that change no action, or that have a field of their own in the policy's metadata."""
 

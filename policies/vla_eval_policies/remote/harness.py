@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError
 from vla_eval.keys import EpisodeKey
-from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
+from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.client import Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
 from vla_eval_policies.remote.factories import HarnessOptions
@@ -73,6 +74,11 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
 
     def _metadata(self) -> PolicyMetadata:
         steps = self._options.n_action_steps or 1
+        capabilities = self._server.get("capabilities")
+        said = capabilities.get(extension.FIELD) if isinstance(capabilities, Mapping) else None
+        offer = extension.Offer.from_wire(said)
+        if offer is not None:  # a server of ours
+            self._refuse_declaration("harness", offer.policy.name)
         return PolicyMetadata(
             name=str(self._server.get("model_server", f"harness {self._url}")),
             method="remote",
@@ -82,6 +88,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
             options={
                 **self._choices(),
                 "server": json.dumps(self._server, sort_keys=True, default=str),
+                **({SERVER_IDENTITY: self._who()} if offer is None else {}),
             },
         )
 

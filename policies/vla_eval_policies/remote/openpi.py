@@ -22,7 +22,7 @@ import numpy as np
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
 from vla_eval.keys import EpisodeKey
-from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.client import Episode, RemotePolicy
@@ -83,9 +83,14 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
                 chunk_size=self._options.chunk_size or steps,
                 n_action_steps=steps,
                 nfe=self._options.nfe,
-                options={**ours, "server_metadata_sha256": digest},
+                options={
+                    **ours,
+                    "server_metadata_sha256": digest,
+                    SERVER_IDENTITY: self._who(),
+                },
             )
         theirs = self._offer.policy
+        self._refuse_declaration("openpi", theirs.name)
         for name, asked, there in (
             ("nfe", self._options.nfe, theirs.nfe),
             ("chunk_size", self._options.chunk_size, theirs.chunk_size),

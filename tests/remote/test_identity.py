@@ -1,0 +1,95 @@
+"""Who is behind a server: said by the server, declared by its user, or unknown, and everybody is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fakes.servers import misbehaving, serving
+from vla_eval.certificate.evidence import Roles, gather
+from vla_eval.certificate.issue import issue, issue_from
+from vla_eval.cli import main
+from vla_eval.errors import PolicySpecError
+from vla_eval.spec import build_policy
+from vla_eval.stats import Flag
+from vla_eval.store import read_records
+
+PLAIN = "layout=native&n_action_steps=4"
+ROLES = Roles("a", "b")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with misbehaving("plain") as url:
+        yield url
+
+
+@pytest.fixture
+def run(tmp_path, protocol_file, capsys):
+    """Runs two arms; returns what was printed."""
+
+    def go(*specs: str) -> str:
+        arms = [f"--arm={name}={spec}" for name, spec in zip("ab", specs, strict=True)]
+        protocol = str(protocol_file(count=4))
+        code = main(["run", protocol, *arms, "--out", str(tmp_path / "run"), "--workers", "1"])
+        assert code == 0
+        return capsys.readouterr().out
+
+    return go
+
+
+def test_an_unknown_policy_is_reported_and_not_certified(plain, run, tmp_path, capsys):
+    """Records, summary and report say that nobody knows who it is; there is no certificate."""
+    said = run(f"openpi:{plain}?{PLAIN}", "fakes.policies:InHost")
+    assert "! a: WHO THIS POLICY IS, IS UNKNOWN" in said
+    records = read_records([tmp_path / "run/episodes"]).attempts
+    assert {(each.arm, each.policy_known) for each in records} == {("a", False), ("b", True)}
+    assert json.loads((tmp_path / "run/results.json").read_text())["unknown_policies"] == ["a"]
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert "WHO THIS POLICY IS, IS UNKNOWN" in capsys.readouterr().out
+    certify = ["certify", str(tmp_path / "run"), "--candidate", "a", "--reference", "b"]
+    assert main(certify) == 4
+    assert "does not say which policy it serves" in capsys.readouterr().err
+
+
+def test_a_declared_policy_is_certified_under_its_flag(plain, run, tmp_path):
+    """Its user says who it is; the certificate says that its user said so, and what was batched."""
+    spec = f"openpi:{plain}?{PLAIN}&identity=walker-v3"
+    assert "UNKNOWN" not in run(spec, "fakes.policies:InHost")
+    certificate = issue(tmp_path / "run", ROLES)
+    assert Flag.DECLARED_POLICY in certificate.flags
+    assert Flag.BATCHED not in certificate.flags
+    (arm,) = (each for each in certificate.arms if each.name == "a")
+    assert arm.identity["options"]["server_identity"] == "declared: walker-v3"
+    evidence = gather(tmp_path / "run", ROLES)
+    key, record = next(iter(evidence.finals["a"].items()))
+    timing = record.timing.model_copy(update={"max_batch": 2})
+    evidence.finals["a"][key] = record.model_copy(update={"timing": timing})
+    assert Flag.BATCHED in issue_from(evidence).flags
+
+
+def test_a_server_of_ours_says_who_it_serves(run, tmp_path):
+    """Nothing is declared, nothing may be; that its inferences were batched is said."""
+    spec = "fakes.policies:InHost?infer_s=0.05"
+    with serving(spec, "--max-batch", "4", "--batch-wait-ms", "300") as said:
+        with pytest.raises(PolicySpecError, match="leave the option identity out"):
+            build_policy(f"openpi:{said['url']}?identity=me")
+        policy = build_policy(f"openpi:{said['url']}")
+        assert policy.metadata.is_known
+        assert policy.metadata.options["server_max_batch"] == 4
+
+
+@pytest.mark.parametrize(("server", "known"), [("ours", True), ("theirs", False)])
+def test_harness_servers(server, known):
+    """Theirs say a class's name and nothing of weights; ours say it all in their capabilities."""
+    if server == "ours":
+        with serving("random?chunk_size=3", "--dialect", "harness") as said:
+            policy = build_policy(f"harness:{said['url']}")
+    else:
+        with misbehaving(script="bad_harness.py") as url:
+            policy = build_policy(f"harness:{url}/nan")
+            declared = build_policy(f"harness:{url}/nan?identity=mine")
+            assert declared.metadata.options["server_identity"] == "declared: mine"
+    assert policy.metadata.is_known is known
+    assert ("server_identity" in policy.metadata.options) is not known
