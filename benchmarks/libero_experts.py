@@ -1,9 +1,9 @@
 """Runs the scripted expert over LIBERO's 40 standard tasks, and tabulates how often it succeeds.
 
-Run: python benchmarks/libero_experts.py [--runs FOLDER] [--states N] [--collect] [SUITE ...]
+Run: python benchmarks/libero_experts.py [--runs FOLDER] [--states N] [--workers N] [--collect] [SUITE ...]
 
-Each suite is a run of its own protocol (50 frozen initial states a task, its time limit) with two
-workers: the same command continues where the last one stopped. ``--states N`` takes every task's first
+Each suite is a run of its own protocol (50 frozen initial states a task, its time limit): the same
+command continues where the last one stopped. ``--states N`` takes every task's first
 N states only, in folders of their own; ``--collect`` runs nothing. Writes results/libero_experts.json
 and .md from all that the folders hold.
 """
@@ -36,7 +36,7 @@ def main() -> None:
     options = _options()
     for suite in options.suites or SUITES:
         if not options.collect:
-            _run(suite, options.runs, options.states)
+            _run(suite, _folder(suite, options.runs, options.states), options)
     suites = [row for suite in SUITES if (row := _suite(suite, options.runs))]
     if not suites:
         sys.exit(f"no runs in {options.runs}; leave out --collect")
@@ -51,6 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("suites", nargs="*", choices=[[], *SUITES], metavar="SUITE")
     parser.add_argument("--runs", type=Path, default=Path("runs/libero-experts"))
     parser.add_argument("--states", type=int, default=STATES)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--collect", action="store_true", help="only tabulate")
     return parser.parse_args()
 
@@ -59,11 +60,11 @@ def _folder(suite: str, runs: Path, states: int) -> Path:
     return runs / (suite if states == STATES else f"{suite}-{states}")
 
 
-def _run(suite: str, runs: Path, states: int) -> None:
+def _run(suite: str, folder: Path, options: argparse.Namespace) -> None:
     command = [str(Path(sys.executable).with_name("vlaeval")), "run", suite.replace("_", "-")]
-    command += ["--policy", "expert", "--workers", "2", "--out", str(_folder(suite, runs, states))]
-    if states != STATES:
-        command += ["--set", f"blocks.0.init_states.count={states}"]
+    command += ["--policy", "expert", "--workers", str(options.workers), "--out", str(folder)]
+    if options.states != STATES:
+        command += ["--set", f"blocks.0.init_states.count={options.states}"]
     print(" ".join(command), file=sys.stderr)
     subprocess.run(command, check=True)
 

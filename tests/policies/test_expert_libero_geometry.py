@@ -8,7 +8,13 @@ import pytest
 from vla_eval_policies.experts.libero_arm import Arm, Hand, turn_between
 from vla_eval_policies.experts.libero_grasps import nearer, plan_grasp, yaws
 from vla_eval_policies.experts.libero_gripper import MAX_WIDTH_M, facing, hand_points, top_down
-from vla_eval_policies.experts.libero_places import Ground, find_spot, find_way_out, way_heights
+from vla_eval_policies.experts.libero_places import (
+    Ground,
+    find_spot,
+    find_way_out,
+    unique_cells,
+    way_heights,
+)
 from vla_eval_policies.experts.libero_scene import Pose
 
 HOME = Pose(np.array([0.0, 0.0, 0.4]), top_down(0.0))
@@ -59,6 +65,16 @@ def test_a_wide_ring_is_held_by_its_rim():
     assert grasp.width < MAX_WIDTH_M
 
 
+def test_a_rim_is_not_squeezed_out():
+    """Across an arc's chord both sides fall away, and it would slip; a bar as wide is held."""
+    across = [top_down(np.pi / 2)]
+    whole = ring(0.045, 0.05)
+    arc = whole[whole[:, 0] < -0.035]
+    assert plan_grasp(arc, TABLE, HOME, rotations=across) is None
+    bar = box([-0.04, 0.0, 0.025], [0.005, 0.028, 0.025])
+    assert plan_grasp(bar, TABLE, HOME, rotations=across) is not None
+
+
 def test_nothing_foreign_is_between_the_fingers():
     """With a wall beside it, a bar is never held together with that wall."""
     bar = box([0.0, 0.0, 0.02], [0.06, 0.012, 0.02])
@@ -96,7 +112,7 @@ def test_a_grasp_is_chosen_with_what_comes_after_in_mind():
     assert right.closed[0] > 0.03
 
 
-def spot(held, scene, *, freedom=(0.0, 0.0), hand=None):
+def spot(held, scene, *, freedom=(0.0, 0.0), hand=None, outwards=False):
     """Return where to put a thing that is held at the origin."""
     hand = HOME.position + hand_points(0.08) @ HOME.rotation.T if hand is None else hand
     return find_spot(
@@ -107,6 +123,7 @@ def spot(held, scene, *, freedom=(0.0, 0.0), hand=None):
         centre=np.array([0.1, 0.0, 0.0]),
         axes=np.eye(2),
         freedom=np.array(freedom),
+        outwards=outwards,
     )
 
 
@@ -129,6 +146,15 @@ def test_a_free_place_is_better_than_a_heap():
     assert np.linalg.norm(placed.shift[:2] - [0.1, 0.0]) > 0.03
 
 
+def test_who_is_followed_leaves_the_middle_free():
+    """What shares its region with something that comes later goes to the region's edge."""
+    held = box([0.0, 0.0, 0.3], [0.02, 0.02, 0.02])
+    alone = spot(held, TABLE, freedom=(0.06, 0.06))
+    first = spot(held, TABLE, freedom=(0.06, 0.06), outwards=True)
+    assert np.linalg.norm(alone.shift[:2] - [0.1, 0.0]) < 0.01
+    assert np.abs(first.shift[:2] - [0.1, 0.0]) == pytest.approx([0.06, 0.06])
+
+
 def test_ways_are_above_what_stands_between():
     """A tower half way lifts both ends of the way; one that is far aside lifts neither."""
     start, end = np.array([-0.2, 0.0, 0.05]), np.array([0.2, 0.0, 0.05])
@@ -141,6 +167,15 @@ def test_ways_are_above_what_stands_between():
     assert aside == pytest.approx(low)
 
 
+def test_a_wall_before_the_end_is_met_on_the_way_up():
+    """What leads up to the end of a way, such as a basket's wall, is passed above, not through."""
+    start, end = np.array([-0.1, 0.0, 0.03]), np.array([0.1, 0.0, 0.12])
+    wall = box([0.03, 0.0, 0.05], [0.003, 0.1, 0.05])
+    over, up = way_heights(np.concatenate([TABLE, wall]), start, end, width=0.1, clear=0.03)
+    before = (0.03 - 0.05 - start[0]) / 0.2
+    assert up + before * (over - up) > 0.1 + 0.03 - 1e-6
+
+
 def test_what_is_under_a_shelf_comes_out_sideways():
     """The way out is clear of the shelf; where nothing is above, there is no need to move."""
     held = box([0.0, 0.0, 0.05], [0.02, 0.02, 0.02])
@@ -148,7 +183,18 @@ def test_what_is_under_a_shelf_comes_out_sideways():
     shelf = box([-0.05, 0.0, 0.3], [0.1, 0.2, 0.005])
     out = find_way_out(held, fingers, np.concatenate([TABLE, shelf]))
     assert out[0] > 0.06
+    assert out[2] == pytest.approx(0.05)
     assert not find_way_out(held, fingers, TABLE).any()
+
+
+def test_what_is_low_is_passed_over_on_the_way_out():
+    """A kerb that would be touched at the height of the held thing is not, a little further up."""
+    held = box([0.0, 0.0, 0.05], [0.02, 0.02, 0.02])
+    fingers = np.array([[0.0, 0.0, 0.08]])
+    shelf = box([0.0, 0.0, 0.3], [0.15, 0.06, 0.005])
+    kerbs = [box([0.0, side * 0.05, 0.02], [0.15, 0.005, 0.025]) for side in (-1, 1)]
+    out = find_way_out(held, fingers, np.concatenate([TABLE, shelf, *kerbs]))
+    assert abs(out[1]) > 0.06
 
 
 def test_the_fingers_may_be_swapped():
@@ -178,3 +224,12 @@ def test_the_arm_s_feedback_reaches_a_pose_and_stays():
     assert np.linalg.norm(hand.pose.position - goal.position) < 0.002
     assert np.linalg.norm(turn_between(hand.pose.rotation, goal.rotation)) < 0.01
     assert np.linalg.norm(hand.velocity) < 0.02
+
+
+def test_cells_are_those_of_numpy():
+    """The same order and the same inverse, negative numbers too."""
+    places = np.random.default_rng(0).uniform(-0.1, 0.1, (500, 2))
+    cells, which = np.unique(np.round(places / 0.008).astype(int), axis=0, return_inverse=True)
+    mine, where = unique_cells(places, 0.008)
+    assert np.array_equal(mine, cells)
+    assert np.array_equal(where, which.ravel())

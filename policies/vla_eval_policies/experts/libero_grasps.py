@@ -23,6 +23,7 @@ from vla_eval_policies.experts.libero_gripper import (
     blocked,
     top_down,
 )
+from vla_eval_policies.experts.libero_places import unique_cells
 from vla_eval_policies.experts.libero_scene import Pose
 
 __all__ = ["Grasp", "nearer", "plan_grasp", "yaws"]
@@ -46,6 +47,10 @@ _TRIED = 10000
 _WORSE = 0.15
 # A metre that a thing has to be let fall, or put beside the middle, in points of a grasp's score.
 _COST = 3.0
+# Sides that fall away from the pads by more than this, m a metre, are pushed out from between them.
+_STEEPEST = 1.0
+# Below that, they cost this much of the contact.
+_SLIPPERY = 2.0
 # Fingers that hold less than this of a rim let it slip; points a metre.
 _DEEP_M = 0.024
 _SHALLOW = 12.0
@@ -187,11 +192,13 @@ def _candidates(
 ) -> list[_Candidate]:
     """Return candidates of one orientation; points are given in the hand's axes."""
     turn = float(np.linalg.norm(turn_between(hand.rotation, rotation)))
-    cells = np.unique(np.round(target[:, :2] / 0.008).astype(int), axis=0)
+    cells = unique_cells(target[:, :2], 0.008)[0]
     seeds = [middle[:2], *(cells[:: max(1, len(cells) // _SEEDS)] * 0.008)]
+    target = target[np.argsort(target[:, 1])]
+    ends = np.array([seed[1] + [-_PAD_HALF_M, _PAD_HALF_M] for seed in seeds])
     found = []
-    for seed in seeds:
-        strip = target[np.abs(target[:, 1] - seed[1]) < _PAD_HALF_M]
+    for seed, (first, last) in zip(seeds, np.searchsorted(target[:, 1], ends), strict=True):
+        strip = target[first:last]
         row = strip[np.abs(strip[:, 0] - seed[0]) < 0.5 * MAX_WIDTH_M]
         if len(row) == 0:
             continue
@@ -199,38 +206,68 @@ def _candidates(
         tip = rotation @ np.array([seed[0], seed[1], top])
         stretched = 6.0 * max(0.0, _SPARE_REACH_M - spare(tip, rotation))
         for depth in _DEPTHS_M:
-            held = _held(row, top + depth)
+            z = strip[:, 2] - (top + depth)
+            layer = strip[(z > PAD_Z_M[0]) & (z < PAD_Z_M[1]), :2]
+            held = _held(layer[np.abs(layer[:, 0] - seed[0]) < 0.5 * MAX_WIDTH_M], seed[1])
             if held is None:
                 continue
-            x, width, contact = held
+            x, width, firmness = held
+            more = layer[np.abs(layer[:, 0] - x) > 0.5 * width + _SAME_M, 0]
             slack = 0.5 * (MAX_WIDTH_M - width)
             # Off the middle, one finger comes nearer to the thing and the other one closes further:
             # what is beside a wall can be grasped so.
             for aside in (0.0, -slack, slack):
-                centre = np.array([x + aside, seed[1], top + depth])
-                if _more(strip, centre, x, width):
+                # The pads would meet something else before.
+                if np.any(np.abs(more - (x + aside)) < _PADS_OPEN_M):
                     continue
+                centre = np.array([x + aside, seed[1], top + depth])
                 off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
-                score = 0.15 * contact - 6.0 * off - 2.0 * width - 0.08 * turn - 2.0 * abs(aside)
+                score = 0.15 * firmness - 6.0 * off - 2.0 * width - 0.08 * turn - 2.0 * abs(aside)
                 score -= _SHALLOW * max(0.0, _DEEP_M - depth) + stretched
                 found.append(_Candidate(centre, rotation, width, score, aside))
     return found
 
 
-def _more(strip: NDArray[np.float64], centre: NDArray[np.float64], x: float, width: float) -> bool:
-    """Return whether the pads would meet something before what is to be held."""
-    z, away = strip[:, 2] - centre[2], np.abs(strip[:, 0] - x)
-    inside = (z > PAD_Z_M[0]) & (z < PAD_Z_M[1]) & (np.abs(strip[:, 0] - centre[0]) < _PADS_OPEN_M)
-    return bool(np.any(inside & (away > 0.5 * width + _SAME_M)))
+def _held(band: NDArray[np.float64], y: float) -> tuple[float, float, float] | None:
+    """Return the middle (m), the width (m) and the firmness (up to 1) of what the pads would hold.
 
+    None where they would hold nothing, could not get around it, or would slip off.
 
-def _held(row: NDArray[np.float64], z: float) -> tuple[float, float, float] | None:
-    """Return the middle (m), the width (m) and the contact (0 to 1) of what the pads would hold."""
-    band = row[(row[:, 2] > z + PAD_Z_M[0]) & (row[:, 2] < z + PAD_Z_M[1])]
+    Args:
+        band: (n, 2), points between the pads.
+        y: m, the middle of the pads across the closing axis.
+    """
     if len(band) < 2:
         return None
     low, high = float(band[:, 0].min()), float(band[:, 0].max())
     if high - low > MAX_WIDTH_M:
         return None
-    contact = min(np.sum(band[:, 0] < low + 0.003), np.sum(band[:, 0] > high - 0.003))
-    return 0.5 * (low + high), high - low, min(1.0, float(contact) / _ENOUGH_CONTACT)
+    steepness = _steepness(band[:, 0], band[:, 1] - y)
+    if steepness > _STEEPEST:
+        return None
+    ends = band[:, 0] < low + 0.003, band[:, 0] > high - 0.003
+    contact = min(np.count_nonzero(end) for end in ends)
+    firmness = min(1.0, contact / _ENOUGH_CONTACT) - _SLIPPERY * steepness
+    return 0.5 * (low + high), high - low, firmness
+
+
+def _steepness(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Return how much the steeper of two sides falls away across the pads, m a metre.
+
+    Round things are as steep on the one hand as on the other of their middle, which is not steep.
+
+    Args:
+        x: (n,), m, along the closing axis.
+        y: (n,), m, across it, from the middle of the pads.
+    """
+    part = 2.0 * _PAD_HALF_M / 3.0
+    ends = []
+    for middle in (-part, 0.0, part):
+        there = x[np.abs(y - middle) <= 0.5 * part]
+        ends.append((float(there.min()), float(there.max())) if len(there) else None)
+    before, here, after = ends
+    if here is None:
+        return np.inf
+    first, last = before or here, after or here
+    length = part * ((before is not None) + (after is not None))
+    return max(abs(b - a) for a, b in zip(first, last, strict=True)) / length if length else 0.0

@@ -16,10 +16,15 @@ __all__ = ["CLOSE", "OPEN", "Move", "Script", "Tracker"]
 OPEN, CLOSE = -1.0, 1.0
 """The gripper's commands."""
 
+# A hand this slow, m/s and rad/s, after this many steps of a move comes no nearer: it touches
+# something, or the arm is stretched.
+_STILL = (0.004, 0.03)
+_STARTING_STEPS = 10
+
 
 @dataclass(frozen=True)
 class Move:
-    """A pose to hold or to reach; done when it is reached, or time is up."""
+    """A pose to hold or to reach; done when it is reached, the hand is stuck, or time is up."""
 
     position: NDArray[np.float64]
     """(3,), m, of the grasp point in the world."""
@@ -102,7 +107,8 @@ class Tracker:
         """Go on to the next move while the present one is done."""
         while cursor.move < len(self._moves):
             move = self._moves[cursor.move]
-            if not (self._done(move, cursor.steps, hand) or (real and move.until and move.until())):
+            ended = real and (_stalled(move, cursor.steps, hand) or (move.until and move.until()))
+            if not (ended or self._done(move, cursor.steps, hand)):
                 break
             cursor = _Cursor(cursor.move + 1)
         return cursor
@@ -114,3 +120,8 @@ class Tracker:
         away = float(np.linalg.norm(move.position - hand.pose.position))
         turn = float(np.linalg.norm(turn_between(hand.pose.rotation, move.rotation)))
         return steps >= move.max_steps or (away < move.tolerance_m and turn < move.tolerance_rad)
+
+
+def _stalled(move: Move, steps: int, hand: Hand) -> bool:
+    speeds = np.linalg.norm(hand.velocity.reshape(2, 3), axis=1)
+    return steps >= max(move.min_steps, _STARTING_STEPS) and bool(np.all(speeds < _STILL))

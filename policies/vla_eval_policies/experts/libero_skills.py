@@ -43,6 +43,8 @@ _NEAR_M = 0.01
 _PRESS_M = 0.03
 _PUSH_SPEED = 0.5
 _OPENING_STEPS = 5
+# Ways shorter than this are none.
+_STAY_M = 0.001
 _TRIES = 5
 # Upright first; a leaning hand gets into drawers.
 _LEANS_RAD = (0.0, 0.35, -0.35, 0.7, -0.7)
@@ -186,10 +188,10 @@ def put_down(scene: Scene, name: str, place: str) -> Attempt:
     above = shifted(hand, spot.shift + np.array([0.0, 0.0, 0.03]))
     lost, others = _lost(scene, name), scene.surroundings(name)
     fingers = hand.position + hand_points(scene.opening()) @ hand.rotation.T
-    aside = find_way_out(held, fingers, others)
-    start = shifted(hand, np.append(aside, 0.0))
+    out = find_way_out(held, fingers, others)
+    start = shifted(hand, out)
     moves = [
-        *([Move(start.position, start.rotation, CLOSE, tolerance_m=0.015)] if aside.any() else []),
+        *_outwards(hand, start),
         *way(others, start, above, CLOSE, held=held - hand.position),
     ]
     yield [replace(move, until=lost) for move in moves]
@@ -201,6 +203,15 @@ def put_down(scene: Scene, name: str, place: str) -> Attempt:
     yield [Move(down, hand.rotation, CLOSE, tolerance_m=0.004, max_steps=25, speed=0.6, chunk=2)]
     yield retreat(scene.hand())
     return True
+
+
+def _outwards(hand: Pose, start: Pose) -> list[Move]:
+    """Return moves of what is held from under something: up as far as there is room, then aside."""
+    corner = np.append(hand.position[:2], start.position[2])
+    ends = [
+        end for end in (corner, start.position) if np.linalg.norm(end - hand.position) > _STAY_M
+    ]
+    return [Move(end, start.rotation, CLOSE, tolerance_m=0.015) for end in ends]
 
 
 def drag(scene: Scene, name: str, place: str) -> Attempt:
@@ -255,9 +266,10 @@ class _Place:
             axes = site.rotation[:2, order].T
             self._axes = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
             self._freedom = np.maximum(site.size[order] - _EDGE_M, 0.0)
+            self._outwards = _shared(scene, name, place)
         else:
             self._centre, self._axes = scene.pose(place).position, np.eye(2)
-            self._freedom = np.full(2, _ON_THING_M)
+            self._freedom, self._outwards = np.full(2, _ON_THING_M), False
         reach = float(np.linalg.norm(self._freedom) + np.ptp(self._held[:, :2])) + _HAND_REACH_M
         self._ground = Ground(scene.surroundings(name), self._centre, reach)
 
@@ -271,8 +283,15 @@ class _Place:
             centre=self._centre,
             axes=self._axes,
             freedom=self._freedom,
+            outwards=self._outwards,
         )
 
     def cost(self, hand: Pose) -> float:
         """Return how unfit, in m, a grasp is for putting the thing here."""
         return self.spot(hand).cost
+
+
+def _shared(scene: Scene, name: str, place: str) -> bool:
+    """Return whether something else has still to be put where this thing belongs."""
+    others = [g for g in scene.goals if len(g) == 3 and g[2] == place and g[1] != name]
+    return not all(scene.holds(goal) for goal in others)
