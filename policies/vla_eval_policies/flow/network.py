@@ -51,7 +51,7 @@ class FlowConfig(BaseModel):
     relative_actions: bool = True
     """Chunks are learned relative to ``agent_pos``, for joint targets; needs equal sizes."""
     width: int = Option(default=96, ge=16)
-    layers: int = Option(default=4, ge=1)
+    layers: int = Option(default=3, ge=1)
     heads: int = Option(default=4, ge=1)
     words: int = Option(default=256, ge=2)
     """Rows of the word table; words are hashed into it."""
@@ -162,7 +162,7 @@ class Layer(nn.Module):
         self.attention = Attention(width, heads)
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
+            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
         )
         self.prefix = nn.Linear(width, 2 * width) if prefixed else None
 

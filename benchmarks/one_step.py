@@ -1,0 +1,104 @@
+"""The shipped one-step policies against their ten-step teacher, on the certification states.
+
+    vlaeval run examples/sweeps/one-step.protocol.toml --out runs/one-step \
+        --arm snapflow=flow:so101/snapflow --arm 'fm-10=flow:so101/fm?nfe=10' …
+    python benchmarks/one_step.py runs/one-step
+
+writes ``results/one_step.json``, the counts that everything else follows from, and
+``results/one_step.md``, the table of docs/methods.md. Without an argument: the table from the counts.
+"""
+
+# ruff: noqa: INP001, S101  a script
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from vla_eval.runfolder import RunFolder
+from vla_eval.stats import PairedTable, wilson_interval
+from vla_eval.summary import summarise
+
+RESULTS = Path(__file__).with_name("results")
+REFERENCE = "fm-10"
+
+
+def collect(path: Path) -> dict[str, Any]:
+    """Return a run's counts, by arm and task, each paired with the reference."""
+    folder = RunFolder.open(path)
+    final = folder.records().final
+    summary = summarise([path])
+    arms: dict[str, Any] = {}
+    for arm in folder.run.arms:
+        tasks: dict[str, Any] = defaultdict(lambda: {"pairs": Counter(), "scores": []})
+        for (name, key), record in final.items():
+            if name != arm.name or record.outcome == "error":
+                continue
+            task = tasks[key.task]
+            other = final[REFERENCE, key]
+            assert other.scene_hash == record.scene_hash, key
+            won, theirs = record.outcome == "success", other.outcome == "success"
+            task["pairs"][f"n{int(won)}{int(theirs)}"] += 1
+            task["scores"].append(record.score)
+        assert arm.identity is not None
+        arms[arm.name] = {
+            "spec": arm.spec,
+            "weights_sha256": arm.identity["weights_sha256"],
+            "nfe": summary.arms[arm.name].nfe_per_chunk,
+            "infer_ms_p50": round(summary.arms[arm.name].infer_ms_p50 or 0.0, 1),
+            "tasks": {
+                name: {
+                    **{cell: task["pairs"][cell] for cell in ("n11", "n10", "n01", "n00")},
+                    "mean_score": round(sum(task["scores"]) / len(task["scores"]), 4),
+                }
+                for name, task in sorted(tasks.items())
+            },
+        }
+    protocol = folder.run.protocol
+    return {
+        "protocol": {"label": protocol.label, "sha256": protocol.sha256},
+        "complete": summary.complete,
+        "versions": dict(folder.run.versions),
+        "arms": arms,
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the Markdown: success with Wilson's interval, difference to the reference with Tango's."""
+    tasks = list(next(iter(results["arms"].values()))["tasks"])
+    head = ["arm", "NFE", *(f"{task} | minus {REFERENCE}" for task in tasks), "inference, ms"]
+    lines = [f"| {' | '.join(head)} |", "|---" * (3 + 2 * len(tasks)) + "|"]
+    for name, arm in results["arms"].items():
+        fields = [name, f"{arm['nfe']:g}"]
+        for task in tasks:
+            cell = arm["tasks"][task]
+            pairs = PairedTable(*(cell[key] for key in ("n11", "n10", "n01", "n00")))
+            won = pairs.n11 + pairs.n10
+            low, high = wilson_interval(won, pairs.n)
+            fields.append(f"{won}/{pairs.n} [{low:.0%}, {high:.0%}]")
+            low, high = pairs.interval()
+            same = name == REFERENCE
+            fields.append(
+                "–"
+                if same
+                else f"{100 * pairs.difference:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]"
+            )
+        lines.append(f"| {' | '.join([*fields, f'{arm["infer_ms_p50"]:.1f}'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Collect, if a run is given, and write the table."""
+    file = RESULTS / "one_step.json"
+    if len(sys.argv) > 1:
+        file.write_text(json.dumps(collect(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
+    text = table(json.loads(file.read_text(encoding="utf-8")))
+    (RESULTS / "one_step.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
