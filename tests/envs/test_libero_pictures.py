@@ -46,11 +46,10 @@ def compare(suite: str, task: int, steps: int, every: int) -> tuple[int, int]:
             whole = simulator.render(128)
             view._sparing = True
             different += sum(not np.array_equal(whole[name], sparing[name]) for name in whole)
-            parts = [
-                view._visibility.drawings(simulator._env.sim, name, 128)
+            spared += sum(
+                view._visibility.drawing(simulator._env.sim, name, 128).hidden.size > 0
                 for name in CAMERAS.values()
-            ]
-            spared += sum(any(part.hidden.size for part in each) for each in parts)
+            )
     finally:
         env.close()
     return different, spared
@@ -80,3 +79,25 @@ def test_a_missing_geom_would_be_seen(monkeypatch: pytest.MonkeyPatch):
         visible, "_meets", lambda corners, bounds: meets(corners, tuple(b / 2 for b in bounds))
     )
     assert compare("spatial", 4, steps=20, every=20)[0] > 0
+
+
+def test_a_missing_triangle_would_be_seen(monkeypatch: pytest.MonkeyPatch):
+    """Where OpenGL looks within a pixel matters: a wrong place loses triangles, and is noticed."""
+    from vla_eval_envs.libero import triangles
+
+    if not _in_software():
+        pytest.skip("this OpenGL draws whole meshes")
+    monkeypatch.setattr(
+        triangles.Triangles, "_where_samples_are", lambda *_: np.array([[0.01, 0.01]])
+    )
+    assert compare("spatial", 4, steps=20, every=20)[0] > 0
+
+
+def _in_software() -> bool:
+    env = gymnasium.make("vla_eval_envs:libero/spatial-4-v0", image_size=128).unwrapped
+    try:
+        env.reset(seed=5, options={"init_state": 0})
+        env._simulator.render(128)
+        return env._simulator._view._visibility._cutter is not None
+    finally:
+        env.close()

@@ -1,9 +1,8 @@
-"""Which geoms can leave a mark in a picture; MuJoCo draws all others too, and does not show them.
+"""What can leave a mark in a picture; MuJoCo draws everything else too, and does not show it.
 
 Software OpenGL pays for every triangle, and for all of them once more for every mirror: the stove of
-LIBERO's kitchens is one. Leaving out what lies beside the picture changes no pixel. Neither does
-drawing the mirror's part of the picture apart, without what cannot be seen in that part, neither
-directly nor in the mirror.
+LIBERO's kitchens is one. Leaving out what lies beside the picture, directly and in mirrors, changes no
+pixel. Neither does leaving out the triangles of a mesh at which no pixel looks.
 """
 
 # ruff: noqa: SLF001  robosuite hides the MuJoCo objects behind an underscore
@@ -19,11 +18,14 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval_envs.libero.triangles import Eye, Image, Triangles, draws_in_software
+
 __all__ = ["Drawing", "Visibility"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Bounds = tuple[float, float, float, float]
+Surface = tuple[Array, Array]
 
 _SOLID = (
     "mjGEOM_BOX",
@@ -35,22 +37,19 @@ _SOLID = (
 )
 # A solid reaches this far beyond its box: nothing but rounding does.
 _MARGIN_M = 1e-3
-# What a simple shape costs, in triangles of a mesh.
-_SHAPE_TRIANGLES = 200
 _SIGNS = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), axis=-1).reshape(8, 3)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A part of a picture, and what it takes to draw it."""
+    """What it takes to draw a picture."""
 
-    rows: slice
-    """In OpenGL's order, bottom first."""
-    columns: slice
     hidden: NDArray[np.intp]
     """Geoms that need not be drawn."""
     mirrors: bool
     """Whether mirrors have to be drawn as mirrors."""
+    images: tuple[Image, ...]
+    """What has to be right, directly and in mirrors; everything, if there is none."""
 
 
 class Visibility:
@@ -68,15 +67,17 @@ class Visibility:
         self._solids = np.flatnonzero(drawn & solid)
         self._center = model.geom_aabb[self._solids, :3]
         self._half = model.geom_aabb[self._solids, 3:] + _MARGIN_M
-        self._triangles = np.array([_triangles(model, geom) for geom in self._solids])
         self._mirrors = _mirrors(model, np.flatnonzero(drawn))
         # Shadows fall into the picture from beside it, and a mirror without end fills the picture.
         self._all_needed = bool(model.light_castshadow.any()) or any(
             model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_BOX for geom in self._mirrors
         )
+        self._cutter: Triangles | None = None
+        if not self._all_needed and draws_in_software():
+            self._cutter = Triangles(model, sim._render_context_offscreen.con)
 
     def draw(self, sim: Any, camera: str, size: int) -> NDArray[np.uint8]:
-        """Return what robosuite's ``sim.render`` gives for the whole scene, drawn in parts.
+        """Return what robosuite's ``sim.render`` gives for the whole scene.
 
         Args:
             sim: the simulation.
@@ -86,57 +87,57 @@ class Visibility:
         Returns:
             uint8 (size, size, 3), first row at the bottom.
         """
-        picture = np.empty((size, size, 3), dtype=np.uint8)
-        for part in self.drawings(sim, camera, size):
-            with self._only(part, sim):
-                drawn = sim.render(camera_name=camera, width=size, height=size)
-            picture[part.rows, part.columns] = drawn[part.rows, part.columns]
-        return picture
+        drawing = self.drawing(sim, camera, size)
+        with self._only(drawing, sim):
+            if self._cutter is None:
+                whole: NDArray[np.uint8] = sim.render(camera_name=camera, width=size, height=size)
+                return whole
+            return _draw_cut(sim, camera, size, drawing.images, self._cutter)
 
     @contextlib.contextmanager
-    def _only(self, part: Drawing, sim: Any) -> Iterator[None]:
-        """Let MuJoCo draw nothing but what a part needs."""
+    def _only(self, drawing: Drawing, sim: Any) -> Iterator[None]:
+        """Let MuJoCo draw nothing but what is needed."""
         model, flags = sim.model._model, sim._render_context_offscreen.scn.flags
         mirrors = int(mujoco.mjtRndFlag.mjRND_REFLECTION)
         groups, before = model.geom_group.copy(), flags[mirrors]
         try:
-            model.geom_group[part.hidden] = self._hidden_group
-            flags[mirrors] = part.mirrors
+            model.geom_group[drawing.hidden] = self._hidden_group
+            flags[mirrors] = drawing.mirrors
             yield
         finally:
             model.geom_group[:] = groups
             flags[mirrors] = before
 
-    def drawings(self, sim: Any, camera: str, size: int) -> list[Drawing]:
-        """Return the parts that make a picture, later ones on top; arguments as of :meth:`draw`."""
-        whole = slice(0, size)
+    def drawing(self, sim: Any, camera: str, size: int) -> Drawing:
+        """Return what a picture needs; arguments as of :meth:`draw`."""
         if self._all_needed:
-            return [Drawing(whole, whole, np.empty(0, dtype=np.intp), mirrors=True)]
+            return Drawing(np.empty(0, dtype=np.intp), mirrors=True, images=())
         model, data = sim.model._model, sim.data._data
         eye = sim.model.camera_name2id(camera)
-        slope = float(np.tan(np.deg2rad(model.cam_fovy[eye]) / 2))
+        slope = _slope(model, eye)
         world = self._corners(data)
         corners = _seen_from(data, eye, world)
-        direct = _meets(corners, (-slope, slope, -slope, slope))
-        everything_else = Drawing(whole, whole, self._solids[~direct], mirrors=False)
-        mirrors = [geom for geom in self._mirrors if direct[self._solids == geom].all()]
-        if not mirrors:
-            return [everything_else]
-        rows, columns, bounds = self._window(corners, mirrors, slope, size)
-        if rows.start == rows.stop or columns.start == columns.stop:
-            return [everything_else]
-        reflected = np.zeros_like(direct)
-        for geom in mirrors:
-            image = _mirrored(world, data, geom, float(model.geom_size[geom, 2]))
-            reflected |= _meets(_seen_from(data, eye, image), bounds)
-        needed = reflected | _meets(corners, bounds)
-        together, passes = direct | reflected, 1 + len(mirrors)
-        if passes * self._cost(together) <= self._cost(direct) + passes * self._cost(needed):
-            return [Drawing(whole, whole, self._solids[~together], mirrors=True)]
-        return [everything_else, Drawing(rows, columns, self._solids[~needed], mirrors=True)]
+        seen = _meets(corners, (-slope, slope, -slope, slope))
+        images = [self._image(model, seen, np.array([0.0, size, 0.0, size]))]
+        for geom in self._mirrors:
+            if not seen[self._solids == geom].all():
+                continue
+            window = self._window(corners[self._solids == geom], slope, size)
+            if window[0] >= window[1] or window[2] >= window[3]:
+                continue
+            mirror = _surface(data, geom, float(model.geom_size[geom, 2]))
+            left, right, bottom, top = (2 * window / size - 1) * slope
+            reflected = _seen_from(data, eye, _mirrored(world, *mirror))
+            met = _meets(reflected, (left, right, bottom, top))
+            images.append(self._image(model, met, window, mirror))
+        needed = np.any([image.geoms[self._solids] for image in images], axis=0)
+        return Drawing(self._solids[~needed], mirrors=len(images) > 1, images=tuple(images))
 
-    def _cost(self, drawn: Mask) -> int:
-        return int(self._triangles[drawn].sum())
+    def _image(self, model: Any, met: Mask, window: Array, mirror: Surface | None = None) -> Image:
+        """Return what a part of the picture shows: of the solids those that it meets."""
+        geoms = np.ones(model.ngeom, dtype=bool)
+        geoms[self._solids[~met]] = False
+        return Image(window, geoms, mirror)
 
     def _corners(self, data: Any) -> Array:
         """Return the corners of the solids' boxes in the world, (solids, 8, 3) in m."""
@@ -145,27 +146,37 @@ class Visibility:
         corners: Array = local @ rotation.transpose(0, 2, 1) + data.geom_xpos[self._solids][:, None]
         return corners
 
-    def _window(
-        self, corners: Array, mirrors: list[int], slope: float, size: int
-    ) -> tuple[slice, slice, Bounds]:
-        """Return rows, columns and bounds of the part of the picture where mirrors may show."""
-        upper = _SIGNS[:, 2] > 0
-        points = corners[np.isin(self._solids, mirrors)][:, upper].reshape(-1, 3)
+    def _window(self, corners: Array, slope: float, size: int) -> Array:
+        """Return left, right, bottom and top of where a box's upper side may show, in pixels."""
+        points = corners[:, _SIGNS[:, 2] > 0].reshape(-1, 3)
         if (points[:, 2] >= 0).any():  # reaches behind the camera
-            return slice(0, size), slice(0, size), (-slope, slope, -slope, slope)
+            return np.array([0.0, size, 0.0, size])
         flat = points[:, :2] / -points[:, 2:] / slope  # -1 to 1 over the picture
-        low = np.clip(np.floor((flat.min(axis=0) + 1) / 2 * size) - 1, 0, size).astype(int)
-        high = np.clip(np.ceil((flat.max(axis=0) + 1) / 2 * size) + 1, 0, size).astype(int)
-        left, bottom = (2 * low / size - 1) * slope
-        right, top = (2 * high / size - 1) * slope
-        bounds = (float(left), float(right), float(bottom), float(top))
-        return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])), bounds
+        low = np.clip(np.floor((flat.min(axis=0) + 1) / 2 * size) - 1, 0, size)
+        high = np.clip(np.ceil((flat.max(axis=0) + 1) / 2 * size) + 1, 0, size)
+        return np.array([low[0], high[0], low[1], high[1]])
 
 
-def _triangles(model: Any, geom: int) -> int:
-    if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH:
-        return _SHAPE_TRIANGLES
-    return int(model.mesh_facenum[model.geom_dataid[geom]])
+def _draw_cut(
+    sim: Any, camera: str, size: int, images: tuple[Image, ...], cutter: Triangles
+) -> NDArray[np.uint8]:
+    """Do what robosuite's ``sim.render`` does, with meshes cut down before they are drawn."""
+    context, model, data = sim._render_context_offscreen, sim.model._model, sim.data._data
+    if size > min(context.con.offWidth, context.con.offHeight):
+        context.update_offscreen_size(
+            max(size, context.con.offWidth), max(size, context.con.offHeight)
+        )
+    eye = sim.model.camera_name2id(camera)
+    context.cam.type, context.cam.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, eye
+    everything, options = mujoco.mjtCatBit.mjCAT_ALL, (context.vopt, context.pert, context.cam)
+    mujoco.mjv_updateScene(model, data, *options, everything, context.scn)
+    focal = size / 2 / _slope(model, eye)
+    optics = np.array([focal, size / 2, model.vis.map.znear * model.stat.extent])
+    view = Eye(data.cam_xmat[eye].reshape(3, 3).copy(), data.cam_xpos[eye].copy(), optics)
+    cutter.cut(context, data, (camera, size), view, images)
+    mujoco.mjr_render(mujoco.MjrRect(0, 0, size, size), context.scn, context.con)
+    pixels: NDArray[np.uint8] = context.read_pixels(size, size)
+    return pixels
 
 
 def _mirrors(model: Any, geoms: NDArray[np.intp]) -> list[int]:
@@ -187,11 +198,20 @@ def _seen_from(data: Any, camera: int, points: Array) -> Array:
     return seen
 
 
-def _mirrored(points: Array, data: Any, geom: int, half_height_m: float) -> Array:
-    """Return the mirror images of points (..., 3): MuJoCo's boxes reflect in their upper side."""
-    normal = data.geom_xmat[geom].reshape(3, 3)[:, 2]
-    height = (points - data.geom_xpos[geom]) @ normal - half_height_m
-    image: Array = points - 2 * height[..., None] * normal
+def _slope(model: Any, camera: int) -> float:
+    """Return half of the picture's height at a distance of 1."""
+    return float(np.tan(np.deg2rad(model.cam_fovy[camera]) / 2))
+
+
+def _surface(data: Any, geom: int, half_height_m: float) -> Surface:
+    """Return a point and the normal of a mirror: MuJoCo's boxes reflect in their upper side."""
+    normal = data.geom_xmat[geom].reshape(3, 3)[:, 2].copy()
+    return data.geom_xpos[geom] + half_height_m * normal, normal
+
+
+def _mirrored(points: Array, point: Array, normal: Array) -> Array:
+    """Return the mirror images of points (..., 3)."""
+    image: Array = points - 2 * ((points - point) @ normal)[..., None] * normal
     return image
 
 
