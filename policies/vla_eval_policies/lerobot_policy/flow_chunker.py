@@ -62,23 +62,26 @@ class FlowChunker(Chunker):
         actions = self._sampler.sample(field, noise, self._steps)[..., : self._action]
         if field.evaluations * copies != self.nfe:
             raise RuntimeError(f"{field.evaluations} evaluations were made, not {self.nfe}")
-        chosen = self._choose(actions, copies)
+        chosen, counts = self._choose(actions, copies)
         end = now(device)
         return Chunks(
             chosen,
             nfe=self.nfe,
             prefix_ms=1e3 * (encoded - start),
             denoise_ms=1e3 * (end - encoded),
+            counts=counts,
         )
 
-    def _choose(self, actions: Tensor, copies: int) -> Tensor:
-        """Return one of the copies of each observation, from (B copies, H, D)."""
+    def _choose(self, actions: Tensor, copies: int) -> tuple[Tensor, list[dict[str, int]]]:
+        """Return one of the copies of each observation, from (B copies, H, D), and what to count."""
         if self._keystone is None:
-            return actions
+            return actions, []
         groups = actions.reshape(-1, copies, *actions.shape[1:])
         candidates = groups[:, :, : self._executed].float().cpu().numpy()
-        chosen = [self._keystone.select(each).index for each in candidates]
-        return torch.stack([group[i] for group, i in zip(groups, chosen, strict=True)])
+        chosen = [self._keystone.select(each) for each in candidates]
+        counts = [{"keystone_selected": 1, "keystone_fired": int(each.unimodal)} for each in chosen]
+        picked = [group[each.index] for group, each in zip(groups, chosen, strict=True)]
+        return torch.stack(picked), counts
 
 
 def _method(loaded: Loaded, options: Options, where: str) -> Method:

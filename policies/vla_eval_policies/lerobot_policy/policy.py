@@ -33,6 +33,8 @@ class Chunks:
     prefix_ms: float = 0.0
     """Of the whole batch, as are the steps' times."""
     denoise_ms: float = 0.0
+    counts: Sequence[Mapping[str, int]] = ()
+    """Of each sample, what else is worth counting; empty: nothing."""
 
 
 class Chunker(ABC):
@@ -130,8 +132,14 @@ class LeRobotPolicy:
                 self.loaded.postprocess(made.actions).to("cpu", torch.float32).numpy()
             )
         return [
-            ActionChunk(each, nfe=made.nfe, prefix_ms=made.prefix_ms, denoise_ms=made.denoise_ms)
-            for each in actions
+            ActionChunk(
+                each,
+                nfe=made.nfe,
+                prefix_ms=made.prefix_ms,
+                denoise_ms=made.denoise_ms,
+                counts=counted,
+            )
+            for each, counted in zip(actions, made.counts or [{}] * len(actions), strict=True)
         ]
 
     def _with_history(

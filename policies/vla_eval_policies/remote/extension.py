@@ -147,6 +147,7 @@ def reply_to(asked: Mapping[str, Any], chunk: ActionChunk | None = None) -> dict
             "denoise_ms": chunk.denoise_ms,
             "infer_ms": chunk.infer_ms,
             "batch": chunk.batch,
+            "counts": dict(chunk.counts),
         }
     return reply
 
@@ -162,7 +163,9 @@ def chunk_of_reply(actions: Any, asked: Mapping[str, Any], reply: object) -> Act
     try:
         counts = (int(reply["nfe"]), int(reply["batch"]))
         times = tuple(float(reply[name]) for name in ("prefix_ms", "denoise_ms", "infer_ms"))
-    except (KeyError, TypeError, ValueError) as error:
+        # Servers of before there was anything to count say nothing of it.
+        others = {str(name): int(value) for name, value in reply.get("counts", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WireError(f"the reply's {FIELD} lacks something ({error})") from None
     if counts[0] < 0 or counts[1] < 1 or not all(math.isfinite(t) and t >= 0 for t in times):
         raise WireError(f"the reply says nfe and batch {counts}, times {times} ms")
@@ -172,6 +175,7 @@ def chunk_of_reply(actions: Any, asked: Mapping[str, Any], reply: object) -> Act
         prefix_ms=times[0],
         denoise_ms=times[1],
         batch=counts[1],
+        counts=others,
         infer_ms=times[2],
     )
 
