@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from machine import in_words, machine
+
+from vla_eval.store import read_records
 from vla_eval_envs.libero.assets import find_assets
 
 RESULTS = Path(__file__).parent / "results"
@@ -208,14 +210,9 @@ def ours(
     command = [str(Path(sys.executable).with_name("vlaeval")), "run", str(protocol)]
     command += ["--policy", f"lerobot:{checkpoint}", "--workers", str(WORKERS), "--out", str(out)]
     wall = run(command, dict(os.environ), folder)
-    records = [
-        json.loads(line)
-        for path in sorted((out / "episodes").glob("*.jsonl"))
-        for line in path.read_text().splitlines()
-        if '"started_at"' in line
-    ]
-    timings = [find_timing(record) for record in records]
-    if len(timings) != episodes or {t["steps"] for t in timings} != {STEPS}:
+    records = read_records(sorted((out / "episodes").glob("*.jsonl"))).final.values()
+    timings = [record.timing.model_dump() for record in records]
+    if len(timings) != episodes or {record.steps for record in records} != {STEPS}:
         sys.exit(f"expected {episodes} episodes of {STEPS} steps: {timings}")
     starts = [datetime.fromisoformat(t["started_at"]).timestamp() for t in timings]
     ends = [start + t["wall_s"] for start, t in zip(starts, timings, strict=True)]
@@ -223,12 +220,6 @@ def ours(
     for name in ("build_s", "reset_s", "advance_s", "observe_s", "infer_s", "wait_s"):
         result[name] = round(sum(t[name] for t in timings) / episodes, 2)
     return result
-
-
-def find_timing(line: dict[str, Any]) -> dict[str, Any]:
-    """Return timing and steps of a line of the log."""
-    record = line.get("record", line)
-    return record["timing"] | {"steps": record["steps"]}
 
 
 def run(command: list[str], environment: dict[str, str], folder: Path) -> float:
@@ -253,22 +244,9 @@ def speed(seconds: float, wall: float, episodes: int) -> dict[str, float]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """Describe the machine, as far as it decides speed."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "gl": os.environ.get("MUJOCO_GL", "egl"),
-        "python": platform.python_version(),
-        "load_after": round(os.getloadavg()[0], 1),
-    }
-
-
 def markdown(result: dict[str, Any]) -> str:
     """Return the same for people."""
-    about = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
+    about = in_words(result["machine"])
     text = [
         "# LIBERO episodes an hour, against `lerobot-eval`",
         "",

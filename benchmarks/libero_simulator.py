@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import in_words, machine
 
 TASKS = (
     *("libero_spatial/4", "libero_spatial/5", "libero_object/1", "libero_object/2"),
@@ -153,22 +153,9 @@ def resident_mb() -> float:
     return round(pages * os.sysconf("SC_PAGESIZE") / 1e6)
 
 
-def machine() -> dict[str, Any]:
-    """Describe the machine, as far as it decides speed."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "gl": os.environ.get("MUJOCO_GL", "egl"),
-        "python": platform.python_version(),
-        "load": os.getloadavg()[0],
-    }
-
-
 def markdown(result: dict[str, Any]) -> str:
     """Return the same for people."""
-    about = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
+    about = in_words(result["machine"])
     text = [
         "# The LIBERO simulator on its own",
         "",

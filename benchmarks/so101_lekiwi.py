@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from machine import in_words, machine
 
 from vla_eval.catalog import find_suite
 from vla_eval.environment import make_env
@@ -167,25 +167,9 @@ def vector(mode: str) -> dict[str, Any]:
     return {"mode": mode, "envs": VECTOR_ENVS, "steps_per_s": rate}
 
 
-def machine() -> dict[str, Any]:
-    """Describe the machine, as far as it decides speed."""
-    import mujoco
-
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "gl": f"{os.environ.get('MUJOCO_GL', 'egl')}, software",
-        "python": platform.python_version(),
-        "mujoco": mujoco.__version__,
-        "load": round(os.getloadavg()[0], 1),
-    }
-
-
 def markdown(result: dict[str, Any]) -> str:
     """Return the same for people."""
-    about = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
+    about = in_words(result["machine"])
     text = [
         "# SO-101 and LeKiwi on one core",
         "",

@@ -69,3 +69,18 @@ def protocol_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def libero_assets():
+    """LIBERO's meshes and textures; what needs them is skipped where they, or the extra, are missing."""
+    from vla_eval.errors import InfrastructureError, MissingExtraError
+
+    try:
+        from vla_eval_envs.libero.assets import find_assets
+        from vla_eval_envs.libero.versions import versions
+
+        versions()
+        return find_assets(download=False)
+    except (MissingExtraError, InfrastructureError) as error:
+        pytest.skip(str(error))

@@ -20,7 +20,7 @@ from vla_eval.runfolder import RunFile, RunFolder
 from vla_eval.stats import PairedTable, wilson_interval
 from vla_eval.store import Records
 
-__all__ = ["ArmSummary", "Pair", "RunSummary", "summarise"]
+__all__ = ["ArmSummary", "Pair", "RunSummary", "protocol_json", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,7 @@ class RunSummary:
     def to_json(self) -> dict[str, Any]:
         """Return the form that scripts rely on."""
         return {
-            "protocol": {
-                "name": self.protocol.protocol,
-                "version": self.protocol.version,
-                "sha256": self.protocol.sha256,
-                "modified": self.protocol.overrides is not None,
-                "episodes_per_arm": len(expand(self.protocol)),
-            },
+            "protocol": protocol_json(self.protocol, len(expand(self.protocol))),
             "complete": self.complete,
             "standins": self.standins > 0,
             "unknown_policies": list(self.unknown),
@@ -184,6 +178,17 @@ def _same_arms(one: RunFile, other: RunFile) -> bool:
         and (not left.identity or not right.identity or left.identity == right.identity)
         for left, right in pairs
     )
+
+
+def protocol_json(protocol: Protocol, episodes_per_arm: int) -> dict[str, Any]:
+    """Return what scripts are told of a protocol."""
+    return {
+        "name": protocol.protocol,
+        "version": protocol.version,
+        "sha256": protocol.sha256,
+        "modified": protocol.overrides is not None,
+        "episodes_per_arm": episodes_per_arm,
+    }
 
 
 def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records) -> RunSummary:

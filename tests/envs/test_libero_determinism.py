@@ -8,24 +8,14 @@ import gymnasium
 import numpy as np
 import pytest
 
-from vla_eval.errors import InfrastructureError, MissingExtraError
-from vla_eval_envs.libero.assets import find_assets
-from vla_eval_envs.libero.versions import versions
+pytestmark = pytest.mark.usefixtures("libero_assets")
+
 
 HARD = [("spatial", 4), ("10", 3), ("10", 8), ("10", 9)]
 """The tasks that reseeding alone does not cure: every reset draws once more for each drawer."""
 
 STANDARD = [(suite, task) for suite in ("spatial", "object", "goal", "10") for task in range(10)]
 KEY = {"seed": 7, "options": {"init_state": 3}}
-
-
-@pytest.fixture(autouse=True)
-def _needs_assets():
-    try:
-        versions()
-        find_assets(download=False)
-    except (MissingExtraError, InfrastructureError) as error:
-        pytest.skip(str(error))
 
 
 @contextlib.contextmanager

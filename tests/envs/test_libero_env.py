@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from vla_eval.errors import InfrastructureError, MissingExtraError, UsageError
-from vla_eval_envs.libero.assets import find_assets
+from vla_eval.errors import InfrastructureError, UsageError
 from vla_eval_envs.libero.env import LiberoEnv
 from vla_eval_envs.libero.versions import versions
 
@@ -19,12 +18,7 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def env():
-    try:
-        versions()
-        find_assets(download=False)
-    except (MissingExtraError, InfrastructureError) as error:
-        pytest.skip(str(error))
+def env(libero_assets):
     env = gymnasium.make("vla_eval_envs:libero/goal-7-v0", image_size=SIZE).unwrapped
     yield env
     env.close()

@@ -44,15 +44,6 @@ def installed(monkeypatch, **found: str) -> None:
     monkeypatch.setattr(versions_module, "version", version)
 
 
-def assets_for_tests() -> str:
-    """Return the path of genuine or stand-in assets; skip where there are none."""
-    try:
-        versions()
-        return str(find_assets(download=False).path)
-    except (MissingExtraError, InfrastructureError) as error:
-        pytest.skip(str(error))
-
-
 def test_missing_package_names_the_extra(monkeypatch):
     """Without hf-libero the environment says which extra to install."""
     installed(monkeypatch, mujoco="3.3.2", robosuite="1.4.0")
@@ -157,13 +148,13 @@ def test_doctor_stops_at_the_first_failure(monkeypatch):
     assert "pip install" in results[0][3]
 
 
-def test_no_prompt_no_trace_no_torch(tmp_path: Path):
+def test_no_prompt_no_trace_no_torch(libero_assets, tmp_path: Path):
     """Running a task with closed input writes only the cache, prints nothing, loads no PyTorch.
 
     Home, the working folder, LIBERO's and robosuite's own folders and /tmp/robosuite.log are
     compared before and after; the environment variables too.
     """
-    assets = assets_for_tests()
+    assets = str(libero_assets.path)
     home, cwd, cache = tmp_path / "home", tmp_path / "cwd", tmp_path / "cache"
     home.mkdir()
     cwd.mkdir()
@@ -222,9 +213,9 @@ def _library_files() -> set[tuple[str, int]]:
     return {(str(path), path.stat().st_mtime_ns) for path in files if path.is_file()}
 
 
-def test_changing_assets_within_a_process_is_refused(tmp_path: Path):
+def test_changing_assets_within_a_process_is_refused(libero_assets, tmp_path: Path):
     """A second assets folder in one process is refused, with both folders named."""
-    assets = assets_for_tests()
+    assets = str(libero_assets.path)
     other = assets_folder(tmp_path / "other")
     code = (
         "from vla_eval.errors import UsageError\n"

@@ -8,9 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from vla_eval.errors import InfrastructureError, MissingExtraError
-from vla_eval_envs.libero.assets import find_assets
-from vla_eval_envs.libero.versions import versions
+from fakes.motion import smooth_actions
+
+pytestmark = pytest.mark.usefixtures("libero_assets")
+
 
 STEPS = 40
 KEY = {"seed": 7, "options": {"init_state": 3}}
@@ -29,15 +30,6 @@ EVERY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _needs_assets():
-    try:
-        versions()
-        find_assets(download=False)
-    except (MissingExtraError, InfrastructureError) as error:
-        pytest.skip(str(error))
-
-
 @contextlib.contextmanager
 def opened(suite: str, task: int, **options):
     env = gymnasium.make(
@@ -49,18 +41,10 @@ def opened(suite: str, task: int, **options):
         env.close()
 
 
-def smooth_actions(count: int) -> np.ndarray:
-    """Return random actions, float32 (count, 7), that change direction every ten steps."""
-    knots = np.random.default_rng(1).uniform(-1, 1, (count // 10 + 2, 7))
-    times = np.arange(count) / 10
-    columns = [np.interp(times, np.arange(len(knots)), knots[:, i]) for i in range(7)]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
 def episode(env, mode: str) -> dict[str, np.ndarray]:
     """Return all that an episode shows and all that it leaves in MuJoCo's model and data."""
     first, info = env.reset(**KEY)
-    actions = smooth_actions(STEPS)
+    actions = smooth_actions(STEPS, seed=1)
     if mode == "absolute":
         actions = env.hold_action() + actions * np.float32([0.1] * 6 + [0.9])
     sim = env._simulator._env.sim
@@ -150,7 +134,9 @@ def test_quick_torques_are_robosuites_but_for_rounding():
         with opened("90", 40, physics=physics) as env:
             env.reset(**KEY)
             qpos = env._simulator._env.sim.data.qpos
-            path = [env.advance(action) and np.array(qpos) for action in smooth_actions(STEPS)]
+            path = [
+                env.advance(action) and np.array(qpos) for action in smooth_actions(STEPS, seed=1)
+            ]
         paths.append(np.array(path))
     np.testing.assert_allclose(paths[0], paths[1], rtol=0, atol=1e-10)
 

@@ -6,24 +6,15 @@ import gymnasium
 import numpy as np
 import pytest
 
-from vla_eval.errors import InfrastructureError, MissingExtraError
-from vla_eval_envs.libero.assets import find_assets
+from fakes.motion import smooth_actions
 from vla_eval_envs.libero.simulator import CAMERAS
-from vla_eval_envs.libero.versions import versions
+
+pytestmark = pytest.mark.usefixtures("libero_assets")
 
 # A stove that mirrors, seen by both cameras; seven cans and cartons; a stove in another kitchen.
 HARD = [("spatial", 4), ("object", 1), ("10", 2)]
 EVERY = [(suite, task) for suite in ("spatial", "object", "goal", "10") for task in range(10)]
 EVERY += [("90", task) for task in range(0, 90, 6)]
-
-
-@pytest.fixture(autouse=True)
-def _needs_assets():
-    try:
-        versions()
-        find_assets(download=False)
-    except (MissingExtraError, InfrastructureError) as error:
-        pytest.skip(str(error))
 
 
 def compare(suite: str, task: int, steps: int, every: int) -> tuple[int, int]:
@@ -33,11 +24,8 @@ def compare(suite: str, task: int, steps: int, every: int) -> tuple[int, int]:
         env.reset(seed=5, options={"init_state": task % 50})
         simulator = env._simulator
         view = simulator._view
-        knots = np.random.default_rng(task).uniform(-1, 1, (steps // 10 + 2, 7))
-        times = np.arange(steps) / 10
-        path = np.stack([np.interp(times, range(len(knots)), column) for column in knots.T], 1)
         different = spared = 0
-        for i, action in enumerate(path.astype(np.float32)):
+        for i, action in enumerate(smooth_actions(steps, seed=task)):
             env.advance(action)
             if i % every:
                 continue

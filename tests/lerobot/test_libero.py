@@ -8,10 +8,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from vla_eval.errors import InfrastructureError, MissingExtraError
-from vla_eval_envs.libero.assets import find_assets
+from fakes.motion import smooth_actions
 from vla_eval_envs.libero.install import load
-from vla_eval_envs.libero.versions import versions
 
 pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -33,12 +31,8 @@ CASES = [
 
 
 @pytest.fixture
-def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    try:
-        versions()
-        found = find_assets(download=False)
-    except (MissingExtraError, InfrastructureError) as error:
-        pytest.skip(str(error))
+def assets(libero_assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = libero_assets
     root = load(found).root
     folders = {
         "assets": found.path,
@@ -109,7 +103,7 @@ def test_equals_lerobots(assets, suite: str, task: int, mode: str, physics: str)
         mine, _ = ours.reset(seed=SEED, options={"init_state": INIT_STATE})
         assert_same(mine, translated(processor, first))
         hold = ours.hold_action()
-        actions = smooth_actions(STEPS)
+        actions = smooth_actions(STEPS, seed=2)
         if mode == "absolute":
             actions = hold + actions * np.float32([0.1] * 6 + [0.9])
         for i, action in enumerate(actions):
@@ -136,11 +130,3 @@ def assert_same(mine, other) -> None:
     np.testing.assert_allclose(mine["agent_pos"], other["agent_pos"], rtol=0, atol=5e-7)
     for name in ("agentview", "wrist"):
         np.testing.assert_array_equal(mine["pixels"][name], other[name])
-
-
-def smooth_actions(count: int) -> np.ndarray:
-    """Return random actions, float32 (count, 7), that change direction every ten steps."""
-    knots = np.random.default_rng(2).uniform(-1, 1, (count // 10 + 2, 7))
-    times = np.arange(count) / 10
-    columns = [np.interp(times, np.arange(len(knots)), knots[:, i]) for i in range(7)]
-    return np.stack(columns, axis=1).astype(np.float32)

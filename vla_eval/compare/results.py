@@ -7,6 +7,7 @@ from typing import Any
 
 from vla_eval.protocol import Protocol
 from vla_eval.stats import PairedTable
+from vla_eval.summary import protocol_json
 
 __all__ = ["ArmResult", "Comparison", "PairResult"]
 
@@ -96,13 +97,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Return the form that scripts rely on."""
         return {
-            "protocol": {
-                "name": self.protocol.protocol,
-                "version": self.protocol.version,
-                "sha256": self.protocol.sha256,
-                "modified": self.protocol.overrides is not None,
-                "episodes_per_arm": self.planned,
-            },
+            "protocol": protocol_json(self.protocol, self.planned),
             "post_hoc": True,
             "alpha": self.alpha,
             "warnings": list(self.warnings),
