@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -16,6 +16,9 @@ from vla_eval.cli.common import (
     print_json,
 )
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from vla_eval.summary import RunSummary
 
 __all__ = ["run"]
 
@@ -64,17 +67,21 @@ def run(
     else:
         print(report_text(summary))
     print(f"run folder: {folder}", file=sys.stderr)
+    return _outcome(summary, shard=bool(shard), sequential=loaded.analysis.stopping != "fixed")
+
+
+def _outcome(summary: RunSummary, *, shard: bool, sequential: bool) -> int:
+    """Say what is left to do, and return the exit code."""
     if summary.complete:
         return EXIT_COMPLETE
-    if any(each.errors for each in summary.arms.values()):
-        missing = sum(each.errors for each in summary.arms.values())
+    if missing := sum(each.errors for each in summary.arms.values()):
         print(
             f"{missing} episodes are missing after infrastructure errors; "
             "repeat the command to try them again",
             file=sys.stderr,
         )
         return EXIT_INFRASTRUCTURE
-    if shard and loaded.analysis.stopping != "fixed":
+    if shard and sequential:
         print(
             "this shard has done its part of the look; when all shards have, repeat the command",
             file=sys.stderr,
