@@ -2,7 +2,7 @@
 
     vlaeval run examples/sweeps/one-step.protocol.toml --out runs/one-step \
         --arm snapflow=flow:so101/snapflow --arm 'fm-10=flow:so101/fm?nfe=10' …
-    python benchmarks/one_step.py runs/one-step
+    python benchmarks/one_step.py runs/one-step          # or several runs with different arms
 
 writes ``results/one_step.json``, the counts that everything else follows from, and
 ``results/one_step.md``, the table of docs/methods.md. Without an argument: the table from the counts.
@@ -26,43 +26,52 @@ RESULTS = Path(__file__).with_name("results")
 REFERENCE = "fm-10"
 
 
-def collect(path: Path) -> dict[str, Any]:
-    """Return a run's counts, by arm and task, each paired with the reference."""
-    folder = RunFolder.open(path)
-    final = folder.records().final
-    summary = summarise([path])
+def collect(paths: list[Path]) -> dict[str, Any]:
+    """Return the counts of runs of one protocol, by arm and task, each paired with the reference."""
+    folders = [RunFolder.open(path) for path in paths]
+    first = folders[0].run
+    assert len({each.run.protocol_sha256 for each in folders}) == 1, "several protocols"
+    final: dict[Any, Any] = {}
+    for folder in folders:
+        final |= folder.records().final
     arms: dict[str, Any] = {}
-    for arm in folder.run.arms:
-        tasks: dict[str, Any] = defaultdict(lambda: {"pairs": Counter(), "scores": []})
-        for (name, key), record in final.items():
-            if name != arm.name or record.outcome == "error":
-                continue
-            task = tasks[key.task]
-            other = final[REFERENCE, key]
-            assert other.scene_hash == record.scene_hash, key
-            won, theirs = record.outcome == "success", other.outcome == "success"
-            task["pairs"][f"n{int(won)}{int(theirs)}"] += 1
-            task["scores"].append(record.score)
-        assert arm.identity is not None
-        arms[arm.name] = {
-            "spec": arm.spec,
-            "weights_sha256": arm.identity["weights_sha256"],
-            "nfe": summary.arms[arm.name].nfe_per_chunk,
-            "infer_ms_p50": round(summary.arms[arm.name].infer_ms_p50 or 0.0, 1),
-            "tasks": {
-                name: {
-                    **{cell: task["pairs"][cell] for cell in ("n11", "n10", "n01", "n00")},
-                    "mean_score": round(sum(task["scores"]) / len(task["scores"]), 4),
-                }
-                for name, task in sorted(tasks.items())
-            },
-        }
-    protocol = folder.run.protocol
+    for folder in folders:
+        summary = summarise([folder.path])
+        assert summary.complete, f"{folder.path} is not complete"
+        for arm in folder.run.arms:
+            assert arm.identity is not None
+            arms[arm.name] = {
+                "spec": arm.spec,
+                "weights_sha256": arm.identity["weights_sha256"],
+                "nfe": summary.arms[arm.name].nfe_per_chunk,
+                "infer_ms_p50": round(summary.arms[arm.name].infer_ms_p50 or 0.0, 1),
+                "tasks": _tasks(arm.name, final),
+            }
     return {
-        "protocol": {"label": protocol.label, "sha256": protocol.sha256},
-        "complete": summary.complete,
-        "versions": dict(folder.run.versions),
+        "protocol": {"label": first.protocol.label, "sha256": first.protocol_sha256},
+        "versions": dict(first.versions),
         "arms": arms,
+    }
+
+
+def _tasks(arm: str, final: dict[Any, Any]) -> dict[str, Any]:
+    """Return an arm's pairs with the reference, by task."""
+    pairs: dict[str, Counter[str]] = defaultdict(Counter)
+    scores: dict[str, list[float]] = defaultdict(list)
+    for (name, key), record in final.items():
+        if name != arm:
+            continue
+        other = final[REFERENCE, key]
+        assert other.scene_hash == record.scene_hash, key
+        won, theirs = (each.outcome == "success" for each in (record, other))
+        pairs[key.task][f"n{int(won)}{int(theirs)}"] += 1
+        scores[key.task].append(record.score)
+    return {
+        task: {
+            **{cell: pairs[task][cell] for cell in ("n11", "n10", "n01", "n00")},
+            "mean_score": round(sum(scores[task]) / len(scores[task]), 4),
+        }
+        for task in sorted(pairs)
     }
 
 
@@ -94,7 +103,8 @@ def main() -> None:
     """Collect, if a run is given, and write the table."""
     file = RESULTS / "one_step.json"
     if len(sys.argv) > 1:
-        file.write_text(json.dumps(collect(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
+        results = collect([Path(each) for each in sys.argv[1:]])
+        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = table(json.loads(file.read_text(encoding="utf-8")))
     (RESULTS / "one_step.md").write_text(text, encoding="utf-8")
     sys.stdout.write(text)

@@ -23,9 +23,9 @@ class FlowFactory:
     )
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
-        """In the host, one copy for all workers."""
+        """In the worker: the network is a megabyte, and the way to a host and back takes as long as it."""
         del target
-        return "host"
+        return "worker"
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
         """Load the checkpoint.
