@@ -1,11 +1,12 @@
 """Counts how often LIBERO's `fast` physics changes an episode's result, paired with `exact`.
 
-Run: python benchmarks/libero_pairs.py [--states 13] [--out FOLDER]
+Run: python benchmarks/libero_pairs.py [--states 13] [--out FOLDER] [--exact FOLDER] [--workers N]
 
 The scripted expert plays every task of the four standard suites from the same initial states in both.
 `exact` equals robosuite's own loop to the last bit (tests/envs/test_libero_physics.py), so this is `fast`
-against the reference. The run folders can be continued: the same command goes on where it was stopped.
-Writes results/libero_pairs.json and .md.
+against the reference. ``--exact`` takes those episodes from the runs of benchmarks/libero_experts.py, which
+are in `exact`, instead of running them again. The run folders can be continued: the same command goes on
+where it was stopped. Writes results/libero_pairs.json and .md.
 """
 
 # ruff: noqa: INP001, T201  a script that speaks to a terminal
@@ -19,59 +20,89 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vla_eval.record import EpisodeRecord
+from vla_eval.runfolder import RunFolder
 from vla_eval.stats import PairedTable, mcnemar_p, tango_interval
 
 RESULTS = Path(__file__).parent / "results"
 SUITES = ("spatial", "object", "goal", "10")
-PHYSICS = ("exact", "fast")
+COUNTS = ("both", "exact_only", "fast_only", "neither")
+
+Episodes = dict[tuple[str, int], EpisodeRecord]
+"""What ended, by task and initial state."""
 
 
 def main() -> None:
     """Run what is missing, and write both files."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--states", type=int, default=13, help="initial states of each of 40 tasks")
-    parser.add_argument("--out", type=Path, default=Path("runs/libero-pairs"))
-    chosen = parser.parse_args()
+    chosen = options()
     rows = []
     for suite in SUITES:
-        arms = {each: play(suite, each, chosen.states, chosen.out) for each in PHYSICS}
-        rows.append({"suite": f"libero_{suite}"} | table(arms["exact"], arms["fast"]))
+        fast = play(suite, "fast", chosen)
+        if chosen.exact is None:
+            exact = play(suite, "exact", chosen)
+        else:
+            exact = fullest(chosen.exact, suite)
+        rows.append({"suite": f"libero_{suite}"} | table(exact, fast))
         print(json.dumps(rows[-1]), file=sys.stderr)
-    total = {
-        name: sum(row[name] for row in rows)
-        for name in ("both", "exact_only", "fast_only", "neither")
-    }
-    rows.append({"suite": "all"} | total)
+    rows.append({"suite": "all"} | {name: sum(row[name] for row in rows) for name in COUNTS})
     result = {"states_per_task": chosen.states, "rows": [row | judged(row) for row in rows]}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "libero_pairs.json").write_text(json.dumps(result, indent=1) + "\n")
     (RESULTS / "libero_pairs.md").write_text(markdown(result))
 
 
-def play(suite: str, physics: str, states: int, out: Path) -> dict[tuple[str, int], bool]:
-    """Run the expert and return its successes by task and initial state."""
-    folder = out / f"{suite}-{physics}"
+def options() -> argparse.Namespace:
+    """Return the command line's."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--states", type=int, default=13, help="initial states of each of 40 tasks")
+    parser.add_argument("--out", type=Path, default=Path("runs/libero-pairs"))
+    parser.add_argument("--exact", type=Path, help="the --runs folder of libero_experts.py")
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+def play(suite: str, physics: str, chosen: argparse.Namespace) -> Episodes:
+    """Run the expert, or go on with it, and return its episodes."""
+    folder = chosen.out / f"{suite}-{physics}"
     command = [str(Path(sys.executable).with_name("vlaeval")), "run", f"libero-{suite}"]
-    command += ["--policy", "expert", "--out", str(folder)]
+    command += ["--policy", "expert", "--workers", str(chosen.workers), "--out", str(folder)]
     command += ["--set", f"blocks.0.env_kwargs.physics={physics}"]
-    command += ["--set", f"blocks.0.init_states.count={states}"]
+    command += ["--set", f"blocks.0.init_states.count={chosen.states}"]
     if subprocess.run(command, check=False).returncode != 0:
         sys.exit(f"stopped; the same command goes on: {' '.join(command)}")
-    results = {}
-    for path in sorted((folder / "episodes").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
-            record = entry.get("record", entry)
-            if record.get("outcome") in ("success", "failure"):
-                results[record["task"], record["init_state"]] = record["outcome"] == "success"
-    return results
+    return read(folder)
 
 
-def table(exact: dict[tuple[str, int], bool], fast: dict[tuple[str, int], bool]) -> dict[str, int]:
-    """Return the paired counts."""
-    if exact.keys() != fast.keys():
-        sys.exit("the two runs hold different episodes")
-    pairs = [(exact[key], fast[key]) for key in exact]
+def read(folder: Path) -> Episodes:
+    """Return what a run holds."""
+    records = RunFolder.open(folder).records().final.values()
+    return {(r.task, r.init_state): r for r in records if r.outcome != "error"}
+
+
+def fullest(runs: Path, suite: str) -> Episodes:
+    """Return the episodes of the run of a suite that holds most of them."""
+    folders = [runs / f"libero_{suite}", *runs.glob(f"libero_{suite}-[0-9]*")]
+    held = [read(folder) for folder in folders if (folder / "run.json").is_file()]
+    return max(held, key=len, default={})
+
+
+def table(exact: Episodes, fast: Episodes) -> dict[str, int]:
+    """Return the paired counts over the episodes of ``fast``; both arms must differ in physics only."""
+    pairs = []
+    for key, other in fast.items():
+        one = exact.get(key)
+        if one is None:
+            sys.exit(f"no episode in exact physics for {other.key}")
+        if (one.key, one.policy_sha256, one.scene_hash) != (
+            other.key,
+            other.policy_sha256,
+            other.scene_hash,
+        ):
+            sys.exit(f"{other.key}: the two runs differ in more than physics")
+        physics = one.provenance["physics"], other.provenance["physics"]
+        if physics != ("exact", "fast"):
+            sys.exit(f"{other.key}: physics are {physics}")
+        pairs.append((one.outcome == "success", other.outcome == "success"))
     return {
         "both": pairs.count((True, True)),
         "exact_only": pairs.count((True, False)),

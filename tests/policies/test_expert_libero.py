@@ -61,7 +61,8 @@ def test_another_simulator_is_refused_in_one_sentence():
 
 @needs_assets
 @pytest.mark.slow
+@pytest.mark.parametrize("task", [0, 2, 4, 6])
 @pytest.mark.parametrize("suite", LIMITS)
-def test_every_suite_is_mostly_solved(suite):
-    """Two states of four tasks of every suite: at most one of the eight is missed."""
-    assert sum(run(suite, task, range(2)) for task in (0, 2, 4, 6)) >= 7
+def test_every_suite_is_solved(suite, task):
+    """The first two states of four tasks of every suite."""
+    assert run(suite, task, range(2)) == 2
