@@ -35,7 +35,7 @@ Episodes = dict[tuple[str, int], EpisodeRecord]
 def main() -> None:
     """Run what is missing, and write both files."""
     chosen = options()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for suite in SUITES:
         fast = play(suite, "fast", chosen)
         if chosen.exact is None:
