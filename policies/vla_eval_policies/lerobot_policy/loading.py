@@ -7,9 +7,10 @@ of these is an error.
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,9 +27,10 @@ from vla_eval_policies.lerobot_policy.checkpoint import (
 from vla_eval_policies.lerobot_policy.extra_time import Branch, Student, attach, read_student
 from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.options import Options
+from vla_eval_policies.lerobot_policy.weights import check_weights
 from vla_eval_policies.methods import ExtraTime
 
-__all__ = ["Loaded", "load", "model_name", "statistics"]
+__all__ = ["Loaded", "load", "statistics"]
 
 _STATISTICS = {
     "MEAN_STD": ("mean", "std"),
@@ -72,7 +74,7 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
         if checkpoint.type == "smolvla" and options.dtype == "bfloat16":
             # What load_vlm_weights=True makes of it: projections and time MLPs stay float32.
             policy.model.vlm_with_expert.to(torch.bfloat16)
-        _check_weights(policy, checkpoint, where)
+        check_weights(policy, checkpoint, where)
         loaded = _processors(checkpoint, config, options, policy, where)
     loaded = replace(loaded, student=student, branch=branch)
     _check_statistics(config, loaded, where)
@@ -135,9 +137,10 @@ def _policy(checkpoint: Checkpoint, config: Any, where: str) -> Any:
     from lerobot.policies.factory import get_policy_class
 
     try:
-        policy = get_policy_class(checkpoint.type).from_pretrained(
-            checkpoint.folder, config=config, strict=False
-        )
+        with _unheard(_says_unexpected):  # named below, by check_weights, where they are a fault
+            policy = get_policy_class(checkpoint.type).from_pretrained(
+                checkpoint.folder, config=config, strict=False
+            )
     except ImportError as error:
         raise MissingExtraError(
             f"a LeRobot policy of type '{checkpoint.type}'", "lerobot"
@@ -149,6 +152,25 @@ def _policy(checkpoint: Checkpoint, config: Any, where: str) -> Any:
             f"{type(error).__name__}: {reason[0]}"
         ) from error
     return policy.to(config.device).eval()
+
+
+@contextmanager
+def _unheard(matches: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """Drop these of the root logger's messages, which is LeRobot's."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not matches(record)
+
+    root = logging.getLogger()
+    root.addFilter(keep)
+    try:
+        yield
+    finally:
+        root.removeFilter(keep)
+
+
+def _says_unexpected(record: logging.LogRecord) -> bool:
+    return record.getMessage().startswith("Unexpected key(s)")
 
 
 def _load_branch(
@@ -169,50 +191,6 @@ def _load_branch(
         }
     branch.load_state_dict(stored, strict=False)  # what is missing is named with the rest
     return branch.eval()
-
-
-def _check_weights(policy: Any, checkpoint: Checkpoint, where: str) -> None:
-    """Compare the file with the model, tensor by tensor, since LeRobot goes on after most faults."""
-    state: dict[str, torch.Tensor] = policy.state_dict()
-    with safe_open(checkpoint.folder / WEIGHTS, framework="pt") as file:
-        names = {model_name(name, state): name for name in file.keys()}  # noqa: SIM118
-        unexpected = sorted(names.keys() - state.keys())
-        shared = {state[name].data_ptr() for name in names.keys() & state.keys()}
-        missing = [
-            name
-            for name, tensor in state.items()
-            if name not in names and tensor.data_ptr() not in shared
-        ]
-        if missing:
-            raise PolicySpecError(f"{where}: {WEIGHTS} lacks {_some(missing)}")
-        if unexpected:
-            old = ".buffer_" in unexpected[0]
-            hint = "; convert it: python -m lerobot.processor.migrate_policy_normalization"
-            raise PolicySpecError(
-                f"{where}: {WEIGHTS} holds what this {checkpoint.type} has no place for: "
-                f"{_some(unexpected)}{hint if old else ''}"
-            )
-        for name, stored in names.items():
-            tensor = file.get_tensor(stored)
-            if tensor.shape != state[name].shape:
-                raise PolicySpecError(
-                    f"{where}: '{name}' is {tuple(tensor.shape)} in {WEIGHTS}, but "
-                    f"{tuple(state[name].shape)} in the model that config.json describes"
-                )
-            if not torch.equal(tensor.to(state[name].dtype), state[name].cpu()):
-                raise PolicySpecError(
-                    f"{where}: LeRobot did not load '{name}', or it is not a number"
-                )
-
-
-def model_name(name: str, state: Mapping[str, object]) -> str:
-    """Return the model's name of a stored tensor; openpi's conversions lack the first part."""
-    return f"model.{name}" if name not in state and f"model.{name}" in state else name
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return ", ".join(f"'{name}'" for name in names[:2]) + more
 
 
 def _processors(

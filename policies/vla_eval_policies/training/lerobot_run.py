@@ -40,7 +40,8 @@ from vla_eval_policies.lerobot_policy.checkpoint import (
 from vla_eval_policies.lerobot_policy.extra_time import Student, attach, write_student
 from vla_eval_policies.lerobot_policy.factory import wants_of
 from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
-from vla_eval_policies.lerobot_policy.loading import Loaded, load, model_name
+from vla_eval_policies.lerobot_policy.loading import Loaded, load
+from vla_eval_policies.lerobot_policy.weights import model_name
 from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method
 from vla_eval_policies.training.curves import plot
 from vla_eval_policies.training.folder import OnStep, claim, log_lines, take_steps
