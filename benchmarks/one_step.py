@@ -2,10 +2,10 @@
 
     vlaeval run examples/sweeps/one-step.protocol.toml --out runs/one-step \
         --arm snapflow=flow:so101/snapflow --arm 'fm-10=flow:so101/fm?nfe=10' …
-    python benchmarks/one_step.py runs/one-step          # or several runs with different arms
+    python benchmarks/one_step.py one_step runs/one-step      # or several runs with different arms
 
 writes ``results/one_step.json``, the counts that everything else follows from, and
-``results/one_step.md``, the table of docs/methods.md. Without an argument: the table from the counts.
+``results/one_step.md``, a table of docs/methods.md. Without runs: the table from the counts.
 """
 
 # ruff: noqa: INP001, S101  a script
@@ -24,6 +24,7 @@ from vla_eval.summary import summarise
 
 RESULTS = Path(__file__).with_name("results")
 REFERENCE = "fm-10"
+"""Name of the arm that all others are paired with."""
 
 
 def collect(paths: list[Path]) -> dict[str, Any]:
@@ -100,13 +101,14 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Collect, if a run is given, and write the table."""
-    file = RESULTS / "one_step.json"
-    if len(sys.argv) > 1:
-        results = collect([Path(each) for each in sys.argv[1:]])
+    """Collect, if runs are given, and write the table."""
+    name, *runs = sys.argv[1:]
+    file = RESULTS / f"{name}.json"
+    if runs:
+        results = collect([Path(each) for each in runs])
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = table(json.loads(file.read_text(encoding="utf-8")))
-    (RESULTS / "one_step.md").write_text(text, encoding="utf-8")
+    file.with_suffix(".md").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
 
 
