@@ -237,7 +237,7 @@ class LiberoEnv(EvalEnv):
             self._provenance = provenance(self._versions, library.gl, library.assets)
             self._provenance["physics"] = self._physics
             task_file = self._file(library.root / "bddl_files", "bddl")
-            self._simulator = open_simulator(library, task_file, self._physics)
+            self._simulator = open_simulator(library, task_file, self._physics, self._image_size)
         return self._simulator
 
     def _file(self, folder: Path, suffix: str) -> Path:

@@ -47,15 +47,18 @@ class FastSimulator(Simulator):
 
     _sparing = True
 
-    def __init__(self, library: Library, bddl_file: Path, *, exact: bool) -> None:
+    def __init__(
+        self, library: Library, bddl_file: Path, *, exact: bool, picture_px: int = 256
+    ) -> None:
         """Build the scene.
 
         Args:
             library: LIBERO.
             bddl_file: the task.
             exact: whether to run the constraint solver as often as robosuite does.
+            picture_px: the size that drawing is made ready for; clearing a larger buffer takes time.
         """
-        self._exact = exact
+        self._exact, self._picture_px = exact, picture_px
         self._compiled: dict[str, NDArray[Any]] = {}
         self._goals: dict[str, bool] = {}
         self._scratch: Any = None
@@ -81,6 +84,7 @@ class FastSimulator(Simulator):
         def initialize_sim(env: Any) -> None:
             model = compile_or_load(env.model.get_xml())
             release_compiler_memory(mujoco)
+            model.vis.global_.offwidth = model.vis.global_.offheight = simulator._picture_px
             simulator._compiled = {name: getattr(model, name).copy() for name in _CHANGED}
             env.sim = simulator._library.simulation(model)
             env.sim.forward()

@@ -16,11 +16,13 @@ one constraint solution in a physics step where robosuite has three; differs in 
 contacts amplify."""
 
 
-def open_simulator(library: Library, bddl_file: Path, physics: Physics) -> Simulator:
-    """Return a simulator of a task."""
+def open_simulator(
+    library: Library, bddl_file: Path, physics: Physics, picture_px: int
+) -> Simulator:
+    """Return a simulator of a task, whose pictures are rarely larger than the given size."""
     if physics == "reference":
         return Simulator(library, bddl_file)
     # MuJoCo may be imported once the GL backend is chosen, which loading the library does.
     from vla_eval_envs.libero.fast import FastSimulator
 
-    return FastSimulator(library, bddl_file, exact=physics == "exact")
+    return FastSimulator(library, bddl_file, exact=physics == "exact", picture_px=picture_px)
