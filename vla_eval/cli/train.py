@@ -74,7 +74,7 @@ def train(
     recipes, run = _room("recipe", "flow"), _room("run", "flow")
     loaded = recipes.load_recipe(recipe, set_)
     with _Bar(loaded.training.steps) as bar:
-        checkpoint = run.train(loaded, out, on_step=bar.count)
+        checkpoint = run.train(loaded, out, on_step=bar.count, on_episode=bar.demonstrate)
     card = importlib.import_module("vla_eval_policies.flow.checkpoint").read_card(checkpoint)
     if json:
         print_json({"checkpoint": str(checkpoint), "card": card.model_dump(mode="json")})
@@ -149,6 +149,14 @@ class _Bar:
         if self._bar.disable and self._clock() - self._last > _LINE_EVERY_S:
             self._last = self._clock()
             print(f"step {step} of {self._total} · {status}", file=sys.stderr)
+
+    def demonstrate(self, done: int, total: int) -> None:
+        """Show how far the experts' demonstrations are; they come before the steps."""
+        status = f"demonstrations: {done} of {total} episodes"
+        if self._bar.disable and self._clock() - self._last > _LINE_EVERY_S:
+            self._last = self._clock()
+            print(status, file=sys.stderr)
+        self._bar.set_postfix_str(status if done < total else "")
 
     def __enter__(self) -> Self:
         return self
