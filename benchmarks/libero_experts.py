@@ -80,11 +80,11 @@ def _suite(suite: str, runs: Path) -> dict[str, Any] | None:
     ended = [record for record in records if record.outcome != "error"]
     tasks = find_suite(suite).tasks
     rows = [
-        _row(f"{suite}/{number}", [r for r in ended if r.task == str(number)])
+        _row(f"{suite}/{number}", [r for r in records if r.task == str(number)])
         | {"instruction": text}
         for number, text in enumerate(task.instruction for task in tasks)
     ]
-    return _row(suite, ended) | {
+    return _row(suite, records) | {
         "protocol_sha256": run.run.protocol_sha256,
         "policy_sha256": sorted({record.policy_sha256 for record in ended}),
         "physics": sorted({str(r.provenance.get("physics")) for r in ended}),
@@ -93,7 +93,8 @@ def _suite(suite: str, runs: Path) -> dict[str, Any] | None:
     }
 
 
-def _row(name: str, ended: Sequence[EpisodeRecord]) -> dict[str, Any]:
+def _row(name: str, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    ended = [record for record in records if record.outcome != "error"]
     wins = [record.steps for record in ended if record.outcome == "success"]
     interval = wilson_interval(len(wins), len(ended))
     reasons = Counter(str(record.reason) for record in ended if record.outcome == "failure")
@@ -105,6 +106,7 @@ def _row(name: str, ended: Sequence[EpisodeRecord]) -> dict[str, Any]:
         "mean_steps": round(sum(wins) / len(wins), 1) if wins else None,
         "failures": dict(sorted(reasons.items())),
         "missed": _missed(ended),
+        "missing": len(records) - len(ended),
     }
 
 
@@ -157,7 +159,10 @@ def _line(row: dict[str, Any]) -> str:
     if not of:
         return f"| {row['name']} | – | – | – | – | – |"
     low, high = (f"{100 * end:.1f}" for end in row["wilson95"])
-    failed = ", ".join(f"{count} {reason}" for reason, count in row["failures"].items()) or "none"
+    failures = [f"{count} {reason}" for reason, count in row["failures"].items()]
+    # Errors of the infrastructure are no failures: these episodes have no result.
+    failures += [f"{row['missing']} without a result"] if row["missing"] else []
+    failed = ", ".join(failures) or "none"
     steps = "–" if row["mean_steps"] is None else f"{row['mean_steps']:.0f}"
     rate = f"{100 * done / of:.1f} %"
     return f"| {row['name']} | {done}/{of} | {rate} | {low} to {high} % | {steps} | {failed} |"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from vla_eval_policies.experts import libero_expert
 from vla_eval_policies.experts.libero_arm import Arm, Hand, turn_between
 from vla_eval_policies.experts.libero_grasps import nearer, plan_grasp, yaws
 from vla_eval_policies.experts.libero_gripper import MAX_WIDTH_M, facing, hand_points, top_down
@@ -224,6 +227,24 @@ def test_the_arm_s_feedback_reaches_a_pose_and_stays():
     assert np.linalg.norm(hand.pose.position - goal.position) < 0.002
     assert np.linalg.norm(turn_between(hand.pose.rotation, goal.rotation)) < 0.01
     assert np.linalg.norm(hand.velocity) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("able", "asked"), [((), ["a", "b"]), (("b",), ["a", "b"] * 12), (("a",), ["a"] * 12)]
+)
+def test_the_expert_gives_up_where_there_is_nothing_to_do(monkeypatch, able, asked):
+    """A goal that nothing can be done about is left for the next one; without any, all is over."""
+    tried = []
+
+    def achieve(_scene, goal):
+        tried.append(goal[1])
+        if goal[1] in able:
+            yield ["moves"]
+
+    scene = SimpleNamespace(goals=[("on", "a", "p"), ("on", "b", "p")], holds=lambda _goal: False)
+    monkeypatch.setattr(libero_expert, "_achieve", achieve)
+    list(libero_expert._script(scene))
+    assert tried == asked
 
 
 def test_cells_are_those_of_numpy():

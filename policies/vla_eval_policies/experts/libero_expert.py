@@ -44,10 +44,18 @@ class LiberoExpert:
 def _script(scene: Scene) -> Script:
     goals = sorted(scene.goals, key=lambda goal: _ORDER.get(goal[0], 1))
     for _ in range(_ROUNDS):
-        missing = [goal for goal in goals if not scene.holds(goal)]
-        if not missing:
+        for goal in goals:
+            if scene.holds(goal):
+                continue
+            moved = False
+            for moves in _achieve(scene, goal):
+                moved = True
+                yield moves
+            if moved:
+                break
+        else:
+            # All holds, or there is nothing to be done about what does not.
             return
-        yield from _achieve(scene, missing[0])
 
 
 def _achieve(scene: Scene, goal: tuple[str, ...]) -> Attempt:
