@@ -6,12 +6,16 @@ SOURCES = vla_eval vlaeval_launcher envs policies protocols plugins examples ben
 TYPED = vla_eval vlaeval_launcher envs policies protocols $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install test test-slow validate lint format lock clean
+.PHONY: help first-look quickstart install test test-slow validate lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-quickstart: ## set up what the SO-101 comparison needs, and run it
+first-look: ## set up the SO-101 simulator, and compare two scripted policies
+	@tools/setup.sh first-look
+	$(QUICKSTART) --scripted
+
+quickstart: ## set up that and torch, and compare a one-step student with its teacher
 	@tools/setup.sh quickstart
 	$(QUICKSTART)
 

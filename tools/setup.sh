@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Sets .venv up:  tools/setup.sh quickstart | install | lock
-#   quickstart  the package and the SO-101 simulator (no torch, no LIBERO)
+# Sets .venv up:  tools/setup.sh first-look | quickstart | install | lock
+#   first-look  the package and the SO-101 simulator (no torch, no LIBERO)
+#   quickstart  that, and torch for the trained policies
 #   install     everything: SO-101, LIBERO, the development tools
 #   lock        compiles requirements.lock anew, with the newest versions that fit; installs nothing
 # Writes nothing outside the checkout, except what apt installs and the cache of a uv that was
@@ -10,8 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-}
 case $level in
-  quickstart | install | lock) ;;
-  *) echo "usage: tools/setup.sh quickstart|install|lock" >&2; exit 4 ;;
+  first-look | quickstart | install | lock) ;;
+  *) echo "usage: tools/setup.sh first-look|quickstart|install|lock" >&2; exit 4 ;;
 esac
 
 say() { echo "setup: $*" >&2; }
@@ -22,11 +23,15 @@ key=$({ pwd; cat pyproject.toml requirements.lock tools/setup.sh; } | sha256sum)
 fresh() {
   [[ $level != lock ]] && [[ -x .venv/bin/python && -r .venv/.stamp-$1 && $(< ".venv/.stamp-$1") == "$key" ]]
 }
-if fresh install || fresh "$level"; then exit 0; fi
+# What is set up for a level serves those before it, too.
+done_before() {
+  fresh install || fresh "$level" || { [[ $level == first-look ]] && fresh quickstart; }
+}
+if done_before; then exit 0; fi
 
 # Two calls at once (make -j, two terminals) take turns; the second finds the work done.
 exec 9< . && flock 9
-if fresh install || fresh "$level"; then exit 0; fi
+if done_before; then exit 0; fi
 
 # apt_install PACKAGE...: as root where apt is at hand, otherwise says the command and stops.
 apt_install() {
@@ -130,7 +135,12 @@ packages so101
 # shellcheck disable=SC2086
 .venv/bin/python tools/check_gl.py 2> /dev/null || { apt_install $gl_packages; .venv/bin/python tools/check_gl.py; } ||
   stop "MuJoCo cannot render with EGL or OSMesa, although $gl_packages are installed."
-echo "$key" > .venv/.stamp-quickstart
+echo "$key" > .venv/.stamp-first-look
+
+if [[ $level == quickstart ]]; then
+  packages so101,flow
+  echo "$key" > .venv/.stamp-quickstart
+fi
 
 if [[ $level == install ]]; then
   packages so101,so101-meshes,libero,lerobot,remote,dev

@@ -137,7 +137,7 @@ def test_second_call_does_nothing(checkout: Path):
     assert first.returncode == 0, first.stderr
     calls = log.read_text().splitlines()
     assert calls[0] == "venv"
-    assert [c.split()[-1] for c in calls[1:]] == [".[so101]"]
+    assert [c.split()[-1] for c in calls[1:]] == [".[so101]", ".[so101,flow]"]
     assert "--constraints requirements.lock --build-constraints requirements.lock" in calls[1]
 
     second = set_up(checkout, path, "quickstart")
@@ -150,11 +150,17 @@ def test_second_call_does_nothing(checkout: Path):
     assert log.read_text().splitlines() == [*calls, *calls[1:]]
 
 
-def test_install_covers_quickstart(checkout: Path):
+def test_larger_levels_cover_smaller_ones(checkout: Path):
     """After `install`, `quickstart` has nothing to do; after `quickstart`, `install` has."""
     path = commands(checkout / "bin", uv=FAKE_UV)
     log = checkout / "uv.log"
+    assert set_up(checkout, path, "first-look").returncode == 0
+    assert log.read_text().splitlines()[-1].endswith(".[so101]")
     assert set_up(checkout, path, "quickstart").returncode == 0
+    assert log.read_text().splitlines()[-1].endswith(".[so101,flow]")
+    before = log.read_text()
+    assert set_up(checkout, path, "first-look").returncode == 0
+    assert log.read_text() == before
     assert set_up(checkout, path, "install").returncode == 0
     assert (
         log.read_text().splitlines()[-1].endswith(".[so101,so101-meshes,libero,lerobot,remote,dev]")
@@ -175,7 +181,7 @@ def test_stops_with_the_exact_command_where_gl_is_missing(checkout: Path):
     done = set_up(checkout, path, "quickstart")
     assert done.returncode == 3
     assert "sudo apt-get install -y --no-install-recommends libegl1 libegl-mesa0" in done.stderr
-    assert not (checkout / ".venv/.stamp-quickstart").exists()
+    assert not (checkout / ".venv/.stamp-first-look").exists()
 
 
 def test_refuses_an_unknown_level(checkout: Path):

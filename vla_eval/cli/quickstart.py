@@ -5,42 +5,86 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from vla_eval.cli.common import OptionalWorkers
-from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError
 
 __all__ = ["quickstart"]
 
-_ARMS = {"impaired": "impaired:expert?action_noise=0.02", "expert": "expert"}
+
+@dataclass(frozen=True)
+class _Show:
+    """A comparison that is worth a first look."""
+
+    words: str
+    protocol: str
+    arms: dict[str, str]
+    folder: str
+    next: str
 
 
-def quickstart(*, out: Path = Path("runs/quickstart"), workers: OptionalWorkers = None) -> int:
-    """Evaluate two policies on simulated pick-and-place, paired: the main job in two minutes.
+_TRAINED = _Show(
+    "a one-step student, its ten-step teacher, and the teacher cut to one step, on the same episodes",
+    "so101-one-step-look",
+    {
+        "snapflow-1": "flow:so101/snapflow",
+        "fm-10": "flow:so101/fm?nfe=10",
+        "fm-1": "flow:so101/fm?nfe=1",
+    },
+    "runs/quickstart",
+    "certify {folder} --candidate snapflow-1 \\\n      --reference fm-10 --control fm-1",
+)
+_SCRIPTED = _Show(
+    "two policies, the same episodes: the expert, and the expert with noise on its actions",
+    "so101-quickstart",
+    {"impaired": "impaired:expert?action_noise=0.02", "expert": "expert"},
+    "runs/scripted",
+    "run so101-pick-place --arm noisy='impaired:expert?action_noise=0.01' \\\n"
+    "      --arm expert=expert --out runs/pick-place",
+)
 
-    A scripted expert, and the same expert with noise on its actions, both on the same frozen
-    initial states of the SO-101 arm.
+
+def quickstart(
+    *,
+    scripted: bool = False,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    workers: OptionalWorkers = None,
+) -> int:
+    """Compare a one-step policy with its ten-step teacher, paired: the main job in three minutes.
+
+    Both were trained on demonstrations of a simulated SO-101 arm and ship with the package.
+
+    Example: vlaeval quickstart
 
     Args:
+        scripted: Without torch: a scripted expert against itself with noise, in half a minute.
         out: The run folder; a second call continues it, or shows it again.
         workers: Environments at a time; default one per core.
     """
     from vla_eval.runner import run
     from vla_eval.terminal import report_text
 
-    print(
-        "two policies, the same episodes: the expert, and the expert with noise on its actions",
-        file=sys.stderr,
-    )
-    summary = run("so101-quickstart", _ARMS, out, workers=workers)
+    show = _SCRIPTED if scripted else _TRAINED
+    folder = out or Path(show.folder)
+    print(show.words, file=sys.stderr)
+    try:
+        summary = run(show.protocol, show.arms, folder, workers=workers)
+    except MissingExtraError:
+        if not scripted:
+            print("without torch: vlaeval quickstart --scripted", file=sys.stderr)
+        raise
     print(report_text(summary))
     command = _command()
     print(
-        f"\nall of it is in {out}. Next:\n"
-        f"  {command} report {out} --json | head -40\n"
+        f"\nall of it is in {folder}. Next:\n"
+        f"  {command} report {folder} --json | head -40\n"
         f"  {command} list policies\n"
-        f"  {command} run so101-pick-place --arm noisy='impaired:expert?action_noise=0.01' \\\n"
-        "      --arm expert=expert --out runs/pick-place"
+        f"  {command} {show.next.format(folder=folder)}"
     )
     return EXIT_COMPLETE if summary.complete else EXIT_INFRASTRUCTURE
 
