@@ -79,7 +79,12 @@ def _tasks(arm: str, final: dict[Any, Any]) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Return the Markdown: success with Wilson's interval, difference to the reference with Tango's."""
     tasks = list(next(iter(results["arms"].values()))["tasks"])
-    head = ["arm", "NFE", *(f"{task} | minus {REFERENCE}" for task in tasks), "inference, ms"]
+    head = [
+        "arm",
+        "NFE",
+        *(f"{task} | minus {REFERENCE}" for task in tasks),
+        "inference, ms (busy machine)",
+    ]
     lines = [f"| {' | '.join(head)} |", "|---" * (3 + 2 * len(tasks)) + "|"]
     for name, arm in results["arms"].items():
         fields = [name, f"{arm['nfe']:g}"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from vla_eval.spec import PolicySpec
 from vla_eval_policies.flow.policy import FlowOptions
+from vla_eval_policies.flow.shipped import checkpoint_path
 from vla_eval_policies.methods import METHODS, PRESETS
 from vla_eval_policies.training.recipe import load_recipe
 
@@ -39,11 +44,36 @@ def test_presets_are_listed():
     assert section("presets") == presets_table()
 
 
-@pytest.mark.parametrize("name", ["toy_bimodal"])
+@pytest.mark.parametrize(
+    "name", ["toy_bimodal", "one_step", "two_grasps", "one_step_long", "horizon"]
+)
 def test_tables_are_the_committed_results(name: str):
     """A table on the page is the benchmark's own file."""
     result = ROOT / "benchmarks" / "results" / f"{name}.md"
     assert section(name).strip() == result.read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("name", ["one_step", "two_grasps", "one_step_long"])
+def test_one_step_table_follows_from_the_counts(name: str):
+    """The table is what the committed counts give, and each arm's weights are the shipped ones."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from one_step import table
+
+    results = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    assert table(results) == (ROOT / "benchmarks" / "results" / f"{name}.md").read_text()
+    for arm in results["arms"].values():
+        spec = PolicySpec.parse(arm["spec"])
+        if spec.kind == "flow":
+            shipped = checkpoint_path(str(spec.target)).read_bytes()
+            assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+    counts = {
+        tuple(
+            sum(task[cell] for cell in ("n11", "n10", "n01", "n00"))
+            for task in arm["tasks"].values()
+        )
+        for arm in results["arms"].values()
+    }
+    assert len(counts) == 1, "every arm ran the same episodes"
 
 
 def test_every_method_and_option_is_named():
