@@ -19,8 +19,8 @@ _SUFFIX = ".safetensors"
 
 def shipped_names() -> list[str]:
     """Return the names, sorted."""
-    files = sorted(_FOLDER.rglob(f"*{_SUFFIX}"))
-    return [file.relative_to(_FOLDER).as_posix().removesuffix(_SUFFIX) for file in files]
+    files = _FOLDER.rglob(f"*{_SUFFIX}")
+    return sorted(file.relative_to(_FOLDER).as_posix().removesuffix(_SUFFIX) for file in files)
 
 
 def checkpoint_path(target: str) -> Path:
