@@ -340,7 +340,8 @@ def test_from_demonstrations_to_actions(images, tmp_path):
     protocol = ("run", "so101-quickstart", *changes, "--policy", policy)
     rollout = tmp_path / "rollout"
     assert main([*protocol, "--out", str(rollout)]) == 0
-    lines = [line for file in rollout.glob("episodes/*.jsonl") for line in file.open()]
+    files = rollout.glob("episodes/*.jsonl")
+    lines = [line for file in files for line in file.read_text().splitlines()]
     (record,) = [json.loads(line)["record"] for line in lines]
     assert record["outcome"] == "failure"
     assert record["steps"] == 8
