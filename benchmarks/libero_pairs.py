@@ -1,12 +1,13 @@
 """Counts how often LIBERO's `fast` physics changes an episode's result, paired with `exact`.
 
-Run: python benchmarks/libero_pairs.py [--states 13 13 13 13] [--out FOLDER] [--exact FOLDER] [--workers N]
+Run: python benchmarks/libero_pairs.py [--states 13 13 13 13] [--out FOLDER] [--exact FOLDER] [--workers N] [--collect]
 
 The scripted expert plays every task of the four standard suites from the same initial states in both.
 `exact` equals robosuite's own loop to the last bit (tests/envs/test_libero_physics.py), so this is `fast`
 against the reference. ``--exact`` takes those episodes from the runs of benchmarks/libero_experts.py, which
 are in `exact`, instead of running them again. The run folders can be continued: the same command goes on
-where it was stopped. Writes results/libero_pairs.json and .md.
+where it was stopped; ``--collect`` runs nothing, and counts what they hold. Writes results/libero_pairs.json
+and .md.
 """
 
 # ruff: noqa: INP001, T201  a script that speaks to a terminal
@@ -71,12 +72,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/libero-pairs"))
     parser.add_argument("--exact", type=Path, help="the --runs folder of libero_experts.py")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--collect", action="store_true", help="only count")
     return parser.parse_args()
 
 
 def play(suite: str, physics: str, states: int, chosen: argparse.Namespace) -> Episodes:
     """Run the expert, or go on with it, and return its episodes."""
     folder = chosen.out / f"{suite}-{physics}"
+    if chosen.collect:
+        return read(folder) if (folder / "run.json").is_file() else {}
     command = [str(Path(sys.executable).with_name("vlaeval")), "run", f"libero-{suite}"]
     command += ["--policy", "expert", "--workers", str(chosen.workers), "--out", str(folder)]
     command += ["--set", f"blocks.0.env_kwargs.physics={physics}"]
@@ -125,6 +129,8 @@ def table(exact: Episodes, fast: Episodes) -> dict[str, int]:
 
 def judged(row: dict[str, Any]) -> dict[str, Any]:
     """Return what the counts say of the difference, fast minus exact."""
+    if not any(row[name] for name in COUNTS):
+        return {"pairs": 0, "ci95": None, "p_mcnemar_midp": None}
     counts = PairedTable(row["both"], row["fast_only"], row["exact_only"], row["neither"])
     low, high = tango_interval(counts.n10, counts.n01, counts.n)
     return {"pairs": counts.n, "ci95": [low, high], "p_mcnemar_midp": mcnemar_p(counts)}
@@ -132,16 +138,20 @@ def judged(row: dict[str, Any]) -> dict[str, Any]:
 
 def markdown(result: dict[str, Any]) -> str:
     """Return the same for people."""
-    states = ", ".join(f"{count} in {name}" for name, count in result["states_per_task"].items())
+    states = ", ".join(f"{count} ({name})" for name, count in result["states_per_task"].items())
     text = [
         "# LIBERO: `fast` against `exact`, paired",
         "",
-        f"By `benchmarks/libero_pairs.py`: the scripted expert; initial states of every task: {states}.",
+        f"By `benchmarks/libero_pairs.py`: the scripted expert. Planned are, of every task, the first {states}",
+        "initial states; the table holds what has been run.",
         "",
         "| suite | pairs | both succeed | only exact | only fast | neither | fast - exact, 95 % | mid-p McNemar |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
+        if not row["pairs"]:
+            text.append(f"| {row['suite']} | 0 | – | – | – | – | – | – |")
+            continue
         low, high = (100 * each for each in row["ci95"])
         text.append(
             f"| {row['suite']} | {row['pairs']} | {row['both']} | {row['exact_only']} | {row['fast_only']} "
