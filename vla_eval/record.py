@@ -112,9 +112,9 @@ class EpisodeRecord(_Frozen):
     """Simulator version, renderer, assets; from the environment."""
     protocol_sha256: str
     policy_sha256: str
+    """Hash of the policy's identity, as ``run.json`` holds it."""
     policy_known: bool = True
     """False where a server did not say which policy it serves."""
-    """Hash of the policy's identity, as ``run.json`` holds it."""
     error: ErrorDetail | None = None
     timing: Timing
 
