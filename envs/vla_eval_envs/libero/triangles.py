@@ -31,6 +31,7 @@ _LID_M, _MOST_LIDS = 0.2, 4
 _RIM_M = 2e-3
 # From here on MuJoCo takes a vertex's own normal instead of the triangle's, as the cosine between them.
 _SMOOTH = 0.8
+_NO_AREA = np.float32(1e-10)
 
 
 @dataclass(frozen=True)
@@ -228,14 +229,27 @@ def _mesh(model: Any, mesh: int) -> _Mesh:
 
 
 def _flatten(corners: NDArray[np.float32]) -> None:
-    """Give corners whose normal is far from their triangle's that one, as MuJoCo's renderer does."""
+    """Give corners whose normal is far from their triangle's that one, as MuJoCo's renderer does.
+
+    In single precision and in MuJoCo's order of operations: another last bit of a normal shows as one
+    level of one pixel in some hundred pictures.
+    """
     a, b, c = (corners[:, k, 5:] for k in range(3))
     across = np.cross(b - a, c - a)
-    length = np.linalg.norm(across, axis=1, keepdims=True)
-    flat = (across / np.where(length > 0, length, 1))[:, None]
+    length = np.sqrt(_dot(across, across))[:, None]
+    scaled = across * (np.float32(1) / np.where(length < _NO_AREA, np.float32(1), length))
+    up = np.array([0, 0, 1], dtype=np.float32)
+    flat: NDArray[np.float32] = np.where(length < _NO_AREA, up, scaled)[:, None]
     normals = corners[..., 2:5]
-    far = (normals * flat).sum(axis=-1, keepdims=True) < _SMOOTH
-    corners[..., 2:5] = np.where(far, flat, normals)
+    far = _dot(normals, flat).astype(np.float64) < _SMOOTH
+    corners[..., 2:5] = np.where(far[..., None], flat, normals)
+
+
+def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the products of vectors (..., 3), summed from the first to the last."""
+    x, y, z = (one[..., k] * other[..., k] for k in range(3))
+    total: NDArray[np.float32] = x + y + z
+    return total
 
 
 def _is_geom(geom: Any) -> bool:
