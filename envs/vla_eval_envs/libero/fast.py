@@ -59,6 +59,7 @@ class FastSimulator(Simulator):
             picture_px: the size that drawing is made ready for; clearing a larger buffer takes time.
         """
         self._exact, self._picture_px = exact, picture_px
+        self._cut = not exact
         self._compiled: dict[str, NDArray[Any]] = {}
         self._goals: dict[str, bool] = {}
         self._scratch: Any = None
