@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from vla_eval.runfolder import RunFolder
-from vla_eval.stats import PairedTable, wilson_interval
+from vla_eval.stats import PairedTable
 from vla_eval.summary import summarise
+from vla_eval.terminal import rate_text
 
 RESULTS = Path(__file__).with_name("results")
 REFERENCE = "fm-10"
@@ -91,9 +92,7 @@ def table(results: dict[str, Any]) -> str:
         for task in tasks:
             cell = arm["tasks"][task]
             pairs = PairedTable(*(cell[key] for key in ("n11", "n10", "n01", "n00")))
-            won = pairs.n11 + pairs.n10
-            low, high = wilson_interval(won, pairs.n)
-            fields.append(f"{won}/{pairs.n} [{low:.0%}, {high:.0%}]")
+            fields.append(rate_text(pairs.n11 + pairs.n10, pairs.n))
             low, high = pairs.interval()
             same = name == REFERENCE
             fields.append(

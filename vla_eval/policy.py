@@ -28,6 +28,7 @@ __all__ = [
     "WarmUps",
     "WarmsUp",
     "end_episode",
+    "server_identity",
 ]
 
 
@@ -124,6 +125,12 @@ class PolicyMetadata:
                 f"PolicyMetadata of '{self.name}': chunk_size, n_action_steps and n_obs_steps must "
                 "be at least 1"
             )
+
+
+def server_identity(identity: Mapping[str, Any] | None) -> str | None:
+    """Return what an arm's identity in a run file says under :data:`SERVER_IDENTITY`, if anything."""
+    options = (identity or {}).get("options")
+    return options.get(SERVER_IDENTITY) if isinstance(options, Mapping) else None
 
 
 class Policy(Protocol):

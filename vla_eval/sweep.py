@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +35,7 @@ from vla_eval.runner import run
 from vla_eval.stats import wilson_interval
 from vla_eval.store import write_atomically
 from vla_eval.summary import RunSummary
+from vla_eval.terminal import rate_text
 
 __all__ = ["Cell", "Grid", "load_grid", "run_grid", "table_rows", "write_tables"]
 
@@ -163,8 +166,11 @@ def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
     """
     rows = table_rows(results)
     if rows:
-        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-        write_atomically(out / "sweep.csv", "\n".join(lines) + "\n")
+        file = io.StringIO()
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(out / "sweep.csv", file.getvalue())
     names = [cell.name for cell, _ in results]
     lines = [f"| arm | task | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
     keys = dict.fromkeys((row["arm"], row["task"]) for row in rows)
@@ -179,5 +185,4 @@ def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
 def _field(counts: tuple[int, int] | None) -> str:
     if counts is None or counts[1] == 0:
         return "–"
-    low, high = wilson_interval(*counts)
-    return f"{counts[0]}/{counts[1]} [{low:.0%}, {high:.0%}]"
+    return rate_text(*counts)

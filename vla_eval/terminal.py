@@ -10,7 +10,7 @@ from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary import ArmSummary, Pair, RunSummary
 
-__all__ = ["fold", "report_text"]
+__all__ = ["fold", "rate_text", "report_text"]
 
 _WIDTH = 80
 _PHASES = {
@@ -108,10 +108,15 @@ def _task_table(summary: RunSummary) -> list[str]:
         cells = []
         for arm in summary.arms.values():
             successes, n = arm.tasks.get(task, (0, 0))
-            low, high = wilson_interval(successes, n)
-            cells.append(f"{successes}/{n} [{low:.0%}, {high:.0%}]" if n else "-")
+            cells.append(rate_text(successes, n) if n else "-")
         rows.append([task, *cells])
     return _table(rows)
+
+
+def rate_text(successes: int, n: int) -> str:
+    """Return a count of successes with Wilson's 95 % interval: ``40/50 [67%, 89%]``."""
+    low, high = wilson_interval(successes, n)
+    return f"{successes}/{n} [{low:.0%}, {high:.0%}]"
 
 
 def _pair_lines(pair: Pair) -> list[str]:

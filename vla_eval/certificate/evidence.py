@@ -18,7 +18,7 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.looklog import checked_looks
 from vla_eval.looks import Look, sequential_roles
 from vla_eval.plan import expand, in_blocks
-from vla_eval.policy import SERVER_IDENTITY, UNKNOWN
+from vla_eval.policy import UNKNOWN, server_identity
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
 from vla_eval.runfolder import Arm, RunFile, RunFolder
@@ -221,9 +221,7 @@ def _check_roles(run: RunFile, roles: Roles) -> None:
 
 def _refuse_unknown(run: RunFile, roles: Roles) -> None:
     for arm in run.arms:
-        options = (arm.identity or {}).get("options")
-        said = options.get(SERVER_IDENTITY) if isinstance(options, Mapping) else None
-        if arm.name in roles.names and said == UNKNOWN:
+        if arm.name in roles.names and server_identity(arm.identity) == UNKNOWN:
             raise UsageError(
                 f"arm '{arm.name}': its server does not say which policy it serves, so nothing can be "
                 "certified about it; serve it with `vlaeval serve`, or say who it is and run again: "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from statistics import fmean
 
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Comparison
-from vla_eval.policy import SERVER_IDENTITY
+from vla_eval.policy import server_identity
+from vla_eval.record import EpisodeRecord
 from vla_eval.stats import Decision, Flag, Verdict, is_ceiling
 
 __all__ = ["flags"]
@@ -43,16 +44,17 @@ def flags(
     yield from (flag for flag, is_raised in raised.items() if is_raised)
 
 
+def _records(evidence: Evidence) -> Iterator[EpisodeRecord]:
+    return (record for each in evidence.finals.values() for record in each.values())
+
+
 def _declared(evidence: Evidence, name: str) -> bool:
-    options = (evidence.arm(name).identity or {}).get("options")
-    return isinstance(options, Mapping) and SERVER_IDENTITY in options
+    return server_identity(evidence.arm(name).identity) is not None
 
 
 def _batched(evidence: Evidence) -> bool:
-    finals = (record for each in evidence.finals.values() for record in each.values())
-    return any(record.timing.max_batch > 1 for record in finals)
+    return any(record.timing.max_batch > 1 for record in _records(evidence))
 
 
 def _standins(evidence: Evidence) -> bool:
-    finals = (record for each in evidence.finals.values() for record in each.values())
-    return any(record.provenance.get("standins") for record in finals)
+    return any(record.provenance.get("standins") for record in _records(evidence))

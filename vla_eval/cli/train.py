@@ -85,7 +85,7 @@ def train(
 
 
 def _begins_with_lerobot(recipe: Path) -> bool:
-    return bool(_room("lerobot_recipe", "lerobot").is_lerobot_recipe(recipe))
+    return bool(_room("lerobot_recipe", "flow").is_lerobot_recipe(recipe))
 
 
 def _train_lerobot(

@@ -48,8 +48,8 @@ def mark_covering(  # noqa: PLR0913  compiled code takes no structures here
         optics: focal length in pixels, the picture's middle in pixels, the near plane in m.
         window: left, right, bottom and top in pixels.
         samples: where OpenGL looks within a pixel, (k, 2) from its lower left corner.
-        lids: rectangles that hide what is beneath, (r, 11) in the camera's frame: centre, normal
-            towards the camera, one side's direction, half lengths of that side and the other.
+        lids: rectangles that hide what is beneath, (r, 14) in the camera's frame: centre, normal
+            towards the camera, directions of two sides, half lengths of these sides.
         turned: the mesh is a mirror image, so that its triangles turn the other way.
         covering: (m,), changed in place; marks that are there already stay.
     """
@@ -100,9 +100,8 @@ def _look_at(
 @compiled
 def _is_beneath(x: float, y: float, z: float, lids: Array, k: int, near: float) -> bool:
     """Return whether the line of sight to a point crosses a rectangle well before the point."""
-    height = (
-        lids[k, 0] * lids[k, 3] + lids[k, 1] * lids[k, 4] + lids[k, 2] * lids[k, 5]
-    )  # of the plane; the camera is at 0
+    # Of the plane, along its normal; the camera is at 0.
+    height = lids[k, 0] * lids[k, 3] + lids[k, 1] * lids[k, 4] + lids[k, 2] * lids[k, 5]
     along = x * lids[k, 3] + y * lids[k, 4] + z * lids[k, 5]
     if along > height - _BEHIND_M or height > -_BEHIND_M:
         return False
@@ -111,12 +110,8 @@ def _is_beneath(x: float, y: float, z: float, lids: Array, k: int, near: float) 
         return False
     dx, dy, dz = x * share - lids[k, 0], y * share - lids[k, 1], z * share - lids[k, 2]
     u = dx * lids[k, 6] + dy * lids[k, 7] + dz * lids[k, 8]
-    # The other side is the normal times the first, as vectors.
-    ox = lids[k, 4] * lids[k, 8] - lids[k, 5] * lids[k, 7]
-    oy = lids[k, 5] * lids[k, 6] - lids[k, 3] * lids[k, 8]
-    oz = lids[k, 3] * lids[k, 7] - lids[k, 4] * lids[k, 6]
-    v = dx * ox + dy * oy + dz * oz
-    return bool(abs(u) < lids[k, 9] and abs(v) < lids[k, 10])
+    v = dx * lids[k, 9] + dy * lids[k, 10] + dz * lids[k, 11]
+    return bool(abs(u) < lids[k, 12] and abs(v) < lids[k, 13])
 
 
 @compiled

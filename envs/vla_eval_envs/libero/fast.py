@@ -5,7 +5,8 @@ between is replaced. In each of the 25 physics steps of a control step robosuite
 passes. What a pass derives from positions and velocities is the same three times; the constraint
 solver, which starts from its own last solution, is not idempotent in the last bits. ``exact``
 therefore runs the first part once and the solver three times, and equals robosuite to the last bit;
-``fast`` solves once, and differs from the 15th digit on.
+``fast`` solves once, and differs from the 15th digit on. It also draws less of each mesh where OpenGL
+is software, see :mod:`~vla_eval_envs.libero.triangles`.
 
 A reset rewinds the compiled scene instead of building another: everything that LIBERO or an episode
 changes in model and Python objects is put back, and MuJoCo's calls until the initial state is set are

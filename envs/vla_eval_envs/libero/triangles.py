@@ -281,5 +281,5 @@ def _lids(geoms: Sequence[Any], eye: Eye) -> Array:
         frame = eye.rotation.T @ np.array(geom.mat, dtype=float).reshape(3, 3)
         center = eye.rotation.T @ (np.array(geom.pos, dtype=float) - eye.position)
         top = center + size[2] * frame[:, 2]
-        lids.append([*top, *frame[:, 2], *frame[:, 0], *(size[:2] - _RIM_M)])
-    return np.array(lids[:_MOST_LIDS]).reshape(-1, 11)
+        lids.append([*top, *frame[:, 2], *frame[:, 0], *frame[:, 1], *(size[:2] - _RIM_M)])
+    return np.array(lids[:_MOST_LIDS]).reshape(-1, 14)

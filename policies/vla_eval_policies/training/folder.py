@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel
@@ -26,17 +27,24 @@ from vla_eval.errors import InterruptedRunError, RunFolderError
 from vla_eval.store import write_atomically
 from vla_eval_policies.training.loop import Trainer
 
-__all__ = ["OnStep", "claim", "log_lines", "take_steps"]
+__all__ = ["OnStep", "Taken", "claim", "log_lines", "take_steps"]
 
 _LOG_EVERY = 20
 OnStep = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number and logs."""
 
 
+class Taken(NamedTuple):
+    """What a session did."""
+
+    steps: int
+    seconds: float
+
+
 def take_steps(
     trainer: Trainer, folder: Path, *, device: str, save_every: int, on_step: OnStep
-) -> float:
-    """Take the remaining steps, from the folder's state if there is one; return the seconds it took.
+) -> Taken:
+    """Take the remaining steps, from the folder's state if there is one.
 
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; the state is saved, repeat the command to continue.
@@ -45,7 +53,7 @@ def take_steps(
     if state.exists():
         trainer.restore(torch.load(state, weights_only=True, map_location=device))
     _cut_log(folder, trainer.step)
-    began = time.monotonic()
+    began, first = time.monotonic(), trainer.step
     with _stop_requested() as stopped, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         while not trainer.done:
             logs = trainer.advance()
@@ -59,7 +67,7 @@ def take_steps(
                 raise InterruptedRunError(
                     f"interrupted at step {trainer.step}; repeat the command to continue"
                 )
-    return time.monotonic() - began
+    return Taken(trainer.step - first, time.monotonic() - began)
 
 
 def _save(trainer: Trainer, path: Path) -> None:

@@ -44,7 +44,7 @@ from vla_eval_policies.lerobot_policy.loading import Loaded, load
 from vla_eval_policies.lerobot_policy.weights import model_name
 from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method
 from vla_eval_policies.training.curves import plot
-from vla_eval_policies.training.folder import OnStep, claim, log_lines, take_steps
+from vla_eval_policies.training.folder import OnStep, Taken, claim, log_lines, take_steps
 from vla_eval_policies.training.lerobot_data import Demonstrations
 from vla_eval_policies.training.lerobot_network import ExpertNetwork, Precision
 from vla_eval_policies.training.lerobot_recipe import LeRobotRecipe, differentiates
@@ -83,45 +83,17 @@ def train_lerobot(
     how, method = recipe.training, recipe.make_method()
     if how.threads is not None:
         torch.set_num_threads(how.threads)
-    target, options = recipe.split_base()
-    checkpoint = find_checkpoint(target, options.revision)
-    if checkpoint.type not in FLOW_TYPES:
-        raise UsageError(
-            f"base '{recipe.base}' is of type '{checkpoint.type}'; students are trained of "
-            f"{', '.join(FLOW_TYPES)}"
-        )
-    loaded = _with_second_time(load(checkpoint, options), method, recipe)
-    wants = wants_of(loaded, options, f"lerobot:{target}")
-    data = Demonstrations(
-        recipe.data.datasets,
-        loaded,
-        wants,
-        batch=how.batch,
-        seed=recipe.seed,
-        workers=how.workers,
-    )
+    checkpoint, loaded, data = _open(recipe, method)
     origin = {"base_sha256": checkpoint.sha256(), "data_sha256": data.sha256()}
     claim(folder, _Claim.model_validate({**recipe.model_dump(), **origin}))
     result = folder / RESULT
     if result.exists():
         return result
     trainer = _trainer(loaded, data, method, recipe)
-    taken = []
-
-    def count(step: int, logs: Mapping[str, float]) -> None:
-        taken.append(step)
-        on_step(step, logs)
-
-    seconds = take_steps(
-        trainer, folder, device=how.device, save_every=how.save_every, on_step=count
+    taken = take_steps(
+        trainer, folder, device=how.device, save_every=how.save_every, on_step=on_step
     )
-    measured = {
-        "steps_of_last_session": len(taken),
-        "seconds_of_last_session": round(seconds, 1),
-        "memory_mb": peak_mb(how.device),
-        "hardware": hardware(),
-    }
-    write_atomically(folder / "results.json", json.dumps(measured, indent=1) + "\n")
+    _write_speed(folder, taken, how.device)
     plot(log_lines(folder), folder / "curves.png")
     card = {
         "recipe": recipe.model_dump(mode="json"),
@@ -135,6 +107,37 @@ def train_lerobot(
     trained = cast("ExpertNetwork", trainer.averaged).tensors()
     _write(checkpoint, result, trained, Student(method, periods, card))
     return result
+
+
+def _open(recipe: LeRobotRecipe, method: Method) -> tuple[Checkpoint, Loaded, Demonstrations]:
+    """Find the base, load it with what the method adds, and open the data that suit both."""
+    target, options = recipe.split_base()
+    checkpoint = find_checkpoint(target, options.revision)
+    if checkpoint.type not in FLOW_TYPES:
+        raise UsageError(
+            f"base '{recipe.base}' is of type '{checkpoint.type}'; students are trained of "
+            f"{', '.join(FLOW_TYPES)}"
+        )
+    loaded = _with_second_time(load(checkpoint, options), method, recipe)
+    data = Demonstrations(
+        recipe.data.datasets,
+        loaded,
+        wants_of(loaded, options, f"lerobot:{target}"),
+        batch=recipe.training.batch,
+        seed=recipe.seed,
+        workers=recipe.training.workers,
+    )
+    return checkpoint, loaded, data
+
+
+def _write_speed(folder: Path, taken: Taken, device: str) -> None:
+    measured = {
+        "steps_of_last_session": taken.steps,
+        "seconds_of_last_session": round(taken.seconds, 1),
+        "memory_mb": peak_mb(device),
+        "hardware": hardware(),
+    }
+    write_atomically(folder / "results.json", json.dumps(measured, indent=1) + "\n")
 
 
 def _with_second_time(loaded: Loaded, method: Method, recipe: LeRobotRecipe) -> Loaded:

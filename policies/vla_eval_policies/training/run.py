@@ -80,7 +80,7 @@ def train(
     start = _begin(network, frames, recipe)
     trainer = _trainer(network, frames, recipe)
     how = recipe.training
-    seconds = take_steps(
+    taken = take_steps(
         trainer, folder, device=how.device, save_every=how.save_every, on_step=on_step
     )
     last = log_lines(folder)[-1]
@@ -95,7 +95,7 @@ def train(
         steps=trainer.step,
         start_sha256=start,
         versions=versions(),
-        results={"seconds_of_last_session": round(seconds, 1), **last},
+        results={"seconds_of_last_session": round(taken.seconds, 1), **last},
     )
     save_checkpoint(result, cast("FlowNetwork", trainer.averaged), card)
     plot(log_lines(folder), folder / "curves.png")
