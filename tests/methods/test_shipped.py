@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -33,10 +34,16 @@ def test_files_are_small_and_readable():
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_card_names_its_recipe(name: str):
-    """A card's recipe is the example that trains it, whatever its seed."""
+    """A card's recipe is the example that trains it; ``-seedN`` is that with seed N throughout."""
     card = read_card(checkpoint_path(name))
-    file = ROOT / "examples" / "recipes" / f"{name.rpartition('/')[2]}.toml"
+    base, seeded, seed = name.partition("-seed")
+    assert card.seed == int(seed or 0)
+    file = ROOT / "examples" / "recipes" / f"{base.rpartition('/')[2]}.toml"
     recipe = json.loads(load_recipe(file).model_dump_json())
+    if seeded and recipe["training"]["start"]:
+        recipe["training"]["start"] += f"-seed{seed}"
+        teacher = checkpoint_path(recipe["training"]["start"])
+        assert card.start_sha256 == hashlib.sha256(teacher.read_bytes()).hexdigest()
     told = json.loads(json.dumps(dict(card.recipe)))
     assert told == {**recipe, "seed": card.seed}
     assert card.steps == recipe["training"]["steps"]

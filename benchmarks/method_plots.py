@@ -1,0 +1,104 @@
+"""The plots of docs/methods.md, from the committed results: success over NFE, and over the horizon.
+
+    python benchmarks/method_plots.py
+
+writes docs/images/methods-nfe.svg and docs/images/methods-horizon.svg.
+"""
+
+# ruff: noqa: INP001  a script
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from policy_grid import RESULTS, by_state, rate
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+COLOURS: Mapping[str, str] = dict(
+    zip(
+        ("fm", "snapflow", "meanflow", "drift", "mse", "shortcut", "ddim", "fm-high-noise", "snapflow-ten"),
+        ("#1f4e79", "#d1495b", "#2a9d8f", "#8f5aa8", "#555555", "#e08e29", "#7a5c3e", "#7fa8d1", "#e79aa5"),
+        strict=True,
+    )
+)  # fmt: skip
+Point = tuple[float, float, float, float]
+"""x, success, and its interval."""
+
+
+def main() -> None:
+    """Draw both."""
+    mpl.rcParams["svg.hashsalt"] = "vla_eval"
+    nfe = over_nfe(json.loads((RESULTS / "nfe.json").read_text(encoding="utf-8")))
+    draw(nfe, "passes of the action expert (NFE)", (1, 2, 5, 10), IMAGES / "methods-nfe.svg")
+    horizon = over_horizon(RESULTS / "horizon.csv")
+    ticks = (3, 5, 10, 16)
+    draw(horizon, "execution horizon, of 16 actions", ticks, IMAGES / "methods-horizon.svg")
+
+
+def over_nfe(results: Mapping[str, Any]) -> dict[str, dict[str, list[Point]]]:
+    """Return the points by task and method."""
+    found: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
+    for arm in results["arms"].values():
+        method = arm["spec"].partition("/")[2].partition("?")[0]
+        for task in arm["tasks"]:
+            won, n, low, high = rate(by_state(arm, task))
+            found[task][method].append((arm["nfe"], won / n, low, high))
+    return found
+
+
+def over_horizon(file: Path) -> dict[str, dict[str, list[Point]]]:
+    """Return the points by task and arm."""
+    found: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
+    with file.open(encoding="utf-8", newline="") as rows:
+        for row in csv.DictReader(rows):
+            low, high = float(row["wilson95_low"]), float(row["wilson95_high"])
+            middle = int(row["successes"]) / int(row["n"])
+            task = row["task"].partition("/")[2]
+            found[task][row["arm"]].append((float(row["horizon"]), middle, low, high))
+    return found
+
+
+def draw(
+    found: Mapping[str, Mapping[str, list[Point]]], label: str, ticks: tuple[int, ...], path: Path
+) -> None:
+    """Draw one panel a task, one line a method; bars are 95 % intervals."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasSVG(figure)
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for panel, (task, methods) in zip(panels, found.items(), strict=True):
+        for i, (method, points) in enumerate(methods.items()):
+            _line(panel, method, sorted(points), shift=1 + 0.03 * (i - len(methods) / 2))
+        panel.set(title=task, xlabel=label, xscale="log")
+        panel.set_xticks(ticks, [str(each) for each in ticks])
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("success")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def _line(panel: Axes, method: str, points: list[Point], *, shift: float) -> None:
+    """Draw one method; its points are moved a little aside, so that bars do not hide each other."""
+    x = [each[0] * shift for each in points]
+    y = [each[1] for each in points]
+    errors = [[each[1] - each[2] for each in points], [each[3] - each[1] for each in points]]
+    base = next((name for name in (method, method.rpartition("-")[0]) if name in COLOURS), method)
+    style = "--" if method in ("mse", "fm-high-noise", "fm-1") else "-"
+    panel.errorbar(
+        x, y, errors, fmt=f"o{style}", color=COLOURS.get(base, "black"), label=method,
+        markersize=4, linewidth=1.3, elinewidth=0.8, capsize=2,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
