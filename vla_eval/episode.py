@@ -231,6 +231,9 @@ def check_reply(reply: object, samples: int) -> list[ActionChunk]:
         times = (chunk.prefix_ms, chunk.denoise_ms)
         if chunk.nfe < 0 or not all(isfinite(time) and time >= 0 for time in times):
             raise ValueError(f"infer returned nfe={chunk.nfe}, times {times} ms")
+        for name, count in chunk.counts.items():
+            if type(count) is not int or count < 0:
+                raise ValueError(f"infer counted {name!r} as {count!r}; a whole number is expected")
     return list(reply)
 
 
