@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from vla_eval.certificate import verify
+from vla_eval.certificate.verify import read_certificate
 from vla_eval.spec import PolicySpec
+from vla_eval.sweep import load_grid
 from vla_eval_policies.flow.policy import FlowOptions
 from vla_eval_policies.flow.shipped import checkpoint_path
 from vla_eval_policies.methods import METHODS, PRESETS
@@ -76,6 +79,18 @@ def test_one_step_table_follows_from_the_counts(name: str):
     assert len(counts) == 1, "every arm ran the same episodes"
 
 
+def test_committed_certificate_is_verified():
+    """Certificate and counts follow from the committed records."""
+    folder = ROOT / "benchmarks" / "results" / "one_step" / "so101-one-step"
+    certificate = read_certificate(folder / "certificate.json")
+    assert verify(certificate, folder) == []
+    counts = json.loads((ROOT / "benchmarks" / "results" / "one_step.json").read_text())
+    assert certificate.protocol_sha256 == counts["protocol"]["sha256"]
+    tasks = counts["arms"]["snapflow"]["tasks"].values()
+    for cell in ("n11", "n10", "n01", "n00"):
+        assert getattr(certificate.comparison, cell) == sum(task[cell] for task in tasks)
+
+
 def test_every_method_and_option_is_named():
     """No method and no option of the spec is missing from the page."""
     for name in METHODS:
@@ -88,3 +103,16 @@ def test_every_method_and_option_is_named():
 def test_recipes_can_be_read(path: Path):
     """Every shipped recipe is valid."""
     assert load_recipe(path).make_method()
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        {*(ROOT / "examples" / "sweeps").glob("*.toml")}
+        - {*(ROOT / "examples" / "sweeps").glob("*.protocol.toml")}
+    ),
+    ids=str,
+)
+def test_sweeps_can_be_read(path: Path):
+    """Every shipped sweep is valid, and each cell of it."""
+    assert load_grid(path)
