@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from vla_eval.errors import UsageError
+from vla_eval.policy import UNKNOWN, server_identity
 from vla_eval.protocol import Protocol
 
-__all__ = ["Arm", "RunFile", "Session", "identity_sha256"]
+__all__ = ["Arm", "RunFile", "Session", "identity_sha256", "refuse_unidentified"]
 
 
 class Arm(BaseModel):
@@ -63,3 +65,18 @@ def identity_sha256(identity: Mapping[str, Any]) -> str:
     """Hash a policy's identity."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def refuse_unidentified(arm: Arm) -> None:
+    """Raise UsageError where nobody says which policy an arm is, so that nothing can be claimed of it."""
+    if not arm.identity:
+        raise UsageError(
+            f"arm '{arm.name}' was never identified (no episode began), so nothing can be claimed "
+            "about it"
+        )
+    if server_identity(arm.identity) == UNKNOWN:
+        raise UsageError(
+            f"arm '{arm.name}': its server does not say which policy it serves, so nothing can be "
+            "claimed about it; serve it with `vlaeval serve`, or say who it is and run again: "
+            f"{arm.spec}{'&' if '?' in arm.spec else '?'}identity=NAME-AND-VERSION"
+        )

@@ -1,7 +1,7 @@
 """A server that misbehaves as the path of the address says. Prints its port.
 
-A path may end in ``/once/NAME``. Arguments: ``plain`` (openpi's protocol) or ``ours`` (with our extension), then the weights it claims to
-hold. Without a known fault in the path it walks towards the goal of the fake environment. ``die`` ends
+A path may end in ``/once/NAME``. Arguments: ``plain`` (openpi's protocol) or ``ours`` (with our
+extension), then the weights it claims to hold. Without a known fault in the path it walks towards the goal of the fake environment. ``die`` ends
 the process at the second chunk of the first episode that asks.
 """
 
@@ -109,6 +109,9 @@ ANSWERS = {
     "other-chunk": claiming(chunk_index=0),
     "no-fields": lambda reply: pack({"actions": reply["actions"]}),
     "times": claiming(infer_ms=float("nan")),
+    "endless": claiming(nfe=float("inf")),
+    "counts": claiming(counts={"fired": 0.5}),
+    "no-counts": claiming(counts=["fired"]),
 }
 """What is answered instead."""
 

@@ -96,12 +96,15 @@ EXTENSION = {
     "other-chunk": "another request: chunk_index 1 was asked, 0 came",
     "no-fields": "another request: type 'infer' was asked, None came",
     "times": "the reply says nfe and batch",
+    "endless": "lacks something .cannot convert float infinity",
+    "counts": "the reply counts 'fired' as 0.5; a whole number is expected",
+    "no-counts": "the reply's counts are list, no map",
 }
 
 
 @pytest.mark.parametrize("fault", EXTENSION)
 def test_an_answer_for_another_episode_is_refused(ours, fault):
-    """By our extension every answer says what it answers."""
+    """By our extension every answer says what it answers, with times and numbers that can be."""
     with pytest.raises(WireError, match=EXTENSION[fault]):
         episode(build_policy(f"openpi:{ours}/{fault}"))
 
@@ -207,14 +210,16 @@ def test_a_server_that_dies_and_comes_back_with_other_weights(tmp_path, run):
 
 def test_each_row_of_the_table_has_its_test():
     """The page names a test for each row, and each exists."""
-    page = Path(__file__).parents[2] / "docs/serving.md"
-    named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
-    folder = Path(__file__).parent
-    there = set()
-    for file in folder.glob("test_*.py"):
-        there |= set(re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE))
-    assert named
-    assert named <= there
+    page = (Path(__file__).parents[2] / "docs/serving.md").read_text(encoding="utf-8")
+    table = page.partition("## When something goes wrong")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    files = [file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_*.py")]
+    there = set(re.findall(r"^def (test_\w+)", "\n".join(files), re.MULTILINE))
+    assert len(rows) >= 14
+    for row in rows:
+        named = set(re.findall(r"`(test_\w+)`", row))
+        assert named, row
+        assert named <= there, row
 
 
 def test_a_token_is_asked_for(monkeypatch, tmp_path):

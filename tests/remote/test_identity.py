@@ -51,6 +51,12 @@ def test_an_unknown_policy_is_reported_and_not_certified(plain, run, tmp_path, c
     certify = ["certify", str(tmp_path / "run"), "--candidate", "a", "--reference", "b"]
     assert main(certify) == 4
     assert "does not say which policy it serves" in capsys.readouterr().err
+    check = ["check", str(tmp_path / "run"), "--write-baseline", str(tmp_path / "b.json")]
+    for arms in (["--arm", "a"], ["--arm", "b", f"--baseline={tmp_path}/run", "--baseline-arm=a"]):
+        assert main([*check, *arms]) == 4
+        said = capsys.readouterr().err
+        assert "arm 'a': its server does not say which policy it serves" in said
+        assert "&identity=NAME-AND-VERSION" in said
 
 
 def test_a_declared_policy_is_certified_under_its_flag(plain, run, tmp_path):
@@ -67,6 +73,19 @@ def test_a_declared_policy_is_certified_under_its_flag(plain, run, tmp_path):
     timing = record.timing.model_copy(update={"max_batch": 2})
     evidence.finals["a"][key] = record.model_copy(update={"timing": timing})
     assert Flag.BATCHED in issue_from(evidence).flags
+
+
+def test_a_declared_policy_passes_the_gate_and_its_report_says_so(plain, run, tmp_path, capsys):
+    """The baseline file keeps what was declared, and whoever is judged by it reads that."""
+    run(f"openpi:{plain}?{PLAIN}&identity=walker-v3", "fakes.policies:InHost")
+    file, page = tmp_path / "b.json", tmp_path / "page.md"
+    assert main(["check", str(tmp_path / "run"), "--write-baseline", str(file)]) == 0
+    capsys.readouterr()
+    judged = ["check", str(tmp_path / "run"), "--arm", "b", "--baseline", str(file)]
+    assert main([*judged, "--margin", "0.9", "--markdown", str(page)]) == 0
+    note = "a: its server does not say which policy it serves; declared: walker-v3"
+    assert f"! {note}" in capsys.readouterr().out
+    assert note in page.read_text()
 
 
 def test_a_server_of_ours_says_who_it_serves(run, tmp_path):

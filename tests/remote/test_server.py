@@ -53,6 +53,16 @@ def test_served_is_in_process(walker):
         assert there.max_batch == 1
 
 
+def test_what_a_policy_counts_reaches_its_client():
+    """Sums over the episode are those in process; a policy that counts nothing says nothing."""
+    spec = "fakes.policies:InHost?skill=0.7&count=forward"
+    with serving(spec) as said:
+        here, there = episode(build_policy(spec)), episode(build_policy(f"openpi:{said['url']}"))
+    assert there.counts == here.counts
+    assert 0 < there.counts["forward"] <= there.inferences
+    assert episode(build_policy("fakes.policies:InHost")).counts == {}
+
+
 def request(observation, asked: dict) -> bytes:
     return pack(
         {

@@ -18,9 +18,9 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.looklog import checked_looks
 from vla_eval.looks import Look, sequential_roles
 from vla_eval.plan import expand, in_blocks
-from vla_eval.policy import UNKNOWN, server_identity
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
+from vla_eval.runfile import refuse_unidentified
 from vla_eval.runfolder import Arm, RunFile, RunFolder
 from vla_eval.stats import ClusteredPairs, PairedTable
 from vla_eval.store import Records, records_digest
@@ -210,23 +210,9 @@ def _check_roles(run: RunFile, roles: Roles) -> None:
                 f"the protocol fixes the {role} as arm '{fixed}', not '{asked}'; "
                 "roles cannot change after the fact"
             )
-    unidentified = [arm.name for arm in run.arms if arm.name in roles.names and not arm.identity]
-    if unidentified:
-        raise UsageError(
-            f"arm '{unidentified[0]}' was never identified (no episode began), so nothing can be "
-            "certified about it"
-        )
-    _refuse_unknown(run, roles)
-
-
-def _refuse_unknown(run: RunFile, roles: Roles) -> None:
     for arm in run.arms:
-        if arm.name in roles.names and server_identity(arm.identity) == UNKNOWN:
-            raise UsageError(
-                f"arm '{arm.name}': its server does not say which policy it serves, so nothing can be "
-                "certified about it; serve it with `vlaeval serve`, or say who it is and run again: "
-                f"{arm.spec}{'&' if '?' in arm.spec else '?'}identity=NAME-AND-VERSION"
-            )
+        if arm.name in roles.names:
+            refuse_unidentified(arm)
 
 
 def _refuse_strangers(path: Path, records: Records, keys: Sequence[EpisodeKey]) -> None:

@@ -17,6 +17,7 @@ from vla_eval.errors import (
     EXIT_REFUTED,
     UsageError,
 )
+from vla_eval.terminal import fold
 
 if TYPE_CHECKING:
     from vla_eval.gate import Baseline, GateResult
@@ -43,8 +44,9 @@ def check(
     Example: vlaeval check runs/nightly --baseline baselines/student.json --junit junit.xml
 
     Exit code 0 when it is not worse by the margin, 1 when it is worse, 6 when these episodes cannot
-    tell. Episodes are paired when protocol and scenes are the same. Under GitHub Actions the
-    finding also goes to the step summary, and a regression becomes an annotation.
+    tell. Episodes are paired when protocol and scenes are the same. A policy whose server does not
+    say what it serves is refused, unless its spec declared it with identity=. Under GitHub Actions
+    the finding also goes to the step summary, and a regression becomes an annotation.
 
     Args:
         run: The run folder of the new checkpoint.
@@ -58,10 +60,11 @@ def check(
         json: Print for machines.
     """
     from vla_eval.gate import baseline_of, compare, read_baseline
+    from vla_eval.gate.reports import notes
 
     now = baseline_of(run, arm)
     if write_baseline is not None:
-        _write(write_baseline, now.model_dump_json(indent=1) + "\n")
+        _write(write_baseline, now.model_dump_json(indent=1, exclude_none=True) + "\n")
         print(f"baseline of arm '{now.arm}': {write_baseline}", file=sys.stderr)
         if baseline is None:
             return EXIT_COMPLETE
@@ -73,9 +76,11 @@ def check(
     result = compare(now, before, margin=margin)
     _publish(result, now, before, junit, markdown)
     if json:
-        print_json(dataclasses.asdict(result))
+        print_json({**dataclasses.asdict(result), "notes": notes(now, before)})
     else:
         print(f"{result.status.upper()}: {result.sentence}")
+        for note in notes(now, before):
+            print("\n".join(fold(f"! {note}")))
     codes = {"holds": EXIT_COMPLETE, "regressed": EXIT_REFUTED, "inconclusive": EXIT_INCONCLUSIVE}
     return codes[result.status]
 

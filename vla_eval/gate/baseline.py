@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
+from vla_eval.policy import server_identity
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import RunFolder, identity_sha256
+from vla_eval.runfile import identity_sha256, refuse_unidentified
+from vla_eval.runfolder import RunFolder
 
 __all__ = ["Baseline", "TaskOutcomes", "baseline_of", "read_baseline"]
 
@@ -55,6 +57,8 @@ class Baseline(_Frozen):
     arm: str
     spec: str
     policy_sha256: str
+    declared: str | None = None
+    """Where its server does not say who the policy is: what its user declared."""
     tasks: Mapping[str, TaskOutcomes]
 
     @property
@@ -101,13 +105,14 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
 
     Raises:
         RunFolderError: no run, or damaged records.
-        UsageError: no such arm, or one that was never identified.
+        UsageError: no such arm, or nobody says which policy it is.
     """
     folder = RunFolder.open(path)
     arms = {each.name: each for each in folder.run.arms}
     name = arm or next(iter(arms))
     if name not in arms:
         raise UsageError(f"{path}: the run has no arm '{name}'{did_you_mean(name, arms)}")
+    refuse_unidentified(arms[name])
     records = folder.records()
     by_task: dict[str, list[EpisodeRecord | None]] = {}
     for key in (episode.key for episode in expand(folder.run.protocol)):
@@ -123,6 +128,7 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
         arm=name,
         spec=arms[name].spec,
         policy_sha256=identity_sha256(arms[name].identity or {}),
+        declared=server_identity(arms[name].identity),
         tasks={task: _condense(each) for task, each in by_task.items()},
     )
 

@@ -8,7 +8,16 @@ from vla_eval.gate.baseline import Baseline
 from vla_eval.gate.compare import GateResult, Status
 from vla_eval.stats import wilson_interval
 
-__all__ = ["annotation", "junit_xml", "markdown"]
+__all__ = ["annotation", "junit_xml", "markdown", "notes"]
+
+
+def notes(*arms: Baseline) -> list[str]:
+    """Return what a reader has to know of the arms besides their episodes."""
+    return [
+        f"{each.arm}: its server does not say which policy it serves; {each.declared}"
+        for each in arms
+        if each.declared is not None
+    ]
 
 
 def junit_xml(result: GateResult, now: Baseline) -> str:
@@ -56,6 +65,7 @@ def markdown(result: GateResult, now: Baseline, before: Baseline) -> str:
         result.sentence,
         "",
         f"`{now.arm}` ({now.spec}) against `{before.arm}` ({before.spec}), {how}.",
+        *(f"\n{note}." for note in notes(now, before)),
         "",
         "| task | baseline | now | now, 95 % Wilson |",
         "|---|---|---|---|",

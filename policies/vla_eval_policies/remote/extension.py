@@ -9,7 +9,7 @@ Request, under ``vla_eval``: ``version``, ``type`` (``begin``, ``warm_up``, ``in
 ``episode``, a token that the client draws anew for every attempt; ``begin`` carries the episode's
 key, ``infer`` the step, the chunk's index and the actions' bounds, ``end`` the outcome. ``warm_up`` and
 ``infer`` come with an observation. Reply: ``type``, ``episode`` and ``chunk_index`` as they were asked,
-and for ``infer`` the function evaluations, the times and the batch.
+and for ``infer`` the function evaluations, the times, the batch and what the policy counts.
 """
 
 from __future__ import annotations
@@ -163,9 +163,7 @@ def chunk_of_reply(actions: Any, asked: Mapping[str, Any], reply: object) -> Act
     try:
         counts = (int(reply["nfe"]), int(reply["batch"]))
         times = tuple(float(reply[name]) for name in ("prefix_ms", "denoise_ms", "infer_ms"))
-        # Servers of before there was anything to count say nothing of it.
-        others = {str(name): int(value) for name, value in reply.get("counts", {}).items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise WireError(f"the reply's {FIELD} lacks something ({error})") from None
     if counts[0] < 0 or counts[1] < 1 or not all(math.isfinite(t) and t >= 0 for t in times):
         raise WireError(f"the reply says nfe and batch {counts}, times {times} ms")
@@ -175,9 +173,20 @@ def chunk_of_reply(actions: Any, asked: Mapping[str, Any], reply: object) -> Act
         prefix_ms=times[0],
         denoise_ms=times[1],
         batch=counts[1],
-        counts=others,
+        counts=_counters(reply),
         infer_ms=times[2],
     )
+
+
+def _counters(reply: Mapping[str, Any]) -> dict[str, int]:
+    """Return what the policy counted; a server of before there was anything to count says nothing."""
+    found = reply.get("counts", {})
+    if not isinstance(found, Mapping):
+        raise WireError(f"the reply's counts are {type(found).__name__}, no map")
+    for name, value in found.items():
+        if type(name) is not str or type(value) is not int or value < 0:
+            raise WireError(f"the reply counts {name!r} as {value!r}; a whole number is expected")
+    return dict(found)
 
 
 def check_reply_to(asked: Mapping[str, Any], reply: object) -> None:

@@ -40,6 +40,8 @@ class Options(BaseModel):
     diary: str = ""
     """Folder in which a walker with a diary notes what is asked of it."""
     warm_up_s: float = 0.0
+    count: str = ""
+    """What each chunk that goes forward is counted as."""
 
 
 class Walker:
@@ -80,7 +82,8 @@ class Walker:
         actions = np.full((self.options.chunk, 2), speed, np.float32)
         if context.key.init_state in self.states and self._due(context):
             actions = self._misbehave(actions)
-        return ActionChunk(actions, nfe=3, prefix_ms=1.0, denoise_ms=2.0)
+        counts = {self.options.count: int(forward)} if self.options.count else {}
+        return ActionChunk(actions, nfe=3, prefix_ms=1.0, denoise_ms=2.0, counts=counts)
 
     def _due(self, context: Context) -> bool:
         if not self.options.fault_folder:
