@@ -4,7 +4,8 @@ Rendering is the dearest part of a simulated step, and a policy that executes te
 inference looks at one observation in ten. So an :class:`EvalEnv` separates physics
 (:meth:`~EvalEnv.advance`) from looking (:meth:`~EvalEnv.observe`), and the evaluator observes only
 when a policy is about to look. ``step`` is the two in a row, so that ``gym.make``, ``make_vec`` and
-anybody's training code see an ordinary environment.
+anybody's training code see an ordinary environment. :meth:`~EvalEnv.start` likewise is ``reset`` for
+a policy that never looks.
 
 ``info`` of ``reset`` and ``advance`` carries, besides what an environment likes to add:
 
@@ -58,6 +59,14 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
     """
 
     task_description: str
+
+    def start(self, *, seed: int, init_state: int) -> dict[str, Any]:
+        """Begin an episode exactly as ``reset`` does, and return its info without an observation.
+
+        An environment whose ``reset`` looks at length overrides this; here it is called, and what it
+        saw is dropped.
+        """
+        return self.reset(seed=seed, options={"init_state": init_state})[1]
 
     @abstractmethod
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:

@@ -132,8 +132,12 @@ def _run(
     result = EpisodeResult()
     hasher = hashlib.sha256()
     key = episode.key
+    observation: Observation = {}
     with clock.phase("reset"):
-        observation, info = env.reset(seed=key.env_seed, options={"init_state": key.init_state})
+        if _is_blind(policy):
+            info = env.start(seed=key.env_seed, init_state=key.init_state)
+        else:
+            observation, info = env.reset(seed=key.env_seed, options={"init_state": key.init_state})
     result.scene_hash = str(info.get("scene_hash", ""))
     result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
     low, high = _bounds(env)
@@ -172,7 +176,8 @@ def _run(
 def _is_blind(policy: Policy) -> bool:
     """Return whether a policy says that it never looks: its attribute ``blind`` is true.
 
-    A scripted expert reads the simulator. Pictures are most of what its episodes would cost.
+    A scripted expert reads the simulator. Pictures are most of what its episodes would cost, so it
+    gets an empty observation.
     """
     return bool(getattr(policy, "blind", False))
 

@@ -51,11 +51,39 @@ def test_the_environment_is_observed_only_when_the_policy_looks(horizon, looks):
 
 
 def test_a_policy_that_never_looks_costs_no_pictures():
-    """Only the reset's own observation is made for a policy that calls itself blind."""
-    env, policy = PointEnv(), Walker(Options(skill=0.0))
-    policy.blind = True
-    assert run(policy, env, max_steps=20).steps == 20
-    assert env.observed == 1
+    """A policy that calls itself blind is shown nothing, and the environment is told so at the start."""
+    seen = []
+
+    class StartingEnv(PointEnv):
+        def start(self, *, seed, init_state):
+            info = super().start(seed=seed, init_state=init_state)
+            self.observed = 0
+            return info
+
+    class BlindWalker(Walker):
+        blind = True
+
+        def infer(self, observations, contexts):
+            seen.extend(observations)
+            return super().infer(observations, contexts)
+
+    env = StartingEnv()
+    blind = run(BlindWalker(Options()), env)
+    assert env.observed == 0
+    assert seen == [{}] * blind.inferences
+    assert dataclasses.replace(blind, infer_ms=[], wait_s=0) == dataclasses.replace(
+        run(), infer_ms=[], wait_s=0
+    )
+
+
+@pytest.mark.parametrize("env", [PointEnv(), SteppedEnv(PlainEnv())])
+def test_an_environment_starts_as_it_is_reset(env):
+    """Without a shorter way of its own, starting is resetting."""
+    info = env.start(seed=3, init_state=5)
+    position = env.observe()["agent_pos"]
+    first, expected = env.reset(seed=3, options={"init_state": 5})
+    assert info == expected
+    np.testing.assert_array_equal(position, first["agent_pos"])
 
 
 def test_the_time_limit_holds_inside_a_chunk():

@@ -80,6 +80,16 @@ def test_step_is_advance_then_observe(env):
         assert not np.shares_memory(picture, env.observe()["pixels"][name])
 
 
+def test_starting_is_resetting_without_pictures(env, monkeypatch):
+    """An episode for a policy that never looks begins like any other, and draws nothing."""
+    observation, info = env.reset(seed=3, options={"init_state": 11})
+    env.advance(np.ones(7, dtype=np.float32))
+    with monkeypatch.context() as patch:
+        patch.setattr(env._simulator, "render", None)
+        assert env.start(seed=3, init_state=11) == info
+    _assert_same(env.observe(), observation)
+
+
 def test_the_callers_random_numbers_are_left_alone(env):
     """Neither reset nor advance draws from or reseeds NumPy's global generator."""
     np.random.seed(5)  # noqa: NPY002  the very generator that LIBERO uses

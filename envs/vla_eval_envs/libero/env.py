@@ -157,12 +157,20 @@ class LiberoEnv(EvalEnv):
         Raises:
             ValueError: the seed or the initial state is out of range, or an option is unknown.
         """
+        info = self._begin(seed, options or {})
+        return self.observe(), info
+
+    def start(self, *, seed: int, init_state: int) -> dict[str, Any]:
+        """Start an episode as :meth:`reset` does, but draw nothing."""
+        return self._begin(seed, {"init_state": init_state})
+
+    def _begin(self, seed: int | None, options: dict[str, Any]) -> dict[str, Any]:
         super().reset(seed=seed)
         scene_seed = int(self.np_random.integers(_SEED_LIMIT)) if seed is None else seed
         if scene_seed >= _SEED_LIMIT:
             raise ValueError(f"seed must be below 2**32, not {seed}: LIBERO seeds NumPy with it")
         simulator = self._ensure_simulator()
-        init_state = choose_init_state(options or {}, len(self._init_states), self.np_random)
+        init_state = choose_init_state(options, len(self._init_states), self.np_random)
         scene = simulator.reset(
             scene_seed,
             self._init_states[init_state],
@@ -173,7 +181,7 @@ class LiberoEnv(EvalEnv):
         info = self._info(success=simulator.done())
         info |= {"scene_hash": scene, "init_state": init_state}
         info["provenance"] = dict(self._provenance)
-        return self.observe(), info
+        return info
 
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
         """Run one control step of physics without rendering."""
