@@ -17,13 +17,9 @@ EVERY = [(suite, task) for suite in ("spatial", "object", "goal", "10") for task
 EVERY += [("90", task) for task in range(0, 90, 6)]
 
 
-def compare(
-    suite: str, task: int, steps: int, every: int, physics: str = "exact"
-) -> tuple[int, int]:
+def compare(suite: str, task: int, steps: int, every: int) -> tuple[int, int]:
     """Return how many pictures of an episode differ, and from how many something was left out."""
-    env = gymnasium.make(
-        f"vla_eval_envs:libero/{suite}-{task}-v0", image_size=128, physics=physics
-    ).unwrapped
+    env = gymnasium.make(f"vla_eval_envs:libero/{suite}-{task}-v0", image_size=128).unwrapped
     try:
         env.reset(seed=5, options={"init_state": task % 50})
         simulator = env._simulator
@@ -82,18 +78,11 @@ def test_a_missing_triangle_would_be_seen(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         triangles.Triangles, "_where_samples_are", lambda *_: np.array([[0.01, 0.01]])
     )
-    assert compare("spatial", 4, steps=20, every=20, physics="fast")[0] > 0
-
-
-def test_cutting_meshes_changes_no_picture_here():
-    """Single edge pixels may differ in one picture of hundreds; in these six none does."""
-    assert compare("spatial", 4, steps=60, every=20, physics="fast") == (0, 6)
+    assert compare("spatial", 4, steps=20, every=20)[0] > 0
 
 
 def _in_software() -> bool:
-    env = gymnasium.make(
-        "vla_eval_envs:libero/spatial-4-v0", image_size=128, physics="fast"
-    ).unwrapped
+    env = gymnasium.make("vla_eval_envs:libero/spatial-4-v0", image_size=128).unwrapped
     try:
         env.reset(seed=5, options={"init_state": 0})
         env._simulator.render(128)

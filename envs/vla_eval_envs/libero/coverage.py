@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vla_eval_envs.libero.jit import compiled
 
-__all__ = ["MARGIN_PX", "gather", "mark_covering"]
+__all__ = ["MARGIN_PX", "mark_covering"]
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def mark_covering(  # noqa: PLR0913  compiled code takes no structures here
         faces: (m, 3), counterclockwise when seen from outside.
         rotation: (3, 3), from the mesh's frame to the camera's, which looks along -z.
         translation: (3,) of the mesh in the camera's frame, m.
-        optics: focal length in pixels, the picture's middle in pixels, the near plane in m.
+        optics: focal length in pixels, the picture's middle in pixels, the near plane in m, and more.
         window: left, right, bottom and top in pixels.
         samples: where OpenGL looks within a pixel, (k, 2) from its lower left corner.
         lids: rectangles that hide what is beneath, (r, 14) in the camera's frame: centre, normal
@@ -155,17 +155,3 @@ def _covers(  # noqa: PLR0913  slices of arrays would take longer than the work
                 y += 1
             x += 1
     return False
-
-
-@compiled
-def gather(
-    corners: NDArray[np.float32], chosen: NDArray[np.bool_], out: NDArray[np.float32], start: int
-) -> int:
-    """Copy the chosen triangles' corners, (m, 3, 8), to ``out`` (n, 8) from ``start``; return the end."""
-    for face in range(len(chosen)):
-        if chosen[face]:
-            for k in range(3):
-                for j in range(8):
-                    out[start + k, j] = corners[face, k, j]
-            start += 3
-    return start

@@ -5,8 +5,7 @@ between is replaced. In each of the 25 physics steps of a control step robosuite
 passes. What a pass derives from positions and velocities is the same three times; the constraint
 solver, which starts from its own last solution, is not idempotent in the last bits. ``exact``
 therefore runs the first part once and the solver three times, and equals robosuite to the last bit;
-``fast`` solves once, and differs from the 15th digit on. It also draws less of each mesh where OpenGL
-is software, see :mod:`~vla_eval_envs.libero.triangles`.
+``fast`` solves once, and differs from the 15th digit on.
 
 A reset rewinds the compiled scene instead of building another: everything that LIBERO or an episode
 changes in model and Python objects is put back, and MuJoCo's calls until the initial state is set are
@@ -17,6 +16,7 @@ those of a hard reset, since each of them leaves its trace in the solver's warm 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 from collections.abc import Callable
@@ -30,9 +30,11 @@ from numpy.typing import ArrayLike, NDArray
 from vla_eval_envs.libero.compiled import compile_or_load
 from vla_eval_envs.libero.contacts import ContactQuery
 from vla_eval_envs.libero.driver import Driver
+from vla_eval_envs.libero.forward import RememberedForward
 from vla_eval_envs.libero.install import Library
 from vla_eval_envs.libero.memory import release_compiler_memory
 from vla_eval_envs.libero.simulator import Simulator
+from vla_eval_envs.libero.textures import without_hidden_textures
 
 __all__ = ["FastSimulator"]
 
@@ -60,11 +62,12 @@ class FastSimulator(Simulator):
             picture_px: the size that drawing is made ready for; clearing a larger buffer takes time.
         """
         self._exact, self._picture_px = exact, picture_px
-        self._cut = not exact
+        self._drawing_made = contextlib.ExitStack()
         self._compiled: dict[str, NDArray[Any]] = {}
         self._goals: dict[str, bool] = {}
         self._scratch: Any = None
-        super().__init__(library, bddl_file)
+        with self._drawing_made:
+            super().__init__(library, bddl_file)
         release_compiler_memory(mujoco)
         env = self._env
         # The first reset after construction is a hard one in LIBERO, which appends them once more.
@@ -88,7 +91,10 @@ class FastSimulator(Simulator):
             release_compiler_memory(mujoco)
             model.vis.global_.offwidth = model.vis.global_.offheight = simulator._picture_px
             simulator._compiled = {name: getattr(model, name).copy() for name in _CHANGED}
+            # robosuite makes its drawing context in the reset that follows.
+            simulator._drawing_made.enter_context(without_hidden_textures(model))
             env.sim = simulator._library.simulation(model)
+            env.sim.forward = RememberedForward(env.sim, _CHANGED)
             env.sim.forward()
             env.initialize_time(env.control_freq)
 

@@ -21,7 +21,7 @@ from vla_eval_envs.cache import cache_folder
 
 __all__ = ["compiled", "compiled_code_cache", "environment_variable"]
 
-_SOURCES = ("coverage.py", "jit.py", "loop.py", "operational_space.py")
+_SOURCES = ("batches.py", "coverage.py", "jit.py", "loop.py", "operational_space.py")
 _LIBRARIES = ("numba", "mujoco", "robosuite")
 
 

@@ -13,8 +13,7 @@ __all__ = ["Physics", "open_simulator"]
 Physics = Literal["exact", "fast", "reference"]
 """``reference``: robosuite's own loop. ``exact``: ours, equal to it bit for bit. ``fast``: ours, with
 one constraint solution in a physics step where robosuite has three; differs in the last bits, which
-contacts amplify. In software OpenGL it also leaves out triangles that cover no sample, after which
-single pixels at edges may differ by a level."""
+contacts amplify. Pictures of a state are the same in all three."""
 
 
 def open_simulator(

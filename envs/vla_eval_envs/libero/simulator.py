@@ -49,12 +49,10 @@ class Simulator:
 
     _sparing = False
     """Whether pictures are drawn without what cannot be seen: the same pixels, faster."""
-    _cut = False
-    """Whether single triangles are left out, too."""
 
     def __init__(self, library: Library, bddl_file: Path) -> None:
         self._library = library
-        self._view = View(sparing=self._sparing, cut=self._cut)
+        self._view = View(sparing=self._sparing)
         with quiet(), _numpy_seed(_CONSTRUCTION_SEED):
             self._env = self._retry(lambda: self._build(bddl_file))
         self._initializers = len(self._env.object_property_initializers)

@@ -16,7 +16,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_eval_envs.libero.coverage import gather, mark_covering
+from vla_eval_envs.libero.batches import BATCH, arrange, gather, reach
+from vla_eval_envs.libero.coverage import mark_covering
 
 __all__ = ["Eye", "Image", "Triangles", "draws_in_software"]
 
@@ -43,7 +44,7 @@ class Eye:
     position: Array
     """(3,) in the world, m."""
     optics: Array
-    """Focal length in pixels, the picture's middle in pixels, the near plane in m."""
+    """Focal length in pixels, the picture's middle in pixels, the near and the far plane in m."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Triangles:
             each for each in map(scene.geoms.__getitem__, range(scene.ngeom)) if _is_geom(each)
         ]
         lids = _lids(geoms, eye)
-        stale: list[tuple[_Cut, int, NDArray[np.bool_]]] = []
+        stale: list[tuple[_Cut, int, NDArray[np.int64]]] = []
         for geom in geoms:
             if geom.type != mujoco.mjtGeom.mjGEOM_MESH:
                 continue
@@ -132,7 +133,7 @@ class Triangles:
             seen = np.concatenate([lids, *poses], axis=None)
             if cut.seen.shape != seen.shape or np.abs(cut.seen - seen).max() > _SAME_POSE:
                 cut.seen = seen
-                stale.append((cut, number, self._marks(number, poses, eye, lids)))
+                stale.append((cut, number, self._order(number, poses, eye, lids)))
             geom.dataid = cut.list_id - first_list
         self._compile(stale)
 
@@ -151,12 +152,25 @@ class Triangles:
             self._meshes[mesh] = _mesh(self._model, mesh)
         return self._meshes[mesh]
 
+    def _order(self, geom: int, poses: Sequence[Array], eye: Eye, lids: Array) -> NDArray[np.int64]:
+        """Return which triangles to draw in which order, as :func:`.batches.arrange` does."""
+        mesh = self._mesh(geom)
+        batches = -(-len(mesh.faces) // BATCH)
+        amounts = np.empty((len(poses), batches))
+        corners = np.zeros((len(poses), batches), dtype=np.int64)
+        frustum = np.array([eye.optics[1] / eye.optics[0], *eye.optics[2:]])
+        for pose, amount, corner in zip(poses, amounts, corners, strict=True):
+            rotation, translation, plane = pose[:9].reshape(3, 3), pose[9:12], pose[16:]
+            reach(mesh.vertices, mesh.faces, rotation, translation, frustum, plane, amount, corner)
+        order = np.empty(3 * batches * BATCH, dtype=np.int64)
+        return order[: arrange(self._marks(geom, poses, eye, lids), amounts, corners, order)]
+
     def _marks(self, geom: int, poses: Sequence[Array], eye: Eye, lids: Array) -> NDArray[np.bool_]:
         """Return which triangles of a geom's mesh may be seen."""
         mesh = self._mesh(geom)
         marks = np.zeros(len(mesh.faces), dtype=bool)
         for pose in poses:
-            rotation, translation, window = pose[:9].reshape(3, 3), pose[9:12], pose[12:]
+            rotation, translation, window = pose[:9].reshape(3, 3), pose[9:12], pose[12:16]
             turned = bool(np.linalg.det(rotation) < 0)
             mark_covering(
                 mesh.vertices,
@@ -178,14 +192,14 @@ class Triangles:
         above: Array = lids[height < self._model.geom_rbound[geom]]
         return above
 
-    def _compile(self, stale: Sequence[tuple[_Cut, int, NDArray[np.bool_]]]) -> None:
+    def _compile(self, stale: Sequence[tuple[_Cut, int, NDArray[np.int64]]]) -> None:
         """Make the lists anew of which other triangles may be seen."""
         gl = self._gl
-        total = 3 * sum(int(marks.sum()) for _, _, marks in stale)
+        total = 3 * sum(len(order) for _, _, order in stale)
         corners, start = np.empty((total + 1, 8), dtype=np.float32), 0
         gl.glInterleavedArrays(gl.GL_T2F_N3F_V3F, 0, corners)
-        for cut, geom, marks in stale:
-            end = gather(self._mesh(geom).corners, marks, corners, start)
+        for cut, geom, order in stale:
+            end = gather(self._mesh(geom).corners, order, corners, start)
             if end > start or not cut.empty:
                 gl.glNewList(cut.list_id, gl.GL_COMPILE)
                 gl.glDrawArrays(gl.GL_TRIANGLES, start, end - start)
@@ -257,15 +271,21 @@ def _is_geom(geom: Any) -> bool:
 
 
 def _before(eye: Eye, data: Any, geom: int, image: Image) -> Array:
-    """Return a geom's place before the camera, or its mirror image's: rotation, position, window."""
+    """Return how a geom, or its mirror image, stands before the camera.
+
+    Rotation, position, window, and the plane beyond which OpenGL clips a mirror image, as
+    :func:`.batches.reach` takes it; (20,).
+    """
     rotation, position = data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom]
+    plane = np.array([0.0, 0.0, 0.0, -1.0])
     if image.mirror is not None:
         point, normal = image.mirror
         rotation = rotation - 2 * np.outer(normal, normal @ rotation)
         position = position - 2 * ((position - point) @ normal) * normal
+        plane = np.array([*(eye.rotation.T @ normal), normal @ (eye.position - point)])
     turned = eye.rotation.T @ rotation
     return np.concatenate(
-        [turned.ravel(), eye.rotation.T @ (position - eye.position), image.window]
+        [turned.ravel(), eye.rotation.T @ (position - eye.position), image.window, plane]
     )
 
 

@@ -37,14 +37,13 @@ _POSES = (
 class View:
     """The drawable state of a robosuite simulation at the moment of its last observation."""
 
-    def __init__(self, *, sparing: bool, cut: bool = False) -> None:
+    def __init__(self, *, sparing: bool) -> None:
         """Make one.
 
         Args:
             sparing: draw only what can be seen; the simulation's model must remain the same object.
-            cut: leave single triangles out, too; pixels at edges may then differ.
         """
-        self._sparing, self._cut = sparing, cut
+        self._sparing = sparing
         self._poses: dict[str, NDArray[np.float64]] = {}
         self._site_rgba = np.empty(0, dtype=np.float32)
         self._visibility: Any = None
@@ -79,7 +78,7 @@ class View:
             # MuJoCo may be imported once the GL backend is chosen.
             from vla_eval_envs.libero.visible import Visibility
 
-            self._visibility = Visibility(sim, cut=self._cut)
+            self._visibility = Visibility(sim)
         return self._visibility.draw(sim, camera, size)
 
     @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 Software OpenGL pays for every triangle, and for all of them once more for every mirror: the stove of
 LIBERO's kitchens is one. Leaving out what lies beside the picture, directly and in mirrors, changes no
-pixel. Leaving out the triangles of a mesh at which no pixel looks changes hardly any.
+pixel. Neither does leaving out the triangles of a mesh at which no pixel looks.
 """
 
 # ruff: noqa: SLF001  robosuite hides the MuJoCo objects behind an underscore
@@ -57,11 +57,9 @@ class Visibility:
 
     Args:
         sim: robosuite's simulation of it, with a render context. It is not kept: it could not be freed.
-        cut: whether meshes may be cut down in software OpenGL. Its last bits depend on how triangles are
-            batched, so that single pixels at edges then differ now and then.
     """
 
-    def __init__(self, sim: Any, *, cut: bool) -> None:
+    def __init__(self, sim: Any) -> None:
         model, shown = sim.model._model, sim._render_context_offscreen.vopt.geomgroup
         self._hidden_group = int(np.flatnonzero(shown == 0)[0])
         solid = np.isin(model.geom_type, [int(getattr(mujoco.mjtGeom, name)) for name in _SOLID])
@@ -75,7 +73,7 @@ class Visibility:
             model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_BOX for geom in self._mirrors
         )
         self._cutter: Triangles | None = None
-        if cut and not self._all_needed and draws_in_software():
+        if not self._all_needed and draws_in_software():
             self._cutter = Triangles(model, sim._render_context_offscreen.con)
 
     def draw(self, sim: Any, camera: str, size: int) -> NDArray[np.uint8]:
@@ -173,7 +171,8 @@ def _draw_cut(
     everything, options = mujoco.mjtCatBit.mjCAT_ALL, (context.vopt, context.pert, context.cam)
     mujoco.mjv_updateScene(model, data, *options, everything, context.scn)
     focal = size / 2 / _slope(model, eye)
-    optics = np.array([focal, size / 2, model.vis.map.znear * model.stat.extent])
+    depths = np.array([model.vis.map.znear, model.vis.map.zfar]) * model.stat.extent
+    optics = np.array([focal, size / 2, *depths])
     view = Eye(data.cam_xmat[eye].reshape(3, 3).copy(), data.cam_xpos[eye].copy(), optics)
     cutter.cut(context, data, (camera, size), view, images)
     mujoco.mjr_render(mujoco.MjrRect(0, 0, size, size), context.scn, context.con)
