@@ -162,6 +162,11 @@ def test_shrink_averages_blocks():
     assert shrink(picture, 2)[0, 0].tolist() == [100] * 3
     assert shrink(picture, 2)[1, 1].tolist() == [0] * 3
     assert shrink(picture, 4) is picture
+    for factor in (2, 3, 17):  # white sums to more than 16 bits at 17
+        noise = np.random.default_rng(factor).integers(0, 256, (8 * factor, 8 * factor, 3))
+        for large in (noise.astype(np.uint8), np.full_like(noise, 255, np.uint8)):
+            blocks = large.reshape(8, factor, 8, factor, 3)
+            assert np.array_equal(shrink(large, 8), np.rint(blocks.mean((1, 3), dtype=float)))
 
 
 def test_words():

@@ -35,8 +35,14 @@ def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     factor = height // size
     if factor == 1:
         return picture
-    rows = picture.reshape(size, factor, height, 3).sum(1, dtype=np.uint32)
-    sums = rows.reshape(size, size, factor, 3).sum(2, dtype=np.uint32)
+    wide = np.uint16 if factor <= 16 else np.uint32  # holds 255·factor²
+    rows: NDArray[Any] = picture[::factor].astype(wide)
+    for i in range(1, factor):
+        rows += picture[i::factor]
+    blocks = rows.reshape(size, size, factor, 3)
+    sums: NDArray[Any] = blocks[:, :, 0].copy()
+    for i in range(1, factor):
+        sums += blocks[:, :, i]
     means: NDArray[np.uint8] = np.rint(sums / np.float32(factor**2)).astype(np.uint8)
     return means
 
