@@ -155,53 +155,72 @@ def resident_mb() -> float:
 
 def markdown(result: dict[str, Any]) -> str:
     """Return the same for people."""
-    about = in_words(result["machine"])
     text = [
         "# The LIBERO simulator on its own",
         "",
-        f"By `benchmarks/libero_simulator.py`: {about}.",
+        f"By `benchmarks/libero_simulator.py`: {in_words(result['machine'])}.",
         "",
         "Control steps without cameras, CPU time, over 25 bare `mj_step`s from the same state:",
         "",
+        *control_steps(result["tasks"]),
+        "",
+        f"Deviation of qpos from robosuite's over {result['steps']} steps of smooth random actions,",
+        "largest over joints; m, rad and quaternion components alike:",
+        "",
+        *deviations(result["tasks"]),
+        "",
+        "Resets and memory (`exact`; 256 px; two cameras in software GL; by the clock, and in CPU time",
+        "of all threads):",
+        "",
+        *scene_changes(result["tasks"]),
+        "",
+    ]
+    return "\n".join(text)
+
+
+def control_steps(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the table of the physics' cost."""
+    text = [
         "| task | floor ms | fast ms | exact ms | robosuite ms | fast / floor | exact / floor |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in result["tasks"]:
+    for row in rows:
         fast, exact, reference = row["fast"], row["exact"], row["reference"]
         text.append(
             f"| {row['task']} | {fast['physics_floor_ms']} | {fast['control_step_ms']} "
             f"| {exact['control_step_ms']} | {reference['control_step_ms']} "
             f"| {fast['over_floor']} | {exact['over_floor']} |"
         )
-    text += [
-        "",
-        f"Deviation of qpos from robosuite's over {result['steps']} steps of smooth random actions,",
-        "largest over joints; m, rad and quaternion components alike:",
-        "",
+    return text
+
+
+def deviations(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the table of how far joint positions are from robosuite's."""
+    text = [
         "| task | exact, largest | fast, settled | fast, median | fast, largest |",
         "|---|---|---|---|---|",
     ]
-    for row in result["tasks"]:
+    for row in rows:
         exact, fast = row["exact"]["qpos_deviation"], row["fast"]["qpos_deviation"]
         text.append(
             f"| {row['task']} | {exact['largest']:.2g} | {fast['settled']:.2g} "
             f"| {fast['median']:.2g} | {fast['largest']:.2g} |"
         )
-    text += [
-        "",
-        "Resets and memory (`exact`; 256 px; two cameras in software GL; by the clock, and in CPU time",
-        "of all threads):",
-        "",
+    return text
+
+
+def scene_changes(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the table of resets, changes of task and memory."""
+    return [
         "| task | reset s | CPU | without pictures s | change of task s | CPU | resident MB |",
         "|---|---|---|---|---|---|---|",
+        *(
+            f"| {row['task']} | {row['reset_s']} | {row['reset_cpu_s']} "
+            f"| {row['reset_without_pictures_s']} | {row['task_change_s']} "
+            f"| {row['task_change_cpu_s']} | {row['rss_mb']:.0f} |"
+            for row in rows
+        ),
     ]
-    text += [
-        f"| {row['task']} | {row['reset_s']} | {row['reset_cpu_s']} "
-        f"| {row['reset_without_pictures_s']} | {row['task_change_s']} | {row['task_change_cpu_s']} "
-        f"| {row['rss_mb']:.0f} |"
-        for row in result["tasks"]
-    ]
-    return "\n".join([*text, ""])
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def test_a_grasp_is_chosen_with_what_comes_after_in_mind():
 
 def spot(held, scene, *, freedom=(0.0, 0.0), hand=None, outwards=False):
     """Return where to put a thing that is held at the origin."""
-    hand = HOME.position + hand_points(0.08) @ HOME.rotation.T if hand is None else hand
+    hand = HOME.position + hand_points() @ HOME.rotation.T if hand is None else hand
     return find_spot(
         held,
         hand,

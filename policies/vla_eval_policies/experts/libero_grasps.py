@@ -97,6 +97,34 @@ class _Candidate:
         return Grasp(Pose(position, self.rotation), self.width, closed)
 
 
+class _Way:
+    """The hand's own way to what it is to grasp, along its axis.
+
+    Args:
+        target: (n, 3), points on what is to be grasped, m, in the world.
+        others: (m, 3), points on everything else.
+        loose: whether something else may be between the fingers.
+    """
+
+    def __init__(
+        self, target: NDArray[np.float64], others: NDArray[np.float64], *, loose: bool
+    ) -> None:
+        low, high = target.min(axis=0) - _NEAR_M, target.max(axis=0) + _NEAR_M
+        # What is far below the target is never touched by a hand that comes from above or aside.
+        low[2] = target[:, 2].min() - _BELOW_M
+        near = np.all((others > low) & (others < high + np.array([0.0, 0.0, 1.0])), axis=1)
+        self._target, self._others, self._loose = target, others[near], loose
+        self._strips: dict[int, tuple[_Strips, _Strips]] = {}
+
+    def is_free(self, candidate: _Candidate) -> bool:
+        """Return whether the open hand gets to a candidate without touching anything."""
+        which, rotation = id(candidate.rotation), candidate.rotation
+        if which not in self._strips:
+            self._strips[which] = _Strips(self._target @ rotation), _Strips(self._others @ rotation)
+        own, strange = (strip.around(candidate.centre) for strip in self._strips[which])
+        return not (blocked(own) or blocked(strange) or (between(strange) and not self._loose))
+
+
 def yaws(count: int = 24, lean: float = 0.0) -> list[NDArray[np.float64]]:
     """Return orientations of a hand that points down, closing along different directions.
 
@@ -108,7 +136,7 @@ def yaws(count: int = 24, lean: float = 0.0) -> list[NDArray[np.float64]]:
     return [top_down(np.pi * i / count) @ turn for i in range(count)]
 
 
-def plan_grasp(  # noqa: PLR0913  all but three by keyword
+def plan_grasp(
     target: NDArray[np.float64],
     others: NDArray[np.float64],
     hand: Pose,
@@ -116,7 +144,6 @@ def plan_grasp(  # noqa: PLR0913  all but three by keyword
     rotations: Sequence[NDArray[np.float64]],
     avoid: Iterable[NDArray[np.float64]] = (),
     loose: bool = False,
-    centre: NDArray[np.float64] | None = None,
     spare: Reach = lambda _position, _rotation: 1.0,
     cost: Callable[[Pose], float] | None = None,
 ) -> Grasp | None:
@@ -129,16 +156,11 @@ def plan_grasp(  # noqa: PLR0913  all but three by keyword
         rotations: the orientations, (3, 3) each, to try.
         avoid: positions, (3,), of grasps that failed.
         loose: whether something else may be between the fingers, as on a part of a larger thing.
-        centre: (3,), where to grasp rather; the middle of the target when left out.
         spare: how far, in m, the arm could reach beyond a pose of the hand.
         cost: how unfit, in m, a grasp is for what comes after; the best grasp of every orientation,
             on either side of the middle, is weighed by it.
     """
-    middle = 0.5 * (target.min(axis=0) + target.max(axis=0)) if centre is None else centre
-    low, high = target.min(axis=0) - _NEAR_M, target.max(axis=0) + _NEAR_M
-    # What is far below the target is never touched by a hand that comes from above or aside.
-    low[2] = target[:, 2].min() - _BELOW_M
-    near = np.all((others > low) & (others < high + np.array([0.0, 0.0, 1.0])), axis=1)
+    middle = 0.5 * (target.min(axis=0) + target.max(axis=0))
     candidates: list[_Candidate] = []
     for half_turn in rotations:
         rotation = nearer(half_turn, hand.rotation)
@@ -147,20 +169,14 @@ def plan_grasp(  # noqa: PLR0913  all but three by keyword
     scored = sorted(candidates, key=lambda c: (_penalty(c, failed) if failed else 0.0) - c.score)
     best: dict[tuple[int, bool], tuple[float, Grasp]] = {}
     good_enough = -np.inf
-    strips: dict[int, tuple[_Strips, _Strips]] = {}
+    way = _Way(target, others, loose=loose)
     for candidate in scored[:_TRIED]:
-        which = id(candidate.rotation)
-        side = which, bool(candidate.centre[0] > (middle @ candidate.rotation)[0])
+        beyond = bool(candidate.centre[0] > (middle @ candidate.rotation)[0])
+        side = id(candidate.rotation), beyond
         score = candidate.score - _penalty(candidate, failed)
         if score < good_enough:
             break
-        if side in best:
-            continue
-        if which not in strips:
-            turned = others[near] @ candidate.rotation
-            strips[which] = _Strips(target @ candidate.rotation), _Strips(turned)
-        own, strange = (strip.around(candidate.centre) for strip in strips[which])
-        if blocked(own) or blocked(strange) or (between(strange) and not loose):
+        if side in best or not way.is_free(candidate):
             continue
         grasp = candidate.grasp()
         if cost is None:

@@ -55,14 +55,8 @@ def between(points: NDArray[np.float64]) -> bool:
     return bool(np.any((x < _BOXES[0][0]) & (y < _BOXES[0][2]) & (z < TIP_M) & (z > -0.03)))
 
 
-def hand_points(opening: float) -> NDArray[np.float64]:
-    """Return points on the hand's lower faces, (n, 3), in its frame.
-
-    Args:
-        opening: distance between the pads in m; fingers are taken as wide open as they will be when
-            they let go.
-    """
-    del opening
+def hand_points() -> NDArray[np.float64]:
+    """Return points on the lower faces of the open hand, as it is when it lets go, (n, 3), in its frame."""
     parts = []
     for near, far, half, low in ((0.0365, 0.0555, 0.0105, TIP_M), (0.0, 0.104, 0.032, -0.031)):
         xs = np.linspace(near, far, int((far - near) / 0.005) + 2)

@@ -80,7 +80,6 @@ class Scene:
         self._model, self._data = self._env.sim.model._model, self._env.sim.data._data
         robot = self._env.robots[0]
         self._grip_site = int(robot.eef_site_id)
-        self._fingers = list(robot._ref_gripper_joint_pos_indexes)
         parts = robot.gripper.important_geoms
         self._sides = [
             [self._env.sim.model.geom_name2id(geom) for geom in parts[f"{side}_finger"]]
@@ -141,10 +140,6 @@ class Scene:
         wrist[2] -= _SHOULDER_M
         flat = max(float(np.hypot(wrist[0], wrist[1])) - _WRIST_OFFSET_M, 0.0)
         return _ARM_M - float(np.hypot(flat, wrist[2]))
-
-    def opening(self) -> float:
-        """Return the distance between the finger pads in m."""
-        return float(np.abs(self._data.qpos[self._fingers]).sum())
 
     def grasped(self, name: str) -> bool:
         """Return whether both fingers touch an object."""

@@ -187,7 +187,7 @@ def put_down(scene: Scene, name: str, place: str) -> Attempt:
     held = scene.points(name)
     above = shifted(hand, spot.shift + np.array([0.0, 0.0, 0.03]))
     lost, others = _lost(scene, name), scene.surroundings(name)
-    fingers = hand.position + hand_points(scene.opening()) @ hand.rotation.T
+    fingers = hand.position + hand_points() @ hand.rotation.T
     out = find_way_out(held, fingers, others)
     start = shifted(hand, out)
     moves = [
@@ -257,7 +257,6 @@ class _Place:
 
     def __init__(self, scene: Scene, name: str, place: str) -> None:
         self._held, self._origin = scene.points(name), scene.pose(name).position
-        self._opening = scene.opening()
         if scene.is_site(place):
             site = scene.site(place)
             self._centre = site.position
@@ -277,7 +276,7 @@ class _Place:
         """Return where to put the thing when a hand at this pose holds it."""
         return find_spot(
             self._held,
-            hand.position + hand_points(self._opening) @ hand.rotation.T,
+            hand.position + hand_points() @ hand.rotation.T,
             self._ground,
             origin=self._origin,
             centre=self._centre,
