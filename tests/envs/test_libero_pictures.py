@@ -81,6 +81,22 @@ def test_a_missing_triangle_would_be_seen(monkeypatch: pytest.MonkeyPatch):
     assert compare("spatial", 4, steps=20, every=20)[0] > 0
 
 
+def test_batches_matter(monkeypatch: pytest.MonkeyPatch):
+    """Cutting regardless of llvmpipe's batches shows at an edge in one of these two pictures."""
+    from vla_eval_envs.libero import triangles
+
+    def careless(chosen, amounts, corners, order):
+        faces = np.flatnonzero(chosen)
+        order[: len(faces)] = faces
+        return len(faces)
+
+    assert compare("object", 9, steps=1, every=1) == (0, 2)
+    if not _in_software():
+        pytest.skip("this OpenGL draws whole meshes")
+    monkeypatch.setattr(triangles, "arrange", careless)
+    assert compare("object", 9, steps=1, every=1)[0] > 0
+
+
 def _in_software() -> bool:
     env = gymnasium.make("vla_eval_envs:libero/spatial-4-v0", image_size=128).unwrapped
     try:

@@ -111,7 +111,8 @@ def _from_hub(*, download: bool) -> Path:
     try:
         folder = Path(snapshot_download(_HUB_REPOSITORY, repo_type=_HUB_REPOSITORY_TYPE))
     except Exception as error:  # the hub client raises many unrelated types when it is offline
-        raise InfrastructureError(_no_assets(f"downloading them failed ({error})")) from error
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InfrastructureError(_no_assets(f"downloading them failed ({said})")) from error
     if _missing(folder):
         raise InfrastructureError(_no_assets(f"the download lacks {', '.join(_missing(folder))}"))
     return folder
