@@ -1,11 +1,14 @@
 """Measures what a chunk costs for each kind of LeRobot policy, by number of steps and batch.
 
-Run: python benchmarks/policy_latency.py [--full | --policies act smolvla …] [--device cuda] [--out NAME]
+Run: python benchmarks/policy_latency.py [--full] [--policies act smolvla …] [--compile] [--device cuda]
 
 Writes results/NAME.json and .md (policy_latency, with --full policy_latency_full, unless told otherwise);
-each takes some minutes. Checkpoints are random and made on the spot: tiny ones, or with --full SmolVLA of
-the published size, which takes 6 GB of memory. What one step can save depends on how prefix and step
-compare, and that depends on sizes: a tiny model says nothing of a full one.
+each takes some minutes. Checkpoints are random and made on the spot: tiny ones, or with --full those of
+the published sizes (SmolVLA takes 6 GB of memory, pi0.5 20 GB). What one step can save depends on how
+prefix and step compare, and that depends on sizes: a tiny model says nothing of a full one.
+
+smolvla-deep has the published number of layers, each as narrow as the tiny one's: there is hardly any
+arithmetic in it, and what is left is what the interpreter and the library cost at each step.
 """
 
 # ruff: noqa: INP001, T201  a script that speaks to a terminal
@@ -25,26 +28,35 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(ROOT / "tests" / "lerobot"))
 
-TINY = ("act", "smolvla", "pi0", "pi05", "diffusion")
+KINDS = ("act", "smolvla", "smolvla-deep", "pi0", "pi05", "diffusion")
+FLOWS = ("smolvla", "smolvla-deep", "pi0", "pi05")
 
 
 def main() -> None:
     """Measure, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--policies", nargs="+", choices=TINY, default=TINY)
+    parser.add_argument("--policies", nargs="+", choices=KINDS)
+    parser.add_argument("--compile", action="store_true", help="flow VLAs also by torch.compile")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--nfes", nargs="+", type=int, default=[1, 2, 5, 10])
+    parser.add_argument("--batches", nargs="+", type=int)
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--out")
     asked = parser.parse_args()
+    asked.policies = asked.policies or (("smolvla",) if asked.full else KINDS)
+    asked.batches = asked.batches or ([1] if asked.full else [1, 4])
+    if asked.full and not set(asked.policies) <= {"smolvla", "pi0", "pi05"}:
+        parser.error("--full is for smolvla, pi0 and pi05")
     name = asked.out or ("policy_latency_full" if asked.full else "policy_latency")
     about, results = machine(), []
-    for kind in ("smolvla",) if asked.full else asked.policies:
+    for kind in asked.policies:
         with tempfile.TemporaryDirectory() as folder:
-            print(kind, file=sys.stderr)
-            results.append(measure(kind, Path(folder), asked))
+            spec = build(kind, Path(folder), asked)
+            for compiled in (False, True) if asked.compile and kind in FLOWS else (False,):
+                print(f"{kind}{', compiled' if compiled else ''}", file=sys.stderr)
+                results.append(measure(kind, spec, compiled, asked))
     found = {"machine": about, "full": asked.full, "results": results}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -55,27 +67,34 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
     """Keep the lines of the module's docstring."""
 
 
-def measure(kind: str, folder: Path, asked: Any) -> dict[str, Any]:
-    """Return the latencies of one kind of checkpoint."""
+def build(kind: str, folder: Path, asked: Any) -> str:
+    """Write a random checkpoint of a kind, and return the spec that loads it."""
     import builders
 
-    from vla_eval.cli.bench_policy import measure_policy
-
     if kind in ("pi0", "pi05"):
-        builders.pi(folder, builders.LIBERO, kind=kind)
-    elif kind == "smolvla":
-        builders.smolvla(folder, builders.LIBERO, full=asked.full)
+        builders.pi(folder, builders.LIBERO, kind=kind, full=asked.full)
+    elif kind in FLOWS:
+        deep = kind == "smolvla-deep"
+        builders.smolvla(folder, builders.LIBERO, full=asked.full, deep=deep)
     else:
         getattr(builders, kind)(folder, builders.LIBERO)
-    spec = f"tiny_lerobot:factory?checkpoint={folder}&device={asked.device}"
+    if asked.full:
+        return f"lerobot:{folder}?device={asked.device}"
+    return f"tiny_lerobot:factory?checkpoint={folder}&device={asked.device}"
+
+
+def measure(kind: str, spec: str, compiled: bool, asked: Any) -> dict[str, Any]:  # noqa: FBT001
+    """Return the latencies of one kind of checkpoint."""
+    from vla_eval.cli.bench_policy import measure_policy
+
     result = measure_policy(
-        spec,
+        f"{spec}&compile=true" if compiled else spec,
         nfes=asked.nfes if kind != "act" else (),
-        batches=(1,) if asked.full else (1, 4),
-        dtypes=asked.dtypes if kind in ("smolvla", "pi0", "pi05") else (),
+        batches=asked.batches,
+        dtypes=asked.dtypes if kind in FLOWS else (),
         repeats=asked.repeats,
     )
-    return result | {"policy": kind}
+    return result | {"policy": kind + (", compiled" if compiled else "")}
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -84,39 +103,80 @@ def markdown(found: dict[str, Any]) -> str:
     where = first["accelerator"] or f"the processor with {first['threads']} threads"
     size = "published sizes" if found["full"] else "tiny sizes"
     made = f"Random checkpoints of {size} on {where}, torch {first['torch']}"
+    return "\n".join(
+        [
+            "# Latency of LeRobot policies",
+            "",
+            f"{made}; machine: {in_words(found['machine'])}.",
+            "",
+            "Milliseconds of one `infer`, LeRobot's processors included, warm-up apart.",
+            "",
+            *_latencies(found["results"]),
+            "",
+            "T(N) = p + e N through the medians:",
+            "",
+            *_fits(found["results"]),
+            "",
+            "What others have published, by the same line (see [the audit](../../docs/audit.md)):",
+            "",
+            *_published(),
+            "",
+        ]
+    )
+
+
+def _latencies(results: list[dict[str, Any]]) -> list[str]:
     lines = [
-        "# Latency of LeRobot policies",
-        "",
-        f"{made}; machine: {in_words(found['machine'])}.",
-        "",
-        "Milliseconds of one `infer`, LeRobot's processors included, warm-up apart.",
-        "",
-        "| policy | dtype | batch | NFE | p50 | p95 | p99 | prefix p50 | steps p50 | repeats |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| policy | dtype | batch | NFE | p50 | p95 | p99 | prefix p50 | steps p50 | first | repeats |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for result in found["results"]:
+    for result in results:
         for each in result["latencies"]:
             total = " | ".join(f"{value:.1f}" for value in each["total_ms"])
             lines.append(
                 f"| {result['policy']} | {each['dtype']} | {each['batch']} | {each['nfe']} | {total} | "
-                f"{each['prefix_ms'][0]:.1f} | {each['denoise_ms'][0]:.1f} | {each['repeats']} |"
+                f"{each['prefix_ms'][0]:.1f} | {each['denoise_ms'][0]:.1f} | "
+                f"{each['warm_up_ms']:.0f} | {each['repeats']} |"
             )
-    lines += [
-        "",
-        "| policy | dtype | batch | prefix p, ms | step e, ms | one step for ten, at most | 95 % interval |",
-        "|---|---|---|---|---|---|---|",
+    return lines
+
+
+def _fits(results: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "| policy | dtype | batch | prefix p, ms | step e, ms | off by | one step for ten, at most | 95 % interval |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for result in found["results"]:
+    for result in results:
         for fit in result["fits"]:
             low, high = fit["speedup_interval"] or (None, None)
-            interval = (
-                "" if low is None else f"{low:.2f} to {'∞' if high is None else f'{high:.2f}'}"
-            )
+            top = "∞" if high is None else f"{high:.2f}"
+            interval = "" if low is None else f"{low:.2f} to {top}"
             lines.append(
                 f"| {result['policy']} | {fit['dtype']} | {fit['batch']} | {fit['prefix_ms']:.1f} | "
-                f"{fit['step_ms']:.2f} | {fit['speedup_10_to_1']:.2f} | {interval} |"
+                f"{fit['step_ms']:.2f} | {fit['residual_ms']:.2f} | {fit['speedup_10_to_1']:.2f} | "
+                f"{interval} |"
             )
-    return "\n".join([*lines, ""])
+    return lines
+
+
+def _published() -> list[str]:
+    from vla_eval.audit import shipped_claims
+    from vla_eval.audit.latency import line
+    from vla_eval.audit.schema import LatencyClaim
+
+    file = shipped_claims()
+    lines = [
+        "| source | what it prints | prefix p, ms | step e, ms | one step for ten |",
+        "|---|---|---|---|---|",
+    ]
+    for claim in file.claims:
+        fit = line(claim) if isinstance(claim, LatencyClaim) and len(claim.chunk) > 1 else None
+        if fit is not None:
+            lines.append(
+                f"| {file.sources[claim.source].short} | {claim.says} | {fit.prefix_ms:.1f} | "
+                f"{fit.step_ms:.1f} | {fit.speedup(10):.2f} |"
+            )
+    return lines
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ plausible statistics of the robot it is for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,7 @@ def tokenizer(folder: Path) -> Path:
     return folder
 
 
-def vlm(folder: Path, *, full: bool = False) -> Path:
+def vlm(folder: Path, *, full: bool = False, deep: bool = False) -> Path:
     """Write what SmolVLA reads of its vision-language model: configuration, processor, tokenizer."""
     from transformers import (
         LlamaConfig,
@@ -236,6 +236,7 @@ def vlm(folder: Path, *, full: bool = False) -> Path:
         if full
         else {"vocab": 512, "hidden": 64, "inter": 128, "layers": 4, "heads": 4, "kv": 2}
     )
+    sizes["layers"] = 32 if full or deep else 4
     text = LlamaConfig(
         vocab_size=sizes["vocab"],
         hidden_size=sizes["hidden"],
@@ -250,7 +251,7 @@ def vlm(folder: Path, *, full: bool = False) -> Path:
     vision = SmolVLMVisionConfig(
         hidden_size=768 if full else 32,
         intermediate_size=3072 if full else 64,
-        num_hidden_layers=12 if full else 2,
+        num_hidden_layers=12 if full or deep else 2,
         num_attention_heads=12 if full else 2,
         image_size=512 if full else 64,
         patch_size=16,
@@ -275,19 +276,28 @@ def vlm(folder: Path, *, full: bool = False) -> Path:
 
 
 def smolvla(
-    folder: Path, robot: Robot, *, seed: int = 0, full: bool = False, **changes: Any
+    folder: Path,
+    robot: Robot,
+    *,
+    seed: int = 0,
+    full: bool = False,
+    deep: bool = False,
+    **changes: Any,
 ) -> Path:
-    """Write a SmolVLA with its tokenizer inside: 0.46 M random parameters, or the published 450 M."""
+    """Write a SmolVLA with its tokenizer inside: 0.46 M random parameters, or the published 450 M.
+
+    One that is ``deep`` has the published numbers of layers, each as narrow as the tiny one's.
+    """
     import torch
     from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
     from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
 
-    backbone = vlm(folder / "vlm", full=full)
+    backbone = vlm(folder / "vlm", full=full, deep=deep)
     torch.manual_seed(seed)
     inputs, outputs = robot.features()
     settings: dict[str, Any] = {"n_action_steps": 10}
     if not full:
-        settings |= {"resize_imgs_with_padding": (64, 64), "num_vlm_layers": 4}
+        settings |= {"resize_imgs_with_padding": (64, 64), "num_vlm_layers": 16 if deep else 4}
     config = SmolVLAConfig(
         input_features=inputs,
         output_features=outputs,
@@ -355,10 +365,19 @@ def _shrink(module: Any) -> None:
     module.PiGemmaForCausalLM = tiny_expert
 
 
-def pi(folder: Path, robot: Robot, *, kind: str = "pi05", seed: int = 0, **changes: Any) -> Path:
+def pi(
+    folder: Path,
+    robot: Robot,
+    *,
+    kind: str = "pi05",
+    seed: int = 0,
+    full: bool = False,
+    **changes: Any,
+) -> Path:
     """Write a pi0 or pi0.5 of 0.6 M random parameters; it loads inside :func:`tiny_gemma` only.
 
-    The norms of pi0.5 start at zero, where the network does not depend on time; here they do not.
+    One that is ``full`` has the published 3.3 billion or so, in bfloat16, and loads anywhere. The norms
+    of pi0.5 start at zero, where the network does not depend on time; here they do not.
     """
     import importlib
 
@@ -375,9 +394,9 @@ def pi(folder: Path, robot: Robot, *, kind: str = "pi05", seed: int = 0, **chang
         input_features=inputs,
         output_features=outputs,
         device="cpu",
-        **{"n_action_steps": 10} | changes,
+        **{"n_action_steps": 10, "dtype": "bfloat16" if full else "float32"} | changes,
     )
-    with tiny_gemma():
+    with nullcontext() if full else tiny_gemma():
         policy = getattr(modeling, f"{name}Policy")(config)
     for key, parameter in policy.named_parameters():
         if key.endswith(".dense.weight"):

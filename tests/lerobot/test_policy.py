@@ -340,6 +340,7 @@ def test_incomplete_statistics(folder, tmp_path, change, says):
         ("act", "nfe=3", "no solver whose steps nfe could set"),
         ("act", "method=snapflow", "option method is for smolvla, pi0, pi05, not for 'act'"),
         ("act", "dtype=bfloat16", "dtype=bfloat16 is for smolvla, pi0 and pi05"),
+        ("act", "compile=true", "option compile is for smolvla, pi0, pi05, not for 'act'"),
         ("act", "n_action_steps=11", "n_action_steps=11, but a chunk has 10 actions"),
         ("act", "device=cuda:77", "device 'cuda:77' is not here"),
         ("act", "tokenizer=x", "it has no tokenizer"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import builders
 import numpy as np
@@ -77,6 +78,43 @@ def test_a_trained_branch_is_kept_and_used(flow_folders, tmp_path, kind, method)
         again.infer([observation()], [context()])[0].actions, jump.actions
     )
     assert again.metadata.weights_sha256 != load(flow_folders[kind]).metadata.weights_sha256
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+def test_a_compiled_expert_rounds_otherwise_and_no_more(flow_folders, tmp_path, kind):
+    """Its chunks are those of the eager one, second time included; the warm-up compiles it all."""
+    from torch._dynamo.utils import counters
+
+    path = student(flow_folders[kind], tmp_path / "student", "snapflow", scale=0.5)
+    eager, compiled = load(path), load(path, "compile=true")
+    assert eager.metadata.options["compile"] is False
+    assert compiled.metadata.options["compile"] is True
+    compiled.warm_up([observation()] * 3, [context()] * 3)
+    programs = counters["stats"]["unique_graphs"]
+    for batch, words in ((1, "go"), (2, "push the plate to the front of the stove"), (4, "")):
+        seen = [observation(i) for i in range(batch)]
+        whose = [replace(context(1, i), instruction=words) for i in range(batch)]
+        made = zip(compiled.infer(seen, whose), eager.infer(seen, whose), strict=True)
+        for close, exact in made:
+            np.testing.assert_allclose(close.actions, exact.actions, atol=2e-5, rtol=0)
+    assert counters["stats"]["unique_graphs"] == programs
+    (walked,) = load(path, "method=fm&nfe=1").infer([observation()], [context(1)])
+    (jumped,) = eager.infer([observation()], [context(1)])
+    assert np.abs(walked.actions - jumped.actions).max() > 1e-2
+
+
+def test_what_cannot_be_compiled_is_said(flow_folders, monkeypatch):
+    """Where there is no compiler, the warm-up ends with a sentence."""
+    import torch
+
+    def broken(*_):
+        raise RuntimeError("No working C++ compiler found\nfurther lines")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    policy = load(flow_folders["smolvla"], "compile=true&nfe=1")
+    says = r"torch\.compile failed \(RuntimeError: No working C\+\+ .* found\); leave the option"
+    with pytest.raises(PolicySpecError, match=says):
+        policy.warm_up([observation()], [context()])
 
 
 def test_branch_without_its_weights(flow_folders, tmp_path):

@@ -29,8 +29,8 @@ def chunker_for(checkpoint: Checkpoint, loaded: Loaded, options: Options) -> Chu
     kind, where = checkpoint.type, f"lerobot:{checkpoint.folder}"
     if kind in FLOW_TYPES:
         return FlowChunker(loaded, options, where)
-    for name in ("method", "solver", "keystone"):
-        if getattr(options, name) is not None:
+    for name in ("method", "solver", "keystone", "compile"):
+        if getattr(options, name) not in (None, False):
             raise PolicySpecError(
                 f"{where}: option {name} is for {', '.join(FLOW_TYPES)}, not for '{kind}'"
             )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import Placement, Policy, PolicyMetadata
 from vla_eval.spec import parse_options
-from vla_eval_policies.lerobot_policy.checkpoint import find_checkpoint
+from vla_eval_policies.lerobot_policy.checkpoint import Checkpoint, find_checkpoint
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Wants
 from vla_eval_policies.lerobot_policy.options import Options
 
@@ -43,32 +43,38 @@ class LeRobotFactory:
         from vla_eval_policies.lerobot_policy.policy import LeRobotPolicy
 
         loaded = load(checkpoint, chosen)
-        where = f"lerobot:{target}"
         chunker = chunker_for(checkpoint, loaded, chosen)
-        config = loaded.policy.config
-        steps = chosen.n_action_steps or min(config.n_action_steps, chunker.chunk_size)
-        if steps > chunker.chunk_size:
+        where = f"lerobot:{target}"
+        metadata = _metadata(checkpoint, chosen, chunker, loaded.policy.config.n_action_steps)
+        if metadata.n_action_steps > chunker.chunk_size:
             raise PolicySpecError(
-                f"{where}: n_action_steps={steps}, but a chunk has {chunker.chunk_size} actions"
+                f"{where}: n_action_steps={metadata.n_action_steps}, but a chunk has "
+                f"{chunker.chunk_size} actions"
             )
-        metadata = PolicyMetadata(
-            name=f"lerobot-{checkpoint.type}",
-            method=chunker.method,
-            chunk_size=chunker.chunk_size,
-            n_action_steps=steps,
-            n_obs_steps=chunker.n_obs_steps,
-            nfe=chunker.nfe,
-            solver=chunker.solver,
-            weights_sha256=checkpoint.sha256(),
-            dtype=chosen.dtype,
-            device=chosen.device,
-            options={
-                "cameras": chosen.cameras,
-                "tokenizer": chosen.tokenizer or chosen.vlm,
-                "keystone": chosen.keystone,
-            },
-        )
         return LeRobotPolicy(loaded, chunker, wants_of(loaded, chosen, where), metadata)
+
+
+def _metadata(
+    checkpoint: Checkpoint, chosen: Options, chunker: Any, its_own_steps: int
+) -> PolicyMetadata:
+    return PolicyMetadata(
+        name=f"lerobot-{checkpoint.type}",
+        method=chunker.method,
+        chunk_size=chunker.chunk_size,
+        n_action_steps=chosen.n_action_steps or min(its_own_steps, chunker.chunk_size),
+        n_obs_steps=chunker.n_obs_steps,
+        nfe=chunker.nfe,
+        solver=chunker.solver,
+        weights_sha256=checkpoint.sha256(),
+        dtype=chosen.dtype,
+        device=chosen.device,
+        options={
+            "cameras": chosen.cameras,
+            "tokenizer": chosen.tokenizer or chosen.vlm,
+            "keystone": chosen.keystone,
+            "compile": chosen.compile,
+        },
+    )
 
 
 def wants_of(loaded: Any, options: Options, where: str) -> Wants:

@@ -16,7 +16,7 @@ from torch import Tensor
 from vla_eval_policies.lerobot_policy.extra_time import Branch
 from vla_eval_policies.methods import ExtraTime
 
-__all__ = ["FLOW_TYPES", "FlowField", "Prefix", "encode"]
+__all__ = ["FLOW_TYPES", "Expert", "FlowField", "Prefix", "encode"]
 
 FLOW_TYPES = ("smolvla", "pi0", "pi05")
 _TOKENS = "observation.language.tokens"
@@ -46,48 +46,93 @@ class Prefix:
         )
 
 
-class FlowField:
-    """A ``methods.Field``: the action expert, bound to encoded observations."""
+class Expert:
+    """The action expert: what one evaluation computes of encoded observations.
 
-    def __init__(self, model: Any, prefix: Prefix, branch: Branch | None = None) -> None:
+    Args:
+        model: of a SmolVLA, pi0 or pi0.5 policy of LeRobot's; anything with its ``denoise_step``.
+        branch: its second time.
+        compiled: let ``torch.compile`` make one program of an evaluation, whatever the batch and the
+            length of the prefix, and another for a batch of one. The program is made at the first
+            call, and on an accelerator recorded as a CUDA graph at the second.
+    """
+
+    def __init__(self, model: Any, branch: Branch | None = None, *, compiled: bool = False) -> None:
+        from transformers import DynamicCache
+
+        self._cache: Any = DynamicCache
         self._model = model
-        self._prefix = prefix
         self._branch = branch
-        self.evaluations = 0
-        """Calls so far, whatever the batch."""
+        self._compiled = (
+            torch.compile(self._evaluate, fullgraph=True, dynamic=True, mode="reduce-overhead")
+            if compiled
+            else None
+        )
 
     @property
     def extra_time(self) -> ExtraTime:
         """What the expert takes besides t."""
         return ExtraTime.NONE if self._branch is None else self._branch.extra_time
 
-    def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
+    def __call__(self, prefix: Prefix, x: Tensor, t: Tensor, extra: Tensor | None) -> Tensor:
         """Return v, (B, H, D), for x (B, H, D), t (B,) and extra (B,)."""
-        from transformers import DynamicCache
+        if self._branch is None and extra is not None:
+            raise ValueError("this checkpoint knows no second time")
+        if self._compiled is None:
+            return self._evaluate(prefix.keys_values, prefix.present, prefix.state, x, t, extra)
+        # The next call of a CUDA graph writes over what this one returned.
+        return self._compiled(prefix.keys_values, prefix.present, prefix.state, x, t, extra).clone()
 
-        self.evaluations += 1
+    def _evaluate(
+        self,
+        keys_values: tuple[tuple[Tensor, Tensor], ...],
+        present: Tensor,
+        state: Tensor | None,
+        x: Tensor,
+        t: Tensor,
+        extra: Tensor | None,
+    ) -> Tensor:
         # SmolVLA's step writes into the cache, and leaves it written to after an exception or with
         # gradients. So each evaluation gets a cache of its own over the same keys and values.
         arguments: dict[str, Any] = {
-            "prefix_pad_masks": self._prefix.present,
-            "past_key_values": DynamicCache(self._prefix.keys_values),
+            "prefix_pad_masks": present,
+            "past_key_values": self._cache(keys_values),
             "x_t": x,
             "timestep": t,
         }
-        if self._prefix.state is not None:
-            arguments["state"] = self._prefix.state
+        if state is not None:
+            arguments["state"] = state
+        velocity: Tensor
         if self._branch is None:
-            if extra is not None:
-                raise ValueError("this checkpoint knows no second time")
-            velocity: Tensor = self._model.denoise_step(**arguments)
+            velocity = self._model.denoise_step(**arguments)
         else:
             with self._branch.given(extra):
                 velocity = self._model.denoise_step(**arguments)
         return velocity
 
+
+class FlowField:
+    """A ``methods.Field``: the action expert, bound to encoded observations."""
+
+    def __init__(self, expert: Expert, prefix: Prefix) -> None:
+        self._expert = expert
+        self._prefix = prefix
+        self.evaluations = 0
+        """Calls so far, whatever the batch."""
+
+    @property
+    def extra_time(self) -> ExtraTime:
+        """What the expert takes besides t."""
+        return self._expert.extra_time
+
+    def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Return v, (B, H, D), for x (B, H, D), t (B,) and extra (B,)."""
+        self.evaluations += 1
+        return self._expert(self._prefix, x, t, extra)
+
     def repeat(self, copies: int) -> FlowField:
         """Return the field with each observation ``copies`` times in a row; encodes nothing anew."""
-        return FlowField(self._model, self._prefix.repeat(copies), self._branch)
+        return FlowField(self._expert, self._prefix.repeat(copies))
 
 
 def encode(policy: Any, batch: Mapping[str, Any]) -> Prefix:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.policy import Context
-from vla_eval_policies.lerobot_policy.flow import FlowField, encode
+from vla_eval_policies.lerobot_policy.flow import Expert, FlowField, encode
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.noise import Noise
 from vla_eval_policies.lerobot_policy.options import Options
@@ -29,6 +29,8 @@ class FlowChunker(Chunker):
         if getattr(config, "adapt_to_pi_aloha", False):
             raise PolicySpecError(f"{where}: adapt_to_pi_aloha is not supported")
         self._loaded = loaded
+        self.compiled = options.compile
+        self._expert = Expert(loaded.policy.model, loaded.branch, compiled=options.compile)
         self._sampler = _method(loaded, options, where)
         self._keystone = KeyStone(samples=options.keystone) if options.keystone else None
         walks = isinstance(self._sampler, FlowMatching)
@@ -56,7 +58,7 @@ class FlowChunker(Chunker):
         start = now(device)
         prefix = encode(policy, batch)
         encoded = now(device)
-        field = FlowField(policy.model, prefix, self._loaded.branch)
+        field = FlowField(self._expert, prefix)
         if copies > 1:
             field = field.repeat(copies)
         actions = self._sampler.sample(field, noise, self._steps)[..., : self._action]

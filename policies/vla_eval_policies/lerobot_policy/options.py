@@ -28,6 +28,8 @@ class Options(BaseModel):
     """As torch names it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the backbone and the action expert; actions are always float32."""
+    compile: bool = False
+    """Make one program of an evaluation of the action expert, by ``torch.compile`` in the warm-up."""
     cameras: str | None = None
     """``CAMERA:NAME,…``: which of the environment's cameras feeds which of the checkpoint's."""
     tokenizer: str | None = None

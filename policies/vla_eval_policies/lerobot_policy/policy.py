@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import Observation
-from vla_eval.errors import PolicySpecError
+from vla_eval.errors import PolicySpecError, VlaEvalError
 from vla_eval.inspection import Finding
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding, Wants, bind
 from vla_eval_policies.lerobot_policy.loading import Loaded
 
 __all__ = ["Chunker", "Chunks", "LeRobotPolicy", "raw_batch"]
+
+_CALLS_TO_COMPILE = 2
+"""The first makes the program, the second records it where there are CUDA graphs."""
 
 Batch = Mapping[str, Any]
 """What LeRobot's processors and policies take: tensors by feature, and ``task``."""
@@ -46,6 +49,8 @@ class Chunker(ABC):
     solver: str | None = None
     n_obs_steps: int = 1
     """How many consecutive observations a chunk is made from."""
+    compiled: bool = False
+    """Whether its first calls compile: for one observation, and for any larger batch."""
 
     @abstractmethod
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
@@ -74,12 +79,29 @@ class LeRobotPolicy:
         self._bindings: dict[object, Binding] = {}
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Check that checkpoint and environment fit, then infer once.
+        """Check that checkpoint and environment fit, then infer; compile what is to be compiled.
 
         Raises:
-            PolicySpecError: they do not.
+            PolicySpecError: they do not, or it cannot be compiled here.
         """
-        self.infer(observations, contexts)
+        if not self._chunker.compiled:
+            self.infer(observations, contexts)
+            return
+        for contexts_now in {len(contexts): contexts, 1: contexts[:1]}.values():
+            for _ in range(_CALLS_TO_COMPILE):
+                self._compile(observations[: len(contexts_now)], contexts_now)
+
+    def _compile(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        try:
+            self.infer(observations, contexts)
+        except VlaEvalError:
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [""]
+            raise PolicySpecError(
+                f"{self.wants.where}: torch.compile failed ({type(error).__name__}: {reason[0]}); "
+                "leave the option compile out"
+            ) from error
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]

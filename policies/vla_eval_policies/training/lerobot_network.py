@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from vla_eval_policies.lerobot_policy.flow import FlowField, Prefix, encode
+from vla_eval_policies.lerobot_policy.flow import Expert, FlowField, Prefix, encode
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.methods import ExtraTime, Field
 from vla_eval_policies.methods.network import VelocityNetwork
@@ -84,7 +84,7 @@ class ExpertNetwork(VelocityNetwork):
         if precision.expert is torch.float32:
             prefix = _exact(prefix)
         model = policy.model if self._own else _OtherWeights(policy, self.tensors())
-        return _LearningField(FlowField(model, prefix, loaded.branch), policy, precision)
+        return _LearningField(FlowField(Expert(model, loaded.branch), prefix), policy, precision)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the trained weights by LeRobot's names."""
