@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 
 from vla_eval.environment import Observation
-from vla_eval.policy import Context, Policy, WarmUps, end_episode
+from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.spec import PolicySpec
 from vla_eval.stats.amdahl import AmdahlFit, amdahl_fit
 
@@ -77,42 +77,57 @@ def measure(
         repeats: how often, after the warm-up.
         budget_s: stop earlier when this much time is spent, after three repeats at least.
     """
-    observations = [observation for observation, _ in samples]
-    contexts = [context for _, context in samples]
     _reset_peak()
-    start = perf_counter()
-    if WarmUps().needed(policy, observations[0]):
-        WarmUps(len(samples)).run(policy, observations[0], contexts[0])
-    else:
-        policy.infer(observations, contexts)
-    warm_up = perf_counter() - start
-    totals, prefixes, steps, nfe = [], [], [], 0
-    begun = perf_counter()
-    for i in range(repeats):
-        if i >= _FEWEST and perf_counter() - begun > budget_s:
-            break
-        now = [dataclasses.replace(context, chunk_index=i) for context in contexts]
-        start = perf_counter()
-        chunk = policy.infer(observations, now)[0]
-        totals.append(perf_counter() - start)
-        prefixes.append(chunk.prefix_ms)
-        steps.append(chunk.denoise_ms)
-        nfe = chunk.nfe
-    for context in contexts:
+    warm_up_ms = _warm_up(policy, samples)
+    chunks, totals = _repeat(policy, samples, repeats, budget_s)
+    for _, context in samples:
         end_episode(policy, context.key, None)
     metadata = policy.metadata
     return Latency(
         dtype=metadata.dtype,
         device=metadata.device,
         batch=len(samples),
-        nfe=nfe,
+        nfe=chunks[-1].nfe,
         repeats=len(totals),
-        warm_up_ms=round(1e3 * warm_up, 3),
-        total_ms=_quantiles([1e3 * each for each in totals]),
-        prefix_ms=_quantiles(prefixes),
-        denoise_ms=_quantiles(steps),
+        warm_up_ms=round(warm_up_ms, 3),
+        total_ms=_quantiles(totals),
+        prefix_ms=_quantiles([each.prefix_ms for each in chunks]),
+        denoise_ms=_quantiles([each.denoise_ms for each in chunks]),
         memory_mb=peak_mb(metadata.device),
     )
+
+
+def _warm_up(policy: Policy, samples: Sequence[tuple[Observation, Context]]) -> float:
+    """Make the first inference, whichever way the policy wants it; return what it took in ms."""
+    observation, context = samples[0]
+    ups = WarmUps(len(samples))
+    start = perf_counter()
+    if ups.needed(policy, observation):
+        ups.run(policy, observation, context)
+    else:
+        policy.infer([each for each, _ in samples], [each for _, each in samples])
+    return 1e3 * (perf_counter() - start)
+
+
+def _repeat(
+    policy: Policy,
+    samples: Sequence[tuple[Observation, Context]],
+    repeats: int,
+    budget_s: float,
+) -> tuple[list[ActionChunk], list[float]]:
+    """Return the first chunk of each inference, and how long it took in ms."""
+    observations = [observation for observation, _ in samples]
+    chunks: list[ActionChunk] = []
+    totals: list[float] = []
+    begun = perf_counter()
+    for i in range(repeats):
+        if i >= _FEWEST and perf_counter() - begun > budget_s:
+            break
+        now = [dataclasses.replace(context, chunk_index=i) for _, context in samples]
+        start = perf_counter()
+        chunks.append(policy.infer(observations, now)[0])
+        totals.append(1e3 * (perf_counter() - start))
+    return chunks, totals
 
 
 def fits(measured: Sequence[Latency]) -> list[tuple[Latency, AmdahlFit]]:

@@ -7,6 +7,7 @@ import importlib
 import pytest
 
 from vla_eval.catalog import Cost, Suite, Task
+from vla_eval.cli import main
 from vla_eval.cli.bench import measure_simulator
 from vla_eval.errors import UsageError
 
@@ -74,3 +75,16 @@ def test_options_of_the_environment():
     }
     with pytest.raises(UsageError):
         module._options(("physics",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sim", "fake/a", "--nfe", "1"], "--nfe is for vlaeval bench policy, not for bench sim"),
+        (["policy", "random", "--option", "a=b"], "--option is for vlaeval bench sim"),
+    ],
+)
+def test_an_option_of_the_other_bench_is_refused(capsys, arguments, sentence):
+    """What would be ignored is said."""
+    assert main(["bench", *arguments]) == 4
+    assert sentence in capsys.readouterr().err

@@ -36,6 +36,8 @@ def handle(connection) -> None:
                 actions[:3] = payload["states"][3:6]
             answered = number - 1 if fault == "seq" else number
             found = {} if fault == "empty" else {"actions": actions}
+            if fault == "words":
+                found["actions"] = actions.astype(str)
             connection.send(envelope("action", found, answered))
 
 

@@ -88,6 +88,13 @@ def test_nan_is_the_policy_s_failure_here_too(bad):
         check_chunk(chunk, -ONE)
 
 
+def test_words_are_the_policy_s_failure_here_too(bad):
+    """They reach the check of actions as they are, the gripper untouched."""
+    (chunk,) = build_policy(f"harness:{bad}/words").infer([observation()], [context(0)])
+    with pytest.raises(InvalidActionError, match="expected float32"):
+        check_chunk(chunk, -ONE)
+
+
 def test_the_server_s_wishes(bad):
     """State only where it is asked for, folded as their benchmark folds it; its seeds are noted."""
     policy = build_policy(f"harness:{bad}/wants")

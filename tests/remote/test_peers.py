@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from fakes.servers import peer, peer_server, serving
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
+from vla_eval.record import EpisodeRecord
 from vla_eval.spec import build_policy
 from vla_eval.store import read_records
 from vla_eval_policies.remote.codec import WireError
@@ -136,18 +139,33 @@ def test_harness_s_libero_on_our_server(tmp_path):
     assert not any(each.get("failure_reason") for each in task["episodes"])
 
 
+def run_libero(spec: str, folder: Path) -> list[EpisodeRecord]:
+    """Run six steps of the two episodes of libero-smoke; return their records."""
+    summary = vla_eval.run(
+        "libero-smoke",
+        {"fake": spec},
+        folder,
+        workers=1,
+        overrides=["blocks.0.max_steps=6", "blocks.1.max_steps=6"],
+    )
+    assert summary.complete
+    return read_records([folder / "episodes"]).attempts
+
+
 def test_our_libero_on_a_harness_server(tmp_path):
     """Our LIBERO under one of our protocols, each step's action from their server."""
     assets()
     with peer_server("harness", "server_harness.py") as url:
-        summary = vla_eval.run(
-            "libero-smoke",
-            {"fake": f"harness:{url}?nfe=10"},
-            tmp_path / "run",
-            workers=1,
-            overrides=["blocks.0.max_steps=6", "blocks.1.max_steps=6"],
-        )
-    assert summary.complete
-    records = read_records([tmp_path / "run/episodes"]).attempts
+        records = run_libero(f"harness:{url}?nfe=10", tmp_path / "run")
     assert [(each.steps, each.inferences, each.nfe) for each in records] == [(6, 6, 60)] * 2
     assert all(each.timing.warm_up_s > 0 for each in records[:1])
+
+
+def test_our_libero_on_a_server_of_openpi_s_codec(tmp_path):
+    """Our LIBERO in openpi's layout: two chunks an episode, executed as far as asked."""
+    assets()
+    with peer_server("openpi", "server_openpi.py") as port:
+        spec = f"openpi:ws://127.0.0.1:{port}?layout=libero&n_action_steps=5&nfe=10"
+        records = run_libero(spec, tmp_path / "run")
+    assert [(each.steps, each.inferences, each.nfe) for each in records] == [(6, 2, 20)] * 2
+    assert not any(each.policy_known for each in records)

@@ -59,6 +59,11 @@ def bench(
         repeats: Of policy: how often each configuration is measured, after its warm-up.
         json: Print for machines.
     """
+    given = {"--nfe": nfe, "--dtype": dtype, "--suite": suite} if what == "sim" else {}
+    given |= {"--option": option} if what == "policy" else {}
+    if misplaced := [flag for flag, value in given.items() if value]:
+        other = "policy" if what == "sim" else "sim"
+        raise UsageError(f"{misplaced[0]} is for vlaeval bench {other}, not for bench {what}")
     if what == "policy":
         if min((*nfe, *batch, repeats), default=1) < 1:
             raise UsageError("--nfe, --batch and --repeats must be at least 1")

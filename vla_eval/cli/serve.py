@@ -63,7 +63,8 @@ def serve(
     """
     if max_batch < 1 or batch_wait_ms < 0 or max_frame_mb < 1 or not 0 <= port < 65536:
         raise UsageError(
-            "--max-batch and --max-frame-mb are at least 1, --batch-wait-ms at least 0"
+            "--max-batch and --max-frame-mb are at least 1, --batch-wait-ms at least 0, --port 0 to "
+            "65535"
         )
     try:
         server = importlib.import_module(_SERVER)

@@ -205,7 +205,9 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
 def _rows(actions: Any, context: Context) -> NDArray[Any]:
     """Return actions (T, A); LIBERO's gripper becomes −1 or 1, as their benchmark makes it."""
     array = np.atleast_2d(np.array(actions))
-    if context.key.suite.startswith("libero") and array.ndim == 2 and array.shape[1] == 7:
+    libero = context.key.suite.startswith("libero") and array.shape[1:] == (7,)
+    if libero and array.dtype.kind in "fiu":
+        array = array.astype(np.float64)
         gripper = array[:, 6]
         array[:, 6] = np.where(np.isfinite(gripper), np.where(gripper < 0, -1, 1), gripper)
     return array

@@ -68,32 +68,36 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         self.metadata = self._metadata()
 
     def _metadata(self) -> PolicyMetadata:
-        ours = self._choices()
-        if self._offer is None:
-            steps = self._options.n_action_steps
-            if steps is None:
-                raise PolicySpecError(
-                    f"openpi:{self._url}: the server does not say how many actions of a chunk are to "
-                    "be executed; add ?n_action_steps=5, or what the policy was evaluated with"
-                )
-            digest = hashlib.sha256(repr(_sorted(self._server)).encode()).hexdigest()
-            return PolicyMetadata(
-                name=f"openpi {self._url}",
-                method="remote",
-                chunk_size=self._options.chunk_size or steps,
-                n_action_steps=steps,
-                nfe=self._options.nfe,
-                options={
-                    **ours,
-                    "server_metadata_sha256": digest,
-                    SERVER_IDENTITY: self._who(),
-                },
+        return self._declared() if self._offer is None else self._said(self._offer)
+
+    def _declared(self) -> PolicyMetadata:
+        """Return what the user says of a policy whose server says nothing that is known here."""
+        options, url = self._options, self._url
+        if options.n_action_steps is None:
+            raise PolicySpecError(
+                f"openpi:{url}: the server does not say how many actions of a chunk are to "
+                "be executed; add ?n_action_steps=5, or what the policy was evaluated with"
             )
-        theirs = self._offer.policy
+        return PolicyMetadata(
+            name=f"openpi {url}",
+            method="remote",
+            chunk_size=options.chunk_size or options.n_action_steps,
+            n_action_steps=options.n_action_steps,
+            nfe=options.nfe,
+            options={
+                **self._choices(),
+                "server_metadata_sha256": _digest(self._server),
+                SERVER_IDENTITY: self._who(),
+            },
+        )
+
+    def _said(self, offer: extension.Offer) -> PolicyMetadata:
+        """Return what a server of ours says of its policy, with what was chosen here."""
+        theirs, options = offer.policy, self._options
         self._refuse_declaration("openpi", theirs.name)
         for name, asked, there in (
-            ("nfe", self._options.nfe, theirs.nfe),
-            ("chunk_size", self._options.chunk_size, theirs.chunk_size),
+            ("nfe", options.nfe, theirs.nfe),
+            ("chunk_size", options.chunk_size, theirs.chunk_size),
         ):
             if asked not in (None, there):
                 raise PolicySpecError(
@@ -101,15 +105,15 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
                     f"{name}={there}; serve the policy with that option instead"
                 )
         said: dict[str, str | int | float | None] = {
-            "extension": 1,
-            "server_code_sha256": self._offer.code_sha256,
-            "server_max_batch": self._offer.max_batch,
-            "server_batch_wait_ms": self._offer.batch_wait_ms,
+            "extension": extension.VERSION,
+            "server_code_sha256": offer.code_sha256,
+            "server_max_batch": offer.max_batch,
+            "server_batch_wait_ms": offer.batch_wait_ms,
         }
         return replace(
             theirs,
-            n_action_steps=self._options.n_action_steps or theirs.n_action_steps,
-            options={**theirs.options, **ours, **said},
+            n_action_steps=options.n_action_steps or theirs.n_action_steps,
+            options={**theirs.options, **self._choices(), **said},
         )
 
     def _connect(self) -> tuple[Connection, Mapping[Any, Any]]:
@@ -123,7 +127,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
 
     def _begin(self, context: Context) -> _Episode:
         connection, found = self._connect()
-        if repr(_sorted(found)) != repr(_sorted(self._server)):
+        if _digest(found) != _digest(self._server):
             connection.close()
             raise PolicyLostError(
                 f"{self._url}: the server's metadata are others than when this run began, so it may "
@@ -193,6 +197,10 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
 
 def _offer_of(metadata: Mapping[Any, Any]) -> extension.Offer | None:
     return extension.Offer.from_wire(metadata.get(extension.FIELD))
+
+
+def _digest(metadata: Mapping[Any, Any]) -> str:
+    return hashlib.sha256(repr(_sorted(metadata)).encode()).hexdigest()
 
 
 def _sorted(value: Any) -> Any:

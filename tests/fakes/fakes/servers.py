@@ -66,7 +66,7 @@ def peer(env: str, script: str, *arguments: str) -> dict:
     """Run a client of another project to its end; return the JSON it prints last."""
     command = [_python(env), str(_HERE / "peers" / script), *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=_alone(), cwd="/", check=False, timeout=1200
+        command, capture_output=True, text=True, env=_alone(), cwd="/", check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
