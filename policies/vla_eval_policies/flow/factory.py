@@ -18,8 +18,8 @@ class FlowFactory:
 
     help: ClassVar[str] = (
         "a trained flow policy, a file or a shipped one: "
-        + ", ".join(f"flow:{name}" for name in shipped_names())
-        + "; nfe, method, n_action_steps, solver, keystone …"
+        + ", ".join(f"flow:{name}" for name in shipped_names() if "-seed" not in name)
+        + " (and NAME-seed1, NAME-seed2 of some); nfe, method, n_action_steps, solver, keystone …"
     )
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
