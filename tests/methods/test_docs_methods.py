@@ -48,7 +48,8 @@ def test_presets_are_listed():
 
 
 @pytest.mark.parametrize(
-    "name", ["toy_bimodal", "one_step", "two_grasps", "one_step_long", "horizon"]
+    "name",
+    ["toy_bimodal", "one_step", "two_grasps", "one_step_long", "horizon", "training_seeds"],
 )
 def test_tables_are_the_committed_results(name: str):
     """A table on the page is the benchmark's own file."""
@@ -77,6 +78,20 @@ def test_one_step_table_follows_from_the_counts(name: str):
         for arm in results["arms"].values()
     }
     assert len(counts) == 1, "every arm ran the same episodes"
+
+
+def test_training_seeds_follow_from_the_counts():
+    """The table is what the committed counts give, and the weights are the shipped ones."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from training_seeds import table
+
+    folder = ROOT / "benchmarks" / "results"
+    seeds = json.loads((folder / "training_seeds.json").read_text())
+    assert table(seeds) == (folder / "training_seeds.md").read_text()
+    for seed in seeds.values():
+        for arm in seed["arms"].values():
+            shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
+            assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
 
 
 def test_committed_certificate_is_verified():
