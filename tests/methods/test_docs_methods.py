@@ -6,12 +6,14 @@ import hashlib
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from vla_eval.certificate import verify
 from vla_eval.certificate.verify import read_certificate
+from vla_eval.runfolder import RunFolder
 from vla_eval.spec import PolicySpec
 from vla_eval.sweep import load_grid
 from vla_eval_policies.flow.policy import FlowOptions
@@ -104,6 +106,21 @@ def test_committed_certificate_is_verified():
     tasks = counts["arms"]["snapflow"]["tasks"].values()
     for cell in ("n11", "n10", "n01", "n00"):
         assert getattr(certificate.comparison, cell) == sum(task[cell] for task in tasks)
+
+
+def test_failures_where_two_grasps_are_equal():
+    """As the page says: of fm-1's 9 failures 6 are at such states, of fm-10's 4 none."""
+    protocol = tomllib.loads((ROOT / "examples/sweeps/two-grasps.protocol.toml").read_text())
+    torn = {(block["tasks"][0], i) for block in protocol["blocks"] for i in block["init_states"]}
+    folder = ROOT / "benchmarks" / "results" / "one_step" / "so101-one-step"
+    failed = {"fm-1": [], "fm-10": []}
+    for (arm, key), record in RunFolder.open(folder).records().final.items():
+        if arm in failed and record.outcome == "failure":
+            failed[arm].append((key.task, key.init_state) in torn)
+    assert {arm: (len(each), sum(each)) for arm, each in failed.items()} == {
+        "fm-1": (9, 6),
+        "fm-10": (4, 0),
+    }
 
 
 def test_every_method_and_option_is_named():
