@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--policies", nargs="+", choices=KINDS)
     parser.add_argument("--compile", action="store_true", help="flow VLAs also by torch.compile")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, on the processor")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--nfes", nargs="+", type=int, default=[1, 2, 5, 10])
     parser.add_argument("--batches", nargs="+", type=int)
@@ -50,17 +51,15 @@ def main() -> None:
     if asked.full and not set(asked.policies) <= {"smolvla", "pi0", "pi05"}:
         parser.error("--full is for smolvla, pi0 and pi05")
     name = asked.out or ("policy_latency_full" if asked.full else "policy_latency")
-    about, results = machine(), []
+    found: dict[str, Any] = {"machine": machine(), "full": asked.full, "results": []}
     for kind in asked.policies:
         with tempfile.TemporaryDirectory() as folder:
             spec = build(kind, Path(folder), asked)
             for compiled in (False, True) if asked.compile and kind in FLOWS else (False,):
                 print(f"{kind}{', compiled' if compiled else ''}", file=sys.stderr)
-                results.append(measure(kind, spec, compiled, asked))
-    found = {"machine": about, "full": asked.full, "results": results}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text(markdown(found))
+                found["results"].append(measure(kind, spec, compiled, asked))
+                (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+                (RESULTS / f"{name}.md").write_text(markdown(found))
 
 
 class _Plain(argparse.RawDescriptionHelpFormatter):
@@ -85,8 +84,11 @@ def build(kind: str, folder: Path, asked: Any) -> str:
 
 def measure(kind: str, spec: str, compiled: bool, asked: Any) -> dict[str, Any]:  # noqa: FBT001
     """Return the latencies of one kind of checkpoint."""
+    import torch
+
     from vla_eval.cli.bench_policy import measure_policy
 
+    torch.set_num_threads(asked.threads)
     result = measure_policy(
         f"{spec}&compile=true" if compiled else spec,
         nfes=asked.nfes if kind != "act" else (),
@@ -100,7 +102,7 @@ def measure(kind: str, spec: str, compiled: bool, asked: Any) -> dict[str, Any]:
 def markdown(found: dict[str, Any]) -> str:
     """Return the page."""
     first = found["results"][0]["hardware"]
-    where = first["accelerator"] or f"the processor with {first['threads']} threads"
+    where = first["accelerator"] or f"the processor with {first['threads']} thread(s)"
     size = "published sizes" if found["full"] else "tiny sizes"
     made = f"Random checkpoints of {size} on {where}, torch {first['torch']}"
     return "\n".join(
@@ -170,8 +172,10 @@ def _published() -> list[str]:
         "|---|---|---|---|---|",
     ]
     for claim in file.claims:
-        fit = line(claim) if isinstance(claim, LatencyClaim) and len(claim.chunk) > 1 else None
-        if fit is not None:
+        if not isinstance(claim, LatencyClaim) or claim.speedup_of == "solver":
+            continue
+        fit = line(claim)
+        if fit is not None and len(claim.chunk) > 1:
             lines.append(
                 f"| {file.sources[claim.source].short} | {claim.says} | {fit.prefix_ms:.1f} | "
                 f"{fit.step_ms:.1f} | {fit.speedup(10):.2f} |"

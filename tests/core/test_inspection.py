@@ -57,7 +57,7 @@ def doctor(monkeypatch, tmp_path, capsys):
     def run(policy, *arguments, names=("one", "two")):
         monkeypatch.setattr(inspection, "suites", lambda: tuple(suite(name) for name in names))
         monkeypatch.setattr(command, "build_policy", lambda _: policy)
-        code = main(["doctor", "--policy", "any", "--out", str(tmp_path), *arguments])
+        code = main(["doctor", "--policy", "any", "--out", str(tmp_path / "new"), *arguments])
         return code, capsys.readouterr().out
 
     return run
@@ -87,7 +87,7 @@ def test_report(doctor, tmp_path):
     assert "ok  observation.state" in out
     assert "0% of the chunk's numbers are outside" in out
     assert "one/Point (and, looking alike: two)" in out
-    assert (tmp_path / "doctor-one.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "new" / "doctor-one.png").read_bytes().startswith(b"\x89PNG")
     assert [key.suite for key in policy.ended] == ["one"]
 
 

@@ -1,7 +1,8 @@
 """Random checkpoints of LeRobot's policies, made offline: tiny, or of the published sizes.
 
 Every builder writes a folder as ``save_pretrained`` does, with its processors and invented but
-plausible statistics of the robot it is for.
+plausible statistics of the robot it is for. ``python builders.py FOLDER`` writes a tiny SmolVLA for
+SO-101, to try things on.
 """
 
 from __future__ import annotations
@@ -449,3 +450,9 @@ def demonstrations(
         dataset.save_episode()
     dataset.finalize()
     return folder
+
+
+if __name__ == "__main__":
+    import sys
+
+    smolvla(Path(sys.argv[1]), SO101)

@@ -1,4 +1,4 @@
-"""The commands of docs/lerobot.md run as they stand there, with smaller numbers."""
+"""The commands of docs/lerobot.md and docs/bring-your-policy.md run as printed, with smaller numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "lerobot.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "lerobot.md").read_text()
+BRING = (ROOT / "docs" / "bring-your-policy.md").read_text()
 SMALLER = (
     ("--init-states 0-99", "--init-states 0 --env image_size=64"),
     ("--steps=20000 --batch_size=8 --save_freq=20000", "--steps=1 --batch_size=2 --save_freq=1"),
@@ -24,6 +26,58 @@ SMALLER = (
 )
 
 
+LESS = (
+    ("tests/lerobot/builders.py", str(ROOT / "tests/lerobot/builders.py")),
+    ("--init-states 0-9", "--init-states 0 --env image_size=64"),
+    ("training.steps=20", "training.steps=2"),
+    ("max_steps=60", "max_steps=20"),
+    (
+        "--arm control=random",
+        "--arm control=random --set 'blocks.0.init_states=[0,1]' --set blocks.0.max_steps=20",
+    ),
+)
+
+
+def run(script: str, folder: Path) -> str:
+    """Run a script of commands in an empty folder, offline; return what it printed."""
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "80",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_from_a_checkpoint_to_a_certificate(tmp_path: Path):
+    """What the page tells a reader with a checkpoint to type, in its order."""
+    pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
+    section = BRING.partition("## A LeRobot checkpoint")[2].partition("### What can go wrong")[0]
+    (made,) = re.findall(r"```sh\n(python .*?)```", section, flags=re.DOTALL)
+    typed = re.findall(r"^\$ (vlaeval (?:.*\\\n)*.*)$", section, flags=re.MULTILINE)
+    assert [line.split()[1] for line in typed] == ["doctor", "train", "run", "run", "certify"]
+    script = "\n".join([made, *typed])
+    for ours, less in LESS:
+        assert ours in script
+        script = script.replace(ours, less)
+    said = run(f"{script} || [ $? -eq 6 ]", tmp_path)  # two pairs cannot tell
+    for words in ("Look at the pictures", "next: vlaeval run", "INCONCLUSIVE"):
+        assert words in said
+    assert (tmp_path / "runs/parity/certificate.json").exists()
+    assert (tmp_path / "runs/parity/report.html").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_record_train_evaluate(tmp_path: Path):
@@ -34,20 +88,7 @@ def test_record_train_evaluate(tmp_path: Path):
     for ours, small in SMALLER:
         assert ours in script
         script = script.replace(ours, small)
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }
-    done = subprocess.run(
-        ["bash", "-euc", script],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(script, tmp_path)
     info = json.loads((tmp_path / "eval" / "act" / "eval_info.json").read_text())
     assert info["overall"]["n_episodes"] == 1
 

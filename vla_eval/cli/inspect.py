@@ -47,6 +47,7 @@ def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) 
         else:
             picture = folder / f"doctor-{suite.name}.png"
             if inspection.pixels:
+                folder.mkdir(parents=True, exist_ok=True)
                 draw(inspection, picture)
             result |= _as_json(inspection, picture)
             if not json:
