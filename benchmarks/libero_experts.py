@@ -70,27 +70,40 @@ def _run(suite: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 def _suite(suite: str, runs: Path) -> dict[str, Any] | None:
-    """Return the numbers of the fullest run that there is of a suite."""
+    """Return the numbers of the fullest run of a suite that went through, and of a longer one at work."""
     folders = [runs / suite, *runs.glob(f"{suite}-[0-9]*")]
     found = [RunFolder.open(folder) for folder in folders if (folder / "run.json").is_file()]
     if not found:
         return None
     held = [(run, list(run.records().final.values())) for run in found]
-    run, records = max(held, key=lambda pair: len(pair[1]))
+    run, records = max(held, key=lambda pair: (pair[0].run.status != "started", len(pair[1])))
+    longest = max((records for _, records in held), key=len)
     ended = [record for record in records if record.outcome != "error"]
     tasks = find_suite(suite).tasks
     rows = [
-        _row(f"{suite}/{number}", [r for r in records if r.task == str(number)])
-        | {"instruction": text}
-        for number, text in enumerate(task.instruction for task in tasks)
+        row | {"instruction": task.instruction}
+        for row, task in zip(_tasks(suite, records), tasks, strict=True)
     ]
+    at_work = {"policy_sha256": _policies(longest), "tasks": _tasks(suite, longest)}
     return _row(suite, records) | {
         "protocol_sha256": run.run.protocol_sha256,
-        "policy_sha256": sorted({record.policy_sha256 for record in ended}),
+        "policy_sha256": _policies(records),
         "physics": sorted({str(r.provenance.get("physics")) for r in ended}),
         "assets": sorted({str(r.provenance.get("assets")) for r in ended}),
         "tasks": rows,
+        "at_work": None if longest is records else at_work,
     }
+
+
+def _policies(records: Sequence[EpisodeRecord]) -> list[str]:
+    return sorted({record.policy_sha256 for record in records if record.outcome != "error"})
+
+
+def _tasks(suite: str, records: Sequence[EpisodeRecord]) -> list[dict[str, Any]]:
+    return [
+        _row(f"{suite}/{number}", [record for record in records if record.task == str(number)])
+        for number in range(len(find_suite(suite).tasks))
+    ]
 
 
 def _row(name: str, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
@@ -139,7 +152,7 @@ def markdown(result: dict[str, Any]) -> str:
         "Suites whose policies differ below were run with different versions of the expert.",
     ]
     for suite in result["suites"]:
-        policies = ", ".join(digest[:12] for digest in suite["policy_sha256"])
+        policies = _shortened(suite["policy_sha256"])
         lines += [
             "",
             f"## {suite['name']}",
@@ -151,7 +164,16 @@ def markdown(result: dict[str, Any]) -> str:
             "|---|---|---|---|---|---|---|",
             *(f"{_line(row)} {row['instruction']} |" for row in suite["tasks"]),
         ]
+        if suite["at_work"]:
+            policies = _shortened(suite["at_work"]["policy_sha256"])
+            lines += ["", f"A longer run, of policy {policies}, has come this far:", ""]
+            lines += ["| task | successes | rate | interval | mean steps | failures |"]
+            lines += ["|---|---|---|---|---|---|", *map(_line, suite["at_work"]["tasks"])]
     return "\n".join(lines) + "\n"
+
+
+def _shortened(digests: Sequence[str]) -> str:
+    return ", ".join(digest[:12] for digest in digests)
 
 
 def _line(row: dict[str, Any]) -> str:
