@@ -51,7 +51,7 @@ def test_presets_are_listed():
 
 @pytest.mark.parametrize(
     "name",
-    ["toy_bimodal", "one_step", "two_grasps", "one_step_long", "horizon", "training_seeds"],
+    ["toy_bimodal", "one_step", "two_grasps", "one_step_long", "horizon", "training_seeds", "nfe"],
 )
 def test_tables_are_the_committed_results(name: str):
     """A table on the page is the benchmark's own file."""
@@ -80,6 +80,18 @@ def test_one_step_table_follows_from_the_counts(name: str):
         for arm in results["arms"].values()
     }
     assert len(counts) == 1, "every arm ran the same episodes"
+
+
+def test_grid_follows_from_the_outcomes():
+    """The table over NFE is what the committed outcomes give, and the weights are the shipped ones."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from policy_grid import table
+
+    results = json.loads((ROOT / "benchmarks" / "results" / "nfe.json").read_text())
+    assert table(results) == (ROOT / "benchmarks" / "results" / "nfe.md").read_text()
+    for arm in results["arms"].values():
+        shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
+        assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
 
 
 def test_training_seeds_follow_from_the_counts():
