@@ -51,7 +51,16 @@ def test_presets_are_listed():
 
 @pytest.mark.parametrize(
     "name",
-    ["toy_bimodal", "one_step", "two_grasps", "one_step_long", "horizon", "training_seeds", "nfe"],
+    [
+        "toy_bimodal",
+        "one_step",
+        "two_grasps",
+        "one_step_long",
+        "horizon",
+        "training_seeds",
+        "nfe",
+        "flow_latency",
+    ],
 )
 def test_tables_are_the_committed_results(name: str):
     """A table on the page is the benchmark's own file."""
