@@ -60,6 +60,7 @@ def test_presets_are_listed():
         "training_seeds",
         "nfe",
         "flow_latency",
+        "offline_metrics",
     ],
 )
 def test_tables_are_the_committed_results(name: str):
@@ -101,6 +102,17 @@ def test_grid_follows_from_the_outcomes():
     for arm in results["arms"].values():
         shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
         assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+
+
+def test_offline_table_follows_from_the_metrics():
+    """The table, correlations included, is what the committed metrics give; arms are the grid's."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from offline_metrics import table
+
+    folder = ROOT / "benchmarks" / "results"
+    results = json.loads((folder / "offline_metrics.json").read_text())
+    assert table(results) == (folder / "offline_metrics.md").read_text()
+    assert list(results["arms"]) == list(json.loads((folder / "nfe.json").read_text())["arms"])
 
 
 def test_training_seeds_follow_from_the_counts():
