@@ -201,7 +201,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         ]
         middle = [sum(column) / len(column) for column in zip(*rates, strict=True)]
         style = "--" if policy in ("FM-1", "Regression") else "-"
-        colour = colours[i % 10]
+        colour = colours[i] if i < len(colours) else "black"
         axis.plot(HORIZONS, middle, style, marker="o", markersize=3, color=colour, label=policy)
         low, high = ([f(column) for column in zip(*rates, strict=True)] for f in (min, max))
         axis.fill_between(HORIZONS, low, high, color=colour, alpha=0.12)

@@ -53,6 +53,7 @@ def test_presets_are_listed():
     "name",
     [
         "toy_bimodal",
+        "toy_navigation",
         "one_step",
         "two_grasps",
         "one_step_long",
