@@ -152,7 +152,7 @@ def test_interrupted_is_exit_code_2_and_continues(cli, tmp_path, protocol_file, 
         stderr=subprocess.PIPE,
         text=True,
         # Ctrl-C is ignored by what a shell started in the background, and by its children.
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509  one thread
     )
     deadline = time.monotonic() + 60
     while not list(out.glob("episodes/*.jsonl")) and time.monotonic() < deadline:
