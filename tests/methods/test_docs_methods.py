@@ -103,6 +103,13 @@ def test_grid_follows_from_the_outcomes():
     for arm in results["arms"].values():
         shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
         assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+    before = json.loads((ROOT / "benchmarks" / "results" / "one_step.json").read_text())["arms"]
+    again = {"fm-10": "fm, nfe=10", "fm-2": "fm, nfe=2", "fm-1": "fm, nfe=1"}
+    again |= {"meanflow": "meanflow, nfe=1"} | {n: n for n in ("snapflow", "drift", "mse")}
+    for old, new in again.items():  # repeat 0 is the same episodes
+        for task, cell in before[old]["tasks"].items():
+            first = results["arms"][new]["tasks"][task]["successes"][0]
+            assert first.count("1") == cell["n11"] + cell["n10"]
 
 
 def test_offline_table_follows_from_the_metrics():
