@@ -60,6 +60,7 @@ def test_presets_are_listed():
         "horizon",
         "training_seeds",
         "nfe",
+        "keystone",
         "flow_latency",
         "offline_metrics",
     ],
@@ -110,6 +111,21 @@ def test_grid_follows_from_the_outcomes():
         for task, cell in before[old]["tasks"].items():
             first = results["arms"][new]["tasks"][task]["successes"][0]
             assert first.count("1") == cell["n11"] + cell["n10"]
+
+
+def test_keystone_follows_from_the_outcomes():
+    """The table is what the committed outcomes give, and one sample gives the earlier run's counts."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from policy_grid import table
+
+    folder = ROOT / "benchmarks" / "results"
+    results = json.loads((folder / "keystone.json").read_text())
+    assert table(results) == (folder / "keystone.md").read_text()
+    before = json.loads((folder / "one_step.json").read_text())["arms"]
+    for name in ("fm-10", "drift"):
+        for task, cell in results["arms"][f"{name}, K=1"]["tasks"].items():
+            earlier = before[name]["tasks"][task]
+            assert cell["successes"][0].count("1") == earlier["n11"] + earlier["n10"]
 
 
 def test_offline_table_follows_from_the_metrics():
