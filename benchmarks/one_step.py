@@ -18,6 +18,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from tables import write_table
+
 from vla_eval.runfolder import RunFolder
 from vla_eval.stats import PairedTable
 from vla_eval.summary import summarise
@@ -111,9 +113,7 @@ def main() -> None:
     if runs:
         results = collect([Path(each) for each in runs])
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    text = table(json.loads(file.read_text(encoding="utf-8")))
-    file.with_suffix(".md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_table(file, table)
 
 
 if __name__ == "__main__":

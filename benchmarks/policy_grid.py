@@ -19,13 +19,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables import points, write_table
 
 from vla_eval.record import EpisodeRecord
 from vla_eval.runfolder import RunFolder
@@ -177,11 +177,6 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def points(middle: float, low: float, high: float) -> str:
-    """Return a difference in points with its interval."""
-    return f"{100 * middle:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-
-
 def main() -> None:
     """Collect, if runs are given, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -194,9 +189,7 @@ def main() -> None:
         results = {**collect(asked.runs), "reference": asked.reference}
         results["arms"] = dict(sorted(results["arms"].items(), key=_order))
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    text = table(json.loads(file.read_text(encoding="utf-8")))
-    file.with_suffix(".md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_table(file, table)
 
 
 def _order(item: tuple[str, Mapping[str, Any]]) -> tuple[str, float]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from one_step import REFERENCE, RESULTS, collect
+from tables import points, write_table
 
 from vla_eval.stats import Checkpoints, compare_distilled, noise_floor
 
@@ -62,9 +63,8 @@ def table(seeds: Seeds) -> str:
         else:
             apart = 100 * (ours.means - reference.means)
             over = compare_distilled(ours, reference)
-            low, high = over.interval()
             fields.append(" / ".join(f"{each:+.1f}" for each in apart))
-            fields.append(f"{100 * over.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
+            fields.append(points(over.difference, *over.interval()))
         lines.append(f"| {' | '.join(fields)} |")
     return "\n".join(lines) + "\n"
 
@@ -79,9 +79,7 @@ def main() -> None:
         for each in seeds.values():
             each["arms"] = {name: each["arms"][name] for name in ARMS}
         FILE.write_text(json.dumps(seeds, indent=1) + "\n", encoding="utf-8")
-    text = table(json.loads(FILE.read_text(encoding="utf-8")))
-    FILE.with_suffix(".md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_table(FILE, table)
 
 
 if __name__ == "__main__":
