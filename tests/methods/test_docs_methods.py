@@ -153,12 +153,15 @@ def test_training_seeds_follow_from_the_counts():
             assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
 
 
-def test_committed_certificate_is_verified():
+@pytest.mark.parametrize(
+    ("name", "counted"), [("so101-one-step", "one_step"), ("so101-two-grasps", "two_grasps")]
+)
+def test_committed_certificate_is_verified(name: str, counted: str):
     """Certificate and counts follow from the committed records."""
-    folder = ROOT / "benchmarks" / "results" / "one_step" / "so101-one-step"
+    folder = ROOT / "benchmarks" / "results" / "one_step" / name
     certificate = read_certificate(folder / "certificate.json")
     assert verify(certificate, folder) == []
-    counts = json.loads((ROOT / "benchmarks" / "results" / "one_step.json").read_text())
+    counts = json.loads((ROOT / "benchmarks" / "results" / f"{counted}.json").read_text())
     assert certificate.protocol_sha256 == counts["protocol"]["sha256"]
     tasks = counts["arms"]["snapflow"]["tasks"].values()
     for cell in ("n11", "n10", "n01", "n00"):
