@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -176,6 +177,22 @@ def test_student_starts_from_its_teacher(recipe, tmp_path):
     assert changed[True] == 0
     assert changed[False] > 10
     assert torch.equal(first.action_std, second.action_std)
+
+
+def test_start_serves_another_chunk_size(recipe, frames, monkeypatch, tmp_path):
+    """The encoder is the teacher's; scales and places of the chunk's steps are the data's and new."""
+    teacher = train(recipe("fm"), tmp_path / "teacher")
+    shorter = dataclasses.replace(frames, chunks=2 * frames.chunks[:, :2])
+    monkeypatch.setattr(run, "read_frames", lambda *_: shorter)
+    changes = (f"training.start='{teacher}'", "training.freeze_prefix=true", "network.chunk_size=2")
+    student = train(recipe("meanflow", *changes), tmp_path / "student")
+    first, second = load_checkpoint(teacher)[0], load_checkpoint(student)[0]
+    for old, new in zip(first.prefix_parameters(), second.prefix_parameters(), strict=True):
+        assert torch.equal(old, new)
+    assert torch.equal(first.state_std, second.state_std)
+    spread = (shorter.chunks - shorter.states[:, None]).std(0)
+    assert np.allclose(second.action_std, spread)
+    assert second.steps.shape == (2, 16)
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,9 @@ def _check(path: Path, have: Mapping[str, Tensor], need: Mapping[str, Tensor]) -
 
 
 def require_same_network(card: Card, config: FlowConfig, path: Path) -> None:
-    """Refuse to start training from a checkpoint of another network; its second time may differ."""
-    theirs, ours = (each.model_dump(exclude={"extra_time"}) for each in (card.network, config))
+    """Refuse to start from another network; its second time and its chunk size may differ."""
+    free = {"extra_time", "chunk_size"}
+    theirs, ours = (each.model_dump(exclude=free) for each in (card.network, config))
     different: list[Any] = [name for name in ours if ours[name] != theirs[name]]
     if different:
         name = different[0]

@@ -65,7 +65,8 @@ class Training(Optimisation):
     draws: int = Option(default=1, ge=1)
     """Pairs of noise and time for each observation of a batch: they share its encoding."""
     start: str | None = None
-    """A checkpoint whose weights to begin with: a file, or a shipped one's name."""
+    """A checkpoint whose weights to begin with: a file, or a shipped one's name. With another chunk
+    size, its scales of the actions and the steps' places begin anew."""
     freeze_prefix: bool = False
     """Train the action expert alone."""
     device: str = "cpu"

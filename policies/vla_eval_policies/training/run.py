@@ -134,6 +134,10 @@ def _trainer(network: FlowNetwork, frames: Frames, recipe: Recipe) -> Trainer:
     return Trainer(network, recipe.make_method(), draw, how, seed=recipe.seed, draws=how.draws)
 
 
+_OF_A_CHUNK = ("steps", "action_mean", "action_std")
+"""What a network has for each step of a chunk; nothing of it serves another chunk size."""
+
+
 def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> str | None:
     """Set scales and first weights; return the digest of the checkpoint that they come from."""
     if recipe.training.start is None:
@@ -144,11 +148,12 @@ def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> str | None:
     path = checkpoint_path(recipe.training.start)
     source, card, digest = load_checkpoint(path)
     require_same_network(card, network.config, path)
-    # A second time that the start does not have, keeps its initialisation, which changes nothing.
-    state = {
-        name: value
-        for name, value in source.state_dict().items()
-        if not name.startswith("time.second") or card.network.extra_time is network.extra_time
-    }
+    new: tuple[str, ...] = ()
+    if card.network.extra_time is not network.extra_time:
+        new = ("time.second",)  # as initialised, which changes nothing
+    if card.network.chunk_size != network.config.chunk_size:
+        fit_scales(network, frames)
+        new += _OF_A_CHUNK
+    state = {name: each for name, each in source.state_dict().items() if not name.startswith(new)}
     network.load_state_dict(state, strict=False)
     return digest
