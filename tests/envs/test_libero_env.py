@@ -113,6 +113,23 @@ def test_draws_come_from_the_seed(env):
     assert first["scene_hash"] != second["scene_hash"]
 
 
+def test_new_scenes_are_none_of_the_frozen(env):
+    """They follow LIBERO's rules, as the frozen states do, come from the seed, and are others."""
+    _, first = env.reset(seed=8, options={"new_scene": True})
+    _, other = env.reset(seed=9, options={"new_scene": True})
+    _, again = env.reset(seed=8, options={"new_scene": True})
+    assert first["scene_hash"] == again["scene_hash"] != other["scene_hash"]
+    assert "init_state" not in first
+    simulator, frozen = env._simulator, env._init_states
+    simulator.reset(8, None, 0, absolute=False)
+    drawn = simulator._env.sim.get_state().flatten()
+    joints = simulator._env.sim.model.nq
+    assert np.abs(frozen - drawn)[:, 1 : 1 + joints].max(1).min() > 1e-3
+    spread = frozen[:, 1 : 1 + joints].std(0)
+    away = np.abs(frozen.mean(0) - drawn)[1 : 1 + joints]
+    assert (away <= 4 * spread + 1e-6).all()
+
+
 def test_seed_and_initial_state_both_matter(env):
     """Another seed moves the furniture, another initial state the objects: other hashes."""
     hashes = {
@@ -131,8 +148,10 @@ def test_initial_state_out_of_range(env, init_state: int):
 
 def test_other_bad_resets(env):
     """Unknown options and seeds that NumPy's global generator cannot take are refused."""
-    with pytest.raises(ValueError, match="init_state, not init"):
+    with pytest.raises(ValueError, match="init_state and new_scene, not init"):
         env.reset(seed=0, options={"init": 1})
+    with pytest.raises(ValueError, match="not both"):
+        env.reset(seed=0, options={"init_state": 1, "new_scene": True})
     with pytest.raises(ValueError, match=r"2\*\*32"):
         env.reset(seed=2**32)
 

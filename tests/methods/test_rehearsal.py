@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from vla_eval.errors import UsageError
 from vla_eval_policies.training.data import Frames
-from vla_eval_policies.training.rehearsal import Rehearsal, rehearse, rehearsed_cameras
+from vla_eval_policies.training.rehearsal import Looks, Rehearsal, rehearse, rehearsed_cameras
 
 pytest.importorskip("mujoco", reason="needs the extra 'so101'")
 
@@ -65,3 +67,45 @@ def test_refusals():
     ):
         with pytest.raises(UsageError, match=message):
             rehearse(Rehearsal(tasks=tasks, init_states=1), (camera,), 32, 12)
+
+
+def test_short_plans_become_chunks_of_what_was_done():
+    """Where plans are short, a look's chunk is what the expert went on to do, up to the end."""
+    looks = Looks(
+        chunks=[np.zeros((2, 1), np.float32), np.zeros((1, 1), np.float32)],
+        steps=[0, 2],
+        meant=[np.full(1, step, np.float32) for step in range(5)],
+    )
+    chunks, lengths = looks.targets(4)
+    assert chunks[..., 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 4]]
+    assert lengths.tolist() == [4, 3]
+
+
+def test_options_of_environments_leave_other_caches_valid():
+    """A section without env_kwargs is kept where it always was."""
+    plain = Rehearsal(tasks=(TASK,), cache="demos")
+    assert "env_kwargs" not in plain.model_dump()
+    told = Rehearsal(tasks=(TASK,), cache="demos", env_kwargs={"image_size": 128})
+    assert plain.folder(128, 16) != told.folder(128, 16)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("VLA_EVAL_LIBERO_ASSETS"), reason="needs LIBERO's assets")
+def test_libero_is_demonstrated_in_new_scenes():
+    """Two pushed episodes of two scenes; displacements are learned, and the gripper closes."""
+    plan = Rehearsal(
+        tasks=("libero_spatial/8",),
+        init_states=2,
+        look_every=5,
+        action_noise=0.06,
+        env_kwargs={"image_size": 64, "physics": "fast"},
+    )
+    frames = rehearse(plan, ("agentview",), 32, 16)
+    assert frames.chunks.shape[1:] == (16, 7)
+    assert frames.states.shape[1] == 8
+    first = np.searchsorted(frames.episode, [0, 1])
+    assert not np.array_equal(frames.states[first[0]], frames.states[first[1]])
+    assert np.abs(frames.chunks).max() <= 1
+    assert set(np.unique(frames.chunks[..., 6])) == {-1, 1}
+    assert frames.lengths.max() == 16
+    assert frames.lengths[-1] < 16

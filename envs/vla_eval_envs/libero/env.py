@@ -152,7 +152,9 @@ class LiberoEnv(EvalEnv):
 
         Args:
             seed: places the fixtures, as ``env.seed`` does in LIBERO; None draws one.
-            options: ``{"init_state": i}`` with i from 0 to 49; left out, it is drawn.
+            options: ``{"init_state": i}`` with i from 0 to 49; left out, it is drawn. Or
+                ``{"new_scene": True}``: none of the 50, but objects and arm where LIBERO's own rules
+                put them with this seed, for training on scenes that no evaluation uses.
 
         Raises:
             ValueError: the seed or the initial state is out of range, or an option is unknown.
@@ -173,13 +175,14 @@ class LiberoEnv(EvalEnv):
         init_state = choose_init_state(options, len(self._init_states), self.np_random)
         scene = simulator.reset(
             scene_seed,
-            self._init_states[init_state],
+            None if init_state is None else self._init_states[init_state],
             self._settle_steps,
             absolute=self._control_mode == "absolute",
         )
         self._gripper = -1.0
         info = self._info(success=simulator.done())
-        info |= {"scene_hash": scene, "init_state": init_state}
+        info |= {"scene_hash": scene}
+        info |= {} if init_state is None else {"init_state": init_state}
         info["provenance"] = dict(self._provenance)
         return info
 

@@ -38,6 +38,8 @@ CONTROL_HZ = 20
 _PLACEMENT_TRIES = 20
 # The seed of the scene that construction builds, and the first reset throws away.
 _CONSTRUCTION_SEED = 0
+# robosuite's default, with which LIBERO's frozen states were made; here it is switched off.
+_ARM_NOISE_RAD = 0.02
 _SETTLE_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 
@@ -104,12 +106,15 @@ class Simulator:
             f"LIBERO found no free place for its objects in {_PLACEMENT_TRIES} tries"
         )
 
-    def reset(self, seed: int, state: ArrayLike, settle_steps: int, *, absolute: bool) -> str:
+    def reset(
+        self, seed: int, state: ArrayLike | None, settle_steps: int, *, absolute: bool
+    ) -> str:
         """Build the scene of this seed and initial state, and let it settle.
 
         Args:
             seed: decides where fixtures stand, 0 to 2**32 - 1.
-            state: time, joint positions and velocities, (1 + nq + nv,).
+            state: time, joint positions and velocities, (1 + nq + nv,); None: objects as LIBERO
+                draws them with this seed, and the arm as robosuite does.
             settle_steps: control steps during which the robot holds still, gripper open.
             absolute: whether actions after settling are poses instead of displacements.
 
@@ -121,7 +126,8 @@ class Simulator:
         self._make_current()
         with quiet(), _numpy_seed(seed):
             self._retry(self._rewind)
-            self._set_state(np.asarray(state, dtype=np.float64))
+            placed = self._drawn_state() if state is None else state
+            self._set_state(np.asarray(placed, dtype=np.float64))
             identity = scene_hash(self._env.sim.model, self._env.sim.data)
             for _ in range(settle_steps):
                 self.advance(_SETTLE_ACTION)
@@ -133,6 +139,13 @@ class Simulator:
         """Bring everything back to where it was before the first reset, and draw the scene."""
         del self._env.object_property_initializers[self._initializers :]
         self._env.reset()
+
+    def _drawn_state(self) -> NDArray[np.float64]:
+        """Return the state of the scene that was just drawn, its arm's joints moved a little."""
+        state: NDArray[np.float64] = self._env.sim.get_state().flatten()
+        joints = np.asarray(self._env.robots[0]._ref_joint_pos_indexes)
+        state[1 + joints] += np.random.normal(0.0, _ARM_NOISE_RAD, len(joints))
+        return state
 
     def _set_state(self, state: NDArray[np.float64]) -> None:
         """Do what LIBERO's ``regenerate_obs_from_state`` does, in the same order."""

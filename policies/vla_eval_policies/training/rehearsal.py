@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic import Field as Option
 
 from vla_eval.catalog import find_suite
@@ -31,9 +31,9 @@ from vla_eval.store import write_atomically
 from vla_eval_policies.experts import begin_episode
 from vla_eval_policies.experts.motion import PACES
 from vla_eval_policies.flow.inputs import shrink
-from vla_eval_policies.training.data import Frames
+from vla_eval_policies.training.data import Frames, chunks_of
 
-__all__ = ["OnEpisode", "Rehearsal", "rehearse", "rehearsed_cameras"]
+__all__ = ["Looks", "OnEpisode", "Rehearsal", "rehearse", "rehearsed_cameras"]
 
 _ARRAYS = ("pictures", "states", "chunks", "lengths", "episode", "instruction")
 _WANDER = 0.9
@@ -51,15 +51,19 @@ class Rehearsal(BaseModel):
     tasks: tuple[str, ...] = Option(min_length=1)
     """``suite/task``."""
     init_states: int = Option(default=100, ge=1)
-    """The first so many; from 100 on they are for certification."""
+    """The first so many; from 100 on they are for certification. Of LIBERO so many new scenes."""
     repeats: int = Option(default=1, ge=1)
     """Episodes of each initial state, each with pushes and places of its own."""
     look_every: int = Option(default=3, ge=1)
-    """Control steps between two looks."""
+    """Control steps between two looks, at most."""
     action_noise: float = Option(default=0.0, ge=0.0)
     """Standard deviation of the noise on executed actions, as a share of each dimension's range."""
     scatter_m: float = Option(default=0.0, ge=0.0)
     """How far the objects are moved along x and y at most, and then turned at random."""
+    env_kwargs: Mapping[str, JsonValue] = Option(
+        default_factory=dict, exclude_if=lambda options: not options
+    )
+    """Options of the environments, such as image_size, as in a protocol."""
     seed: int = Option(default=0, ge=0)
     cache: str | None = None
     """A folder that keeps the demonstrations for further recipes with the same section."""
@@ -74,17 +78,30 @@ class Rehearsal(BaseModel):
 
 
 @dataclass
-class _Looks:
-    """What was seen so far."""
+class Looks:
+    """What was seen and done in an episode so far."""
 
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)
     states: list[NDArray[np.float32]] = field(default_factory=list)
     chunks: list[NDArray[np.float32]] = field(default_factory=list)
+    """What the expert was about to do at each look, (n, A); n may be less than a chunk's size."""
+    steps: list[int] = field(default_factory=list)
+    """When each look was."""
+    meant: list[NDArray[np.float32]] = field(default_factory=list)
+    """The expert's own action, (A,), of each step."""
+
+    def targets(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return each look's chunk, (N, size, A), and how many actions it has, (N,)."""
+        if all(len(chunk) == size for chunk in self.chunks):
+            return np.stack(self.chunks), np.full(len(self.chunks), size, np.int64)
+        ends = np.full(len(self.meant), len(self.meant), np.int64)
+        chunks, lengths = chunks_of(np.stack(self.meant), ends, size)
+        return chunks[self.steps], lengths[self.steps]
 
 
 def rehearsed_cameras(plan: Rehearsal) -> tuple[str, ...]:
     """Return the cameras of the first task; raises UsageError."""
-    env = _make(plan.tasks[0])
+    env = _make(plan.tasks[0], plan.env_kwargs)
     try:
         space: Any = env.observation_space
         return tuple(space["pixels"].spaces)
@@ -141,7 +158,7 @@ class _Stage:
         self, task: str, plan: Rehearsal, cameras: Sequence[str], size: int, chunk_size: int
     ) -> None:
         self.suite, _, self.name = task.partition("/")
-        self.env = _make(task)
+        self.env = _make(task, plan.env_kwargs)
         self._limit = find_suite(self.suite).task(self.name).max_steps
         self._plan = plan
         self._cameras = cameras
@@ -153,19 +170,20 @@ class _Stage:
         if missing:
             raise UsageError(f"[data.expert]: task '{task}' has no camera '{missing.pop()}'")
 
-    def episode(self, state: int, generator: np.random.Generator) -> _Looks | None:
+    def episode(self, state: int, generator: np.random.Generator) -> Looks | None:
         """Return what was seen in one episode, or None if it failed."""
-        self.env.reset(seed=0, options={"init_state": state})
+        self._reset(state, generator)
         if self._plan.scatter_m:
             _scatter(self.env, self._plan.scatter_m, generator)
         expert = begin_episode(
             self.suite, self.name, self.env, pace=PACES["normal"], generator=generator
         )
-        looks, step, noise = _Looks(), 0, np.zeros(self._noise.shape)
+        looks, step, noise = Looks(), 0, np.zeros(self._noise.shape)
         while step < self._limit:
             chunk = expert.actions(step, self._chunk_size)
-            self._look(looks, chunk)
+            self._look(looks, step, chunk)
             for action in chunk[: self._plan.look_every]:
+                looks.meant.append(action)
                 fresh = generator.normal(0.0, 1.0, noise.shape)
                 noise = _WANDER * noise + np.sqrt(1 - _WANDER**2) * fresh
                 executed = np.asarray(action + noise * self._noise, np.float32)
@@ -175,21 +193,30 @@ class _Stage:
                     return looks
         return None
 
-    def _look(self, looks: _Looks, chunk: NDArray[np.float32]) -> None:
+    def _reset(self, state: int, generator: np.random.Generator) -> None:
+        if self.suite.startswith("libero_"):
+            seed = int(generator.integers(2**32))
+            self.env.reset(seed=seed, options={"new_scene": True})
+        else:
+            self.env.reset(seed=0, options={"init_state": state})
+
+    def _look(self, looks: Looks, step: int, chunk: NDArray[np.float32]) -> None:
         seen = self.env.observe()
         pictures = [shrink(seen["pixels"][name], self._size) for name in self._cameras]
         looks.pictures.append(np.stack([each.transpose(2, 0, 1) for each in pictures]))
         looks.states.append(np.asarray(seen["agent_pos"], np.float32))
         looks.chunks.append(chunk)
+        looks.steps.append(step)
 
-    def frames(self, looks: _Looks) -> Frames:
+    def frames(self, looks: Looks) -> Frames:
         """Return an episode's looks as arrays."""
         count = len(looks.states)
+        chunks, lengths = looks.targets(self._chunk_size)
         return Frames(
             pictures=np.stack(looks.pictures),
             states=np.stack(looks.states),
-            chunks=np.stack(looks.chunks),
-            lengths=np.full(count, self._chunk_size, np.int64),
+            chunks=chunks,
+            lengths=lengths,
             episode=np.zeros(count, np.int64),
             instructions=(self.env.task_description,),
             instruction=np.zeros(count, np.int64),
@@ -213,7 +240,7 @@ def _scatter(env: EvalEnv, reach: float, generator: np.random.Generator) -> None
     mujoco.mj_forward(model, data)
 
 
-def _make(task: str) -> EvalEnv:
+def _make(task: str, options: Mapping[str, Any]) -> EvalEnv:
     suite, slash, name = task.partition("/")
     if not slash:
         raise UsageError(
@@ -221,7 +248,7 @@ def _make(task: str) -> EvalEnv:
         )
     found = find_suite(suite).task(name)
     try:
-        return make_env(found.env_id, found.kwargs)
+        return make_env(found.env_id, {**found.kwargs, **options})
     except ModuleNotFoundError:
         raise MissingExtraError(f"task '{task}'", find_suite(suite).extra) from None
 
