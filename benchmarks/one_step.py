@@ -28,6 +28,8 @@ from vla_eval.terminal import rate_text
 RESULTS = Path(__file__).with_name("results")
 REFERENCE = "fm-10"
 """Name of the arm that all others are paired with."""
+_MOST_COLUMNS = 3
+"""More tasks than this do not fit side by side."""
 
 
 def collect(paths: list[Path]) -> dict[str, Any]:
@@ -80,30 +82,40 @@ def _tasks(arm: str, final: dict[Any, Any]) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the Markdown: success with Wilson's interval, difference to the reference with Tango's."""
+    """Return the Markdown: success with Wilson's interval, difference to the reference with Tango's.
+
+    Many tasks are taken together, with their successes in a column of their own.
+    """
     tasks = list(next(iter(results["arms"].values()))["tasks"])
+    many = len(tasks) > _MOST_COLUMNS
+    groups = {"all tasks": tasks} if many else {task: [task] for task in tasks}
     head = [
         "arm",
         "NFE",
-        *(f"{task} | minus {REFERENCE}" for task in tasks),
+        *(f"{group} | minus {REFERENCE}" for group in groups),
+        *([f"tasks {tasks[0]} to {tasks[-1]}"] if many else []),
         "inference, ms (busy machine)",
     ]
-    lines = [f"| {' | '.join(head)} |", "|---" * (3 + 2 * len(tasks)) + "|"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * (len(head) + len(groups))}"]
     for name, arm in results["arms"].items():
         fields = [name, f"{arm['nfe']:g}"]
-        for task in tasks:
-            cell = arm["tasks"][task]
-            pairs = PairedTable(*(cell[key] for key in ("n11", "n10", "n01", "n00")))
-            fields.append(rate_text(pairs.n11 + pairs.n10, pairs.n))
+        for group in groups.values():
+            pairs = _pairs(arm, group)
             low, high = pairs.interval()
-            same = name == REFERENCE
-            fields.append(
-                "–"
-                if same
-                else f"{100 * pairs.difference:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]"
-            )
+            difference = f"{100 * pairs.difference:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]"
+            fields += [rate_text(pairs.n11 + pairs.n10, pairs.n)]
+            fields += ["–" if name == REFERENCE else difference]
+        if many:
+            each = [_pairs(arm, [task]) for task in tasks]
+            fields.append(" ".join(str(pairs.n11 + pairs.n10) for pairs in each))
         lines.append(f"| {' | '.join([*fields, f'{arm["infer_ms_p50"]:.1f}'])} |")
     return "\n".join(lines) + "\n"
+
+
+def _pairs(arm: dict[str, Any], tasks: list[str]) -> PairedTable:
+    """Return an arm's pairs with the reference in some tasks together."""
+    cells = ("n11", "n10", "n01", "n00")
+    return PairedTable(*(sum(arm["tasks"][task][cell] for task in tasks) for cell in cells))
 
 
 def main() -> None:
