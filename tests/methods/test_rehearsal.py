@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vla_eval.errors import UsageError
+from vla_eval_policies.training import rehearsal
 from vla_eval_policies.training.data import Frames
 from vla_eval_policies.training.rehearsal import Looks, Rehearsal, rehearse, rehearsed_cameras
 
@@ -45,6 +46,19 @@ def test_scatter_moves_the_object():
     assert not np.array_equal(clean.pictures[0], scattered.pictures[0])
     assert not np.array_equal(clean.chunks[3], scattered.chunks[3])
     assert np.array_equal(clean.states[0], scattered.states[0])
+
+
+def test_scatter_leaves_the_goal():
+    """The toy that is carried lies elsewhere; the loose blocks that it is put on stay in their square."""
+    env = rehearsal._make("so101/Stacking", {})
+    env.reset(seed=0, options={"init_state": 0})
+    world = env.unwrapped
+    before = {name: world.data.joint(name).qpos.copy() for name in ("toy", "blue_block")}
+    rehearsal._scatter(env, 0.02, np.random.default_rng(0))
+    moved = {name: np.abs(world.data.joint(name).qpos - old).max() for name, old in before.items()}
+    env.close()
+    assert moved["toy"] > 0.001
+    assert moved["blue_block"] == 0
 
 
 def test_cache_returns_the_same(tmp_path):

@@ -59,7 +59,7 @@ class Rehearsal(BaseModel):
     action_noise: float = Option(default=0.0, ge=0.0)
     """Standard deviation of the noise on executed actions, as a share of each dimension's range."""
     scatter_m: float = Option(default=0.0, ge=0.0)
-    """How far the objects are moved along x and y at most, and then turned at random."""
+    """How far the objects to carry are moved along x and y at most, and then turned at random."""
     env_kwargs: Mapping[str, JsonValue] = Option(
         default_factory=dict, exclude_if=lambda options: not options
     )
@@ -224,14 +224,17 @@ class _Stage:
 
 
 def _scatter(env: EvalEnv, reach: float, generator: np.random.Generator) -> None:
-    """Move every free object of a MuJoCo scene by up to ``reach`` (m) along x and y, and turn it."""
+    """Move what is to be carried, not what it is put on, by up to ``reach`` (m) along x and y; turn it."""
     world: Any = env.unwrapped
     if not hasattr(world, "model") or not hasattr(world, "data"):
         raise UsageError("[data.expert]: scatter_m needs a task of so101 or lekiwi")
     import mujoco
 
     model, data = world.model, world.data
-    for joint in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE):
+    joints = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+    if hasattr(world, "deliveries"):
+        joints = np.array([model.joint(each.object_name).id for each in world.deliveries])
+    for joint in joints:
         start = int(model.jnt_qposadr[joint])
         turn = data.qpos[start + 3 : start + 7]
         data.qpos[start : start + 2] += generator.uniform(-reach, reach, 2)
