@@ -39,8 +39,8 @@ RESULTS = HERE / "results" / "toy_navigation.json"
 PLOT = HERE.parent / "docs" / "images" / "toy-navigation.svg"
 EPISODES = 256
 SEEDS = (0, 1)
-_FINE = {"steps": 1500, "lr": 5e-4}
-_DRIFT = {"steps": 1500, "batch": 64}
+_FINE = {"steps": 3000, "lr": 1.5e-3}
+_DRIFT = {"steps": 3000, "batch": 64}
 # Name: (method, hyperparameters, training, policies: name → NFE)
 TRAININGS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]] = {
     "fm": ("fm", {}, {}, {"FM-10": 10, "FM-2": 2, "FM-1": 1}),
@@ -56,7 +56,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]]
         _DRIFT,
         {"Drift, chunk, direct output": 1},
     ),
-    "mse": ("mse", {}, {"steps": 1500}, {"Regression": 1}),
+    "mse": ("mse", {}, {"steps": 3000}, {"Regression": 1}),
 }
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import NamedTuple
 
 import torch
 from network import ToyNetwork, train
@@ -28,6 +29,7 @@ GOAL, ARRIVED = torch.tensor([0.0, 1.0]), 0.06
 SPEED = 0.04
 LIMIT = 64
 HORIZONS = (1, 3, 5, 10, 16)
+STEPS = 5000
 
 
 def start_positions(count: int, generator: torch.Generator) -> Tensor:
@@ -54,13 +56,38 @@ def expert_walk(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]
     return torch.stack(positions, 1), torch.stack(steps, 1)
 
 
+class Scaling(NamedTuple):
+    """To mean 0 and unit spread in each dimension, and back."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor) -> Scaling:
+        """Return what brings values (..., D) there, and others of their kind near it."""
+        rows = values.flatten(0, -2)
+        return cls(rows.mean(0), rows.std(0))
+
+    def apply(self, values: Tensor) -> Tensor:
+        """Scale."""
+        return (values - self.mean) / self.std
+
+    def undo(self, scaled: Tensor) -> Tensor:
+        """Return the values again."""
+        return scaled * self.std + self.mean
+
+
 class Demonstrations:
-    """Walks of the expert, cut into chunks that are scaled to unit spread.
+    """Walks of the expert, cut into chunks; positions and chunks are learned scaled to unit spread.
+
+    The spread of chunks is that of all their entries, with the zeros that stand behind the arrival. By
+    the moving steps alone, whose forward part hardly varies but for the expert's noise, those zeros
+    would lie nearly seven spreads off, and the noise would be most of that part's variance.
 
     Args:
         count: walks.
         seed: of their noise and sides.
-        like: walks whose mean and spread of displacements to scale by; None: these walks' own.
+        like: walks whose mean and spread to scale by; None: these walks' own.
     """
 
     def __init__(self, count: int, *, seed: int, like: Demonstrations | None = None) -> None:
@@ -68,22 +95,19 @@ class Demonstrations:
         still = torch.zeros(count, CHUNK[0], 2)
         chunks = torch.cat([steps, still], 1).unfold(1, CHUNK[0], 1)[:, :LIMIT].transpose(2, 3)
         useful = (positions - GOAL).norm(dim=2) > 0.01
-        self.positions = positions[useful]
-        self.mean = steps[useful].mean(0) if like is None else like.mean
-        self.std = steps[useful].std(0) if like is None else like.std
-        self.chunks = (chunks[useful] - self.mean) / self.std
-
-    def displacements(self, chunks: Tensor) -> Tensor:
-        """Undo the scaling."""
-        return chunks * self.std + self.mean
+        self.position_scaling = like.position_scaling if like else Scaling.of(positions[useful])
+        self.chunk_scaling = like.chunk_scaling if like else Scaling.of(chunks[useful])
+        self.observations = self.position_scaling.apply(positions[useful])
+        self.chunks = self.chunk_scaling.apply(chunks[useful])
 
     def draw(self, size: int):
         """Return a function that draws minibatches."""
 
         def draw(generator: torch.Generator) -> tuple[Tensor, Batch]:
-            index = torch.randint(len(self.positions), (size,), generator=generator)
+            index = torch.randint(len(self.chunks), (size,), generator=generator)
             actions = self.chunks[index]
-            return self.positions[index], Batch(actions, torch.ones_like(actions, dtype=torch.bool))
+            real = torch.ones_like(actions, dtype=torch.bool)
+            return self.observations[index], Batch(actions, real)
 
         return draw
 
@@ -93,9 +117,9 @@ def train_method(
     demos: Demonstrations,
     *,
     seed: int,
-    steps: int = 2500,
+    steps: int = STEPS,
     batch: int = 256,
-    lr: float = 1e-3,
+    lr: float = 3e-3,
     start: ToyNetwork | None = None,
 ) -> ToyNetwork:
     """Train a network, from scratch or from another one's weights."""
@@ -110,20 +134,20 @@ def train_method(
 def chunks_of(
     network: ToyNetwork,
     method: Method,
-    positions: Tensor,
+    observations: Tensor,
     nfe: int,
     generator: torch.Generator,
     *,
     keystone: KeyStone | None = None,
     executed: int = CHUNK[0],
 ) -> Tensor:
-    """Return one chunk for each position, (B, 16, 2), scaled; with KeyStone the selected of K."""
+    """Return one chunk for each observation, (B, 16, 2), scaled; with KeyStone the selected of K."""
     many = keystone.samples if keystone else 1
 
     def draw() -> Tensor:
-        return torch.randn((len(positions) * many, *CHUNK), generator=generator)
+        return torch.randn((len(observations) * many, *CHUNK), generator=generator)
 
-    samples = method.sample(network.bind(positions).repeat(many), draw, nfe)
+    samples = method.sample(network.bind(observations).repeat(many), draw, nfe)
     if keystone is None:
         return samples
     groups = samples.unflatten(0, (-1, many))
@@ -148,11 +172,11 @@ def rollout(
     crashed, arrived = torch.zeros(2, episodes, dtype=torch.bool)
     for step in range(LIMIT):
         if step % horizon == 0:
-            chunk = demos.displacements(
-                chunks_of(
-                    network, method, position, nfe, generator, keystone=keystone, executed=horizon
-                )
+            seen = demos.position_scaling.apply(position)
+            scaled = chunks_of(
+                network, method, seen, nfe, generator, keystone=keystone, executed=horizon
             )
+            chunk = demos.chunk_scaling.undo(scaled)
         position = position + chunk[:, step % horizon]
         crashed |= ~arrived & ((position - CENTRE).norm(dim=1) < RADIUS)
         arrived |= ~crashed & ((position - GOAL).norm(dim=1) < ARRIVED)
@@ -164,8 +188,8 @@ def offline_errors(
 ) -> dict[str, float]:
     """Return what papers report without a robot: errors of one sample against one demonstration."""
     generator = torch.Generator().manual_seed(3)
-    index = torch.randperm(len(held_out.positions), generator=generator)[:2000]
-    chunks = chunks_of(network, method, held_out.positions[index], nfe, generator)
+    index = torch.randperm(len(held_out.chunks), generator=generator)[:2000]
+    chunks = chunks_of(network, method, held_out.observations[index], nfe, generator)
     errors = ((chunks - held_out.chunks[index]) ** 2).flatten(1).mean(1)
     return {
         "mse": float(errors.mean()),
@@ -179,7 +203,7 @@ def main() -> None:
     parser.add_argument("method", help="fm, snapflow, meanflow, shortcut, drift, mse, a preset …")
     parser.add_argument("--nfe", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=STEPS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     method = make_method(arguments.method)

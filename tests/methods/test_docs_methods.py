@@ -54,6 +54,7 @@ def test_presets_are_listed():
     [
         "toy_bimodal",
         "toy_navigation",
+        "toy_navigation_scaling",
         "one_step",
         "two_grasps",
         "one_step_long",
