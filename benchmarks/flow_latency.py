@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/flow_latency.py        # half a minute
 
 takes the arms of ``results/nfe.json`` and writes ``results/flow_latency.json`` and ``.md`` (a table of
-docs/methods.md). The arms take turns, each round in another order, so that a busy neighbour slows all of
+docs/one-step.md). The arms take turns, each round in another order, so that a busy neighbour slows all of
 them alike: compare them, and take the milliseconds for this machine at that moment.
 """
 

@@ -3,7 +3,7 @@
     python benchmarks/offline_metrics.py        # some minutes; demonstrations are made on the spot
 
 takes the arms of ``results/nfe.json`` and writes ``results/offline_metrics.json`` and ``.md`` (a table of
-docs/methods.md). Held out are the experts' episodes with noise and places of another seed than the
+docs/one-step.md). Held out are the experts' episodes with noise and places of another seed than the
 training's; certification states are not among them. Everything is in normalised actions, over a chunk's
 real entries, with K samples for each observation:
 

@@ -5,7 +5,7 @@
     python benchmarks/one_step.py one_step runs/one-step      # or several runs with different arms
 
 writes ``results/one_step.json``, the counts that everything else follows from, and
-``results/one_step.md``, a table of docs/methods.md. Without runs: the table from the counts.
+``results/one_step.md``, a table of docs/one-step.md. Without runs: the table from the counts.
 """
 
 # ruff: noqa: INP001, S101  a script

@@ -4,7 +4,7 @@
     vlaeval sweep examples/sweeps/nfe-fixed.toml --out runs/nfe-fixed
     python benchmarks/policy_grid.py nfe runs/nfe runs/nfe-fixed --reference 'fm, nfe=10'
 
-writes ``results/nfe.json``, every outcome, and ``results/nfe.md``, a table of docs/methods.md. All runs
+writes ``results/nfe.json``, every outcome, and ``results/nfe.md``, a table of docs/one-step.md. All runs
 must have one protocol. Without runs: the table from the outcomes.
 
 Repeats of a scene are not independent. Intervals are those of clusters, a cluster being an initial

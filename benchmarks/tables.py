@@ -1,4 +1,4 @@
-"""What scripts with a table of docs/methods.md share."""
+"""What scripts with a table of docs/one-step.md share."""
 
 # ruff: noqa: INP001  a script's neighbour
 

@@ -3,7 +3,7 @@
     vlaeval sweep examples/sweeps/training-seeds.toml --out runs/training-seeds
     python benchmarks/training_seeds.py runs/training-seeds/seed=*
 
-writes ``results/training_seeds.json`` (the counts) and ``.md`` (a table of docs/methods.md). Seed 0 is
+writes ``results/training_seeds.json`` (the counts) and ``.md`` (a table of docs/one-step.md). Seed 0 is
 ``results/one_step.json``. Without runs: the table from the counts.
 
 An interval over episodes speaks of one checkpoint. One over training seeds speaks of the recipe: it is

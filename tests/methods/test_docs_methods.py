@@ -1,4 +1,4 @@
-"""docs/methods.md says what the code and the committed results say; recipes can be read."""
+"""The pages on methods and on one step say what the code and the committed results say."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vla_eval_policies.methods import METHODS, PRESETS
 from vla_eval_policies.training.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+PAGE = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("methods.md", "one-step.md"))
 
 
 def section(name: str) -> str:
