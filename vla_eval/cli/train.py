@@ -45,8 +45,8 @@ def train(
 
     The results are used as flow:DIR/policy.safetensors?nfe=10 and lerobot:DIR/pretrained_model. The
     same command on the same folder continues a run that was stopped, and ends with the same bits as
-    one that was not. DIR/curves.png shows the losses. Needs the extra 'lerobot', and 'flow' for the
-    reference policy.
+    one that was not. DIR/curves.png shows the losses. Needs the extra 'flow' for the
+    reference policy, and 'lerobot' for datasets and for students of LeRobot's checkpoints.
 
     Args:
         recipe: What to learn from, which method, how long; see examples/recipes/. Optional where the
