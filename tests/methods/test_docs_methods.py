@@ -64,6 +64,9 @@ def test_presets_are_listed():
         "keystone",
         "flow_latency",
         "offline_metrics",
+        "variants_meanflow",
+        "variants_meanflow_chunk",
+        "variants_drift",
     ],
 )
 def test_tables_are_the_committed_results(name: str):
@@ -112,6 +115,25 @@ def test_grid_follows_from_the_outcomes():
         for task, cell in before[old]["tasks"].items():
             first = results["arms"][new]["tasks"][task]["successes"][0]
             assert first.count("1") == cell["n11"] + cell["n10"]
+
+
+@pytest.mark.parametrize("study", ["meanflow", "meanflow_chunk", "drift"])
+def test_variants_follow_from_the_outcomes(study: str):
+    """The table is what the outcomes give; the first row is the shipped checkpoint, as it did before."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from policy_grid import table
+    from variants import STUDIES
+
+    folder = ROOT / "benchmarks" / "results"
+    results = json.loads((folder / f"variants_{study}.json").read_text())
+    assert table(results) == (folder / f"variants_{study}.md").read_text()
+    own, *others = results["arms"]
+    assert own == results["reference"] == STUDIES[study].own
+    assert {name.partition(",")[0] for name in others} == set(STUDIES[study].variants)
+    before = json.loads((folder / "one_step.json").read_text())["arms"][STUDIES[study].method]
+    for task, cell in results["arms"][own]["tasks"].items():
+        earlier = before["tasks"][task]
+        assert cell["successes"][0].count("1") == earlier["n11"] + earlier["n10"]
 
 
 def test_keystone_follows_from_the_outcomes():
