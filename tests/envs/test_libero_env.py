@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from scipy.spatial.transform import Rotation
 
 from vla_eval.errors import InfrastructureError, UsageError
 from vla_eval_envs.libero.env import LiberoEnv
@@ -154,6 +155,21 @@ def test_other_bad_resets(env):
         env.reset(seed=0, options={"init_state": 1, "new_scene": True})
     with pytest.raises(ValueError, match=r"2\*\*32"):
         env.reset(seed=2**32)
+
+
+def test_absolute_action_has_the_same_goal(env):
+    """The pose is the one that the controller is sent to by the displacement, gripper included."""
+    env.reset(seed=0, options={"init_state": 0})
+    action = np.array([0.5, -0.3, -0.8, 0.2, -0.4, 0.9, 1.0], np.float32)
+    for _ in range(3):
+        env.advance(action)
+    pose = env.absolute_action(action)
+    env.advance(action)
+    goal = env._simulator._driver._goal
+    np.testing.assert_allclose(pose[:3], goal.position, atol=2e-3)  # one physics step later
+    turn = Rotation.from_rotvec(pose[3:6]) * Rotation.from_matrix(goal.rotation).inv()
+    assert turn.magnitude() < 0.01
+    assert pose[6] == 1
 
 
 def test_bad_actions_are_refused(env):

@@ -285,6 +285,22 @@ def test_scales_give_unit_spread():
     assert (network.action_std[3] > network.action_std[0]).all()
 
 
+def test_some_dimensions_are_relative():
+    """With relative_actions = 2 the first two are learned relative to the state, the third is not."""
+    frames = fake_frames()
+    sizes = {"image_size": 16, "chunk_size": 4, "relative_actions": 2}
+    network = FlowNetwork(network_for(sizes, frames, ["top"]))
+    chunks, states = torch.from_numpy(frames.chunks[:5]), torch.from_numpy(frames.states[:5])
+    learned = network.normalise(chunks, states)
+    assert torch.equal(learned[..., :2], chunks[..., :2] - states[:, None, :2])
+    assert torch.equal(learned[..., 2], chunks[..., 2])
+    fit_scales(network, frames)
+    back = network.actions(network.normalise(chunks, states), states)
+    assert torch.allclose(back, chunks, atol=1e-5)
+    with pytest.raises(UsageError, match="relative_actions = 4"):
+        network_for({**sizes, "relative_actions": 4}, frames, ["top"])
+
+
 def test_learning_rate():
     """It rises, then falls along a cosine to its end."""
     how = Optimisation(steps=100, lr=1.0, lr_end=0.1, warmup=10)

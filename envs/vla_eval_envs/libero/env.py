@@ -30,6 +30,7 @@ from vla_eval_envs.libero.spaces import (
     action_space,
     clip_action,
     observation_space,
+    pose_action,
     state_vector,
 )
 from vla_eval_envs.libero.versions import provenance, versions
@@ -213,6 +214,12 @@ class LiberoEnv(EvalEnv):
         # The last command, not 0: the fingers go on closing on what they hold.
         action[6] = self._gripper
         return action
+
+    def absolute_action(self, action: Action) -> Action:
+        """Return the absolute action with the goal that a relative one, float32 (7,), has now."""
+        clipped = clip_action(action, action_space("relative"))
+        position, rotation = self._running().grip_pose()
+        return pose_action(clipped, position, rotation)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the agentview picture, uint8 (image_size, image_size, 3), upright."""

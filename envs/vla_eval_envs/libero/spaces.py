@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
 
 from vla_eval.environment import Action, Observation
-from vla_eval_envs.libero.poses import AxisAngle, axis_angle
+from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
 
 __all__ = [
     "ACTION_NAMES",
@@ -20,6 +21,7 @@ __all__ = [
     "action_space",
     "clip_action",
     "observation_space",
+    "pose_action",
     "state_vector",
 ]
 
@@ -51,6 +53,10 @@ _ACTION_LIMITS: dict[ControlMode, tuple[float, ...]] = {
     # m and rad. Not 1: tables stand 0.9 m high, so the gripper works above 1 m.
     "absolute": (2, 2, 2, 2 * np.pi, 2 * np.pi, 2 * np.pi, 1),
 }
+# What 1 means in a relative action: m, rad.
+_DISPLACEMENT = (0.05, 0.5)
+# The hand of an arm at rest, x y z w: it points down.
+_REST = np.array([1.0, 1.0, 0.0, 0.0])
 # m, rad, m: far outside what can happen, but finite.
 _STATE_LIMITS = (5, 5, 5, 7, 7, 7, 1, 1)
 
@@ -97,3 +103,22 @@ def clip_action(action: ArrayLike, space: spaces.Box) -> Action:
     if not np.isfinite(array).all():
         raise ValueError(f"an action must be finite, not {array.tolist()}")
     return np.clip(array, space.low, space.high)
+
+
+def pose_action(
+    action: Action, position: NDArray[np.float64], rotation: NDArray[np.float64]
+) -> Action:
+    """Return the absolute action, float32 (7,), with the same goal as a relative one.
+
+    Its rotation vector has no jump within half a turn of the hand at rest.
+
+    Args:
+        action: float32 (7,), relative.
+        position: (3,), of the grasp point now, m.
+        rotation: (3, 3), now.
+    """
+    shift, turn = action[:3] * _DISPLACEMENT[0], action[3:6] * _DISPLACEMENT[1]
+    quaternion = matrix_to_quaternion(Rotation.from_rotvec(turn).as_matrix() @ rotation)
+    quaternion = quaternion if quaternion @ _REST >= 0 else -quaternion
+    goal = np.concatenate([position + shift, axis_angle(quaternion), action[6:]])
+    return np.asarray(goal, dtype=np.float32)

@@ -147,8 +147,8 @@ def _check(path: Path, have: Mapping[str, Tensor], need: Mapping[str, Tensor]) -
 
 
 def require_same_network(card: Card, config: FlowConfig, path: Path) -> None:
-    """Refuse to start from another network; its second time and its chunk size may differ."""
-    free = {"extra_time", "chunk_size"}
+    """Refuse to start from another network; its second time, and what a chunk is, may differ."""
+    free = {"extra_time", "chunk_size", "relative_actions"}
     theirs, ours = (each.model_dump(exclude=free) for each in (card.network, config))
     different: list[Any] = [name for name in ours if ours[name] != theirs[name]]
     if different:

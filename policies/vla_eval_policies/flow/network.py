@@ -48,8 +48,9 @@ class FlowConfig(BaseModel):
     chunk_size: int = Option(default=16, ge=1)
     padded_actions: int = Option(default=8, ge=1)
     """D; dimensions beyond ``action_size`` are noise that no loss sees, as in SmolVLA."""
-    relative_actions: bool = True
-    """Chunks are learned relative to ``agent_pos``, for joint targets; needs equal sizes."""
+    relative_actions: bool | int = True
+    """Chunks are learned relative to ``agent_pos``, for joint targets; needs equal sizes. A number: so
+    many first dimensions alone, such as 3 for the position of a pose."""
     width: int = Option(default=96, ge=16)
     layers: int = Option(default=3, ge=1)
     heads: int = Option(default=4, ge=1)
@@ -69,12 +70,22 @@ class FlowConfig(BaseModel):
                 f"actions of {self.action_size} dimensions need padded_actions of at least that, "
                 f"not {self.padded_actions}"
             )
-        if self.relative_actions and self.action_size != self.state_size:
+        if self.relative_actions is True and self.action_size != self.state_size:
             raise ValueError(
                 f"actions ({self.action_size}) cannot be relative to a state of another size "
                 f"({self.state_size}); set relative_actions = false"
             )
+        if not 0 <= self.relative_size <= min(self.action_size, self.state_size):
+            raise ValueError(
+                f"relative_actions = {self.relative_actions}: actions have {self.action_size} "
+                f"dimensions, and the state {self.state_size}"
+            )
         return self
+
+    @property
+    def relative_size(self) -> int:
+        """How many of an action's first dimensions are learned relative to the state's."""
+        return self.action_size if self.relative_actions is True else int(self.relative_actions)
 
 
 @dataclass(frozen=True)
@@ -276,14 +287,19 @@ class FlowNetwork(VelocityNetwork):
     def normalise(self, actions: Tensor, state: Tensor) -> Tensor:
         """Turn action chunks (B, H, A) into what is learned, (B, H, D), padded with zeros."""
         if self.config.relative_actions:
-            actions = actions - state[:, None]
+            actions = actions - self._origin(state)
         scaled = (actions - self.action_mean) / self.action_std
         return pad(scaled, (0, self.config.padded_actions - self.config.action_size))
 
     def actions(self, chunks: Tensor, state: Tensor) -> Tensor:
         """Turn sampled chunks (B, H, D) into actions (B, H, A), in the environment's units."""
         chunks = chunks[..., : self.config.action_size] * self.action_std + self.action_mean
-        return chunks + state[:, None] if self.config.relative_actions else chunks
+        return chunks + self._origin(state) if self.config.relative_actions else chunks
+
+    def _origin(self, state: Tensor) -> Tensor:
+        """Return what actions are relative to, (B, 1, A), for a state (B, S)."""
+        size = self.config.relative_size
+        return pad(state[:, None, :size], (0, self.config.action_size - size))
 
     def prefix_parameters(self) -> list[nn.Parameter]:
         """Return what a frozen prefix freezes: everything that ``encode`` uses."""

@@ -149,9 +149,8 @@ def fit_scales(network: FlowNetwork, frames: Frames) -> None:
     The spread of an action grows along a chunk of relative actions. A step whose spread is below a
     hundredth of its dimension's largest is scaled by that, so that noise is not blown up.
     """
-    chunks = frames.chunks
-    if network.config.relative_actions:
-        chunks = chunks - frames.states[:, None]
+    chunks, size = np.array(frames.chunks), network.config.relative_size
+    chunks[..., :size] -= frames.states[:, None, :size]
     std = chunks.std(0)
     floor = np.maximum(0.01 * std.max(0, keepdims=True), 1e-6)
     network.action_mean.copy_(torch.from_numpy(chunks.mean(0)))

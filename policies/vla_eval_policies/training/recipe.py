@@ -146,7 +146,9 @@ def _check_network(path: Path, recipe: Recipe) -> None:
         name = unknown.pop()
         hint = did_you_mean(name, FlowConfig.model_fields)
         raise UsageError(f"recipe {path}, 'network.{name}' is unknown{hint}")
-    stand_in = {"cameras": ("camera",), "state_size": 1, "action_size": 1}
+    relative = recipe.network.get("relative_actions", 1)
+    size = relative if isinstance(relative, int) and relative > 1 else 1
+    stand_in = {"cameras": ("camera",), "state_size": size, "action_size": size}
     try:
         FlowConfig.model_validate({**recipe.network, **stand_in})
     except ValidationError as error:

@@ -64,6 +64,9 @@ class Rehearsal(BaseModel):
         default_factory=dict, exclude_if=lambda options: not options
     )
     """Options of the environments, such as image_size, as in a protocol."""
+    absolute: bool = Option(default=False, exclude_if=lambda chosen: not chosen)
+    """Of LIBERO: learn the poses that the hand is sent to, for control_mode absolute. As displacements
+    an expert's actions answer to every push, which no picture shows."""
     seed: int = Option(default=0, ge=0)
     cache: str | None = None
     """A folder that keeps the demonstrations for further recipes with the same section."""
@@ -183,7 +186,7 @@ class _Stage:
             chunk = expert.actions(step, self._chunk_size)
             self._look(looks, step, chunk)
             for action in chunk[: self._plan.look_every]:
-                looks.meant.append(action)
+                looks.meant.append(self._learned(action))
                 fresh = generator.normal(0.0, 1.0, noise.shape)
                 noise = _WANDER * noise + np.sqrt(1 - _WANDER**2) * fresh
                 executed = np.asarray(action + noise * self._noise, np.float32)
@@ -199,6 +202,11 @@ class _Stage:
             self.env.reset(seed=seed, options={"new_scene": True})
         else:
             self.env.reset(seed=0, options={"init_state": state})
+
+    def _learned(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what is learned of the expert's action at this moment."""
+        world: Any = self.env.unwrapped
+        return world.absolute_action(action) if self._plan.absolute else action
 
     def _look(self, looks: Looks, step: int, chunk: NDArray[np.float32]) -> None:
         seen = self.env.observe()

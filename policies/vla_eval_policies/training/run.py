@@ -151,7 +151,8 @@ def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> str | None:
     new: tuple[str, ...] = ()
     if card.network.extra_time is not network.extra_time:
         new = ("time.second",)  # as initialised, which changes nothing
-    if card.network.chunk_size != network.config.chunk_size:
+    theirs, ours = card.network, network.config
+    if (theirs.chunk_size, theirs.relative_size) != (ours.chunk_size, ours.relative_size):
         fit_scales(network, frames)
         new += _OF_A_CHUNK
     state = {name: each for name, each in source.state_dict().items() if not name.startswith(new)}
