@@ -58,6 +58,7 @@ def test_presets_are_listed():
         "one_step",
         "two_grasps",
         "one_step_long",
+        "libero_one_step",
         "horizon",
         "training_seeds",
         "nfe",
@@ -75,7 +76,7 @@ def test_tables_are_the_committed_results(name: str):
     assert section(name).strip() == result.read_text(encoding="utf-8").strip()
 
 
-@pytest.mark.parametrize("name", ["one_step", "two_grasps", "one_step_long"])
+@pytest.mark.parametrize("name", ["one_step", "two_grasps", "one_step_long", "libero_one_step"])
 def test_one_step_table_follows_from_the_counts(name: str):
     """The table is what the committed counts give, and each arm's weights are the shipped ones."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -177,7 +178,12 @@ def test_training_seeds_follow_from_the_counts():
 
 
 @pytest.mark.parametrize(
-    ("name", "counted"), [("so101-one-step", "one_step"), ("so101-two-grasps", "two_grasps")]
+    ("name", "counted"),
+    [
+        ("so101-one-step", "one_step"),
+        ("so101-two-grasps", "two_grasps"),
+        ("libero-one-step", "libero_one_step"),
+    ],
 )
 def test_committed_certificate_is_verified(name: str, counted: str):
     """Certificate and counts follow from the committed records."""
