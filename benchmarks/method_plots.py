@@ -1,4 +1,4 @@
-"""The plots of docs/methods.md, from the committed results: success over NFE, and over the horizon.
+"""The plots of docs/one-step.md, from the committed results: success over NFE, and over the horizon.
 
     python benchmarks/method_plots.py
 
@@ -9,7 +9,6 @@ writes docs/images/methods-nfe.svg and docs/images/methods-horizon.svg.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -39,8 +38,8 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "vla_eval"
     nfe = over_nfe(json.loads((RESULTS / "nfe.json").read_text(encoding="utf-8")))
     draw(nfe, "passes of the action expert (NFE)", (1, 2, 5, 10), IMAGES / "methods-nfe.svg")
-    horizon = over_horizon(RESULTS / "horizon.csv")
-    ticks = (3, 5, 10, 16)
+    horizon = over_horizon(json.loads((RESULTS / "horizon.json").read_text(encoding="utf-8")))
+    ticks = (1, 3, 5, 10, 16)
     draw(horizon, "execution horizon, of 16 actions", ticks, IMAGES / "methods-horizon.svg")
 
 
@@ -55,15 +54,14 @@ def over_nfe(results: Mapping[str, Any]) -> dict[str, dict[str, list[Point]]]:
     return found
 
 
-def over_horizon(file: Path) -> dict[str, dict[str, list[Point]]]:
+def over_horizon(results: Mapping[str, Any]) -> dict[str, dict[str, list[Point]]]:
     """Return the points by task and arm."""
     found: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
-    with file.open(encoding="utf-8", newline="") as rows:
-        for row in csv.DictReader(rows):
-            low, high = float(row["wilson95_low"]), float(row["wilson95_high"])
-            middle = int(row["successes"]) / int(row["n"])
-            task = row["task"].partition("/")[2]
-            found[task][row["arm"]].append((float(row["horizon"]), middle, low, high))
+    for horizon, cell in results.items():
+        for name, arm in cell["arms"].items():
+            for task in arm["tasks"]:
+                won, n, low, high = rate(by_state(arm, task))
+                found[task][name].append((float(horizon), won / n, low, high))
     return found
 
 

@@ -59,9 +59,11 @@ def test_presets_are_listed():
         "two_grasps",
         "one_step_long",
         "libero_one_step",
+        "stacking",
         "horizon",
         "training_seeds",
         "nfe",
+        "nfe_more",
         "keystone",
         "flow_latency",
         "offline_metrics",
@@ -116,6 +118,40 @@ def test_grid_follows_from_the_outcomes():
         for task, cell in before[old]["tasks"].items():
             first = results["arms"][new]["tasks"][task]["successes"][0]
             assert first.count("1") == cell["n11"] + cell["n10"]
+
+
+def test_horizons_follow_from_the_outcomes():
+    """The table is what the committed outcomes give, of the shipped weights."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from horizon import ARMS, table
+
+    results = json.loads((ROOT / "benchmarks" / "results" / "horizon.json").read_text())
+    assert table(results) == (ROOT / "benchmarks" / "results" / "horizon.md").read_text()
+    assert list(results) == ["1", "3", "5", "10", "16"]
+    for cell in results.values():
+        assert list(cell["arms"]) == list(ARMS)
+        for arm in cell["arms"].values():
+            shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
+            assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "checkpoints"),
+    [
+        ("stacking", {"fm-stacking"}),
+        ("nfe_more", {"fm", "meanflow", "ddim", "shortcut"}),
+    ],
+)
+def test_other_grids_follow_from_the_outcomes(name: str, checkpoints: set[str]):
+    """The table is what the committed outcomes give, of the shipped weights."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from policy_grid import table
+
+    results = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    assert table(results) == (ROOT / "benchmarks" / "results" / f"{name}.md").read_text()
+    files = [checkpoint_path(f"so101/{each}").read_bytes() for each in checkpoints]
+    shipped = {hashlib.sha256(each).hexdigest() for each in files}
+    assert {arm["weights_sha256"] for arm in results["arms"].values()} == shipped
 
 
 @pytest.mark.parametrize("study", ["meanflow", "meanflow_chunk", "drift"])
