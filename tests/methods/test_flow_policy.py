@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from helpers_flow import contexts, observations, save, small_network
+from helpers_flow import card, contexts, observations, save, small_network
 
 from vla_eval.errors import PolicySpecError
 from vla_eval.spec import build_policy
+from vla_eval_policies.flow.checkpoint import save_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of, shrink, word_numbers
 from vla_eval_policies.methods import METHODS, ExtraTime
 
@@ -153,6 +154,21 @@ def test_refuses_other_robots(checkpoint):
     for observation, message in bad:
         with pytest.raises(PolicySpecError, match=message):
             policy.infer([observation], contexts(1))
+
+
+def test_poses_are_not_taken_for_displacements(tmp_path):
+    """A policy that learned LIBERO's poses is refused where actions are displacements."""
+    recipe = {"data": {"expert": {"absolute": True}}}
+    learned = card("fm").model_copy(update={"recipe": recipe})
+    path = tmp_path / "poses.safetensors"
+    save_checkpoint(path, small_network(ExtraTime.NONE), learned)
+    policy = build_policy(f"flow:{path}")
+    (context,) = contexts(1)
+    displacements = dataclasses.replace(context, action_high=np.ones(3, np.float32))
+    with pytest.raises(PolicySpecError, match="control_mode = 'absolute'"):
+        policy.infer(observations(1), [displacements])
+    poses = dataclasses.replace(context, action_high=np.full(3, 2.0, np.float32))
+    assert len(policy.infer(observations(1), [poses])) == 1
 
 
 def test_shrink_averages_blocks():

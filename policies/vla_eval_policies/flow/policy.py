@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
-from vla_eval_policies.flow.checkpoint import load_checkpoint
+from vla_eval_policies.flow.checkpoint import Card, load_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of
 from vla_eval_policies.flow.network import FlowNetwork, Inputs
 from vla_eval_policies.flow.shipped import checkpoint_path
@@ -69,8 +70,10 @@ class FlowPolicy:
         *,
         trained_with: str,
         weights_sha256: str,
+        poses: bool = False,
     ) -> None:
         torch.set_num_threads(options.threads)
+        self._poses = poses
         config = network.config
         self.nfe = options.nfe or method.default_nfe
         self.keystone = KeyStone(
@@ -113,6 +116,11 @@ class FlowPolicy:
         """Encode the observations once, then sample and select a chunk for each."""
         if not observations:
             return []
+        if self._poses and any(np.all(context.action_high <= 1.0) for context in contexts):
+            raise PolicySpecError(
+                "the policy was trained to answer with poses, and the task takes displacements; set "
+                "env_kwargs.control_mode = 'absolute' in the protocol"
+            )
         instructions = [context.instruction for context in contexts]
         inputs = inputs_of(observations, instructions, self._network.config)
         timed = self.sample(inputs, [context.generator() for context in contexts])
@@ -181,7 +189,14 @@ def build(target: str, options: FlowOptions) -> Policy:
     trained = card.make_method()
     method = _method(trained, options)
     try:
-        return FlowPolicy(network, method, options, trained_with=card.method, weights_sha256=digest)
+        return FlowPolicy(
+            network,
+            method,
+            options,
+            trained_with=card.method,
+            weights_sha256=digest,
+            poses=_answers_with_poses(card),
+        )
     except PolicySpecError:
         raise
     except (
@@ -189,6 +204,11 @@ def build(target: str, options: FlowOptions) -> Policy:
         RuntimeError,
     ) as error:  # an nfe that is not defined, a device that is not there
         raise PolicySpecError(f"policy 'flow:{target}': {error}") from None
+
+
+def _answers_with_poses(card: Card) -> bool:
+    data: Any = card.recipe.get("data") or {}
+    return bool((data.get("expert") or {}).get("absolute"))
 
 
 def _method(trained: Method, options: FlowOptions) -> Method:
