@@ -61,6 +61,7 @@ def test_presets_are_listed():
         "libero_one_step",
         "stacking",
         "horizon",
+        "whole_chunk",
         "training_seeds",
         "nfe",
         "nfe_more",
@@ -78,7 +79,9 @@ def test_tables_are_the_committed_results(name: str):
     assert section(name).strip() == result.read_text(encoding="utf-8").strip()
 
 
-@pytest.mark.parametrize("name", ["one_step", "two_grasps", "one_step_long", "libero_one_step"])
+@pytest.mark.parametrize(
+    "name", ["one_step", "two_grasps", "one_step_long", "whole_chunk", "libero_one_step"]
+)
 def test_one_step_table_follows_from_the_counts(name: str):
     """The table is what the committed counts give, and each arm's weights are the shipped ones."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -218,6 +221,7 @@ def test_training_seeds_follow_from_the_counts():
     [
         ("so101-one-step", "one_step"),
         ("so101-two-grasps", "two_grasps"),
+        ("so101-whole-chunk", "whole_chunk"),
         ("libero-one-step", "libero_one_step"),
     ],
 )
