@@ -30,6 +30,12 @@ def section(name: str) -> str:
     return text
 
 
+def assert_shipped(arm: dict) -> None:
+    """An arm's weights are those of the shipped checkpoint that its spec names."""
+    shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
+    assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+
+
 def presets_table() -> str:
     """The table of presets, with the hyperparameters that are not the defaults."""
     lines = ["| preset | differs from the defaults in | source |", "|---|---|---|"]
@@ -112,8 +118,7 @@ def test_grid_follows_from_the_outcomes():
     results = json.loads((ROOT / "benchmarks" / "results" / "nfe.json").read_text())
     assert table(results) == (ROOT / "benchmarks" / "results" / "nfe.md").read_text()
     for arm in results["arms"].values():
-        shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
-        assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+        assert_shipped(arm)
     before = json.loads((ROOT / "benchmarks" / "results" / "one_step.json").read_text())["arms"]
     again = {"fm-10": "fm, nfe=10", "fm-2": "fm, nfe=2", "fm-1": "fm, nfe=1"}
     again |= {"meanflow": "meanflow, nfe=1"} | {n: n for n in ("snapflow", "drift", "mse")}
@@ -131,11 +136,14 @@ def test_horizons_follow_from_the_outcomes():
     results = json.loads((ROOT / "benchmarks" / "results" / "horizon.json").read_text())
     assert table(results) == (ROOT / "benchmarks" / "results" / "horizon.md").read_text()
     assert list(results) == ["1", "3", "5", "10", "16"]
+    for name in ("horizon", "horizon-short", "horizon-one"):  # the grids are what was run
+        for each in load_grid(ROOT / "examples" / "sweeps" / f"{name}.toml"):
+            told = results[str(each.values["horizon"])]["protocol"]["sha256"]
+            assert each.protocol.sha256 == told
     for cell in results.values():
         assert list(cell["arms"]) == list(ARMS)
         for arm in cell["arms"].values():
-            shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
-            assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+            assert_shipped(arm)
 
 
 @pytest.mark.parametrize(
@@ -212,8 +220,7 @@ def test_training_seeds_follow_from_the_counts():
     assert table(seeds) == (folder / "training_seeds.md").read_text()
     for seed in seeds.values():
         for arm in seed["arms"].values():
-            shipped = checkpoint_path(str(PolicySpec.parse(arm["spec"]).target)).read_bytes()
-            assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
+            assert_shipped(arm)
 
 
 @pytest.mark.parametrize(
