@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ COLOURS: Mapping[str, str] = dict(
 )  # fmt: skip
 Point = tuple[float, float, float, float]
 """x, success, and its interval."""
+Curves = Mapping[str, Mapping[str, list[Point]]]
+"""Points by task and line."""
 
 
 def main() -> None:
@@ -43,31 +45,34 @@ def main() -> None:
     draw(horizon, "execution horizon, of 16 actions", ticks, IMAGES / "methods-horizon.svg")
 
 
-def over_nfe(results: Mapping[str, Any]) -> dict[str, dict[str, list[Point]]]:
+def over_nfe(results: Mapping[str, Any]) -> Curves:
     """Return the points by task and method."""
+    arms = results["arms"].values()
+    return _curves(
+        (arm["spec"].partition("/")[2].partition("?")[0], arm["nfe"], arm) for arm in arms
+    )
+
+
+def over_horizon(results: Mapping[str, Any]) -> Curves:
+    """Return the points by task and arm."""
+    return _curves(
+        (name, float(horizon), arm)
+        for horizon, cell in results.items()
+        for name, arm in cell["arms"].items()
+    )
+
+
+def _curves(arms: Iterable[tuple[str, float, Mapping[str, Any]]]) -> Curves:
+    """Return the points by task and line, from each arm's line and x."""
     found: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
-    for arm in results["arms"].values():
-        method = arm["spec"].partition("/")[2].partition("?")[0]
+    for line, x, arm in arms:
         for task in arm["tasks"]:
             won, n, low, high = rate(by_state(arm, task))
-            found[task][method].append((arm["nfe"], won / n, low, high))
+            found[task][line].append((x, won / n, low, high))
     return found
 
 
-def over_horizon(results: Mapping[str, Any]) -> dict[str, dict[str, list[Point]]]:
-    """Return the points by task and arm."""
-    found: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
-    for horizon, cell in results.items():
-        for name, arm in cell["arms"].items():
-            for task in arm["tasks"]:
-                won, n, low, high = rate(by_state(arm, task))
-                found[task][name].append((float(horizon), won / n, low, high))
-    return found
-
-
-def draw(
-    found: Mapping[str, Mapping[str, list[Point]]], label: str, ticks: tuple[int, ...], path: Path
-) -> None:
+def draw(found: Curves, label: str, ticks: tuple[int, ...], path: Path) -> None:
     """Draw one panel a task, one line a method; bars are 95 % intervals."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasSVG(figure)
