@@ -80,16 +80,94 @@ def test_clustered_statistics_are_the_published_ones():
     )
 
 
-def test_clusters_of_one_are_pairs():
-    """With one pair a cluster nothing is inflated but for K/(K − 1); copies of a pair are one."""
-    rows = [(1, 1, 0)] * 9 + [(1, 0, 1)] * 5 + [(1, 0, 0)] * 386
-    assert clustered(rows).vif == pytest.approx(400 / 399, rel=1e-9)
-    copies = clustered([(3 * n, 3 * b, 3 * c) for n, b, c in rows])
-    assert copies.vif == pytest.approx(3 * 400 / 399, rel=1e-9)
-    assert copies.interval() == pytest.approx(clustered(rows).interval(), abs=2e-3)
-    assert clustered([(5, 0, 0)] * 20).vif == 1.0
+def test_copies_of_a_state_count_once():
+    """Repeats that are copies change neither p-value nor interval, whichever test is asked."""
+    rows = [(1, 1, 0)] * 9 + [(1, 0, 1)] * 5 + [(1, 0, 0)] * 186
+    once, copied = clustered(rows), clustered([(3 * n, 3 * b, 3 * c) for n, b, c in rows])
+    assert (once.vif, copied.vif) == (1.0, pytest.approx(3, abs=0.05))
+    assert copied.interval() == once.interval()
+    for test in stats.CLUSTER_TESTS:
+        assert copied.p_above(-0.05, test=test) == once.p_above(-0.05, test=test)
+    exact = stats.exact_p_noninferior(9, 5, 200, margin=0.05)
+    assert once.p_above(-0.05, test="worst-repeat") == exact
+
+
+def test_no_discordant_pair_is_no_evidence_of_independence():
+    """Without a discordant pair the variance inflation is the number of repeats, and states count."""
+    silent = clustered([(4, 0, 0)] * 25)
+    assert silent.vif == pytest.approx(4, abs=0.01)
+    assert silent.p_noninferior(margin=0.1, test="worst-repeat") == pytest.approx(0.9**25)
+    assert stats.judge_clustered(silent, margin=0.05).verdict is stats.Verdict.INCONCLUSIVE
+    assert stats.judge_clustered(silent, margin=0.2).verdict is stats.Verdict.EQUIVALENT
+
+
+def test_states_are_recoded_by_their_worst_repeat():
+    """Lost in any repeat is lost, won in all is won; mirrored where the candidate must be worse."""
+    data = clustered(
+        [(3, 3, 0)] * 4 + [(3, 2, 0)] * 5 + [(3, 0, 1)] * 6 + [(3, 1, 1)] * 2 + [(3, 0, 0)] * 23
+    )
+    above = data.p_above(-0.1, test="worst-repeat")
+    assert above == stats.exact_p_above(4, 8, 40, delta=-0.1)
+    below = data.p_below(0.1, test="worst-repeat")
+    assert below == stats.exact_p_above(0, 4 + 5 + 2, 40, delta=-0.1)
+    both = data.p_above(-0.1)
+    assert both == 2 * min(above, data.p_above(-0.1, test="bets"))
+
+
+def test_unequal_repeats_are_weighed_by_the_bets():
+    """With unequal numbers of repeats the bets judge alone, at the difference of all pairs."""
+    data = clustered([(4, 0, 0)] * 60 + [(2, 0, 1)] * 3)
+    assert data.p_above(-0.1) == data.p_above(-0.1, test="bets")
+    low, high = data.interval()
+    assert low < data.difference < high
+    with pytest.raises(ValueError, match="same number of repeats"):
+        data.p_above(-0.1, test="worst-repeat")
+
+
+def test_one_state_and_impossible_counts():
+    """One state decides nothing, however often it is repeated; impossible counts are refused."""
+    low, high = clustered([(1000, 0, 0)]).interval()
+    assert low < -0.95
+    assert high > 0.95
     with pytest.raises(ValueError, match="more discordant"):
         clustered([(1, 1, 1), (1, 0, 0)])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30),
+    st.sampled_from(stats.CLUSTER_TESTS),
+    st.floats(-0.9, 0.9),
+)
+@settings(max_examples=60, deadline=None)
+def test_clustered_tests_turn_with_the_arms(counts, test, delta):
+    """Exchanging the arms mirrors p-values and interval; the interval holds the estimate."""
+    data = clustered([(6, won, lost) for won, lost in counts])
+    assert data.p_above(delta, test=test) == data.swapped().p_below(-delta, test=test)
+    low, high = data.interval(test=test)
+    assert (-high, -low) == pytest.approx(data.swapped().interval(test=test), abs=1e-9)
+    assert low <= data.difference <= high
+
+
+def test_betting_keeps_its_level_by_enumeration():
+    """Over all tables of 12 units in {-1, 0, 1} the chance of p <= alpha at the boundary is <= alpha."""
+    n, delta, alpha = 12, -0.3, 0.05
+    cells = [(i, j) for i in range(n + 1) for j in range(n + 1 - i)]
+    passing = []
+    for won, lost in cells:
+        units = np.repeat([1.0, -1.0, 0.0], [won, lost, n - won - lost])
+        passing.append(stats.bet_p_above(units, delta) <= alpha)
+    assert any(passing), "a test that never rejects proves nothing"
+    for q in np.linspace(0, (1 + delta) / 2, 40):
+        chance = sum(
+            math.comb(n, i)
+            * math.comb(n - i, j)
+            * q**i
+            * (q - delta) ** j
+            * max(0.0, 1 - 2 * q + delta) ** (n - i - j)
+            for (i, j), passed in zip(cells, passing, strict=True)
+            if passed
+        )
+        assert chance <= alpha
 
 
 STRATA = [PairedTable(18, 1, 1, 0), PairedTable(15, 2, 1, 2), PairedTable(12, 3, 3, 2)]

@@ -14,9 +14,15 @@ from vla_eval.stats.audit import (
     pairing_envelope,
     spread_kind,
 )
+from vla_eval.stats.bounded import (
+    bet_interval,
+    bet_p_above,
+)
 from vla_eval.stats.clusters import (
+    CLUSTER_TESTS,
     ClusteredPairs,
     ClusteredRate,
+    ClusterTest,
 )
 from vla_eval.stats.crosscheck import (
     CrossCheck,
@@ -35,6 +41,7 @@ from vla_eval.stats.eprocess import (
     growth_optimal_bet,
 )
 from vla_eval.stats.exact import (
+    exact_p_above,
     exact_p_noninferior,
 )
 from vla_eval.stats.failures import (
@@ -116,6 +123,7 @@ from vla_eval.stats.superiority import (
 )
 from vla_eval.stats.verdicts import (
     Flag,
+    Guards,
     Judgement,
     Scope,
     Verdict,
@@ -128,14 +136,17 @@ from vla_eval.stats.verdicts import (
 )
 
 __all__ = [
+    "CLUSTER_TESTS",
     "AmdahlFit",
     "Bets",
     "Checkpoints",
+    "ClusterTest",
     "ClusteredPairs",
     "ClusteredRate",
     "CrossCheck",
     "Decision",
     "Flag",
+    "Guards",
     "Heterogeneity",
     "Judgement",
     "LatencyRatio",
@@ -154,6 +165,8 @@ __all__ = [
     "amdahl_fit",
     "attempt_alpha",
     "benjamini_hochberg",
+    "bet_interval",
+    "bet_p_above",
     "bonett_price_interval",
     "clopper_pearson_interval",
     "cochran_q",
@@ -165,6 +178,7 @@ __all__ = [
     "cross_checks_independent",
     "cross_checks_paired",
     "episodes_per_arm",
+    "exact_p_above",
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",

@@ -30,13 +30,27 @@ def normal_sf(z: float) -> float:
     return _NORMAL.cdf(-z)
 
 
-def crossing(decreasing: Callable[[float], float], target: float, bounds: Interval) -> float:
+def crossing(
+    decreasing: Callable[[float], float],
+    target: float,
+    bounds: Interval,
+    *,
+    tolerance: float = 0.0,
+) -> float:
     """Return where a decreasing function crosses a target; a bound if it never does.
 
     Bisection asks for signs only: a statistic may be infinite where its variance is 0.
+
+    Args:
+        decreasing: the function.
+        target: the value to cross.
+        bounds: where to look.
+        tolerance: how far the result may be off; 0 asks for all that a float holds.
     """
     low, high = bounds
     for _ in range(_HALVINGS):
+        if high - low <= tolerance:
+            break
         middle = (low + high) / 2
         if decreasing(middle) > target:
             low = middle

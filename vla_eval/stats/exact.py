@@ -1,9 +1,10 @@
-"""The exact unconditional test of non-inferiority: the guard behind every certificate.
+"""The exact unconditional test of a paired difference: the guard behind every verdict.
 
 Hsueh, Liu and Chen 2001 (Biometrics 57:478): order the tables by Tango's score; the p-value is the
-probability of a score at least as high, at its largest over the nuisance parameter q, the
-probability that only the candidate succeeds; that largest value is found at difference −margin.
-Its size is at most alpha, always; Tango's alone reaches 6 % (statistics.md §2.3).
+probability of a score at least as high, at its largest over the nuisance parameter q. That largest
+value is found on the boundary of the hypothesis: for a fixed chance to win, the probability falls in
+the chance to lose. Its size is at most alpha for independent pairs, always; Tango's alone reaches
+7.2 % (25 pairs at 10 points, where no pair is discordant: .9^25), 6 % from 50 pairs on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vla_eval.stats.paired import tango_scores, tango_z
 
 __all__ = [
     "binomial_pmf",
+    "exact_p_above",
     "exact_p_noninferior",
     "largest_losses",
     "rejection_probability",
@@ -34,7 +36,6 @@ _CELLS = 4_000_000
 """Probabilities held in memory at a time."""
 
 
-@lru_cache(maxsize=4096)
 def exact_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
     """Return the exact one-sided p-value of "the candidate is worse by the margin or more".
 
@@ -47,12 +48,30 @@ def exact_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
     Raises:
         ValueError: counts that cannot be, or a margin outside [0, 1).
     """
-    if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
-        raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
     if not 0 <= margin < 1:
         raise ValueError(f"margin {margin} is not in [0, 1)")
-    critical = largest_losses(tango_z(n10, n01, n, -margin), n, delta=-margin)
-    return worst_rejection_probability(critical, margin)
+    return exact_p_above(n10, n01, n, delta=-margin)
+
+
+@lru_cache(maxsize=8192)
+def exact_p_above(n10: int, n01: int, n: int, *, delta: float) -> float:
+    """Return the exact one-sided p-value of "the difference is Δ or less".
+
+    Args:
+        n10: pairs in which only the candidate succeeded.
+        n01: pairs in which only the reference succeeded.
+        n: all pairs.
+        delta: Δ in (−1, 1), candidate minus reference.
+
+    Raises:
+        ValueError: counts that cannot be, or a difference outside (−1, 1).
+    """
+    if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
+        raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
+    if not -1 < delta < 1:
+        raise ValueError(f"difference {delta} is not in (-1, 1)")
+    critical = largest_losses(tango_z(n10, n01, n, delta), n, delta=delta)
+    return worst_rejection_probability(critical, -delta)
 
 
 def largest_losses(z: float, n: int, *, delta: float) -> Ints:
@@ -112,22 +131,24 @@ def binomial_pmf(k: npt.ArrayLike, n: npt.ArrayLike, p: npt.ArrayLike) -> Array:
 def worst_rejection_probability(losses: Ints, margin: float) -> float:
     """Return the largest probability of {n01 ≤ J(n10)} at difference −margin.
 
-    Over q in [0, (1 − margin)/2]. The curve is a saw with up to some hundred teeth: a logarithmic
+    Over q, the smaller of the chances to win and to lose, in [0, (1 − abs(margin))/2]; a negative
+    margin is a difference above 0. The curve is a saw with up to some hundred teeth: a logarithmic
     grid for those close to 0, an even one for the others (which a logarithmic grid alone steps
     over), and finer grids around the highest points.
     """
-    top = (1 - margin) / 2
+    top = (1 - abs(margin)) / 2
+    won, lost = max(0.0, -margin), max(0.0, margin)
     grid: Array = np.concatenate(
         [np.geomspace(1e-5, top, _GRID), np.arange(1, _GRID) * (top / _GRID), [0.0]]
     )
     grid.sort()
-    values = rejection_probability(losses, grid, grid + margin)
+    values = rejection_probability(losses, grid + won, grid + lost)
     highest = float(values.max())
     for start in _peaks(values):
         low, high = grid[max(0, start - 1)], grid[min(len(grid) - 1, start + 1)]
         for _ in range(_REFINEMENTS):
             fine: Array = low + (high - low) * np.arange(_FINE) / (_FINE - 1)
-            found = rejection_probability(losses, fine, fine + margin)
+            found = rejection_probability(losses, fine + won, fine + lost)
             best = int(np.argmax(found))
             highest = max(highest, float(found[best]))
             low, high = fine[max(0, best - 1)], fine[min(_FINE - 1, best + 1)]
