@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vla_eval.environment import EvalEnv, make_env
     from vla_eval.errors import VlaEvalError
-    from vla_eval.keys import EpisodeKey
+    from vla_eval.keys import BlindKey, EpisodeKey
     from vla_eval.plan import expand
     from vla_eval.policy import ActionChunk, Context, Policy, PolicyFactory, PolicyMetadata
     from vla_eval.protocol import Protocol
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ActionChunk": "policy",
+    "BlindKey": "keys",
     "Context": "policy",
     "EpisodeKey": "keys",
     "EvalEnv": "environment",
@@ -49,6 +50,7 @@ _HOMES = {
 
 __all__ = [
     "ActionChunk",
+    "BlindKey",
     "Context",
     "EpisodeKey",
     "EvalEnv",

@@ -13,9 +13,11 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 
-__all__ = ["Cost", "Suite", "Task", "check_catalogue", "find_suite", "suites"]
+__all__ = ["Cost", "Suite", "Task", "check_catalogue", "development_keys", "find_suite", "suites"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Task:
     """``module:Class`` for Gymnasium's registry."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments that select this task; JSON values only."""
+    development_states: int = 0
+    """The first so many initial states are for demonstrations, tuning and choosing checkpoints; a claim
+    is about the others. 0 where nobody set any apart."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +117,17 @@ def check_catalogue(protocol: Protocol) -> None:
                     f"{protocol.label}, blocks.{position}: initial state {last} of "
                     f"{block.suite}/{name} does not exist; it has 0 to {task.init_states - 1}"
                 )
+
+
+def development_keys(protocol: Protocol) -> list[EpisodeKey]:
+    """Return the planned episodes that begin in a development state, in the plan's order.
+
+    Suites and tasks that no installed distribution offers set no states apart.
+    """
+    spare = {
+        (suite.name, task.name): task.development_states
+        for suite in suites()
+        for task in suite.tasks
+    }
+    keys = (episode.key for episode in expand(protocol))
+    return [key for key in keys if key.init_state < spare.get((key.suite, key.task), 0)]

@@ -114,10 +114,10 @@ def run_episode(
         result = _run(env, policy, episode, n_action_steps, clock, warm_ups)
     except Exception:
         with clock.phase("end_episode"), suppress(Exception):  # the first trouble is what counts
-            end_episode(policy, episode.key, "error")
+            end_episode(policy, episode.policy_key, "error")
         raise
     with clock.phase("end_episode"):
-        end_episode(policy, episode.key, result.outcome)
+        end_episode(policy, episode.policy_key, result.outcome)
     return result
 
 
@@ -131,7 +131,7 @@ def _run(
 ) -> EpisodeResult:
     result = EpisodeResult()
     hasher = hashlib.sha256()
-    key = episode.key
+    key, told = episode.key, episode.policy_key
     observation: Observation = {}
     with clock.phase("reset"):
         if _is_blind(policy):
@@ -144,7 +144,7 @@ def _run(
     recent: deque[Observation] = deque(maxlen=policy.metadata.n_obs_steps - 1)
     while True:
         context = Context(
-            key=key,
+            key=told,
             step=result.steps,
             chunk_index=result.inferences,
             instruction=env.task_description,

@@ -107,7 +107,8 @@ def inspect_policy(
     task = suite.tasks[0]
     env = make_env(task.env_id, env_kwargs or {})
     try:
-        return _inspect(policy, env, *first_look(policy, suite.name, task.name, env))
+        seen = first_look(policy, suite.name, task.name, env)
+        return _inspect(policy, env, *seen, task=task.name)
     finally:
         env.close()
 
@@ -133,7 +134,7 @@ def first_look(
 
 
 def _inspect(
-    policy: Policy, env: EvalEnv, observation: Observation, context: Context
+    policy: Policy, env: EvalEnv, observation: Observation, context: Context, *, task: str
 ) -> Inspection:
     low, high = context.action_low, context.action_high
     findings = list(policy.explain(observation, context)) if isinstance(policy, Explains) else []
@@ -152,8 +153,8 @@ def _inspect(
         )
     )
     return Inspection(
-        suite=context.key.suite,
-        task=context.key.task,
+        suite=context.suite,
+        task=task,
         instruction=context.instruction,
         pixels=dict(observation.get("pixels", {})),
         findings=tuple(findings),

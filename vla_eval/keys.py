@@ -1,13 +1,14 @@
-"""Episode keys: everything that decides an episode besides the policy."""
+"""Episode keys: everything that decides an episode besides the policy, and what hides them."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-__all__ = ["EpisodeKey"]
+__all__ = ["BlindKey", "EpisodeKey", "PolicyKey"]
 
 
 @dataclass(frozen=True, order=True)
@@ -35,6 +36,43 @@ class EpisodeKey:
             chunk_index: how many chunks the episode has asked for before this one, from 0.
             stream: one name for each independent use of randomness.
         """
-        digest = hashlib.sha256(f"{self}/{stream}".encode()).digest()
-        words = np.frombuffer(digest, dtype=np.uint32).tolist()
-        return np.random.default_rng(np.random.SeedSequence([*words, chunk_index]))
+        return _generator(str(self), chunk_index, stream)
+
+
+@dataclass(frozen=True)
+class BlindKey:
+    """What a policy is told instead of the key where the protocol sets ``run.blind_keys``.
+
+    It tells episodes apart and seeds their noise, and says neither task, initial state nor seeds, so
+    that no solution can be looked up by its key. It stops nothing else: who lists the keys of a public
+    protocol and hashes them has the tokens too, who counts episodes may know the plan's order, and a
+    scene can be recognised in its pictures.
+    """
+
+    suite: str
+    """What a policy needs to know of the key: which robot it sees and moves."""
+    token: str
+    """64 hex digits."""
+
+    @classmethod
+    def of(cls, key: EpisodeKey, protocol_sha256: str) -> Self:
+        """Hide a key; the same episode of another protocol gets another token."""
+        token = hashlib.sha256(f"{protocol_sha256}/{key}".encode()).hexdigest()
+        return cls(key.suite, token)
+
+    def __str__(self) -> str:
+        return f"{self.suite}/{self.token}"
+
+    def generator(self, chunk_index: int, stream: str = "policy") -> np.random.Generator:
+        """Return the generator for one chunk; as :meth:`EpisodeKey.generator`, with other numbers."""
+        return _generator(str(self), chunk_index, stream)
+
+
+type PolicyKey = EpisodeKey | BlindKey
+"""What a policy knows an episode by."""
+
+
+def _generator(episode: str, chunk_index: int, stream: str) -> np.random.Generator:
+    digest = hashlib.sha256(f"{episode}/{stream}".encode()).digest()
+    words = np.frombuffer(digest, dtype=np.uint32).tolist()
+    return np.random.default_rng(np.random.SeedSequence([*words, chunk_index]))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from vla_eval.errors import UsageError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
 from vla_eval.protocol import LOOKS, Block, Protocol
 
 __all__ = ["PlannedEpisode", "Shard", "expand", "in_blocks", "look_sizes", "take_shard"]
@@ -22,6 +22,13 @@ class PlannedEpisode:
     env_id: str
     env_kwargs: Mapping[str, Any]
     max_steps: int
+    blind_under: str | None = None
+    """Hash of the protocol that hides its keys from policies; None where the key is no secret."""
+
+    @property
+    def policy_key(self) -> PolicyKey:
+        """What a policy is told of which episode this is."""
+        return self.key if self.blind_under is None else BlindKey.of(self.key, self.blind_under)
 
     @property
     def scene(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -47,23 +54,21 @@ class Shard:
 
 def expand(protocol: Protocol) -> tuple[PlannedEpisode, ...]:
     """Return all episodes of a protocol in their order."""
-    if protocol.run.order == "by-task":
-        return tuple(
-            episode
-            for block in protocol.blocks
-            for task in block.task_names()
-            for episode in _episodes(protocol, block, task)
-        )
+    blind_under = protocol.sha256 if protocol.run.blind_keys else None
     columns = [
-        list(_episodes(protocol, block, task))
+        list(_episodes(protocol, block, task, blind_under))
         for block in protocol.blocks
         for task in block.task_names()
     ]
+    if protocol.run.order == "by-task":
+        return tuple(episode for column in columns for episode in column)
     longest = max(len(column) for column in columns)
     return tuple(column[i] for i in range(longest) for column in columns if i < len(column))
 
 
-def _episodes(protocol: Protocol, block: Block, task: str) -> Iterator[PlannedEpisode]:
+def _episodes(
+    protocol: Protocol, block: Block, task: str, blind_under: str | None
+) -> Iterator[PlannedEpisode]:
     for policy_seed in protocol.run.policy_seeds:
         for env_seed in protocol.run.env_seeds:
             for init_state in block.init_state_numbers():
@@ -72,6 +77,7 @@ def _episodes(protocol: Protocol, block: Block, task: str) -> Iterator[PlannedEp
                     env_id=block.env_id.format(task=task),
                     env_kwargs=block.env_kwargs,
                     max_steps=block.max_steps,
+                    blind_under=blind_under,
                 )
 
 

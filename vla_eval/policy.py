@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import PolicyKey
 from vla_eval.record import Outcome
 
 __all__ = [
@@ -57,7 +57,8 @@ class ActionChunk:
 class Context:
     """What a policy may know besides the observation."""
 
-    key: EpisodeKey
+    key: PolicyKey
+    """Which episode this is: to keep its state under, and to ask for its noise."""
     step: int
     """Control steps executed so far in this episode."""
     chunk_index: int
@@ -73,8 +74,13 @@ class Context:
     """The observations of the control steps just before this one, oldest first: as many as the
     metadata's ``n_obs_steps`` asks for besides the present one, or as the episode has had."""
 
+    @property
+    def suite(self) -> str:
+        """Name of the suite, which says which robot this is."""
+        return self.key.suite
+
     def generator(self, stream: str = "policy") -> np.random.Generator:
-        """Return this chunk's generator; see :meth:`EpisodeKey.generator`."""
+        """Return this chunk's generator; see :meth:`~vla_eval.keys.EpisodeKey.generator`."""
         return self.key.generator(self.chunk_index, stream)
 
 
@@ -173,17 +179,17 @@ class WarmsUp(Protocol):
 class EndsEpisodes(Protocol):
     """A policy that wants to know when an episode is over."""
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Free what belongs to the episode.
 
         Args:
-            key: which episode; the same key may begin again, when an attempt is repeated.
+            key: the contexts' key; the same one may begin again, when an attempt is repeated.
             outcome: ``error`` means that the attempt was lost, whoever's fault it was.
                 None where nobody said: a client of another make.
         """
 
 
-def end_episode(policy: Policy, key: EpisodeKey, outcome: Outcome | None) -> None:
+def end_episode(policy: Policy, key: PolicyKey, outcome: Outcome | None) -> None:
     """Tell a policy that an episode is over, if it wants to know."""
     if isinstance(policy, EndsEpisodes):
         policy.end_episode(key, outcome)

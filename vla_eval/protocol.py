@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vla_eval.errors import ProtocolError, did_you_mean
 
@@ -124,7 +124,17 @@ class Run(_Frozen):
     max_batch: Positive = 1
     """Most observations per inference of a hosted policy; 1 keeps the last bits reproducible."""
     batch_wait_ms: Annotated[float, Field(ge=0)] = 2.0
+    blind_keys: Literal[True] | None = None
+    """Tell policies neither task, initial state nor seeds, see :class:`~vla_eval.keys.BlindKey`."""
     limits: Limits = Limits()
+
+    @field_validator("blind_keys", mode="before")
+    @classmethod
+    def _true_or_absent(cls, value: object) -> object:
+        # 1 equals True, and would be another hash of the same protocol.
+        if value is not None and value is not True:
+            raise ValueError(f"is true, or left out (got {json.dumps(value)})")
+        return value
 
 
 class Analysis(_Frozen):

@@ -22,7 +22,7 @@ from gymnasium.spaces import Box, Dict
 from vla_eval.environment import Action, EvalEnv, Observation, make_env
 from vla_eval.episode import EpisodeResult, PhaseClock, run_episode
 from vla_eval.errors import UsageError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import EpisodeKey, PolicyKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata, end_episode
 from vla_eval.record import Outcome
@@ -191,7 +191,7 @@ class _InnerPolicy:
         ]
         return self._policy.infer(observations, inner)
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Pass on."""
         end_episode(self._policy, key, outcome)
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from vla_eval.environment import Observation
+from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError, UsageError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import EpisodeKey, PolicyKey
 from vla_eval.policy import ActionChunk, Context, Placement, Policy, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval.spec import parse_options
@@ -51,7 +51,7 @@ class ExpertPolicy:
             privileged=True,
             options={"pace": pace},
         )
-        self._episodes: OrderedDict[EpisodeKey, EpisodeExpert] = OrderedDict()
+        self._episodes: OrderedDict[PolicyKey, EpisodeExpert] = OrderedDict()
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
@@ -67,7 +67,7 @@ class ExpertPolicy:
             for context in contexts
         ]
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Forget the episode's expert."""
         del outcome
         self._episodes.pop(key, None)
@@ -77,20 +77,31 @@ class ExpertPolicy:
         if expert is None:
             if context.env is None:
                 raise UsageError("policy 'expert' needs the environment at hand (worker placement)")
-            key = context.key
             # Not the chunk's generator: an expert that was forgotten must make the same choice again.
             expert = begin_episode(
-                key.suite,
-                key.task,
+                context.suite,
+                _task_of(context.key, context.env),
                 context.env,
                 pace=self._pace,
-                generator=key.generator(0, "side"),
+                generator=context.key.generator(0, "side"),
             )
         self._episodes[context.key] = expert
         self._episodes.move_to_end(context.key)
         if len(self._episodes) > _EPISODES_REMEMBERED:
             self._episodes.popitem(last=False)
         return expert
+
+
+def _task_of(key: PolicyKey, env: EvalEnv) -> str:
+    """Return the task's name: the key's, or where that is hidden what the environment was made as."""
+    if isinstance(key, EpisodeKey):
+        return key.task
+    if env.spec is None:
+        raise UsageError(
+            "policy 'expert': the protocol hides keys (run.blind_keys), and the environment was not "
+            "made by its id, so that nothing says which task this is"
+        )
+    return env.spec.name
 
 
 class ExpertFactory:

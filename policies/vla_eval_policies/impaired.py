@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import PolicyKey
 from vla_eval.policy import (
     ActionChunk,
     Context,
@@ -51,7 +51,7 @@ class ImpairedPolicy:
     def __init__(self, inner: Policy, impairment: Impairment) -> None:
         self._inner = inner
         self._impairment = impairment
-        self._previous: OrderedDict[EpisodeKey, ActionChunk] = OrderedDict()
+        self._previous: OrderedDict[PolicyKey, ActionChunk] = OrderedDict()
         self.metadata: PolicyMetadata = dataclasses.replace(
             inner.metadata,
             name=f"impaired {inner.metadata.name}",
@@ -72,7 +72,7 @@ class ImpairedPolicy:
         if isinstance(self._inner, WarmsUp):
             self._inner.warm_up(observations, contexts)
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Forget the episode's chunk, and let the inner policy know."""
         self._previous.pop(key, None)
         end_episode(self._inner, key, outcome)
@@ -91,7 +91,7 @@ class ImpairedPolicy:
         noisy = np.clip(noisy, context.action_low, context.action_high)
         return dataclasses.replace(chunk, actions=np.asarray(noisy, np.float32))
 
-    def _remember(self, key: EpisodeKey, chunk: ActionChunk) -> None:
+    def _remember(self, key: PolicyKey, chunk: ActionChunk) -> None:
         self._previous[key] = chunk
         self._previous.move_to_end(key)
         if len(self._previous) > _EPISODES_REMEMBERED:

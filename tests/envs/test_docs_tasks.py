@@ -26,6 +26,15 @@ def test_every_task_is_listed_with_its_instruction_and_limit():
             assert int(re.findall(r"\d+", cells[3])[0]) == task.max_steps
 
 
+def test_which_states_are_for_development():
+    """The page's ranges are the catalogue's."""
+    said = "200 frozen initial states (0 to 99 for development, 100 to 199 for\ncertification)"
+    assert said in PAGE
+    for suite in ("so101", "lekiwi"):
+        for task in find_suite(suite).tasks:
+            assert (task.init_states, task.development_states) == (200, 100)
+
+
 def test_every_robustness_option_is_listed():
     """In the order of the code."""
     options = [field.name for field in dataclasses.fields(Levels)]

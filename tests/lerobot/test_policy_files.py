@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from vla_eval.errors import PolicySpecError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import BlindKey, EpisodeKey
 from vla_eval.policy import Context
 from vla_eval.spec import build_policy, placement_of
 from vla_eval_policies.lerobot_policy.checkpoint import find_checkpoint
@@ -115,6 +116,12 @@ def test_libero_cameras_have_lerobots_names():
         "observation.images.image2": "wrist",
     }
     assert binding.state
+
+
+def test_a_hidden_key_still_says_which_robot():
+    """The suite's name is all that is needed of a key."""
+    hidden = dataclasses.replace(context(), key=BlindKey.of(context().key, "a" * 64))
+    assert bind(wants(), observation(), hidden) == bind(wants(), observation(), context())
 
 
 def test_own_names_and_unused_cameras():

@@ -10,6 +10,7 @@ import torch
 from helpers_flow import card, contexts, observations, save, small_network
 
 from vla_eval.errors import PolicySpecError
+from vla_eval.keys import BlindKey
 from vla_eval.spec import build_policy
 from vla_eval_policies.flow.checkpoint import save_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of, shrink, word_numbers
@@ -77,6 +78,18 @@ def test_noise_is_the_keys(checkpoint):
     assert not np.allclose(
         policy.infer(observations(1), later)[0].actions, first.actions, atol=1e-3
     )
+
+
+def test_hidden_keys_have_noise_of_their_own(checkpoint):
+    """By the token: repeatable, shared by two policies, another for every episode and protocol."""
+    seen = observations(1) * 4
+    keys = [BlindKey.of(each.key, sha) for sha in ("a" * 64, "b" * 64) for each in contexts(2)]
+    hidden = [dataclasses.replace(contexts(1)[0], key=key) for key in keys]
+    one, two = (build_policy(f"flow:{checkpoint}").infer(seen, hidden) for _ in range(2))
+    for first, again in zip(one, two, strict=True):
+        np.testing.assert_array_equal(first.actions, again.actions)
+    (shown,) = build_policy(f"flow:{checkpoint}").infer(seen[:1], contexts(1))
+    assert len({each.actions.tobytes() for each in [*one, shown]}) == 5
 
 
 def test_first_sample_does_not_depend_on_k(checkpoint):

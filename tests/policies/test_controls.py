@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from fakes.policies import Options, Walker
 from vla_eval.environment import make_env
 from vla_eval.episode import PhaseClock, run_episode
 from vla_eval.errors import PolicySpecError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import BlindKey, EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import Context
 from vla_eval.spec import build_policy
@@ -58,6 +60,21 @@ def test_stale_chunks_repeat_the_previous_one_at_the_declared_rate():
     stale = (second == first).all(axis=(1, 2))
     assert 0.2 < stale.mean() < 0.4
     np.testing.assert_array_equal(second[~stale], chunks(fresh, chunk=1)[~stale])
+
+
+def test_hidden_keys_keep_stale_chunks_apart():
+    """Interleaved episodes with tokens remember each its own chunk, and forget it at their end."""
+    policy = ImpairedPolicy(Walker(Options()), Impairment(stale=1.0))
+    keys = [BlindKey.of(context(state).key, "a" * 64) for state in range(20)]
+    hidden = [dataclasses.replace(context(), key=key) for key in keys]
+    first = policy.infer([{}] * 20, hidden)
+    later = [dataclasses.replace(each, chunk_index=1) for each in hidden]
+    assert len({each.actions.tobytes() for each in first}) > 10
+    for one, again in zip(first, policy.infer([{}] * 20, later), strict=True):
+        np.testing.assert_array_equal(one.actions, again.actions)
+    for key in keys:
+        policy.end_episode(key, "success")
+    assert not policy._previous
 
 
 def test_no_impairment_is_the_policy_itself():

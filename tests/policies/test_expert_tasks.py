@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 
 import gymnasium
 import numpy as np
 import pytest
 
-from vla_eval.keys import EpisodeKey
+from vla_eval.catalog import find_suite
+from vla_eval.errors import UsageError
+from vla_eval.keys import BlindKey, EpisodeKey
 from vla_eval.policy import Context
 from vla_eval_envs.so101.base import SO101Env
 from vla_eval_envs.so101.catalog import suites
+from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_policies.expert import ExpertFactory
 from vla_eval_policies.experts import EXPERTS
+from vla_eval_policies.experts.so101_pick_place import PickPlaceEitherExpert
 
 TASKS = {task.name: task for task in suites()[0].tasks}
 
@@ -112,6 +117,35 @@ def test_side_is_drawn_by_the_key():
     env.close()
     assert sides == again
     assert set(sides) == {-1, 1}
+
+
+def test_hidden_keys_leave_the_expert_its_task():
+    """It finds its task by the environment's id, and draws its side from the token."""
+    env, sides = make("PickPlaceEither"), []
+    space = env.action_space
+    keys = [BlindKey.of(EpisodeKey("so101", "-", 0, 0, seed), "a" * 64) for seed in (*range(8), 0)]
+    for key in keys:
+        policy = ExpertFactory()(None, {})
+        env.reset(options={"init_state": 0})
+        policy.infer([{}], [Context(key, 0, 0, "", space.low, space.high, env)])
+        assert isinstance(policy._episodes[key], PickPlaceEitherExpert)
+        sides.append(policy._episodes[key]._side)
+    env.close()
+    assert len(set(sides)) == 2
+    assert sides[0] == sides[-1]
+    made_by_hand = PickPlace(image_size=8)
+    context = Context(keys[0], 0, 0, "", space.low, space.high, made_by_hand)
+    with pytest.raises(UsageError, match="nothing says which task this is"):
+        policy.infer([{}], [context])
+
+
+@pytest.mark.parametrize("task", EXPERTS)
+def test_tasks_are_named_like_their_ids(task):
+    """What an expert under hidden keys relies on."""
+    suite, _, name = task.partition("/")
+    module, _, env_id = find_suite(suite).task(name).env_id.partition(":")
+    importlib.import_module(module)
+    assert gymnasium.spec(env_id).name == name
 
 
 def test_forgotten_expert_keeps_its_side():

@@ -11,7 +11,7 @@ from time import monotonic, perf_counter
 from vla_eval.environment import Observation
 from vla_eval.episode import Phase, check_reply
 from vla_eval.errors import UsageError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import PolicyKey
 from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.record import Outcome
 
@@ -38,7 +38,7 @@ class WarmUp:
 class End:
     """An episode is over; see :class:`vla_eval.policy.EndsEpisodes`."""
 
-    key: EpisodeKey
+    key: PolicyKey
     outcome: Outcome | None
 
 

@@ -28,7 +28,7 @@ from vla_eval.engine.process import Heartbeat, become_child
 from vla_eval.environment import Observation
 from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_INFRASTRUCTURE, PolicyLostError, UsageError, VlaEvalError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import PolicyKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval.spec import build_policy, code_sha256
@@ -106,7 +106,7 @@ class HostedPolicy:
             for observation, context in zip(observations, contexts, strict=True)
         ]
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Tell the host that an episode is over; after an error, the host may be gone itself."""
         if self._connection is not None:
             self._ask(End(key, outcome))
@@ -197,7 +197,7 @@ def _accept(
 def _read_requests(
     connection: Connection, authkey: bytes, identity: Identity, put: Callable[[Request], None]
 ) -> None:
-    slot, open_episodes = 0, set[EpisodeKey]()
+    slot, open_episodes = 0, set[PolicyKey]()
 
     def answer(reply: object) -> None:
         with suppress(OSError):  # that worker died; its episode is repeated

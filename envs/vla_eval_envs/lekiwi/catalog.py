@@ -38,4 +38,5 @@ def _task(item: str, phrase: str) -> Task:
         max_steps=900,
         entry_point="vla_eval_envs.lekiwi.shopping:Shopping",
         kwargs={"item": item},
+        development_states=100,
     )

@@ -49,4 +49,5 @@ def _task(name: str, module: str, instruction: str, max_steps: int) -> Task:
         init_states=200,
         max_steps=max_steps,
         entry_point=f"vla_eval_envs.so101.{module}:{name}",
+        development_states=100,
     )

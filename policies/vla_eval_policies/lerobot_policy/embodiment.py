@@ -116,20 +116,20 @@ def bind(wants: Wants, observation: Observation, context: Context) -> Binding:
     Raises:
         PolicySpecError: a camera is missing, or shapes of pictures, state or action differ.
     """
-    embodiment = embodiment_of(context.key.suite, observation)
+    embodiment = embodiment_of(context.suite, observation)
     pictures = observation.get("pixels", {})
     names = {name: embodiment.cameras.get(name, name) for name in pictures} | dict(wants.cameras)
     unknown = [name for name in wants.cameras if name not in pictures]
     if unknown:
         raise PolicySpecError(
-            f"{wants.where}: option cameras names '{unknown[0]}', but {context.key.suite} "
+            f"{wants.where}: option cameras names '{unknown[0]}', but {context.suite} "
             f"has {_listed(pictures)}"
         )
     by_feature = {_IMAGES + name: camera for camera, name in names.items()}
     images = {}
     for feature, shape in wants.images.items():
         if feature not in by_feature:
-            raise PolicySpecError(_missing_camera(wants, feature, names, context.key.suite))
+            raise PolicySpecError(_missing_camera(wants, feature, names, context.suite))
         images[feature] = by_feature[feature]
         _check_picture(wants, feature, shape, np.shape(pictures[by_feature[feature]]))
     _check_size(wants, "state", wants.state, np.size(observation.get("agent_pos", ())), context)
@@ -183,7 +183,7 @@ def _check_picture(
 def _check_size(wants: Wants, what: str, wanted: int | None, given: int, context: Context) -> None:
     if wanted is not None and wanted != given:
         raise PolicySpecError(
-            f"{wants.where} has {what}s of {wanted} numbers, {context.key.suite} of {given}: "
+            f"{wants.where} has {what}s of {wanted} numbers, {context.suite} of {given}: "
             "it was trained for another robot or another choice of features"
         )
 

@@ -206,7 +206,7 @@ def _kind(observation: Observation, context: Context) -> object:
     """Return what has to agree for observations to share a batch."""
     pictures = observation.get("pixels", {})
     return (
-        context.key.suite,
+        context.suite,
         tuple((name, np.shape(picture)) for name, picture in pictures.items()),
         np.shape(observation.get("agent_pos", ())),
         context.action_low.size,

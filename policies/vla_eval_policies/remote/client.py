@@ -9,7 +9,7 @@ from typing import Any
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import PolicyKey
 from vla_eval.policy import UNKNOWN, ActionChunk, Context
 from vla_eval_policies.remote.connection import Connection
 from vla_eval_policies.remote.factories import WAITS, RemoteOptions
@@ -33,7 +33,7 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
     def __init__(self, url: str, options: O) -> None:
         self._url = url
         self._options = options
-        self._episodes: dict[EpisodeKey, E] = {}
+        self._episodes: dict[PolicyKey, E] = {}
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
@@ -90,7 +90,7 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
                 "identity out"
             )
 
-    def _drop(self, key: EpisodeKey) -> None:
+    def _drop(self, key: PolicyKey) -> None:
         episode = self._episodes.pop(key, None)
         if episode is not None:
             episode.connection.close()

@@ -7,7 +7,7 @@ openpi server. Nothing is assumed of a server that does not say so.
 
 Request, under ``vla_eval``: ``version``, ``type`` (``begin``, ``warm_up``, ``infer``, ``end``) and the
 ``episode``, a token that the client draws anew for every attempt; ``begin`` carries the episode's
-key, ``infer`` the step, the chunk's index and the actions' bounds, ``end`` the outcome. ``warm_up`` and
+key (or suite and token where the protocol hides keys), ``infer`` the step, the chunk's index and the actions' bounds, ``end`` the outcome. ``warm_up`` and
 ``infer`` come with an observation. Reply: ``type``, ``episode`` and ``chunk_index`` as they were asked,
 and for ``infer`` the function evaluations, the times, the batch and what the policy counts.
 """
@@ -21,7 +21,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote.codec import WireError
@@ -101,11 +101,13 @@ def ask(kind: str, episode: str, context: Context | None = None, **more: Any) ->
     return asked
 
 
-def key_of(asked: Mapping[str, Any]) -> EpisodeKey:
+def key_of(asked: Mapping[str, Any]) -> PolicyKey:
     """Return the key that ``begin`` or ``warm_up`` carries; raises WireError."""
     key = asked.get("key")
     try:
         assert isinstance(key, Mapping)  # noqa: S101 - answered below, like the rest
+        if "token" in key:
+            return BlindKey(str(key["suite"]), str(key["token"]))
         return EpisodeKey(
             str(key["suite"]),
             str(key["task"]),
@@ -117,7 +119,7 @@ def key_of(asked: Mapping[str, Any]) -> EpisodeKey:
         raise WireError(f"{FIELD}.key is {key!r}; an episode's key is expected") from None
 
 
-def context_of(asked: Mapping[str, Any], key: EpisodeKey, instruction: str) -> Context:
+def context_of(asked: Mapping[str, Any], key: PolicyKey, instruction: str) -> Context:
     """Return the context of an ``infer`` or ``warm_up``; raises WireError."""
     try:
         low, high = (np.asarray(asked[name], np.float32) for name in ("action_low", "action_high"))

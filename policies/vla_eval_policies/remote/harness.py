@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import EpisodeKey, PolicyKey
 from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
@@ -133,13 +133,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
 
     def _start(self, episode: _Episode, context: Context) -> None:
         """Say that an episode begins; their servers answer that only when it goes wrong."""
-        key = context.key
-        task: dict[str, Any] = {
-            "name": context.instruction,
-            "suite": key.suite,
-            "task_id": int(key.task) if key.task.isdigit() else key.task,
-            "episode_idx": key.init_state,
-        }
+        task = {"name": context.instruction, "suite": context.suite, **_which(context.key)}
         message = envelope("episode_start", {"task": task}, next(episode.numbers))
         episode.connection.send(message)
 
@@ -192,7 +186,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         finally:
             episode.connection.close()
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Say so, and close the episode's connection."""
         episode = self._episodes.get(key)
         if episode is not None and outcome != "error":
@@ -202,10 +196,18 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         self._drop(key)
 
 
+def _which(key: PolicyKey) -> dict[str, Any]:
+    """Return which episode this is, in their words; in ours where the protocol hides that."""
+    if not isinstance(key, EpisodeKey):
+        return {"token": key.token}
+    number = int(key.task) if key.task.isdigit() else key.task
+    return {"task_id": number, "episode_idx": key.init_state}
+
+
 def _rows(actions: Any, context: Context) -> NDArray[Any]:
     """Return actions (T, A); LIBERO's gripper becomes −1 or 1, as their benchmark makes it."""
     array = np.atleast_2d(np.array(actions))
-    libero = context.key.suite.startswith("libero") and array.shape[1:] == (7,)
+    libero = context.suite.startswith("libero") and array.shape[1:] == (7,)
     if libero and array.dtype.kind in "fiu":
         array = array.astype(np.float64)
         gripper = array[:, 6]

@@ -21,7 +21,7 @@ import numpy as np
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import PolicyKey
 from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
@@ -183,7 +183,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         finally:
             connection.close()
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Tell the server, if it wants to know, and close the episode's connection."""
         episode = self._episodes.get(key)
         if episode is not None and self._offer is not None and outcome != "error":

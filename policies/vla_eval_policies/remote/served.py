@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from vla_eval.engine.batching import Answer, End, Infer, PolicyLoop, Request, Trouble, WarmUp
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, VlaEvalError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
 from vla_eval.policy import ActionChunk, Context
 from vla_eval.record import Outcome
 from vla_eval.spec import build_policy, code_sha256
@@ -38,8 +38,12 @@ class _SessionKey(EpisodeKey):
 
     session: int = 0
 
-    def __str__(self) -> str:
-        return EpisodeKey.__str__(self)
+
+@dataclass(frozen=True)
+class _BlindSessionKey(BlindKey):
+    """The same of a hidden key."""
+
+    session: int = 0
 
 
 class ServedPolicy:
@@ -69,9 +73,10 @@ class ServedPolicy:
         threading.Thread(target=self._loop.run, name="inference", daemon=True).start()
 
     @staticmethod
-    def key(key: EpisodeKey, session: int) -> EpisodeKey:
+    def key(key: PolicyKey, session: int) -> PolicyKey:
         """Return the key under which the policy keeps an episode of a connection."""
-        return _SessionKey(**dataclasses.asdict(key), session=session)
+        kind = _SessionKey if isinstance(key, EpisodeKey) else _BlindSessionKey
+        return kind(**dataclasses.asdict(key), session=session)
 
     async def infer(self, observation: Observation, context: Context) -> ActionChunk:
         """Return the chunk for one observation; raises PolicyFailedError."""
@@ -83,7 +88,7 @@ class ServedPolicy:
         """Warm the policy up for such observations; raises PolicyFailedError."""
         await self._ask(WarmUp(observation, context))
 
-    async def end(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    async def end(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Tell the policy that an episode is over; raises PolicyFailedError."""
         await self._ask(End(key, outcome))
 

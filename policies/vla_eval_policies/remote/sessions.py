@@ -13,7 +13,7 @@ import numpy as np
 from websockets.asyncio.server import ServerConnection
 
 from vla_eval.errors import VlaEvalError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import EpisodeKey, PolicyKey
 from vla_eval.policy import ActionChunk, Context
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
@@ -57,15 +57,15 @@ class Episodes:
     def __init__(self, policy: ServedPolicy) -> None:
         self._policy = policy
         self._session = next(policy.sessions)
-        self._open: set[EpisodeKey] = set()
+        self._open: set[PolicyKey] = set()
 
-    def begin(self, key: EpisodeKey) -> EpisodeKey:
+    def begin(self, key: PolicyKey) -> PolicyKey:
         """Return the key under which the policy keeps the episode."""
         inner = self._policy.key(key, self._session)
         self._open.add(inner)
         return inner
 
-    async def end(self, key: EpisodeKey | None, outcome: Outcome | None) -> None:
+    async def end(self, key: PolicyKey | None, outcome: Outcome | None) -> None:
         """End an episode, if it is open."""
         if key in self._open:
             self._open.discard(key)
@@ -78,7 +78,7 @@ class Episodes:
                 await asyncio.shield(self.end(key, "error"))
 
 
-def plain_context(key: EpisodeKey, steps: int, index: int, prompt: str, layout: Layout) -> Context:
+def plain_context(key: PolicyKey, steps: int, index: int, prompt: str, layout: Layout) -> Context:
     """Return the context of an episode whose client says nothing of it."""
     if layout.action_low is None or layout.action_high is None:
         raise WireError(
@@ -96,10 +96,10 @@ class OpenpiSession:
         self._setting = setting
         self._policy = setting.policy
         self._episodes = Episodes(setting.policy)
-        self._plain: EpisodeKey | None = None
+        self._plain: PolicyKey | None = None
         """The one long episode of a client without the extension."""
         self._asked = 0
-        self._current: tuple[str, EpisodeKey] | None = None
+        self._current: tuple[str, PolicyKey] | None = None
         """Token and key of the episode that a client with the extension has begun."""
         self._previous_ms: float | None = None
 
@@ -159,7 +159,7 @@ class OpenpiSession:
             raise WireError(f"{extension.FIELD}.episode is {token!r}; a string is expected")
         self._current = (token, self._episodes.begin(extension.key_of(asked)))
 
-    def _of(self, asked: Mapping[str, Any]) -> EpisodeKey:
+    def _of(self, asked: Mapping[str, Any]) -> PolicyKey:
         if self._current is None or self._current[0] != asked.get("episode"):
             raise WireError("this episode was not begun on this connection")
         return self._current[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vla_eval.environment import Observation
 from vla_eval.errors import UsageError
-from vla_eval.keys import EpisodeKey
+from vla_eval.keys import PolicyKey
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval.spec import parse_options
@@ -39,6 +40,8 @@ class Options(BaseModel):
     version: str = "1"
     diary: str = ""
     """Folder in which a walker with a diary notes what is asked of it."""
+    spied: str = ""
+    """Folder in which a spy notes all that it is told of an episode."""
     warm_up_s: float = 0.0
     count: str = ""
     """What each chunk that goes forward is counted as."""
@@ -80,7 +83,7 @@ class Walker:
         forward = generator.random() < self.options.skill
         speed = generator.uniform(0.5, 1.0) * (1 if forward else -1)
         actions = np.full((self.options.chunk, 2), speed, np.float32)
-        if context.key.init_state in self.states and self._due(context):
+        if self.states and context.key.init_state in self.states and self._due(context):
             actions = self._misbehave(actions)
         counts = {self.options.count: int(forward)} if self.options.count else {}
         return ActionChunk(actions, nfe=3, prefix_ms=1.0, denoise_ms=2.0, counts=counts)
@@ -141,7 +144,7 @@ class DiaryWalker(Walker):
                 self._note(f"begin {context.key.init_state}")
         return super().infer(observations, contexts)
 
-    def end_episode(self, key: EpisodeKey, outcome: Outcome | None) -> None:
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         self._note(f"end {key.init_state} {outcome}")
         if self.options.fault == "bad end" and key.init_state in self.states:
             raise RuntimeError("double free")
@@ -150,6 +153,29 @@ class DiaryWalker(Walker):
         threads = os.environ.get("OMP_NUM_THREADS", "-")
         with (Path(self.options.diary) / "diary").open("a") as file:
             file.write(f"{os.getpid()} {threads} {what}\n")
+
+
+class Spy(Walker):
+    """Notes every word that it is told of an episode."""
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        self._note("warm_up", contexts[0])
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        for context in contexts:
+            self._note("infer", context)
+        return super().infer(observations, contexts)
+
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
+        self._note("end", key)
+
+    def _note(self, when: str, what: Context | PolicyKey) -> None:
+        key = what.key if isinstance(what, Context) else what
+        line = {"when": when, "key": str(key), "all": repr(what)}
+        with (Path(self.options.spied) / "notes").open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 class InWorker:
@@ -162,7 +188,8 @@ class InWorker:
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
         parsed = parse_options(Options, options, "walker")
-        return DiaryWalker(parsed) if parsed.diary else Walker(parsed)
+        kind = DiaryWalker if parsed.diary else Spy if parsed.spied else Walker
+        return kind(parsed)
 
 
 class InHost(InWorker):
