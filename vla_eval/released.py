@@ -5,7 +5,9 @@ A package named by the entry-point group ``vla_eval.protocols`` holds ``*.toml``
 
     python -m vla_eval.released protocols/vla_eval_protocols
 
-which adds what is new and refuses to change what is there.
+which adds what is new and refuses to change what is there. Who reads a run asks the locks too, with
+:func:`standing`: a run folder brings its own copy of its protocol, and anybody can write a hash beside
+it.
 """
 
 from __future__ import annotations
@@ -16,13 +18,25 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Literal
 
 from vla_eval.errors import ProtocolError, UsageError, VlaEvalError, did_you_mean
 from vla_eval.protocol import Protocol, parse_protocol, read_toml
 
-__all__ = ["LOCK_NAME", "load_protocol", "lock_releases", "shipped_protocols"]
+__all__ = [
+    "LOCK_NAME",
+    "Standing",
+    "load_protocol",
+    "lock_releases",
+    "shipped_protocols",
+    "standing",
+]
 
 LOCK_NAME = "released.lock.json"
+
+Standing = Literal["released", "modified", "unreleased"]
+"""``released``: as an installed lock has it. ``modified``: that, with the overrides that it names.
+``unreleased``: no installed lock knows its name and version."""
 
 
 def load_protocol(name_or_path: str, *, overrides: Sequence[str] = ()) -> Protocol:
@@ -67,6 +81,58 @@ def lock_releases(folder: Path) -> list[str]:
             added.append(protocol.label)
     (folder / LOCK_NAME).write_text(json.dumps(lock, indent=2, sort_keys=True) + "\n")
     return added
+
+
+def standing(protocol: Protocol) -> Standing:
+    """Say how a protocol that a run folder brings stands to the released ones that are installed.
+
+    Only the locks and the shipped files are read; nothing that the protocol names is imported.
+
+    Raises:
+        ProtocolError: it has the name and version of a released protocol and is another one: edited
+            afterwards, or its overrides are not those that make it of the released file.
+    """
+    name = f"{protocol.protocol}@{protocol.version}"
+    released = [
+        sha256
+        for folder in _folders()
+        if (sha256 := _read_lock(folder).get(protocol.protocol, {}).get(str(protocol.version)))
+    ]
+    if not released:
+        return "unreleased"
+    if protocol.overrides:
+        _refuse_invented_overrides(protocol, name)
+        return "modified"
+    other = next((sha256 for sha256 in released if sha256 != protocol.sha256), None)
+    if other is not None:
+        raise ProtocolError(
+            f"the protocol calls itself {name}, which is released with hash {other[:12]}, and has "
+            f"hash {protocol.sha256[:12]}: it was edited, so nothing that was run or judged by it "
+            f"may be called {name}"
+        )
+    return "released"
+
+
+def _refuse_invented_overrides(protocol: Protocol, name: str) -> None:
+    """Raise ProtocolError unless the shipped file and the protocol's overrides make the protocol."""
+    overrides = [f"{path}={value}" for path, value in (protocol.overrides or {}).items()]
+    try:
+        made = load_protocol(name, overrides=overrides)
+    except (ProtocolError, TypeError, ValueError, RecursionError) as error:  # a stranger's values
+        raise ProtocolError(
+            f"the protocol says that it is {name} with {_listed(overrides)}, and that cannot be: "
+            f"{error}"
+        ) from None
+    if made.sha256 != protocol.sha256:
+        raise ProtocolError(
+            f"the protocol says that it is {name} with {_listed(overrides)}, and the released file "
+            f"with that is another one (hash {made.sha256[:12]}, not {protocol.sha256[:12]}): its "
+            "overrides, or something beside them, were edited"
+        )
+
+
+def _listed(overrides: Sequence[str]) -> str:
+    return ", ".join(f"--set {override}" for override in overrides)
 
 
 def _folders() -> Iterator[Path]:

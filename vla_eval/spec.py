@@ -13,10 +13,11 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import json
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = [
     "PolicySpec",
     "build_policy",
     "code_sha256",
+    "identity_of",
     "load_factory",
     "parse_options",
     "placement_of",
@@ -189,6 +191,12 @@ def code_sha256(text: str) -> str:
         with suppress(PolicySpecError):
             hasher.update(code_sha256(target).encode())
     return hasher.hexdigest()
+
+
+def identity_of(text: str, metadata: PolicyMetadata) -> dict[str, Any]:
+    """Return who an arm is, as ``run.json`` stores and hashes it: metadata, code and spec."""
+    said: dict[str, Any] = json.loads(json.dumps(asdict(metadata)))
+    return {**said, "code_sha256": code_sha256(text), "spec": text}
 
 
 def parse_options[Options: BaseModel](

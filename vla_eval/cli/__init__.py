@@ -24,6 +24,7 @@ from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
 from vla_eval.cli.quickstart import quickstart
 from vla_eval.cli.record import record
+from vla_eval.cli.register import register
 from vla_eval.cli.replay import replay
 from vla_eval.cli.report import report
 from vla_eval.cli.run import run
@@ -44,6 +45,7 @@ __all__ = ["main"]
 
 _VERBS: dict[str, Callable[..., int]] = {
     "quickstart": quickstart,
+    "register": register,
     "run": run,
     "sweep": sweep,
     "report": report,

@@ -1,0 +1,112 @@
+"""``vlaeval register``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from vla_eval.cli.common import Changes, ProtocolName, parse_arms
+from vla_eval.errors import EXIT_COMPLETE
+
+if TYPE_CHECKING:
+    from vla_eval.registration import Registration
+
+__all__ = ["register"]
+
+RoleName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+
+
+def register(
+    protocol: ProtocolName,
+    *,
+    arm: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=SPEC")
+    ] = (),
+    candidate: RoleName = None,
+    reference: RoleName = None,
+    control: RoleName = None,
+    set_: Changes = (),
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("registration.json"),
+    json: bool = False,
+) -> int:
+    """Write down what a run will compare, before its first episode; the file is to be committed.
+
+    Example: vlaeval register so101-pick-place --arm student=flow:student.safetensors
+    --arm teacher=expert --candidate student --reference teacher --out registration.json
+
+    The policies are built, so that the file holds the hashes of their weights, options and code.
+    Without a registration a certificate is flagged, for nobody can tell whether its protocol was
+    chosen after the results. The dates in it are this machine's; a push to a public host dates it for
+    others.
+
+    Args:
+        protocol: Name of a shipped protocol (see: vlaeval list protocols) or path of a .toml file.
+        arm: One policy; repeat for each arm, in the order of the run.
+        candidate: The arm that has to prove itself; default the protocol's.
+        reference: The arm that it is measured by; default the protocol's.
+        control: An arm that must fail; default the protocol's, which may have none.
+        set_: Change a field of the protocol, as the run will. Repeatable.
+        out: The new file.
+        json: Print the registration itself.
+    """
+    from vla_eval import registration
+    from vla_eval.catalog import check_catalogue
+    from vla_eval.released import load_protocol
+    from vla_eval.runfolder import check_arm_names
+
+    registration.refuse_overwriting(out)
+    loaded, specs = load_protocol(protocol, overrides=set_), parse_arms(arm, None)
+    check_arm_names(specs)
+    check_catalogue(loaded)
+    made = registration.register(
+        loaded,
+        specs,
+        candidate=candidate,
+        reference=reference,
+        control=control,
+        folder=out.resolve().parent,
+    )
+    registration.write_registration(made, out)
+    print(made.model_dump_json(indent=2) if json else "\n".join(_lines(made)))
+    print(f"registration: {out}", file=sys.stderr)
+    for line in _next_steps(made, out, protocol, set_):
+        print(line, file=sys.stderr)
+    return EXIT_COMPLETE
+
+
+def _lines(made: Registration) -> list[str]:
+    roles = {
+        made.roles.candidate: "candidate",
+        made.roles.reference: "reference",
+        made.roles.control: "negative control",
+    }
+    return [
+        f"{made.protocol} {made.protocol_sha256[:12]}, {made.standing}",
+        f"margin {100 * made.margin:g} points, alpha {made.alpha:g}",
+        *(
+            f"{roles.get(arm.name, 'without a role')} {arm.name}: {arm.spec}\n"
+            f"  identity {arm.identity_sha256[:12]}"
+            for arm in made.arms
+        ),
+    ]
+
+
+def _next_steps(made: Registration, out: Path, protocol: str, changes: Sequence[str]) -> list[str]:
+    """Return what to do with the file, as commands to copy."""
+    arms = [word for arm in made.arms for word in ("--arm", f"{arm.name}={arm.spec}")]
+    sets = [word for change in changes for word in ("--set", change)]
+    roles = ["--candidate", made.roles.candidate, "--reference", made.roles.reference]
+    roles += ["--control", made.roles.control] if made.roles.control else []
+    run = ["vlaeval", "run", protocol, *arms, *sets, "--out", "runs/NAME"]
+    certify = ["vlaeval", "certify", "runs/NAME", *roles, "--registration", str(out)]
+    return [
+        "next:",
+        f"  git add {shlex.quote(str(out))} && git commit && git push",
+        f"  {shlex.join(run)}",
+        f"  {shlex.join(certify)} --since COMMIT",
+    ]
