@@ -63,6 +63,7 @@ class EpisodeResult:
     outcome: Outcome = "failure"
     reason: Reason | None = "time_limit"
     detail: str = ""
+    instruction: str = ""
     score: float = 0.0
     subgoals: dict[str, bool] = field(default_factory=dict)
     steps: int = 0
@@ -92,6 +93,7 @@ def run_episode(
     n_action_steps: int,
     clock: PhaseClock,
     warm_ups: WarmUps | None = None,
+    result: EpisodeResult | None = None,
 ) -> EpisodeResult:
     """Run one episode to success, failure or the time limit.
 
@@ -105,13 +107,15 @@ def run_episode(
         n_action_steps: execution horizon; a shorter chunk is executed whole.
         clock: sums wall time by phase.
         warm_ups: what the policy has been warmed up for; None warms nothing up.
+        result: filled as the episode goes, so that what is known when something raises is not lost.
 
     Returns:
         The result. What environment and policy raise is not caught here: whether that is the
         policy's failure or the machine's is for the caller to decide.
     """
+    result = EpisodeResult() if result is None else result
     try:
-        result = _run(env, policy, episode, n_action_steps, clock, warm_ups)
+        _run(env, policy, episode, n_action_steps, clock, warm_ups, result)
     except Exception:
         with clock.phase("end_episode"), suppress(Exception):  # the first trouble is what counts
             end_episode(policy, episode.policy_key, "error")
@@ -128,8 +132,8 @@ def _run(
     n_action_steps: int,
     clock: PhaseClock,
     warm_ups: WarmUps | None,
-) -> EpisodeResult:
-    result = EpisodeResult()
+    result: EpisodeResult,
+) -> None:
     hasher = hashlib.sha256()
     key, told = episode.key, episode.policy_key
     observation: Observation = {}
@@ -140,6 +144,8 @@ def _run(
             observation, info = env.reset(seed=key.env_seed, options={"init_state": key.init_state})
     result.scene_hash = str(info.get("scene_hash", ""))
     result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
+    result.instruction = str(env.task_description)
+    result.actions_sha256 = hasher.hexdigest()
     low, high = _bounds(env)
     recent: deque[Observation] = deque(maxlen=policy.metadata.n_obs_steps - 1)
     while True:
@@ -169,8 +175,6 @@ def _run(
         if not _is_blind(policy):
             with clock.phase("observe"):
                 observation = env.observe()
-    result.actions_sha256 = hasher.hexdigest()
-    return result
 
 
 def _is_blind(policy: Policy) -> bool:
@@ -295,6 +299,7 @@ def _execute(
         with clock.phase("advance"):
             _, terminated, truncated, info = env.advance(action)
         hasher.update(action.tobytes())
+        result.actions_sha256 = hasher.hexdigest()
         result.steps += 1
         success = bool(info.get("is_success", False))
         result.score = _score(info.get("score", success))

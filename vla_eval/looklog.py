@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from vla_eval.errors import RunFolderError
+from vla_eval.jsonfile import AwareTime, read_model
 from vla_eval.looks import Look, looks_of, sequential_roles
 from vla_eval.plan import expand
 from vla_eval.runfolder import RunFolder
@@ -29,7 +30,7 @@ class LoggedLook(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    taken_at: str
+    taken_at: AwareTime
     """UTC, ISO 8601."""
     protocol_sha256: str
     candidate: str
@@ -104,7 +105,10 @@ def _path(run: Path, number: int) -> Path:
 
 def _on_disk(run: Path) -> Iterator[LoggedLook]:
     for path in sorted((run / "looks").glob("*.json")):
-        try:
-            yield LoggedLook.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError):
-            raise RunFolderError(f"{path}: is damaged; restore it, or delete it") from None
+        yield read_model(
+            path,
+            LoggedLook,
+            wrong="is damaged",
+            remedy="restore it, or delete it",
+            error=RunFolderError,
+        )

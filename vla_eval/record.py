@@ -4,10 +4,21 @@ Format 1. One JSON object a line; changing a field's meaning is a format change.
 
 - ``success``: the task's predicate held at some step.
 - ``failure``: it did not, and ``reason`` says why: ``time_limit``, ``truncated`` (the environment
-  gave up before the protocol's limit) or ``invalid_action`` (wrong shape or not finite).
-- ``error``: the machine failed, not the policy; ``reason`` is ``env_error``, ``env_timeout``,
-  ``policy_error``, ``policy_timeout``, ``host_lost`` or ``worker_died``. Repeated in a fresh worker;
-  an episode with errors only is missing, never failed.
+  gave up before the protocol's limit), ``invalid_action`` (wrong shape or not finite) or
+  ``policy_raised`` (see below).
+- ``error``: nobody knows yet whether the machine failed or the policy; ``reason`` is ``env_error``,
+  ``env_timeout``, ``policy_error``, ``policy_timeout``, ``host_lost`` or ``worker_died``. Repeated in
+  a fresh worker; an episode with errors only is missing, never failed, with one exception:
+
+**A policy that raises fails, once that is reproduced.** Two attempts of one episode by one arm that
+end in ``policy_error`` with the same error (type and message) in the same place (scene, steps,
+inferences, executed actions) are no trouble of the machine. On reading, they make one result:
+``failure``, reason ``policy_raised``, all else as the second of them says. It ends the episode; a
+later success contradicts it. Both lines on disk stay the errors that they were
+(:class:`vla_eval.store.Records` derives the result), so the rule holds for every run ever made. Two
+exceptions that differ prove nothing; such an episode is tried again, and its attempts stay countable.
+
+A record of an error holds what was known when it came: the scene, and what was executed until then.
 """
 
 from __future__ import annotations
@@ -17,6 +28,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from vla_eval.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
 
 __all__ = ["EpisodeRecord", "ErrorDetail", "Outcome", "Reason", "Timing"]
@@ -26,6 +38,7 @@ Reason = Literal[
     "time_limit",
     "truncated",
     "invalid_action",
+    "policy_raised",
     "env_error",
     "env_timeout",
     "policy_error",
@@ -42,7 +55,7 @@ class _Frozen(BaseModel):
 class Timing(_Frozen):
     """Where the wall time went; the only part of a record that differs between equal runs."""
 
-    started_at: str
+    started_at: AwareTime
     """UTC, ISO 8601."""
     wall_s: float = 0.0
     build_s: float = 0.0
@@ -67,6 +80,9 @@ class Timing(_Frozen):
     """Largest batch that an inference of this episode was part of."""
     host: str = ""
     worker: int = 0
+    session: str = ""
+    """Which call of ``vlaeval run`` wrote the record: the token in its file's name. Records from before
+    it was kept have none; there the file's name counts."""
 
 
 class ErrorDetail(_Frozen):

@@ -62,6 +62,12 @@ def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Repla
         raise UsageError(
             f"arm '{arm}' has not ended episode '{key}', so there is nothing to replay"
         )
+    if record.reason == "policy_raised":
+        said = record.error.message if record.error else "without words"
+        raise UsageError(
+            f"arm '{arm}' raised in episode '{key}', twice alike ({said}), so there is no episode to "
+            "replay"
+        )
     return Replay(record, _again(folder, planned[key], specs[arm], record, video))
 
 

@@ -10,10 +10,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.errors import UsageError
+from vla_eval.jsonfile import AwareTime
 from vla_eval.policy import UNKNOWN, server_identity
 from vla_eval.protocol import Protocol
 
-__all__ = ["Arm", "RunFile", "Session", "identity_sha256", "refuse_unidentified"]
+__all__ = [
+    "Arm",
+    "RunFile",
+    "Session",
+    "identity_sha256",
+    "refuse_unidentified",
+    "same_policy",
+]
 
 
 class Arm(BaseModel):
@@ -24,7 +32,8 @@ class Arm(BaseModel):
     name: str
     spec: str
     identity: Mapping[str, JsonValue] | None = None
-    """The policy's metadata; None until the policy was first loaded."""
+    """The policy's metadata, the hash of its code, and the spec as above (runs from before that was kept
+    lack it); None until the policy was first loaded."""
 
 
 class Session(BaseModel):
@@ -32,7 +41,7 @@ class Session(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    started_at: str
+    started_at: AwareTime
     shard: str
     versions: Mapping[str, str]
     warm_up_s: Mapping[str, float] = Field(default_factory=dict)
@@ -54,7 +63,7 @@ class RunFile(BaseModel):
     protocol_sha256: str
     protocol: Protocol
     arms: tuple[Arm, ...]
-    created_at: str
+    created_at: AwareTime
     versions: Mapping[str, str] = Field(default_factory=dict)
     machine: Mapping[str, JsonValue] = Field(default_factory=dict)
     sessions: tuple[Session, ...] = ()
@@ -65,6 +74,20 @@ def identity_sha256(identity: Mapping[str, Any]) -> str:
     """Hash a policy's identity."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def same_policy(one: Arm, other: Arm) -> bool:
+    """Whether two arms are one policy: by identity where both have one, else by spec.
+
+    One policy may have two specs, by where its checkpoint lies for example.
+    """
+    if not one.identity or not other.identity:
+        return one.spec == other.spec
+    ours, theirs = (
+        {name: value for name, value in (arm.identity or {}).items() if name != "spec"}
+        for arm in (one, other)
+    )
+    return ours == theirs
 
 
 def refuse_unidentified(arm: Arm) -> None:

@@ -11,17 +11,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from pydantic import ValidationError
 
 from vla_eval.differences import name_differences
 from vla_eval.errors import RunFolderError, UsageError
+from vla_eval.jsonfile import read_model
 from vla_eval.plan import Shard
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
@@ -54,26 +55,26 @@ class RunFolder:
         """Open an existing run.
 
         Raises:
-            RunFolderError: there is no run, or ``run.json`` is damaged.
+            RunFolderError: there is no run, or ``run.json`` is damaged or was edited.
         """
         file = path / "run.json"
-        if not file.is_file():
-            raise RunFolderError(
+        run = read_model(
+            file,
+            RunFile,
+            wrong="is damaged",
+            remedy="restore it, or start in a new folder",
+            missing=(
                 f"{path}: is no run folder (it has no run.json); "
                 "make one with: vlaeval run PROTOCOL --arm NAME=SPEC --out DIR"
-            )
-        try:
-            run = RunFile.model_validate_json(file.read_text(encoding="utf-8"))
-        except (ValidationError, UnicodeDecodeError) as error:
-            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise RunFolderError(
-                f"{file}: is damaged ({first}); restore it, or start in a new folder"
-            ) from None
+            ),
+            error=RunFolderError,
+        )
         if run.protocol.sha256 != run.protocol_sha256:
             raise RunFolderError(
                 f"{file}: the protocol in it does not have the hash beside it, so the file was "
                 "edited; restore it, or start in a new folder"
             )
+        _refuse_forged_arms(file, run)
         return cls(path, run)
 
     @classmethod
@@ -163,6 +164,8 @@ class RunFolder:
     def identify(self, identities: Mapping[str, PolicyMetadata]) -> dict[str, str]:
         """Store the arms' identities, or compare them with the stored ones.
 
+        An identity is the policy's metadata, the hash of its code, and the arm's spec.
+
         Returns:
             The hash of each arm's identity.
 
@@ -179,6 +182,8 @@ class RunFolder:
                 name = arm.name
                 identity = json.loads(json.dumps(asdict(identities[name])))
                 identity["code_sha256"] = code_sha256(arm.spec)
+                if arm.identity is None or "spec" in arm.identity:  # else the run began without it
+                    identity["spec"] = arm.spec
                 if arm.identity is not None and arm.identity != identity:
                     raise RunFolderError(
                         f"{self.path}: arm '{name}' was another policy when this run began "
@@ -192,16 +197,18 @@ class RunFolder:
     def records(self) -> Records:
         """Read all records; raises RunFolderError where they are damaged or of another run."""
         records = read_records([self.episodes])
-        arms = {arm.name: arm for arm in self.run.arms}
+        hashes = {
+            arm.name: None if arm.identity is None else identity_sha256(arm.identity)
+            for arm in self.run.arms
+        }
         for record in records.attempts:
-            arm = arms.get(record.arm)
-            if arm is None or record.protocol_sha256 != self.run.protocol_sha256:
+            if record.arm not in hashes or record.protocol_sha256 != self.run.protocol_sha256:
                 raise RunFolderError(
                     f"{self.episodes}: a record of {record.key} belongs to another run "
                     f"(arm '{record.arm}', protocol {record.protocol_sha256[:12]}); "
                     "move its file out of the folder"
                 )
-            if arm.identity is not None and record.policy_sha256 != identity_sha256(arm.identity):
+            if hashes[record.arm] not in (None, record.policy_sha256):
                 raise RunFolderError(
                     f"{self.episodes}: a record of {record.key} was made by another policy than "
                     f"arm '{record.arm}' of run.json; move its file out of the folder"
@@ -260,8 +267,33 @@ def _refuse_foreign_folder(path: Path) -> None:
         )
 
 
-def check_arm_names(specs: Mapping[str, str]) -> None:
-    """Refuse arm names that could not be told apart in a table or a file; raises UsageError."""
-    for name in specs:
-        if not name or not all(each.isalnum() or each in "-_." for each in name):
-            raise UsageError(f"arm '{name}': use letters, digits, '-', '_' and '.' only")
+def _refuse_forged_arms(file: Path, run: RunFile) -> None:
+    """Refuse arms that nobody could tell apart, and specs that are not those that were identified."""
+    if len({arm.name for arm in run.arms}) != len(run.arms) or not run.arms:
+        raise RunFolderError(
+            f"{file}: a run has arms, and each has a name of its own; restore the file, or start in "
+            "a new folder"
+        )
+    try:
+        check_arm_names([arm.name for arm in run.arms])
+    except UsageError as error:
+        raise RunFolderError(
+            f"{file}: {error}; restore the file, or start in a new folder"
+        ) from None
+    for arm in run.arms:
+        known = (arm.identity or {}).get("spec", arm.spec)
+        if known != arm.spec:
+            raise RunFolderError(
+                f"{file}: arm '{arm.name}' has the spec {arm.spec!r}, and was identified as "
+                f"{known!r}, so the file was edited; restore it, or start in a new folder"
+            )
+
+
+def check_arm_names(names: Iterable[str]) -> None:
+    """Refuse arm names that could not be told apart in a table or a file; raises UsageError.
+
+    ASCII only: a Cyrillic letter can look like a Latin one.
+    """
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+            raise UsageError(f"arm {name!a}: use ASCII letters, digits, '-', '_' and '.' only")

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,7 @@ from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.supervisor import Supervisor
 from vla_eval.errors import InterruptedRunError, NothingToDoError, UsageError
+from vla_eval.keys import EpisodeKey
 from vla_eval.looklog import take_looks
 from vla_eval.looks import due_keys, look_sentence, sequential_roles
 from vla_eval.plan import PlannedEpisode, Shard, expand, in_blocks, take_shard
@@ -105,14 +106,17 @@ def _run_locked(
     due = set(due_keys(protocol, names, records.final))
     items = pending_items([each for each in plan if each.key in due], names, records)
     total = len(plan) * len(names)
+    keys = {episode.key for episode in plan}
+    errors = [each for slot, found in records.errors.items() if slot[1] in keys for each in found]
     with Progress(total, names, quiet=not items) as progress:
-        _replay(records, {item.key for item in plan}, progress)
+        raised = _replay(records, keys, progress)
         say = notify or progress.say
         supervisor = Supervisor(
             folder,
             _work(folder, blocks, say),
             workers=min(workers, max(1, len(items))),
-            ended=progress.ended,
+            ended=progress.ended - raised,
+            errors=errors,
             on_record=progress.record,
             notify=say,
         )
@@ -166,10 +170,16 @@ def _finish(folder: RunFolder) -> RunSummary:
     return summaries[0]
 
 
-def _replay(records: Records, keys: set[object], progress: Progress) -> None:
-    for record in records.final.values():
-        if record.outcome != "error" and record.key in keys:
-            progress.record(record)
+def _replay(records: Records, keys: Container[EpisodeKey], progress: Progress) -> int:
+    """Count what has ended; return how much of that are exceptions of the policy."""
+    ended = [
+        record
+        for record in records.final.values()
+        if record.outcome != "error" and record.key in keys
+    ]
+    for record in ended:
+        progress.record(record)
+    return sum(record.reason == "policy_raised" for record in ended)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,8 +22,13 @@ from typing import Self
 from pydantic import ValidationError
 
 from vla_eval.errors import InfrastructureError, RunFolderError
+from vla_eval.jsonfile import (
+    first_complaint,
+    read_regular,
+    refuse_ambiguous,
+)
 from vla_eval.keys import EpisodeKey
-from vla_eval.record import EpisodeRecord
+from vla_eval.record import EpisodeRecord, Timing
 
 __all__ = [
     "RecordWriter",
@@ -53,9 +60,9 @@ class RecordWriter:
         Raises:
             StorageError: nothing of the record remains in the file.
         """
-        text = record.model_dump_json()
+        text = record.model_dump_json().encode()
         chain = _next_chain(self._chain, text)
-        line = f'{{"chain":"{chain}","record":{text}}}\n'.encode()
+        line = _head(chain) + _BODY + text + b"}\n"
         try:
             self._write(line)
         except OSError as error:
@@ -100,44 +107,128 @@ class RecordWriter:
         self.close()
 
 
+type _Slot = tuple[str, EpisodeKey]
+
+
 @dataclass
 class Records:
-    """All records of a run folder."""
+    """All records of a run folder: what was attempted, and which results follow from that."""
 
     attempts: list[EpisodeRecord] = field(default_factory=list)
     """Every attempt, in the order of files and lines."""
     torn: list[str] = field(default_factory=list)
     """Files whose last line was cut off by a kill; that line is ignored."""
-    final: dict[tuple[str, EpisodeKey], EpisodeRecord] = field(default_factory=dict)
-    """For each arm and key the first success or failure, where there is one, else the last error."""
-    sessions: dict[tuple[str, EpisodeKey], str] = field(default_factory=dict)
-    """For each final result which call of ``vlaeval run`` made it, by the name of its file."""
+    final: dict[_Slot, EpisodeRecord] = field(default_factory=dict)
+    """For each arm and key the first success or failure, where there is one, else the last error. An
+    exception of the policy that a second attempt reproduced is such a failure, ``policy_raised``."""
+    sessions: dict[_Slot, str] = field(default_factory=dict)
+    """For each final result which call of ``vlaeval run`` made it."""
     contradictions: list[str] = field(default_factory=list)
     """Episodes that ended twice, and differently: something in them is not deterministic."""
+    errors: dict[_Slot, list[EpisodeRecord]] = field(default_factory=dict)
+    """For each arm and key the attempts that ended in an error, in their order; an attempt whose file
+    was copied is one attempt."""
+    _troubles: dict[_Slot, _Trouble] = field(default_factory=dict, repr=False)
 
     def add(self, record: EpisodeRecord, where: str, session: str = "") -> None:
-        """Add one attempt."""
+        """Add one attempt.
+
+        Args:
+            record: as it stands on disk.
+            where: the place to name where it contradicts another.
+            session: which call made it, where the record does not say so itself.
+        """
         self.attempts.append(record)
         slot = (record.arm, record.key)
+        session = record.timing.session or session
+        if record.outcome == "error":
+            self._add_error(slot, record, where, session)
+        else:
+            self._settle(slot, record, where, session)
+
+    def _settle(self, slot: _Slot, result: EpisodeRecord, where: str, session: str) -> None:
+        """Take a success or failure as final, unless there is one that came before it."""
         known = self.final.get(slot)
         if known is None or known.outcome == "error":
-            if known is None or record.outcome != "error" or record.attempt > known.attempt:
-                self.final[slot], self.sessions[slot] = record, session
-        elif record.outcome != "error" and known.reproducible() != record.reproducible():
-            differing = _first_difference(known, record)
+            self.final[slot], self.sessions[slot] = result, session
+        elif known.reproducible() != result.reproducible():
+            differing = _first_difference(known, result)
             self.contradictions.append(
-                f"{where}: arm '{record.arm}' has two results for {record.key} that differ in "
+                f"{where}: arm '{result.arm}' has two results for {result.key} that differ in "
                 f"'{differing}'; the first is kept"
             )
-            if record.timing.started_at < known.timing.started_at:
-                self.final[slot], self.sessions[slot] = record, session
+            if _begun(result) < _begun(known):
+                self.final[slot], self.sessions[slot] = result, session
+
+    def _add_error(self, slot: _Slot, record: EpisodeRecord, where: str, session: str) -> None:
+        trouble = self._troubles.setdefault(slot, _Trouble())
+        self.errors[slot] = trouble.attempts
+        before = trouble.raised
+        trouble.add(record, session)
+        known = self.final.get(slot)
+        if trouble.raised is None:
+            if known is None or known.outcome == "error":
+                self.final[slot], self.sessions[slot] = trouble.attempts[-1], trouble.sessions[-1]
+        elif before is None:
+            self._settle(slot, trouble.raised, where, trouble.raised_in)
+        elif known is before:  # an earlier repetition of it was read only now
+            self.final[slot], self.sessions[slot] = trouble.raised, trouble.raised_in
+
+
+class _Trouble:
+    """The attempts of one episode that ended in errors, in their order."""
+
+    def __init__(self) -> None:
+        self.attempts: list[EpisodeRecord] = []
+        self.sessions: list[str] = []
+        self.raised: EpisodeRecord | None = None
+        """The failure that the policy's first reproduced exception is."""
+        self.raised_in = ""
+        self._known: set[tuple[int, Timing]] = set()
+        self._alike: dict[object, list[tuple[EpisodeRecord, str]]] = {}
+        """The first two attempts of each exception."""
+
+    def add(self, record: EpisodeRecord, session: str) -> None:
+        """Add an attempt, in whatever order they are read; once, however often it is there."""
+        if (record.attempt, record.timing) in self._known:
+            return
+        self._known.add((record.attempt, record.timing))
+        place = bisect_right(self.attempts, _turn(record), key=_turn)
+        self.attempts.insert(place, record)
+        self.sessions.insert(place, session)
+        if record.reason != "policy_error":
+            return
+        alike = self._alike.setdefault(_exception_of(record), [])
+        alike.append((record, session))
+        alike.sort(key=lambda each: _turn(each[0]))
+        del alike[2:]
+        if len(alike) == 2 and (self.raised is None or _turn(alike[1][0]) < _turn(self.raised)):
+            second, self.raised_in = alike[1]
+            self.raised = second.model_copy(
+                update={"outcome": "failure", "reason": "policy_raised"}
+            )
+
+
+def _turn(record: EpisodeRecord) -> tuple[int, datetime]:
+    return record.attempt, _begun(record)
+
+
+def _exception_of(record: EpisodeRecord) -> object:
+    """Return what two attempts of an episode have in common if the policy raised alike in both."""
+    said = (record.error.type, record.error.message) if record.error else None
+    return said, record.scene_hash, record.steps, record.inferences, record.actions_sha256
+
+
+def _begun(record: EpisodeRecord) -> datetime:
+    return datetime.fromisoformat(record.timing.started_at)
 
 
 def read_records(paths: Iterable[Path]) -> Records:
     """Read record files; a folder stands for every ``*.jsonl`` file in it.
 
     Raises:
-        RunFolderError: a damaged line that is not the last one, or contradicting results.
+        RunFolderError: a damaged line that is not the last one, a file that was renamed, or something
+            that is no file.
     """
     records = Records()
     for path in paths:
@@ -146,44 +237,92 @@ def read_records(paths: Iterable[Path]) -> Records:
     return records
 
 
+_REMEDY = "restore the file from a copy, or move it out of the folder to repeat its episodes"
+
+
 def _read_file(path: Path, records: Records) -> None:
-    data = path.read_bytes()
-    lines = data.split(b"\n")
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        lines = read_regular(path).split(b"\n")
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunFolderError(f"{name}: cannot be read ({reason}); {_REMEDY}") from None
     if lines.pop():
         records.torn.append(path.name)
-    session = "".join(path.stem.split("-")[1:2]) or path.stem  # the token of the call
+    token = "".join(path.stem.split("-")[1:2])  # of the call that wrote the file
     chain = ""
     for number, line in enumerate(lines, start=1):
-        where = f"{path.parent.name}/{path.name}, line {number}"
+        where = f"{name}, line {number}"
         record, chain = _read_line(line, chain, where)
-        records.add(record, where, session)
+        if token and record.timing.session not in ("", token):
+            raise RunFolderError(
+                f"{where}: was written by the call {record.timing.session} of vlaeval run, and the "
+                "file's name says another: it was renamed; give it its name back"
+            )
+        records.add(record, where, token or path.stem)
+
+
+_BODY = b',"record":'
+
+
+def _head(chain: str) -> bytes:
+    return b'{"chain":"%b"' % chain.encode()
 
 
 def _read_line(line: bytes, chain: str, where: str) -> tuple[EpisodeRecord, str]:
-    remedy = "restore the file from a copy, or move it out of the folder to repeat its episodes"
+    head, between, body = line.partition(_BODY)
+    if not between or not body.endswith(b"}"):
+        raise RunFolderError(f"{where}: is no episode record; {_REMEDY}")
+    body = body[:-1]
+    expected = _next_chain(chain, body)
     try:
-        text = line.decode()
-        head, _, body = text.partition(',"record":')
-        written_chain = json.loads(head + "}")["chain"]
-        record = EpisodeRecord.model_validate_json(body[:-1])
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{where}: is no episode record ({error}); {remedy}") from None
+        record = EpisodeRecord.model_validate_json(body)
+        if not _has_no_more_keys(body, record):
+            refuse_ambiguous(body)
+        follows = head == _head(expected) or _chain_of(head) == expected
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        detail = f"{place}: {first['msg']}" if place else first["msg"]
-        raise RunFolderError(f"{where}: is no valid episode record ({detail}); {remedy}") from None
-    expected = _next_chain(chain, body[:-1])
-    if written_chain != expected:
+        raise RunFolderError(
+            f"{where}: is no valid episode record ({first_complaint(error)}); {_REMEDY}"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{where}: is no episode record ({error}); {_REMEDY}") from None
+    if not follows:
         raise RunFolderError(
             f"{where}: does not follow from the line before it: a record was changed, dropped or "
-            f"moved after it was written; {remedy}"
+            f"moved after it was written; {_REMEDY}"
+        )
+    if record.reason == "policy_raised":
+        raise RunFolderError(
+            f"{where}: says 'policy_raised', which is never written: it follows from two errors; "
+            f"{_REMEDY}"
         )
     return record, expected
 
 
-def _next_chain(chain: str, text: str) -> str:
-    return hashlib.sha256(f"{chain}\n{text}".encode()).hexdigest()[:32]
+def _has_no_more_keys(text: bytes, record: EpisodeRecord) -> bool:
+    """Whether a text has as many keys as the record that was read from it, so that none is double.
+
+    Each key brings a colon, and so do some values; in a text without a backslash nothing can be
+    written in another way. Where it does not add up, somebody has to look at every object, which takes
+    ten times as long.
+    """
+    if b"\\" in text:
+        return False
+    timing = record.timing
+    keys = len(record.model_fields_set) + len(timing.model_fields_set)
+    keys += len(record.subgoals) + len(record.counts) + len(record.provenance)
+    values = timing.started_at.count(":") + record.env_id.count(":") + record.instruction.count(":")
+    return text.count(b":") == keys + values
+
+
+def _chain_of(head: bytes) -> object:
+    """Return the chain of a line that was not written as ours are, but may say the same."""
+    refuse_ambiguous(head + b"}")
+    return json.loads(head + b"}")["chain"]
+
+
+def _next_chain(chain: str, text: bytes) -> str:
+    return hashlib.sha256(b"%b\n%b" % (chain.encode(), text)).hexdigest()[:32]
 
 
 def _first_difference(left: EpisodeRecord, right: EpisodeRecord) -> str:

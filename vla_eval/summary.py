@@ -16,7 +16,8 @@ from vla_eval.looks import Look, due_keys, looks_of
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import RunFile, RunFolder
+from vla_eval.runfile import RunFile, same_policy
+from vla_eval.runfolder import RunFolder
 from vla_eval.stats import PairedTable, wilson_interval
 from vla_eval.store import Records
 
@@ -174,8 +175,7 @@ def _same_arms(one: RunFile, other: RunFile) -> bool:
     """Compare names, specs and, where both know them, identities."""
     pairs = list(zip(one.arms, other.arms, strict=False))
     return len(one.arms) == len(other.arms) and all(
-        (left.name, left.spec) == (right.name, right.spec)
-        and (not left.identity or not right.identity or left.identity == right.identity)
+        (left.name, left.spec) == (right.name, right.spec) and same_policy(left, right)
         for left, right in pairs
     )
 

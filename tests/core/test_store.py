@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from vla_eval.errors import RunFolderError
-from vla_eval.record import EpisodeRecord, Timing
-from vla_eval.store import RecordWriter, StorageError, read_records, write_atomically
+from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
+from vla_eval.store import Records, RecordWriter, StorageError, read_records, write_atomically
 
 
 def record(state: int = 0, **changes) -> EpisodeRecord:
@@ -104,6 +105,146 @@ def test_equal_repeats_are_one_and_unequal_ones_are_reported(tmp_path):
     records = read_records([tmp_path])
     assert [each.outcome for each in records.final.values()] == ["success"]
     assert "two results for s/t/i0/e0/p0 that differ in 'outcome'" in records.contradictions[0]
+
+
+def raised(attempt: int = 1, said: str = "KeyError", **changes) -> EpisodeRecord:
+    """An attempt in which the policy raised, a minute after the one before."""
+    values = {
+        "outcome": "error",
+        "reason": "policy_error",
+        "attempt": attempt,
+        "error": ErrorDetail(type=said, message="'wrist'"),
+        "scene_hash": "scene",
+        "steps": 8,
+        "inferences": 2,
+        "actions_sha256": "actions",
+        "timing": Timing(started_at=f"2026-01-01T00:{attempt:02}:00+00:00"),
+    }
+    return record(0, **values | changes)
+
+
+def add(*attempts: EpisodeRecord) -> Records:
+    records = Records()
+    for each in attempts:
+        records.add(each, "there", f"call {each.attempt}")
+    return records
+
+
+SLOT = ("a", record(0).key)
+
+
+@pytest.mark.parametrize("order", permutations([1, 2, 3]))
+def test_the_second_of_two_equal_exceptions_is_the_result(order):
+    """In whatever order files are read; all else of it stays, and the errors stay errors."""
+    records = add(*(raised(each) for each in order))
+    assert records.final[SLOT] == raised(2, outcome="failure", reason="policy_raised")
+    assert records.sessions[SLOT] == "call 2"
+    assert records.errors[SLOT] == [raised(1), raised(2), raised(3)]
+    assert {each.outcome for each in records.attempts} == {"error"}
+    assert not records.contradictions
+
+
+DIFFERENCES = {
+    "type": {"said": "ValueError"},
+    "message": {"error": ErrorDetail(type="KeyError", message="'front'")},
+    "scene": {"scene_hash": "other"},
+    "steps": {"steps": 12},
+    "inferences": {"inferences": 3},
+    "actions": {"actions_sha256": "others"},
+    "reason": {"reason": "policy_timeout"},
+}
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_exceptions_that_differ_are_no_result(difference):
+    """Anything but the same error in the same place leaves the episode missing; a third can decide."""
+    other = raised(2, **DIFFERENCES[difference])
+    records = add(raised(1), other)
+    assert records.final[SLOT] == other
+    assert records.final[SLOT].outcome == "error"
+    records.add(raised(3), "there")
+    assert records.final[SLOT] == raised(3, outcome="failure", reason="policy_raised")
+
+
+def test_the_machine_s_errors_are_no_result_however_often():
+    """A simulator that diverges in the same place again and again is not the policy's failure."""
+    records = add(*(raised(each, reason="env_error") for each in (2, 1, 3)))
+    assert records.final[SLOT] == raised(3, reason="env_error")
+    assert records.sessions[SLOT] == "call 3"
+
+
+def test_a_copied_attempt_reproduces_nothing():
+    """The same line in two files is one attempt; another machine's first attempt is another."""
+    records = add(raised(1), raised(1))
+    assert (len(records.attempts), records.errors[SLOT]) == (2, [raised(1)])
+    assert records.final[SLOT].outcome == "error"
+    elsewhere = raised(1, timing=Timing(started_at="2026-01-01T00:09:00+00:00", host="b"))
+    records.add(elsewhere, "there")
+    assert records.final[SLOT].reason == "policy_raised"
+
+
+@pytest.mark.parametrize("order", permutations([0, 1, 2]))
+def test_a_result_after_a_reproduced_exception_contradicts_it(order):
+    """Whatever is read first, the earlier result is kept, and the other is reported once."""
+    later = record(0, timing=Timing(started_at="2026-01-01T08:00:00+07:00"))
+    attempts = [raised(1), raised(2), later]
+    records = add(*(attempts[each] for each in order))
+    assert records.final[SLOT].reason == "policy_raised"
+    assert len(records.contradictions) == 1
+    assert "differ in 'outcome'" in records.contradictions[0]
+    earlier = record(0, timing=Timing(started_at="2026-01-01T06:59:00+07:00"))
+    attempts[2] = earlier
+    records = add(*(attempts[each] for each in order))
+    assert records.final[SLOT] == earlier
+    assert len(records.contradictions) == 1
+
+
+def test_a_result_after_one_exception_is_the_result():
+    """What was not reproduced contradicts nothing, and is counted."""
+    records = add(raised(1), record(0, attempt=2))
+    assert records.final[SLOT] == record(0, attempt=2)
+    assert records.errors[SLOT] == [raised(1)]
+    assert not records.contradictions
+
+
+def test_a_derived_result_is_never_read_from_a_line(tmp_path):
+    """Whoever writes policy_raised into a file says more than a run ever does."""
+    write(tmp_path, raised(1, outcome="failure", reason="policy_raised"))
+    with pytest.raises(RunFolderError, match=r"w\.jsonl, line 1: says 'policy_raised'"):
+        read_records([tmp_path])
+
+
+def test_an_attempt_without_its_error_s_words(tmp_path):
+    """Hand-made records without error details are read like any other."""
+    write(tmp_path, raised(1, error=None), raised(2, error=None))
+    assert read_records([tmp_path]).final[SLOT].reason == "policy_raised"
+
+
+NAME = "20260101T000000-{}-0001-w0.jsonl"
+
+
+def test_the_call_stands_in_the_record(tmp_path):
+    """And not in the file's name only: a file under another call's name is refused."""
+    mine = record(0, timing=Timing(started_at="2026-01-01T00:00:00+00:00", session="a" * 16))
+    path = write(tmp_path, mine, name=NAME.format("a" * 16))
+    assert read_records([tmp_path]).sessions == {SLOT: "a" * 16}
+    path.rename(tmp_path / NAME.format("b" * 16))
+    with pytest.raises(RunFolderError, match=r"line 1: was written by the call a{16}.*renamed"):
+        read_records([tmp_path])
+
+
+def test_a_name_that_names_no_call_denies_none(tmp_path):
+    """Records that were gathered into a file with a name of its own keep their calls."""
+    for letter in "ab":
+        timing = Timing(started_at="2026-01-01T00:00:00+00:00", session=letter * 16)
+        write(tmp_path, record(ord(letter), timing=timing), name=f"{letter}.jsonl")
+    assert sorted(read_records([tmp_path]).sessions.values()) == ["a" * 16, "b" * 16]
+
+
+def test_records_of_before_have_their_call_in_the_file_s_name(tmp_path):
+    """As it was when records did not say it."""
+    write(tmp_path, record(0), name=NAME.format("c" * 16))
+    assert read_records([tmp_path]).sessions == {SLOT: "c" * 16}
 
 
 FULL = """

@@ -5,29 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from vla_eval.certificate.evidence import Roles
 from vla_eval.certificate.issue import issue
 from vla_eval.certificate.model import Certificate
 from vla_eval.differences import differences
-from vla_eval.errors import UsageError
+from vla_eval.jsonfile import read_model
 
 __all__ = ["read_certificate", "verify"]
 
 
 def read_certificate(path: Path) -> Certificate:
     """Read a certificate; raises UsageError where it is none."""
-    try:
-        return Certificate.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a text file ({error})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(f"{path}: is no certificate ({place}: {first['msg']})") from None
+    return read_model(path, Certificate, wrong="is no certificate")
 
 
 def verify(certificate: Certificate, run: Path) -> list[str]:

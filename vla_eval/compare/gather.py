@@ -11,7 +11,8 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import Arm, RunFolder
+from vla_eval.runfile import Arm, identity_sha256, same_policy
+from vla_eval.runfolder import RunFolder
 from vla_eval.store import Records
 
 __all__ = ["Entry", "Field", "gather"]
@@ -104,7 +105,7 @@ def _group(folders: Sequence[RunFolder]) -> dict[str, _Found]:
     for folder in folders:
         for arm in folder.run.arms:
             same = policies.setdefault(arm.name, [])
-            home = next((each for each in same if _is_same(each[0][1], arm)), None)
+            home = next((each for each in same if same_policy(each[0][1], arm)), None)
             if home is None:
                 same.append([(folder, arm)])
             else:
@@ -118,13 +119,6 @@ def _group(folders: Sequence[RunFolder]) -> dict[str, _Found]:
     return found
 
 
-def _is_same(one: Arm, other: Arm) -> bool:
-    """Whether two arms are one policy: by identity where both have one, else by spec."""
-    if one.identity and other.identity:
-        return one.identity == other.identity
-    return one.spec == other.spec
-
-
 def _entry(
     name: str,
     group: _Found,
@@ -133,19 +127,22 @@ def _entry(
     contradictions: list[str],
 ) -> Entry:
     merged = Records()
+    home = group[0][1]
+    one_hash = {"policy_sha256": identity_sha256(home.identity)} if home.identity else {}
     for folder, arm in group:
         source = records[folder.path]
         contradictions += [text for text in source.contradictions if f"arm '{arm.name}'" in text]
         for record in source.attempts:
             if record.arm == arm.name:
-                merged.add(record, str(folder.path))
+                # Another spec of one policy gives another hash, and no other policy.
+                same = record if arm == home else record.model_copy(update=one_hash)
+                merged.add(same, str(folder.path))
     contradictions += [each for each in merged.contradictions if each not in contradictions]
-    arm = group[0][1]
-    known = {key: merged.final[arm.name, key] for key in keys if (arm.name, key) in merged.final}
+    known = {key: merged.final[home.name, key] for key in keys if (home.name, key) in merged.final}
     ended = {key: record for key, record in known.items() if record.outcome != "error"}
     return Entry(
         name=name,
-        arm=arm,
+        arm=home,
         folders=tuple(str(folder.path) for folder, _ in group),
         finals=ended,
         errors=len(known) - len(ended),

@@ -24,6 +24,8 @@ class Infer:
 
     observation: Observation
     context: Context
+    alone: bool = False
+    """In a batch of its own, so that what is raised over it is raised over nothing else."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,21 @@ class PolicyLoop:
             request = self.requests.get()
             if request is None:
                 return
-            if not isinstance(request.what, Infer):
-                self._one(request)
-                continue
             batch, later = self._gather(request)
-            self._infer(batch)
+            if batch:
+                self._infer(batch)
             for each in later:
                 if each is None:
                     return
-                self._one(each)
+                if isinstance(each.what, Infer):
+                    self._infer([each])
+                else:
+                    self._one(each)
 
     def _gather(self, first: Request) -> tuple[list[Request], list[Request | None]]:
         """Return a batch, and what else came while it was gathered."""
+        if not _is_shared(first):
+            return [], [first]
         batch, later = [first], list[Request | None]()
         deadline = monotonic() + self._wait_s
         while len(batch) < self._max_batch and None not in later:
@@ -124,7 +129,7 @@ class PolicyLoop:
                 request = self.requests.get(timeout=max(0.0, deadline - monotonic()))
             except queue.Empty:
                 break
-            if request is not None and isinstance(request.what, Infer):
+            if request is not None and _is_shared(request):
                 batch.append(request)
             else:
                 later.append(request)
@@ -169,6 +174,10 @@ class PolicyLoop:
             answer = _trouble(error)
         self._say("idle", [request])
         request.answer(answer)
+
+
+def _is_shared(request: Request) -> bool:
+    return isinstance(request.what, Infer) and not request.what.alone
 
 
 def _trouble(error: Exception) -> Trouble:

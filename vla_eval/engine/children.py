@@ -73,11 +73,12 @@ class Launcher:
         self._slots = slots
         self._arms = {arm.name: arm.spec for arm in folder.run.arms}
         self._authkey = secrets.token_bytes(32)
-        self._token = secrets.token_hex(8)
+        self.session = secrets.token_hex(8)
+        """Token of this call of ``vlaeval run``."""
         self._files = 0
         self._seen: dict[str, dict[str, Any]] = {}
         self.addresses = {
-            name: _socket_address(f"{self._token}-{number}")
+            name: _socket_address(f"{self.session}-{number}")
             for number, (name, text) in enumerate(self._arms.items())
             if placement_of(text) == "host"
         }
@@ -126,6 +127,7 @@ class Launcher:
             n_action_steps=self._run.n_action_steps,
             protocol_sha256=self._folder.run.protocol_sha256,
             record_file=record_file,
+            session=self.session,
             authkey=self._authkey,
             host_wait_s=self._run.limits.infer_s * (self._slots + 1) + self._run.limits.setup_s,
         )
@@ -165,7 +167,7 @@ class Launcher:
         """Return a name that no earlier or parallel process can have taken."""
         self._files += 1
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        return self._folder.episodes / f"{now}-{self._token}-{self._files:04d}-{writer}.jsonl"
+        return self._folder.episodes / f"{now}-{self.session}-{self._files:04d}-{writer}.jsonl"
 
 
 def _socket_address(name: str) -> str:

@@ -12,7 +12,7 @@ from vla_eval.plan import PlannedEpisode
 from vla_eval.record import EpisodeRecord
 from vla_eval.store import Records
 
-__all__ = ["Dispatcher", "pending_items"]
+__all__ = ["Dispatcher", "next_item", "pending_items"]
 
 
 def pending_items(
@@ -23,13 +23,19 @@ def pending_items(
     The order of the arms changes from key to key (by the key's hash), so that no arm always runs
     first: whatever drifts on the machine then drifts for all arms alike.
     """
-    errors = Counter((each.arm, each.key) for each in records.attempts if each.outcome == "error")
     return [
-        WorkItem(arm, episode, attempt=errors[arm, episode.key] + 1)
+        next_item(arm, episode, records.errors.get((arm, episode.key), ()))
         for episode in plan
         for arm in _shuffled(arms, episode.key)
         if _is_open(records.final, arm, episode.key)
     ]
+
+
+def next_item(arm: str, episode: PlannedEpisode, errors: Sequence[EpisodeRecord]) -> WorkItem:
+    """Return the attempt that follows those that ended in errors."""
+    attempt = 1 + max((each.attempt for each in errors), default=0)
+    raised = any(each.reason == "policy_error" for each in errors)
+    return WorkItem(arm, episode, attempt, alone=raised)
 
 
 def _is_open(

@@ -53,6 +53,8 @@ class HostedPolicy:
         self._slot = slot
         self._wait_s = wait_s
         self._connection: Connection | None = None
+        self.alone = False
+        """Whether what is asked next must share no batch; see :class:`Infer`."""
         self._identity = self._connect()
 
     @property
@@ -102,7 +104,7 @@ class HostedPolicy:
             UsageError: it said there that it cannot be used like this.
         """
         return [
-            self._ask(Infer(observation, dataclasses.replace(context, env=None)))
+            self._ask(Infer(observation, dataclasses.replace(context, env=None), self.alone))
             for observation, context in zip(observations, contexts, strict=True)
         ]
 

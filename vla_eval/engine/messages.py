@@ -56,6 +56,8 @@ class WorkerJob:
     n_action_steps: int | None
     protocol_sha256: str
     record_file: Path
+    session: str
+    """Token of this call of ``vlaeval run``; it stands in every record and in every file's name."""
     authkey: bytes
     host_wait_s: float
     """How long to wait for a policy host, queueing and a slow batch included."""
@@ -68,6 +70,9 @@ class WorkItem:
     arm: str
     episode: PlannedEpisode
     attempt: int
+    alone: bool = False
+    """Inferred in no batch with others: the policy raised in an earlier attempt, and whether that was
+    over this episode or over a neighbour in its batch is to be seen."""
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from vla_eval.engine.children import Child, Launcher, WorkerChild, exit_text
-from vla_eval.engine.dispatch import Dispatcher
+from vla_eval.engine.dispatch import Dispatcher, next_item
 from vla_eval.engine.messages import (
     Done,
     Ready,
@@ -27,7 +26,7 @@ from vla_eval.errors import EXIT_USAGE, InfrastructureError, UsageError
 from vla_eval.policy import PolicyMetadata
 from vla_eval.record import EpisodeRecord, Reason
 from vla_eval.runfolder import RunFolder
-from vla_eval.store import RecordWriter, read_records
+from vla_eval.store import Records, RecordWriter, read_records
 
 __all__ = ["Supervisor"]
 
@@ -52,6 +51,7 @@ class Supervisor:
         *,
         workers: int,
         ended: int,
+        errors: Iterable[EpisodeRecord],
         on_record: Callable[[EpisodeRecord], None],
         notify: Callable[[str], None],
     ) -> None:
@@ -61,8 +61,11 @@ class Supervisor:
             folder: the run; its protocol holds limits and batching.
             blocks: what is to be done; the next block is asked for when all of the last ended.
             workers: how many environments at a time.
-            ended: how many episodes of the run have a result already.
-            on_record: called with every attempt's record, in this process.
+            ended: how many episodes of the run have ended already otherwise than by an exception of
+                the policy.
+            errors: the attempts of the run that ended in errors before.
+            on_record: called in this process with every attempt's record, or with the failure that
+                follows from it.
             notify: called with one sentence when something was repaired.
         """
         self._folder = folder
@@ -81,6 +84,10 @@ class Supervisor:
         self._charged: Counter[tuple[str, object]] = Counter()
         self._given_up = 0
         self._ended = ended
+        self._errors = Records()
+        for error in errors:
+            self._errors.add(error, "")
+        self._raised = sum(each.outcome != "error" for each in self._errors.final.values())
         self._futile_starts = 0
         self._own_writer = RecordWriter(self._launcher.new_record_file("supervisor"))
 
@@ -193,11 +200,10 @@ class Supervisor:
     def _account(self, worker: WorkerChild, message: Done) -> None:
         """Count an attempt that its worker recorded."""
         worker.item = None
-        self._on_record(message.record)
         if message.record.timing.warm_up_s:
             self._folder.note_warm_up(message.record.arm, message.record.timing.warm_up_s)
+        has_ended = self._note(message.record)
         if message.record.outcome != "error":
-            self._ended += 1
             self._hand_out(worker)
             return
         worker.process.join(timeout=_STOP_GRACE_S)
@@ -207,8 +213,28 @@ class Supervisor:
         lost = hosted and message.record.reason in ("host_lost", "policy_timeout")
         innocent = lost and worker.slot not in self._blamed
         self._blamed.discard(worker.slot)
-        text = message.record.error.message if message.record.error else ""
-        self._retry(message.item, charge=not innocent, why=f"{message.record.reason}: {text}")
+        if not has_ended:
+            self._retry(message.item, charge=not innocent, why=_why(message.record))
+
+    def _note(self, record: EpisodeRecord) -> bool:
+        """Tell what an attempt gave; return whether its episode has ended with it."""
+        if record.outcome != "error":
+            self._on_record(record)
+            self._ended += 1
+            return True
+        self._errors.add(record, "")
+        result = self._errors.final[record.arm, record.key]
+        if result.outcome == "error":
+            self._on_record(record)
+            return False
+        self._on_record(result)
+        self._raised += 1
+        self._notify(
+            f"{record.arm} {record.key}: the policy raised the same in the same place again "
+            f"({_why(record)}); this is its failure, policy_raised"
+        )
+        self._stop_if_futile(_why(record))
+        return True
 
     # --- when something goes wrong ----------------------------------------------------------
 
@@ -275,36 +301,47 @@ class Supervisor:
             return
         recorded = _recorded(worker.record_file, item)
         if recorded is not None:  # it died between the fsync and the message
-            self._on_record(recorded)
-            self._ended += int(recorded.outcome != "error")
-            if recorded.outcome == "error":
-                self._retry(item, charge=True, why=str(recorded.reason))
+            if not self._note(recorded):
+                self._retry(item, charge=True, why=_why(recorded))
             return
         record = error_record(
             item,
             reason,
             f"worker {what}",
-            self._folder.run.protocol_sha256,
-            self._policy_sha256[item.arm],
+            protocol_sha256=self._folder.run.protocol_sha256,
+            policy_sha256=self._policy_sha256[item.arm],
+            session=self._launcher.session,
         )
         self._own_writer.append(record)
-        self._on_record(record)
+        self._note(record)
         self._retry(item, charge=True, why=f"worker {worker.slot} {what}")
 
     def _retry(self, item: WorkItem, *, charge: bool, why: str) -> None:
-        slot = (item.arm, item.episode.key)
+        slot = item.arm, item.episode.key
         self._charged[slot] += int(charge)
         if self._charged[slot] <= self._run.limits.retries and item.attempt <= _COLLATERAL_CAP:
             self._notify(f"{item.arm} {item.episode.key}: {why}; trying again")
-            self._dispatcher.put_back(replace(item, attempt=item.attempt + 1))
+            self._dispatcher.put_back(next_item(item.arm, item.episode, self._errors.errors[slot]))
             return
         self._given_up += 1
         self._notify(f"{item.arm} {item.episode.key}: {why}; given up, reported as missing")
-        if self._ended == 0 and self._given_up >= _FUTILE_EPISODES:
+        self._stop_if_futile(why)
+
+    def _stop_if_futile(self, why: str) -> None:
+        """End a run in which nothing has ever ended but in errors."""
+        count = self._given_up + self._raised
+        if self._ended or count < _FUTILE_EPISODES:
+            return
+        said = (
+            f"the first {count} episodes all ended in errors, the last with: {why}; the run stopped"
+        )
+        if self._raised:
             raise InfrastructureError(
-                f"the first {self._given_up} episodes all ended in errors, the last with: {why}; "
-                "the run stopped, nothing was scored; mend it, then repeat the command"
+                f"{said} since the set-up may be wrong (a camera's name, for example): then mend it "
+                f"and use a new folder, for here {self._raised} count as the policy's failures; if it "
+                "is the policy, repeat the command to go on"
             )
+        raise InfrastructureError(f"{said}, nothing was scored; mend it, then repeat the command")
 
     def _shut_down(self) -> None:
         idle = [each for each in self._workers.values() if each.item is None and each.ready]
@@ -318,6 +355,10 @@ class Supervisor:
         self._workers.clear()
         self._hosts.clear()
         self._own_writer.close()
+
+
+def _why(record: EpisodeRecord) -> str:
+    return f"{record.reason}: {record.error.message if record.error else ''}"
 
 
 def _recorded(path: Path, item: WorkItem) -> EpisodeRecord | None:

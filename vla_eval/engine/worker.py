@@ -10,6 +10,8 @@ from multiprocessing.connection import Connection
 from time import monotonic, perf_counter
 from typing import Any
 
+from pydantic import ValidationError
+
 from vla_eval.engine.host import HostedPolicy, HostLostError, PolicyRaisedError
 from vla_eval.engine.messages import Done, Ready, Start, Stop, Stopped, WorkerJob, WorkItem
 from vla_eval.engine.process import Heartbeat, become_child
@@ -85,39 +87,50 @@ class _Worker:
         clock = _HeartbeatClock(self._heartbeat)
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         start = perf_counter()
+        result = EpisodeResult()
+
+        def record_of(result: EpisodeResult, error: ErrorDetail | None) -> EpisodeRecord:
+            timing = _timing(result, clock, started_at, perf_counter() - start, self._job)
+            return self._record(item, result, timing, error)
+
         try:
             env = self._env_of(item.episode, clock)
-            policy = self._policy_of(item.arm, clock)
-            result = run_episode(
+            policy = self._policy_of(item, clock)
+            run_episode(
                 env,
                 policy,
                 item.episode,
                 n_action_steps=self._job.n_action_steps or policy.metadata.n_action_steps,
                 clock=clock,
                 warm_ups=self._warm_ups[item.arm],
+                result=result,
             )
-            timing = _timing(result, clock, started_at, perf_counter() - start, self._job.slot)
-            record = self._record(item, result, timing, str(env.task_description), None)
+            record = record_of(result, None)
         except UsageError:
             raise
         except Exception as raised:  # noqa: BLE001 - classified, recorded, and the worker ends
-            reason = _reason_of(raised, clock.raised_in, stopped=self._heartbeat.members() != set())
-            result = EpisodeResult(outcome="error", reason=reason)
+            stopped = self._heartbeat.members() != set()
+            reason = _reason_of(raised, clock.raised_in, stopped=stopped)
             error = ErrorDetail(
                 type=type(raised).__name__,
                 message=str(raised),
                 traceback=traceback.format_exc(limit=-12),
             )
-            timing = _timing(result, clock, started_at, perf_counter() - start, self._job.slot)
-            record = self._record(item, result, timing, "", error)
+            result.outcome, result.reason = "error", reason
+            try:
+                record = record_of(result, error)
+            except ValidationError:  # what is known is what could not be stored
+                record = record_of(EpisodeResult(outcome="error", reason=reason), error)
         self._writer.append(record)
         return record
 
-    def _policy_of(self, arm: str, clock: PhaseClock) -> Policy:
-        policy = self.policies[arm]
-        with clock.phase("setup"):
-            if isinstance(policy, HostedPolicy) and policy.renew():
-                self._warm_ups[arm] = WarmUps()
+    def _policy_of(self, item: WorkItem, clock: PhaseClock) -> Policy:
+        policy = self.policies[item.arm]
+        if isinstance(policy, HostedPolicy):
+            policy.alone = item.alone
+            with clock.phase("setup"):
+                if policy.renew():
+                    self._warm_ups[item.arm] = WarmUps()
         return policy
 
     def _env_of(self, episode: PlannedEpisode, clock: PhaseClock) -> EvalEnv:
@@ -139,14 +152,13 @@ class _Worker:
         item: WorkItem,
         result: EpisodeResult,
         timing: Timing,
-        instruction: str,
         error: ErrorDetail | None,
     ) -> EpisodeRecord:
         if error is None and result.detail:
             error = ErrorDetail(type="InvalidActionError", message=result.detail)
         return EpisodeRecord(
             **_origin(item),
-            instruction=instruction,
+            instruction=result.instruction,
             outcome=result.outcome,
             reason=result.reason,
             score=result.score,
@@ -179,7 +191,7 @@ def _reason_of(raised: Exception, phase: Phase, *, stopped: bool) -> Reason:
 
 
 def _timing(
-    result: EpisodeResult, clock: PhaseClock, started_at: str, wall_s: float, slot: int
+    result: EpisodeResult, clock: PhaseClock, started_at: str, wall_s: float, job: WorkerJob
 ) -> Timing:
     def seconds(phase: Phase) -> float:
         return round(clock.seconds.get(phase, 0.0), 6)
@@ -202,7 +214,8 @@ def _timing(
         denoise_ms=rounded(result.denoise_ms),
         max_batch=result.max_batch,
         host=socket.gethostname(),
-        worker=slot,
+        worker=job.slot,
+        session=job.session,
     )
 
 
@@ -217,7 +230,13 @@ def _origin(item: WorkItem) -> dict[str, Any]:
 
 
 def error_record(
-    item: WorkItem, reason: Reason, message: str, protocol_sha256: str, policy_sha256: str
+    item: WorkItem,
+    reason: Reason,
+    message: str,
+    *,
+    protocol_sha256: str,
+    policy_sha256: str,
+    session: str,
 ) -> EpisodeRecord:
     """Return the record of an attempt whose worker could not write one itself."""
     return EpisodeRecord(
@@ -227,7 +246,9 @@ def error_record(
         protocol_sha256=protocol_sha256,
         policy_sha256=policy_sha256,
         error=ErrorDetail(type=reason, message=message),
-        timing=Timing(started_at=datetime.now(UTC).isoformat(timespec="milliseconds")),
+        timing=Timing(
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds"), session=session
+        ),
     )
 
 

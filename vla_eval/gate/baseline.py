@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.jsonfile import read_model
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.policy import server_identity
@@ -85,19 +86,15 @@ def read_baseline(path: Path, arm: str | None = None) -> Baseline:
     """
     if path.is_dir():
         return baseline_of(path, arm)
-    try:
-        return Baseline.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
+    return read_model(
+        path,
+        Baseline,
+        wrong="is no baseline",
+        missing=(
             f"{path}: there is no such baseline; write one from a run: "
             f"vlaeval check RUN --write-baseline {path}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a text file ({error})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(f"{path}: is no baseline ({place}: {first['msg']})") from None
+        ),
+    )
 
 
 def baseline_of(path: Path, arm: str | None = None) -> Baseline:
