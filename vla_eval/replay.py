@@ -15,16 +15,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vla_eval.errors import MissingExtraError, UsageError, did_you_mean
+from vla_eval.errors import (
+    MissingExtraError,
+    PolicyLostError,
+    PolicyTimeoutError,
+    UsageError,
+    did_you_mean,
+)
 from vla_eval.plan import PlannedEpisode, expand
 from vla_eval.record import EpisodeRecord
 from vla_eval.recording import Frame, Recorder
 from vla_eval.runfolder import RunFolder
 from vla_eval.spec import build_policy
 
-__all__ = ["Replay", "replay"]
+__all__ = ["Differences", "Replay", "repeat", "replay"]
 
-_COMPARED = ("scene_hash", "actions_sha256", "outcome", "reason", "steps", "score")
+type Differences = dict[str, tuple[Any, Any]]
+"""What is not as it was, by name: (then, now)."""
+
+_COMPARED = (
+    "scene_hash",
+    "actions_sha256",
+    "outcome",
+    "reason",
+    "steps",
+    "score",
+    "inferences",
+    "nfe",
+)
+_EXECUTED = ("scene_hash", "actions_sha256", "steps")
 
 
 @dataclass(frozen=True)
@@ -33,8 +52,7 @@ class Replay:
 
     record: EpisodeRecord
     """What happened then."""
-    differences: dict[str, tuple[Any, Any]]
-    """What is not as it was: (then, now)."""
+    differences: Differences
 
 
 def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Replay:
@@ -81,25 +99,69 @@ def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
 
 def _again(
     folder: RunFolder, episode: PlannedEpisode, spec: str, record: EpisodeRecord, video: Path | None
-) -> dict[str, tuple[Any, Any]]:
+) -> Differences:
     recorder = Recorder(build_policy(spec), n_action_steps=folder.run.protocol.run.n_action_steps)
     with ExitStack() as stack:
         stack.callback(recorder.close)
-        listen: Callable[[Frame], None] = _ignore
-        if video is not None:
-            fps = recorder.layout(episode).fps
-            writer = stack.enter_context(_open_video(video, fps))
+        if video is None:
+            return repeat(recorder, episode, record)
+        fps = recorder.layout(episode).fps
+        writer = stack.enter_context(_open_video(video, fps))
 
-            def listen(frame: Frame) -> None:
-                writer.append_data(_picture(frame))
+        def film(frame: Frame) -> None:
+            writer.append_data(_picture(frame))
 
+        return repeat(recorder, episode, record, film)
+
+
+def repeat(
+    recorder: Recorder,
+    episode: PlannedEpisode,
+    record: EpisodeRecord,
+    listen: Callable[[Frame], None] | None = None,
+) -> Differences:
+    """Run a recorded episode again; return what is not as it was (nothing: it is reproduced).
+
+    A record whose reason is ``policy_raised`` is reproduced where the policy raises the same in the
+    same place.
+
+    Args:
+        recorder: holds the arm's policy.
+        episode: as it was planned.
+        record: what happened then.
+        listen: called with every step.
+
+    Raises:
+        Exception: what environment and policy raise, unless the record says that the policy raised.
+    """
+    try:
         result = recorder.run(episode, listen)
+    except (UsageError, PolicyLostError, PolicyTimeoutError):
+        raise
+    except Exception as raised:
+        by_policy = recorder.executed.phase in ("warm_up", "infer", "end_episode")
+        if str(record.reason) != "policy_raised" or not by_policy:
+            raise
+        return _raised_differently(recorder, record, raised)
     pairs = {name: (getattr(record, name), getattr(result, name)) for name in _COMPARED}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _ignore(frame: Frame) -> None:
-    """Look at nothing."""
+def _raised_differently(
+    recorder: Recorder, record: EpisodeRecord, raised: Exception
+) -> Differences:
+    now = f"{type(raised).__name__}: {raised}"
+    then = ""
+    if record.error is not None:
+        # What a policy host reports is type and message already.
+        hosted = record.error.type == "PolicyRaisedError"
+        then = record.error.message if hosted else f"{record.error.type}: {record.error.message}"
+    pairs: Differences = {"error": (then, now)}
+    if record.scene_hash:  # records from before errors kept it do not say where they came from
+        pairs |= {
+            name: (getattr(record, name), getattr(recorder.executed, name)) for name in _EXECUTED
+        }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _open_video(video: Path, fps: int) -> Any:
