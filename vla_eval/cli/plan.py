@@ -11,6 +11,7 @@ from vla_eval.errors import EXIT_COMPLETE
 if TYPE_CHECKING:
     from vla_eval.catalog import Cost
     from vla_eval.protocol import Block, Protocol
+    from vla_eval.stats import ClusterTest
 
 __all__ = ["plan"]
 
@@ -66,6 +67,7 @@ def plan(
         "blocks": blocks,
         "at_most_s": round(seconds, 1),
         "sequential": _sequential(loaded),
+        "clustered": _clustered(loaded),
     }
     if json:
         print_json(value)
@@ -124,6 +126,67 @@ def _print_sequential(sequential: dict[str, Any]) -> None:
     print("\n".join(fold(note)))
 
 
+def _clustered(protocol: Protocol) -> dict[str, Any] | None:
+    """Return what repeats of states show at parity; None where states do not repeat."""
+    from vla_eval.cli.repeats import ICCS
+    from vla_eval.stats import PairedCase, minimum_states, power_clustered
+
+    analysis, run = protocol.analysis, protocol.run
+    if analysis.cluster == "none":
+        return None
+    test: ClusterTest = getattr(analysis, "cluster_test", None) or "both"
+    states = sum(
+        len(each.task_names()) * len(each.init_state_numbers()) for each in protocol.blocks
+    )
+    repeats = len(run.env_seeds) * len(run.policy_seeds)
+    level = {"margin": analysis.margin, "alpha": analysis.alpha}
+    rows = []
+    for rate in (0.90, 0.95):
+        case = PairedCase(rate, 0.0, _CORRELATION)
+        for icc in ICCS:
+            found = power_clustered(states, repeats, case, icc=icc, **level)
+            rows.append(
+                {
+                    "p_reference": rate,
+                    "correlation": _CORRELATION,
+                    "icc": icc,
+                    "power": found.of(test),
+                    "standard_error": 0.0 if test == "worst-repeat" else found.standard_error,
+                }
+            )
+    return {
+        "states": states,
+        "repeats": repeats,
+        "test": test,
+        "minimum_states": minimum_states(**level, test=test),
+        "at_parity": rows,
+    }
+
+
+def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
+    from vla_eval.cli.repeats import MODEL, label, simulated, too_few
+    from vla_eval.terminal import fold
+
+    states, repeats, test = clustered["states"], clustered["repeats"], clustered["test"]
+    least = clustered["minimum_states"]
+    design = (
+        f"{states} states, {repeats} repeats of each, judged by states with the test '{test}'; "
+        f"{100 * margin:g} points need {least} states at least, at any number of repeats."
+    )
+    lines = [design, *too_few(states, margin, {test: least})]
+    print("\n" + "\n".join(folded for line in lines for folded in fold(line)) + "\n")
+    at_parity = clustered["at_parity"]
+    iccs = list(dict.fromkeys(row["icc"] for row in at_parity))
+    rows = [["power at parity, repeats", *(label(icc) for icc in iccs)]]
+    for rate in dict.fromkeys(row["p_reference"] for row in at_parity):
+        powers = [row["power"] for row in at_parity if row["p_reference"] == rate]
+        rows.append([f"reference {rate:.0%}", *(f"{power:.0%}" for power in powers)])
+    print_table(rows)
+    error = max(row["standard_error"] for row in at_parity)
+    note = f"(correlation of the arms {_CORRELATION:g}; {MODEL}{simulated(error)})"
+    print("\n".join(fold(note)))
+
+
 def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
     repeats = len(protocol.run.env_seeds) * len(protocol.run.policy_seeds)
     tasks = len(block.task_names())
@@ -173,6 +236,8 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     )
     if value["sequential"]:
         _print_sequential(value["sequential"])
+    if value["clustered"]:
+        _print_clustered(value["clustered"], analysis.margin)
     print(
         f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
         f"workers:\nat most {_duration(value['at_most_s'])}, if every episode ran to its limit"

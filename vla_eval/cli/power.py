@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 
 import tyro
 
@@ -24,6 +24,10 @@ class _Design(TypedDict):
 
 
 _CORRELATIONS = (0.0, 0.3, 0.6)
+_CORRELATION = 0.3
+"""Of the arms on one episode, where only one is shown."""
+_STATES_UP_TO = 2000
+_POWER = 0.8
 _EXACT_UP_TO = 4000
 """Pairs for which the sum over all tables takes some seconds at most."""
 _GUARD_UP_TO = 1200
@@ -39,8 +43,11 @@ def power(
     difference: float = 0.0,
     correlation: float | None = None,
     alpha: float | None = None,
-    power: float = 0.8,
+    power: float | None = None,
     episodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    states: Annotated[int | None, tyro.conf.arg(metavar="K")] = None,
+    repeats: Annotated[int | None, tyro.conf.arg(metavar="M")] = None,
+    icc: float | None = None,
     json: bool = False,
 ) -> int:
     """Say how many episodes a claim of non-inferiority needs; or what a finished run could show.
@@ -48,6 +55,8 @@ def power(
     Example: vlaeval power --margin 0.05 --p 0.9
 
     Example: vlaeval power --margin 0.05 --p 0.95 --correlation 0.3 --episodes 200
+
+    Example: vlaeval power --margin 0.1 --states 50 --repeats 4
 
     Example: vlaeval power --run runs/parity
 
@@ -61,42 +70,119 @@ def power(
         margin: How much worse is still good enough, as a fraction; default 0.05, or the protocol's.
         p: Success rate of the reference.
         difference: What you expect, candidate minus reference.
-        correlation: Between the arms on the same episode; default shows 0, 0.3 and 0.6.
+        correlation: Between the arms on the same episode; default shows 0, 0.3 and 0.6, and with
+            --states 0.3 alone.
         alpha: One-sided level; default 0.05, or the protocol's.
-        power: Chance to certify a candidate as good as expected.
+        power: Chance to certify a candidate as good as expected; default 0.8.
         episodes: Also show the power that this many episodes give.
+        states: What this many different initial states show, each repeated --repeats times.
+        repeats: Episodes of every state and arm, with other seeds.
+        icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
         json: Print for machines.
     """
     for name, value, top in (("margin", margin, 1), ("alpha", alpha, 0.5), ("power", power, 1)):
         if value is not None and not 0 < value < top:
             raise UsageError(f"--{name} {value:g}: expected a number between 0 and {top:g}")
+    given = (states, repeats, icc) != (None, None, None)
     if run is not None:
-        shown = _of_run(run, candidate, reference, margin=margin, alpha=alpha, power=power)
-        if json:
-            print_json(shown.to_json())
-        else:
-            _print_shown(shown)
-        return EXIT_COMPLETE
+        if given:
+            raise UsageError("--states, --repeats and --icc describe a design; a run has its own")
+        return _show_run(run, candidate, reference, margin, alpha, power or _POWER, json=json)
     if candidate is not None or reference is not None:
         raise UsageError("--candidate and --reference are arms of a run; name it with --run RUN")
     margin = 0.05 if margin is None else margin
     alpha = 0.05 if alpha is None else alpha
-    if episodes is not None and not 1 <= episodes <= _EXACT_UP_TO:
-        raise UsageError(f"--episodes {episodes}: expected 1 to {_EXACT_UP_TO}")
     if difference <= -margin:
         raise UsageError(
             f"--difference {difference:g}: a candidate that much worse is not within a margin of "
             f"{margin:g}"
         )
+    if given:
+        if episodes is not None or power is not None:
+            raise UsageError("--states and --repeats say the episodes, and the power is computed")
+        rho = _CORRELATION if correlation is None else correlation
+        (case,) = _cases(p, difference, (rho,), strict=True)
+        return _show_states(_states(states, repeats, icc), case, margin, alpha, json=json)
     correlations = _CORRELATIONS if correlation is None else (correlation,)
     cases = _cases(p, difference, correlations, strict=correlation is not None)
-    design = _Design(margin=margin, alpha=alpha, power=power)
-    result: dict[str, Any] = {**design, "p_reference": p, "difference": difference}
+    design = _Design(margin=margin, alpha=alpha, power=power or _POWER)
+    return _show_pairs(cases, design, episodes, json=json)
+
+
+def _show_run(
+    run: Path,
+    candidate: str | None,
+    reference: str | None,
+    margin: float | None,
+    alpha: float | None,
+    power: float,
+    *,
+    json: bool,
+) -> int:
+    shown = _of_run(run, candidate, reference, margin=margin, alpha=alpha, power=power)
+    if json:
+        print_json(shown.to_json())
+    else:
+        _print_shown(shown)
+    return EXIT_COMPLETE
+
+
+def _show_pairs(
+    cases: list[PairedCase], design: _Design, episodes: int | None, *, json: bool
+) -> int:
+    if episodes is not None and not 1 <= episodes <= _EXACT_UP_TO:
+        raise UsageError(f"--episodes {episodes}: expected 1 to {_EXACT_UP_TO}")
+    result: dict[str, Any] = {
+        **design,
+        "p_reference": cases[0].p_reference,
+        "difference": cases[0].difference,
+    }
     result |= _numbers(cases, design, episodes)
     if json:
         print_json(result)
     else:
         _print(result)
+    return EXIT_COMPLETE
+
+
+class _States(NamedTuple):
+    states: int
+    repeats: int
+    iccs: tuple[float, ...]
+
+
+def _states(states: int | None, repeats: int | None, icc: float | None) -> _States:
+    """Return a design of repeated states, or refuse it."""
+    from vla_eval.cli.repeats import ICCS
+
+    if states is None or repeats is None:
+        raise UsageError("--states K and --repeats M belong together: K states, each run M times")
+    for name, value, top in (("states", states, _STATES_UP_TO), ("repeats", repeats, 100)):
+        if not 1 <= value <= top:
+            raise UsageError(f"--{name} {value}: expected 1 to {top}")
+    if icc is not None and not 0 <= icc <= 1:
+        raise UsageError(f"--icc {icc:g}: expected a number from 0 to 1")
+    return _States(states, repeats, ICCS if icc is None else (icc,))
+
+
+def _show_states(
+    design: _States, case: PairedCase, margin: float, alpha: float, *, json: bool
+) -> int:
+    from vla_eval.cli.repeats import design_numbers, print_design
+
+    result: dict[str, Any] = {
+        "margin": margin,
+        "alpha": alpha,
+        "p_reference": case.p_reference,
+        "difference": case.difference,
+        "correlation": case.correlation,
+    }
+    states, repeats, iccs = design
+    result |= design_numbers(states, repeats, case, iccs=iccs, margin=margin, alpha=alpha)
+    if json:
+        print_json(result)
+    else:
+        print_design(result, _expected(case.difference))
     return EXIT_COMPLETE
 
 
@@ -219,6 +305,8 @@ def _of_run(
 
     field = gather([run])
     names = [entry.name for entry in field.entries]
+    if len(names) < 2:
+        raise UsageError(f"{run}: has episodes of {len(names)} arms; a comparison takes two")
     analysis = field.protocol.analysis
     ours, theirs = candidate or analysis.candidate, reference or analysis.reference
     ours = ours or next(name for name in names if name != theirs)
@@ -238,24 +326,39 @@ def _print_shown(shown: Shown) -> None:
     smallest = "no margin"
     if shown.smallest_margin is not None:
         smallest = f"a margin of {100 * shown.smallest_margin:.1f} points"
-    repeats = f", worth {shown.effective_pairs} (repeats of states)" if shown.vif > 1 else ""
     observed = (
-        f"{shown.pairs} pairs of {shown.candidate} and {shown.reference}{repeats}; the reference "
+        f"{shown.pairs} pairs of {shown.candidate} and {shown.reference}; the reference "
         f"succeeds in {shown.reference_rate:.1%}, outcomes correlate by {shown.correlation:.2f}."
     )
-    enough = (
-        f"With a chance of {target} these pairs certify {smallest}; {margin} take "
-        f"{shown.pairs_needed} pairs."
-    )
+    needed = shown.pairs_needed
+    take = "more than a thousand states" if needed is None else f"{needed} pairs"
+    enough = f"With a chance of {target} these pairs certify {smallest}; {margin} take {take}."
     difference = (
         f"A true difference of {100 * shown.detectable:.1f} points would be found with a chance of "
         f"{target} (formula; the arms disagree in {shown.discordance:.1%})."
     )
     lines = [
         observed,
+        *_repeated(shown),
         f"A candidate at parity had a chance of {shown.power:.0%} to be certified at {margin}.",
         enough,
         difference,
         "This is the power of the run's size; what it did show: vlaeval certify.",
     ]
     print("\n".join(folded for line in lines for folded in fold(line)))
+
+
+def _repeated(shown: Shown) -> list[str]:
+    """Return what is said of repeats of states, if there are any."""
+    from vla_eval.cli.repeats import MODEL, too_few
+
+    of = shown.repeats
+    if of is None:
+        return []
+    several = f"{of.repeats} repeats of each" if of.repeats > 1 else "each once"
+    states = (
+        f"They are of {of.states} states, {several}, judged by states with the test '{of.test}'. "
+        f"Repeats of a state are alike by an ICC of {of.icc:.2f}: estimated from this run, between 0 "
+        f"and 1, and taken as known. {MODEL}."
+    )
+    return [states, *too_few(of.states, shown.margin, {of.test: of.minimum_states})]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from vla_eval.cli.clustered import Clustered, show
 from vla_eval.cli.common import print_json
 from vla_eval.errors import EXIT_COMPLETE, UsageError, VlaEvalError
 
@@ -63,6 +64,7 @@ def stats(
     table: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Paired, tyro.conf.subcommand("paired")]
         | Annotated[Independent, tyro.conf.subcommand("independent")]
+        | Annotated[Clustered, tyro.conf.subcommand("clustered")]
     ],
 ) -> int:
     """Compute intervals and a verdict from counts, for example from a table in a paper.
@@ -70,6 +72,8 @@ def stats(
     Example: vlaeval stats paired 386 9 5 0 --margin 0.05
 
     Example: vlaeval stats independent 395 400 391 400
+
+    Example: vlaeval stats clustered counts.json --margin 0.1
 
     The candidate comes first. The verdict belongs to the interval of level 1 - 2 alpha.
 
@@ -80,6 +84,8 @@ def stats(
         raise UsageError(f"--margin {table.margin:g}: expected a fraction between 0 and 1")
     if not 0 < table.alpha < 0.5:
         raise UsageError(f"--alpha {table.alpha:g}: expected a level between 0 and 0.5")
+    if isinstance(table, Clustered):
+        return show(table)
     value, judgement = _paired(table) if isinstance(table, Paired) else _independent(table)
     if table.json:
         print_json(value)

@@ -1,13 +1,14 @@
 """What a finished run could have shown: the power of its size, not of its result.
 
-Only what an analysis may not learn from enters: how many pairs there are, the reference's rate, how
-often the arms disagree, how far repeats of states count. Computing power at the observed difference
-("observed power") would only repeat the p-value, so the candidate is taken to be at parity.
+Only what an analysis may not learn from enters: how many pairs and states there are, the reference's
+rate, how often the arms disagree, how alike repeats of states are. Computing power at the observed
+difference ("observed power") would only repeat the p-value, so the candidate is taken to be at parity.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,19 +16,41 @@ from vla_eval.compare.gather import Entry, Field
 from vla_eval.compare.pairwise import clustered_pairs, count, pairing
 from vla_eval.errors import UsageError
 from vla_eval.stats import (
+    ClusteredPairs,
+    ClusterTest,
     PairedCase,
     PairedTable,
+    estimated_icc,
+    minimum_states,
     pairs_by_formula,
     pairs_needed,
+    power_clustered,
     power_paired,
     smallest_margin,
 )
 from vla_eval.stats._numeric import z_quantile
 
-__all__ = ["Shown", "what_it_could_show"]
+__all__ = ["Repeats", "Shown", "what_it_could_show"]
 
 _EXACT_UP_TO = 300
 """Pairs for which the search over the exact test takes some seconds at most."""
+_STATES_UP_TO = 1000
+"""States up to which those needed are searched for; some seconds at most."""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How initial states repeat in a run, and how they are judged."""
+
+    states: int
+    repeats: int
+    """Of each state; the nearest whole number where some are missing."""
+    icc: float
+    """How alike repeats of a state are, estimated from the run, in [0, 1]: the power takes it for the
+    share of the states whose repeats are copies."""
+    test: ClusterTest
+    minimum_states: int
+    """Fewest states that could show the margin, at any number of repeats."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +61,9 @@ class Shown:
     reference: str
     pairs: int
     vif: float
-    """Variance inflation by repeats of initial states; 1 without."""
+    """Design effect of repeats of initial states; 1 without. It describes, and judges nothing."""
     effective_pairs: int
-    """Pairs over the variance inflation."""
+    """Pairs over the design effect; describes too."""
     reference_rate: float
     discordance: float
     """Share of the pairs in which exactly one arm succeeded."""
@@ -54,16 +77,29 @@ class Shown:
     """Chance that a candidate at parity is certified at the margin."""
     smallest_margin: float | None
     """Certified with the power asked for, at parity; None where not even 50 points are."""
-    pairs_needed: int
-    """For the margin, at parity, with the power asked for."""
+    pairs_needed: int | None
+    """For the margin, at parity, with the power asked for, and with as many repeats of a state; None
+    where more than some thousand states would be."""
     exact: bool
     """Whether these three include the exact test, which costs a few per cent more pairs."""
     detectable: float
     """True difference that would be found different from 0 with the power asked for (formula)."""
+    repeats: Repeats | None = None
+    """Where initial states repeat; the three above are simulated then."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that scripts rely on."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Outlook:
+    """Power, smallest margin and pairs needed."""
+
+    power: float
+    smallest_margin: float | None
+    pairs_needed: int | None
+    exact: bool
 
 
 def what_it_could_show(
@@ -91,47 +127,97 @@ def what_it_could_show(
     entries = {entry.name: entry for entry in field.entries}
     margin = field.protocol.analysis.margin if margin is None else margin
     alpha = field.protocol.analysis.alpha if alpha is None else alpha
-    table, vif = _pairs(field, entries[candidate], entries[reference])
-    n = max(1, math.floor(table.n / vif))
+    table, clusters = _pairs(field, entries[candidate], entries[reference])
     # Half a success keeps the rate inside (0, 1), where a power can be computed.
     rate = min(max((table.n11 + table.n01) / table.n, 0.5 / table.n), 1 - 0.5 / table.n)
     correlation = min(max(0.0, table.correlation or 0.0), 0.99)
     case = PairedCase(rate, 0.0, correlation)
-    needed = pairs_by_formula(case, margin=margin, alpha=alpha, power=power)
-    exact = max(n, needed) <= _EXACT_UP_TO
-    if exact:
-        needed = pairs_needed(case, margin=margin, alpha=alpha, power=power, guard=True)
-    try:
-        smallest: float | None = smallest_margin(n, case, alpha=alpha, power=power, guard=exact)
-    except ValueError:
-        smallest = None
+    if clusters is None:
+        repeats = None
+        outlook = _of_pairs(table.n, case, margin=margin, alpha=alpha, target=power)
+    else:
+        repeats = _repeats(clusters, field, margin=margin, alpha=alpha)
+        outlook = _of_states(repeats, case, margin=margin, alpha=alpha, target=power)
+    vif = 1.0 if clusters is None else clusters.vif
     return Shown(
         candidate=candidate,
         reference=reference,
         pairs=table.n,
         vif=vif,
-        effective_pairs=n,
+        effective_pairs=max(1, math.floor(table.n / vif)),
         reference_rate=rate,
         discordance=table.discordance,
         correlation=correlation,
         margin=margin,
         alpha=alpha,
         target=power,
-        power=power_paired(n, case, margin=margin, alpha=alpha, guard=exact),
-        smallest_margin=smallest,
-        pairs_needed=math.ceil(needed * vif),
-        exact=exact,
+        **asdict(outlook),
         detectable=(z_quantile(1 - alpha) + z_quantile(power))
-        * math.sqrt(max(table.discordance, 1 / table.n) / n),
+        * math.sqrt(max(table.discordance, 1 / table.n) * vif / table.n),
+        repeats=repeats,
     )
 
 
-def _pairs(field: Field, ours: Entry, theirs: Entry) -> tuple[PairedTable, float]:
+def _of_pairs(n: int, case: PairedCase, *, margin: float, alpha: float, target: float) -> _Outlook:
+    needed = pairs_by_formula(case, margin=margin, alpha=alpha, power=target)
+    exact = max(n, needed) <= _EXACT_UP_TO
+    if exact:
+        needed = pairs_needed(case, margin=margin, alpha=alpha, power=target, guard=True)
+    try:
+        smallest: float | None = smallest_margin(n, case, alpha=alpha, power=target, guard=exact)
+    except ValueError:
+        smallest = None
+    power = power_paired(n, case, margin=margin, alpha=alpha, guard=exact)
+    return _Outlook(power, smallest, needed, exact)
+
+
+def _of_states(
+    of: Repeats, case: PairedCase, *, margin: float, alpha: float, target: float
+) -> _Outlook:
+    def power(states: int, delta: float) -> float:
+        found = power_clustered(states, of.repeats, case, icc=of.icc, margin=delta, alpha=alpha)
+        return found.of(of.test)
+
+    step = _first(lambda half: power(of.states, half / 2000) >= target, 1, 1000)
+    needed = _first(lambda k: power(k, margin) >= target, of.minimum_states, _STATES_UP_TO)
+    return _Outlook(
+        power=power(of.states, margin),
+        smallest_margin=None if step is None else step / 2000,
+        pairs_needed=None if needed is None else needed * of.repeats,
+        exact=False,
+    )
+
+
+def _first(holds: Callable[[int], bool], low: int, high: int) -> int | None:
+    """Return the first number from low to high for which it holds, if it then goes on holding."""
+    if low > high or not holds(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return high
+
+
+def _repeats(clusters: ClusteredPairs, field: Field, *, margin: float, alpha: float) -> Repeats:
+    asked: ClusterTest = getattr(field.protocol.analysis, "cluster_test", None) or "both"
+    # As the verdict does: states with different numbers of repeats are judged by the bets.
+    test: ClusterTest = asked if clusters.equal else "bets"
+    states = len(clusters.pairs)
+    return Repeats(
+        states=states,
+        repeats=max(1, round(clusters.n / states)),
+        icc=estimated_icc(clusters),
+        test=test,
+        minimum_states=minimum_states(margin, alpha=alpha, test=test),
+    )
+
+
+def _pairs(field: Field, ours: Entry, theirs: Entry) -> tuple[PairedTable, ClusteredPairs | None]:
     records, reason = pairing(field.keys, ours, theirs)
     if reason:
         raise UsageError(
             f"'{ours.name}' and '{theirs.name}' are not paired ({reason}); for unpaired arms give "
             "rates: vlaeval power --p RATE --episodes N"
         )
-    clusters = clustered_pairs(records) if field.protocol.analysis.cluster != "none" else None
-    return count(records), 1.0 if clusters is None else clusters.vif
+    repeated = field.protocol.analysis.cluster != "none"
+    return count(records), clustered_pairs(records) if repeated else None

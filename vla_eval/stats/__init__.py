@@ -18,6 +18,12 @@ from vla_eval.stats.bounded import (
     bet_interval,
     bet_p_above,
 )
+from vla_eval.stats.cluster_power import (
+    ClusterPower,
+    estimated_icc,
+    minimum_states,
+    power_clustered,
+)
 from vla_eval.stats.clusters import (
     CLUSTER_TESTS,
     ClusteredPairs,
@@ -140,6 +146,7 @@ __all__ = [
     "AmdahlFit",
     "Bets",
     "Checkpoints",
+    "ClusterPower",
     "ClusterTest",
     "ClusteredPairs",
     "ClusteredRate",
@@ -178,6 +185,7 @@ __all__ = [
     "cross_checks_independent",
     "cross_checks_paired",
     "episodes_per_arm",
+    "estimated_icc",
     "exact_p_above",
     "exact_p_noninferior",
     "failure_ratio_independent",
@@ -202,6 +210,7 @@ __all__ = [
     "miettinen_nurminen_z",
     "minimum_pairs",
     "minimum_pairs_exact",
+    "minimum_states",
     "newcombe_disagreement",
     "newcombe_interval",
     "newcombe_paired_interval",
@@ -212,6 +221,7 @@ __all__ = [
     "pairing_envelope",
     "pairs_by_formula",
     "pairs_needed",
+    "power_clustered",
     "power_independent",
     "power_paired",
     "prefix_for_speedup",
