@@ -26,8 +26,9 @@ from vla_eval.plan import PlannedEpisode
 from vla_eval.recording import DatasetWriter, Frame, Layout, Recorder, open_writer
 from vla_eval.spec import build_policy
 from vla_eval.store import write_atomically
+from vla_eval.trainedon import Scenes, shorten
 
-__all__ = ["Demonstration", "Demonstrations", "Request", "record"]
+__all__ = ["Demonstration", "Demonstrations", "Request", "record", "scenes_of"]
 
 
 class Demonstration(BaseModel):
@@ -66,6 +67,12 @@ class Demonstrations(BaseModel):
     def successes(self) -> int:
         """How many of the episodes that were tried succeeded."""
         return sum(each.success for each in self.episodes)
+
+    @property
+    def scenes(self) -> Scenes:
+        """In which scenes the episodes of the dataset began."""
+        kept = (each for each in self.episodes if each.episode_index is not None)
+        return shorten(each.scene_hash for each in kept)
 
     @property
     def frames(self) -> int:
@@ -192,6 +199,29 @@ def _file_of(folder: Path) -> Path:
     return folder / "meta" / "vla_eval.json"
 
 
+def scenes_of(folder: Path) -> Scenes:
+    """Return in which scenes a dataset's episodes began; None where that is not known.
+
+    It is known of what :func:`record` wrote, and only while nobody has added episodes by other means.
+
+    Raises:
+        RunFolderError: the file that says it is damaged.
+    """
+    file = _file_of(folder)
+    if not file.exists():
+        return None
+    content = _read(file)
+    info = json.loads(file.with_name("info.json").read_text(encoding="utf-8"))
+    return content.scenes if info["total_episodes"] <= content.kept else None
+
+
+def _read(file: Path) -> Demonstrations:
+    try:
+        return Demonstrations.model_validate_json(file.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise RunFolderError(f"{file} is damaged: {error.errors()[0]['msg']}") from None
+
+
 def _open_folder(folder: Path, wanted: Mapping[str, JsonValue]) -> Demonstrations:
     """Return what a folder holds; nothing, where it does not exist yet."""
     if not folder.exists():
@@ -201,10 +231,7 @@ def _open_folder(folder: Path, wanted: Mapping[str, JsonValue]) -> Demonstration
         raise RunFolderError(
             f"{folder} exists and was not written by `vlaeval record`; choose another --out"
         )
-    try:
-        content = Demonstrations.model_validate_json(file.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise RunFolderError(f"{file} is damaged: {error.errors()[0]['msg']}") from None
+    content = _read(file)
     if not content.closed:
         raise RunFolderError(
             f"{folder} was left unfinished, its process was killed (or still writes there); "

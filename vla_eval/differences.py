@@ -7,6 +7,9 @@ from typing import Any
 
 __all__ = ["Difference", "differences", "name_differences"]
 
+_LONGEST = 200
+"""Of a value in a sentence, in characters; a policy may have learned from hundreds of scenes."""
+
 Difference = tuple[str, Any, Any]
 """(path, left value, right value); None stands for what is not there."""
 
@@ -32,6 +35,12 @@ def differences(
 def name_differences(left: Any, right: Any) -> str:
     """Name up to three places where two values differ, with both values."""
     found = [
-        f"{path}: {one!r} before, {other!r} now" for path, one, other in differences(left, right)
+        f"{path}: {_shown(one)} before, {_shown(other)} now"
+        for path, one, other in differences(left, right)
     ]
     return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

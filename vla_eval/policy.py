@@ -14,10 +14,12 @@ from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import PolicyKey
 from vla_eval.record import Outcome
+from vla_eval.trainedon import Scenes, is_short
 
 __all__ = [
     "SERVER_IDENTITY",
     "UNKNOWN",
+    "WITHOUT_WEIGHTS",
     "ActionChunk",
     "Context",
     "EndsEpisodes",
@@ -29,6 +31,7 @@ __all__ = [
     "WarmsUp",
     "end_episode",
     "server_identity",
+    "weights_are_hashed",
 ]
 
 
@@ -88,6 +91,8 @@ SERVER_IDENTITY = "server_identity"
 """Option of policies behind servers that do not say what they serve: what their user says it is, or
 :data:`UNKNOWN`. Runs of unknown policies are reported and never certified."""
 UNKNOWN = "unknown"
+WITHOUT_WEIGHTS = frozenset({"constant", "scripted", "uniform"})
+"""Methods of policies that learned nothing: code and options are all that they are."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ class PolicyMetadata:
     device: str | None = None
     options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     """Everything else that changes actions: noise levels, thresholds …"""
+    trained_on: Scenes = None
+    """In which scenes its demonstrations began, its teachers' too; see :mod:`vla_eval.trainedon`."""
 
     @property
     def is_known(self) -> bool:
@@ -131,6 +138,19 @@ class PolicyMetadata:
                 f"PolicyMetadata of '{self.name}': chunk_size, n_action_steps and n_obs_steps must "
                 "be at least 1"
             )
+        if self.trained_on is not None and not is_short(self.trained_on):
+            raise PolicySpecError(
+                f"PolicyMetadata of '{self.name}': trained_on must be what "
+                "vla_eval.trainedon.shorten returns: the first 16 hex digits of scene hashes, sorted"
+            )
+
+
+def weights_are_hashed(identity: Mapping[str, Any]) -> bool:
+    """Return whether an arm's identity in a run file pins its weights: by their hash, or by having none.
+
+    A wrapper has the method and the hash of the policy inside.
+    """
+    return bool(identity.get("weights_sha256")) or identity.get("method") in WITHOUT_WEIGHTS
 
 
 def server_identity(identity: Mapping[str, Any] | None) -> str | None:

@@ -50,6 +50,7 @@ class ExpertPolicy:
             n_action_steps=_CHUNK_SIZE,
             privileged=True,
             options={"pace": pace},
+            trained_on=(),
         )
         self._episodes: OrderedDict[PolicyKey, EpisodeExpert] = OrderedDict()
 

@@ -32,6 +32,7 @@ class HoldPolicy:
             chunk_size=chunk_size,
             n_action_steps=chunk_size,
             privileged=True,
+            trained_on=(),
         )
 
     def infer(
@@ -53,7 +54,11 @@ class RandomPolicy:
 
     def __init__(self, chunk_size: int) -> None:
         self.metadata = PolicyMetadata(
-            name="random", method="uniform", chunk_size=chunk_size, n_action_steps=chunk_size
+            name="random",
+            method="uniform",
+            chunk_size=chunk_size,
+            n_action_steps=chunk_size,
+            trained_on=(),
         )
 
     def infer(

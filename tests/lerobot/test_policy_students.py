@@ -16,6 +16,8 @@ pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 METHODS = ("snapflow", "meanflow", "shortcut")
+ODD_SCENES = """{"format": 1, "periods": [0.5, 4], "method": "fm", "hyperparameters": {},
+ "training": {"trained_on": ["all"]}}"""
 
 
 def student(folder, to, method, *, scale=0.0):
@@ -136,6 +138,7 @@ def test_branch_without_its_weights(flow_folders, tmp_path):
         ('{"format": 2}', "another format than 1"),
         ('{"format": 1, "periods": [0.5, 4], "method": "snap", "hyperparameters": {}}', "snapflow"),
         ('{"format": 1}', "cannot be read: KeyError: 'periods'"),
+        (ODD_SCENES, "trained_on must be shortened scene hashes"),
     ],
 )
 def test_unreadable_student(flow_folders, tmp_path, content, says):

@@ -15,6 +15,7 @@ import pytest
 from helpers_lerobot import FLOWS, context, load, observation, sizes
 
 from vla_eval.cli import main
+from vla_eval.demonstrations import scenes_of
 from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
 
 pytest.importorskip("torch", reason="needs the extra 'lerobot'")
@@ -251,6 +252,37 @@ def test_from_demonstrations_to_a_student(tmp_path, capsys):
         changes += ["--set", f"training.{each}"]
     assert main(["train", str(recipe), *changes, "--out", str(tmp_path / "two")]) == 0
     assert f"'lerobot:{tmp_path / 'two' / 'pretrained_model'}'" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_student_saw_what_its_base_saw(tmp_path, capsys):
+    """Scenes of the demonstrations and of the base go into the student's file and its identity.
+
+    Of a base that says nothing, and of a dataset that nobody recorded here, nothing is known.
+    """
+    pytest.importorskip("mujoco", reason="needs the extra 'so101'")
+    from vla_eval_policies.lerobot_policy.extra_time import Student, write_student
+    from vla_eval_policies.methods import make_method
+
+    demos, base = tmp_path / "demos", builders.smolvla(tmp_path / "base", builders.SO101)
+    record = "record so101 --policy expert --tasks PickPlace --init-states 0 --env image_size=64"
+    assert main([*record.split(), "--out", str(demos)]) == 0
+    (shown,) = scenes_of(demos)
+    few = ["--set", "training.steps=1", "--set", "training.batch=2", "--json"]
+    flags = ["train", "--base", f"lerobot:{base}", "--method", "fm", "--dataset", str(demos), *few]
+    capsys.readouterr()
+    assert main([*flags, "--out", str(tmp_path / "one")]) == 0
+    assert json.loads(capsys.readouterr().out)["card"]["trained_on"] is None
+    assert load(tmp_path / "one/pretrained_model").metadata.trained_on is None
+    write_student(base, Student(make_method("fm"), training={"trained_on": ["0" * 16]}))
+    assert main([*flags, "--out", str(tmp_path / "two")]) == 0
+    known = sorted({"0" * 16, shown})
+    assert json.loads(capsys.readouterr().out)["card"]["trained_on"] == known
+    assert load(tmp_path / "two/pretrained_model").metadata.trained_on == tuple(known)
+    (demos / "meta" / "vla_eval.json").unlink()
+    assert main([*flags, "--out", str(tmp_path / "three")]) == 0
+    assert load(tmp_path / "three/pretrained_model").metadata.trained_on is None
 
 
 @pytest.mark.parametrize(

@@ -19,3 +19,31 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def frames(monkeypatch):
+    """What training reads instead of the recipe's dataset."""
+    from helpers_training import fake_frames
+
+    from vla_eval_policies.training import run
+
+    found = fake_frames()
+    monkeypatch.setattr(run, "read_frames", lambda *_: found)
+    monkeypatch.setattr(run, "cameras_of", lambda _: ("top",))
+    return found
+
+
+@pytest.fixture
+def recipe(tmp_path, frames):
+    """A tiny recipe by its method and changes."""
+    from helpers_training import RECIPE
+
+    from vla_eval_policies.training.recipe import load_recipe
+
+    def make(method: str = "fm", *changes: str):
+        path = tmp_path / "recipe.toml"
+        path.write_text(RECIPE.format(method=method))
+        return load_recipe(path, changes)
+
+    return make

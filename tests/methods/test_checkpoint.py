@@ -73,6 +73,11 @@ def damaged_card(_, metadata):
     metadata["vla_eval.flow"] = json.dumps({**content, "seed": "none"})
 
 
+def odd_scenes(_, metadata):
+    content = json.loads(metadata["vla_eval.flow"])
+    metadata["vla_eval.flow"] = json.dumps({**content, "trained_on": ["PickPlace 0 to 99"]})
+
+
 def other_method(_, metadata):
     content = json.loads(metadata["vla_eval.flow"])
     content["network"]["extra_time"] = "interval"
@@ -88,6 +93,7 @@ def other_method(_, metadata):
         (other_shape, r"'action_in.weight' has the shape \(16, 7\), not \(16, 8\)"),
         (other_kind, "no checkpoint of this project"),
         (damaged_card, "card is damaged: 'seed'"),
+        (odd_scenes, "card is damaged: 'trained_on': .*shortened scene hashes are expected"),
         (other_method, "another network: 'time.second"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
 import pytest
 
 from vla_eval.errors import UsageError
+from vla_eval.trainedon import shorten
 from vla_eval_policies.training import rehearsal
 from vla_eval_policies.training.data import Frames
 from vla_eval_policies.training.rehearsal import Looks, Rehearsal, rehearse, rehearsed_cameras
@@ -69,6 +71,22 @@ def test_cache_returns_the_same(tmp_path):
     assert isinstance(second.pictures, np.memmap)
     act(cache=str(tmp_path), seed=1)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_scenes_are_those_of_the_states(tmp_path):
+    """Of the frozen states, whatever was moved after that; kept by a cache, unknown to older ones."""
+    env = rehearsal._make(TASK, {})
+    hashes = [env.reset(seed=0, options={"init_state": i})[1]["scene_hash"] for i in (0, 1)]
+    env.close()
+    plan = Rehearsal(
+        tasks=(TASK,), init_states=2, look_every=10, scatter_m=0.01, cache=str(tmp_path)
+    )
+    for _ in range(2):
+        assert rehearse(plan, ("top",), 32, 12).scenes == shorten(hashes)
+    (meta,) = tmp_path.glob("*/meta.json")
+    said = json.loads(meta.read_text())
+    meta.write_text(json.dumps({"instructions": said["instructions"]}))
+    assert rehearse(plan, ("top",), 32, 12).scenes is None
 
 
 def test_refusals():

@@ -8,77 +8,22 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers_training import fake_frames
 
 from vla_eval.cli import main
 from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
+from vla_eval.trainedon import seen
 from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.network import FlowNetwork
 from vla_eval_policies.training import run
 from vla_eval_policies.training.data import (
-    Frames,
-    chunks_of,
     draw_batch,
     fit_scales,
     network_for,
     read_frames,
 )
 from vla_eval_policies.training.loop import Optimisation, step_generator
-from vla_eval_policies.training.recipe import load_recipe
 from vla_eval_policies.training.run import train
-
-RECIPE = """
-[data]
-datasets = ["demos"]
-[network]
-image_size = 16
-chunk_size = 4
-width = 16
-layers = 1
-heads = 2
-[method]
-name = "{method}"
-[training]
-steps = 8
-batch = 8
-draws = 2
-save_every = 3
-warmup = 2
-"""
-
-
-def fake_frames(count: int = 60) -> Frames:
-    rng = np.random.default_rng(0)
-    ends = np.where(np.arange(count) < 25, 25, count)
-    states = np.cumsum(rng.normal(size=(count, 3)), 0).astype(np.float32)
-    actions = 1.5 * states + 0.1 * rng.normal(size=(count, 3)).astype(np.float32)
-    chunks, lengths = chunks_of(actions, ends.astype(np.int64), 4)
-    return Frames(
-        pictures=rng.integers(0, 256, (count, 1, 3, 16, 16), dtype=np.uint8),
-        states=states,
-        chunks=chunks,
-        lengths=lengths,
-        episode=(np.arange(count) >= 25).astype(np.int64),
-        instructions=("reach", "grasp it"),
-        instruction=(np.arange(count) >= 25).astype(np.int64),
-    )
-
-
-@pytest.fixture
-def frames(monkeypatch):
-    found = fake_frames()
-    monkeypatch.setattr(run, "read_frames", lambda *_: found)
-    monkeypatch.setattr(run, "cameras_of", lambda _: ("top",))
-    return found
-
-
-@pytest.fixture
-def recipe(tmp_path, frames):
-    def make(method: str = "fm", *changes: str):
-        path = tmp_path / "recipe.toml"
-        path.write_text(RECIPE.format(method=method))
-        return load_recipe(path, changes)
-
-    return make
 
 
 def stop_at(step: int):
@@ -378,3 +323,6 @@ def test_from_demonstrations_to_actions(images, tmp_path):
     (record,) = [json.loads(line)["record"] for line in lines]
     assert record["outcome"] == "failure"
     assert record["steps"] == 8
+    (arm,) = json.loads((rollout / "run.json").read_text())["arms"]
+    assert len(arm["identity"]["trained_on"]) == 2
+    assert seen(arm["identity"], [record["scene_hash"]]) == [record["scene_hash"]]

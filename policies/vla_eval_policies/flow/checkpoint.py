@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.trainedon import Scenes, is_short
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork
 from vla_eval_policies.methods import Method, make_method
 
@@ -46,10 +47,20 @@ class Card(BaseModel):
     steps: int
     start_sha256: str | None = None
     """The checkpoint that training started from."""
+    trained_on: Scenes = None
+    """In which scenes the demonstrations began, those of the start included; None: not known. See
+    ``shipped.trained_on`` for those that come with the package."""
     versions: Mapping[str, str]
     """Of Python, packages and, in a checkout, the commit."""
     results: Mapping[str, JsonValue] = {}
     """What training ended with: losses, times."""
+
+    @field_validator("trained_on")
+    @classmethod
+    def _is_short(cls, scenes: Scenes) -> Scenes:
+        if scenes is not None and not is_short(scenes):
+            raise ValueError("shortened scene hashes are expected, sorted")
+        return scenes
 
     def make_method(self) -> Method:
         """Return the method with its hyperparameters."""

@@ -16,10 +16,11 @@ from torch import Tensor
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+from vla_eval.trainedon import Scenes
 from vla_eval_policies.flow.checkpoint import Card, load_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of
 from vla_eval_policies.flow.network import FlowNetwork, Inputs
-from vla_eval_policies.flow.shipped import checkpoint_path
+from vla_eval_policies.flow.shipped import checkpoint_path, trained_on
 from vla_eval_policies.methods import Cost, KeyStone, Method, make_method
 from vla_eval_policies.methods.solvers import Solver
 
@@ -70,6 +71,7 @@ class FlowPolicy:
         *,
         trained_with: str,
         weights_sha256: str,
+        trained_on: Scenes = None,
         poses: bool = False,
     ) -> None:
         torch.set_num_threads(options.threads)
@@ -108,6 +110,7 @@ class FlowPolicy:
                     else {}
                 ),
             },
+            trained_on=trained_on,
         )
 
     def infer(
@@ -195,6 +198,7 @@ def build(target: str, options: FlowOptions) -> Policy:
             options,
             trained_with=card.method,
             weights_sha256=digest,
+            trained_on=trained_on(card, digest),
             poses=_answers_with_poses(card),
         )
     except PolicySpecError:

@@ -2,16 +2,26 @@
 
 ``python -m vla_eval_policies.flow.shipped runs/fm/policy.safetensors so101/fm`` adds one: matrices in
 float16, which halves the file, everything else as it was. What is evaluated and published is that file.
+
+``checkpoints/trained_on.json`` says in which scenes the demonstrations began of those that were shipped
+before cards did; ``tools/trained_on.py`` writes it.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vla_eval.errors import PolicySpecError, did_you_mean
+from vla_eval.trainedon import Scenes, together
 
-__all__ = ["checkpoint_path", "shipped_names"]
+if TYPE_CHECKING:
+    from vla_eval_policies.flow.checkpoint import Card
+
+__all__ = ["checkpoint_path", "shipped_names", "trained_on"]
 
 _FOLDER = Path(__file__).with_name("checkpoints")
 _SUFFIX = ".safetensors"
@@ -39,6 +49,26 @@ def checkpoint_path(target: str) -> Path:
         f"there is no checkpoint '{target}': neither such a file nor such a shipped one"
         f"{did_you_mean(target, names)} (shipped: {', '.join(names) or 'none'})"
     )
+
+
+def trained_on(card: Card, weights_sha256: str) -> Scenes:
+    """Return in which scenes a checkpoint's demonstrations began; None where that is not known.
+
+    Args:
+        card: which says it, unless it is older.
+        weights_sha256: of the file, by which a shipped checkpoint is known wherever it lies.
+    """
+    return _shipped_scenes().get(weights_sha256) if card.trained_on is None else card.trained_on
+
+
+@functools.cache
+def _shipped_scenes() -> dict[str, Scenes]:
+    said = json.loads((_FOLDER / "trained_on.json").read_text(encoding="utf-8"))
+    scenes = {name: tuple(each["scenes"]) for name, each in said["demonstrations"].items()}
+    return {
+        each["weights_sha256"]: together(scenes[name] for name in each["demonstrations"])
+        for each in said["checkpoints"].values()
+    }
 
 
 def _ship(source: Path, name: str) -> Path:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.trainedon import Scenes, is_short
 from vla_eval_policies.lerobot_policy.checkpoint import SIDECAR
 from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method, TimeEmbedding, make_method
 
@@ -102,7 +103,18 @@ class Student:
     method: Method
     periods: tuple[float, float] = LOW_FREQUENCIES
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Where it comes from; for people, read by nobody."""
+    """Where it comes from; for people, apart from ``trained_on``."""
+
+    def __post_init__(self) -> None:
+        """Refuse a ``trained_on`` that cannot be compared with scenes; raises ValueError."""
+        if self.trained_on is not None and not is_short(self.trained_on):
+            raise ValueError("training.trained_on must be shortened scene hashes, sorted")
+
+    @property
+    def trained_on(self) -> Scenes:
+        """In which scenes its demonstrations began, its base's too; None: not known."""
+        said = self.training.get("trained_on")
+        return None if said is None else tuple(said)
 
 
 def write_student(folder: Path, student: Student) -> None:

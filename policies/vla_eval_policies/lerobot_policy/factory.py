@@ -45,7 +45,7 @@ class LeRobotFactory:
         loaded = load(checkpoint, chosen)
         chunker = chunker_for(checkpoint, loaded, chosen)
         where = f"lerobot:{target}"
-        metadata = _metadata(checkpoint, chosen, chunker, loaded.policy.config.n_action_steps)
+        metadata = _metadata(checkpoint, chosen, chunker, loaded)
         if metadata.n_action_steps > chunker.chunk_size:
             raise PolicySpecError(
                 f"{where}: n_action_steps={metadata.n_action_steps}, but a chunk has "
@@ -54,9 +54,8 @@ class LeRobotFactory:
         return LeRobotPolicy(loaded, chunker, wants_of(loaded, chosen, where), metadata)
 
 
-def _metadata(
-    checkpoint: Checkpoint, chosen: Options, chunker: Any, its_own_steps: int
-) -> PolicyMetadata:
+def _metadata(checkpoint: Checkpoint, chosen: Options, chunker: Any, loaded: Any) -> PolicyMetadata:
+    its_own_steps: int = loaded.policy.config.n_action_steps
     return PolicyMetadata(
         name=f"lerobot-{checkpoint.type}",
         method=chunker.method,
@@ -74,6 +73,7 @@ def _metadata(
             "keystone": chosen.keystone,
             "compile": chosen.compile,
         },
+        trained_on=None if loaded.student is None else loaded.student.trained_on,
     )
 
 

@@ -69,6 +69,8 @@ class Offer:
         try:
             names = {each.name for each in fields(PolicyMetadata)}
             policy = {key: value for key, value in found["policy"].items() if key in names}
+            if policy.get("trained_on") is not None:  # a list on the wire
+                policy["trained_on"] = tuple(policy["trained_on"])
             return cls(
                 policy=PolicyMetadata(**policy),
                 code_sha256=str(found["code_sha256"]),

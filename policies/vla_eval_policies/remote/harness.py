@@ -85,6 +85,8 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
             chunk_size=self._options.chunk_size or steps,
             n_action_steps=steps,
             nfe=self._options.nfe,
+            weights_sha256=offer.policy.weights_sha256 if offer else None,
+            trained_on=offer.policy.trained_on if offer else None,
             options={
                 **self._choices(),
                 "server": json.dumps(self._server, sort_keys=True, default=str),

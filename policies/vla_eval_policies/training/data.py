@@ -20,7 +20,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from vla_eval.demonstrations import scenes_of
 from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval.trainedon import Scenes, together
 from vla_eval_policies.flow.inputs import shrink, word_numbers
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork, Inputs
 from vla_eval_policies.methods import Batch
@@ -47,6 +49,8 @@ class Frames:
     instructions: tuple[str, ...]
     instruction: NDArray[np.int64]
     """(N,): into ``instructions``."""
+    scenes: Scenes = None
+    """In which scenes the episodes began; training does not see it."""
 
     def sha256(self) -> str:
         """Hash everything that training sees."""
@@ -83,6 +87,7 @@ class Frames:
             ),
             instructions=told,
             instruction=np.concatenate(numbers),
+            scenes=together(part.scenes for part in parts),
         )
 
 
@@ -207,6 +212,7 @@ def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> F
         episode=episode.astype(np.int64),
         instructions=tuple(tasks.sort_values("task_index").index),
         instruction=table["task_index"].to_numpy().astype(np.int64),
+        scenes=scenes_of(folder),
     )
 
 

@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import ConcatDataset, DataLoader, Sampler
 
+from vla_eval.demonstrations import scenes_of
 from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval.trainedon import Scenes, together
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Wants
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.methods import Batch
@@ -79,6 +81,10 @@ class Demonstrations:
         episodes = sum(part.num_episodes for part in self._parts)
         tasks = dict.fromkeys(text for part in self._parts for text in part.meta.tasks.index)
         return f"{episodes} episodes, {len(self._frames)} frames: {'; '.join(tasks)}"
+
+    def scenes(self) -> Scenes:
+        """Return in which scenes the episodes began; None where one dataset does not say it."""
+        return together(scenes_of(Path(part.root)) for part in self._parts)
 
     def sha256(self) -> str:
         """Hash the files that training reads."""

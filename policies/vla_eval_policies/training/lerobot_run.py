@@ -31,6 +31,7 @@ from vla_eval.errors import UsageError
 from vla_eval.latency import hardware, peak_mb
 from vla_eval.provenance import versions
 from vla_eval.store import write_atomically
+from vla_eval.trainedon import together
 from vla_eval_policies.lerobot_policy.checkpoint import (
     SIDECAR,
     WEIGHTS,
@@ -95,10 +96,12 @@ def train_lerobot(
     )
     _write_speed(folder, taken, how.device)
     plot(log_lines(folder), folder / "curves.png")
+    taught = None if loaded.student is None else loaded.student.trained_on
     card = {
         "recipe": recipe.model_dump(mode="json"),
         **origin,
         "data": data.describe(),
+        "trained_on": together([data.scenes(), taught]),
         "steps": trainer.step,
         "versions": versions(),
         "results": log_lines(folder)[-1],

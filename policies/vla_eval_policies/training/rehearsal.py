@@ -28,6 +28,7 @@ from vla_eval.catalog import find_suite
 from vla_eval.environment import EvalEnv, make_env
 from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval.store import write_atomically
+from vla_eval.trainedon import shorten
 from vla_eval_policies.experts import begin_episode
 from vla_eval_policies.experts.motion import PACES
 from vla_eval_policies.flow.inputs import shrink
@@ -92,6 +93,8 @@ class Looks:
     """When each look was."""
     meant: list[NDArray[np.float32]] = field(default_factory=list)
     """The expert's own action, (A,), of each step."""
+    scene_hash: str = ""
+    """Of the state that the episode began in, before things were moved a little."""
 
     def targets(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return each look's chunk, (N, size, A), and how many actions it has, (N,)."""
@@ -175,13 +178,13 @@ class _Stage:
 
     def episode(self, state: int, generator: np.random.Generator) -> Looks | None:
         """Return what was seen in one episode, or None if it failed."""
-        self._reset(state, generator)
+        scene_hash = self._reset(state, generator)
         if self._plan.scatter_m:
             _scatter(self.env, self._plan.scatter_m, generator)
         expert = begin_episode(
             self.suite, self.name, self.env, pace=PACES["normal"], generator=generator
         )
-        looks, step, noise = Looks(), 0, np.zeros(self._noise.shape)
+        looks, step, noise = Looks(scene_hash=scene_hash), 0, np.zeros(self._noise.shape)
         while step < self._limit:
             chunk = expert.actions(step, self._chunk_size)
             self._look(looks, step, chunk)
@@ -196,12 +199,13 @@ class _Stage:
                     return looks
         return None
 
-    def _reset(self, state: int, generator: np.random.Generator) -> None:
+    def _reset(self, state: int, generator: np.random.Generator) -> str:
+        """Begin an episode; return the scene's hash."""
+        seed, options = 0, {"init_state": state}
         if self.suite.startswith("libero_"):
-            seed = int(generator.integers(2**32))
-            self.env.reset(seed=seed, options={"new_scene": True})
-        else:
-            self.env.reset(seed=0, options={"init_state": state})
+            seed, options = int(generator.integers(2**32)), {"new_scene": True}
+        _, info = self.env.reset(seed=seed, options=options)
+        return str(info.get("scene_hash", ""))
 
     def _learned(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what is learned of the expert's action at this moment."""
@@ -228,6 +232,7 @@ class _Stage:
             episode=np.zeros(count, np.int64),
             instructions=(self.env.task_description,),
             instruction=np.zeros(count, np.int64),
+            scenes=shorten([looks.scene_hash]),
         )
 
 
@@ -269,10 +274,13 @@ def _save(folder: Path, frames: Frames) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
         np.save(folder / f"{name}.npy", getattr(frames, name))
-    write_atomically(folder / "meta.json", json.dumps({"instructions": frames.instructions}) + "\n")
+    meta = {"instructions": frames.instructions, "scenes": frames.scenes}
+    write_atomically(folder / "meta.json", json.dumps(meta) + "\n")
 
 
 def _load(folder: Path) -> Frames:
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    return Frames(**arrays, instructions=tuple(meta["instructions"]))
+    said = meta.get("scenes")  # caches of before there was this entry do not know
+    scenes = None if said is None else tuple(said)
+    return Frames(**arrays, instructions=tuple(meta["instructions"]), scenes=scenes)

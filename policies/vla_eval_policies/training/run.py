@@ -20,6 +20,7 @@ import torch
 
 from vla_eval.errors import UsageError
 from vla_eval.provenance import versions
+from vla_eval.trainedon import Scenes, together
 from vla_eval_policies.flow.checkpoint import (
     Card,
     load_checkpoint,
@@ -27,7 +28,7 @@ from vla_eval_policies.flow.checkpoint import (
     save_checkpoint,
 )
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork
-from vla_eval_policies.flow.shipped import checkpoint_path
+from vla_eval_policies.flow.shipped import checkpoint_path, trained_on
 from vla_eval_policies.methods import Batch
 from vla_eval_policies.training.curves import plot
 from vla_eval_policies.training.data import (
@@ -77,7 +78,7 @@ def train(
     config = network_for({**recipe.network, "extra_time": method.extra_time}, frames, cameras)
     torch.manual_seed(recipe.seed)
     network = FlowNetwork(config)
-    start = _begin(network, frames, recipe)
+    start, taught = _begin(network, frames, recipe)
     trainer = _trainer(network, frames, recipe)
     how = recipe.training
     taken = take_steps(
@@ -94,6 +95,7 @@ def train(
         seed=recipe.seed,
         steps=trainer.step,
         start_sha256=start,
+        trained_on=together([frames.scenes, taught]),
         versions=versions(),
         results={"seconds_of_last_session": round(taken.seconds, 1), **last},
     )
@@ -138,13 +140,17 @@ _OF_A_CHUNK = ("steps", "action_mean", "action_std")
 """What a network has for each step of a chunk; nothing of it serves another chunk size."""
 
 
-def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> str | None:
-    """Set scales and first weights; return the digest of the checkpoint that they come from."""
+def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> tuple[str | None, Scenes]:
+    """Set scales and first weights.
+
+    Returns:
+        The digest of the checkpoint that they come from, and the scenes that it was trained on.
+    """
     if recipe.training.start is None:
         if recipe.training.freeze_prefix:
             raise UsageError("freeze_prefix needs a start: an untrained prefix sees nothing")
         fit_scales(network, frames)
-        return None
+        return None, ()
     path = checkpoint_path(recipe.training.start)
     source, card, digest = load_checkpoint(path)
     require_same_network(card, network.config, path)
@@ -157,4 +163,4 @@ def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> str | None:
         new += _OF_A_CHUNK
     state = {name: each for name, each in source.state_dict().items() if not name.startswith(new)}
     network.load_state_dict(state, strict=False)
-    return digest
+    return digest, trained_on(card, digest)
