@@ -28,7 +28,7 @@ from vla_eval.recording import Frame, Recorder
 from vla_eval.runfolder import RunFolder
 from vla_eval.spec import build_policy
 
-__all__ = ["Differences", "Replay", "repeat", "replay"]
+__all__ = ["Differences", "Repeated", "Replay", "repeat", "replay"]
 
 type Differences = dict[str, tuple[Any, Any]]
 """What is not as it was, by name: (then, now)."""
@@ -53,6 +53,16 @@ class Replay:
     record: EpisodeRecord
     """What happened then."""
     differences: Differences
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What running an episode again gave."""
+
+    differences: Differences
+    """Nothing: it is reproduced."""
+    environment: Differences
+    """How the environment says that it is another one: its simulator, renderer, model."""
 
 
 def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Replay:
@@ -80,7 +90,9 @@ def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Repla
         raise UsageError(
             f"arm '{arm}' has not ended episode '{key}', so there is nothing to replay"
         )
-    return Replay(record, _again(folder, planned[key], specs[arm], record, video))
+    again = _again(folder, planned[key], specs[arm], record, video)
+    reasons = {f"provenance.{name}": pair for name, pair in again.environment.items()}
+    return Replay(record, again.differences | (reasons if again.differences else {}))
 
 
 def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
@@ -93,7 +105,7 @@ def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
 
 def _again(
     folder: RunFolder, episode: PlannedEpisode, spec: str, record: EpisodeRecord, video: Path | None
-) -> Differences:
+) -> Repeated:
     recorder = Recorder(build_policy(spec), n_action_steps=folder.run.protocol.run.n_action_steps)
     with ExitStack() as stack:
         stack.callback(recorder.close)
@@ -113,8 +125,8 @@ def repeat(
     episode: PlannedEpisode,
     record: EpisodeRecord,
     listen: Callable[[Frame], None] | None = None,
-) -> Differences:
-    """Run a recorded episode again; return what is not as it was (nothing: it is reproduced).
+) -> Repeated:
+    """Run a recorded episode again; return what is not as it was.
 
     A record whose reason is ``policy_raised`` is reproduced where the policy raises the same in the
     same place.
@@ -136,14 +148,18 @@ def repeat(
         by_policy = recorder.executed.phase in ("warm_up", "infer", "end_episode")
         if str(record.reason) != "policy_raised" or not by_policy:
             raise
-        return _raised_differently(recorder, record, raised)
+        return Repeated(_unequal(_raised(recorder, record, raised)), {})
     pairs = {name: (getattr(record, name), getattr(result, name)) for name in _COMPARED}
+    said = {name: (value, result.provenance.get(name)) for name, value in record.provenance.items()}
+    return Repeated(_unequal(pairs), _unequal(said))
+
+
+def _unequal(pairs: Differences) -> Differences:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _raised_differently(
-    recorder: Recorder, record: EpisodeRecord, raised: Exception
-) -> Differences:
+def _raised(recorder: Recorder, record: EpisodeRecord, raised: Exception) -> Differences:
+    """Return what a policy's exception has to be compared in: (then, now)."""
     now = f"{type(raised).__name__}: {raised}"
     then = ""
     if record.error is not None:
@@ -155,7 +171,7 @@ def _raised_differently(
         pairs |= {
             name: (getattr(record, name), getattr(recorder.executed, name)) for name in _EXECUTED
         }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return pairs
 
 
 def _open_video(video: Path, fps: int) -> Any:
