@@ -199,8 +199,8 @@ def test_an_arm_that_cannot_be_built_is_said(run, monkeypatch):
         assert (report.status, report.exit_code) == ("incomplete", 3)
         assert report.excluded == excluded_share(2 * STATES, 2 * STATES, STATES)
     text = sentence(report)
-    assert "30 records of arm 'teacher' could not be run again: SystemExit: 0." in text
-    assert "even if all are that could not be run again" in text
+    assert "30 records of arm 'teacher' could not be replayed: SystemExit: 0." in text
+    assert "even if all are that could not be replayed" in text
 
 
 def test_where_nothing_can_be_run_nothing_is_said(run, monkeypatch):
@@ -267,7 +267,7 @@ def test_other_code_explains_all_or_nothing(copy, monkeypatch):
     rewrite(copy, lambda r: r | ({"steps": 99} if r["arm"] == "student" else {}))
     report = replay_sample(copy, everything(copy))
     why = "the code of arm 'student' is not that of the run"
-    assert report.lost == (Lost("student", STATES, why),)
+    assert report.lost == (Lost("student", STATES, f"nothing of it comes again, and {why}"),)
     assert (report.status, report.reproduced) == ("incomplete", STATES)
     rewrite(copy, lambda r: r | ({"steps": 99} if r["init_state"] else {}))
     report = replay_sample(copy, everything(copy))
@@ -289,6 +289,7 @@ def test_another_environment_explains_all_or_nothing(copy, monkeypatch, capsys):
     assert report.notes == (why,)
     rewrite(copy, lambda r: r | scenes)
     report = replay_sample(copy, everything(copy))
+    why = f"nothing of it comes again, and {why}"
     assert report.lost == tuple(Lost(arm, STATES, why) for arm in ARMS)
     assert report.status == "nothing"
     assert main(["replay", str(copy), "fake/Point/i3/e0/p0", "--arm", "student"]) == 1
@@ -390,6 +391,6 @@ def test_words_for_many_reasons():
     """Reasons are listed up to three."""
     lost = tuple(Lost("a", 1, f"reason {i}") for i in range(5))
     text = sentence(ReplayReport(100, 10, 5, lost=lost))
-    assert "1 record of arm 'a' could not be run again: reason 2." in text
+    assert "1 record of arm 'a' could not be replayed: reason 2." in text
     assert "reason 3" not in text
     assert "Nor could 2 more, for other reasons." in text

@@ -242,7 +242,8 @@ class _Session:
         for differing, environment in found:
             reasons = [each for each in (code, environment) if each]
             if explained:
-                self.lost[differing.arm, " and ".join(reasons)] += 1
+                why = f"nothing of it comes again, and {' and '.join(reasons)}"
+                self.lost[differing.arm, why] += 1
             else:
                 self.differing.append(differing)
                 self.notes += [each for each in reasons if each not in self.notes]
@@ -292,11 +293,11 @@ def sentence(report: ReplayReport) -> str:
         parts += _about_differences(report)
     for lost in report.lost[:_SHOWN]:
         records = "1 record" if lost.episodes == 1 else f"{lost.episodes} records"
-        parts.append(f"{records} of arm '{lost.arm}' could not be run again: {lost.why}.")
+        parts.append(f"{records} of arm '{lost.arm}' could not be replayed: {lost.why}.")
     if rest := sum(lost.episodes for lost in report.lost[_SHOWN:]):
         parts.append(f"Nor could {rest} more, for other reasons.")
     if (share := report.excluded) is not None:
-        worst = ", even if all are that could not be run again" if report.lost else ""
+        worst = ", even if all are that could not be replayed" if report.lost else ""
         parts.append(
             f"This excludes at 95 % that {share:.1%} of the records or more are forged{worst}."
         )
