@@ -64,6 +64,12 @@ class Repeated:
     environment: Differences
     """How the environment says that it is another one: its simulator, renderer, model."""
 
+    @property
+    def explained(self) -> Differences:
+        """The differences, if any, with those of the environment."""
+        reasons = {f"provenance.{name}": pair for name, pair in self.environment.items()}
+        return self.differences | reasons if self.differences else {}
+
 
 def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Replay:
     """Run a recorded episode again and compare.
@@ -90,9 +96,7 @@ def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Repla
         raise UsageError(
             f"arm '{arm}' has not ended episode '{key}', so there is nothing to replay"
         )
-    again = _again(folder, planned[key], specs[arm], record, video)
-    reasons = {f"provenance.{name}": pair for name, pair in again.environment.items()}
-    return Replay(record, again.differences | (reasons if again.differences else {}))
+    return Replay(record, _again(folder, planned[key], specs[arm], record, video))
 
 
 def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
@@ -105,19 +109,19 @@ def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
 
 def _again(
     folder: RunFolder, episode: PlannedEpisode, spec: str, record: EpisodeRecord, video: Path | None
-) -> Repeated:
+) -> Differences:
     recorder = Recorder(build_policy(spec), n_action_steps=folder.run.protocol.run.n_action_steps)
     with ExitStack() as stack:
         stack.callback(recorder.close)
         if video is None:
-            return repeat(recorder, episode, record)
+            return repeat(recorder, episode, record).explained
         fps = recorder.layout(episode).fps
         writer = stack.enter_context(_open_video(video, fps))
 
         def film(frame: Frame) -> None:
             writer.append_data(_picture(frame))
 
-        return repeat(recorder, episode, record, film)
+        return repeat(recorder, episode, record, film).explained
 
 
 def repeat(
