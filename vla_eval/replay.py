@@ -28,7 +28,7 @@ from vla_eval.recording import Frame, Recorder
 from vla_eval.runfolder import RunFolder
 from vla_eval.spec import build_policy
 
-__all__ = ["Differences", "Replay", "repeat", "replay"]
+__all__ = ["Differences", "Repeated", "Replay", "repeat", "replay"]
 
 type Differences = dict[str, tuple[Any, Any]]
 """What is not as it was, by name: (then, now)."""
@@ -53,6 +53,22 @@ class Replay:
     record: EpisodeRecord
     """What happened then."""
     differences: Differences
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What running an episode again gave."""
+
+    differences: Differences
+    """Nothing: it is reproduced."""
+    environment: Differences
+    """How the environment says that it is another one: its simulator, renderer, model."""
+
+    @property
+    def explained(self) -> Differences:
+        """The differences, if any, with those of the environment."""
+        reasons = {f"provenance.{name}": pair for name, pair in self.environment.items()}
+        return self.differences | reasons if self.differences else {}
 
 
 def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Replay:
@@ -104,14 +120,14 @@ def _again(
     with ExitStack() as stack:
         stack.callback(recorder.close)
         if video is None:
-            return repeat(recorder, episode, record)
+            return repeat(recorder, episode, record).explained
         fps = recorder.layout(episode).fps
         writer = stack.enter_context(_open_video(video, fps))
 
         def film(frame: Frame) -> None:
             writer.append_data(_picture(frame))
 
-        return repeat(recorder, episode, record, film)
+        return repeat(recorder, episode, record, film).explained
 
 
 def repeat(
@@ -119,8 +135,8 @@ def repeat(
     episode: PlannedEpisode,
     record: EpisodeRecord,
     listen: Callable[[Frame], None] | None = None,
-) -> Differences:
-    """Run a recorded episode again; return what is not as it was (nothing: it is reproduced).
+) -> Repeated:
+    """Run a recorded episode again; return what is not as it was.
 
     A record whose reason is ``policy_raised`` is reproduced where the policy raises the same in the
     same place.
@@ -142,14 +158,18 @@ def repeat(
         by_policy = recorder.executed.phase in ("warm_up", "infer", "end_episode")
         if str(record.reason) != "policy_raised" or not by_policy:
             raise
-        return _raised_differently(recorder, record, raised)
+        return Repeated(_unequal(_raised(recorder, record, raised)), {})
     pairs = {name: (getattr(record, name), getattr(result, name)) for name in _COMPARED}
+    said = {name: (value, result.provenance.get(name)) for name, value in record.provenance.items()}
+    return Repeated(_unequal(pairs), _unequal(said))
+
+
+def _unequal(pairs: Differences) -> Differences:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _raised_differently(
-    recorder: Recorder, record: EpisodeRecord, raised: Exception
-) -> Differences:
+def _raised(recorder: Recorder, record: EpisodeRecord, raised: Exception) -> Differences:
+    """Return what a policy's exception has to be compared in: (then, now)."""
     now = f"{type(raised).__name__}: {raised}"
     then = ""
     if record.error is not None:
@@ -161,7 +181,7 @@ def _raised_differently(
         pairs |= {
             name: (getattr(record, name), getattr(recorder.executed, name)) for name in _EXECUTED
         }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return pairs
 
 
 def _open_video(video: Path, fps: int) -> Any:

@@ -8,7 +8,6 @@ import math
 import shutil
 import sys
 from collections import Counter
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +31,7 @@ from vla_eval.certificate.replayed import (
 from vla_eval.cli import main
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.keys import EpisodeKey
-from vla_eval.plan import expand
-from vla_eval.record import EpisodeRecord, ErrorDetail
-from vla_eval.recording import Recorder
+from vla_eval.record import EpisodeRecord
 from vla_eval.runfolder import RunFolder
 
 WORKER = "fakes.policies:InWorker"
@@ -80,79 +77,6 @@ def rewrite(run: Path, change) -> None:
             chain = hashlib.sha256(f"{chain}\n{text}".encode()).hexdigest()[:32]
             lines.append(f'{{"chain":"{chain}","record":{text}}}\n')
         file.write_text("".join(lines))
-
-
-# --- what is drawn -------------------------------------------------------------------------------
-
-KEYS = [(arm, EpisodeKey("s", "t", i, 0, 0)) for arm in ("a", "b", "c") for i in range(20)]
-
-
-def test_the_certificate_draws():
-    """The same file draws the same, in whatever order the keys come; another file draws others."""
-    drawn = choose(b"certificate", KEYS, 10)
-    assert drawn == choose(b"certificate", KEYS[::-1] + KEYS, 10)
-    assert len(set(drawn.chosen)) == 10
-    assert drawn.population == 60
-    assert set(drawn.chosen) < set(KEYS)
-    assert drawn.chosen != choose(b"certificate ", KEYS, 10).chosen
-    assert drawn.chosen != choose(b"certificate", KEYS, 10, salt="mine").chosen
-    assert choose(b"certificate", KEYS, 25).chosen[:10] == drawn.chosen
-    assert choose(b"certificate", KEYS, 10) == choose(b"certificate", KEYS, 10, salt="")
-
-
-def test_a_larger_sample_than_there_is():
-    """All are drawn then, and less than one is refused."""
-    assert set(choose(b"", KEYS, 1000).chosen) == set(KEYS)
-    for n in (0, -3):
-        with pytest.raises(UsageError, match="at least one"):
-            choose(b"", KEYS, n)
-
-
-def test_every_pair_of_records_is_drawn_as_often():
-    """A simple random sample: singles and pairs, of one arm and of two, come as often as they should."""
-    keys, singles, pairs = KEYS[15:25], Counter(), Counter()
-    times = 4000
-    for i in range(times):
-        chosen = choose(str(i).encode(), keys, 3).chosen
-        singles.update(chosen)
-        pairs.update(frozenset(pair) for pair in combinations(chosen, 2))
-    for counts, chance, kinds in ((singles, 3 / 10, 10), (pairs, 3 / 45, 45)):
-        assert len(counts) == kinds
-        spread = math.sqrt(times * chance * (1 - chance))
-        worst = max(abs(count - times * chance) for count in counts.values())
-        assert worst < 4 * spread
-
-
-# --- what it excludes ----------------------------------------------------------------------------
-
-
-def enumerated(population: int, drawn: int, unknown: int) -> float:
-    """The smallest excluded share, by looking at every sample."""
-    samples = list(combinations(range(population), drawn))
-    for forged in range(population + 1):
-        unseen = sum(sum(i < forged for i in sample) <= unknown for sample in samples)
-        if unseen / len(samples) <= 0.05:
-            return forged / population
-    raise AssertionError
-
-
-def test_the_bound_is_exact():
-    """It is what counting all samples gives, records that could not be run taken as forged."""
-    for population in (1, 2, 5, 9, 12):
-        for drawn in range(1, population + 1):
-            for unknown in range(drawn):
-                share = excluded_share(population, drawn, unknown)
-                assert share == enumerated(population, drawn, unknown)
-
-
-def test_the_bound_at_its_ends():
-    """All of them leave none, none of them leaves all; of endless records 59 exclude 5 %."""
-    assert excluded_share(300, 300) == 1 / 300
-    assert excluded_share(20, 1) == 19 / 20  # its chance is 5 %, no less
-    assert excluded_share(300, 0) is None
-    assert excluded_share(300, 20, 20) is None
-    assert excluded_share(10**7, 59) == pytest.approx(1 - 0.05 ** (1 / 59), rel=1e-4)
-    assert excluded_share(300, 59) < 1 - 0.05 ** (1 / 59)
 
 
 # --- what it finds -------------------------------------------------------------------------------
@@ -238,7 +162,7 @@ def test_forging_is_detected_as_often_as_it_should_be(run, share, monkeypatch):
 
         def stub(_recorder, _episode, record, forged=forged):
             lie = str((record.arm, record.key)) in forged
-            return {"outcome": ("success", "failure")} if lie else {}
+            return replay.Repeated({"outcome": ("success", "failure")} if lie else {}, {})
 
         monkeypatch.setattr(replayed, "repeat", stub)
         report = replay_sample(run, choose(f"certificate {i}".encode(), keys, n))
@@ -275,8 +199,8 @@ def test_an_arm_that_cannot_be_built_is_said(run, monkeypatch):
         assert (report.status, report.exit_code) == ("incomplete", 3)
         assert report.excluded == excluded_share(2 * STATES, 2 * STATES, STATES)
     text = sentence(report)
-    assert "30 records of arm 'teacher' could not be run again: SystemExit: 0." in text
-    assert "even if all are that could not be run again" in text
+    assert "30 records of arm 'teacher' could not be replayed: SystemExit: 0." in text
+    assert "even if all are that could not be replayed" in text
 
 
 def test_where_nothing_can_be_run_nothing_is_said(run, monkeypatch):
@@ -310,7 +234,7 @@ def test_a_policy_that_raises_now_is_said(run, monkeypatch):
 
 
 def test_another_policy_behind_the_spec_is_no_replay(run, monkeypatch):
-    """Weights or options that are not the run's prove nothing, so they are not run; code is a note."""
+    """Weights or options that are not the run's prove nothing, so they are not run."""
     build = replayed.build_policy
     walk = {"student": "skill=0.7&version=3", "teacher": "skill=0.8&version=2"}
 
@@ -321,15 +245,55 @@ def test_another_policy_behind_the_spec_is_no_replay(run, monkeypatch):
     report = replay_sample(run, everything(run))
     (lost,) = report.lost
     assert (lost.arm, lost.episodes) == ("student", STATES)
-    assert "another policy now (options.version: '1' before, '3' now)" in lost.why
-    monkeypatch.setattr(replayed, "build_policy", build)
+    assert lost.why == "its spec gives another policy now (options.version: '1' before, '3' now)"
+
+
+def other_code(monkeypatch):
+    """Install other code than the run's, and a version that knows one thing more of policies."""
     identity = replayed.identity_of
-    monkeypatch.setattr(
-        replayed, "identity_of", lambda *args: identity(*args) | {"code_sha256": "0", "later": 1}
-    )
-    report = replay_sample(run, everything(run))
-    assert report.status == "reproduced"
-    assert report.notes == tuple(f"the code of arm '{arm}' is not that of the run" for arm in ARMS)
+    more = {"code_sha256": "0", "later": 1}
+    monkeypatch.setattr(replayed, "identity_of", lambda *args: identity(*args) | more)
+
+
+def test_other_code_is_no_trouble_while_records_come_again(run, monkeypatch):
+    """A later version of the code that does the same reproduces the run."""
+    other_code(monkeypatch)
+    assert replay_sample(run, everything(run)) == ReplayReport(60, 60, 60)
+
+
+def test_other_code_explains_all_or_nothing(copy, monkeypatch):
+    """Where nothing of an arm comes again with other code, nothing was replayed; else it is forged."""
+    other_code(monkeypatch)
+    rewrite(copy, lambda r: r | ({"steps": 99} if r["arm"] == "student" else {}))
+    report = replay_sample(copy, everything(copy))
+    why = "the code of arm 'student' is not that of the run"
+    assert report.lost == (Lost("student", STATES, f"nothing of it comes again, and {why}"),)
+    assert (report.status, report.reproduced) == ("incomplete", STATES)
+    rewrite(copy, lambda r: r | ({"steps": 99} if r["init_state"] else {}))
+    report = replay_sample(copy, everything(copy))
+    assert len(report.differing) == STATES - 1
+    assert report.notes == ("the code of arm 'teacher' is not that of the run",)
+    assert report.status == "differs"
+
+
+def test_another_environment_explains_all_or_nothing(copy, monkeypatch, capsys):
+    """Records of another model of the scene cannot be run here; if some come again, it is no excuse."""
+    elsewhere = {"provenance": {"simulator": "point", "model": "old"}}
+    scenes = {"scene_hash": "f" * 64}
+    rewrite(copy, lambda r: r | elsewhere)
+    assert replay_sample(copy, everything(copy)).status == "reproduced"
+    rewrite(copy, lambda r: r | (scenes if r["init_state"] == 3 else {}))
+    report = replay_sample(copy, everything(copy))
+    assert (report.status, len(report.differing)) == ("differs", 2)
+    why = "its environment is another one (model old then, None now)"
+    assert report.notes == (why,)
+    rewrite(copy, lambda r: r | scenes)
+    report = replay_sample(copy, everything(copy))
+    why = f"nothing of it comes again, and {why}"
+    assert report.lost == tuple(Lost(arm, STATES, why) for arm in ARMS)
+    assert report.status == "nothing"
+    assert main(["replay", str(copy), "fake/Point/i3/e0/p0", "--arm", "student"]) == 1
+    assert "provenance.model: old in the record, None now" in capsys.readouterr().out
 
 
 def test_a_simulator_that_breaks_is_said(run, monkeypatch):
@@ -402,152 +366,6 @@ def test_a_server_that_dies_on_the_way(run, monkeypatch):
     assert len(calls) == 4
 
 
-# --- a policy that raised then -------------------------------------------------------------------
-
-
-def raised(run: Path, **changes) -> tuple[Recorder, EpisodeRecord]:
-    """A policy that raises in state 2, and a record that says so."""
-    slot = ("student", EpisodeKey("fake", "Point", 2, 0, 0))
-    nothing = {"outcome": "failure", "steps": 0, "actions_sha256": hashlib.sha256().hexdigest()}
-    said = {"error": ErrorDetail(type="RuntimeError", message="out of memory")}
-    fields = {**nothing, **said, "reason": "policy_raised", "score": 0.0, "inferences": 0, "nfe": 0}
-    walker = Walker(Options(fault="raise", fault_states="2"))
-    return Recorder(walker), final(run)[slot].model_copy(update=fields | changes)
-
-
-def again(run: Path, recorder: Recorder, record: EpisodeRecord):
-    plan = {each.key: each for each in expand(RunFolder.open(run).run.protocol)}
-    try:
-        return replay.repeat(recorder, plan[record.key], record)
-    finally:
-        recorder.close()
-
-
-HOSTED = ErrorDetail(type="PolicyRaisedError", message="RuntimeError: out of memory")
-OTHER = ErrorDetail(type="RuntimeError", message="no such camera")
-
-
-@pytest.mark.parametrize(
-    ("changes", "different"),
-    [
-        ({}, set()),
-        ({"error": HOSTED}, set()),
-        ({"scene_hash": "", "actions_sha256": "", "steps": 0}, set()),
-        ({"error": OTHER}, {"error"}),
-        ({"error": None}, {"error"}),
-        ({"steps": 4}, {"steps"}),
-        ({"scene_hash": "0"}, {"scene_hash"}),
-    ],
-)
-def test_raising_again_in_the_same_way_is_a_replay(run, changes, different):
-    """The same exception in the same place reproduces `policy_raised`; any other does not."""
-    assert set(again(run, *raised(run, **changes))) == different
-
-
-def test_not_raising_is_no_replay_of_raising(run):
-    """A policy that acts now did not raise then."""
-    _, record = raised(run)
-    different = again(run, Recorder(Walker(Options())), record)
-    assert different["reason"] == ("policy_raised", None)
-    assert different["outcome"] == ("failure", "success")
-
-
-def test_a_simulators_exception_is_not_the_policys(run, monkeypatch):
-    """Where the environment raises, the record of a policy that raised is not reproduced."""
-
-    def diverge(self, action):
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(PointEnv, "advance", diverge)
-    _, record = raised(run)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        again(run, Recorder(Walker(Options())), record)
-
-
-# --- the recorder --------------------------------------------------------------------------------
-
-
-def episode_of(run: Path, state: int = 0):
-    return expand(RunFolder.open(run).run.protocol)[state]
-
-
-def test_without_a_listener_only_the_policy_looks(run):
-    """A replay renders what the evaluation rendered: an observation for each inference."""
-    recorder = Recorder(Walker(Options()))
-    result = recorder.run(episode_of(run))
-    assert recorder._env.observed == result.inferences < result.steps
-    frames = []
-    watched = recorder.run(episode_of(run), frames.append)
-    assert len(frames) == watched.steps
-    assert watched.actions_sha256 == result.actions_sha256 == recorder.executed.actions_sha256
-    assert (recorder.executed.scene_hash, recorder.executed.steps) == (
-        result.scene_hash,
-        result.steps,
-    )
-    recorder.close()
-
-
-def test_a_blind_policy_is_looked_for_only_if_somebody_listens(run):
-    """A policy that never looks costs no observation, and its frames have them all the same."""
-
-    class Blind(Walker):
-        blind = True
-        saw: dict | None = None
-
-        def infer(self, observations, contexts):
-            self.saw = observations[0]
-            return super().infer(observations, contexts)
-
-    started = []
-    policy = Blind(Options())
-    recorder = Recorder(policy)
-    recorder.layout(episode_of(run))
-    recorder._env.start = lambda **how: started.append(how) or PointEnv.start(recorder._env, **how)
-    recorder.run(episode_of(run))
-    assert (policy.saw, len(started)) == ({}, 1)
-    frames = []
-    recorder.run(episode_of(run), frames.append)
-    assert frames[0].observation["agent_pos"].shape == (1,)
-    assert len(started) == 1
-    recorder.close()
-
-
-def test_a_privileged_policy_sees_the_environment_itself(run):
-    """What it is given is what the worker gives it: no wrapper."""
-    seen = []
-
-    class Privileged(Walker):
-        def __init__(self):
-            super().__init__(Options())
-            self.metadata = vla_eval.PolicyMetadata(
-                name="p", method="m", chunk_size=4, n_action_steps=4, privileged=True
-            )
-
-        def warm_up(self, observations, contexts):
-            seen.extend(type(each.env) for each in contexts)
-
-        def infer(self, observations, contexts):
-            seen.extend(type(each.env) for each in contexts)
-            return super().infer(observations, contexts)
-
-    recorder = Recorder(Privileged())
-    recorder.run(episode_of(run))
-    recorder.close()
-    assert set(seen) == {PointEnv}
-
-
-def test_a_policy_is_warmed_up_once(run, tmp_path):
-    """As in an evaluation: before the first inference, once for each kind of observation."""
-    from fakes.policies import DiaryWalker
-
-    recorder = Recorder(DiaryWalker(Options(diary=str(tmp_path))))
-    for state in (0, 1):
-        recorder.run(episode_of(run, state))
-    recorder.close()
-    notes = [line.split(maxsplit=2)[2] for line in (tmp_path / "diary").read_text().splitlines()]
-    assert notes == ["warm_up 1", "begin 0", "end 0 success", "begin 1", "end 1 success"]
-
-
 # --- words ---------------------------------------------------------------------------------------
 
 
@@ -573,6 +391,6 @@ def test_words_for_many_reasons():
     """Reasons are listed up to three."""
     lost = tuple(Lost("a", 1, f"reason {i}") for i in range(5))
     text = sentence(ReplayReport(100, 10, 5, lost=lost))
-    assert "1 record of arm 'a' could not be run again: reason 2." in text
+    assert "1 record of arm 'a' could not be replayed: reason 2." in text
     assert "reason 3" not in text
     assert "Nor could 2 more, for other reasons." in text

@@ -2,12 +2,7 @@
 
 Who owns a run folder can write any record into it and mend every hash. But the same key is the same
 episode: whoever has the policy runs it again and must get the same scene, the same actions, the same
-outcome. A few dozen at random are enough. If K of the M records were forged, n of them drawn at random
-would all be honest with the chance C(M - K, n) / C(M, n); where that is below 5 %, K is excluded.
-
-The sample is drawn by the hash of the certificate's file, so that nobody who has the certificate can
-choose it. Who *makes* a certificate can make it again with a blank more until the draw is kind, so a
-verifier who does not trust the maker adds a word of his own (``salt``), and keeps it to himself before.
+outcome. A few dozen at random are enough (:mod:`vla_eval.certificate.sampling`).
 
 Policies are built and episodes run in this process, as ``vlaeval replay`` does: it is running a
 stranger's code, if the run's arms are a stranger's.
@@ -15,17 +10,16 @@ stranger's code, if the run's arms are a stranger's.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
-from math import comb
 from pathlib import Path
 from typing import Any, Literal
 
-from vla_eval.differences import differences, name_differences
+from vla_eval.certificate.sampling import Sample, Slot, choose, excluded_share
+from vla_eval.differences import name_differences
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
@@ -33,7 +27,6 @@ from vla_eval.errors import (
     PolicyLostError,
     PolicyTimeoutError,
     RunFolderError,
-    UsageError,
     VlaEvalError,
 )
 from vla_eval.keys import EpisodeKey
@@ -57,80 +50,8 @@ __all__ = [
     "sentence",
 ]
 
-type Slot = tuple[str, EpisodeKey]
-"""An arm's name, and an episode."""
-
 _SHOWN = 3
 _OUTCOME = ("outcome", "reason", "error")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What is to be run again."""
-
-    chosen: tuple[Slot, ...]
-    population: int
-    """How many records it was drawn from."""
-
-
-def choose(certificate: bytes, keys: Sequence[Slot], n: int, *, salt: str = "") -> Sample:
-    """Draw n records, each set of n with the same chance; fewer records than n are taken all.
-
-    A larger n draws the same and more. Neither the order of the keys nor the version of a package
-    changes what is drawn.
-
-    Args:
-        certificate: the content of the certificate's file.
-        keys: the admitted episodes of every arm that has a role.
-        n: how many.
-        salt: a word of the verifier's that the certificate's maker could not know.
-
-    Raises:
-        UsageError: less than one.
-    """
-    if n < 1:
-        raise UsageError(f"--replay {n}: at least one episode is needed")
-    seed = hashlib.sha256(certificate).hexdigest()
-
-    def rank(slot: Slot) -> str:
-        return hashlib.sha256(f"{seed}/{salt}/{slot[0]}/{slot[1]}".encode()).hexdigest()
-
-    different = sorted(set(keys), key=rank)
-    return Sample(tuple(different[:n]), len(different))
-
-
-def excluded_share(population: int, drawn: int, unknown: int = 0) -> float | None:
-    """Return the smallest share of forged records that is excluded at 95 %, exactly.
-
-    All drawn records were run again and reproduced but for the unknown, which count as forged ones.
-    The records are a finite population, so the chance is hypergeometric and the bound a little
-    sharper than that for endless ones, 1 - 0.05^(1/n).
-
-    Args:
-        population: how many records the sample was drawn from.
-        drawn: size of the sample.
-        unknown: how many of it could not be run again.
-
-    Returns:
-        K/M with the smallest K for which at most ``unknown`` forged ones in the sample have a chance
-        of 5 % or less; None where no record was run again.
-    """
-    if drawn <= unknown:
-        return None
-    low, high = 0, population  # a K that is not excluded, and one that is
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _is_excluded(middle, population, drawn, unknown):
-            high = middle
-        else:
-            low = middle
-    return high / population
-
-
-def _is_excluded(forged: int, population: int, drawn: int, unknown: int) -> bool:
-    """Whether at most ``unknown`` of so many forged in the sample have a chance of 5 % or less."""
-    ways = sum(comb(forged, i) * comb(population - forged, drawn - i) for i in range(unknown + 1))
-    return 20 * ways <= comb(population, drawn)
 
 
 @dataclass(frozen=True)
@@ -268,59 +189,88 @@ class _Session:
         """Run an arm's episodes again."""
         if not episodes:
             return
-        recorder, why = None, ""
+        planned = [episode for episode, _ in episodes]
         try:
             policy = build_policy(arm.spec)
-            why = self._other_policy(arm, identity_of(arm.spec, policy.metadata))
+            other, code = _other_policy(arm, identity_of(arm.spec, policy.metadata))
             recorder = Recorder(policy, n_action_steps=n_action_steps)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's; said in the report
-            why = _said(error)
-        if recorder is None or why:
-            self._lose(arm.name, [episode for episode, _ in episodes], why)
+            self._lose(arm.name, planned, _said(error))
+            return
+        if other:
+            self._lose(arm.name, planned, other)
             return
         try:
-            for place, (episode, record) in enumerate(episodes):
-                gone = self._repeat(recorder, arm.name, episode, record)
-                if gone:
-                    self._lose(arm.name, [each for each, _ in episodes[place + 1 :]], gone)
-                    break
+            self._repeat_all(recorder, arm.name, episodes, code)
         finally:
             _close(recorder)
 
-    def _repeat(
-        self, recorder: Recorder, arm: str, episode: PlannedEpisode, record: EpisodeRecord
-    ) -> str:
-        """Run one episode again; return why nothing more of its arm can be run, if so."""
-        try:
-            different = repeat(recorder, episode, record)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - policy's or simulator's; said too
-            why = _said(error)
-            self._lose(arm, [episode], why)
-            _close(recorder)  # what raised is not trusted further
-            return why if isinstance(error, PolicyLostError | PolicyTimeoutError) else ""
-        if different:
-            self.differing.append(Differing(arm, episode.key, different))
-        else:
-            self.reproduced += 1
-        self.progress((arm, episode.key))
-        return ""
+    def _repeat_all(
+        self,
+        recorder: Recorder,
+        arm: str,
+        episodes: Sequence[tuple[PlannedEpisode, EpisodeRecord]],
+        code: str,
+    ) -> None:
+        reproduced, found = 0, list[tuple[Differing, str]]()
+        for place, (episode, record) in enumerate(episodes):
+            try:
+                again = repeat(recorder, episode, record)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - policy's or simulator's
+                gone = isinstance(error, PolicyLostError | PolicyTimeoutError)
+                rest = [each for each, _ in episodes[place:]] if gone else [episode]
+                self._lose(arm, rest, _said(error))
+                _close(recorder)  # what raised is not trusted further
+                if gone:
+                    break
+                continue
+            if again.differences:
+                differing = Differing(arm, episode.key, again.differences)
+                found.append((differing, _other_environment(again.environment)))
+            reproduced += not again.differences
+            self.progress((arm, episode.key))
+        self.reproduced += reproduced
+        self._judge(found, code, explained=not reproduced)
+
+    def _judge(self, found: Sequence[tuple[Differing, str]], code: str, *, explained: bool) -> None:
+        """Take an arm's differences as such, unless something else was run in its place.
+
+        Where nothing of an arm comes again, and all of it ran in another environment or with other
+        code, nothing was replayed. Where a part of it comes again, that is no explanation.
+        """
+        explained = explained and (bool(code) or all(environment for _, environment in found))
+        for differing, environment in found:
+            reasons = [each for each in (code, environment) if each]
+            if explained:
+                why = f"nothing of it comes again, and {' and '.join(reasons)}"
+                self.lost[differing.arm, why] += 1
+            else:
+                self.differing.append(differing)
+                self.notes += [each for each in reasons if each not in self.notes]
 
     def _lose(self, arm: str, episodes: Sequence[PlannedEpisode], why: str) -> None:
         for episode in episodes:
             self.lost[arm, why] += 1
             self.progress((arm, episode.key))
 
-    def _other_policy(self, arm: Arm, now: Mapping[str, Any]) -> str:
-        """Say what makes the policy another one than the run's; other code alone is a note."""
-        then = arm.identity or {}
-        both = {name: now.get(name) for name in then}  # what a later version adds is passed over
-        changed = [place for place, _, _ in differences(then, both)]
-        if changed == ["code_sha256"]:
-            self.notes.append(f"the code of arm '{arm.name}' is not that of the run")
-            return ""
-        if not changed:
-            return ""
-        return f"its spec gives another policy now ({name_differences(then, both)})"
+
+def _other_policy(arm: Arm, now: Mapping[str, Any]) -> tuple[str, str]:
+    """Say how the policy is another one than the run's, and whether its code is."""
+    then = arm.identity or {}
+    both = {name: now.get(name) for name in then}  # what a later version adds is passed over
+    code = f"the code of arm '{arm.name}' is not that of the run"
+    if then.get("code_sha256") == both.get("code_sha256"):
+        code = ""
+    then, both = ({**each, "code_sha256": None} for each in (then, both))
+    said = name_differences(then, both)
+    return (f"its spec gives another policy now ({said})" if said else ""), code
+
+
+def _other_environment(changed: Differences) -> str:
+    words = (
+        f"{name} {_short(then)} then, {_short(now)} now" for name, (then, now) in changed.items()
+    )
+    return f"its environment is another one ({', '.join(words)})" if changed else ""
 
 
 def _close(recorder: Recorder) -> None:
@@ -343,11 +293,11 @@ def sentence(report: ReplayReport) -> str:
         parts += _about_differences(report)
     for lost in report.lost[:_SHOWN]:
         records = "1 record" if lost.episodes == 1 else f"{lost.episodes} records"
-        parts.append(f"{records} of arm '{lost.arm}' could not be run again: {lost.why}.")
+        parts.append(f"{records} of arm '{lost.arm}' could not be replayed: {lost.why}.")
     if rest := sum(lost.episodes for lost in report.lost[_SHOWN:]):
         parts.append(f"Nor could {rest} more, for other reasons.")
     if (share := report.excluded) is not None:
-        worst = ", even if all are that could not be run again" if report.lost else ""
+        worst = ", even if all are that could not be replayed" if report.lost else ""
         parts.append(
             f"This excludes at 95 % that {share:.1%} of the records or more are forged{worst}."
         )
