@@ -21,7 +21,7 @@ from vla_eval.runfolder import RunFolder
 from vla_eval.runlock import folder_lock
 from vla_eval.store import Records, records_digest, write_atomically
 
-__all__ = ["LoggedLook", "checked_looks", "take_looks"]
+__all__ = ["LoggedLook", "checked_looks", "looks_on_disk", "take_looks"]
 
 
 class LoggedLook(BaseModel):
@@ -66,7 +66,7 @@ def checked_looks(folder: RunFolder, records: Records) -> tuple[Look, ...]:
         RunFolderError: they differ, or a file is damaged.
     """
     arms = [arm.name for arm in folder.run.arms]
-    looks = looks_of(folder.run.protocol, arms, records.final)
+    looks = looks_of(folder.run.protocol, arms, records)
     for before in _on_disk(folder.path):
         number = before.look.number
         if number > len(looks):
@@ -82,6 +82,11 @@ def checked_looks(folder: RunFolder, records: Records) -> tuple[Look, ...]:
                 "now): a record of it was changed afterwards; restore it"
             )
     return looks
+
+
+def looks_on_disk(run: Path) -> set[int]:
+    """Return the numbers of the looks that were put on disk."""
+    return {each.look.number for each in _on_disk(run)}
 
 
 def _logged(folder: RunFolder, records: Records, look: Look) -> LoggedLook:

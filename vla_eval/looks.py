@@ -6,26 +6,27 @@ score of all pairs so far against the bound of the look (Lan and DeMets' O'Brien
 :mod:`vla_eval.stats.sequential`). The run stops when the bound is crossed and the exact test agrees
 at the look's own level, and, from the second look on, when the estimate is below −margin (futility,
 which costs no error). An episode without a result is no look: the machine's trouble neither
-certifies nor refutes.
+certifies nor refutes. What a certificate would refuse, pairs of unequal or unknown scenes, ends the
+run; a retried episode counts as it would against the candidate (:mod:`vla_eval.ledger`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
-from vla_eval.errors import UsageError, did_you_mean
+from vla_eval import ledger
+from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
+from vla_eval.ledger import ArmEpisodes
 from vla_eval.plan import expand, look_sizes
 from vla_eval.protocol import Protocol
-from vla_eval.record import EpisodeRecord
-from vla_eval.stats import Decision, SequentialPlan, exact_p_noninferior, tango_z
+from vla_eval.stats import Decision, PairedTable, SequentialPlan, exact_p_noninferior, tango_z
+from vla_eval.store import Records
 
 __all__ = [
-    "Final",
     "Look",
     "due_keys",
     "look_sentence",
@@ -33,9 +34,6 @@ __all__ = [
     "sequential_plan",
     "sequential_roles",
 ]
-
-type Final = Mapping[tuple[str, EpisodeKey], EpisodeRecord]
-"""For each arm and key its result, as :class:`vla_eval.store.Records` holds it."""
 
 
 class Look(BaseModel):
@@ -46,7 +44,7 @@ class Look(BaseModel):
     number: int
     """From 1."""
     pairs: int
-    """Pairs of candidate and reference so far."""
+    """Pairs of candidate and reference so far; retried ones count against the candidate."""
     n11: int
     n10: int
     n01: int
@@ -99,56 +97,60 @@ def sequential_roles(protocol: Protocol, arms: Sequence[str]) -> tuple[str, str]
     return candidate, analysis.reference or free.pop(0)
 
 
-def looks_of(protocol: Protocol, arms: Sequence[str], final: Final) -> tuple[Look, ...]:
+def looks_of(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple[Look, ...]:
     """Return the looks that the records allow, in order, up to the one at which the run stops.
 
     Args:
         protocol: what is run.
         arms: all arms of the run, in its order; each must have ended a look's episodes.
-        final: the results.
+        records: the results.
+
+    Raises:
+        RunFolderError: episodes of a look are no pairs (:mod:`vla_eval.ledger`).
     """
     plan = sequential_plan(protocol)
     if plan is None:
         return ()
-    candidate, reference = sequential_roles(protocol, arms)
+    roles = sequential_roles(protocol, arms)
     keys = [episode.key for episode in expand(protocol)]
     looks: list[Look] = []
     seen = 0
-    counts: Counter[tuple[bool, bool]] = Counter()
     for number, size in enumerate(plan.sizes, start=1):
-        block = keys[seen:size]
-        if not all(_ended(final, arm, key) for key in block for arm in arms):
+        if not all(_ended(records, arm, key) for key in keys[seen:size] for arm in arms):
             break
-        for key in block:
-            won = [final[arm, key].outcome == "success" for arm in (candidate, reference)]
-            counts[won[0], won[1]] += 1
         seen = size
-        looks.append(_look(plan, number, counts))
+        candidate, reference = (ArmEpisodes.of(records, arm, keys[:size]) for arm in roles)
+        pairing = ledger.pair(keys[:size], candidate, reference)
+        if pairing.objection:
+            raise RunFolderError(
+                f"look {number} of {protocol.label} cannot be taken: {pairing.objection}; run both "
+                "arms on one machine set-up, in a new folder"
+            )
+        looks.append(_look(plan, number, ledger.table(pairing.outcomes("worst"))))
         if looks[-1].decision is not Decision.CONTINUE:
             break
     return tuple(looks)
 
 
-def _ended(final: Final, arm: str, key: EpisodeKey) -> bool:
-    record = final.get((arm, key))
+def _ended(records: Records, arm: str, key: EpisodeKey) -> bool:
+    record = records.final.get((arm, key))
     return record is not None and record.outcome != "error"
 
 
-def _look(plan: SequentialPlan, number: int, counts: Counter[tuple[bool, bool]]) -> Look:
-    n10, n01, size = counts[True, False], counts[False, True], plan.sizes[number - 1]
-    p_exact = exact_p_noninferior(n10, n01, size, margin=plan.margin)
+def _look(plan: SequentialPlan, number: int, table: PairedTable) -> Look:
+    p_exact = exact_p_noninferior(table.n10, table.n01, table.n, margin=plan.margin)
     level = plan.levels[number - 1]
-    decision = plan.decide(number, n10, n01)
+    decision = plan.decide(number, table.n10, table.n01)
     if decision is Decision.CERTIFY and p_exact > level:
         decision = Decision.EXHAUSTED if number == plan.looks else Decision.CONTINUE
     return Look(
         number=number,
-        pairs=size,
-        n11=counts[True, True],
-        n10=n10,
-        n01=n01,
-        n00=counts[False, False],
-        z=tango_z(n10, n01, size, -plan.margin),
+        pairs=table.n,
+        n11=table.n11,
+        n10=table.n10,
+        n01=table.n01,
+        n00=table.n00,
+        z=tango_z(table.n10, table.n01, table.n, -plan.margin),
         bound=plan.bounds[number - 1],
         p_exact=p_exact,
         level=level,
@@ -173,12 +175,12 @@ def look_sentence(look: Look, looks: int) -> str:
     )
 
 
-def due_keys(protocol: Protocol, arms: Sequence[str], final: Final) -> tuple[EpisodeKey, ...]:
+def due_keys(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple[EpisodeKey, ...]:
     """Return what a run has to hold to be complete: the plan, or its part up to the stop."""
     keys = tuple(episode.key for episode in expand(protocol))
     if protocol.analysis.stopping == "fixed" or len(arms) < 2:
         return keys
-    looks = looks_of(protocol, arms, final)
+    looks = looks_of(protocol, arms, records)
     if looks and looks[-1].decision is not Decision.CONTINUE:
         return keys[: looks[-1].pairs]
     return keys

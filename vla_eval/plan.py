@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +53,7 @@ class Shard:
         return cls(int(left), int(right))
 
 
+@lru_cache(maxsize=16)
 def expand(protocol: Protocol) -> tuple[PlannedEpisode, ...]:
     """Return all episodes of a protocol in their order."""
     blind_under = protocol.sha256 if protocol.run.blind_keys else None

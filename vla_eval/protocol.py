@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vla_eval.errors import ProtocolError, did_you_mean
+from vla_eval.stats import ClusterTest
 
 __all__ = [
     "LOOKS",
@@ -27,6 +28,7 @@ __all__ = [
     "Protocol",
     "Range",
     "Run",
+    "Secondary",
     "parse_protocol",
     "read_toml",
 ]
@@ -34,6 +36,7 @@ __all__ = [
 LOOKS = 5
 """Looks of a sequential run."""
 
+Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -152,12 +155,17 @@ class Analysis(_Frozen):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """One-sided level."""
     test: Literal["tango-exact"] = "tango-exact"
-    """Tango's score test with the exact unconditional guard."""
+    """Of independent pairs: Tango's score test with the exact unconditional guard."""
     strata: Literal["none", "task"] = "none"
+    """``task``: tasks weigh the same, also where they have different numbers of episodes."""
     cluster: Literal["none", "initial-state"] = "none"
+    """``initial-state``: repeats of one state are not independent; states are."""
+    cluster_test: ClusterTest | None = None
+    """How repeats are judged, see :mod:`vla_eval.stats.clusters`; None: ``both``."""
     stopping: Literal["fixed", "obrien-fleming-5"] = "fixed"
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.looks`."""
-    secondary: tuple[str, ...] = ()
+    secondary: tuple[Secondary, ...] = ()
+    """What a certificate says besides; no claim is made of it."""
 
 
 class Protocol(_Frozen):
@@ -195,6 +203,8 @@ class Protocol(_Frozen):
                 f"run repeats every initial state {repeats} times, so analysis.cluster must be "
                 "'initial-state': repeats of one state are not independent pairs"
             )
+        if self.analysis.cluster_test is not None and self.analysis.cluster == "none":
+            raise ValueError("analysis.cluster_test needs analysis.cluster = 'initial-state'")
         if self.analysis.stopping != "fixed":
             self._check_looks()
         names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
@@ -234,6 +244,10 @@ class Protocol(_Frozen):
         """Return the canonical form: sorted keys, no whitespace, None left out, no NaN."""
         dump = self.model_dump(mode="json", exclude_none=True)
         return json.dumps(dump, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    def __hash__(self) -> int:
+        """Make protocols keys of a cache, so that what follows from one is computed once."""
+        return hash((self.protocol, self.version, self.title))
 
     @property
     def sha256(self) -> str:

@@ -19,15 +19,14 @@ A copy lies at ``RUN/registration.json`` (:func:`keep`), where a verifier finds 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from vla_eval.errors import (
     InfrastructureError,
@@ -36,6 +35,7 @@ from vla_eval.errors import (
     VlaEvalError,
     did_you_mean,
 )
+from vla_eval.jsonfile import read_model
 from vla_eval.looks import sequential_roles
 from vla_eval.protocol import Protocol
 from vla_eval.released import Standing, standing
@@ -229,25 +229,7 @@ def refuse_overwriting(path: Path) -> None:
 
 def read_registration(path: Path) -> Registration:
     """Read a registration; raises UsageError where it is none."""
-    try:
-        text = _content(path).decode()
-        found = Registration.model_validate_json(text)
-        json.loads(text, object_pairs_hook=_distinct)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(f"{path}: is no registration ({place}: {first['msg']})") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: is no registration ({error})") from None
-    return found
-
-
-def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it says {next(n for n in names if names.count(n) > 1)!r} twice")
-    return found
+    return read_model(path, Registration, wrong="is no registration")
 
 
 def _content(path: Path) -> bytes:

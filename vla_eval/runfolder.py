@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from vla_eval.protocol import Protocol
 from vla_eval.provenance import machine, other_physics, versions
 from vla_eval.runfile import Arm, RunFile, Session, identity_sha256
 from vla_eval.runlock import folder_lock, running_shards, take_shard_lock
-from vla_eval.spec import code_sha256
+from vla_eval.spec import identity_of
 from vla_eval.store import Records, read_records, write_atomically
 
 __all__ = ["Arm", "RunFile", "RunFolder", "Session", "identity_sha256"]
@@ -180,10 +179,9 @@ class RunFolder:
             arms = []
             for arm in on_disk.run.arms:
                 name = arm.name
-                identity = json.loads(json.dumps(asdict(identities[name])))
-                identity["code_sha256"] = code_sha256(arm.spec)
-                if arm.identity is None or "spec" in arm.identity:  # else the run began without it
-                    identity["spec"] = arm.spec
+                identity = identity_of(arm.spec, identities[name])
+                if arm.identity is not None and "spec" not in arm.identity:
+                    del identity["spec"]  # the run began under a version that did not hash it
                 if arm.identity is not None and arm.identity != identity:
                     raise RunFolderError(
                         f"{self.path}: arm '{name}' was another policy when this run began "
@@ -254,7 +252,7 @@ class RunFolder:
 def _refuse_foreign_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"{path}: is a file; --out names a folder")
-    ours = ("run.json", "protocol.json", "results.json", "episodes")
+    ours = ("run.json", "protocol.json", "results.json", "registration.json", "episodes")
     strangers = [
         each.name
         for each in path.glob("*")

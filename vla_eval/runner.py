@@ -103,7 +103,7 @@ def _run_locked(
             f"{len(expand(protocol))} episodes"
         )
     records = folder.records()
-    due = set(due_keys(protocol, names, records.final))
+    due = set(due_keys(protocol, names, records))
     items = pending_items([each for each in plan if each.key in due], names, records)
     total = len(plan) * len(names)
     keys = {episode.key for episode in plan}

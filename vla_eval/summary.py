@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from vla_eval import ledger
 from vla_eval.errors import RunFolderError
+from vla_eval.judging import Method, judging, rate_interval
 from vla_eval.keys import EpisodeKey
-from vla_eval.looks import Look, due_keys, looks_of
+from vla_eval.ledger import ArmEpisodes
+from vla_eval.looks import Look, due_keys, looks_of, sequential_plan
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
 from vla_eval.runfile import RunFile, same_policy
 from vla_eval.runfolder import RunFolder
-from vla_eval.stats import PairedTable, wilson_interval
+from vla_eval.stats import PairedTable
 from vla_eval.store import Records
+from vla_eval.timings import inference_ms, quantile
 
-__all__ = ["ArmSummary", "Pair", "RunSummary", "protocol_json", "summarise"]
+__all__ = ["ArmSummary", "Pair", "RunSummary", "TaskRate", "protocol_json", "summarise"]
+
+
+@dataclass(frozen=True)
+class TaskRate:
+    """One arm on one task."""
+
+    successes: int
+    n: int
+    wilson95: tuple[float, float]
+    """As that of the arm."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +48,13 @@ class ArmSummary:
     """Episodes that have nothing but infrastructure errors: missing."""
     pending: int
     """Episodes that were not attempted yet."""
+    retried: int
+    """Results after an attempt that was lost while the policy had a say (:mod:`vla_eval.ledger`)."""
     mean_score: float | None
     wilson95: tuple[float, float]
-    tasks: dict[str, tuple[int, int]]
-    """``suite/task`` to (successes, n)."""
+    """Where initial states repeat, of counts divided by the variance inflation."""
+    tasks: dict[str, TaskRate]
+    """By ``suite/task``."""
     reasons: dict[str, int]
     """How often each reason of a failure or an error occurred."""
     clipped_actions: int
@@ -60,15 +76,21 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two arms on the episodes that both ended, in equal scenes."""
+    """Two arms on the episodes that both ended, in scenes that are known and equal."""
 
     candidate: str
     reference: str
-    table: PairedTable
+    method: Method | None
+    """What the protocol judges these pairs by; None without pairs."""
     unequal_scenes: int
     """Episodes left out because the arms' scenes differ."""
     unknown_scenes: int = 0
-    """Pairs whose environment gives no scene hash: nobody knows whether the scenes were equal."""
+    """Episodes left out because the environment gives no scene hash."""
+
+    @property
+    def table(self) -> PairedTable:
+        """Counts of pairs."""
+        return self.method.table if self.method else PairedTable(0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,8 @@ class RunSummary:
     """``suite/task`` to instruction."""
     looks: tuple[Look, ...] = ()
     """Of a sequential run."""
+    objection: str = ""
+    """Why a look of a sequential run cannot be taken, if so."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that scripts rely on."""
@@ -114,12 +138,13 @@ def _arm_json(arm: ArmSummary) -> dict[str, Any]:
         "successes": arm.successes,
         "errors": arm.errors,
         "pending": arm.pending,
+        "retried": arm.retried,
         "mean_score": arm.mean_score,
         "wilson95": list(arm.wilson95),
         "rate_if_missing": list(arm.worst_and_best_rate()),
         "tasks": {
-            name: {"successes": successes, "n": n, "wilson95": list(wilson_interval(successes, n))}
-            for name, (successes, n) in arm.tasks.items()
+            name: {"successes": each.successes, "n": each.n, "wilson95": list(each.wilson95)}
+            for name, each in arm.tasks.items()
         },
         "reasons": arm.reasons,
         "clipped_actions": arm.clipped_actions,
@@ -131,8 +156,7 @@ def _arm_json(arm: ArmSummary) -> dict[str, Any]:
 
 
 def _pair_json(pair: Pair) -> dict[str, Any]:
-    table = pair.table
-    known = table.n > 0
+    table, method = pair.table, pair.method
     return {
         "candidate": pair.candidate,
         "reference": pair.reference,
@@ -140,9 +164,10 @@ def _pair_json(pair: Pair) -> dict[str, Any]:
         "n10": table.n10,
         "n01": table.n01,
         "n00": table.n00,
-        "difference": table.difference if known else None,
-        "tango95": list(table.interval()) if known else None,
-        "tango90": list(table.interval(alpha=0.10)) if known else None,
+        "difference": method.difference if method else None,
+        "method": method.name if method else None,
+        "ci95": list(method.interval(0.05)) if method else None,
+        "ci90": list(method.interval(0.10)) if method else None,
         "unequal_scenes": pair.unequal_scenes,
         "unknown_scenes": pair.unknown_scenes,
     }
@@ -193,49 +218,70 @@ def protocol_json(protocol: Protocol, episodes_per_arm: int) -> dict[str, Any]:
 
 def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records) -> RunSummary:
     """Summarise records in memory."""
-    keys = due_keys(protocol, arms, records.final)
-    summaries = {arm: _summarise_arm(arm, keys, records) for arm in arms}
+    keys, looks, objection = _due(protocol, arms, records)
+    sorted_ = {arm: ArmEpisodes.of(records, arm, keys) for arm in arms}
+    pairs = [
+        _pair(protocol, sorted_[first], sorted_[second], keys)
+        for first, second in combinations(arms, 2)
+    ]
+    summaries = {arm: _summarise_arm(protocol, each) for arm, each in sorted_.items()}
     finals = list(records.final.values())
     return RunSummary(
         protocol=protocol,
         complete=all(arm.n == len(keys) for arm in summaries.values()),
         arms=summaries,
-        pairs=tuple(_pair(first, second, keys, records) for first, second in combinations(arms, 2)),
+        pairs=tuple(pairs),
         standins=sum(1 for record in finals if record.provenance.get("standins")),
         unknown=tuple(arm for arm in arms if any(_unknown(arm, each) for each in finals)),
         torn=tuple(records.torn),
         contradictions=tuple(records.contradictions),
         attempts=len(records.attempts),
         tasks={f"{each.suite}/{each.task}": each.instruction for each in finals},
-        looks=looks_of(protocol, arms, records.final) if len(arms) > 1 else (),
+        looks=looks,
+        objection=objection,
     )
+
+
+def _due(
+    protocol: Protocol, arms: Sequence[str], records: Records
+) -> tuple[tuple[EpisodeKey, ...], tuple[Look, ...], str]:
+    """Return what the run has to hold, its looks, and why none can be taken, if so."""
+    if len(arms) < 2:
+        return due_keys(protocol, arms, records), (), ""
+    try:
+        looks = looks_of(protocol, arms, records)
+        return due_keys(protocol, arms, records), looks, ""
+    except RunFolderError as error:
+        return tuple(episode.key for episode in expand(protocol)), (), str(error)
 
 
 def _unknown(arm: str, record: EpisodeRecord) -> bool:
     return record.arm == arm and not record.policy_known
 
 
-def _summarise_arm(arm: str, keys: Iterable[EpisodeKey], records: Records) -> ArmSummary:
-    finals = [records.final.get((arm, key)) for key in keys]
-    known = [record for record in finals if record is not None]
-    ended = [record for record in known if record.outcome != "error"]
-    successes = sum(record.outcome == "success" for record in ended)
-    infer_ms = sorted(ms for record in ended for ms in record.timing.infer_ms)
+def _summarise_arm(protocol: Protocol, arm: ArmEpisodes) -> ArmSummary:
+    ended = list(arm.finals.values())
+    times = inference_ms(ended)
     inferences = sum(record.inferences for record in ended)
+    reasons = Counter(str(each.reason) for each in ended if each.reason)
     return ArmSummary(
-        n=len(ended),
-        successes=successes,
-        errors=len(known) - len(ended),
-        pending=len(finals) - len(known),
+        n=arm.n,
+        successes=arm.successes,
+        errors=len(arm.missing),
+        pending=len(arm.pending),
+        retried=len(arm.retried),
         mean_score=sum(record.score for record in ended) / len(ended) if ended else None,
-        wilson95=wilson_interval(successes, len(ended)),
-        tasks=_by_task(ended),
-        reasons=dict(Counter(str(each.reason) for each in known if each.reason)),
+        wilson95=rate_interval(arm, protocol.analysis),
+        tasks={
+            name: TaskRate(each.successes, each.n, rate_interval(each, protocol.analysis))
+            for name, each in arm.by_task().items()
+        },
+        reasons=dict(reasons + Counter(arm.error_reasons)),
         clipped_actions=sum(record.clipped_actions for record in ended),
         counts=_counts(ended),
         seconds=_seconds(ended),
-        infer_ms_p50=_quantile(infer_ms, 0.50),
-        infer_ms_p95=_quantile(infer_ms, 0.95),
+        infer_ms_p50=quantile(times, 0.50),
+        infer_ms_p95=quantile(times, 0.95),
         nfe_per_chunk=sum(each.nfe for each in ended) / inferences if inferences else None,
     )
 
@@ -247,15 +293,6 @@ def _counts(ended: Iterable[EpisodeRecord]) -> dict[str, int]:
     return dict(sums)
 
 
-def _by_task(ended: Iterable[EpisodeRecord]) -> dict[str, tuple[int, int]]:
-    counts: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for record in ended:
-        name = f"{record.suite}/{record.task}"
-        successes, n = counts[name]
-        counts[name] = (successes + int(record.outcome == "success"), n + 1)
-    return dict(counts)
-
-
 def _seconds(ended: Iterable[EpisodeRecord]) -> dict[str, float]:
     names = ("build", "reset", "advance", "observe", "infer", "wall")
     totals = dict.fromkeys(names, 0.0)
@@ -265,29 +302,16 @@ def _seconds(ended: Iterable[EpisodeRecord]) -> dict[str, float]:
     return {name: round(total, 3) for name, total in totals.items()}
 
 
-def _quantile(ordered: Sequence[float], q: float) -> float | None:
-    """Return the empirical quantile (nearest rank) of sorted values."""
-    if not ordered:
-        return None
-    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
-
-
-def _pair(candidate: str, reference: str, keys: Iterable[EpisodeKey], records: Records) -> Pair:
-    counts: Counter[tuple[bool, bool]] = Counter()
-    unequal = unknown = 0
-    for key in keys:
-        ours, theirs = records.final.get((candidate, key)), records.final.get((reference, key))
-        if ours is None or theirs is None or "error" in (ours.outcome, theirs.outcome):
-            continue
-        if ours.scene_hash != theirs.scene_hash:
-            unequal += 1
-            continue
-        unknown += not ours.scene_hash
-        counts[ours.outcome == "success", theirs.outcome == "success"] += 1
-    table = PairedTable(
-        n11=counts[True, True],
-        n10=counts[True, False],
-        n01=counts[False, True],
-        n00=counts[False, False],
+def _pair(
+    protocol: Protocol, ours: ArmEpisodes, theirs: ArmEpisodes, keys: Sequence[EpisodeKey]
+) -> Pair:
+    pairing = ledger.pair(keys, ours, theirs)
+    outcomes = pairing.outcomes()
+    plan = sequential_plan(protocol)
+    return Pair(
+        ours.name,
+        theirs.name,
+        judging(outcomes, protocol.analysis, plan) if outcomes else None,
+        len(pairing.unequal),
+        len(pairing.unknown),
     )
-    return Pair(candidate, reference, table, unequal, unknown)

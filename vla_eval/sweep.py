@@ -32,10 +32,9 @@ from vla_eval.errors import UsageError
 from vla_eval.protocol import Protocol, read_toml
 from vla_eval.released import load_protocol
 from vla_eval.runner import run
-from vla_eval.stats import wilson_interval
 from vla_eval.store import write_atomically
-from vla_eval.summary import RunSummary
-from vla_eval.terminal import rate_text
+from vla_eval.summary import RunSummary, TaskRate
+from vla_eval.terminal import interval_text
 
 __all__ = ["Cell", "Grid", "load_grid", "run_grid", "table_rows", "write_tables"]
 
@@ -140,15 +139,15 @@ def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
     rows = []
     for cell, summary in results:
         for name, arm in summary.arms.items():
-            for task, (successes, n) in arm.tasks.items():
-                low, high = wilson_interval(successes, n)
+            for task, each in arm.tasks.items():
+                low, high = each.wilson95
                 rows.append(
                     {
                         **cell.values,
                         "arm": name,
                         "task": task,
-                        "successes": successes,
-                        "n": n,
+                        "successes": each.successes,
+                        "n": each.n,
                         "wilson95_low": round(low, 4),
                         "wilson95_high": round(high, 4),
                         "infer_ms_p50": arm.infer_ms_p50,
@@ -162,7 +161,7 @@ def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
     """Write ``sweep.csv`` and ``sweep.md`` into ``out``; return the Markdown.
 
     Rows are arms and tasks, columns are cells; a field is the number of successes, of episodes, and
-    Wilson's 95 % interval, which takes repeats of a scene for independent.
+    Wilson's 95 % interval, of effective counts where initial states repeat.
     """
     rows = table_rows(results)
     if rows:
@@ -182,7 +181,5 @@ def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
     return text
 
 
-def _field(counts: tuple[int, int] | None) -> str:
-    if counts is None or counts[1] == 0:
-        return "–"
-    return rate_text(*counts)
+def _field(rate: TaskRate | None) -> str:
+    return "–" if rate is None else interval_text(rate.successes, rate.n, rate.wilson95)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from vla_eval.judging import Method
 from vla_eval.looks import look_sentence
 from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary import ArmSummary, Pair, RunSummary
 
-__all__ = ["fold", "rate_text", "report_text"]
+__all__ = ["difference_text", "fold", "interval_text", "points", "rate_text", "report_text"]
 
 _WIDTH = 80
 _PHASES = {
@@ -72,12 +73,18 @@ def _warnings(summary: RunSummary) -> list[str]:
         for name in summary.torn
     ]
     lines += [f"! NOT DETERMINISTIC: {sentence}" for sentence in summary.contradictions[:3]]
+    lines += [f"! {summary.objection}"] if summary.objection else []
     for name, arm in summary.arms.items():
         if arm.errors:
             low, high = arm.worst_and_best_rate()
             lines.append(
                 f"! {name}: {arm.errors} episodes are missing after infrastructure errors "
                 f"(rate {low:.1%} if all failed, {high:.1%} if all succeeded)"
+            )
+        if arm.retried:
+            lines.append(
+                f"! {name}: {arm.retried} episodes have a result only after an attempt that was lost "
+                "while the policy was running; a certificate counts them against the candidate"
             )
         if arm.clipped_actions:
             lines.append(f"! {name}: {arm.clipped_actions} actions were out of bounds and clipped")
@@ -107,16 +114,20 @@ def _task_table(summary: RunSummary) -> list[str]:
     for task in summary.tasks:
         cells = []
         for arm in summary.arms.values():
-            successes, n = arm.tasks.get(task, (0, 0))
-            cells.append(rate_text(successes, n) if n else "-")
+            each = arm.tasks.get(task)
+            cells.append(interval_text(each.successes, each.n, each.wilson95) if each else "-")
         rows.append([task, *cells])
     return _table(rows)
 
 
 def rate_text(successes: int, n: int) -> str:
     """Return a count of successes with Wilson's 95 % interval: ``40/50 [67%, 89%]``."""
-    low, high = wilson_interval(successes, n)
-    return f"{successes}/{n} [{low:.0%}, {high:.0%}]"
+    return interval_text(successes, n, wilson_interval(successes, n))
+
+
+def interval_text(successes: int, n: int, interval: tuple[float, float]) -> str:
+    """Return a count of successes with an interval of its rate."""
+    return f"{successes}/{n} [{interval[0]:.0%}, {interval[1]:.0%}]"
 
 
 def _pair_lines(pair: Pair) -> list[str]:
@@ -128,23 +139,31 @@ def _pair_lines(pair: Pair) -> list[str]:
         )
     if pair.unknown_scenes:
         lines.append(
-            f"! {pair.unknown_scenes} pairs have no scene_hash: nobody knows whether the arms saw "
-            "the same scene"
+            f"! {pair.unknown_scenes} episodes are not paired: they have no scene_hash, so nobody "
+            "knows whether the arms saw the same scene"
         )
-    if table.n == 0:
+    if pair.method is None:
         return [*lines, "  no pairs yet"]
     rows = [
         ["", f"{pair.reference} succeeds", "fails"],
         [f"{pair.candidate} succeeds", str(table.n11), str(table.n10)],
         ["fails", str(table.n01), str(table.n00)],
     ]
-    low, high = table.interval()
-    low90, high90 = table.interval(alpha=0.10)
-    difference = (
-        f"  difference {table.difference:+.1%}, Tango 95 % [{low:+.1%}, {high:+.1%}], "
-        f"90 % [{low90:+.1%}, {high90:+.1%}]"
+    return [*lines, *(f"  {line}" for line in _table(rows)), f"  {difference_text(pair.method)}"]
+
+
+def difference_text(method: Method) -> str:
+    """Return a difference in points with the intervals that its protocol judges by."""
+    (low, high), (low90, high90) = method.interval(0.05), method.interval(0.10)
+    return (
+        f"difference {points(method.difference)} points; {method.name} 95 % [{points(low)}, "
+        f"{points(high)}], 90 % [{points(low90)}, {points(high90)}]"
     )
-    return [*lines, *(f"  {line}" for line in _table(rows)), difference]
+
+
+def points(value: float) -> str:
+    """Return a difference of rates in percentage points: ``-1.1``."""
+    return f"{100 * value:+.1f}"
 
 
 def _time_lines(summary: RunSummary) -> list[str]:

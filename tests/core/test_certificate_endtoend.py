@@ -126,7 +126,7 @@ def test_a_certificate_holds_everything_that_a_reader_needs(timed):
     comparison = data["comparison"]
     assert {"verdict", "scope", "flags", "margin", "alpha", "protocol_sha256"} <= set(data)
     assert {"run_created_at", "first_episode_at", "last_episode_at"} <= set(data)
-    assert {"n11", "n10", "n01", "n00", "ci90", "ci95", "p_noninferior_exact"} <= set(comparison)
+    assert {"n11", "n10", "n01", "n00", "ci90", "ci95", "p_worse"} <= set(comparison)
     assert {"phi", "discordance", "failure_ratio_ci95", "vif", "icc"} <= set(comparison)
     assert comparison["heterogeneity_df"] == len(comparison["tasks"]) - 1 == 3
     assert all({"n11", "n10", "n01", "n00", "ci90"} <= set(task) for task in comparison["tasks"])

@@ -17,6 +17,7 @@ from vla_eval.compare.pages import html_page, markdown_page
 from vla_eval.compare.shown import what_it_could_show
 from vla_eval.compare.text import comparison_text
 from vla_eval.errors import UsageError
+from vla_eval.ledger import ArmEpisodes
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, Timing
@@ -26,8 +27,8 @@ from vla_eval.store import RecordWriter
 EVIL = "<b>&\"'|`*_x_"
 
 
-def protocol_of(tasks: int, count: int, *, repeats: int = 1) -> Protocol:
-    analysis = {"estimand": "x", "margin": 0.05, "margin_reason": "x"}
+def protocol_of(tasks: int, count: int, *, repeats: int = 1, strata: str = "none") -> Protocol:
+    analysis = {"estimand": "x", "margin": 0.05, "margin_reason": "x", "strata": strata}
     if repeats > 1:
         analysis["cluster"] = "initial-state"
     data = {
@@ -67,8 +68,9 @@ def field_of(
             mixed = 0.7 * luck[key.task, key.init_state] + 0.3 * own[position]
             finals[key] = record_of(protocol, name, key, won=mixed < rate, scene=scene, ms=index)
         arm = Arm(name=name, spec=f"spec:{name}", identity={"name": name})
-        missing = len(keys) - len(finals)
-        entries.append(Entry(name, arm, (f"runs/{name}",), finals, 0, missing))
+        pending = tuple(key for key in keys if key not in finals)
+        episodes = ArmEpisodes(name, finals, pending=pending)
+        entries.append(Entry(name, arm, (f"runs/{name}",), episodes))
     return Field(protocol, keys, tuple(entries))
 
 
@@ -145,7 +147,7 @@ def test_equal_policies_share_a_letter():
     field = field_of(protocol_of(1, 40), {"a": 0.6, "b": 0.6})
     twin = field.entries[0]
     pair = compare(
-        Field(field.protocol, field.keys, (twin, Entry("c", twin.arm, (), twin.finals, 0, 0)))
+        Field(field.protocol, field.keys, (twin, Entry("c", twin.arm, (), twin.episodes)))
     ).pairs[0]
     assert (pair.p, pair.p_holm, pair.differ) == (1.0, 1.0, False)
 
@@ -154,7 +156,7 @@ def test_other_scenes_are_not_paired():
     """Scenes that differ, or that nobody knows, make the comparison unpaired, wider, and say so."""
     protocol, rates = protocol_of(2, 50), {"a": 0.7, "b": 0.5}
     paired = compare(field_of(protocol, rates)).pairs[0]
-    for scene, reason in (("own", "scenes of 100 of 100"), ("", "have no scene hash")):
+    for scene, reason in (("own", "scenes of 100 of 100"), ("", "have no scene_hash")):
         found = compare(field_of(protocol, rates, scene=scene))
         (pair,) = found.pairs
         assert pair.table is None
@@ -171,7 +173,7 @@ def test_repeats_of_a_state_are_clusters():
     found = compare(field_of(protocol_of(1, 60, repeats=4), {"a": 0.7, "b": 0.55}))
     (pair,) = found.pairs
     pooled = stats.tango_interval(pair.table.n10, pair.table.n01, pair.table.n)
-    assert pair.method == "Tango by initial state"
+    assert pair.method == "by state"
     assert pair.ci95[1] - pair.ci95[0] > pooled[1] - pooled[0]
     assert all(arm.vif > 1.5 for arm in found.arms)
     assert found.arms[0].wilson95[0] < stats.wilson_interval(found.arms[0].successes, 240)[0]
@@ -183,10 +185,11 @@ def test_repeats_of_a_state_are_clusters():
 
 def test_tasks_of_different_size_weigh_the_same():
     """An incomplete run is stratified by task, and what is missing is said first."""
-    field = field_of(protocol_of(3, 20), {"a": 0.7, "b": 0.5}, drop=12)
+    weighed = protocol_of(3, 20, strata="task")
+    field = field_of(weighed, {"a": 0.7, "b": 0.5}, drop=12)
     found = compare(field)
     (pair,) = found.pairs
-    assert pair.method == "stratified score by task"
+    assert pair.method == "stratified"
     assert pair.table.n == 48
     assert "a: of 60 planned episodes 12 were not run" in found.warnings[0]
     apart = compare(field_of(protocol_of(3, 20), {"a": 0.7, "b": 0.5}, drop=12, scene="own"))
@@ -231,7 +234,7 @@ def write_run(path: Path, protocol: Protocol, rates: dict[str, float], *, option
     with RecordWriter(path / "episodes/one.jsonl") as writer:
         for entry, arm in zip(field.entries, arms, strict=True):
             policy = {"policy_sha256": identity_sha256(arm.identity)}
-            for record in entry.finals.values():
+            for record in entry.records:
                 writer.append(record.model_copy(update=policy))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import vla_eval
 from vla_eval.cli import main
-from vla_eval.errors import UsageError
+from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.gate import Baseline, Status, TaskOutcomes, baseline_of, compare, read_baseline
 
 WORKER = "fakes.policies:InWorker"
@@ -74,11 +74,33 @@ def test_other_scenes_or_protocols_are_not_paired(change):
     assert width[1] > width[0]
 
 
-def test_missing_episodes_are_left_out_and_counted():
-    """An episode without a result is in no pair."""
-    result = compare(baseline("-" + GOOD[1:]), baseline(GOOD))
-    assert result.table.n == 99
-    assert result.missing == 1
+def test_missing_episodes_pass_nothing():
+    """A crash is no pass: missing failures are said, not left out, and judged at their worst if asked."""
+    regressed = "1" * 87 + "0" * 13
+    assert compare(baseline(regressed), baseline("1" * 100)).status is Status.REGRESSED
+    lost = baseline("1" * 87 + "x" * 13)
+    result = compare(lost, baseline("1" * 100))
+    assert (result.status, result.missing, result.table.n) == (Status.MISSING, 13, 87)
+    allowed = compare(lost, baseline("1" * 100), allow_missing=True)
+    assert allowed.status is Status.INCONCLUSIVE, "the machine's trouble does not refute either"
+    assert allowed.interval[0] < -0.13
+    one = compare(baseline("x" + GOOD[1:]), baseline(GOOD), allow_missing=True)
+    assert one.status is Status.HOLDS, "one lost episode of a hundred changes nothing"
+
+
+def test_peeking_at_part_of_a_plan_is_refused():
+    """A run of which a part was never tried is not judged, with no flag and on neither side."""
+    for allow in (False, True):
+        with pytest.raises(RunFolderError, match="has not run 70 of 100 planned episodes"):
+            compare(baseline("1" * 30 + "-" * 70), baseline("1" * 100), allow_missing=allow)
+
+
+def test_retried_results_count_at_their_worst():
+    """A success that came after the policy raised is worth no more than a failure."""
+    lucky = compare(baseline("1" * 80 + "S" * 20), baseline("1" * 100))
+    assert lucky.status is Status.INCONCLUSIVE
+    assert lucky.retried == 20
+    assert compare(baseline("1" * 80 + "0" * 20), baseline("1" * 100)).status is Status.REGRESSED
 
 
 def test_nothing_in_common_is_refused():
@@ -100,11 +122,11 @@ def runs(tmp_path, protocol_file):
 
 
 def test_a_baseline_file_is_small_and_says_what_the_run_says(runs):
-    """A baseline has one character an episode and reads back as itself."""
+    """A baseline has nine characters an episode and reads back as itself."""
     file = runs / "b.json"
     assert main(["check", str(runs / "good"), "--write-baseline", str(file)]) == 0
     assert read_baseline(file) == baseline_of(runs / "good")
-    assert file.stat().st_size < 1000
+    assert file.stat().st_size < 1500
 
 
 def test_the_workflow_of_a_regression(runs, capsys, monkeypatch):

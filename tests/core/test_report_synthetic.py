@@ -10,6 +10,7 @@ import pytest
 
 from fakes.pages import check
 from vla_eval.certificate import Certificate, Evidence, Roles, issue
+from vla_eval.ledger import ArmEpisodes
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, Timing
@@ -70,6 +71,7 @@ def synthetic(protocol: Protocol, *, timed: bool, standins: bool, lost: int = 0)
             outcome="success" if won else "failure",
             reason=None if won else "time_limit",
             inferences=len(ms),
+            scene_hash="s",
             provenance={"standins": standins, EVIL: EVIL},
             protocol_sha256=protocol.sha256,
             policy_sha256="0" * 64,
@@ -89,12 +91,16 @@ def synthetic(protocol: Protocol, *, timed: bool, standins: bool, lost: int = 0)
         ),
         roles=roles,
         keys=keys,
-        finals={
-            name: {keys[i]: record(arm, i) for i in range(lost * (arm == 0), len(keys))}
+        arms={
+            name: ArmEpisodes(
+                name,
+                {keys[i]: record(arm, i) for i in range(lost * (arm == 0), len(keys))},
+                missing=keys[: lost * (arm == 0)],
+            )
             for arm, name in enumerate(roles.names)
         },
-        missing={name: keys[: lost * (arm == 0)] for arm, name in enumerate(roles.names)},
         records_sha256="1" * 64,
+        timings_sha256="2" * 64,
     )
 
 

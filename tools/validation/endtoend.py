@@ -13,6 +13,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -232,5 +233,5 @@ def _record(
         scene_hash=f"{key.task}-{key.init_state}",
         protocol_sha256=protocol_sha256,
         policy_sha256=policy_sha256,
-        timing=Timing(started_at="2026-01-01T00:00:00.000+00:00"),
+        timing=Timing(started_at=datetime.now(UTC).isoformat(timespec="milliseconds")),
     )

@@ -3,45 +3,60 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from vla_eval.certificate.evidence import Evidence
-from vla_eval.certificate.model import Comparison, Power, TaskResult
-from vla_eval.certificate.pairs import Pairs
+from vla_eval.certificate.model import Assay, Comparison, Power, TaskResult
+from vla_eval.judging import AtLook, Method, Repeats, TangoExact, judge_between, judging
+from vla_eval.ledger import Outcome
 from vla_eval.looks import sequential_plan
 from vla_eval.plan import look_sizes
 from vla_eval.stats import (
+    Judgement,
     PairedCase,
-    PairedTable,
-    Verdict,
-    exact_p_noninferior,
-    failure_ratio_paired,
-    heterogeneity_paired,
-    judge_paired,
-    mcnemar_p,
     operating_characteristics,
     pairs_by_formula,
     power_paired,
     stratified_paired_interval,
+    tango_p_noninferior,
 )
 from vla_eval.stats._numeric import crossing
 
-__all__ = ["compare_arms", "power_of"]
+__all__ = ["Level", "assay_of", "compare_arms", "power_of"]
 
 _SENSITIVITY_TASKS = 2
 """From so many tasks on, differences between tasks are looked at."""
 _POWER = 0.8
+_NOT_ACTING = ("invalid_action", "policy_raised")
+"""Failures of a policy that did not act: they show nothing about the tasks."""
 
 
-def compare_arms(evidence: Evidence, candidate: str, margin: float) -> Comparison:
-    """Judge one arm against the reference by the protocol's analysis plan."""
-    reference, alpha = evidence.roles.reference, evidence.protocol.analysis.alpha
-    pairs = Pairs.of(evidence, candidate, margin)
-    table, clusters = pairs.table, pairs.clusters
-    judgement = pairs.judge(margin, alpha)
-    by_task = evidence.tables_by_task(candidate, reference)
-    several = len(by_task) >= _SENSITIVITY_TASKS
-    tables = list(by_task.values())
-    unequal = heterogeneity_paired(tables) if several else None
+@dataclass(frozen=True)
+class Level:
+    """What a verdict is given at."""
+
+    margin: float
+    alpha: float
+    """One-sided."""
+
+
+def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison:
+    """Judge one arm against the reference by the protocol's analysis plan.
+
+    What is shown is what was observed; what is judged is what holds whatever the missing and the
+    retried episodes would have been.
+    """
+    reference = evidence.roles.reference
+    pairing = evidence.pairing(candidate, reference)
+    observed = _method(evidence, pairing.outcomes())
+    worst = best = observed
+    if pairing.doubtful:
+        worst = _method(evidence, pairing.outcomes("worst"))
+        best = _method(evidence, pairing.outcomes("best"))
+    judged = judge_between(worst, best, level.margin, level.alpha)
+    table, unequal = observed.table, observed.heterogeneity()
+    low, high = observed.failure_ratio()
+    repeats = observed if isinstance(observed, Repeats) else None
     return Comparison(
         candidate=candidate,
         reference=reference,
@@ -49,75 +64,126 @@ def compare_arms(evidence: Evidence, candidate: str, margin: float) -> Compariso
         n10=table.n10,
         n01=table.n01,
         n00=table.n00,
-        difference=table.difference,
-        ci90=pairs.interval(0.10),
-        ci95=pairs.interval(0.05),
-        ci_alpha=pairs.interval(2 * alpha),
-        p_noninferior=pairs.p_noninferior(margin),
-        p_noninferior_exact=exact_p_noninferior(table.n10, table.n01, table.n, margin=margin),
-        p_superior_midp=mcnemar_p(table),
+        difference=observed.difference,
+        method=observed.name,
+        ci90=observed.interval(0.10),
+        ci95=observed.interval(0.05),
+        ci_judged=(worst.interval(2 * level.alpha)[0], best.interval(2 * level.alpha)[1]),
+        p_worse=worst.p_above(-level.margin),
+        p_score=_score_p(observed, level.margin),
+        p_different=observed.p_different(),
         phi=table.correlation,
         discordance=table.discordance,
-        clusters=None if clusters is None else len(clusters.pairs),
-        vif=None if clusters is None else clusters.vif,
-        icc=None if clusters is None else _icc(clusters.vif, table.n / len(clusters.pairs)),
-        failure_ratio_ci95=_failure_ratio(table),
-        verdict=judgement.verdict,
-        also=judgement.also,
-        tasks=tuple(_task(name, each) for name, each in by_task.items()),
-        stratified_ci90=stratified_paired_interval(tables, alpha=0.10) if several else None,
+        clusters=len(repeats.clusters.pairs) if repeats else None,
+        vif=repeats.inflation if repeats else None,
+        icc=repeats.icc if repeats else None,
+        failure_ratio_ci95=(low, None if math.isinf(high) else high),
+        verdict=judged.verdict,
+        also=judged.also,
+        observed_verdict=observed.judge(level.margin, level.alpha).verdict,
+        tasks=tuple(_task(name, each) for name, each in observed.by_task().items()),
+        stratified_ci90=_stratified(observed),
         heterogeneity_q=unequal.q if unequal else None,
         heterogeneity_df=unequal.df if unequal else None,
         heterogeneity_p=unequal.p if unequal else None,
-        worst_case_verdict=_worst_case(evidence, candidate, margin),
     )
 
 
-def _icc(vif: float, repeats: float) -> float | None:
-    """Return the correlation within a state: VIF = 1 + (m − 1) ICC for m repeats."""
-    return (vif - 1) / (repeats - 1) if repeats > 1 else None
+def _method(evidence: Evidence, outcomes: tuple[Outcome, ...]) -> Method:
+    return judging(outcomes, evidence.protocol.analysis, sequential_plan(evidence.protocol))
 
 
-def _worst_case(evidence: Evidence, candidate: str, margin: float) -> Verdict | None:
-    """Judge again with the missing episodes at their worst, where some are missing."""
-    reference = evidence.roles.reference
-    if not evidence.missing[candidate] and not evidence.missing[reference]:
+def _score_p(method: Method, margin: float) -> float | None:
+    if not isinstance(method, TangoExact | AtLook):
         return None
-    table = evidence.table(candidate, reference, missing_wins=True)
-    return judge_paired(table, margin=margin, alpha=evidence.protocol.analysis.alpha).verdict
+    table = method.table
+    return tango_p_noninferior(table.n10, table.n01, table.n, margin=margin)
 
 
-def _task(name: str, table: PairedTable) -> TaskResult:
+def _stratified(method: Method) -> tuple[float, float] | None:
+    """Return the stratified score interval of independent pairs of several tasks."""
+    tables = [each.table for each in method.by_task().values()]
+    if len(tables) < _SENSITIVITY_TASKS or not isinstance(method, TangoExact | AtLook):
+        return None
+    return stratified_paired_interval(tables, alpha=method.level(0.10))
+
+
+def _task(name: str, method: Method) -> TaskResult:
+    table = method.table
     return TaskResult(
         task=name,
         n11=table.n11,
         n10=table.n10,
         n01=table.n01,
         n00=table.n00,
-        difference=table.difference,
-        ci90=table.interval(alpha=0.10),
+        difference=method.difference,
+        ci90=method.interval(0.10),
     )
 
 
-def _failure_ratio(table: PairedTable) -> tuple[float, float | None]:
-    low, high = failure_ratio_paired(table)
-    return low, None if math.isinf(high) else high
+def assay_of(evidence: Evidence, control: Comparison | None, level: Level) -> Assay:
+    """Grade what the negative control shows: whether this run could tell a bad policy from a good one."""
+    if control is None:
+        return Assay(
+            grade="not tested",
+            p=None,
+            sentence="No negative control ran: nobody knows whether a bad policy would have passed.",
+        )
+    p, needed = _p_control_is_worse(evidence, control.candidate, level)
+    if Judgement(control.verdict).noninferior:
+        return Assay(
+            grade="refuted",
+            p=p,
+            sentence=(
+                f"The negative control {control.candidate} passed as well ({control.verdict}): this "
+                "run cannot tell a bad policy from a good one."
+            ),
+        )
+    if p <= needed:
+        return Assay(
+            grade="shown",
+            p=p,
+            sentence=(
+                f"The negative control {control.candidate} is shown to be worse than "
+                f"{control.reference} (p = {p:.2g}) and did not pass: this run can tell a bad policy."
+            ),
+        )
+    return Assay(
+        grade="not shown",
+        p=p,
+        sentence=(
+            f"The negative control {control.candidate} did not pass, but it is not shown to be worse "
+            f"than {control.reference} either (p = {p:.2g}, needs {needed:.2g}): whether this run can "
+            "tell a bad policy is open."
+        ),
+    )
 
 
-def power_of(evidence: Evidence, comparison: Comparison, margin: float) -> Power:
+def _p_control_is_worse(evidence: Evidence, control: str, level: Level) -> tuple[float, float]:
+    """Return the p-value of "the control is not worse", and what it has to reach."""
+    finals = evidence.arms[control].finals
+    idle = {key for key, record in finals.items() if record.reason in _NOT_ACTING}
+    outcomes = evidence.pairing(control, evidence.roles.reference).outcomes("best")
+    acting = tuple(each._replace(ours=True) if each.key in idle else each for each in outcomes)
+    method = _method(evidence, acting)
+    return method.p_below(0.0), method.level(2 * level.alpha) / 2
+
+
+def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:
     """Say what the plan could have shown at parity, given the rates that were observed.
 
     The reference's rate and the arms' correlation are estimates, the rate shrunk a little so that a
     reference that never fails is not taken for certain. The exact test's price, some points, is
-    left out: it takes seconds to compute.
+    left out: it takes seconds to compute. Where states repeat, pairs are divided by the variance
+    inflation: an upper bound, `vlaeval power --states` computes what the tests do.
     """
     protocol = evidence.protocol
-    alpha, planned = protocol.analysis.alpha, look_sizes(protocol)[-1]
+    planned = look_sizes(protocol)[-1]
     case = _observed(comparison)
     effective = max(1, round(planned / (comparison.vif or 1.0)))
-    plan = sequential_plan(protocol, margin=margin)
+    plan = sequential_plan(protocol, margin=level.margin)
     if plan is None:
-        at_parity = power_paired(effective, case, margin=margin, alpha=alpha)
+        at_parity = power_paired(effective, case, margin=level.margin, alpha=level.alpha)
         expected = float(planned)
     else:
         outlook = operating_characteristics(plan, case, guard=False)
@@ -128,8 +194,8 @@ def power_of(evidence: Evidence, comparison: Comparison, margin: float) -> Power
         reference_rate=case.p_reference,
         correlation=case.correlation,
         at_parity=at_parity,
-        pairs_for_80=pairs_by_formula(case, margin=margin, alpha=alpha, power=_POWER),
-        smallest_margin_80=_smallest_margin(case, effective, alpha),
+        pairs_for_80=pairs_by_formula(case, margin=level.margin, alpha=level.alpha, power=_POWER),
+        smallest_margin_80=_smallest_margin(case, effective, level.alpha),
     )
 
 

@@ -1,28 +1,30 @@
-"""Evidence: the pairs of a run, admitted only if nothing about them can be doubted.
+"""Evidence: the episodes of a run, admitted only if nothing about them can be doubted.
 
 What is refused here is refused with its reason; what is admitted but limits the verdict becomes a
-flag of the certificate.
+flag of the certificate. What counts as a pair is decided in :mod:`vla_eval.ledger`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
+from vla_eval import ledger
+from vla_eval.differences import name_differences
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
-from vla_eval.looklog import checked_looks
+from vla_eval.ledger import ArmEpisodes, Pairing
+from vla_eval.looklog import checked_looks, looks_on_disk
 from vla_eval.looks import Look, sequential_roles
 from vla_eval.plan import expand, in_blocks
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
 from vla_eval.runfile import refuse_unidentified
 from vla_eval.runfolder import Arm, RunFile, RunFolder
-from vla_eval.stats import ClusteredPairs, PairedTable
 from vla_eval.store import Records, records_digest
 
 __all__ = ["Evidence", "Roles", "gather"]
@@ -50,12 +52,14 @@ class Evidence:
     roles: Roles
     keys: tuple[EpisodeKey, ...]
     """The plan in its order, of a sequential run up to the look that is judged."""
-    finals: dict[str, dict[EpisodeKey, EpisodeRecord]]
-    """For each arm the episodes that ended in success or failure."""
-    missing: dict[str, tuple[EpisodeKey, ...]]
-    """For each arm the planned episodes that ended in errors only."""
+    arms: Mapping[str, ArmEpisodes]
+    """Of each arm with a role the results, the missing and the retried."""
     records_sha256: str
     """Over what is reproducible in the admitted records, in the plan's order."""
+    timings_sha256: str
+    """Over what is not: inference times, starts and the calls of ``vlaeval run`` that made them."""
+    first_attempt_at: str = ""
+    """When the first attempt of any arm began; ISO 8601 with its zone."""
     looks: tuple[Look, ...] = ()
     """Of a sequential run: all that were taken; the last one is judged."""
     sessions: Mapping[tuple[str, EpisodeKey], str] = field(default_factory=dict)
@@ -63,79 +67,38 @@ class Evidence:
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol that was fixed before the first episode."""
+        """The protocol of the run."""
         return self.run.protocol
+
+    @property
+    def finals(self) -> dict[str, Mapping[EpisodeKey, EpisodeRecord]]:
+        """For each arm the episodes that ended in success or failure."""
+        return {name: each.finals for name, each in self.arms.items()}
+
+    @property
+    def missing(self) -> dict[str, tuple[EpisodeKey, ...]]:
+        """For each arm the planned episodes that ended in errors only."""
+        return {name: each.missing for name, each in self.arms.items()}
 
     def arm(self, name: str) -> Arm:
         """Return the arm of that name."""
         return next(arm for arm in self.run.arms if arm.name == name)
 
-    def pairs(self, candidate: str, reference: str) -> list[tuple[EpisodeRecord, EpisodeRecord]]:
-        """Return the records of both arms for every key that both have, in the plan's order."""
-        ours, theirs = self.finals[candidate], self.finals[reference]
-        return [(ours[key], theirs[key]) for key in self.keys if key in ours and key in theirs]
+    def records(self) -> list[EpisodeRecord]:
+        """Return all admitted records."""
+        return [record for each in self.arms.values() for record in each.finals.values()]
 
-    def table(self, candidate: str, reference: str, *, missing_wins: bool = False) -> PairedTable:
-        """Return the counts of pairs; optionally with the worst that the missing could have been.
-
-        Args:
-            candidate: the arm whose success is the first digit.
-            reference: the other arm.
-            missing_wins: count every missing candidate episode as a failure and every missing
-                reference episode as a success.
-        """
-        ours, theirs = self.finals[candidate], self.finals[reference]
-        outcomes = []
-        for key in self.keys:
-            if key in ours and key in theirs:
-                outcomes.append((_won(ours[key]), _won(theirs[key])))
-            elif missing_wins:
-                won = _won(ours[key]) if key in ours else False
-                lost = _won(theirs[key]) if key in theirs else True
-                outcomes.append((won, lost))
-        return count(outcomes)
-
-    def clusters(self, candidate: str, reference: str) -> ClusteredPairs | None:
-        """Return the counts of each initial state, where the protocol repeats initial states."""
-        if self.protocol.analysis.cluster == "none":
-            return None
-        counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-        for ours, theirs in self.pairs(candidate, reference):
-            cluster = counts[ours.suite, ours.task, ours.init_state]
-            cluster[0] += 1
-            cluster[1] += _won(ours) and not _won(theirs)
-            cluster[2] += _won(theirs) and not _won(ours)
-        pairs, wins, losses = np.array(list(counts.values()), dtype=np.int64).T
-        return ClusteredPairs(pairs, wins, losses)
-
-    def tables_by_task(self, candidate: str, reference: str) -> dict[str, PairedTable]:
-        """Return the counts of pairs for each ``suite/task``, in the plan's order."""
-        outcomes: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-        for ours, theirs in self.pairs(candidate, reference):
-            outcomes[f"{ours.suite}/{ours.task}"].append((_won(ours), _won(theirs)))
-        return {task: count(each) for task, each in outcomes.items()}
-
-
-def _won(record: EpisodeRecord) -> bool:
-    return record.outcome == "success"
-
-
-def count(outcomes: Sequence[tuple[bool, bool]]) -> PairedTable:
-    """Count pairs of (candidate succeeded, reference succeeded)."""
-    return PairedTable(
-        n11=outcomes.count((True, True)),
-        n10=outcomes.count((True, False)),
-        n01=outcomes.count((False, True)),
-        n00=outcomes.count((False, False)),
-    )
+    def pairing(self, candidate: str, reference: str) -> Pairing:
+        """Pair two of the arms."""
+        return ledger.pair(self.keys, self.arms[candidate], self.arms[reference])
 
 
 def gather(path: Path, roles: Roles) -> Evidence:
     """Admit the evidence of a run folder.
 
     Raises:
-        RunFolderError: the records are damaged, of another run, another policy or another scene; or
-            the plan was not run to its end (judging early is peeking).
+        RunFolderError: the records are damaged, of another run, another policy, another simulator or
+            another scene; or the plan was not run to its end (judging early is peeking).
         UsageError: the roles cannot be filled.
     """
     folder = RunFolder.open(path)
@@ -147,27 +110,46 @@ def gather(path: Path, roles: Roles) -> Evidence:
         )
     keys = tuple(episode.key for episode in expand(folder.run.protocol))
     _refuse_strangers(path, records, keys)
+    _refuse_early(path, folder.run, records)
     looks = _looks(folder, records, roles)
     keys = keys[: looks[-1].pairs] if looks else keys
-    finals = {name: _ended(records, name, keys) for name in roles.names}
-    missing = {name: tuple(key for key in keys if key not in finals[name]) for name in roles.names}
-    for name in roles.names:
-        never = [key for key in missing[name] if (name, key) not in records.final]
-        if never:
+    arms = {name: ArmEpisodes.of(records, name, keys) for name in roles.names}
+    for name, arm in arms.items():
+        if arm.pending:
             raise RunFolderError(
-                f"{path}: arm '{name}' has not run {len(never)} of {len(keys)} planned episodes "
-                f"(the first is {never[0]}); judging before the plan is done is peeking: "
-                "repeat the run command to finish it"
+                f"{path}: arm '{name}' has not run {len(arm.pending)} of {len(keys)} planned "
+                f"episodes (the first is {arm.pending[0]}); judging before the plan is done is "
+                "peeking: repeat the run command to finish it"
             )
-    _refuse_attrition(path, folder.run, missing, len(keys))
-    digest = records_digest(
-        {(name, key): record for name, each in finals.items() for key, record in each.items()},
-        roles.names,
+    _refuse_attrition(path, folder.run, arms, len(keys))
+    admitted = {(name, key): each.finals[key] for name, each in arms.items() for key in each.finals}
+    sessions = {slot: records.sessions[slot] for slot in admitted}
+    evidence = Evidence(
+        folder.run,
+        roles,
         keys,
+        arms,
+        records_digest(admitted, roles.names, keys),
+        _timings_digest(admitted, sessions),
+        min((each.timing.started_at for each in records.attempts), key=datetime.fromisoformat),
+        looks,
+        sessions,
     )
-    evidence = Evidence(folder.run, roles, keys, finals, missing, digest, looks, records.sessions)
-    _refuse_other_scenes(path, evidence)
+    _refuse_doubtful_pairs(path, evidence)
+    _refuse_mixed_simulators(path, evidence)
     return evidence
+
+
+def _timings_digest(
+    admitted: Mapping[tuple[str, EpisodeKey], EpisodeRecord],
+    sessions: Mapping[tuple[str, EpisodeKey], str],
+) -> str:
+    hasher = hashlib.sha256()
+    for slot in sorted(admitted):
+        timing = admitted[slot].timing
+        parts = [slot[0], str(slot[1]), sessions[slot], timing.started_at, timing.infer_ms]
+        hasher.update(json.dumps(parts).encode())
+    return hasher.hexdigest()
 
 
 def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...]:
@@ -189,6 +171,14 @@ def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...
             f"{folder.path}: the first look needs all {len(first)} episodes of every arm, and they "
             "are not all there; judging before a look is peeking: repeat the run command"
         )
+    logged = looks_on_disk(folder.path)
+    for look in looks:
+        if look.number not in logged:
+            raise RunFolderError(
+                f"{folder.path}: look {look.number} follows from the records, and looks/"
+                f"{look.number}.json is missing: nobody can tell for which comparison it was taken; "
+                "restore it (where the run was killed just then: repeat the run command)"
+            )
     return looks
 
 
@@ -225,22 +215,23 @@ def _refuse_strangers(path: Path, records: Records, keys: Sequence[EpisodeKey]) 
         )
 
 
-def _ended(
-    records: Records, arm: str, keys: Sequence[EpisodeKey]
-) -> dict[EpisodeKey, EpisodeRecord]:
-    found = {key: records.final.get((arm, key)) for key in keys}
-    return {
-        key: record
-        for key, record in found.items()
-        if record is not None and record.outcome != "error"
-    }
+def _refuse_early(path: Path, run: RunFile, records: Records) -> None:
+    """Refuse episodes that began before their run: run.json is what they are held against."""
+    created = datetime.fromisoformat(run.created_at)
+    for record in records.attempts:
+        if datetime.fromisoformat(record.timing.started_at) < created:
+            raise RunFolderError(
+                f"{path}: an episode of arm '{record.arm}' ({record.key}) began at "
+                f"{record.timing.started_at}, before the run was created ({run.created_at}); "
+                "run.json is not the one that these episodes were run under: restore it"
+            )
 
 
 def _refuse_attrition(
-    path: Path, run: RunFile, missing: dict[str, tuple[EpisodeKey, ...]], planned: int
+    path: Path, run: RunFile, arms: Mapping[str, ArmEpisodes], planned: int
 ) -> None:
     cap = run.protocol.run.limits.error_cap
-    lost = sum(len(keys) for keys in missing.values()) / (planned * len(missing))
+    lost = sum(len(arm.missing) for arm in arms.values()) / (planned * len(arms))
     if lost > cap:
         raise RunFolderError(
             f"{path}: {lost:.1%} of the episodes are missing after infrastructure errors, and the "
@@ -249,18 +240,25 @@ def _refuse_attrition(
         )
 
 
-def _refuse_other_scenes(path: Path, evidence: Evidence) -> None:
-    for name in evidence.roles.names:
-        for ours, theirs in evidence.pairs(name, evidence.roles.reference):
-            if not ours.scene_hash:
-                raise RunFolderError(
-                    f"{path}: the environment of {ours.key} gives no scene_hash, so nobody can "
-                    "tell whether the arms saw the same scene; the run can be reported, not certified"
-                )
-            if ours.scene_hash != theirs.scene_hash:
-                raise RunFolderError(
-                    f"{path}: arms '{name}' and '{evidence.roles.reference}' saw different scenes "
-                    f"in {ours.key} (scene_hash {ours.scene_hash[:12]} and "
-                    f"{theirs.scene_hash[:12]}), so they cannot be paired; run both on one machine "
-                    "set-up"
-                )
+def _refuse_doubtful_pairs(path: Path, evidence: Evidence) -> None:
+    roles = evidence.roles
+    for name in (roles.candidate, *([roles.control] if roles.control else [])):
+        objection = evidence.pairing(name, roles.reference).objection
+        if objection:
+            raise RunFolderError(
+                f"{path}: arms '{name}' and '{roles.reference}' cannot be paired: {objection}; run "
+                "both on one machine set-up"
+            )
+
+
+def _refuse_mixed_simulators(path: Path, evidence: Evidence) -> None:
+    """Refuse episodes of one task that name different simulators, renderers or assets."""
+    seen: dict[tuple[str, str], EpisodeRecord] = {}
+    for record in evidence.records():
+        first = seen.setdefault((record.suite, record.task), record)
+        if first.provenance != record.provenance:
+            raise RunFolderError(
+                f"{path}: episodes of {record.suite}/{record.task} ran in different simulators "
+                f"({name_differences(first.provenance, record.provenance)}); run all arms with "
+                "the same one, in a new folder"
+            )

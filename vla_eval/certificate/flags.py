@@ -2,59 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from statistics import fmean
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from vla_eval.catalog import development_keys
+from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.evidence import Evidence
-from vla_eval.certificate.model import Comparison
-from vla_eval.policy import server_identity
-from vla_eval.record import EpisodeRecord
-from vla_eval.stats import Decision, Flag, Verdict, is_ceiling
+from vla_eval.certificate.model import Assay, Comparison
+from vla_eval.policy import server_identity, weights_are_hashed
+from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
+from vla_eval.trainedon import seen
 
 __all__ = ["flags"]
 
-_PASSING = (Verdict.SUPERIOR, Verdict.EQUIVALENT, Verdict.NON_INFERIOR)
+_GRADES = {
+    "not shown": Flag.SENSITIVITY_NOT_SHOWN,
+    "refuted": Flag.NO_ASSAY_SENSITIVITY,
+    "not tested": Flag.NOT_TESTED_SENSITIVITY,
+}
+_NAMES = ("name", "spec")
+"""What may differ between two identities of one policy."""
 
 
 def flags(
-    evidence: Evidence, comparison: Comparison, control: Comparison | None, margin: float
-) -> Iterator[Flag]:
-    """Yield what a reader has to know beside the verdict (statistics: one line each)."""
-    analysis, roles = evidence.protocol.analysis, evidence.roles
-    reference = evidence.finals[roles.reference].values()
-    rate = fmean(record.outcome == "success" for record in reference)
-    unequal = comparison.heterogeneity_p
-    raised = {
-        Flag.STAND_INS: _standins(evidence),
-        Flag.DECLARED_POLICY: any(_declared(evidence, name) for name in roles.names),
-        Flag.BATCHED: _batched(evidence),
-        Flag.MODIFIED: evidence.protocol.overrides is not None,
-        Flag.STOPPED_BY_HAND: any(
-            look.decision is Decision.CONTINUE for look in evidence.looks[-1:]
-        ),
-        Flag.POST_HOC: margin != analysis.margin,
-        Flag.CEILING: is_ceiling(rate, margin=margin),
-        Flag.NOT_TESTED_SENSITIVITY: control is None,
-        Flag.NO_ASSAY_SENSITIVITY: control is not None and control.verdict in _PASSING,
-        Flag.SINGLE_CHECKPOINT: True,
-        Flag.CLUSTERED: analysis.cluster != "none",
-        Flag.ATTRITION: any(evidence.missing.values()),
-        Flag.HETEROGENEOUS: unequal is not None and unequal < 0.05,
+    evidence: Evidence, comparison: Comparison, assay: Assay, anchors: Anchors, margin: float
+) -> dict[Flag, str]:
+    """Return what a reader has to know beside the verdict, each with what it means here ("": no more).
+
+    In the order of the enumeration, which is the order of the text.
+    """
+    raised = (
+        _about_policies(evidence)
+        | _about_episodes(evidence, comparison, margin)
+        | _about_anchors(evidence, anchors, margin)
+    )
+    if assay.grade in _GRADES:
+        raised[_GRADES[assay.grade]] = ""
+    return {flag: raised[flag] or "" for flag in Flag if raised.get(flag) is not None}
+
+
+type _Raised = dict[Flag, str | None]
+"""None: not raised."""
+
+
+def _about_policies(evidence: Evidence) -> _Raised:
+    roles = evidence.roles
+    identities = {name: evidence.arm(name).identity or {} for name in roles.names}
+    scenes = {record.scene_hash for record in evidence.records()}
+    ours, theirs = identities[roles.candidate], identities[roles.reference]
+    return {
+        Flag.SINGLE_CHECKPOINT: "",
+        Flag.DECLARED_POLICY: _arms(identities, lambda each: server_identity(each) is not None),
+        Flag.UNHASHED_WEIGHTS: _arms(identities, lambda each: not weights_are_hashed(each)),
+        Flag.UNHASHED_SPEC: _arms(identities, lambda each: "spec" not in each),
+        Flag.PRIVILEGED: _arms(identities, lambda each: bool(each.get("privileged"))),
+        Flag.TRAINED_ON_UNKNOWN: _arms(identities, lambda each: seen(each, scenes) is None),
+        Flag.SELF_COMPARISON: "" if _policy(ours) == _policy(theirs) else None,
     }
-    yield from (flag for flag, is_raised in raised.items() if is_raised)
 
 
-def _records(evidence: Evidence) -> Iterator[EpisodeRecord]:
-    return (record for each in evidence.finals.values() for record in each.values())
+def _policy(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in identity.items() if name not in _NAMES}
 
 
-def _declared(evidence: Evidence, name: str) -> bool:
-    return server_identity(evidence.arm(name).identity) is not None
+def _arms(
+    identities: Mapping[str, Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool]
+) -> str | None:
+    """Return the names of the arms for which it holds; None without any."""
+    names = [name for name, each in identities.items() if holds(each)]
+    return ", ".join(names) if names else None
 
 
-def _batched(evidence: Evidence) -> bool:
-    return any(record.timing.max_batch > 1 for record in _records(evidence))
+def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -> _Raised:
+    reference = evidence.arms[evidence.roles.reference]
+    rate = reference.successes / reference.n
+    unequal = comparison.heterogeneity_p
+    records = evidence.records()
+    missing = {name: len(each.missing) for name, each in evidence.arms.items()}
+    retried = {name: len(each.retried) for name, each in evidence.arms.items()}
+    return {
+        Flag.CEILING: "" if is_ceiling(rate, margin=margin) else None,
+        Flag.FLOOR: "" if is_floor(rate, margin=margin) else None,
+        Flag.CLUSTERED: _repeats(comparison),
+        Flag.ATTRITION: _counts(missing),
+        Flag.RETRIED: _counts(retried),
+        Flag.HETEROGENEOUS: "" if unequal is not None and unequal < 0.05 else None,
+        Flag.STAND_INS: "" if any(each.provenance.get("standins") for each in records) else None,
+        Flag.BATCHED: "" if any(each.timing.max_batch > 1 for each in records) else None,
+        Flag.STOPPED_BY_HAND: ""
+        if any(look.decision is Decision.CONTINUE for look in evidence.looks[-1:])
+        else None,
+    }
 
 
-def _standins(evidence: Evidence) -> bool:
-    return any(record.provenance.get("standins") for record in _records(evidence))
+def _repeats(comparison: Comparison) -> str | None:
+    if comparison.clusters is None:
+        return None
+    return f"{comparison.clusters} states, {comparison.n / comparison.clusters:g} repeats"
+
+
+def _counts(counts: Mapping[str, int]) -> str | None:
+    if not any(counts.values()):
+        return None
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _about_anchors(evidence: Evidence, anchors: Anchors, margin: float) -> _Raised:
+    protocol, roles = evidence.protocol, evidence.roles
+    development = development_keys(protocol)
+    declared = anchors.registration is not None or protocol.analysis.candidate is not None
+    others = [arm.name for arm in evidence.run.arms if arm.name not in roles.names]
+    return {
+        Flag.POST_HOC: "" if margin != protocol.analysis.margin else None,
+        Flag.MODIFIED: _overrides(evidence),
+        Flag.UNRELEASED_PROTOCOL: "" if anchors.standing == "unreleased" else None,
+        Flag.UNREGISTERED: "" if anchors.registration is None else None,
+        Flag.PICKED_CANDIDATE: ", ".join(others) if others and not declared else None,
+        Flag.REUSED_HOLDOUT: f"candidate {anchors.attempt}" if anchors.attempt > 1 else None,
+        Flag.DEVELOPMENT_STATES: f"{len(development)} of {len(evidence.keys)} episodes"
+        if development
+        else None,
+    }
+
+
+def _overrides(evidence: Evidence) -> str | None:
+    changes = evidence.protocol.overrides
+    return None if changes is None else ", ".join(f"{key}={to}" for key, to in changes.items())

@@ -3,82 +3,135 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
-
-from vla_eval.certificate.comparison import compare_arms, power_of
+from vla_eval.certificate.anchors import Anchors
+from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power_of
 from vla_eval.certificate.evidence import Evidence, Roles, gather
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Seeds, Sequential
+from vla_eval.certificate.scope import what_ran
+from vla_eval.errors import RunFolderError
+from vla_eval.judging import rate_interval
 from vla_eval.looks import look_sentence, sequential_plan
-from vla_eval.stats import ClusteredRate, rerun_sd, wilson_interval
+from vla_eval.registration import Registration, check
+from vla_eval.released import standing
+from vla_eval.stats import rerun_sd
+from vla_eval.trainedon import seen
 
 __all__ = ["issue", "issue_from"]
 
 
-def issue(path: Path, roles: Roles, *, margin: float | None = None) -> Certificate:
+def issue(
+    path: Path,
+    roles: Roles,
+    *,
+    margin: float | None = None,
+    registration: Registration | None = None,
+    attempt: int = 1,
+) -> Certificate:
     """Judge a run by its protocol.
 
     Args:
         path: the run folder.
         roles: which arm is what.
         margin: another margin than the protocol's; the certificate is then flagged as post hoc.
+        registration: what was declared before the first episode, if anything was.
+        attempt: which candidate this is on these states with this reference (:mod:`vla_eval.uses`);
+            from the second on alpha is smaller.
 
     Raises:
-        RunFolderError: the evidence cannot be admitted.
+        RunFolderError: the evidence cannot be admitted, or is not what was registered.
+        ProtocolError: the protocol is not the one of its name.
         UsageError: the roles cannot be filled.
     """
-    return issue_from(gather(path, roles), margin=margin)
+    return issue_from(
+        gather(path, roles), margin=margin, registration=registration, attempt=attempt
+    )
 
 
-def issue_from(evidence: Evidence, *, margin: float | None = None) -> Certificate:
+def issue_from(
+    evidence: Evidence,
+    *,
+    margin: float | None = None,
+    registration: Registration | None = None,
+    attempt: int = 1,
+) -> Certificate:
     """Judge admitted evidence; see :func:`issue`."""
-    analysis, roles = evidence.protocol.analysis, evidence.roles
-    used = analysis.margin if margin is None else margin
-    comparison = compare_arms(evidence, roles.candidate, used)
-    control = compare_arms(evidence, roles.control, used) if roles.control else None
-    records = [record for each in evidence.finals.values() for record in each.values()]
-    begun = sorted((record.timing.started_at for record in records), key=datetime.fromisoformat)
+    analysis, roles, protocol = evidence.protocol.analysis, evidence.roles, evidence.protocol
+    anchors = Anchors(standing(protocol), registration, attempt)
+    begun = sorted(
+        (record.timing.started_at for record in evidence.records()), key=datetime.fromisoformat
+    )
+    if registration is not None:
+        check(registration, evidence.run, roles, evidence.first_attempt_at)
+    _refuse_trained_on(evidence)
+    level = Level(analysis.margin if margin is None else margin, anchors.alpha(analysis.alpha))
+    comparison = compare_arms(evidence, roles.candidate, level)
+    control = compare_arms(evidence, roles.control, level) if roles.control else None
+    assay = assay_of(evidence, control, level)
+    raised = flags(evidence, comparison, assay, anchors, level.margin)
     ratios = latency_ratios(evidence)
+    ran = what_ran(evidence.keys)
     return Certificate(
         claim=(
-            f"'{roles.candidate}' is not worse than '{roles.reference}' by {used:.1%} or more: "
-            f"{analysis.estimand}"
+            f"'{roles.candidate}' is worse than '{roles.reference}' by less than "
+            f"{_points(level.margin)} points, over {comparison.n} paired episodes: {ran}"
         ),
         verdict=comparison.verdict,
-        sentence=_sentence(evidence, comparison, used),
-        flags=tuple(flags(evidence, comparison, control, used)),
-        margin=used,
-        margin_reason=analysis.margin_reason if used == analysis.margin else "given after the fact",
-        alpha=analysis.alpha,
-        protocol=evidence.protocol.label,
-        protocol_sha256=evidence.protocol.sha256,
-        modified=evidence.protocol.overrides is not None,
+        sentence=_sentence(evidence, comparison, level),
+        flags=tuple(raised),
+        details={flag.value: detail for flag, detail in raised.items() if detail},
+        margin=level.margin,
+        margin_reason=(
+            analysis.margin_reason if level.margin == analysis.margin else "given after the fact"
+        ),
+        alpha=level.alpha,
+        planned_alpha=analysis.alpha,
+        attempt=attempt,
+        protocol=protocol.label,
+        protocol_sha256=protocol.sha256,
+        standing=anchors.standing,
+        registration=registration,
+        what_ran=ran,
         estimand=analysis.estimand,
+        secondary=analysis.secondary,
         records_sha256=evidence.records_sha256,
+        timings_sha256=evidence.timings_sha256,
         run_created_at=evidence.run.created_at,
         first_episode_at=begun[0],
         last_episode_at=begun[-1],
+        sessions=len(set(evidence.sessions.values())),
         comparison=comparison,
         control=control,
+        assay=assay,
         sequential=_sequential(evidence),
         arms=tuple(_arm(evidence, name) for name in roles.names),
-        seeds=Seeds(
-            env_seeds=evidence.protocol.run.env_seeds,
-            policy_seeds=evidence.protocol.run.policy_seeds,
-        ),
-        power=power_of(evidence, comparison, used),
+        seeds=Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
+        power=power_of(evidence, comparison, level),
         latency_ratio=median_speedup(evidence),
         latency_ratios=ratios,
         faster=ratios[0].interval95[1] < 1 if ratios else None,
         versions=evidence.run.versions,
         machine=evidence.run.machine,
-        provenance=records[0].provenance,
+        provenance=evidence.records()[0].provenance,
     )
+
+
+def _refuse_trained_on(evidence: Evidence) -> None:
+    """Refuse episodes that began in scenes of an arm's own demonstrations."""
+    scenes = {record.scene_hash for record in evidence.records()}
+    for name in evidence.roles.names:
+        known = seen(evidence.arm(name).identity or {}, scenes)
+        if known:
+            raise RunFolderError(
+                f"arm '{name}' was trained in {len(known)} of the {len(scenes)} scenes that it is "
+                f"judged in (the first is {known[0][:12]}); judge it on other initial states"
+            )
 
 
 def _sequential(evidence: Evidence) -> Sequential | None:
@@ -96,10 +149,10 @@ def _sequential(evidence: Evidence) -> Sequential | None:
 
 
 def _arm(evidence: Evidence, name: str) -> ArmResult:
-    records = list(evidence.finals[name].values())
-    successes = sum(record.outcome == "success" for record in records)
+    arm = evidence.arms[name]
+    records = list(arm.finals.values())
     inferences = sum(record.inferences for record in records)
-    rate = successes / len(records)
+    rate = arm.successes / arm.n
     roles = evidence.roles
     return ArmResult(
         name=name,
@@ -112,13 +165,19 @@ def _arm(evidence: Evidence, name: str) -> ArmResult:
         ),
         spec=evidence.arm(name).spec,
         identity=evidence.arm(name).identity or {},
-        n=len(records),
-        successes=successes,
-        missing=len(evidence.missing[name]),
-        wilson95=_wilson(evidence, name),
-        sampling_sd=math.sqrt(rate * (1 - rate) / len(records)),
+        n=arm.n,
+        successes=arm.successes,
+        missing=len(arm.missing),
+        retried=len(arm.retried),
+        attempts=arm.attempts,
+        wilson95=rate_interval(arm, evidence.protocol.analysis, level=_level(evidence)),
+        sampling_sd=math.sqrt(rate * (1 - rate) / arm.n),
         rerun_sd=_rerun_sd(evidence, name),
         mean_score=fmean(record.score for record in records),
+        mean_score_by_task={
+            task: fmean(record.score for record in each.finals.values())
+            for task, each in arm.by_task().items()
+        },
         steps_mean=fmean(record.steps for record in records),
         nfe_per_inference=sum(record.nfe for record in records) / max(1, inferences),
         clipped_actions=sum(record.clipped_actions for record in records),
@@ -126,40 +185,37 @@ def _arm(evidence: Evidence, name: str) -> ArmResult:
     )
 
 
-def _by_state(evidence: Evidence, name: str) -> dict[tuple[str, str, int], list[bool]]:
-    states: dict[tuple[str, str, int], list[bool]] = {}
-    for key, record in evidence.finals[name].items():
-        state = (key.suite, key.task, key.init_state)
-        states.setdefault(state, []).append(record.outcome == "success")
-    return states
-
-
-def _wilson(evidence: Evidence, name: str) -> tuple[float, float]:
-    """Return Wilson's interval; where states repeat, with episodes divided by the inflation."""
-    states = list(_by_state(evidence, name).values())
-    episodes, successes = [len(each) for each in states], [sum(each) for each in states]
-    if evidence.protocol.analysis.cluster == "none" or len(states) < 2:
-        return wilson_interval(sum(successes), sum(episodes))
-    return ClusteredRate(np.array(episodes), np.array(successes)).interval()
+def _level(evidence: Evidence) -> float:
+    """Return the two-sided level of a 95 % interval of one rate: at a look that of the look."""
+    plan = sequential_plan(evidence.protocol)
+    if plan is None:
+        return 0.05
+    return 2 * replace(plan, alpha=0.025).levels[len(evidence.looks) - 1]
 
 
 def _rerun_sd(evidence: Evidence, name: str) -> float | None:
     """Return how much the rate moves when the same states run again; None: each ran once."""
-    states = _by_state(evidence, name)
-    repeats = fmean(len(each) for each in states.values())
-    if repeats <= 1:
+    states = evidence.arms[name].by_state()
+    if states is None or states.n == len(states.episodes):
         return None
     # p̂(1 − p̂) of m repeats is too small by (m − 1)/m; the mean of m repeats varies less by √m.
-    return rerun_sd([fmean(each) for each in states.values()]) / math.sqrt(repeats - 1)
+    repeats = states.n / len(states.episodes)
+    rates = (states.successes / states.episodes).tolist()
+    return rerun_sd(rates) / math.sqrt(repeats - 1)
 
 
-def _sentence(evidence: Evidence, comparison: Comparison, margin: float) -> str:
-    alpha = evidence.protocol.analysis.alpha
-    low, high = comparison.ci_alpha
+def _points(value: float) -> str:
+    return f"{100 * value:g}"
+
+
+def _sentence(evidence: Evidence, comparison: Comparison, level: Level) -> str:
+    low, high = (f"{100 * each:+.1f}" for each in comparison.ci_judged)
     kind = "repeated interval" if evidence.looks else "interval"
-    numbers = (
-        f"difference {comparison.difference:+.1%}, {1 - 2 * alpha:.0%} {kind} "
-        f"[{low:+.1%}, {high:+.1%}], margin {margin:.1%}"
-    )
+    doubt = any(each.missing or each.retried for each in evidence.arms.values())
+    cases = ", whatever the missing and retried episodes were" if doubt else ""
     stopped = f"; look {evidence.looks[-1].number}" if evidence.looks else ""
-    return f"{comparison.verdict.sentence} ({numbers}{stopped}.)"
+    return (
+        f"{comparison.verdict.sentence} (difference {100 * comparison.difference:+.1f} points, "
+        f"{100 * (1 - 2 * level.alpha):.3g} % {kind} [{low}, {high}]{cases}, margin "
+        f"{_points(level.margin)} points{stopped}.)"
+    )

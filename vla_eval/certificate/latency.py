@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Latency, ProcessRunRatio
 from vla_eval.record import EpisodeRecord
 from vla_eval.stats import latency_ratio
+from vla_eval.timings import inference_ms
 
 __all__ = ["arm_latency", "latency_ratios", "median_speedup"]
 
@@ -21,20 +24,12 @@ _FEWEST = 10
 
 
 def arm_latency(records: Sequence[EpisodeRecord]) -> Latency | None:
-    """Return quantiles over all inferences but each episode's first, which warms up."""
-    ordered = sorted(_inferences(records))
-    if not ordered:
+    """Return quantiles over all inferences that count (:mod:`vla_eval.timings`)."""
+    times = inference_ms(records)
+    if not times:
         return None
-
-    def quantile(q: float) -> float:
-        return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
-
-    return Latency(
-        p50_ms=quantile(0.50),
-        p95_ms=quantile(0.95),
-        p99_ms=quantile(0.99),
-        inferences=len(ordered),
-    )
+    p50, p95, p99 = np.quantile(times, (0.50, 0.95, 0.99))
+    return Latency(p50_ms=float(p50), p95_ms=float(p95), p99_ms=float(p99), inferences=len(times))
 
 
 def median_speedup(evidence: Evidence) -> float | None:
@@ -72,13 +67,11 @@ def _by_session(evidence: Evidence, arm: str) -> dict[str, list[float]]:
     """Return an arm's inferences in each process run that has enough of them."""
     sessions: dict[str, list[float]] = {}
     for key, record in evidence.finals[arm].items():
-        sessions.setdefault(evidence.sessions.get((arm, key), ""), []).extend(_inferences([record]))
+        sessions.setdefault(evidence.sessions.get((arm, key), ""), []).extend(
+            inference_ms([record])
+        )
     return {
         session: values
         for session, values in sessions.items()
         if len(values) >= _FEWEST and min(values) > 0
     }
-
-
-def _inferences(records: Sequence[EpisodeRecord]) -> list[float]:
-    return [ms for record in records for ms in record.timing.infer_ms[1:]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.looks import Look
+from vla_eval.registration import Registration
+from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 
 __all__ = [
     "ArmResult",
+    "Assay",
     "Certificate",
     "Comparison",
     "Latency",
@@ -51,39 +54,58 @@ class Comparison(_Frozen):
     n01: int
     n00: int
     difference: float
+    method: str
+    """By which the intervals are computed: see :mod:`vla_eval.judging`."""
     ci90: Interval
-    """Level 1 − 2 alpha at alpha = 0.05; Tango. Of a sequential run the repeated interval."""
+    """Level 1 − 2 alpha at alpha = 0.05. Of a sequential run the repeated interval."""
     ci95: Interval
-    ci_alpha: Interval
-    """Level 1 − 2 alpha at the protocol's alpha: the one that is judged."""
-    p_noninferior: float
-    """One-sided, score test. Of a sequential run to be held against the look's level."""
-    p_noninferior_exact: float
-    """One-sided, exact unconditional: the guard."""
-    p_superior_midp: float
-    """Two-sided mid-p McNemar."""
+    ci_judged: Interval
+    """Level 1 − 2 alpha at the certificate's alpha: the one that is judged. Where episodes are missing
+    or retried, from their worst case to their best."""
+    p_worse: float
+    """p-value of "worse by the margin or more", one-sided, of a test that keeps its level; missing and
+    retried episodes at their worst. Of a sequential run to be held against the look's level."""
+    p_score: float | None
+    """The same by Tango's score, where pairs are independent; decides nothing."""
+    p_different: float
+    """Two-sided p-value of "equally often": mid-p McNemar, by state, or at the look."""
     phi: float | None
     """Correlation of the two outcomes over episodes; None where an arm never varies."""
     discordance: float
     clusters: int | None = None
     """How many initial states the pairs are repeats of; None: every pair is a state of its own."""
     vif: float | None = None
-    """Variance inflation by repeating initial states, at least 1; intervals are wider by its root."""
+    """Variance inflation by repeating initial states, at least 1. It describes, and judges nothing."""
     icc: float | None = None
     """Correlation of the differences within one initial state."""
     failure_ratio_ci95: tuple[float, float | None]
     """Failures of the candidate over failures of the reference; None: no upper limit."""
     verdict: Verdict
     also: tuple[Verdict, ...] = ()
+    observed_verdict: Verdict
+    """Of the episodes that have a result, as if nothing were missing or retried."""
     tasks: tuple[TaskResult, ...] = ()
     stratified_ci90: Interval | None = None
-    """Sensitivity analysis with equal weights for tasks."""
+    """Sensitivity analysis of independent pairs: the stratified score with equal weights for tasks."""
     heterogeneity_q: float | None = None
     """Cochran's Q over tasks."""
     heterogeneity_df: int | None = None
     heterogeneity_p: float | None = None
-    worst_case_verdict: Verdict | None = None
-    """If every missing candidate episode had failed and every missing reference had succeeded."""
+
+    @property
+    def n(self) -> int:
+        """Pairs."""
+        return self.n11 + self.n10 + self.n01 + self.n00
+
+
+class Assay(_Frozen):
+    """Whether the run could have told a bad policy from a good one."""
+
+    grade: Literal["shown", "not shown", "refuted", "not tested"]
+    p: float | None
+    """p-value of "the control succeeds as often as the reference or more", one-sided; what the control
+    failed without acting (invalid actions, exceptions) counts as a success."""
+    sentence: str
 
 
 class Latency(_Frozen):
@@ -158,12 +180,18 @@ class ArmResult(_Frozen):
     n: int
     successes: int
     missing: int
+    retried: int
+    """Results after an attempt that was lost while the policy had a say."""
+    attempts: int
+    """Attempts of the planned episodes, lost ones included."""
     wilson95: Interval
+    """Where initial states repeat, of counts divided by the variance inflation."""
     sampling_sd: float
     """SD of the rate over draws of initial states: binomial."""
     rerun_sd: float | None
     """SD of the rate when the same states run again with fresh seeds; None: each ran once."""
     mean_score: float
+    mean_score_by_task: Mapping[str, float]
     steps_mean: float
     nfe_per_inference: float
     clipped_actions: int
@@ -173,31 +201,50 @@ class ArmResult(_Frozen):
 class Certificate(_Frozen):
     """The verdict on one claim."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     claim: str
-    """The sentence that was put to the test."""
+    """The sentence that was put to the test, with what was run."""
     verdict: Verdict
     sentence: str
     """The verdict in words, with its numbers."""
     scope: Literal["checkpoint"] = "checkpoint"
     flags: tuple[Flag, ...]
+    details: Mapping[str, str]
+    """What a flag means here, by its name: counts, arms."""
     margin: float
     margin_reason: str
     alpha: float
+    """One-sided level of the verdict."""
+    planned_alpha: float
+    """The protocol's; larger than alpha where the states were used before."""
+    attempt: Annotated[int, Field(ge=1)]
+    """Which candidate this is on these states with this reference, as far as the issuer's ledger knows."""
     protocol: str
     protocol_sha256: str
-    modified: bool
+    standing: Standing
+    """Whether the protocol is a released one."""
+    registration: Registration | None
+    """What was declared before the first episode."""
+    what_ran: str
+    """The tasks, initial states and seeds of the plan, in words."""
     estimand: str
+    """The protocol's own words."""
+    secondary: tuple[str, ...]
+    """What the protocol wants said besides."""
     records_sha256: str
+    timings_sha256: str
     run_created_at: str
     first_episode_at: str
     """Start of the first admitted episode; UTC, ISO 8601."""
     last_episode_at: str
+    sessions: int
+    """Calls of ``vlaeval run`` that made the admitted results."""
     comparison: Comparison
     control: Comparison | None
     """The negative control in the candidate's place."""
+    assay: Assay
     sequential: Sequential | None
-    """None: the number of episodes was fixed beforehand."""
+    """None: the number of episodes is fixed by the protocol."""
     arms: tuple[ArmResult, ...]
     seeds: Seeds
     power: Power

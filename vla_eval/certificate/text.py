@@ -1,14 +1,23 @@
-"""The certificate in words, at most 80 columns wide."""
+"""The certificate in words, at most 80 columns wide, for readers without a statistics book."""
 
 from __future__ import annotations
 
-from vla_eval.certificate.model import Certificate, Comparison
-from vla_eval.terminal import fold
+from collections.abc import Iterator
+
+from vla_eval.certificate.model import ArmResult, Certificate, Comparison
+from vla_eval.terminal import fold, points
 
 _ENOUGH = 5
 """Process runs from which on a latency interval deserves trust."""
 
-__all__ = ["certificate_text", "latency_words"]
+__all__ = [
+    "certificate_text",
+    "flag_lines",
+    "latency_words",
+    "p_words",
+    "run_words",
+    "secondary_lines",
+]
 
 
 def certificate_text(certificate: Certificate) -> str:
@@ -16,36 +25,48 @@ def certificate_text(certificate: Certificate) -> str:
     comparison = certificate.comparison
     lines = [
         f"{comparison.verdict.upper()}: {certificate.sentence}",
+        *(f"also {each.upper()}: {each.sentence}" for each in comparison.also),
         f"claim: {certificate.claim}",
+        f"control: {certificate.assay.sentence}",
         "",
-        *_pairs(comparison, "repeated" if certificate.sequential else "Tango"),
-        _p_values(certificate),
+        *_pairs(comparison),
+        p_words(certificate),
         *([certificate.sequential.sentence] if certificate.sequential else []),
         "",
-        *(_arm_line(certificate, position) for position in range(len(certificate.arms))),
+        *(_arm_line(arm) for arm in certificate.arms),
         *_control(certificate),
+        run_words(certificate),
+        *secondary_lines(certificate),
+        "",
+        *(f"! {line}" for line in flag_lines(certificate)),
+        (
+            f"protocol {certificate.protocol} {certificate.protocol_sha256[:12]} · "
+            f"records {certificate.records_sha256[:12]}"
+        ),
     ]
-    if certificate.latency_ratio is not None:
-        lines.append(f"one inference: {latency_words(certificate)}")
-    lines.append("")
-    lines += [f"! {flag.upper()}: {flag.sentence}" for flag in certificate.flags]
-    lines.append(
-        f"protocol {certificate.protocol} {certificate.protocol_sha256[:12]} · "
-        f"records {certificate.records_sha256[:12]}"
-    )
     return "\n".join(part for line in lines for part in fold(line))
 
 
-def _p_values(certificate: Certificate) -> str:
+def flag_lines(certificate: Certificate) -> Iterator[str]:
+    """Yield each flag with its sentence, and what it means here."""
+    for flag in certificate.flags:
+        detail = certificate.details.get(flag.value)
+        yield f"{flag.upper()}: {flag.sentence}" + (f" ({detail})" if detail else "")
+
+
+def p_words(certificate: Certificate) -> str:
+    """Say how improbable the records are if the candidate is worse by the margin or more."""
     comparison, sequential = certificate.comparison, certificate.sequential
-    if sequential:
-        return (
-            f"p(non-inferior) {comparison.p_noninferior:.3g}, exact "
-            f"{comparison.p_noninferior_exact:.3g}, level {sequential.looks[-1].level:.3g} at this look"
-        )
+    test = "tests by state" if comparison.clusters is not None else "exact test"
+    score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.2g}"
+    needed = (
+        f"needs {sequential.looks[-1].level:.2g} at this look"
+        if sequential
+        else f"needs {certificate.alpha:.3g}"
+    )
     return (
-        f"p(non-inferior) {comparison.p_noninferior:.2g}, exact "
-        f"{comparison.p_noninferior_exact:.2g}, at alpha {certificate.alpha:g}"
+        f'p-value of "worse by {100 * certificate.margin:g} points or more": '
+        f"{comparison.p_worse:.2g} ({test}{score}), {needed}"
     )
 
 
@@ -63,46 +84,73 @@ def latency_words(certificate: Certificate) -> str:
     )
 
 
-def _pairs(comparison: Comparison, method: str) -> list[str]:
-    repeats = (
-        [
-            f"repeats of {comparison.clusters} initial states; variance inflation {comparison.vif:.2f}"
-        ]
-        if comparison.clusters is not None
-        else []
+def run_words(certificate: Certificate) -> str:
+    """Say how often was tried, and in how many calls."""
+    attempts = ", ".join(
+        f"{arm.name} {arm.attempts} attempts of {arm.n + arm.missing} episodes"
+        + (f" ({arm.retried} retried)" if arm.retried else "")
+        for arm in certificate.arms
     )
-    total = comparison.n11 + comparison.n10 + comparison.n01 + comparison.n00
-    return [
-        (
-            f"{total} pairs: both succeed {comparison.n11}, only {comparison.candidate} "
-            f"{comparison.n10}, only {comparison.reference} {comparison.n01}, neither {comparison.n00}"
-        ),
-        (
-            f"difference {comparison.difference:+.1%}, {method} 90 % "
-            f"[{comparison.ci90[0]:+.1%}, {comparison.ci90[1]:+.1%}], 95 % "
-            f"[{comparison.ci95[0]:+.1%}, {comparison.ci95[1]:+.1%}]"
-        ),
-        *repeats,
-    ]
+    calls = "one call" if certificate.sessions == 1 else f"{certificate.sessions} calls"
+    which = f"; candidate {certificate.attempt} on these states" if certificate.attempt > 1 else ""
+    return f"{attempts}; {calls} of vlaeval run{which}"
 
 
-def _arm_line(certificate: Certificate, position: int) -> str:
-    arm = certificate.arms[position]
+def secondary_lines(certificate: Certificate) -> Iterator[str]:
+    """Yield what the protocol wants said besides; no claim is made of it."""
+    comparison, arms = certificate.comparison, certificate.arms
+    for each in certificate.secondary:
+        match each:
+            case "latency" if certificate.latency_ratio is not None:
+                yield f"one inference: {latency_words(certificate)}"
+            case "mean score":
+                yield "mean score: " + ", ".join(f"{arm.name} {arm.mean_score:.3f}" for arm in arms)
+            case "mean score by task" if len(comparison.tasks) > 1:
+                for task in comparison.tasks:
+                    scores = (f"{arm.name} {arm.mean_score_by_task[task.task]:.3f}" for arm in arms)
+                    yield f"mean score, {task.task}: {', '.join(scores)}"
+            case "success rate by task" if len(comparison.tasks) > 1:
+                for task in comparison.tasks:
+                    low, high = (points(limit) for limit in task.ci90)
+                    yield f"{task.task}: {points(task.difference)} points, 90 % [{low}, {high}]"
+
+
+def _pairs(comparison: Comparison) -> Iterator[str]:
+    yield (
+        f"{comparison.n} pairs: both succeed {comparison.n11}, only {comparison.candidate} "
+        f"{comparison.n10}, only {comparison.reference} {comparison.n01}, neither {comparison.n00}"
+    )
+    low90, high90, low95, high95 = map(points, (*comparison.ci90, *comparison.ci95))
+    yield (
+        f"difference {points(comparison.difference)} points; {comparison.method} 90 % [{low90}, "
+        f"{high90}], 95 % [{low95}, {high95}]"
+    )
+    if comparison.clusters is not None:
+        yield (
+            f"{comparison.clusters} initial states with repeats, which are not independent: judged by "
+            f"state (variance {comparison.vif:.2f} times that of independent pairs)"
+        )
+    if comparison.observed_verdict is not comparison.verdict:
+        yield (
+            f"of the episodes that have a result alone it would be {comparison.observed_verdict}; "
+            "missing and retried ones are counted at their worst"
+        )
+
+
+def _arm_line(arm: ArmResult) -> str:
     low, high = arm.wilson95
     missing = f", {arm.missing} missing" if arm.missing else ""
     return (
         f"{arm.role} {arm.name}: {arm.successes}/{arm.n} [{low:.1%}, {high:.1%}], "
-        f"mean score {arm.mean_score:.3f}, NFE {arm.nfe_per_inference:g}{missing}"
+        f"NFE {arm.nfe_per_inference:g}{missing}"
     )
 
 
-def _control(certificate: Certificate) -> list[str]:
+def _control(certificate: Certificate) -> Iterator[str]:
     control = certificate.control
-    if control is None:
-        return []
-    return [
-        (
+    if control is not None:
+        low, high = map(points, control.ci90)
+        yield (
             f"negative control {control.candidate} in the candidate's place: {control.verdict} "
-            f"(difference {control.difference:+.1%})"
+            f"({points(control.difference)} points, 90 % [{low}, {high}])"
         )
-    ]

@@ -10,6 +10,7 @@ from vla_eval.certificate.issue import issue
 from vla_eval.certificate.model import Certificate
 from vla_eval.differences import differences
 from vla_eval.jsonfile import read_model
+from vla_eval.registration import kept
 
 __all__ = ["read_certificate", "verify"]
 
@@ -22,12 +23,21 @@ def read_certificate(path: Path) -> Certificate:
 def verify(certificate: Certificate, run: Path) -> list[str]:
     """Recompute everything; return the places that differ, in words (none: it holds).
 
+    What no record shows is taken from beside them or believed: the registration from the run folder,
+    the number of the attempt from the certificate (a smaller one would be the issuer's lie).
+
     Raises:
         RunFolderError: the run folder itself does not stand: damaged, incomplete, of other scenes.
     """
     control = certificate.control.candidate if certificate.control else None
     roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
-    again = issue(run, roles, margin=certificate.margin)
+    again = issue(
+        run,
+        roles,
+        margin=certificate.margin,
+        registration=kept(run),
+        attempt=certificate.attempt,
+    )
     ours = json.loads(certificate.model_dump_json())
     theirs = json.loads(again.model_dump_json())
     # "Given after the fact" is said of a margin that differs from the protocol's, so a margin that

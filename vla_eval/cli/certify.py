@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED, UsageError
 
 if TYPE_CHECKING:
+    from vla_eval.certificate import Certificate, Evidence
+    from vla_eval.registration import Registration
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]
@@ -23,6 +25,8 @@ def certify(
     reference: Annotated[str, tyro.conf.arg(metavar="ARM")],
     control: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     margin: float | None = None,
+    registration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    since: Annotated[str | None, tyro.conf.arg(metavar="COMMIT")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     json: bool = False,
 ) -> int:
@@ -33,29 +37,82 @@ def certify(
     Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
     Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell.
 
+    A local ledger (in the cache, and in the repository that the run lies in) counts how many
+    candidates were certified on the protocol's states with the same reference; from the second on
+    alpha is smaller.
+
     Args:
         run: The run folder.
         candidate: The arm that has to prove itself.
         reference: The arm that it is measured by.
         control: An arm that must fail, to show that the run could have told a difference.
         margin: Another margin than the protocol's; flags the certificate as post hoc.
+        registration: What `vlaeval register` wrote before the first episode; default the copy in
+            the run folder, where it is put for whoever verifies.
+        since: A commit that must hold the registration, made before the first episode.
         out: Where the certificate goes; default RUN/certificate.json.
         json: Print the certificate itself.
     """
-    from vla_eval.certificate import Roles, issue
+    from vla_eval.certificate import Roles, gather
+    from vla_eval.certificate.issue import issue_from
     from vla_eval.certificate.text import certificate_text
     from vla_eval.report import write_reports
     from vla_eval.store import write_atomically
 
-    certificate = issue(run, Roles(candidate, reference, control), margin=margin)
+    evidence = gather(run, Roles(candidate, reference, control))
+    registered = _registered(run, registration, since, evidence)
+    # Judged once before it is counted: what is refused was no use of the states.
+    certificate = issue_from(evidence, margin=margin, registration=registered)
+    attempt = _attempt(run, evidence)
+    if attempt > 1:
+        certificate = issue_from(evidence, margin=margin, registration=registered, attempt=attempt)
     text = certificate.model_dump_json(indent=2) + "\n"
     file = out or run / "certificate.json"
     write_atomically(file, text)
     print(text if json else certificate_text(certificate))
     print(f"certificate: {file}", file=sys.stderr)
-    page, summary = write_reports(certificate, run, file)
+    page, summary = write_reports(certificate, evidence, run, file)
     print(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
     return _exit_code(certificate.verdict)
+
+
+def _registered(
+    run: Path, file: Path | None, since: str | None, evidence: Evidence
+) -> Registration | None:
+    """Return what was declared beforehand, after putting it where a verifier looks."""
+    from datetime import datetime
+
+    from vla_eval.registration import (
+        FILE_NAME,
+        check,
+        committed_since,
+        keep,
+        kept,
+        read_registration,
+    )
+
+    if since is not None:
+        source = file or run / FILE_NAME
+        committed = committed_since(source, since)
+        if committed >= datetime.fromisoformat(evidence.first_attempt_at):
+            raise UsageError(
+                f"--since {since}: that commit is of {committed.isoformat()}, and the first episode "
+                f"began at {evidence.first_attempt_at}: the registration came after it"
+            )
+    if file is not None:
+        check(read_registration(file), evidence.run, evidence.roles, evidence.first_attempt_at)
+        keep(file, run)
+    return kept(run)
+
+
+def _attempt(run: Path, evidence: Evidence) -> int:
+    """Count this use of the protocol's states, and return which candidate it is."""
+    from vla_eval.certificate.uses import count_use
+
+    found = count_use(run, evidence)
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return found.number
 
 
 def _exit_code(verdict: Verdict) -> int:
@@ -69,25 +126,58 @@ def _exit_code(verdict: Verdict) -> int:
 def verify(
     certificate: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CERTIFICATE")],
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    *,
+    replay: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
+    salt: Annotated[str, tyro.conf.arg(metavar="WORD")] = "",
 ) -> int:
     """Recompute a certificate from the raw records of its run, trusting nothing in it.
 
-    Example: vlaeval verify runs/parity/certificate.json runs/parity
+    Example: vlaeval verify runs/parity/certificate.json runs/parity --replay 59
 
-    Exit code 0 when every number and word is reproduced, 1 when not.
+    Recomputing shows that the certificate follows from the records. That the records are no
+    invention is shown by running episodes again: --replay 59 finds, with a chance of 95 %, a run of
+    which 5 % are forged. It runs the policies that the run names.
+
+    Exit code 0 when every number and word, and every replayed episode, is reproduced, 1 when not,
+    3 when some episodes could not be run again.
 
     Args:
         certificate: The file that `vlaeval certify` wrote.
         run: The run folder.
+        replay: Also run so many episodes again, chosen by the certificate's hash.
+        salt: A word of yours for the choice, where you do not trust the certificate's maker.
     """
     from vla_eval.certificate import verify as recompute
     from vla_eval.certificate.verify import read_certificate
 
-    differences = recompute(read_certificate(certificate), run)
+    read = read_certificate(certificate)
+    differences = recompute(read, run)
     for difference in differences:
         print(difference)
     if differences:
         print(f"NOT VERIFIED: {len(differences)} places differ", file=sys.stderr)
         return EXIT_REFUTED
     print("verified: every number and word follows from the records")
-    return EXIT_COMPLETE
+    return _replayed(certificate, read, run, replay, salt) if replay else EXIT_COMPLETE
+
+
+def _replayed(file: Path, certificate: Certificate, run: Path, count: int, salt: str) -> int:
+    """Run some episodes again; return the exit code of what that gave."""
+    from tqdm import tqdm
+
+    from vla_eval.certificate import Roles, gather
+    from vla_eval.certificate.replayed import choose, replay_sample, sentence
+    from vla_eval.terminal import fold
+
+    control = certificate.control.candidate if certificate.control else None
+    roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
+    evidence = gather(run, roles)
+    slots = [(name, key) for name, finals in evidence.finals.items() for key in finals]
+    sample = choose(file.read_bytes(), slots, count, salt=salt)
+    for arm in evidence.run.arms:
+        if arm.name in roles.names:
+            print(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
+    with tqdm(total=len(sample.chosen), unit=" episodes", disable=None) as bar:
+        report = replay_sample(run, sample, progress=lambda _: bar.update())
+    print("\n".join(fold(sentence(report))))
+    return report.exit_code

@@ -14,6 +14,7 @@ from vla_eval.cli.common import print_json
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INCONCLUSIVE,
+    EXIT_INFRASTRUCTURE,
     EXIT_REFUTED,
     UsageError,
 )
@@ -34,6 +35,7 @@ def check(
     arm: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     baseline_arm: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     margin: float | None = None,
+    allow_missing: bool = False,
     junit: OptionalFile = None,
     markdown: OptionalFile = None,
     write_baseline: OptionalFile = None,
@@ -44,7 +46,8 @@ def check(
     Example: vlaeval check runs/nightly --baseline baselines/student.json --junit junit.xml
 
     Exit code 0 when it is not worse by the margin, 1 when it is worse, 6 when these episodes cannot
-    tell. Episodes are paired when protocol and scenes are the same. A policy whose server does not
+    tell, 3 when episodes are missing after infrastructure errors. Episodes are paired when protocol
+    and scenes are the same. A run that is not done is refused. A policy whose server does not
     say what it serves is refused, unless its spec declared it with identity=. Under GitHub Actions
     the finding also goes to the step summary, and a regression becomes an annotation.
 
@@ -54,6 +57,8 @@ def check(
         arm: Which arm of the run; default its first.
         baseline_arm: Which arm of a baseline run; default its first.
         margin: Another margin than the protocol's.
+        allow_missing: Judge all the same where episodes are missing, as if they had gone against the
+            checkpoint.
         junit: Write JUnit XML.
         markdown: Write the finding for a pull request.
         write_baseline: Write the run as a new baseline, to be committed.
@@ -61,9 +66,12 @@ def check(
     """
     from vla_eval.gate import baseline_of, compare, read_baseline
     from vla_eval.gate.reports import notes
+    from vla_eval.report.commands import run_command
+    from vla_eval.runfolder import RunFolder
 
     now = baseline_of(run, arm)
     if write_baseline is not None:
+        _refuse_gaps(run, now)
         _write(write_baseline, now.model_dump_json(indent=1, exclude_none=True) + "\n")
         print(f"baseline of arm '{now.arm}': {write_baseline}", file=sys.stderr)
         if baseline is None:
@@ -73,7 +81,10 @@ def check(
             "check against what? give --baseline FILE|RUN, or make one with --write-baseline FILE"
         )
     before = read_baseline(baseline, baseline_arm)
-    result = compare(now, before, margin=margin)
+    folder = RunFolder.open(run).run
+    result = compare(
+        now, before, protocol=folder.protocol, margin=margin, allow_missing=allow_missing
+    )
     _publish(result, now, before, junit, markdown)
     if json:
         print_json({**dataclasses.asdict(result), "notes": notes(now, before)})
@@ -81,8 +92,28 @@ def check(
         print(f"{result.status.upper()}: {result.sentence}")
         for note in notes(now, before):
             print("\n".join(fold(f"! {note}")))
-    codes = {"holds": EXIT_COMPLETE, "regressed": EXIT_REFUTED, "inconclusive": EXIT_INCONCLUSIVE}
+        if result.status == "missing":
+            print(f"  {run_command(folder, str(run))}")
+            print("  or judge the worst case: --allow-missing")
+    codes = {
+        "holds": EXIT_COMPLETE,
+        "regressed": EXIT_REFUTED,
+        "inconclusive": EXIT_INCONCLUSIVE,
+        "missing": EXIT_INFRASTRUCTURE,
+    }
     return codes[result.status]
+
+
+def _refuse_gaps(run: Path, now: Baseline) -> None:
+    """Refuse to write a baseline of a run that is not complete."""
+    from vla_eval.ledger import Mark
+
+    gaps = now.count(Mark.MISSING) + (now.count(Mark.PENDING) if now.due is None else 0)
+    if gaps:
+        raise UsageError(
+            f"{run}: {gaps} planned episodes of arm '{now.arm}' have no result, so this is no "
+            "baseline; repeat the run command to finish it"
+        )
 
 
 def _publish(

@@ -134,7 +134,7 @@ def _clustered(protocol: Protocol) -> dict[str, Any] | None:
     analysis, run = protocol.analysis, protocol.run
     if analysis.cluster == "none":
         return None
-    test: ClusterTest = getattr(analysis, "cluster_test", None) or "both"
+    test: ClusterTest = analysis.cluster_test or "both"
     states = sum(
         len(each.task_names()) * len(each.init_state_numbers()) for each in protocol.blocks
     )

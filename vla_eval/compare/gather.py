@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
+from vla_eval.ledger import ArmEpisodes
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
@@ -26,12 +27,13 @@ class Entry:
     """The arm's name; with the folder's before it where two policies have the same."""
     arm: Arm
     folders: tuple[str, ...]
-    finals: dict[EpisodeKey, EpisodeRecord]
-    """Episodes that ended in success or failure."""
-    errors: int
-    """Planned episodes with nothing but infrastructure errors."""
-    pending: int
-    """Planned episodes that were never attempted."""
+    episodes: ArmEpisodes
+    """Results, missing and pending episodes of the plan."""
+
+    @property
+    def records(self) -> list[EpisodeRecord]:
+        """Return the records of all results, in the plan's order."""
+        return list(self.episodes.finals.values())
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,9 @@ def _entry(
                 same = record if arm == home else record.model_copy(update=one_hash)
                 merged.add(same, str(folder.path))
     contradictions += [each for each in merged.contradictions if each not in contradictions]
-    known = {key: merged.final[home.name, key] for key in keys if (home.name, key) in merged.final}
-    ended = {key: record for key, record in known.items() if record.outcome != "error"}
     return Entry(
         name=name,
         arm=home,
         folders=tuple(str(folder.path) for folder, _ in group),
-        finals=ended,
-        errors=len(known) - len(ended),
-        pending=len(keys) - len(known),
+        episodes=ArmEpisodes.of(merged, home.name, keys),
     )

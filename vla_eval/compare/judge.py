@@ -9,10 +9,13 @@ from itertools import combinations
 import numpy as np
 
 from vla_eval.compare.gather import Entry, Field
-from vla_eval.compare.pairwise import clustered_rate, estimate, pairing
+from vla_eval.compare.pairwise import estimate, pairing
 from vla_eval.compare.results import ArmResult, Comparison, PairResult
 from vla_eval.errors import UsageError
-from vla_eval.stats import benjamini_hochberg, cochran_q, compact_letters, holm, wilson_interval
+from vla_eval.judging import rate_interval
+from vla_eval.ledger import won
+from vla_eval.stats import benjamini_hochberg, cochran_q, compact_letters, holm
+from vla_eval.timings import inference_ms, quantile
 
 __all__ = ["compare"]
 
@@ -28,7 +31,7 @@ def compare(field: Field, *, alpha: float = 0.05) -> Comparison:
         UsageError: a policy without any finished episode.
     """
     for entry in field.entries:
-        if not entry.finals:
+        if not entry.episodes.n:
             raise UsageError(f"arm '{entry.name}' has no finished episode; leave it out with --arm")
     arms = sorted((_arm(field, entry) for entry in field.entries), key=lambda arm: -arm.rate)
     entries = {entry.name: entry for entry in field.entries}
@@ -52,35 +55,26 @@ def compare(field: Field, *, alpha: float = 0.05) -> Comparison:
 
 
 def _arm(field: Field, entry: Entry) -> ArmResult:
-    from vla_eval.report.view import Inferences
-
-    records = list(entry.finals.values())
-    successes = sum(record.outcome == "success" for record in records)
-    clustered = clustered_rate(entry.finals) if field.protocol.analysis.cluster != "none" else None
-    times = Inferences.of(records)
+    episodes, analysis = entry.episodes, field.protocol.analysis
+    records, times = entry.records, inference_ms(entry.records)
+    states = episodes.by_state() if analysis.cluster != "none" else None
     inferences = sum(record.inferences for record in records)
-    tasks: dict[str, tuple[int, int]] = {}
-    for record in records:
-        x, n = tasks.get(f"{record.suite}/{record.task}", (0, 0))
-        tasks[f"{record.suite}/{record.task}"] = (x + (record.outcome == "success"), n + 1)
     return ArmResult(
         name=entry.name,
         spec=entry.arm.spec,
         folders=entry.folders,
-        n=len(records),
-        successes=successes,
-        wilson95=wilson_interval(successes, len(records))
-        if clustered is None
-        else clustered.interval(),
-        vif=None if clustered is None else clustered.vif,
-        missing=entry.errors + entry.pending,
+        n=episodes.n,
+        successes=episodes.successes,
+        wilson95=rate_interval(episodes, analysis),
+        vif=None if states is None else states.vif,
+        missing=len(episodes.missing) + len(episodes.pending),
         mean_score=sum(record.score for record in records) / len(records),
-        infer_ms=times.quantile(0.5),
-        infer_ms_p95=times.quantile(0.95),
+        infer_ms=quantile(times, 0.5),
+        infer_ms_p95=quantile(times, 0.95),
         nfe=sum(record.nfe for record in records) / inferences if inferences else None,
         letters="",
         pareto=None,
-        tasks=tasks,
+        tasks={name: (each.successes, each.n) for name, each in episodes.by_task().items()},
     )
 
 
@@ -127,18 +121,15 @@ def _cochran(field: Field) -> tuple[float, float] | None:
     if field.protocol.analysis.cluster != "none":
         return None
     first, *others = field.entries
-    if any(pairing(field.keys, first, other)[1] for other in others):
+    if any(pairing(field, first, other).objection for other in others):
         return None
-    common = [key for key in field.keys if all(key in each.finals for each in field.entries)]
-    if not common:
-        return None
-    return cochran_q(
-        np.array([[e.finals[key].outcome == "success" for e in field.entries] for key in common])
-    )
+    finals = [entry.episodes.finals for entry in field.entries]
+    common = [key for key in field.keys if all(key in each for each in finals)]
+    return cochran_q(np.array([[won(each[key]) for each in finals] for key in common]))
 
 
 def _warnings(field: Field, pairs: Sequence[PairResult]) -> list[str]:
-    records = [record for entry in field.entries for record in entry.finals.values()]
+    records = [record for entry in field.entries for record in entry.records]
     standins = sum(1 for record in records if record.provenance.get("standins"))
     warnings = []
     if standins:
@@ -146,22 +137,27 @@ def _warnings(field: Field, pairs: Sequence[PairResult]) -> list[str]:
     warnings += [
         f"{entry.name}: its server does not say which policy it serves; nobody knows who this is."
         for entry in field.entries
-        if any(not record.policy_known for record in entry.finals.values())
+        if any(not record.policy_known for record in entry.records)
     ]
     if field.protocol.overrides:
         changes = ", ".join(f"{key}={value}" for key, value in field.protocol.overrides.items())
         warnings.append(f"The protocol was modified on the command line: {changes}.")
     warnings += [
         (
-            f"{entry.name}: of {len(field.keys)} planned episodes {entry.pending} were not run and "
-            f"{entry.errors} ended in infrastructure errors; they are in no rate."
+            f"{entry.name}: of {len(field.keys)} planned episodes {len(entry.episodes.pending)} were "
+            f"not run and {len(entry.episodes.missing)} ended in infrastructure errors; they are in no "
+            "rate."
         )
         for entry in field.entries
-        if entry.pending or entry.errors
+        if entry.episodes.pending or entry.episodes.missing
     ]
     warnings += [f"Not deterministic: {text}." for text in field.contradictions[:3]]
     unpaired = dict.fromkeys(pair.unpaired_because for pair in pairs if pair.unpaired_because)
     warnings += [f"Not paired, so intervals are wider: {reason}." for reason in unpaired]
-    if field.protocol.analysis.stopping != "fixed":
-        warnings.append("The protocol may stop early; intervals here are not adjusted for that.")
+    warnings += [
+        f"{entry.name}: {len(entry.episodes.retried)} results came after an attempt that was lost while "
+        "the policy ran; they are counted as they came."
+        for entry in field.entries
+        if entry.episodes.retried
+    ]
     return warnings

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vla_eval.compare.gather import Entry, Field
-from vla_eval.compare.pairwise import clustered_pairs, count, pairing
+from vla_eval.compare.pairwise import method_of, pairing
 from vla_eval.errors import UsageError
+from vla_eval.judging import Repeats as ByState
 from vla_eval.stats import (
     ClusteredPairs,
     ClusterTest,
@@ -199,7 +200,7 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int | None:
 
 
 def _repeats(clusters: ClusteredPairs, field: Field, *, margin: float, alpha: float) -> Repeats:
-    asked: ClusterTest = getattr(field.protocol.analysis, "cluster_test", None) or "both"
+    asked: ClusterTest = field.protocol.analysis.cluster_test or "both"
     # As the verdict does: states with different numbers of repeats are judged by the bets.
     test: ClusterTest = asked if clusters.equal else "bets"
     states = len(clusters.pairs)
@@ -213,11 +214,11 @@ def _repeats(clusters: ClusteredPairs, field: Field, *, margin: float, alpha: fl
 
 
 def _pairs(field: Field, ours: Entry, theirs: Entry) -> tuple[PairedTable, ClusteredPairs | None]:
-    records, reason = pairing(field.keys, ours, theirs)
-    if reason:
+    found = pairing(field, ours, theirs)
+    if found.objection:
         raise UsageError(
-            f"'{ours.name}' and '{theirs.name}' are not paired ({reason}); for unpaired arms give "
-            "rates: vlaeval power --p RATE --episodes N"
+            f"'{ours.name}' and '{theirs.name}' are not paired ({found.objection}); for unpaired arms "
+            "give rates: vlaeval power --p RATE --episodes N"
         )
-    repeated = field.protocol.analysis.cluster != "none"
-    return count(records), clustered_pairs(records) if repeated else None
+    method = method_of(field, found)
+    return method.table, method.clusters if isinstance(method, ByState) else None

@@ -1,24 +1,27 @@
 """Baselines: one arm's outcomes in a file that is small enough to be committed and reviewed.
 
-One character an episode, in the protocol's order: ``1`` success, ``0`` failure, ``-`` missing. The
-digest of the scenes makes sure that only episodes in equal scenes are paired.
+One character an episode, in the protocol's order: ``1`` success, ``0`` failure, ``S`` and ``F`` the
+same after an attempt that was lost while the policy ran, ``x`` missing after errors, ``-`` not run.
+Scenes are in it, so that only episodes in equal scenes are paired.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.jsonfile import read_model
 from vla_eval.keys import EpisodeKey
+from vla_eval.ledger import ArmEpisodes, Mark
+from vla_eval.looks import due_keys
 from vla_eval.plan import expand
 from vla_eval.policy import server_identity
-from vla_eval.record import EpisodeRecord
 from vla_eval.runfile import identity_sha256, refuse_unidentified
 from vla_eval.runfolder import RunFolder
 
@@ -32,19 +35,22 @@ class _Frozen(BaseModel):
 class TaskOutcomes(_Frozen):
     """One task's episodes."""
 
-    outcomes: Annotated[str, Field(pattern=r"^[01-]*$")]
+    outcomes: Annotated[str, Field(pattern=r"^[01SFx-]*$")]
     scenes: str
     """Digest of the scene hashes, in the same order."""
+    each_scene: Annotated[str, Field(pattern=r"^[0-9a-f.]*$")] = ""
+    """Eight digits of each episode's scene hash, ``........`` where it is not known; without them (a
+    baseline of an earlier version) only tasks without a missing episode can be paired."""
 
     @property
     def successes(self) -> int:
         """Episodes that succeeded."""
-        return self.outcomes.count("1")
+        return sum(Mark(each).won for each in self.outcomes)
 
     @property
     def n(self) -> int:
         """Episodes that ended."""
-        return len(self.outcomes) - self.outcomes.count("-")
+        return sum(Mark(each).ended for each in self.outcomes)
 
 
 class Baseline(_Frozen):
@@ -61,6 +67,8 @@ class Baseline(_Frozen):
     declared: str | None = None
     """Where its server does not say who the policy is: what its user declared."""
     tasks: Mapping[str, TaskOutcomes]
+    due: int | None = None
+    """Of a run that was stopped at a look: how many episodes of the plan it has to hold."""
 
     @property
     def successes(self) -> int:
@@ -72,10 +80,40 @@ class Baseline(_Frozen):
         """Episodes that ended, over all tasks."""
         return sum(task.n for task in self.tasks.values())
 
-    @property
-    def missing(self) -> int:
-        """Planned episodes without a result."""
-        return sum(task.outcomes.count("-") for task in self.tasks.values())
+    def count(self, mark: Mark) -> int:
+        """Return how many planned episodes came to that."""
+        return sum(task.outcomes.count(mark) for task in self.tasks.values())
+
+    def marks(self, keys: Sequence[EpisodeKey]) -> dict[EpisodeKey, Mark]:
+        """Return what each episode of a plan came to.
+
+        Raises:
+            UsageError: the outcomes are of another plan.
+        """
+        return {
+            key: Mark(self.tasks[task].outcomes[place]) for key, task, place in self._places(keys)
+        }
+
+    def scenes(self, keys: Sequence[EpisodeKey]) -> dict[EpisodeKey, str]:
+        """Return eight digits of each known scene; nothing of a baseline of an earlier version."""
+        found = {
+            key: self.tasks[task].each_scene[8 * place : 8 * place + 8]
+            for key, task, place in self._places(keys)
+        }
+        return {key: scene for key, scene in found.items() if scene.strip(".")}
+
+    def _places(self, keys: Sequence[EpisodeKey]) -> Iterator[tuple[EpisodeKey, str, int]]:
+        """Yield each episode of a plan with its task and its place in it."""
+        seen: Counter[str] = Counter()
+        for key in keys:
+            task = _task(key)
+            if task not in self.tasks or seen[task] >= len(self.tasks[task].outcomes):
+                raise UsageError(
+                    f"the baseline of arm '{self.arm}' does not hold the episodes of "
+                    f"{self.protocol}; write it again: vlaeval check RUN --write-baseline FILE"
+                )
+            yield key, task, seen[task]
+            seen[task] += 1
 
 
 def read_baseline(path: Path, arm: str | None = None) -> Baseline:
@@ -111,11 +149,13 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
         raise UsageError(f"{path}: the run has no arm '{name}'{did_you_mean(name, arms)}")
     refuse_unidentified(arms[name])
     records = folder.records()
-    by_task: dict[str, list[EpisodeRecord | None]] = {}
-    for key in (episode.key for episode in expand(folder.run.protocol)):
-        record = records.final.get((name, key))
-        ended = record if record is not None and record.outcome != "error" else None
-        by_task.setdefault(_task(key), []).append(ended)
+    if records.contradictions:
+        raise RunFolderError(
+            f"{path}: {records.contradictions[0]}; what is not deterministic cannot be gated"
+        )
+    keys = tuple(episode.key for episode in expand(folder.run.protocol))
+    episodes = ArmEpisodes.of(records, name, keys)
+    due = len(due_keys(folder.run.protocol, list(arms), records))
     analysis = folder.run.protocol.analysis
     return Baseline(
         protocol=folder.run.protocol.label,
@@ -126,7 +166,8 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
         spec=arms[name].spec,
         policy_sha256=identity_sha256(arms[name].identity or {}),
         declared=server_identity(arms[name].identity),
-        tasks={task: _condense(each) for task, each in by_task.items()},
+        tasks=_condense(keys, episodes),
+        due=due if due < len(keys) else None,
     )
 
 
@@ -134,8 +175,24 @@ def _task(key: EpisodeKey) -> str:
     return f"{key.suite}/{key.task}"
 
 
-def _condense(records: list[EpisodeRecord | None]) -> TaskOutcomes:
-    characters = ["-" if each is None else str(int(each.outcome == "success")) for each in records]
-    scenes = "\n".join("" if each is None else each.scene_hash for each in records)
-    digest = hashlib.sha256(scenes.encode()).hexdigest()[:16]
-    return TaskOutcomes(outcomes="".join(characters), scenes=digest)
+def _condense(keys: Sequence[EpisodeKey], episodes: ArmEpisodes) -> dict[str, TaskOutcomes]:
+    marks = episodes.marks()
+    tasks: dict[str, list[EpisodeKey]] = {}
+    for key in keys:
+        tasks.setdefault(_task(key), []).append(key)
+    scenes = {key: record.scene_hash for key, record in episodes.finals.items()}
+    return {
+        name: TaskOutcomes(
+            outcomes="".join(marks[key] for key in each),
+            scenes=hashlib.sha256(
+                "\n".join(scenes.get(key, "") for key in each).encode()
+            ).hexdigest()[:16],
+            each_scene="".join(_digits(scenes.get(key, "")) for key in each),
+        )
+        for name, each in tasks.items()
+    }
+
+
+def _digits(scene: str) -> str:
+    """Return eight hexadecimal digits of a scene's hash, whatever form an environment gave it."""
+    return hashlib.sha256(scene.encode()).hexdigest()[:8] if scene else "." * 8

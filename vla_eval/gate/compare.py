@@ -1,19 +1,33 @@
-"""Comparing a checkpoint with its baseline: paired where the episodes are the same, else not."""
+"""Comparing a checkpoint with its baseline: paired where the episodes are the same, else not.
+
+The same code judges as for a certificate (:mod:`vla_eval.judging`): repeats of a state are no pairs, a
+run that may stop early has its repeated interval, and what is missing or retried counts at its worst.
+"""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vla_eval.errors import UsageError
+import numpy as np
+
+from vla_eval import ledger
+from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.gate.baseline import Baseline
+from vla_eval.judging import Method, judge_between, judging
+from vla_eval.keys import EpisodeKey
+from vla_eval.ledger import Case, Mark
+from vla_eval.looks import sequential_plan
+from vla_eval.plan import expand
+from vla_eval.protocol import Analysis, Protocol
 from vla_eval.stats import (
+    ClusteredRate,
     Judgement,
     PairedTable,
     Verdict,
-    exact_p_noninferior,
-    judge_independent,
-    judge_paired,
+    judge,
     miettinen_nurminen_interval,
 )
 
@@ -26,6 +40,8 @@ class Status(StrEnum):
     HOLDS = "holds"
     REGRESSED = "regressed"
     INCONCLUSIVE = "inconclusive"
+    MISSING = "missing"
+    """Episodes have errors only: the machine has to be mended before anything is said."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +62,37 @@ class GateResult:
     verdict: Verdict
     sentence: str
     paired: bool
+    unpaired_because: str
     table: PairedTable | None
     difference: float
+    """Of the episodes that have a result."""
     interval: tuple[float, float]
-    """Level 1 − 2 alpha."""
+    """Level 1 − 2 alpha; what is missing or retried from its worst case to its best."""
     margin: float
     alpha: float
     tasks: tuple[TaskChange, ...]
     missing: int
-    """Planned episodes of the new run without a result."""
+    """Planned episodes of the new run that have errors only."""
+    retried: int
+    """Results of the new run after an attempt that was lost while the policy ran."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What the episodes of one arm came to."""
+
+    marks: Mapping[EpisodeKey, Mark]
+    scenes: Mapping[EpisodeKey, str]
 
 
 def compare(
-    now: Baseline, before: Baseline, *, margin: float | None = None, alpha: float | None = None
+    now: Baseline,
+    before: Baseline,
+    *,
+    protocol: Protocol | None = None,
+    margin: float | None = None,
+    alpha: float | None = None,
+    allow_missing: bool = False,
 ) -> GateResult:
     """Judge a run against a baseline.
 
@@ -68,11 +102,14 @@ def compare(
     Args:
         now: the run that is to pass.
         before: what it is measured by.
+        protocol: of the new run; without it every episode is taken for a state of its own.
         margin: default the baseline's, which is its protocol's.
         alpha: one-sided; default the baseline's.
+        allow_missing: judge the worst case where episodes have errors only.
 
     Raises:
         UsageError: the two share no task, or one has no episode.
+        RunFolderError: the new run is not done.
     """
     margin = before.margin if margin is None else margin
     alpha = before.alpha if alpha is None else alpha
@@ -82,58 +119,157 @@ def compare(
             f"nothing to compare: {now.protocol} and {before.protocol} share "
             f"{len(shared)} tasks, with {now.n} and {before.n} finished episodes"
         )
-    table = _paired_table(now, before)
-    if table is not None and table.n > 0:
-        judgement = judge_paired(table, margin=margin, alpha=alpha)
-        interval, difference = table.interval(alpha=2 * alpha), table.difference
-    else:
-        counts = (now.successes, now.n, before.successes, before.n)
-        judgement = judge_independent(*counts, margin=margin, alpha=alpha)
-        interval = miettinen_nurminen_interval(*counts, alpha=2 * alpha)
+    keys = _keys(now, protocol)
+    ours = _Side(now.marks(keys), now.scenes(keys))
+    _refuse_peeking(now, ours)
+    missing = sum(mark is Mark.MISSING for mark in ours.marks.values())
+    reason = _unpaired_because(now, before, keys)
+    if reason:
+        judged, interval, table = _unpaired(now, before, protocol, margin, alpha)
         difference = now.successes / now.n - before.successes / before.n
-    status = Status.HOLDS if judgement.noninferior else Status.INCONCLUSIVE
-    if judgement.verdict is Verdict.INFERIOR or _is_worse(judgement, table, alpha):
-        status = Status.REGRESSED
+    else:
+        theirs = _Side(before.marks(keys), before.scenes(keys))
+        judged, interval, method = _paired(keys, ours, theirs, protocol, margin, alpha)
+        difference, table = method.difference, method.table
+    status = _status(judged)
+    if missing and not allow_missing:
+        status = Status.MISSING
     return GateResult(
         status=status,
-        verdict=judgement.verdict,
-        sentence=_sentence(status, difference, interval, margin, alpha),
-        paired=table is not None,
+        verdict=judged.verdict,
+        sentence=_sentence(status, difference, interval, margin, alpha, missing),
+        paired=not reason,
+        unpaired_because=reason,
         table=table,
         difference=difference,
         interval=interval,
         margin=margin,
         alpha=alpha,
         tasks=tuple(_change(task, now, before) for task in shared),
-        missing=now.missing,
+        missing=missing,
+        retried=sum(mark in (Mark.WON_RETRIED, Mark.LOST_RETRIED) for mark in ours.marks.values()),
     )
 
 
-def _is_worse(judgement: Judgement, table: PairedTable | None, alpha: float) -> bool:
-    """Return whether a loss is proven, with the exact test as a guard where there are pairs.
-
-    The score interval alone is slightly liberal with few discordant pairs.
-    """
-    if Verdict.WORSE not in judgement.also:
-        return False
-    if table is None:
-        return True
-    return exact_p_noninferior(table.n01, table.n10, table.n, margin=0.0) <= alpha
+def _status(judged: Judgement) -> Status:
+    if judged.verdict is Verdict.INFERIOR or Verdict.WORSE in judged.also:
+        return Status.REGRESSED
+    return Status.HOLDS if judged.noninferior else Status.INCONCLUSIVE
 
 
-def _paired_table(now: Baseline, before: Baseline) -> PairedTable | None:
-    """Return the counts of pairs, or None where episodes or scenes are not the same."""
-    if now.protocol_sha256 != before.protocol_sha256 or set(now.tasks) != set(before.tasks):
-        return None
-    cells = {"11": 0, "10": 0, "01": 0, "00": 0}
-    for task, ours in now.tasks.items():
-        theirs = before.tasks[task]
-        if ours.scenes != theirs.scenes or len(ours.outcomes) != len(theirs.outcomes):
-            return None
-        for one, other in zip(ours.outcomes, theirs.outcomes, strict=True):
-            if "-" not in (one, other):
-                cells[one + other] += 1
-    return PairedTable(n11=cells["11"], n10=cells["10"], n01=cells["01"], n00=cells["00"])
+def _keys(now: Baseline, protocol: Protocol | None) -> tuple[EpisodeKey, ...]:
+    """Return the episodes that the new run has to hold."""
+    if protocol is not None:
+        return tuple(episode.key for episode in expand(protocol))[: now.due]
+    names = [(name, *name.partition("/")[::2]) for name in now.tasks]
+    return tuple(
+        EpisodeKey(suite, task, place, 0, 0)
+        for name, suite, task in names
+        for place in range(len(now.tasks[name].outcomes))
+    )
+
+
+def _refuse_peeking(now: Baseline, ours: _Side) -> None:
+    pending = [key for key, mark in ours.marks.items() if mark is Mark.PENDING]
+    if pending:
+        raise RunFolderError(
+            f"arm '{now.arm}' has not run {len(pending)} of {len(ours.marks)} planned episodes (the "
+            f"first is {pending[0]}); judging before the plan is done is peeking: repeat the run "
+            "command to finish it"
+        )
+
+
+def _unpaired_because(now: Baseline, before: Baseline, keys: Sequence[EpisodeKey]) -> str:
+    """Say why episodes cannot be paired; empty if they can."""
+    if now.protocol_sha256 != before.protocol_sha256:
+        return "another protocol"
+    counts = [
+        Counter({name: len(task.outcomes) for name, task in each.tasks.items()})
+        for each in (now, before)
+    ]
+    if counts[0] != counts[1]:
+        return "other episodes"
+    if any(not each.each_scene for side in (now, before) for each in side.tasks.values()):
+        same = all(task.scenes == before.tasks[name].scenes for name, task in now.tasks.items())
+        return "" if same else "other scenes"
+    ours, theirs = (each.marks(keys) for each in (now, before))
+    both = [key for key in keys if ours[key].ended and theirs[key].ended]
+    our_scenes, their_scenes = now.scenes(keys), before.scenes(keys)
+    if any(key not in our_scenes or key not in their_scenes for key in both):
+        return "unknown scenes"
+    return "other scenes" if any(our_scenes[key] != their_scenes[key] for key in both) else ""
+
+
+def _paired(
+    keys: Sequence[EpisodeKey],
+    ours: _Side,
+    theirs: _Side,
+    protocol: Protocol | None,
+    margin: float,
+    alpha: float,
+) -> tuple[Judgement, tuple[float, float], Method]:
+    def method(case: Case) -> Method:
+        outcomes = ledger.outcomes(keys, ours.marks, theirs.marks, case)
+        if not outcomes:
+            raise UsageError("nothing to compare: no episode has a result on both sides")
+        if protocol is None:
+            return judging(outcomes, _INDEPENDENT)
+        return judging(outcomes, protocol.analysis, sequential_plan(protocol))
+
+    observed, worst, best = method("observed"), method("worst"), method("best")
+    judged = judge_between(worst, best, margin, alpha)
+    interval = (worst.interval(2 * alpha)[0], best.interval(2 * alpha)[1])
+    return judged, interval, observed
+
+
+_INDEPENDENT = Analysis(estimand="difference", margin=0.1, margin_reason="none")
+"""Every episode a state of its own; its margin is not used."""
+
+
+def _unpaired(
+    now: Baseline, before: Baseline, protocol: Protocol | None, margin: float, alpha: float
+) -> tuple[Judgement, tuple[float, float], None]:
+    """Judge by Miettinen and Nurminen's interval, from effective counts where states repeat."""
+    keys = _keys(now, protocol)
+    clustered = protocol is not None and protocol.analysis.cluster != "none"
+    same_plan = protocol is not None and now.protocol_sha256 == before.protocol_sha256
+    level = 2 * alpha
+    plan = sequential_plan(protocol) if protocol is not None else None
+    if plan is not None:
+        level = 2 * plan.levels[max(0, sum(size <= len(keys) for size in plan.sizes) - 1)]
+
+    def limits(*, favourable: bool) -> tuple[float, float]:
+        ours = _counts(now.marks(keys), favourable=favourable, clustered=clustered)
+        theirs = (
+            _counts(before.marks(keys), favourable=not favourable, clustered=clustered)
+            if same_plan
+            else _totals(before, favourable=not favourable)
+        )
+        return miettinen_nurminen_interval(*ours, *theirs, alpha=level)
+
+    interval = (limits(favourable=False)[0], limits(favourable=True)[1])
+    return judge(interval, margin), interval, None
+
+
+def _counts(
+    marks: Mapping[EpisodeKey, Mark], *, favourable: bool, clustered: bool
+) -> tuple[float, float]:
+    """Return (successes, episodes), divided by the variance inflation where states repeat."""
+    states: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
+    for key, mark in marks.items():
+        cell = states[key.suite, key.task, key.init_state]
+        cell[0] += 1
+        cell[1] += mark.in_case(favourable=favourable)
+    episodes, successes = np.array(list(states.values()), dtype=np.int64).T
+    if clustered:
+        return ClusteredRate(episodes, successes).effective
+    return float(successes.sum()), float(episodes.sum())
+
+
+def _totals(baseline: Baseline, *, favourable: bool) -> tuple[float, float]:
+    marks = [Mark(each) for task in baseline.tasks.values() for each in task.outcomes]
+    known = [mark for mark in marks if mark is not Mark.PENDING]
+    return float(sum(mark.in_case(favourable=favourable) for mark in known)), float(len(known))
 
 
 def _change(task: str, now: Baseline, before: Baseline) -> TaskChange:
@@ -142,14 +278,26 @@ def _change(task: str, now: Baseline, before: Baseline) -> TaskChange:
 
 
 def _sentence(
-    status: Status, difference: float, interval: tuple[float, float], margin: float, alpha: float
+    status: Status,
+    difference: float,
+    interval: tuple[float, float],
+    margin: float,
+    alpha: float,
+    missing: int,
 ) -> str:
+    if status is Status.MISSING:
+        return (
+            f"{missing} planned episodes have no result after infrastructure errors, so nothing is "
+            "said of this checkpoint: mend the machine and continue the run."
+        )
     words = {
         Status.HOLDS: "Not worse than the baseline by the margin",
         Status.REGRESSED: "Worse than the baseline",
         Status.INCONCLUSIVE: "Too few episodes to say whether it is worse than the baseline",
     }
+    counted = f" ({missing} missing episodes counted at their worst)" if missing else ""
     return (
-        f"{words[status]}: difference {difference:+.1%}, {1 - 2 * alpha:.0%} interval "
-        f"[{interval[0]:+.1%}, {interval[1]:+.1%}], margin {margin:.1%}."
+        f"{words[status]}: difference {100 * difference:+.1f} points, {1 - 2 * alpha:.0%} interval "
+        f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]{counted}, margin "
+        f"{100 * margin:.3g} points."
     )

@@ -20,6 +20,14 @@ def notes(*arms: Baseline) -> list[str]:
     ]
 
 
+_SIGNS = {
+    Status.HOLDS: "✅",
+    Status.REGRESSED: "❌",
+    Status.INCONCLUSIVE: "❔",
+    Status.MISSING: "⚠️",
+}
+
+
 def junit_xml(result: GateResult, now: Baseline) -> str:
     """Return a JUnit suite: one case for the claim, one a task; missing episodes are errors."""
     suite = ET.Element(
@@ -57,8 +65,8 @@ def junit_xml(result: GateResult, now: Baseline) -> str:
 
 def markdown(result: GateResult, now: Baseline, before: Baseline) -> str:
     """Return the finding for a pull request or a GitHub step summary."""
-    sign = {Status.HOLDS: "✅", Status.REGRESSED: "❌", Status.INCONCLUSIVE: "❔"}[result.status]
-    how = "paired by episode" if result.paired else "not paired: other episodes or other scenes"
+    sign = _SIGNS[result.status]
+    how = "paired by episode" if result.paired else f"not paired: {result.unpaired_because}"
     lines = [
         f"### {sign} {now.protocol}: {result.status}",
         "",
@@ -78,6 +86,11 @@ def markdown(result: GateResult, now: Baseline, before: Baseline) -> str:
         )
     if result.missing:
         lines += ["", f"{result.missing} episodes are missing after infrastructure errors."]
+    if result.retried:
+        lines += [
+            "",
+            f"{result.retried} results came after a lost attempt; counted at their worst.",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -85,5 +98,5 @@ def annotation(result: GateResult, now: Baseline) -> str | None:
     """Return a GitHub workflow command for a verdict that somebody should see, else None."""
     if result.status is Status.HOLDS:
         return None
-    level = "error" if result.status is Status.REGRESSED else "warning"
+    level = "warning" if result.status is Status.INCONCLUSIVE else "error"
     return f"::{level} title=vlaeval check {now.protocol}::{result.sentence}"

@@ -11,8 +11,9 @@ from vla_eval.errors import VlaEvalError
 from vla_eval.keys import EpisodeKey
 from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol
+from vla_eval.runfolder import RunFile
 
-__all__ = ["is_shipped", "replay", "reproduce"]
+__all__ = ["is_shipped", "replay", "reproduce", "run_command"]
 
 
 def replay(run: Path, key: EpisodeKey, arm: str) -> str:
@@ -27,18 +28,19 @@ def reproduce(certificate: Certificate, evidence: Evidence, run: Path, file: Pat
     """Return the commands that run, judge and verify again, in their order."""
     commit = certificate.versions.get("commit", "")
     lines = [shlex.join(["git", "checkout", commit.removesuffix("+dirty")])] if commit else []
-    return [*lines, _run(evidence), *_judge(certificate, run, file)]
+    return [*lines, run_command(evidence.run, "runs/again"), *_judge(certificate, run, file)]
 
 
-def _run(evidence: Evidence) -> str:
-    protocol = evidence.protocol
+def run_command(run: RunFile, out: str) -> str:
+    """Return the command that makes or continues a run."""
+    protocol = run.protocol
     name = f"{protocol.protocol}@{protocol.version}" if is_shipped(protocol) else "protocol.toml"
     words = ["vlaeval", "run", name]
     for key, value in (protocol.overrides or {}).items():
         words += ["--set", f"{key}={value}"]
-    for arm in evidence.run.arms:
+    for arm in run.arms:
         words += ["--arm", f"{arm.name}={arm.spec}"]
-    return shlex.join([*words, "--out", "runs/again"])
+    return shlex.join([*words, "--out", out])
 
 
 def _judge(certificate: Certificate, run: Path, file: Path) -> Iterator[str]:

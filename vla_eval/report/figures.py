@@ -80,7 +80,7 @@ def draw_interval(certificate: Certificate, width: int) -> str:
     comparison, control = certificate.comparison, certificate.control
     shown = [("candidate", comparison)] + ([("negative control", control)] if control else [])
     label = (
-        f"Difference {_numbers(comparison.difference, comparison.ci_alpha)} percentage points; "
+        f"Difference {_numbers(comparison.difference, comparison.ci_judged)} percentage points; "
         f"the margin is {100 * certificate.margin:g}."
     )
     scale = _Scale.around(*comparison.ci95, certificate.margin)
@@ -94,7 +94,7 @@ def draw_interval(certificate: Certificate, width: int) -> str:
         _name_margins(axes, scale, narrow=narrow)
         for row, (role, each) in enumerate(shown):
             color = svg.STYLES[role][0]
-            numbers = _numbers(each.difference, each.ci_alpha)
+            numbers = _numbers(each.difference, each.ci_judged)
             _words(axes, scale, row, (each.candidate, role, numbers), narrow=narrow)
             _bars(axes, scale, row + (0.7 if narrow else 0.5), each, color)
     return sheet.markup
@@ -143,7 +143,7 @@ def _bars(axes: Axes, scale: _Scale, y: float, comparison: Comparison, color: st
         return
     scale.bar(axes, y, comparison.ci95, color, 2)
     scale.bar(axes, y, comparison.ci90, color, 10)
-    for limit in comparison.ci_alpha:
+    for limit in comparison.ci_judged:
         if scale.low <= 100 * limit <= scale.high:
             axes.plot([100 * limit] * 2, [y - 0.2, y + 0.2], color=color, linewidth=2)
     axes.plot([100 * comparison.difference], [y], "o", color=svg.PAPER, markersize=5.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vla_eval.certificate import Certificate, Roles, gather
+from vla_eval.certificate import Certificate, Evidence
 from vla_eval.report.markdown import markdown_report
 from vla_eval.report.page import html_report
 from vla_eval.store import write_atomically
@@ -12,23 +12,22 @@ from vla_eval.store import write_atomically
 __all__ = ["write_reports"]
 
 
-def write_reports(certificate: Certificate, run: Path, file: Path) -> tuple[Path, Path]:
+def write_reports(
+    certificate: Certificate, evidence: Evidence, run: Path, file: Path
+) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.md`` beside a certificate; return their paths.
 
     A certificate that is not named ``certificate.json`` gives the reports its own name.
 
     Args:
-        certificate: issued from this run.
+        certificate: issued from this evidence.
+        evidence: the records that it rests on.
         run: the run folder, as the user typed it: it is part of the commands in the report.
         file: where the certificate is.
 
     Raises:
-        RunFolderError: the run folder does not stand.
         StorageError: the reports cannot be written.
     """
-    control = certificate.control.candidate if certificate.control else None
-    roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
-    evidence = gather(run, roles)
     stem = "report" if file.name == "certificate.json" else f"{file.stem}.report"
     page, summary = file.with_name(f"{stem}.html"), file.with_name(f"{stem}.md")
     write_atomically(page, html_report(certificate, evidence, run=run, file=file))

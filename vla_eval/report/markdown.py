@@ -7,7 +7,7 @@ import re
 
 from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
-from vla_eval.certificate.text import latency_words
+from vla_eval.certificate.text import flag_lines, latency_words, p_words, run_words
 from vla_eval.report.figures import points
 from vla_eval.report.words import signs, standins
 
@@ -28,11 +28,17 @@ def markdown_report(certificate: Certificate) -> str:
         "",
         f"Claim: {_text(certificate.claim)}",
         "",
+        _text(certificate.assay.sentence),
+        "",
         "| arm | role | success | 95 % Wilson | NFE | inference, median |",
         "|---|---|---|---|---|---|",
         *(_arm(arm) for arm in certificate.arms),
         "",
         _pairs(comparison),
+        "",
+        f"{_text(p_words(certificate))}.",
+        "",
+        f"{_text(run_words(certificate))}.",
         "",
     ]
     if certificate.sequential:
@@ -48,7 +54,7 @@ def markdown_report(certificate: Certificate) -> str:
             ),
             "",
         ]
-    lines += [f"- **{flag}**: {flag.sentence}" for flag in certificate.flags]
+    lines += [f"- {_text(line)}" for line in flag_lines(certificate)]
     lines += ["", _hashes(certificate)]
     return "\n".join(lines) + "\n"
 
@@ -68,9 +74,8 @@ def _pairs(comparison: Comparison) -> str:
     return (
         f"Pairs: both succeed {comparison.n11}, only {_cell(comparison.candidate)} "
         f"{comparison.n10}, only {_cell(comparison.reference)} {comparison.n01}, neither "
-        f"{comparison.n00}. Difference {points(comparison.difference)} points, 95 % "
-        f"[{points(low)}, {points(high)}]; p(non-inferior) {comparison.p_noninferior:.2g}, exact "
-        f"{comparison.p_noninferior_exact:.2g}."
+        f"{comparison.n00}. Difference {points(comparison.difference)} points, {comparison.method} "
+        f"95 % [{points(low)}, {points(high)}]."
     )
 
 

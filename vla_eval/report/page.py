@@ -94,6 +94,7 @@ def _provenance(
     hashes = {
         "protocol": certificate.protocol_sha256,
         "records": certificate.records_sha256,
+        "timings": certificate.timings_sha256,
     }
     for arm in certificate.arms:
         hashes[f"policy of {arm.name}"] = identity_sha256(arm.identity)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from vla_eval.certificate import Evidence
 from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
+from vla_eval.timings import inference_ms, quantile
 
 __all__ = [
     "Discordant",
@@ -43,7 +44,7 @@ class Discordant:
 def discordant(evidence: Evidence) -> list[Discordant]:
     """Return the discordant episodes in the plan's order."""
     found = []
-    for ours, theirs in evidence.pairs(evidence.roles.candidate, evidence.roles.reference):
+    for ours, theirs in evidence.pairing(evidence.roles.candidate, evidence.roles.reference).pairs:
         if ours.outcome != theirs.outcome:
             won = ours.outcome == "success"
             found.append(Discordant(ours.key, *((ours, theirs) if won else (theirs, ours))))
@@ -117,7 +118,7 @@ class Inferences:
     @classmethod
     def of(cls, records: Sequence[EpisodeRecord]) -> Inferences:
         """Collect the inferences of an arm."""
-        total = [ms for record in records for ms in record.timing.infer_ms[1:]]
+        total = inference_ms(records)
         prefix = [ms for record in records for ms in record.timing.prefix_ms[1:]]
         denoise = [ms for record in records for ms in record.timing.denoise_ms[1:]]
         inferences = sum(record.inferences for record in records)
@@ -127,11 +128,8 @@ class Inferences:
         return cls(np.array(total, dtype=np.float64), _median(prefix), solver, step)
 
     def quantile(self, q: float) -> float | None:
-        """Return the nearest rank, as the certificate does; None without inferences."""
-        if not self.total_ms.size:
-            return None
-        ordered = np.sort(self.total_ms)
-        return float(ordered[min(ordered.size - 1, int(q * ordered.size))])
+        """Return a quantile, as the certificate does; None without inferences."""
+        return quantile(self.total_ms, q)
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -157,7 +155,7 @@ class Span:
 
 def span(evidence: Evidence) -> Span:
     """Return first and last start of an episode, and the machines' names."""
-    records = [record for each in evidence.finals.values() for record in each.values()]
+    records = evidence.records()
     ordered = sorted(records, key=_began)
     return Span(
         first=ordered[0].timing.started_at,

@@ -16,7 +16,9 @@ __all__ = ["failure_ratio_independent", "failure_ratio_paired"]
 _LOG_BOUND = math.log(1e9)
 
 
-def failure_ratio_paired(table: PairedTable, *, alpha: float = 0.05) -> Interval:
+def failure_ratio_paired(
+    table: PairedTable, *, alpha: float = 0.05, inflation: float = 1.0
+) -> Interval:
     """Return the score interval of (1 − p_candidate) / (1 − p_reference) from paired episodes.
 
     Nam and Blackwelder 2002 (Statistics in Medicine 21:689). With f1 = n01 + n00 and f2 = n10 + n00
@@ -26,6 +28,7 @@ def failure_ratio_paired(table: PairedTable, *, alpha: float = 0.05) -> Interval
     Args:
         table: counts of pairs.
         alpha: two-sided.
+        inflation: variance inflation by which the counts are divided, where pairs are repeats.
 
     Returns:
         (lower, upper); upper is infinite when the reference may never fail, and without any
@@ -39,7 +42,7 @@ def failure_ratio_paired(table: PairedTable, *, alpha: float = 0.05) -> Interval
         q2 = ratio**2 * (p2 + 2 * ours / n) - p1 + math.sqrt(root)
         q2 = max(0.0, q2 / (2 * ratio * (ratio + 1)))
         q1 = max(0.0, ratio * q2 - (ratio - 1) * (1 - table.n11 / n))
-        return _standardised(p1 - ratio * p2, ratio * (q1 + q2) / n)
+        return _standardised(p1 - ratio * p2, inflation * ratio * (q1 + q2) / n)
 
     return _ratio_interval(statistic, table.n00 + ours, table.n00 + theirs, alpha)
 

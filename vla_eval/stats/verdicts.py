@@ -25,6 +25,7 @@ __all__ = [
     "Scope",
     "Verdict",
     "is_ceiling",
+    "is_floor",
     "judge",
     "judge_at_look",
     "judge_clustered",
@@ -66,15 +67,26 @@ class Scope(_Said):
 class Flag(_Said):
     """What a reader has to know beside the verdict."""
 
-    POST_HOC = "post-hoc", "No protocol fixed margin and plan before the first episode."
+    POST_HOC = (
+        "post-hoc",
+        "The margin is not the protocol's: it was given with the results at hand.",
+    )
     UNPAIRED = "unpaired", "The arms did not run the same episodes."
     CEILING = (
         "ceiling",
-        "The reference fails less often than the margin: passing says little.",
+        "The reference fails less often than the margin: a candidate that doubled its failures could pass.",
+    )
+    FLOOR = (
+        "floor",
+        "The reference succeeds less often than the margin: a candidate that never succeeds could pass.",
     )
     NO_ASSAY_SENSITIVITY = (
         "no-assay-sensitivity",
         "A policy known to be bad passed as well, so that passing says little.",
+    )
+    SENSITIVITY_NOT_SHOWN = (
+        "assay-sensitivity-not-shown",
+        "The negative control did not pass, but it is not shown to be worse than the reference.",
     )
     NOT_TESTED_SENSITIVITY = (
         "assay-sensitivity-not-tested",
@@ -83,10 +95,24 @@ class Flag(_Said):
     SINGLE_CHECKPOINT = "single-checkpoint", "One training seed says nothing about the recipe."
     CLUSTERED = (
         "clustered",
-        "Repeats of one initial state are not independent; intervals are wider.",
+        "Initial states were repeated: states are the evidence, repeats only refine each of them.",
     )
-    ATTRITION = "attrition", "Some planned episodes are missing."
-    REUSED_HOLDOUT = "reused-holdout", "The held-out states were used before; alpha is smaller."
+    ATTRITION = (
+        "attrition",
+        "Some planned episodes are missing; the verdict holds whatever they would have been.",
+    )
+    RETRIED = (
+        "retried",
+        "Some results came after an attempt that was lost while the policy ran: counted at their worst.",
+    )
+    REUSED_HOLDOUT = (
+        "reused-holdout",
+        "Other candidates were certified on these states with this reference before; alpha is smaller.",
+    )
+    PICKED_CANDIDATE = (
+        "picked-candidate",
+        "The run holds other arms that could have been the candidate, and nothing declared which one is.",
+    )
     HETEROGENEOUS = (
         "heterogeneous",
         "The difference is not the same on all tasks; read them singly.",
@@ -101,6 +127,24 @@ class Flag(_Said):
         "declared-policy",
         "A server did not say which policy it serves; who it is, its user declared.",
     )
+    UNHASHED_WEIGHTS = (
+        "unhashed-weights",
+        "No hash covers a policy's weights: nobody can tell whether all episodes had the same.",
+    )
+    UNHASHED_SPEC = (
+        "unhashed-spec",
+        "The run was made by an earlier version, which did not hash the policies' specs.",
+    )
+    PRIVILEGED = "privileged", "A policy reads the simulator's state instead of pictures."
+    SELF_COMPARISON = "self-comparison", "Candidate and reference are the same policy."
+    TRAINED_ON_UNKNOWN = (
+        "trained-on-unknown",
+        "Nobody knows whether a policy was trained in the states that it was judged in.",
+    )
+    DEVELOPMENT_STATES = (
+        "development-states",
+        "Some states are meant for development and for choosing checkpoints, not for certificates.",
+    )
     BATCHED = (
         "batched",
         "Observations were inferred together; the last bits of actions can depend on that.",
@@ -112,6 +156,14 @@ class Flag(_Said):
     MODIFIED = (
         "modified-protocol",
         "The protocol was changed on the command line: it is not the one of that name.",
+    )
+    UNRELEASED_PROTOCOL = (
+        "unreleased-protocol",
+        "No lock of released protocols knows this one: nothing shows that it was not written to fit.",
+    )
+    UNREGISTERED = (
+        "unregistered",
+        "Nothing shows that protocol, policies and roles were declared before the first episode.",
     )
 
 
@@ -266,7 +318,12 @@ def judge_at_look(plan: SequentialPlan, look: int, table: PairedTable) -> Judgem
 
 def is_ceiling(p_reference: float, *, margin: float) -> bool:
     """Whether the reference fails so rarely that the margin exceeds all its failures."""
-    return p_reference > 0.97 and margin > 1 - p_reference
+    return margin > 1 - p_reference
+
+
+def is_floor(p_reference: float, *, margin: float) -> bool:
+    """Whether the reference succeeds so rarely that the margin exceeds all its successes."""
+    return margin > p_reference
 
 
 def judge_independent(

@@ -1,0 +1,38 @@
+"""Changing a run folder as a careful forger would: with all hashes mended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["relabel", "rewrite"]
+
+
+def rewrite(run: Path, change: Callable[[dict[str, Any]], Any], only: str = "") -> None:
+    """Change the records (None drops one) and mend the hash chain."""
+    for file in (run / "episodes").glob(f"{only}*.jsonl"):
+        chain, lines = "", []
+        for line in file.read_text().splitlines():
+            record = change(json.loads(line)["record"])
+            if record is None:
+                continue
+            text = json.dumps(record, separators=(",", ":"))
+            chain = hashlib.sha256(f"{chain}\n{text}".encode()).hexdigest()[:32]
+            lines.append(f'{{"chain":"{chain}","record":{text}}}\n')
+        file.write_text("".join(lines))
+
+
+def relabel(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the protocol in run.json, and its hash there and in every record."""
+    from vla_eval.runfile import RunFile
+
+    file = run / "run.json"
+    content = json.loads(file.read_text())
+    change(content["protocol"])
+    sha256 = RunFile.model_validate_json(json.dumps(content)).protocol.sha256
+    content["protocol_sha256"] = sha256
+    file.write_text(json.dumps(content))
+    rewrite(run, lambda record: record | {"protocol_sha256": sha256})

@@ -1,0 +1,24 @@
+"""Counting the uses of a protocol's states: which candidate a certificate is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vla_eval.certificate.evidence import Evidence
+from vla_eval.runfile import identity_sha256
+from vla_eval.uses import Attempt, attempt
+
+__all__ = ["count_use"]
+
+
+def count_use(run: Path, evidence: Evidence) -> Attempt:
+    """Write down that the candidate is certified, and return the how-manieth it is."""
+    roles, protocol = evidence.roles, evidence.protocol
+    return attempt(
+        run,
+        protocol_sha256=protocol.sha256,
+        label=protocol.label,
+        reference_sha256=identity_sha256(evidence.arm(roles.reference).identity or {}),
+        candidate_sha256=identity_sha256(evidence.arm(roles.candidate).identity or {}),
+        records_sha256=evidence.records_sha256,
+    )
