@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tables import write_table
 
+from vla_eval.compare import Field, gather
+from vla_eval.compare.pairwise import pairing
+from vla_eval.judging import judging, rate_interval
+from vla_eval.ledger import Pairing
 from vla_eval.runfolder import RunFolder
 from vla_eval.stats import PairedTable
-from vla_eval.summary import summarise
-from vla_eval.terminal import rate_text
+from vla_eval.terminal import interval_text, rate_text
+from vla_eval.timings import inference_ms, quantile
 
 RESULTS = Path(__file__).with_name("results")
 REFERENCE = "fm-10"
@@ -34,55 +38,63 @@ _MOST_COLUMNS = 3
 
 def collect(paths: list[Path]) -> dict[str, Any]:
     """Return the counts of runs of one protocol, by arm and task, each paired with the reference."""
-    folders = [RunFolder.open(path) for path in paths]
-    first = folders[0].run
-    assert len({each.run.protocol_sha256 for each in folders}) == 1, "several protocols"
-    final: dict[Any, Any] = {}
-    for folder in folders:
-        final |= folder.records().final
+    field = gather(paths)
+    entries = {entry.name: entry for entry in field.entries}
     arms: dict[str, Any] = {}
-    for folder in folders:
-        summary = summarise([folder.path])
-        assert summary.complete, f"{folder.path} is not complete"
-        for arm in folder.run.arms:
-            assert arm.identity is not None
-            arms[arm.name] = {
-                "spec": arm.spec,
-                "weights_sha256": arm.identity["weights_sha256"],
-                "nfe": summary.arms[arm.name].nfe_per_chunk,
-                "infer_ms_p50": round(summary.arms[arm.name].infer_ms_p50 or 0.0, 1),
-                "tasks": _tasks(arm.name, final),
-            }
+    for name, entry in entries.items():
+        episodes = entry.episodes
+        assert episodes.n == len(field.keys), f"{name} is not complete"
+        assert entry.arm.identity is not None
+        inferences = sum(record.inferences for record in entry.records)
+        arms[name] = {
+            "spec": entry.arm.spec,
+            "weights_sha256": entry.arm.identity["weights_sha256"],
+            "nfe": sum(record.nfe for record in entry.records) / inferences,
+            "infer_ms_p50": round(quantile(inference_ms(entry.records), 0.5) or 0.0, 1),
+            "tasks": _tasks(field, pairing(field, entry, entries[REFERENCE])),
+        }
+    first = RunFolder.open(paths[0]).run
+    run = first.protocol.run
     return {
         "protocol": {"label": first.protocol.label, "sha256": first.protocol_sha256},
         "versions": dict(first.versions),
+        "repeats": len(run.env_seeds) * len(run.policy_seeds),
         "arms": arms,
     }
 
 
-def _tasks(arm: str, final: dict[Any, Any]) -> dict[str, Any]:
-    """Return an arm's pairs with the reference, by task."""
-    pairs: dict[str, Counter[str]] = defaultdict(Counter)
-    scores: dict[str, list[float]] = defaultdict(list)
-    for (name, key), record in final.items():
-        if name != arm:
-            continue
-        other = final[REFERENCE, key]
-        assert other.scene_hash == record.scene_hash, key
-        won, theirs = (each.outcome == "success" for each in (record, other))
-        pairs[key.task][f"n{int(won)}{int(theirs)}"] += 1
-        scores[key.task].append(record.score)
-    return {
-        task: {
-            **{cell: pairs[task][cell] for cell in ("n11", "n10", "n01", "n00")},
-            "mean_score": round(sum(scores[task]) / len(scores[task]), 4),
+def _tasks(field: Field, pairs: Pairing) -> dict[str, Any]:
+    """Return an arm's pairs with the reference, by task; where states repeat with its intervals."""
+    assert not pairs.objection, pairs.objection
+    analysis = field.protocol.analysis
+    found = {}
+    for name, arm in pairs.candidate.by_task().items():
+        outcomes = [
+            each for each in pairs.outcomes() if f"{each.key.suite}/{each.key.task}" == name
+        ]
+        method = judging(outcomes, analysis)
+        cells = {cell: getattr(method.table, cell) for cell in ("n11", "n10", "n01", "n00")}
+        scores = [record.score for record in arm.finals.values()]
+        found[name.partition("/")[2]] = {
+            **cells,
+            "mean_score": round(sum(scores) / len(scores), 4),
+            **(
+                {
+                    "wilson95": [round(each, 4) for each in rate_interval(arm, analysis)],
+                    "ci95": [round(each, 4) for each in method.interval(0.05)],
+                }
+                if analysis.cluster != "none"
+                else {}
+            ),
         }
-        for task in sorted(pairs)
-    }
+    return dict(sorted(found.items()))
 
 
 def table(results: dict[str, Any]) -> str:
     """Return the Markdown: success with Wilson's interval, difference to the reference with Tango's.
+
+    Where initial states repeat, intervals are those of states, as in a certificate; an arm of which
+    only the counts were kept has none.
 
     Many tasks are taken together, with their successes in a column of their own.
     """
@@ -100,16 +112,29 @@ def table(results: dict[str, Any]) -> str:
     for name, arm in results["arms"].items():
         fields = [name, f"{arm['nfe']:g}"]
         for group in groups.values():
-            pairs = _pairs(arm, group)
-            low, high = pairs.interval()
-            difference = f"{100 * pairs.difference:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]"
-            fields += [rate_text(pairs.n11 + pairs.n10, pairs.n)]
-            fields += ["–" if name == REFERENCE else difference]
+            fields += _fields(arm, group, results.get("repeats", 1))
+            if name == REFERENCE:
+                fields[-1] = "–"
         if many:
             each = [_pairs(arm, [task]) for task in tasks]
             fields.append(" ".join(str(pairs.n11 + pairs.n10) for pairs in each))
         lines.append(f"| {' | '.join([*fields, f'{arm["infer_ms_p50"]:.1f}'])} |")
     return "\n".join(lines) + "\n"
+
+
+def _fields(arm: dict[str, Any], group: list[str], repeats: int) -> list[str]:
+    """Return success and difference of some tasks together."""
+    pairs, task = _pairs(arm, group), arm["tasks"][group[0]]
+    won, difference = pairs.n11 + pairs.n10, f"{100 * pairs.difference:+.0f}"
+    if repeats == 1:
+        return [rate_text(won, pairs.n), f"{difference} {_limits(pairs.interval())}"]
+    if "ci95" not in task:
+        return [f"{won}/{pairs.n}", difference]
+    return [interval_text(won, pairs.n, task["wilson95"]), f"{difference} {_limits(task['ci95'])}"]
+
+
+def _limits(interval: Sequence[float]) -> str:
+    return f"[{100 * interval[0]:+.0f}, {100 * interval[1]:+.0f}]"
 
 
 def _pairs(arm: dict[str, Any], tasks: list[str]) -> PairedTable:

@@ -8,8 +8,8 @@ writes ``results/nfe.json``, every outcome, and ``results/nfe.md``, a table of d
 must have one protocol. Without runs: the table from the outcomes.
 
 Repeats of a scene are not independent. Intervals are those of clusters, a cluster being an initial
-state (vla_eval.stats.clusters). An arm whose repeats execute the same actions counts once a state; of
-one that never fails, or always does, nobody knows how its repeats hang together: it counts once too.
+state (vla_eval.stats.clusters): that of a difference holds for any dependence of a state's repeats. An
+arm whose repeats execute the same actions counts once a state.
 """
 
 # ruff: noqa: INP001, S101  a script
@@ -29,7 +29,7 @@ from tables import points, write_table
 
 from vla_eval.record import EpisodeRecord
 from vla_eval.runfolder import RunFolder
-from vla_eval.stats import ClusteredPairs, ClusteredRate, wilson_interval
+from vla_eval.stats import ClusteredPairs, ClusteredRate, tango_interval, wilson_interval
 
 RESULTS = Path(__file__).with_name("results")
 Task = Mapping[str, Any]
@@ -134,10 +134,9 @@ def rate(rows: np.ndarray) -> tuple[int, int, float, float]:
     """Return successes, episodes and the 95 % interval."""
     repeats, states = rows.shape
     won = rows.sum(0)
-    if repeats == 1 or won.sum() in (0, rows.size):
-        low, high = wilson_interval(float(won.sum()) / repeats, states)
-    else:
-        low, high = ClusteredRate(np.full(states, repeats), won).interval()
+    low, high = ClusteredRate(np.full(states, repeats), won).interval()
+    if repeats == 1:
+        low, high = wilson_interval(int(won.sum()), states)
     return int(won.sum()), int(rows.size), low, high
 
 
@@ -147,7 +146,9 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, floa
     ours, theirs = (np.resize(rows, (many, rows.shape[1])) for rows in (ours, theirs))
     wins = ((ours == 1) & (theirs == 0)).sum(0)
     losses = ((ours == 0) & (theirs == 1)).sum(0)
-    many = many if (wins + losses).any() else 1  # as in rate: one pair a state
+    if many == 1:
+        n10, n01, states = int(wins.sum()), int(losses.sum()), ours.shape[1]
+        return (n10 - n01) / states, *tango_interval(n10, n01, states)
     pairs = ClusteredPairs(np.full(ours.shape[1], many), wins, losses)
     return pairs.difference, *pairs.interval()
 

@@ -29,15 +29,16 @@ class _Show:
 
 
 _TRAINED = _Show(
-    "a one-step student, its ten-step teacher, and the teacher cut to one step, on the same episodes",
+    "a one-step student, its ten-step teacher, and the teacher looking only every second time, on the "
+    "same episodes",
     "so101-one-step-look",
     {
         "snapflow-1": "flow:so101/snapflow",
         "fm-10": "flow:so101/fm?nfe=10",
-        "fm-1": "flow:so101/fm?nfe=1",
+        "stale-10": "impaired:flow:so101/fm?nfe=10&stale=0.5",
     },
     "runs/quickstart",
-    "certify {folder} --candidate snapflow-1 \\\n      --reference fm-10 --control fm-1",
+    "certify {folder} --candidate snapflow-1 \\\n      --reference fm-10 --control stale-10",
 )
 _SCRIPTED = _Show(
     "two policies, the same episodes: the expert, and the expert with noise on its actions",
