@@ -1,8 +1,8 @@
 """Check the statistics against what they promise, and the checks against methods that break it.
 
 Prints bar and observation for each; exit status 1 if a bar is broken, or if a deliberately wrong
-method (Wald, pooled clusters, bootstrap of few seeds, peeking …) is not caught. Some minutes on two
-cores. ``--page FILE`` also writes the page of the documentation, if everything passed.
+method (Wald, yesterday's clusters, bootstrap of few seeds, peeking …) is not caught. About ten minutes
+on two cores. ``--page FILE`` also writes the page of the documentation, if everything passed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "validation"))
 
+import copies
+import dependence
 import endtoend
 import exact
 import measured
@@ -26,18 +28,20 @@ from page import page
 Group = Callable[[], Iterator[Bar]]
 
 
-def few_clusters() -> Iterator[Bar]:
-    """The same with 30 initial states, where Student's t replaces the normal distribution."""
-    yield from simulated.clusters(states=30, repeats=5)
-
-
 GROUPS: dict[str, Group] = {
     "Error of one comparison, by summing over all tables": exact.tango_errors,
     "The exact guard": exact.guard_errors,
+    "Harm, shown by independent pairs": exact.harm_errors,
     "Coverage of the paired interval": exact.coverage,
     "Sample sizes": exact.sample_sizes,
-    "Repeats of one initial state": simulated.clusters,
-    "Few initial states": few_clusters,
+    "Copies, judged by the worst repeat": copies.worst_repeat,
+    "Copies, judged by bets": copies.bets,
+    "Copies, judged by both": copies.both,
+    "Copies, as they were judged before": copies.replaced,
+    "Repeats of which a share are copies": dependence.copied,
+    "Repeats that share the state's difficulty": dependence.interacting,
+    "Dependent repeats, judged wrongly": dependence.ignored,
+    "One arm with repeats": copies.rates,
     "Training seeds": simulated.training_seeds,
     "Five looks": simulated.sequential,
     "Bets": simulated.betting,
@@ -48,6 +52,15 @@ GROUPS: dict[str, Group] = {
     "Whole certifications, peeking": endtoend.peeking,
 }
 """What is checked, by the title of its section."""
+LONGEST = (
+    "Whole certifications, five looks",
+    "Whole certifications, fixed size",
+    "Copies, judged by both",
+    "Copies, judged by the worst repeat",
+    "Repeats of which a share are copies",
+    "Whole certifications, peeking",
+)
+"""Started first, so that no core waits for another at the end."""
 
 
 def run(title: str) -> list[Bar]:
@@ -62,8 +75,9 @@ def main(arguments: list[str]) -> int:
     print("state   observed    limits (%)         what")
     found: dict[str, list[Bar]] = {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        # The longest are started first; what is printed keeps its order.
-        waiting = {title: pool.submit(run, title) for title in reversed(GROUPS)}
+        # What is printed keeps its order.
+        order = dict.fromkeys((*LONGEST, *GROUPS))
+        waiting = {title: pool.submit(run, title) for title in order}
         for title in GROUPS:
             found[title] = waiting[title].result()
             print("\n".join(bar.line() for bar in found[title]), flush=True)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from unittest.mock import patch
 
+import copies
 import numpy as np
 from bars import Bar
 
-from vla_eval.stats import PairedCase, episodes_per_arm, pairs_by_formula, pairs_needed
+from vla_eval.stats import (
+    PairedCase,
+    PairedTable,
+    episodes_per_arm,
+    judge,
+    judge_paired,
+    pairs_by_formula,
+    pairs_needed,
+    verdicts,
+)
 from vla_eval.stats.exact import (
     binomial_pmf,
+    exact_p_above,
     largest_losses,
     rejection_probability,
     worst_rejection_probability,
@@ -25,6 +37,7 @@ def bars() -> Iterator[Bar]:
     """Yield all bars of this module."""
     yield from tango_errors()
     yield from guard_errors()
+    yield from harm_errors()
     yield from coverage()
     yield from sample_sizes()
 
@@ -60,6 +73,46 @@ def guard_errors() -> Iterator[Bar]:
     losses = largest_losses(Z90, 100, delta=-0.05)
     alone = worst_rejection_probability(losses, 0.05)
     yield Bar("error of Tango without guard, N = 100", alone, high=0.05 + 1e-6, control=True)
+    losses = largest_losses(Z90, 25, delta=-0.10)
+    alone = worst_rejection_probability(losses, 0.10)
+    what = "error of Tango without guard, N = 25, 10 points (no pair is discordant: .9^25)"
+    yield Bar(what, alone, high=0.05 + 1e-6, control=True)
+
+
+def harm_errors() -> Iterator[Bar]:
+    """Error of INFERIOR at exactly the margin, and of WORSE at no difference, for unclustered pairs.
+
+    `judge_paired` is asked along the border of the tables that pass; the largest error over the whole
+    nuisance parameter, INFERIOR at margins of 2, 5, 10 and 20 points. The wrong method is Tango's
+    interval alone.
+    """
+    for n in (20, 30, 100, 400):
+        worst = max(_harm(copies.INFERIOR, n, margin) for margin in (0.02, 0.05, 0.10, 0.20))
+        yield Bar(f"error of INFERIOR, N = {n}", worst, high=0.05 + 1e-6)
+        yield Bar(f"error of WORSE, N = {n}", _harm(copies.WORSE, n, 0.05), high=0.05 + 1e-6)
+    alone = _harm(copies.INFERIOR, 30, 0.10, guarded=False)
+    what = "error of INFERIOR by Tango without guard, N = 30, 10 points"
+    yield Bar(what, alone, high=0.05 + 1e-6, control=True)
+
+
+def _harm(claim: copies.Claim, n: int, margin: float, *, guarded: bool = True) -> float:
+    """Return the largest error of a claim of harm, judged on all pairs or by the interval alone."""
+
+    def passes(lost: int, won: int) -> bool:
+        table = PairedTable(n - won - lost, won, lost, 0)
+        if guarded:
+            return claim.holds(judge_paired(table, margin=margin))
+        return claim.holds(judge(table.interval(alpha=0.10), margin))
+
+    def only(n10: int, n01: int, pairs: int, *, delta: float) -> float:
+        """Compute the guard in question; the others count as passed, and more tables pass so."""
+        asked = delta == -claim.truth * margin
+        return exact_p_above(n10, n01, pairs, delta=delta) if asked else 0.0
+
+    gap = claim.gap * margin
+    with patch.object(verdicts, "exact_p_above", only):
+        border = copies.staircase(n, passes, copies.needed_rows(n, gap))
+    return copies.largest_error(border, gap)
 
 
 def coverage() -> Iterator[Bar]:

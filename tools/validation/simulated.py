@@ -8,13 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 from bars import Bar
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from vla_eval.stats import (
     Bets,
     Checkpoints,
-    ClusteredPairs,
     Decision,
     SequentialPlan,
     compare_methods,
@@ -27,55 +25,9 @@ MARGIN = 0.05
 
 def bars() -> Iterator[Bar]:
     """Yield all bars of this module."""
-    yield from clusters()
-    yield from clusters(states=30, repeats=5)
     yield from training_seeds()
     yield from sequential()
     yield from betting()
-
-
-def _logit_mean(target: float, sd: float) -> float:
-    """Return m with E expit(m + sd Z) = target."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    weights = weights / weights.sum()
-    return float(brentq(lambda m: weights @ expit(m + sd * nodes) - target, -20, 20))
-
-
-def clusters(states: int = 200, repeats: int = 3, reps: int = 4000) -> Iterator[Bar]:
-    """Several runs of one initial state: pooled pairs err too often, the VIF mends it.
-
-    The logit of success is the state's difficulty (SD 1.5) plus an interaction of policy and
-    state (SD given); the candidate is worse by exactly the margin.
-    """
-    for sd in (0.0, 0.8, 1.6):
-        rng = np.random.default_rng(20)
-        spread = math.hypot(1.5, sd)
-        means = [_logit_mean(p, spread) for p in (0.85, 0.90)]
-        adjusted = pooled = 0
-        for _ in range(reps):
-            difficulty = rng.normal(0, 1.5, states)
-            new, old = (
-                rng.random((repeats, states)) < expit(m + difficulty + rng.normal(0, sd, states))
-                for m in means
-            )
-            data = ClusteredPairs(
-                np.full(states, repeats), (new & ~old).sum(axis=0), (old & ~new).sum(axis=0)
-            )
-            counts = (int(data.wins.sum()), int(data.losses.sum()), data.n)
-            adjusted += data.p_noninferior(margin=MARGIN) <= 0.05
-            pooled += tango_p_noninferior(*counts, margin=MARGIN) <= 0.05
-        yield Bar(
-            f"error, clustered Tango, {states} states × {repeats}, interaction {sd}",
-            adjusted / reps,
-            high=0.063,
-        )
-        if sd == 1.6:
-            yield Bar(
-                f"error, pooled clusters, {states} states × {repeats}",
-                pooled / reps,
-                high=0.07,
-                control=True,
-            )
 
 
 def training_seeds(reps: int = 10_000) -> Iterator[Bar]:
