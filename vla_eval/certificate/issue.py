@@ -79,8 +79,8 @@ def issue_from(
     ran = what_ran(evidence.keys)
     return Certificate(
         claim=(
-            f"'{roles.candidate}' is worse than '{roles.reference}' by less than "
-            f"{_points(level.margin)} points, over {comparison.n} paired episodes: {ran}"
+            f"'{roles.candidate}' is not worse than '{roles.reference}' by {_points(level.margin)} "
+            f"points or more, over {comparison.n} paired episodes: {ran}"
         ),
         verdict=comparison.verdict,
         sentence=_sentence(evidence, comparison, level),
