@@ -44,6 +44,14 @@ def test_the_first_bound_is_the_error_spent_there():
     assert stats.obrien_fleming_bounds((1.0,), alpha=0.05)[0] == pytest.approx(1.644854, abs=1e-6)
 
 
+@pytest.mark.parametrize("alpha", [1e-6, 1e-4, 0.3, 0.49])
+def test_bounds_exist_at_every_level(alpha):
+    """Also where the first look may spend next to nothing, as for the twentieth candidate."""
+    bounds = stats.obrien_fleming_bounds(FIFTHS, alpha=alpha)
+    assert list(bounds) == sorted(bounds, reverse=True)
+    assert math.erfc(bounds[-1] / math.sqrt(2)) / 2 <= alpha
+
+
 def test_a_sequential_plan_decides_and_reports():
     """Certify, go on, give up, run out; the repeated interval agrees with the decision."""
     plan = SequentialPlan.from_fixed(447, 0.05)

@@ -174,14 +174,17 @@ def obrien_fleming_bounds(fractions: Sequence[float], *, alpha: float = 0.05) ->
 
 
 def _bound(grid: Array, mass: Array, scale: float, error: float, sd: float) -> float:
-    """Return b with P(B ≥ b, not stopped before) = error."""
+    """Return b with P(B ≥ b, not stopped before) = error, or the reach where hardly any is left."""
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
     def excess(b: float) -> float:
         return float(mass @ ndtr((grid - b) / scale)) - error
 
-    return float(brentq(excess, -_REACH * sd, _REACH * sd, xtol=1e-12))
+    reach = _REACH * sd
+    if excess(reach) >= 0:
+        return reach
+    return float(brentq(excess, -reach, reach, xtol=1e-12))
 
 
 def _advance(grid: Array, mass: Array, scale: float, top: float, sd: float) -> tuple[Array, Array]:
