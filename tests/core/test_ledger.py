@@ -189,3 +189,31 @@ def test_at_a_look_everything_is_wider():
         assert other[1] >= one[1]
     assert look.p_different() > fixed.p_different()
     assert look.by_task()["s/t"].interval(0.05) == look.interval(0.05)
+
+
+WORKER = "fakes.policies:InWorker"
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_everybody_shows_the_same_interval(tmp_path, protocol_file, repeats):
+    """Report, comparison and certificate of one run: one interval, one rate, one latency."""
+    import vla_eval
+    from vla_eval.certificate import Roles, issue
+    from vla_eval.compare import compare, gather
+
+    path = protocol_file(count=20, run=f"policy_seeds = {list(range(repeats))}")
+    if repeats > 1:
+        path.write_text(path.read_text() + 'cluster = "initial-state"\n')
+    arms = {"new": f"{WORKER}?skill=0.9", "old": f"{WORKER}?skill=0.95&version=2"}
+    run = tmp_path / "run"
+    summary = vla_eval.run(str(path), arms, run, workers=2)
+    (reported,) = summary.pairs
+    certificate = issue(run, Roles("new", "old"))
+    compared = compare(gather([run])).pair("new", "old")
+    sign = 1 if compared.first == "new" else -1
+    low, high = sorted(sign * each for each in compared.ci95)
+    assert certificate.comparison.ci95 == reported.method.interval(0.05) == (low, high)
+    assert certificate.comparison.method == reported.method.name == compared.method
+    for arm in certificate.arms:
+        assert arm.wilson95 == summary.arms[arm.name].wilson95
+        assert arm.latency.p50_ms == summary.arms[arm.name].infer_ms_p50

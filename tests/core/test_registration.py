@@ -269,7 +269,11 @@ def test_damaged_files_are_refused(made, tmp_path, damage, message):
 def test_what_is_no_file_is_refused(tmp_path):
     """A missing file, a folder and a named pipe, which would be waited for, are each said in words."""
     os.mkfifo(tmp_path / "pipe")
-    for name, message in (("none", "no such file"), (".", "a file is expected"), ("pipe", "a file is expected")):
+    for name, message in (
+        ("none", "no such file"),
+        (".", "a file is expected"),
+        ("pipe", "a file is expected"),
+    ):
         with pytest.raises(UsageError, match=message):
             reg.read_registration(tmp_path / name)
 

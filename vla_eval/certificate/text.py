@@ -58,15 +58,15 @@ def p_words(certificate: Certificate) -> str:
     """Say how improbable the records are if the candidate is worse by the margin or more."""
     comparison, sequential = certificate.comparison, certificate.sequential
     test = "tests by state" if comparison.clusters is not None else "exact test"
-    score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.2g}"
+    score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.3g}"
     needed = (
-        f"needs {sequential.looks[-1].level:.2g} at this look"
+        f"needs {sequential.looks[-1].level:.3g} at this look"
         if sequential
         else f"needs {certificate.alpha:.3g}"
     )
     return (
         f'p-value of "worse by {100 * certificate.margin:g} points or more": '
-        f"{comparison.p_worse:.2g} ({test}{score}), {needed}"
+        f"{comparison.p_worse:.3g} ({test}{score}), {needed}"
     )
 
 
