@@ -133,6 +133,25 @@ def test_a_registered_run_is_not_flagged_and_verifies(tmp_path, protocol_file, c
     assert main(["certify", str(run), *other, "--registration", str(file)]) == 4
 
 
+def test_successes_after_lost_attempts_are_counted_at_their_worst(copy):
+    """16: whoever raises where it would fail, and is tried again, is no better for it, and flagged."""
+    for file in (copy / "episodes").glob("*.jsonl"):
+        lines = [json.loads(line)["record"] for line in file.read_text().splitlines()]
+        luck = [each for each in lines if each["arm"] == "student" and each["init_state"] < 15]
+        lost = [lose(each, arm="student", states=range(15)) for each in luck]
+        for number, each in enumerate(lost):
+            each |= {"reason": "policy_error", "inferences": 3, "steps": number}
+        again = [each | {"attempt": 2} if each in luck else each for each in lines]
+        text = "".join(f'{{"chain":"","record":{json.dumps(each)}}}\n' for each in [*lost, *again])
+        file.write_text(text)
+    rewrite(copy, lambda record: record)  # mends the chain
+    certificate = issue(copy, ROLES)
+    assert certificate.comparison.observed_verdict is Verdict.EQUIVALENT
+    assert certificate.verdict is Verdict.INCONCLUSIVE
+    assert certificate.details["retried"] == "student 15, teacher 0, bad 0"
+    assert "student 75 attempts of 60 episodes (15 retried)" in certificate_text(certificate)
+
+
 def test_the_same_policy_twice_is_said(tmp_path, protocol_file):
     """17: candidate and reference may differ in name only; that is no finding."""
     spec = f"{WORKER}?skill=0.97"
@@ -193,13 +212,18 @@ def test_training_states_are_refused(copy):
 
 
 def _teach(run: Path, arm: str, scenes: list[str]) -> None:
-    """Say in an arm's identity what it was trained on, and mend its hash in the records."""
+    """Say in an arm's identity what it was trained on."""
+    _identify(run, arm, {"trained_on": [scene[:16] for scene in scenes]})
+
+
+def _identify(run: Path, arm: str, change: dict) -> None:
+    """Change an arm's identity, and mend its hash in the records."""
     from vla_eval.runfile import identity_sha256
 
     file = run / "run.json"
     content = json.loads(file.read_text())
     entry = next(each for each in content["arms"] if each["name"] == arm)
-    entry["identity"]["trained_on"] = [scene[:16] for scene in scenes]
+    entry["identity"] |= change
     sha256 = identity_sha256(entry["identity"])
     file.write_text(json.dumps(content))
     rewrite(
@@ -208,11 +232,15 @@ def _teach(run: Path, arm: str, scenes: list[str]) -> None:
     )
 
 
-def test_unhashed_weights_and_privilege_are_flagged(parity):
-    """35, 38: what no hash covers is named by arm."""
-    certificate = issue(parity, ROLES)
+def test_unhashed_weights_and_privilege_are_flagged(copy):
+    """35, 38: what no hash covers, and who reads the simulator, is named by arm."""
+    certificate = issue(copy, ROLES)
     assert certificate.details["unhashed-weights"] == "student, teacher, bad"
     assert Flag.PRIVILEGED not in certificate.flags
+    _identify(copy, "student", {"privileged": True, "weights_sha256": "0" * 64})
+    certificate = issue(copy, ROLES)
+    assert certificate.details["unhashed-weights"] == "teacher, bad"
+    assert certificate.details["privileged"] == "student"
 
 
 def test_a_run_created_after_its_episodes_is_refused(copy):
