@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
+import numpy as np
 import pytest
 
+from vla_eval import stats
 from vla_eval.cli import main
+from vla_eval.stats import ClusteredPairs, PairedCase
 
 KEYS = {"difference", "ci90", "ci95", "p_noninferior", "p_noninferior_exact", "verdict"}
 
@@ -137,6 +141,18 @@ def test_power_for_people(cli):
         (["--p", 0.5, "--difference", 0.4, "--correlation", 0.9], "too high"),
         (["--episodes", 0], "--episodes 0"),
         (["--power", 2], "--power 2"),
+        (["--states", 50], "belong together"),
+        (["--repeats", 4], "belong together"),
+        (["--icc", 0.5], "belong together"),
+        (["--states", 0, "--repeats", 4], "--states 0"),
+        (["--states", 99999, "--repeats", 4], "--states 99999"),
+        (["--states", 50, "--repeats", 0], "--repeats 0"),
+        (["--states", 50, "--repeats", 4, "--icc", 1.1], "--icc 1.1"),
+        (["--states", 50, "--repeats", 4, "--icc", "nan"], "--icc nan"),
+        (["--states", 50, "--repeats", 4, "--episodes", 200], "say the episodes"),
+        (["--states", 50, "--repeats", 4, "--power", 0.9], "power is computed"),
+        (["--states", 50, "--repeats", 4, "--p", 0.5, "--difference", 0.6], "cannot be"),
+        (["--states", 50, "--repeats", 4, "--run", "runs/x"], "a run has its own"),
     ],
 )
 def test_impossible_designs_are_one_sentence_and_exit_code_4(cli, arguments, message):
@@ -152,3 +168,153 @@ def test_impossible_designs_are_one_sentence_and_exit_code_4(cli, arguments, mes
 def test_help_shows_an_example(cli, verb):
     """Both verbs explain themselves with an example."""
     assert f"Example: vlaeval {verb}" in cli(verb, "--help")[1]
+    assert "Example: vlaeval stats clustered" in cli("stats", "clustered", "--help")[1]
+    assert "vlaeval power --margin 0.1 --states 50 --repeats 4" in cli("power", "--help")[1]
+
+
+def states_file(tmp_path, rows):
+    """Write the counts (pairs, won, lost) of every state."""
+    n, won, lost = (list(column) for column in zip(*rows, strict=True))
+    file = tmp_path / "counts.json"
+    file.write_text(json.dumps({"n": n, "won": won, "lost": lost}))
+    return file
+
+
+ROWS = [(4, 4, 0)] * 2 + [(4, 0, 1)] + [(4, 1, 0)] * 2 + [(4, 0, 0)] * 45
+
+
+def test_clustered_has_the_promised_json(cli, tmp_path):
+    """Verdict, intervals and the p-values of all three tests are those of the statistics."""
+    file = states_file(tmp_path, ROWS)
+    data = ClusteredPairs(*np.array(ROWS).T)
+    for test, alpha in (("both", 0.05), ("worst-repeat", 0.05), ("bets", 0.02)):
+        options = ("--margin", 0.1, "--alpha", alpha, "--test", test, "--json")
+        code, stdout, _ = cli("stats", "clustered", file, *options)
+        value = json.loads(stdout)
+        judgement = stats.judge_clustered(data, margin=0.1, alpha=alpha, test=test)
+        assert code == 0
+        assert value["verdict"] == judgement.verdict.value
+        assert value["also"] == [each.value for each in judgement.also]
+        assert value["difference"] == pytest.approx(9 / 200)
+        for key, level in (("ci90", 0.10), ("ci95", 0.05), ("ci_of_verdict", 2 * alpha)):
+            assert tuple(value[key]) == data.interval(alpha=level, test=test)
+        assert value["p_noninferior"] == data.p_noninferior(margin=0.1, test=test)
+        assert value["p_worst_repeat"] == data.p_noninferior(margin=0.1, test="worst-repeat")
+        assert value["p_bets"] == data.p_noninferior(margin=0.1, test="bets")
+        assert (value["states"], value["pairs"], value["vif"]) == (50, 200, data.vif)
+        assert (value["margin"], value["alpha"], value["test"]) == (0.1, alpha, test)
+        assert value["states_lost_in_any_repeat"] == 1
+        assert value["states_won_in_all_repeats"] == 2
+
+
+def test_clustered_for_people(cli, tmp_path):
+    """The verdict first, what decides and what does not, and no line wider than a terminal."""
+    file = states_file(tmp_path, ROWS)
+    for options in (["--margin", 0.1], ["--margin", 0.02, "--alpha", 0.01], ["--test", "bets"]):
+        code, stdout, _ = cli("stats", "clustered", file, *options)
+        assert code == 0
+        lines = stdout.splitlines()
+        assert lines[0].split()[0] in {"EQUIVALENT", "INCONCLUSIVE", "NON-INFERIOR"}
+        assert max(len(line) for line in lines) <= 80
+        assert "1 lost in any repeat, 2 won in all" in stdout
+        assert "it decides nothing" in " ".join(stdout.split())
+    assert cli("stats", "clustered", file, "--margin", 0.2)[1].startswith("EQUIVALENT")
+
+
+def test_unequal_repeats_are_judged_by_bets(cli, tmp_path):
+    """With other numbers of repeats the bets decide, and the worst repeat is refused by name."""
+    file = states_file(tmp_path, [(4, 0, 0)] * 40 + [(2, 0, 1)])
+    value = json.loads(cli("stats", "clustered", file, "--json")[1])
+    assert value["p_worst_repeat"] is None
+    assert value["p_noninferior"] == value["p_bets"]
+    code, stdout, stderr = cli("stats", "clustered", file, "--test", "worst-repeat")
+    assert (code, stdout) == (4, "")
+    assert "different numbers of repeats" in stderr
+    text = cli("stats", "clustered", file)[1]
+    assert "bets, as repeats are unequal" in text
+    assert "2 to 4 repeats of each" in text
+
+
+BAD = [
+    ('{"n": [4], "won": [0]}', "'lost' is missing"),
+    ('{"n": [4], "won": [0], "lost": [0], "wins": [1]}', "unknown key 'wins'"),
+    ('{"n": [4, 4], "won": [0], "lost": [0, 0]}', "not n 2, won 1, lost 2"),
+    ('{"n": [4], "won": [-1], "lost": [0]}', "'won' of state 1 is not in 0 to"),
+    ('{"n": [4, 4.0], "won": [0, 0], "lost": [0, 0]}', "'n' of state 2 is not a whole number"),
+    ('{"n": [4], "won": [0], "lost": [true]}', "'lost' of state 1 is not a whole number"),
+    ('{"n": [4], "won": [0], "lost": [null]}', "'lost' of state 1 is not a whole number"),
+    ('{"n": [4], "won": ["1"], "lost": [0]}', "'won' of state 1 is not a whole number"),
+    ('{"n": [NaN], "won": [0], "lost": [0]}', "'n' of state 1 is not a whole number"),
+    ('{"n": [4], "won": [3], "lost": [2]}', "state 1 has 3 pairs won and 2 lost, of 4 pairs"),
+    ('{"n": [0], "won": [0], "lost": [0]}', "state 1 has no pairs"),
+    ('{"n": [], "won": [], "lost": []}', "0 states; expected 1 to"),
+    ('{"n": [4], "n": [5], "won": [0], "lost": [0]}', "'n' occurs twice"),
+    ('{"n": 4, "won": 0, "lost": 0}', "'n' is not a list"),
+    ("[4, 0, 0]", "expected an object"),
+    ("n = [4]", "is not JSON"),
+    ("[" * 100_000, "is not JSON"),
+    ('{"n": [1' + "0" * 5000 + '], "won": [0], "lost": [0]}', "is not JSON"),
+    ('{"n": [1000000000000000000000], "won": [0], "lost": [0]}', "'n' of state 1 is not in 0 to"),
+    (" " * 1_000_001, "too large"),
+    (json.dumps({key: [1] * 2001 for key in ("n", "won", "lost")}), "2001 states; expected 1 to"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_bad_counts_are_one_sentence_and_exit_code_4(cli, tmp_path, text, message):
+    """What is wrong with the file, and which state; never a traceback."""
+    file = tmp_path / "counts.json"
+    file.write_text(text)
+    code, stdout, stderr = cli("stats", "clustered", file)
+    assert (code, stdout) == (4, "")
+    assert message in stderr
+    assert str(file) in stderr
+    assert len(stderr.strip().splitlines()) == 1
+
+
+def test_what_is_no_file_is_refused_at_once(cli, tmp_path):
+    """A missing file, a folder, bytes that are no text, and a pipe that nobody writes into."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe{}")
+    expected = {"none": "No such file", "": "no regular file", "pipe": "no regular file"}
+    for name, message in {**expected, "bytes": "is not JSON"}.items():
+        code, stdout, stderr = cli("stats", "clustered", tmp_path / name)
+        assert (code, stdout) == (4, "")
+        assert message in stderr
+        assert len(stderr.strip().splitlines()) == 1
+
+
+def test_power_of_repeated_states(cli):
+    """Three tests at three dependences, and the same episodes on as many different states."""
+    design = ("power", "--margin", 0.1, "--states", 60, "--repeats", 3)
+    value = json.loads(cli(*design, "--json")[1])
+    case = PairedCase(0.9, 0.0, 0.3)
+    assert [row["icc"] for row in value["repeated"]] == [0.0, 0.5, 1.0]
+    for row in value["repeated"]:
+        found = stats.power_clustered(60, 3, case, icc=row["icc"], margin=0.1)
+        assert row["power"] == {test: found.of(test) for test in stats.CLUSTER_TESTS}
+        assert row["standard_error"] == found.standard_error
+    assert value["without_repeats"] == {
+        "states": 180,
+        "power": stats.power_paired(180, case, margin=0.1, guard=True),
+    }
+    assert value["minimum_states"] == {"worst-repeat": 29, "bets": 38, "both": 36}
+    assert "power" not in value
+    code, stdout, _ = cli(*design, "--icc", 0.25, "--p", 0.95, "--correlation", 0)
+    assert code == 0
+    assert "60 states, 3 repeats of each: 180 pairs" in stdout
+    assert "ICC 0.25" in stdout
+    assert "180 different states, each once, without repeats" in stdout
+    assert "TOO FEW" not in stdout
+    assert max(len(line) for line in stdout.splitlines()) <= 80
+
+
+def test_too_few_states_are_said_first(cli):
+    """44 states do not show 5 points, however often they are repeated."""
+    code, stdout, _ = cli("power", "--states", 44, "--repeats", 20, "--icc", 1)
+    assert code == 0
+    assert stdout.startswith("TOO FEW STATES: without a discordant pair 44 do not show 5 points")
+    assert "worst-repeat takes 59, bets takes 78, both takes 75" in " ".join(stdout.split())
+    assert max(len(line) for line in stdout.splitlines()) <= 80
+    some = cli("power", "--states", 65, "--repeats", 2, "--icc", 0.5)[1]
+    assert "; bets takes 78, both takes 75." in " ".join(some.split())

@@ -171,7 +171,8 @@ def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
     least = clustered["minimum_states"]
     design = (
         f"{states} states, {repeats} repeats of each, judged by states with the test '{test}'; "
-        f"{100 * margin:g} points need {least} states at least, at any number of repeats."
+        f"without a discordant pair {100 * margin:g} points take {least} states, at any number of "
+        "repeats."
     )
     lines = [design, *too_few(states, margin, {test: least})]
     print("\n" + "\n".join(folded for line in lines for folded in fold(line)) + "\n")

@@ -34,21 +34,21 @@ MODEL = (
 
 
 def fewest_states(margin: float, alpha: float) -> dict[ClusterTest, int]:
-    """Return the fewest states with which each test can pass, at any number of repeats."""
+    """Return the fewest states with which each test passes if no pair is discordant."""
     from vla_eval.stats import CLUSTER_TESTS, minimum_states
 
     return {test: minimum_states(margin, alpha=alpha, test=test) for test in CLUSTER_TESTS}
 
 
 def too_few(states: int, margin: float, fewest: Mapping[ClusterTest, int]) -> list[str]:
-    """Return a sentence for the tests that cannot pass, if there are any."""
+    """Return a sentence for the tests that do not pass without a discordant pair, if there are any."""
     short = {test: least for test, least in fewest.items() if states < least}
     if not short:
         return []
-    needs = ", ".join(f"{test} needs {least}" for test, least in short.items())
+    takes = ", ".join(f"{test} takes {least}" for test, least in short.items())
     sentence = (
-        f"TOO FEW STATES: {states} cannot show {100 * margin:g} points, however often each is "
-        f"repeated: {needs}, even if no pair is discordant."
+        f"TOO FEW STATES: without a discordant pair {states} do not show {100 * margin:g} points, "
+        f"however often each is repeated; {takes}."
     )
     return [sentence]
 
@@ -125,7 +125,10 @@ def print_design(result: dict[str, Any], expected: str) -> None:
         + "\n"
     )
     print_table(_rows(result["repeated"], list(fewest)))
-    least = f"Fewest states for {margin:g} points at any number of repeats: {each}."
+    least = (
+        f"Fewest states for {margin:g} points without a discordant pair, at any number of repeats: "
+        f"{each}."
+    )
     lines = [f"{MODEL}{simulated(error)}.", least]
     if apart is not None:
         lines.insert(0, f"{pairs} different states, each once, without repeats: {apart:.1%}.")

@@ -51,7 +51,7 @@ class Repeats:
     share of the states whose repeats are copies."""
     test: ClusterTest
     minimum_states: int
-    """Fewest states that could show the margin, at any number of repeats."""
+    """Fewest states that show the margin if no pair is discordant, at any number of repeats."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,8 @@ def _of_states(
         found = power_clustered(states, of.repeats, case, icc=of.icc, margin=delta, alpha=alpha)
         return found.of(of.test)
 
-    step = _first(lambda half: power(of.states, half / 2000) >= target, 1, 1000)
-    needed = _first(lambda k: power(k, margin) >= target, of.minimum_states, _STATES_UP_TO)
+    step = _first(lambda half: power(of.states, half / 2000) >= target, 100, 1000)
+    needed = _first(lambda k: power(k, margin) >= target, of.states, _STATES_UP_TO)
     return _Outlook(
         power=power(of.states, margin),
         smallest_margin=None if step is None else step / 2000,
@@ -189,10 +189,13 @@ def _of_states(
     )
 
 
-def _first(holds: Callable[[int], bool], low: int, high: int) -> int | None:
-    """Return the first number from low to high for which it holds, if it then goes on holding."""
-    if low > high or not holds(high):
-        return None
+def _first(holds: Callable[[int], bool], guess: int, most: int) -> int | None:
+    """Return the first number from 1 to most for which it holds, if it then goes on holding."""
+    low, high = 1, min(guess, most)
+    while not holds(high):
+        if high == most:
+            return None
+        low, high = high + 1, min(2 * high, most)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
