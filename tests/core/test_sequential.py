@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import vla_eval
+from fakes.forging import rewrite
 from vla_eval.certificate import Roles, gather, issue, verify
 from vla_eval.cli import main
 from vla_eval.errors import ProtocolError, RunFolderError, UsageError
@@ -324,7 +325,7 @@ def test_a_run_that_was_ended_by_hand_is_judged_at_its_last_look(copy, parity):
 
 def test_a_record_changed_after_its_look_is_found(copy):
     """A look keeps the digest of what it saw, also where the counts stay the same."""
-    _change_records(copy, lambda record: record | {"steps": record["steps"] + 1})
+    rewrite(copy, lambda record: record | {"steps": record["steps"] + 1})
     with pytest.raises(RunFolderError, match="changed afterwards"):
         issue(copy, Roles("new", "old"))
 
@@ -357,7 +358,7 @@ def test_the_exact_test_has_a_say_at_every_look(sequential):
 
 
 def _keep_records(run: Path, keys: set) -> None:
-    _change_records(
+    rewrite(
         run,
         lambda record: (
             record
@@ -368,21 +369,6 @@ def _keep_records(run: Path, keys: set) -> None:
             else None
         ),
     )
-
-
-def _change_records(run: Path, change) -> None:
-    import hashlib
-
-    for file in (run / "episodes").glob("*.jsonl"):
-        chain, lines = "", []
-        for line in file.read_text().splitlines():
-            record = change(json.loads(line)["record"])
-            if record is None:
-                continue
-            text = json.dumps(record, separators=(",", ":"))
-            chain = hashlib.sha256(f"{chain}\n{text}".encode()).hexdigest()[:32]
-            lines.append(f'{{"chain":"{chain}","record":{text}}}\n')
-        file.write_text("".join(lines))
 
 
 # --- the command line ------------------------------------------------------------------------

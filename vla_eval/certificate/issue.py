@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power_of
@@ -75,13 +76,9 @@ def issue_from(
     control = compare_arms(evidence, roles.control, level) if roles.control else None
     assay = assay_of(evidence, control, level)
     raised = flags(evidence, comparison, assay, anchors, level.margin)
-    ratios = latency_ratios(evidence)
     ran = what_ran(evidence.keys)
     return Certificate(
-        claim=(
-            f"'{roles.candidate}' is not worse than '{roles.reference}' by {_points(level.margin)} "
-            f"points or more, over {comparison.n} paired episodes: {ran}"
-        ),
+        claim=_claim(comparison, level, ran),
         verdict=comparison.verdict,
         sentence=_sentence(evidence, comparison, level),
         flags=tuple(raised),
@@ -113,13 +110,27 @@ def issue_from(
         arms=tuple(_arm(evidence, name) for name in roles.names),
         seeds=Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
         power=power_of(evidence, comparison, level),
-        latency_ratio=median_speedup(evidence),
-        latency_ratios=ratios,
-        faster=ratios[0].interval95[1] < 1 if ratios else None,
+        **_latency(evidence),
         versions=evidence.run.versions,
         machine=evidence.run.machine,
         provenance=evidence.records()[0].provenance,
     )
+
+
+def _claim(comparison: Comparison, level: Level, ran: str) -> str:
+    return (
+        f"'{comparison.candidate}' is not worse than '{comparison.reference}' by "
+        f"{_points(level.margin)} points or more, over {comparison.n} paired episodes: {ran}"
+    )
+
+
+def _latency(evidence: Evidence) -> dict[str, Any]:
+    ratios = latency_ratios(evidence)
+    return {
+        "latency_ratio": median_speedup(evidence),
+        "latency_ratios": ratios,
+        "faster": ratios[0].interval95[1] < 1 if ratios else None,
+    }
 
 
 def _refuse_trained_on(evidence: Evidence) -> None:

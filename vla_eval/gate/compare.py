@@ -113,12 +113,7 @@ def compare(
     """
     margin = before.margin if margin is None else margin
     alpha = before.alpha if alpha is None else alpha
-    shared = [task for task in before.tasks if task in now.tasks]
-    if not shared or now.n == 0 or before.n == 0:
-        raise UsageError(
-            f"nothing to compare: {now.protocol} and {before.protocol} share "
-            f"{len(shared)} tasks, with {now.n} and {before.n} finished episodes"
-        )
+    shared = _shared(now, before)
     keys = _keys(now, protocol)
     ours = _Side(now.marks(keys), now.scenes(keys))
     _refuse_peeking(now, ours)
@@ -149,6 +144,17 @@ def compare(
         missing=missing,
         retried=sum(mark in (Mark.WON_RETRIED, Mark.LOST_RETRIED) for mark in ours.marks.values()),
     )
+
+
+def _shared(now: Baseline, before: Baseline) -> list[str]:
+    """Return the tasks that both have."""
+    shared = [task for task in before.tasks if task in now.tasks]
+    if not shared or now.n == 0 or before.n == 0:
+        raise UsageError(
+            f"nothing to compare: {now.protocol} and {before.protocol} share "
+            f"{len(shared)} tasks, with {now.n} and {before.n} finished episodes"
+        )
+    return shared
 
 
 def _status(judged: Judgement) -> Status:
