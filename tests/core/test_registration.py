@@ -56,15 +56,15 @@ def test_every_shipped_protocol_is_released():
 
 
 def test_a_released_name_with_another_version_is_nobodys(tmp_path):
-    """A copy that is called version 2 is not released by its name."""
+    """A copy that is called version 99 is not released by its name."""
     protocol = load_protocol("so101-pick-place").model_copy(update={"version": 99})
-    assert protocol.label == "so101-pick-place@2"
+    assert protocol.label == "so101-pick-place@99"
     assert standing(protocol) == "unreleased"
 
 
 def test_an_edited_release_is_refused():
     """A margin that was changed after the fact is found, though every hash in the run was mended."""
-    forged = edited(load_protocol("so101-pick-place"), margin=0.45)
+    forged = edited(load_protocol("so101-pick-place@1"), margin=0.45)
     with pytest.raises(
         ProtocolError, match=r"so101-pick-place@1, which is released with hash c14b"
     ):

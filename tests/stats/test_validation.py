@@ -120,6 +120,22 @@ def test_the_generators_are_at_the_margin():
     assert np.mean([run.difference for run in runs]) == pytest.approx(-0.10, abs=0.005)
 
 
+@pytest.mark.parametrize("test", stats.CLUSTER_TESTS)
+def test_intervals_hold_what_neither_test_rejects(test):
+    """Simulated coverage asks the tests about the truth: the interval is no narrower than that."""
+    design, held = dependence.Design(15, 4, 0.10, 30), 0
+    for data in dependence.share_of_copies(design, 0.5, 0.02):
+        low, high = data.interval(alpha=0.10, test=test)
+        for truth in (-0.25, -0.10, 0.0, 0.05):
+            sides = data.p_above(truth, test=test), data.p_below(truth, test=test)
+            if min(sides) > 0.05:
+                held += 1
+                assert low <= truth <= high
+            else:
+                assert not low + 4e-4 <= truth <= high - 4e-4
+    assert 30 < held < 120
+
+
 @pytest.mark.slow
 def test_all_exact_bars_of_repeats():
     """Copies of 5 to 200 states, every verdict and test; yesterday's method is caught."""

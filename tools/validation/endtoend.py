@@ -210,6 +210,7 @@ def protocol_of(stopping: str, pairs: int) -> Protocol:
             "margin_reason": "a validation",
             "alpha": ALPHA,
             "stopping": stopping,
+            "secondary": ["latency"],
         },
     }
     return parse_protocol(content, "simulated")
