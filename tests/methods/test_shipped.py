@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vla_eval.environment import make_env
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
+from vla_eval.runfolder import RunFolder
 from vla_eval.spec import build_policy
+from vla_eval.trainedon import seen, together
 from vla_eval_policies.flow.checkpoint import read_card
 from vla_eval_policies.flow.shipped import checkpoint_path, shipped_names
 from vla_eval_policies.training.recipe import load_recipe
@@ -69,6 +73,57 @@ def test_it_acts(name: str):
     (chunk,) = policy.infer([seen], [context])
     assert np.isfinite(chunk.actions).all()
     assert chunk.actions.shape == (card.network.chunk_size, card.network.action_size)
+
+
+SCENES = json.loads(
+    (ROOT / "policies/vla_eval_policies/flow/checkpoints/trained_on.json").read_text()
+)
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_it_says_what_it_was_trained_on(name: str):
+    """Of its own demonstrations and its teacher's, in whatever folder the file lies; no byte changed."""
+    said, path = SCENES["checkpoints"][name], checkpoint_path(name)
+    assert said["weights_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    card = read_card(path)
+    sources = [SCENES["demonstrations"][each] for each in said["demonstrations"]]
+    assert sources[0]["data_sha256"] == card.data_sha256
+    for each in sources:
+        assert each["scenes"] == sorted(set(each["scenes"]))
+    expected = together(tuple(each["scenes"]) for each in sources)
+    assert build_policy(f"flow:{path}").metadata.trained_on == expected
+    assert len(expected) == (300 if name == "so101/fm-stacking" else 200)
+    made_again = None if name.startswith("libero/") else True  # of LIBERO, only begun again
+    assert all(each["same_bytes"] is made_again for each in sources)
+    teacher = card.recipe["training"]["start"]
+    if teacher in shipped_names():
+        taught = build_policy(f"flow:{teacher}").metadata.trained_on
+        assert set(taught) <= set(expected)
+
+
+@pytest.mark.parametrize(
+    "run",
+    ["so101-one-step", "so101-two-grasps", "so101-whole-chunk", "libero-one-step"],
+)
+def test_no_certified_scene_was_learned(run: str):
+    """The committed runs of the shipped checkpoints: of every arm it is known, and none was seen."""
+    folder = RunFolder.open(ROOT / "benchmarks/results/one_step" / run)
+    scenes = {record.scene_hash for record in folder.records().final.values()}
+    assert len(scenes) >= 29
+    for arm in folder.run.arms:
+        identity = asdict(build_policy(arm.spec).metadata)
+        assert identity["weights_sha256"] == arm.identity["weights_sha256"]
+        assert seen(identity, scenes) == []
+
+
+def test_a_development_scene_was_learned():
+    """The first frozen state is among what the teacher learned; the first certification state is not."""
+    pytest.importorskip("mujoco", reason="needs the extra 'so101'")
+    env = make_env("vla_eval_envs:so101/PickPlace-v0", {"image_size": 8})
+    hashes = [env.reset(seed=0, options={"init_state": i})[1]["scene_hash"] for i in (0, 99, 100)]
+    env.close()
+    identity = asdict(build_policy("flow:so101/snapflow").metadata)
+    assert seen(identity, hashes) == hashes[:2]
 
 
 def test_unknown_name_is_refused():

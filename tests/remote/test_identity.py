@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -11,6 +12,7 @@ from vla_eval.certificate.evidence import Roles, gather
 from vla_eval.certificate.issue import issue, issue_from
 from vla_eval.cli import main
 from vla_eval.errors import PolicySpecError
+from vla_eval.policy import weights_are_hashed
 from vla_eval.spec import build_policy
 from vla_eval.stats import Flag
 from vla_eval.store import read_records
@@ -99,6 +101,26 @@ def test_a_server_of_ours_says_who_it_serves(run, tmp_path):
         assert policy.metadata.options["server_max_batch"] == 4
 
 
+@pytest.mark.parametrize("dialect", ["openpi", "harness"])
+def test_weights_and_training_are_what_the_server_says(dialect):
+    """A served checkpoint's hash and scenes are its own; a plain server's policy has neither."""
+    pytest.importorskip("torch", reason="needs the extra 'flow'")
+    local = build_policy("flow:so101/fm").metadata
+    with serving("flow:so101/fm", "--dialect", dialect) as said:
+        served = build_policy(f"{dialect}:{said['url']}").metadata
+    assert served.trained_on == local.trained_on
+    assert len(served.trained_on) == 200
+    assert served.weights_sha256 == local.weights_sha256
+    assert weights_are_hashed(asdict(served))
+
+
+def test_a_server_that_says_nothing_is_unknown_and_unhashed(plain):
+    """A declaration of who it is says neither."""
+    declared = build_policy(f"openpi:{plain}?{PLAIN}&identity=walker-v3").metadata
+    assert declared.trained_on is None
+    assert not weights_are_hashed(asdict(declared))
+
+
 @pytest.mark.parametrize(("server", "known"), [("ours", True), ("theirs", False)])
 def test_harness_servers(server, known):
     """Theirs say a class's name and nothing of weights; ours say it all in their capabilities."""
@@ -111,4 +133,5 @@ def test_harness_servers(server, known):
             declared = build_policy(f"harness:{url}/nan?identity=mine")
             assert declared.metadata.options["server_identity"] == "declared: mine"
     assert policy.metadata.is_known is known
+    assert policy.metadata.trained_on == (() if known else None)
     assert ("server_identity" in policy.metadata.options) is not known
