@@ -195,7 +195,7 @@ def test_plan_says_what_and_how_long(cli):
 
 def test_plan_says_what_repeats_show(cli):
     """States, repeats, the fewest states, and the power at parity at three dependences."""
-    value = json.loads(cli("plan", "so101-one-step-look", "--json")[1])["clustered"]
+    value = json.loads(cli("plan", "so101-one-step-look@1", "--json")[1])["clustered"]
     assert (value["states"], value["repeats"], value["test"]) == (44, 2, "both")
     assert value["minimum_states"] == stats.minimum_states(0.1)
     rows = [(row["p_reference"], row["icc"]) for row in value["at_parity"]]
@@ -204,12 +204,12 @@ def test_plan_says_what_repeats_show(cli):
         case = stats.PairedCase(row["p_reference"], 0.0, row["correlation"])
         found = stats.power_clustered(44, 2, case, icc=row["icc"], margin=0.1)
         assert row["power"] == found.both
-    code, stdout, _ = cli("plan", "so101-one-step-look")
+    code, stdout, _ = cli("plan", "so101-one-step-look@1")
     assert code == 0
     assert "44 states, 2 repeats of each" in stdout
     assert "TOO FEW" not in stdout
     assert max(len(line) for line in stdout.splitlines()) <= 80
-    changed = cli("plan", "so101-one-step-look", "--set", "analysis.margin=0.05")[1]
+    changed = cli("plan", "so101-one-step-look@1", "--set", "analysis.margin=0.05")[1]
     assert "TOO FEW STATES: without a discordant pair 44 do not show 5 points" in changed
     assert json.loads(cli("plan", "libero-spatial", "--json")[1])["clustered"] is None
 

@@ -93,7 +93,7 @@ def test_a_policy_that_raises_where_it_would_fail_leaves_its_traces(tmp_path, ru
     summary = run({"cheat": CHEAT}, count=20, max_steps=40, limits="retries = 3", workers=2)
     found = records(tmp_path)
     errors = [each for each in found.attempts if each.outcome == "error"]
-    assert len(errors) >= 3, "the cheat was so lucky that this test shows nothing"
+    assert errors, "the cheat was so lucky that this test shows nothing"
     assert sum(map(len, found.errors.values())) == len(errors)
     for slot, attempts in found.errors.items():
         assert [each.attempt for each in attempts] == list(range(1, len(attempts) + 1))

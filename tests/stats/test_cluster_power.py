@@ -15,6 +15,7 @@ from vla_eval import stats
 from vla_eval.cli.power import _print_shown
 from vla_eval.compare.shown import what_it_could_show
 from vla_eval.keys import EpisodeKey
+from vla_eval.ledger import ArmEpisodes
 from vla_eval.stats import ClusteredPairs, PairedCase
 from vla_eval.stats.cluster_power import most_losses
 
@@ -190,13 +191,25 @@ def run_of(outcome, *, test=None) -> SimpleNamespace:
             suite=key.suite,
             task=key.task,
             init_state=key.init_state,
+            key=key,
+            reason=None,
             scene_hash=f"{key.init_state}-{key.env_seed}",
             outcome="success" if won else "failure",
         )
 
-    analysis = SimpleNamespace(margin=0.2, alpha=0.05, cluster="initial-state", cluster_test=test)
+    analysis = SimpleNamespace(
+        margin=0.2,
+        alpha=0.05,
+        cluster="initial-state",
+        cluster_test=test,
+        stopping="fixed",
+        strata="none",
+        test="tango-exact",
+    )
     entries = [
-        SimpleNamespace(name=name, finals={key: record(key, arm) for key in keys})
+        SimpleNamespace(
+            name=name, episodes=ArmEpisodes(name, {key: record(key, arm) for key in keys})
+        )
         for arm, name in enumerate(("new", "old"))
     ]
     return SimpleNamespace(keys=keys, entries=entries, protocol=SimpleNamespace(analysis=analysis))
@@ -250,5 +263,5 @@ def test_unequal_repeats_are_looked_at_by_bets():
     """Where episodes are missing the verdict is that of the bets, and so is the power."""
     field = run_of(np.ones((30, 3, 2), dtype=bool))
     for entry in field.entries:
-        del entry.finals[field.keys[0]]
+        del entry.episodes.finals[field.keys[0]]
     assert what_it_could_show(field, "new", "old").repeats.test == "bets"
