@@ -164,13 +164,13 @@ def _clustered(protocol: Protocol) -> dict[str, Any] | None:
 
 
 def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
-    from vla_eval.cli.repeats import MODEL, label, simulated, too_few
+    from vla_eval.cli.repeats import MODEL, label, simulated, times, too_few
     from vla_eval.terminal import fold
 
     states, repeats, test = clustered["states"], clustered["repeats"], clustered["test"]
     least = clustered["minimum_states"]
     design = (
-        f"{states} states, {repeats} repeats of each, judged by states with the test '{test}'; "
+        f"{states} states, {times(repeats)}, judged by states with the test '{test}'; "
         f"without a discordant pair {100 * margin:g} points take {least} states, at any number of "
         "repeats."
     )

@@ -350,14 +350,13 @@ def _print_shown(shown: Shown) -> None:
 
 def _repeated(shown: Shown) -> list[str]:
     """Return what is said of repeats of states, if there are any."""
-    from vla_eval.cli.repeats import MODEL, too_few
+    from vla_eval.cli.repeats import MODEL, times, too_few
 
     of = shown.repeats
     if of is None:
         return []
-    several = f"{of.repeats} repeats of each" if of.repeats > 1 else "each once"
     states = (
-        f"They are of {of.states} states, {several}, judged by states with the test '{of.test}'. "
+        f"They are of {of.states} states, {times(of.repeats)}, judged by states with the test '{of.test}'. "
         f"Repeats of a state are alike by an ICC of {of.icc:.2f}: estimated from this run, between 0 "
         f"and 1, and taken as known. {MODEL}."
     )

@@ -19,6 +19,7 @@ __all__ = [
     "label",
     "print_design",
     "simulated",
+    "times",
     "too_few",
 ]
 
@@ -105,9 +106,8 @@ def print_design(result: dict[str, Any], expected: str) -> None:
 
     states, repeats, pairs = (result[name] for name in ("states", "repeats", "pairs"))
     margin = 100 * result["margin"]
-    several = f"{repeats} repeats of each" if repeats > 1 else "each once"
     claim = (
-        f"{states} states, {several}: {pairs} pairs. That a candidate {expected} is not worse by "
+        f"{states} states, {times(repeats)}: {pairs} pairs. That a candidate {expected} is not worse by "
         f"{margin:g} points (reference at {result['p_reference']:.1%}, correlation of the arms "
         f"{result['correlation']:g}, one-sided alpha {result['alpha']:g}) is certified with a "
         "chance of"
@@ -134,6 +134,11 @@ def print_design(result: dict[str, Any], expected: str) -> None:
         lines.insert(0, f"{pairs} different states, each once, without repeats: {apart:.1%}.")
     print()
     print("\n".join(folded for line in lines for folded in fold(line)))
+
+
+def times(repeats: int) -> str:
+    """Return how often each state runs, in words."""
+    return "each once" if repeats == 1 else f"{repeats} repeats of each"
 
 
 def label(icc: float) -> str:

@@ -25,13 +25,13 @@ from vla_eval.stats.exact import (
     rejection_probability,
     worst_rejection_probability,
 )
-from vla_eval.stats.paired import tango_scores
 from vla_eval.stats.verdicts import judge_clustered
 
 __all__ = ["ClusterPower", "estimated_icc", "minimum_states", "power_clustered"]
 
 _SEED = 20260730
 _JUDGED_UP_TO = 1000
+_TIE = 1e-9
 DRAWS = 40_000
 """Simulated runs; the standard error of a power is at most ½/√DRAWS, a quarter of a point."""
 
@@ -103,7 +103,7 @@ def minimum_states(margin: float, *, alpha: float = 0.05, test: ClusterTest = "b
     """Return the fewest states that show "not worse by the margin" if no pair is discordant.
 
     At any number of repeats: a state that is repeated counts once. Fewer states show it only where
-    the candidate wins some of them. Where more than 1000 are needed this is the test's number, not the whole verdict's.
+    the candidate wins some of them. Above 1000 it is the test's number, not the whole verdict's.
 
     Args:
         margin: in (0, 1).
@@ -152,18 +152,18 @@ def most_losses(states: int, margin: float, alpha: float) -> Ints:
         margin: the hypothesis is "worse by the margin or more".
         alpha: one-sided.
     """
-    wins, losses = np.triu_indices(states + 1)
-    scores = np.unique(tango_scores(wins, losses - wins, states, -margin))
-    fails, passes = -1, len(scores)
-    while passes - fails > 1:
-        middle = (fails + passes) // 2
-        worst = worst_rejection_probability(
-            largest_losses(float(scores[middle]), states, delta=-margin), margin
-        )
-        fails, passes = (fails, middle) if worst <= alpha else (middle, passes)
-    if passes == len(scores):
-        return np.full(states + 1, -1)
-    return largest_losses(float(scores[passes]), states, delta=-margin)
+    fails, passes = -5.0, 45.0
+    outer, inner = (largest_losses(z, states, delta=-margin) for z in (fails, passes))
+    # Until at most one table lies between, or tables whose scores are the same.
+    while int(np.sum(outer - inner)) > 1 and passes - fails > _TIE:
+        middle = (fails + passes) / 2
+        border = largest_losses(middle, states, delta=-margin)
+        if worst_rejection_probability(border, margin) <= alpha:
+            passes, inner = middle, border
+        else:
+            fails, outer = middle, border
+    inner.flags.writeable = False
+    return inner
 
 
 def _outcomes(
