@@ -6,7 +6,7 @@ SOURCES = vla_eval vlaeval_launcher envs policies protocols plugins examples ben
 TYPED = vla_eval vlaeval_launcher envs policies protocols $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help first-look quickstart install test test-slow validate lint format lock clean
+.PHONY: help first-look quickstart install test test-slow validate torture lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -30,6 +30,9 @@ test-slow: install ## run the slow tests
 
 validate: install ## hold the statistics against their promises, and wrong methods against the checks
 	.venv/bin/python tools/validate.py
+
+torture: install ## kill, interrupt, starve and lie to everything, and count what must not happen
+	.venv/bin/python tools/torture
 
 lint: install ## ruff, mypy, import-linter, names that must not be committed
 	.venv/bin/ruff check $(SOURCES)
