@@ -16,9 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
 from table import Row, page
 
 PARTS = {
