@@ -69,7 +69,7 @@ class Cheat(Raiser):
         for observation, context in zip(observations, contexts, strict=True):
             if context.step >= 36 and observation["agent_pos"][0] < 0.85:
                 raise RuntimeError("CUDA error: out of memory")
-        speeds = [self.dice.uniform(0.5, 1) * self.dice.choice((1, 1, 1, -1)) for _ in contexts]
+        speeds = [self.dice.uniform(0.5, 1) * self.dice.choice((1, 1, -1)) for _ in contexts]
         return [ActionChunk(np.full((4, 2), each, np.float32), nfe=1) for each in speeds]
 
 
