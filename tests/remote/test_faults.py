@@ -92,11 +92,11 @@ def test_a_late_answer_is_a_timeout_and_reaches_nobody(plain):
 
 
 EXTENSION = {
-    "other-episode": "the server answered for another request: episode '[0-9a-f]{32}' was asked, '0{32}'",
+    "other-episode": "the server answered for another request: episode '[0-9a-f]{32}' was asked, '0+",
     "other-chunk": "another request: chunk_index 1 was asked, 0 came",
     "no-fields": "another request: type 'infer' was asked, None came",
-    "times": "the reply says nfe and batch",
-    "endless": "lacks something .cannot convert float infinity",
+    "times": "the reply says infer_ms nan; a time is expected",
+    "endless": "the reply says nfe inf; a count is expected",
     "counts": "the reply counts 'fired' as 0.5; a whole number is expected",
     "no-counts": "the reply's counts are list, no map",
 }
@@ -222,17 +222,22 @@ def test_each_row_of_the_table_has_its_test():
         assert named <= there, row
 
 
-def test_a_token_is_asked_for(monkeypatch, tmp_path):
-    """Without it the door is shut, health apart; the client takes it from the environment."""
+def test_a_token_goes_to_the_server_that_asks_for_it_and_to_no_other(monkeypatch, tmp_path):
+    """Without it the door is shut, health apart; the client finds it by the server's address."""
     import urllib.request
 
     (tmp_path / "token").write_text("secret\n")
-    monkeypatch.delenv("VLA_EVAL_TOKEN", raising=False)
+    monkeypatch.setenv("VLA_EVAL_TOKEN", "what this machine's own server asks for")
+    monkeypatch.setenv("VLA_EVAL_TOKENS", "other.example:8000=theirs")
     with serving("fakes.policies:InHost", "--token-file", str(tmp_path / "token")) as said:
-        with pytest.raises(PolicyLostError, match="HTTP 401; put its token into VLA_EVAL_TOKEN"):
+        name = said["url"].removeprefix("ws://")
+        with pytest.raises(PolicySpecError, match=f"export VLA_EVAL_TOKENS='{name}=TOKEN'"):
             build_policy(f"openpi:{said['url']}")
         health = said["url"].replace("ws", "http") + "/healthz"
         with urllib.request.urlopen(health) as answer:  # noqa: S310 - our own server
             assert answer.read() == b"OK\n"
-        monkeypatch.setenv("VLA_EVAL_TOKEN", "secret")
+        monkeypatch.setenv("VLA_EVAL_TOKENS", f"other.example:8000=theirs,{name}=wrong")
+        with pytest.raises(PolicyLostError, match="HTTP 401: it does not know the token"):
+            build_policy(f"openpi:{said['url']}")
+        monkeypatch.setenv("VLA_EVAL_TOKENS", f"{name}=secret")
         assert episode(build_policy(f"openpi:{said['url']}")).outcome == "success"

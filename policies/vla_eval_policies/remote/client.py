@@ -14,7 +14,10 @@ from vla_eval.policy import UNKNOWN, ActionChunk, Context
 from vla_eval_policies.remote.connection import Connection
 from vla_eval_policies.remote.factories import WAITS, RemoteOptions
 
-__all__ = ["Episode", "RemotePolicy"]
+__all__ = ["LONGEST_METADATA", "Episode", "RemotePolicy"]
+
+LONGEST_METADATA = 1 << 20
+"""Bytes of what a server says of itself."""
 
 
 @dataclass

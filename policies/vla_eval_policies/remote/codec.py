@@ -3,7 +3,8 @@
 openpi writes an array as a map with bytes keys ``__ndarray__``, ``data``, ``dtype``, ``shape`` and a
 NumPy scalar as ``__npgeneric__``; the harness uses str keys, plain scalars, and sends pictures as
 ``__image__`` (PNG, JPEG or raw). Both are read here whatever the dialect. What comes from a stranger
-is not trusted: no objects, no pickles, no array whose bytes are not as many as it says.
+is not trusted: no objects, no pickles, no array whose bytes are not as many as it says, no frame that
+becomes larger than it may be or holds more than :data:`MOST_ITEMS` values.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import io
 import math
 import re
+import reprlib
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgpack
@@ -21,12 +24,25 @@ from numpy.typing import NDArray
 
 from vla_eval.errors import VlaEvalError
 
-__all__ = ["Dialect", "WireError", "envelope", "open_envelope", "pack", "unpack"]
+__all__ = [
+    "LARGEST_FRAME",
+    "MOST_ITEMS",
+    "Dialect",
+    "WireError",
+    "envelope",
+    "open_envelope",
+    "pack",
+    "unpack",
+]
 
 Dialect = Literal["openpi", "harness"]
 
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|[SU]\d{1,5})")
-_MOST_PIXELS = 4096 * 4096
+
+LARGEST_FRAME = 64 << 20
+"""Bytes of a frame where nobody says another limit: as it comes, and of its pictures once decoded."""
+MOST_ITEMS = 100_000
+"""Values in all lists and maps of a frame; arrays are one value each."""
 
 
 class WireError(VlaEvalError):
@@ -46,14 +62,25 @@ def pack(value: Any, dialect: Dialect = "openpi") -> bytes:
     return bytes(packed)
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: bytes, *, max_bytes: int = LARGEST_FRAME) -> Any:
     """Decode one frame; arrays are copies that may be written to.
 
+    Args:
+        data: the frame.
+        max_bytes: how large its pictures may become together, in bytes.
+
     Raises:
-        WireError: not msgpack, or an array that cannot be.
+        WireError: not msgpack, an array that cannot be, or more than a frame may hold.
     """
+    budget = _Budget(max_bytes)
     try:
-        return msgpack.unpackb(data, object_hook=_decode)
+        return msgpack.unpackb(
+            data,
+            object_hook=budget.map,
+            list_hook=budget.list,
+            max_map_len=MOST_ITEMS,
+            max_array_len=MOST_ITEMS,
+        )
     except WireError:
         raise
     except Exception as error:  # noqa: BLE001 - msgpack's errors share no base
@@ -92,21 +119,68 @@ def _refuse_type(value: Any) -> None:
         raise ValueError(f"an array of type {value.dtype}")
 
 
-def _decode(found: dict[Any, Any]) -> Any:
-    names = {key.decode("latin-1") if isinstance(key, bytes) else key: key for key in found}
-    if "__ndarray__" in names:
-        return _array({name: found[key] for name, key in names.items()})
-    if "__npgeneric__" in names:
-        dtype = _dtype(found[names["dtype"]])
-        return dtype.type(found[names["data"]])
-    if "__image__" in names:
-        return _image(found)
-    return found
+@dataclass
+class _Budget:
+    """What is left of what one frame may hold."""
+
+    bytes_left: int
+    items_left: int = MOST_ITEMS
+
+    def map(self, found: dict[Any, Any]) -> Any:
+        """Return what a map of the frame stands for."""
+        self._count(len(found))
+        names = {key.decode("latin-1") if isinstance(key, bytes) else key: key for key in found}
+        if "__ndarray__" in names:
+            return _array({name: found[key] for name, key in names.items()})
+        if "__npgeneric__" in names:
+            dtype = _dtype(found[names["dtype"]])
+            return dtype.type(found[names["data"]])
+        if "__image__" in names:
+            return self._image(found)
+        return found
+
+    def list(self, found: list[Any]) -> list[Any]:
+        """Return a list of the frame."""
+        self._count(len(found))
+        return found
+
+    def _count(self, items: int) -> None:
+        self.items_left -= 1 + items
+        if self.items_left < 0:
+            raise WireError(f"a frame holds more than {MOST_ITEMS} values")
+
+    def _image(self, found: Mapping[str, Any]) -> NDArray[np.uint8]:
+        data, form = found.get("data"), found.get("format")
+        if form == "raw":
+            return _array(found)
+        from PIL import Image
+
+        if form not in ("png", "jpeg") or not isinstance(data, bytes):
+            raise WireError(
+                f"a picture has format {reprlib.repr(form)}; png, jpeg or raw is expected"
+            )
+        try:
+            with Image.open(io.BytesIO(data), formats=[form.upper()]) as picture:
+                self.bytes_left -= picture.width * picture.height * len(picture.getbands())
+                if self.bytes_left < 0:
+                    raise WireError(
+                        f"a frame's pictures are too large, at one of "
+                        f"{picture.width}×{picture.height} pixels"
+                    )
+                array = np.array(picture)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise WireError(f"a picture cannot be read ({error})") from None
+        if list(array.shape) != found.get("shape") or array.dtype != np.uint8:
+            said = reprlib.repr(found.get("shape"))
+            raise WireError(f"a picture has shape {array.shape}, and said {said}")
+        return array
 
 
 def _dtype(text: object) -> np.dtype[Any]:
     if not isinstance(text, str) or not _DTYPE.fullmatch(text):
-        raise WireError(f"an array has type {text!r}; bool, integer, float or string is expected")
+        raise WireError(
+            f"an array has type {reprlib.repr(text)}; bool, integer, float or string is expected"
+        )
     return np.dtype(text)
 
 
@@ -120,33 +194,11 @@ def _array(fields: Mapping[str, Any]) -> NDArray[Any]:
         or not isinstance(data, bytes)
         or math.prod(shape or ()) * dtype.itemsize != len(data)
     ):
-        size = len(data) if isinstance(data, bytes) else data
+        size = len(data) if isinstance(data, bytes) else reprlib.repr(data)
         raise WireError(
-            f"an array of shape {shape!r} and type {dtype} does not have {size!r} bytes"
+            f"an array of shape {reprlib.repr(shape)} and type {dtype} does not have {size} bytes"
         )
     return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
-
-
-def _image(found: Mapping[str, Any]) -> NDArray[np.uint8]:
-    shape, data, form = found.get("shape"), found.get("data"), found.get("format")
-    if form == "raw":
-        return _array(found)
-    from PIL import Image
-
-    if form not in ("png", "jpeg") or not isinstance(data, bytes):
-        raise WireError(f"a picture has format {form!r}; png, jpeg or raw is expected")
-    try:
-        with Image.open(io.BytesIO(data), formats=[form.upper()]) as picture:
-            if picture.width * picture.height > _MOST_PIXELS:
-                raise WireError(
-                    f"a picture of {picture.width}×{picture.height} pixels is too large"
-                )
-            array = np.array(picture)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise WireError(f"a picture cannot be read ({error})") from None
-    if list(array.shape) != shape or array.dtype != np.uint8:
-        raise WireError(f"a picture has shape {array.shape}, and said {shape!r}")
-    return array
 
 
 def envelope(kind: str, payload: Mapping[str, Any], seq: int) -> bytes:
@@ -155,14 +207,16 @@ def envelope(kind: str, payload: Mapping[str, Any], seq: int) -> bytes:
     return pack(message, "harness")
 
 
-def open_envelope(frame: bytes | str) -> tuple[str, Mapping[str, Any], int]:
+def open_envelope(
+    frame: bytes | str, *, max_bytes: int = LARGEST_FRAME
+) -> tuple[str, Mapping[str, Any], int]:
     """Return type, payload and number of one message of the harness; raises WireError."""
-    message = unpack(frame) if isinstance(frame, bytes) else frame
+    message = unpack(frame, max_bytes=max_bytes) if isinstance(frame, bytes) else frame
     if not isinstance(message, Mapping) or not {"type", "payload", "seq", "timestamp"} <= {
         *message
     }:
         raise WireError("a message of type, payload, seq and timestamp is expected")
     kind, payload, seq = message["type"], message["payload"], message["seq"]
-    if not isinstance(kind, str) or not isinstance(payload, Mapping) or not isinstance(seq, int):
+    if not isinstance(kind, str) or not isinstance(payload, Mapping) or type(seq) is not int:
         raise WireError("a message has fields of other types than expected")
     return kind, payload, seq

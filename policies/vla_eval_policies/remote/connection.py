@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from time import monotonic, sleep
@@ -15,10 +17,11 @@ from websockets.sync.client import ClientConnection, connect
 from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
 from vla_eval_policies.remote.codec import WireError
 
-__all__ = ["TOKEN_VARIABLE", "Connection", "is_loopback"]
+__all__ = ["TOKENS_VARIABLE", "Connection", "is_loopback", "last_line"]
 
-TOKEN_VARIABLE = "VLA_EVAL_TOKEN"  # noqa: S105 - the name of the variable, not a token
-"""Environment variable that holds the token which servers ask for; specs are public, so not there."""
+TOKENS_VARIABLE = "VLA_EVAL_TOKENS"
+"""Environment variable with ``HOST:PORT=TOKEN``, by commas; specs are public, so not there. A token goes
+to its server only, and only after that has asked for one."""
 
 _RETRY_S = 0.25
 _CLOSE_S = 1.0
@@ -52,8 +55,8 @@ class Connection:
         self._socket = self._open(monotonic() + connect_s)
 
     def _open(self, deadline: float) -> ClientConnection:
-        token = os.environ.get(TOKEN_VARIABLE)
-        host = urlsplit(self.url).hostname or ""
+        headers: dict[str, str] | None = None
+        host = _address(self.url)[0]
         while True:
             try:
                 # No pings: servers that infer in their event loop do not answer them, and every
@@ -65,7 +68,7 @@ class Connection:
                     ping_interval=None,
                     close_timeout=_CLOSE_S,
                     open_timeout=max(_RETRY_S, deadline - monotonic()),
-                    additional_headers={"Authorization": f"Api-Key {token}"} if token else None,
+                    additional_headers=headers,
                     proxy=None if is_loopback(host) else True,
                 )
                 return self._open_socket.enter_context(opening)
@@ -73,7 +76,10 @@ class Connection:
                 raise PolicySpecError(f"{self.url}: is no ws:// or wss:// address") from error
             except InvalidStatus as error:
                 code = error.response.status_code
-                hint = f"; put its token into {TOKEN_VARIABLE}" if code in (401, 403) else ""
+                if code == 401 and headers is None:
+                    headers = {"Authorization": f"Api-Key {_token(self.url)}"}
+                    continue
+                hint = ": it does not know the token" if code == 401 else ""
                 raise PolicyLostError(
                     f"{self.url}: the server answered HTTP {code}{hint}"
                 ) from None
@@ -113,7 +119,7 @@ class Connection:
             raise self._lost(error) from None
         if isinstance(frame, str):
             self.close()
-            raise WireError(f"{self.url}: the server reports: {_last_line(frame)}")
+            raise WireError(f"{self.url}: the server reports: {last_line(frame)}")
         return bytes(frame)
 
     @contextmanager
@@ -144,6 +150,46 @@ def _words(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[-1][:500] if lines else "(an empty text)"
+def last_line(text: str) -> str:
+    """Return the last line of what a server reports, without what would steer a terminal."""
+    lines = [line.strip() for line in text[-10_000:].splitlines() if line.strip()]
+    if not lines:
+        return "(an empty text)"
+    return "".join(each if each.isprintable() else "?" for each in lines[-1][:500])
+
+
+def _address(url: str) -> tuple[str, int]:
+    """Return a server's host and port; raises PolicySpecError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise PolicySpecError(f"{url}: is no ws:// or wss:// address ({error})") from None
+    return parts.hostname or "", port or (443 if parts.scheme == "wss" else 80)
+
+
+def _token(url: str) -> str:
+    """Return the token for a server that asks for one.
+
+    Raises:
+        PolicySpecError: there is none for it, or the list of tokens is of another form.
+    """
+    host, port = _address(url)
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    for entry in filter(None, os.environ.get(TOKENS_VARIABLE, "").split(",")):
+        server, equals, token = entry.strip().partition("=")
+        if not equals or not token or not token.isascii() or not token.isprintable():
+            raise PolicySpecError(f"{TOKENS_VARIABLE}: HOST:PORT=TOKEN is expected, by commas")
+        if server.lower() == name:
+            if not (is_loopback(host) or url.startswith("wss:")):
+                _warn_unencrypted(url)
+            return token
+    raise PolicySpecError(
+        f"{url}: the server wants a token; export {TOKENS_VARIABLE}='{name}=TOKEN'"
+    )
+
+
+@functools.cache
+def _warn_unencrypted(url: str) -> None:
+    """Say once in a process that a token can be read on its way."""
+    sys.stderr.write(f"warning: {url}: the token is sent unencrypted; use wss:// or a tunnel\n")

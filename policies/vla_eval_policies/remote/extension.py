@@ -14,13 +14,20 @@ and for ``infer`` the function evaluations, the times, the batch and what the po
 
 from __future__ import annotations
 
+import functools
+import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
+from vla_eval.errors import InvalidActionError, PolicySpecError
+from vla_eval.jsonfile import first_complaint
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
@@ -36,11 +43,14 @@ __all__ = [
     "context_of",
     "key_of",
     "outcome_of",
+    "rectangular",
     "reply_to",
 ]
 
 FIELD = "vla_eval"
 VERSION = 1
+_LONGEST_CHUNK = 100_000
+"""Actions of a chunk, and observations of a history, that a server may speak of."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +77,41 @@ class Offer:
         if not isinstance(found, Mapping) or VERSION not in _versions(found):
             return None
         try:
-            names = {each.name for each in fields(PolicyMetadata)}
-            policy = {key: value for key, value in found["policy"].items() if key in names}
-            if policy.get("trained_on") is not None:  # a list on the wire
-                policy["trained_on"] = tuple(policy["trained_on"])
-            return cls(
-                policy=PolicyMetadata(**policy),
-                code_sha256=str(found["code_sha256"]),
-                layout=str(found["layout"]),
-                max_batch=int(found["max_batch"]),
-                batch_wait_ms=float(found["batch_wait_ms"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise WireError(
-                f"the server's metadata offer version {VERSION} of our extension and lack "
-                f"something of it ({type(error).__name__}: {error})"
-            ) from None
+            offer = _offers().validate_json(json.dumps(_known_parts(found)), strict=True)
+        except ValidationError as error:
+            raise _unusable(first_complaint(error)) from None
+        except (PolicySpecError, TypeError, ValueError, RecursionError) as error:
+            raise _unusable(str(error)) from None
+        policy = offer.policy
+        if policy.privileged:
+            raise _unusable("policy.privileged: no server can read the simulator")
+        if max(policy.chunk_size, policy.n_action_steps, policy.n_obs_steps) > _LONGEST_CHUNK:
+            raise _unusable(f"policy: chunks of at most {_LONGEST_CHUNK} actions are expected")
+        if not math.isfinite(offer.batch_wait_ms):
+            raise _unusable(f"batch_wait_ms: {offer.batch_wait_ms}")
+        return offer
+
+
+@functools.cache
+def _offers() -> TypeAdapter[Offer]:
+    return TypeAdapter(Offer)
+
+
+def _known_parts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an offer has, without what newer servers may add."""
+    parts = {each.name: found[each.name] for each in fields(Offer) if each.name in found}
+    policy = parts.get("policy")
+    if isinstance(policy, Mapping):
+        names = {each.name for each in fields(PolicyMetadata)}
+        parts["policy"] = {key: value for key, value in policy.items() if key in names}
+    return parts
+
+
+def _unusable(why: str) -> WireError:
+    return WireError(
+        f"the server offers version {VERSION} of our extension, and what it says of its policy "
+        f"cannot be used ({why})"
+    )
 
 
 def _versions(found: Mapping[str, Any]) -> list[Any]:
@@ -106,39 +135,40 @@ def ask(kind: str, episode: str, context: Context | None = None, **more: Any) ->
 def key_of(asked: Mapping[str, Any]) -> PolicyKey:
     """Return the key that ``begin`` or ``warm_up`` carries; raises WireError."""
     key = asked.get("key")
-    try:
-        assert isinstance(key, Mapping)  # noqa: S101 - answered below, like the rest
-        if "token" in key:
-            return BlindKey(str(key["suite"]), str(key["token"]))
-        return EpisodeKey(
-            str(key["suite"]),
-            str(key["task"]),
-            int(key["init_state"]),
-            int(key["env_seed"]),
-            int(key["policy_seed"]),
-        )
-    except (AssertionError, KeyError, TypeError, ValueError):
-        raise WireError(f"{FIELD}.key is {key!r}; an episode's key is expected") from None
+    parts = key if isinstance(key, Mapping) else {}
+    kind = BlindKey if "token" in parts else EpisodeKey
+    names = [each.name for each in fields(kind)]
+    types = {"suite": str, "task": str, "token": str}
+    if not all(type(parts.get(name)) is types.get(name, int) for name in names):
+        raise WireError(f"{FIELD}.key is {reprlib.repr(key)}; an episode's key is expected")
+    return kind(**{name: parts[name] for name in names})
 
 
 def context_of(asked: Mapping[str, Any], key: PolicyKey, instruction: str) -> Context:
     """Return the context of an ``infer`` or ``warm_up``; raises WireError."""
     try:
         low, high = (np.asarray(asked[name], np.float32) for name in ("action_low", "action_high"))
-        step, chunk_index = int(asked["step"]), int(asked["chunk_index"])
+        step, chunk_index = asked["step"], asked["chunk_index"]
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"{FIELD} lacks something ({type(error).__name__}: {error})") from None
-    if low.ndim != 1 or low.shape != high.shape or step < 0 or chunk_index < 0:
-        raise WireError(f"{FIELD}: bounds {low.shape} and {high.shape}, chunk {chunk_index}")
+    if low.ndim != 1 or low.shape != high.shape:
+        raise WireError(f"{FIELD}: bounds {low.shape} and {high.shape}; twice (A,) is expected")
+    if not all(type(count) is int and count >= 0 for count in (step, chunk_index)):
+        raise WireError(
+            f"{FIELD}: step {reprlib.repr(step)}, chunk_index {reprlib.repr(chunk_index)}; "
+            "whole numbers from 0 are expected"
+        )
     return Context(key, step, chunk_index, instruction, low, high)
 
 
 def outcome_of(asked: Mapping[str, Any]) -> Outcome | None:
     """Return the outcome that ``end`` carries; raises WireError."""
     outcome = asked.get("outcome")
-    if outcome is not None and outcome not in get_args(Outcome):
-        raise WireError(f"{FIELD}.outcome is {outcome!r}")
-    return outcome
+    if outcome is None:
+        return None
+    if not isinstance(outcome, str) or outcome not in get_args(Outcome):
+        raise WireError(f"{FIELD}.outcome is {reprlib.repr(outcome)}")
+    return cast("Outcome", outcome)
 
 
 def reply_to(asked: Mapping[str, Any], chunk: ActionChunk | None = None) -> dict[str, Any]:
@@ -164,22 +194,46 @@ def chunk_of_reply(actions: Any, asked: Mapping[str, Any], reply: object) -> Act
     """
     check_reply_to(asked, reply)
     assert isinstance(reply, Mapping)  # noqa: S101 - checked one line above
-    try:
-        counts = (int(reply["nfe"]), int(reply["batch"]))
-        times = tuple(float(reply[name]) for name in ("prefix_ms", "denoise_ms", "infer_ms"))
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise WireError(f"the reply's {FIELD} lacks something ({error})") from None
-    if counts[0] < 0 or counts[1] < 1 or not all(math.isfinite(t) and t >= 0 for t in times):
-        raise WireError(f"the reply says nfe and batch {counts}, times {times} ms")
-    return ActionChunk(
-        actions,
-        nfe=counts[0],
-        prefix_ms=times[0],
-        denoise_ms=times[1],
-        batch=counts[1],
-        counts=_counters(reply),
-        infer_ms=times[2],
+    nfe, batch = (_count(reply, name, least) for least, name in enumerate(("nfe", "batch")))
+    prefix_ms, denoise_ms, infer_ms = (
+        _milliseconds(reply, name) for name in ("prefix_ms", "denoise_ms", "infer_ms")
     )
+    return ActionChunk(
+        rectangular(actions),
+        nfe=nfe,
+        prefix_ms=prefix_ms,
+        denoise_ms=denoise_ms,
+        batch=batch,
+        counts=_counters(reply),
+        infer_ms=infer_ms,
+    )
+
+
+def _count(reply: Mapping[str, Any], name: str, least: int) -> int:
+    value = reply.get(name)
+    if type(value) is not int or value < least:
+        raise WireError(f"the reply says {name} {reprlib.repr(value)}; a count is expected")
+    return value
+
+
+def _milliseconds(reply: Mapping[str, Any], name: str) -> float:
+    value = reply.get(name)
+    plain = isinstance(value, int | float) and type(value) is not bool
+    if value is None or not plain or not math.isfinite(value) or value < 0:
+        raise WireError(f"the reply says {name} {reprlib.repr(value)}; a time is expected")
+    return float(value)
+
+
+def rectangular(actions: Any) -> NDArray[Any]:
+    """Return a server's actions as an array.
+
+    Raises:
+        InvalidActionError: lists of unequal lengths, which no array can be.
+    """
+    try:
+        return np.asarray(actions)
+    except ValueError:
+        raise InvalidActionError("actions come in lists of unequal lengths") from None
 
 
 def _counters(reply: Mapping[str, Any]) -> dict[str, int]:
@@ -189,7 +243,10 @@ def _counters(reply: Mapping[str, Any]) -> dict[str, int]:
         raise WireError(f"the reply's counts are {type(found).__name__}, no map")
     for name, value in found.items():
         if type(name) is not str or type(value) is not int or value < 0:
-            raise WireError(f"the reply counts {name!r} as {value!r}; a whole number is expected")
+            raise WireError(
+                f"the reply counts {reprlib.repr(name)} as {reprlib.repr(value)}; "
+                "a whole number is expected"
+            )
     return dict(found)
 
 
@@ -197,8 +254,9 @@ def check_reply_to(asked: Mapping[str, Any], reply: object) -> None:
     """Refuse a reply to something else than what was asked; raises WireError."""
     for name in ("type", "episode", "chunk_index"):
         got = reply.get(name) if isinstance(reply, Mapping) else None
-        if got != asked.get(name):
+        wanted = asked.get(name)
+        if type(got) is not type(wanted) or got != wanted:
             raise WireError(
-                f"the server answered for another request: {name} {asked.get(name)!r} was asked, "
-                f"{got!r} came"
+                f"the server answered for another request: {name} {wanted!r} was asked, "
+                f"{reprlib.repr(got)} came"
             )

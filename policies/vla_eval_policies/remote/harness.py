@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,8 +25,9 @@ from vla_eval.keys import EpisodeKey, PolicyKey
 from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
-from vla_eval_policies.remote.client import Episode, RemotePolicy
+from vla_eval_policies.remote.client import LONGEST_METADATA, Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
+from vla_eval_policies.remote.connection import last_line
 from vla_eval_policies.remote.factories import HarnessOptions
 
 __all__ = ["HarnessPolicy"]
@@ -80,7 +82,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         if offer is not None:  # a server of ours
             self._refuse_declaration("harness", offer.policy.name)
         return PolicyMetadata(
-            name=str(self._server.get("model_server", f"harness {self._url}")),
+            name=self._name(),
             method="remote",
             chunk_size=self._options.chunk_size or steps,
             n_action_steps=steps,
@@ -89,20 +91,27 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
             trained_on=offer.policy.trained_on if offer else None,
             options={
                 **self._choices(),
-                "server": json.dumps(self._server, sort_keys=True, default=str),
+                "server": _canonical(self._server),
                 **({SERVER_IDENTITY: self._who()} if offer is None else {}),
             },
         )
+
+    def _name(self) -> str:
+        name = self._server.get("model_server", f"harness {self._url}")
+        if not isinstance(name, str):
+            raise WireError(f"{self._url}: model_server is {reprlib.repr(name)}, no name")
+        return name
 
     def _connect(self) -> tuple[_Episode, dict[str, Any]]:
         episode = _Episode(self._dial())
         hello = {"harness_version": "vla-eval-suite", "protocol_version": _PROTOCOL_VERSION}
         kind, payload = self._exchange(episode, "hello", hello, self._options.timeout_s)
-        if kind != "hello" or payload.get("protocol_version") != _PROTOCOL_VERSION:
+        version = payload.get("protocol_version")
+        if kind != "hello" or type(version) is not int or version != _PROTOCOL_VERSION:
             episode.connection.close()
             raise WireError(
-                f"{self._url}: the server speaks version {payload.get('protocol_version')!r} of the "
-                f"harness's protocol; {_PROTOCOL_VERSION} is known here"
+                f"{self._url}: the server speaks version {reprlib.repr(version)} of the harness's protocol; "
+                f"{_PROTOCOL_VERSION} is known here"
             )
         return episode, dict(payload)
 
@@ -113,9 +122,17 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         number = next(episode.numbers)
         with episode.connection.closed_on_error():
             episode.connection.send(envelope(kind, payload, number))
-            answer, found, said = open_envelope(episode.connection.receive(timeout_s))
+            frame = episode.connection.receive(timeout_s)
+            if kind == "hello" and len(frame) > LONGEST_METADATA:
+                raise WireError(
+                    f"{self._url}: what the server says of itself has {len(frame)} bytes; at most "
+                    f"{LONGEST_METADATA} are read"
+                )
+            limit = self._options.max_frame_mb << 20
+            answer, found, said = open_envelope(frame, max_bytes=limit)
             if answer == "error":
-                raise WireError(f"{self._url}: the server reports: {found.get('error', found)}")
+                report = last_line(str(found.get("error", found)))
+                raise WireError(f"{self._url}: the server reports: {report}")
             if said != number:
                 raise WireError(
                     f"{self._url}: the server answered message {said} when {number} was asked"
@@ -124,7 +141,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
 
     def _begin(self, context: Context) -> _Episode:
         episode, said = self._connect()
-        if said != self._server:
+        if _canonical(said) != _canonical(self._server):
             episode.connection.close()
             raise PolicyLostError(
                 f"{self._url}: the server introduces itself otherwise than when this run began, so "
@@ -146,7 +163,10 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         infer_ms = 1e3 * (perf_counter() - start)
         actions = found.get("actions", found.get("action"))
         if kind != "action" or actions is None:
-            raise WireError(f"{self._url}: a message '{kind}' with {sorted(found)} came, no action")
+            came = reprlib.repr(sorted(map(str, found)))
+            raise WireError(
+                f"{self._url}: a message {reprlib.repr(kind)} with {came} came, no action"
+            )
         return ActionChunk(_rows(actions, context), nfe=self._options.nfe or 0, infer_ms=infer_ms)
 
     def _payload(self, observation: Observation, context: Context) -> dict[str, Any]:
@@ -198,6 +218,14 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         self._drop(key)
 
 
+def _canonical(said: Mapping[str, Any]) -> str:
+    """Return what a server says of itself as text that does not depend on the order of its keys."""
+    try:
+        return json.dumps(said, sort_keys=True, default=str)
+    except (TypeError, ValueError) as error:
+        raise WireError(f"what the server says of itself is no plain map ({error})") from None
+
+
 def _which(key: PolicyKey) -> dict[str, Any]:
     """Return which episode this is, in their words; in ours where the protocol hides that."""
     if not isinstance(key, EpisodeKey):
@@ -208,7 +236,7 @@ def _which(key: PolicyKey) -> dict[str, Any]:
 
 def _rows(actions: Any, context: Context) -> NDArray[Any]:
     """Return actions (T, A); LIBERO's gripper becomes −1 or 1, as their benchmark makes it."""
-    array = np.atleast_2d(np.array(actions))
+    array = np.atleast_2d(extension.rectangular(actions)).copy()
     libero = context.suite.startswith("libero") and array.shape[1:] == (7,)
     if libero and array.dtype.kind in "fiu":
         array = array.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
 from vla_eval_policies.remote.served import PolicyFailedError
-from vla_eval_policies.remote.sessions import Episodes, Setting, plain_context
+from vla_eval_policies.remote.sessions import Episodes, Setting, complaint, decoded, plain_context
 
 __all__ = ["HarnessSession"]
 
@@ -44,18 +45,21 @@ class HarnessSession:
         try:
             async for frame in socket:
                 try:
-                    kind, payload, seq = open_envelope(frame)
+                    kind, payload, seq = await decoded(frame, self._open)
                 except WireError as error:
                     await socket.close(_INVALID_DATA, str(error)[:120])
                     return
                 try:
                     answer = await self._answer(kind, payload)
-                except VlaEvalError as error:
-                    answer = ("error", {"error": f"{type(error).__name__}: {error}"})
+                except Exception as error:  # noqa: BLE001 - every client is told, whatever it was
+                    answer = ("error", {"error": complaint(error)})
                 if answer is not None:
                     await socket.send(envelope(*answer, seq))
         finally:
             await self._episodes.end_all()
+
+    def _open(self, frame: bytes) -> tuple[str, Mapping[str, Any], int]:
+        return open_envelope(frame, max_bytes=self._setting.max_frame_bytes)
 
     async def _answer(
         self, kind: str, payload: Mapping[str, Any]
@@ -75,16 +79,12 @@ class HarnessSession:
                     raise self._trouble
                 return "action", {"actions": await self._act(payload)}
             case "episode_end":
-                success = (payload.get("metrics") or {}).get("success")
-                outcome: Outcome | None = (
-                    None if success is None else "success" if success else "failure"
-                )
                 with suppress(PolicyFailedError):
-                    await self._episodes.end(self._key, outcome)
+                    await self._episodes.end(self._key, _outcome(payload))
             case "error":
                 return None
-            case other:
-                raise WireError(f"message type {other!r}")
+            case _:
+                raise WireError(f"message type {reprlib.repr(kind)}")
         return None
 
     def _hello(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class HarnessSession:
             return BlindKey(suite, str(task["token"]))
         name = str(task.get("task_id", task.get("name", "")))
         number = task.get("episode_idx", 0)
-        number = number if isinstance(number, int) else 0
+        number = number if type(number) is int and 0 <= number < 2**32 else 0
         return EpisodeKey(suite, name, number, 0, self._setting.seed)
 
     async def _act(self, payload: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -138,6 +138,14 @@ class HarnessSession:
             self._chunks += 1
         self._steps += 1
         return self._ready.popleft()
+
+
+def _outcome(payload: Mapping[str, Any]) -> Outcome | None:
+    metrics = payload.get("metrics")
+    success = metrics.get("success") if isinstance(metrics, Mapping) else None
+    if not isinstance(success, bool | int | float | np.generic):
+        return None
+    return "success" if success else "failure"
 
 
 def _flat(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Layout:
         }
         absent = [key for key in (*names, self.state, self.prompt) if key not in message]
         if absent:
-            came = ", ".join(sorted(str(key) for key in message)) or "nothing"
+            came = ", ".join(sorted(str(key)[:60] for key in message)[:20]) or "nothing"
             raise WireError(f"layout '{self.name}': '{absent[0]}' is missing; what came is: {came}")
         pixels = {camera: _picture(key, message[key]) for key, camera in names.items()}
         state = _state(self.state, message[self.state])
@@ -167,7 +167,10 @@ def _picture(key: str, value: object) -> NDArray[np.uint8]:
 
 
 def _state(key: str, value: object) -> NDArray[np.float32]:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise WireError(f"'{key}' is a list of unequal lists; float32 (D,) is expected") from None
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise WireError(f"'{key}' is {array.dtype} {array.shape}; float32 (D,) is expected")
     return array.astype(np.float32)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import reprlib
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from vla_eval.keys import PolicyKey
 from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
-from vla_eval_policies.remote.client import Episode, RemotePolicy
+from vla_eval_policies.remote.client import LONGEST_METADATA, Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, pack, unpack
 from vla_eval_policies.remote.connection import Connection
 from vla_eval_policies.remote.factories import OpenpiOptions
@@ -49,9 +50,13 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
 
     def __init__(self, url: str, options: OpenpiOptions) -> None:
         super().__init__(url, options)
-        connection, self._server = self._connect()
+        connection, frame = self._connect()
         connection.close()
-        self._offer = _offer_of(self._server)
+        metadata = unpack(frame)
+        if not isinstance(metadata, Mapping):
+            raise WireError(f"{url}: the server's first frame is no map of metadata")
+        self._server_sha256 = hashlib.sha256(frame).hexdigest()
+        self._offer = extension.Offer.from_wire(metadata.get(extension.FIELD))
         name = options.layout or (self._offer.layout if self._offer else None)
         if name is None:
             raise PolicySpecError(
@@ -86,7 +91,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
             nfe=options.nfe,
             options={
                 **self._choices(),
-                "server_metadata_sha256": _digest(self._server),
+                "server_metadata_sha256": self._server_sha256,
                 SERVER_IDENTITY: self._who(),
             },
         )
@@ -116,18 +121,21 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
             options={**theirs.options, **self._choices(), **said},
         )
 
-    def _connect(self) -> tuple[Connection, Mapping[Any, Any]]:
-        """Open a connection and read the metadata, which the server sends first."""
+    def _connect(self) -> tuple[Connection, bytes]:
+        """Open a connection and return the frame of metadata, which the server sends first."""
         connection = self._dial()
         with connection.closed_on_error():
-            found = unpack(connection.receive(self._options.timeout_s))
-            if not isinstance(found, Mapping):
-                raise WireError(f"{self._url}: the server's first frame is no map of metadata")
-        return connection, found
+            frame = connection.receive(self._options.timeout_s)
+            if len(frame) > LONGEST_METADATA:
+                raise WireError(
+                    f"{self._url}: the server's metadata have {len(frame)} bytes; at most "
+                    f"{LONGEST_METADATA} are read"
+                )
+        return connection, frame
 
     def _begin(self, context: Context) -> _Episode:
-        connection, found = self._connect()
-        if _digest(found) != _digest(self._server):
+        connection, frame = self._connect()
+        if hashlib.sha256(frame).hexdigest() != self._server_sha256:
             connection.close()
             raise PolicyLostError(
                 f"{self._url}: the server's metadata are others than when this run began, so it may "
@@ -142,7 +150,8 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
     def _exchange(self, episode: _Episode, request: Mapping[str, Any], timeout_s: float) -> Any:
         with episode.connection.closed_on_error():
             episode.connection.send(pack(request))
-            reply = unpack(episode.connection.receive(timeout_s))
+            frame = episode.connection.receive(timeout_s)
+            reply = unpack(frame, max_bytes=self._options.max_frame_mb << 20)
             if not isinstance(reply, Mapping):
                 raise WireError(f"{self._url}: the answer is {type(reply).__name__}, no map")
             if self._offer is not None:
@@ -159,13 +168,14 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         round_trip_ms = 1e3 * (perf_counter() - start)
         if "actions" not in reply:
             raise WireError(
-                f"{self._url}: the answer has no 'actions'; it has {sorted(map(str, reply))}"
+                f"{self._url}: the answer has no 'actions'; it has "
+                f"{reprlib.repr(sorted(map(str, reply)))}"
             )
         if self._offer is not None:
             chunk = extension.chunk_of_reply(reply["actions"], asked, reply[extension.FIELD])
             return replace(chunk, infer_ms=min(chunk.infer_ms or 0.0, round_trip_ms))
         return ActionChunk(
-            np.asarray(reply["actions"]),
+            extension.rectangular(reply["actions"]),
             nfe=self._options.nfe or 0,
             infer_ms=_reported_ms(reply, round_trip_ms),
         )
@@ -193,25 +203,6 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
             ):  # the episode is complete without it
                 self._exchange(episode, {extension.FIELD: asked}, self._options.timeout_s)
         self._drop(key)
-
-
-def _offer_of(metadata: Mapping[Any, Any]) -> extension.Offer | None:
-    return extension.Offer.from_wire(metadata.get(extension.FIELD))
-
-
-def _digest(metadata: Mapping[Any, Any]) -> str:
-    return hashlib.sha256(repr(_sorted(metadata)).encode()).hexdigest()
-
-
-def _sorted(value: Any) -> Any:
-    """Return a value whose repr does not depend on the order of keys; arrays as their bytes."""
-    if isinstance(value, Mapping):
-        return sorted((repr(key), repr(_sorted(each))) for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return [_sorted(each) for each in value]
-    if isinstance(value, np.ndarray):
-        return (value.dtype.str, value.shape, value.tobytes())
-    return value
 
 
 def _reported_ms(reply: Mapping[Any, Any], round_trip_ms: float) -> float:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
@@ -13,7 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from vla_eval.errors import UsageError
+from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval_policies.remote.codec import Dialect
 from vla_eval_policies.remote.harness_session import HarnessSession
 from vla_eval_policies.remote.layouts import layout_of
@@ -24,6 +29,10 @@ __all__ = ["ServeOptions", "serve_policy"]
 
 _PING_S, _PONG_S = 60.0, 600.0
 """Clients may be busy with a simulator for minutes; one that has gone is noticed in the end."""
+_GRACE_S = 5.0
+"""How long a server that is to end waits for its clients and its policy."""
+_LAST_S = 3.0
+"""How long its process may take to end after that."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,9 @@ class ServeOptions:
 def serve_policy(
     spec: str, options: ServeOptions, ready: Callable[[str, ServedPolicy], None]
 ) -> None:
-    """Serve until the process is interrupted or terminated.
+    """Serve until the process is interrupted or terminated; a second signal ends it at once.
+
+    A policy that hangs keeps nobody waiting: the process ends after some seconds, exit code 0.
 
     Args:
         spec: the policy.
@@ -72,7 +83,8 @@ def serve_policy(
     policy = ServedPolicy(
         spec, layout=name, max_batch=options.max_batch, batch_wait_ms=options.batch_wait_ms
     )
-    asyncio.run(_serve(Setting(policy, layout, options.seed), options, ready))
+    setting = Setting(policy, layout, options.seed, options.max_frame_mb << 20)
+    asyncio.run(_serve(setting, options, ready))
 
 
 async def _serve(
@@ -87,8 +99,7 @@ async def _serve(
             return  # clients may go as they like
 
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     try:
         server = await serve(
             handle,
@@ -99,23 +110,50 @@ async def _serve(
             ping_interval=_PING_S,
             ping_timeout=_PONG_S,
             process_request=_gate(options.token),
+            max_queue=1,
         )
     except OSError as error:
         raise UsageError(
             f"{options.host}:{options.port} cannot be listened on ({error.strerror or error}); "
             "choose another --host or --port"
         ) from None
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        ready(f"ws://{host}:{port}", setting.policy)
-        await stop.wait()
+    port = server.sockets[0].getsockname()[1]
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    ready(f"ws://{host}:{port}", setting.policy)
+    await stop.wait()
+    threading.Thread(target=_leave_anyway, daemon=True).start()
+    server.close()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(server.wait_closed(), _GRACE_S)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Set the event at the first signal, and leave every further one to the system, which kills."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def first() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in numbers:
+        loop.add_signal_handler(number, first)
+
+
+def _leave_anyway() -> None:
+    """End the process some time after it should have ended by itself."""
+    time.sleep(_GRACE_S + _LAST_S)
+    sys.stderr.write("the policy does not answer; left without waiting for it\n")
+    sys.stderr.flush()
+    os._exit(EXIT_COMPLETE)
 
 
 def _gate(
     token: str | None,
 ) -> Callable[[ServerConnection, Request], Response | None]:
-    """Answer health checks of both peers, and turn away who does not know the token."""
+    """Answer health checks of both peers; turn away web pages, and who does not know the token."""
 
     def process(connection: ServerConnection, request: Request) -> Response | None:
         path = request.path.partition("?")[0]
@@ -123,8 +161,12 @@ def _gate(
             return connection.respond(HTTPStatus.OK, "OK\n")
         if path == "/health":
             return connection.respond(HTTPStatus.OK, '{"status": "ok"}\n')
+        if request.headers.get_all("Origin"):
+            return connection.respond(
+                HTTPStatus.FORBIDDEN, "web pages (requests with an Origin) are not served\n"
+            )
         if token is not None:
-            kind, _, given = request.headers.get("Authorization", "").partition(" ")
+            kind, _, given = ",".join(request.headers.get_all("Authorization")).partition(" ")
             known = hmac.compare_digest(given.strip().encode(), token.encode())
             if kind not in ("Api-Key", "Bearer") or not known:
                 return connection.respond(HTTPStatus.UNAUTHORIZED, "a token is needed\n")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+import reprlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -11,13 +14,14 @@ from typing import Any, Protocol
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from vla_eval.errors import VlaEvalError
 from vla_eval.keys import EpisodeKey, PolicyKey
 from vla_eval.policy import ActionChunk, Context
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
-from vla_eval_policies.remote.codec import WireError, pack, unpack
+from vla_eval_policies.remote.codec import LARGEST_FRAME, WireError, pack, unpack
 from vla_eval_policies.remote.layouts import Layout
 from vla_eval_policies.remote.served import PolicyFailedError, ServedPolicy
 
@@ -26,6 +30,8 @@ __all__ = [
     "OpenpiSession",
     "Session",
     "Setting",
+    "complaint",
+    "decoded",
     "plain_context",
 ]
 
@@ -40,6 +46,34 @@ class Setting:
     layout: Layout
     seed: int
     """Policy seed of episodes whose client does not send a key."""
+    max_frame_bytes: int = LARGEST_FRAME
+
+
+_LOG = logging.getLogger(__name__)
+_SMALL_FRAME = 4096
+"""Bytes of a frame that is decoded at once: no picture of such a file is large."""
+_DECODERS = ThreadPoolExecutor(2, "decode")
+"""Few, so that many large frames at once do not become many times their size."""
+
+
+async def decoded[Decoded](frame: bytes | str, decode: Callable[[bytes], Decoded]) -> Decoded:
+    """Decode a frame; a large one beside the event loop, which goes on serving others.
+
+    Raises:
+        WireError: it is text, or cannot be decoded.
+    """
+    if isinstance(frame, str):
+        raise WireError("a text frame came; a binary one is expected")
+    if len(frame) <= _SMALL_FRAME:
+        return decode(frame)
+    return await asyncio.get_running_loop().run_in_executor(_DECODERS, decode, frame)
+
+
+def complaint(error: Exception) -> str:
+    """Return what a client is told of an error; one that nobody raised on purpose is logged too."""
+    if not isinstance(error, VlaEvalError):
+        _LOG.error("a request could not be answered", exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 class Session(Protocol):
@@ -110,15 +144,19 @@ class OpenpiSession:
             async for frame in socket:
                 try:
                     start = perf_counter()
-                    if isinstance(frame, str):
-                        raise WireError("a text frame came; a binary one is expected")
-                    await socket.send(pack(await self._answer(unpack(frame))))
+                    request = await decoded(frame, self._unpack)
+                    await socket.send(pack(await self._answer(request)))
                     self._previous_ms = 1e3 * (perf_counter() - start)
-                except VlaEvalError as error:
-                    await socket.send(f"{type(error).__name__}: {error}")
+                except ConnectionClosed:
+                    raise
+                except Exception as error:  # noqa: BLE001 - every client is told, whatever it was
+                    await socket.send(complaint(error))
                     await socket.close(_INTERNAL_ERROR, "see the text before")
         finally:
             await self._episodes.end_all()
+
+    def _unpack(self, frame: bytes) -> Any:
+        return unpack(frame, max_bytes=self._setting.max_frame_bytes)
 
     async def _answer(self, request: Any) -> dict[str, Any]:
         if not isinstance(request, Mapping):
@@ -126,9 +164,11 @@ class OpenpiSession:
         asked = request.get(extension.FIELD)
         if asked is None:
             return await self._plain_infer(request)
-        if not isinstance(asked, Mapping) or asked.get("version") != extension.VERSION:
+        version = asked.get("version") if isinstance(asked, Mapping) else None
+        if type(version) is not int or version != extension.VERSION:
             raise WireError(f"{extension.FIELD} of another version than {extension.VERSION} came")
-        match asked.get("type"):
+        kind = asked.get("type")
+        match kind if isinstance(kind, str) else None:
             case "begin":
                 await self._begin(asked)
             case "end":
@@ -147,8 +187,8 @@ class OpenpiSession:
                     **self._reply(chunk),
                     extension.FIELD: extension.reply_to(asked, chunk),
                 }
-            case other:
-                raise WireError(f"{extension.FIELD}.type is {other!r}")
+            case _:
+                raise WireError(f"{extension.FIELD}.type is {reprlib.repr(kind)}")
         return {extension.FIELD: extension.reply_to(asked)}
 
     async def _begin(self, asked: Mapping[str, Any]) -> None:
@@ -156,11 +196,13 @@ class OpenpiSession:
             await self._episodes.end(self._current[1], "error")
         token = asked.get("episode")
         if not isinstance(token, str):
-            raise WireError(f"{extension.FIELD}.episode is {token!r}; a string is expected")
+            got = reprlib.repr(token)
+            raise WireError(f"{extension.FIELD}.episode is {got}; a string is expected")
         self._current = (token, self._episodes.begin(extension.key_of(asked)))
 
     def _of(self, asked: Mapping[str, Any]) -> PolicyKey:
-        if self._current is None or self._current[0] != asked.get("episode"):
+        token = asked.get("episode")
+        if self._current is None or not isinstance(token, str) or self._current[0] != token:
             raise WireError("this episode was not begun on this connection")
         return self._current[1]
 
