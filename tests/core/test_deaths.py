@@ -53,7 +53,7 @@ def test_a_host_that_always_dies_ends_the_run_and_is_named(tmp_path, run):
 def test_a_host_that_dies_between_inferences_repeats_no_episode_for_ever(tmp_path, run):
     """Where nobody is to blame, the host's own deaths end the run, long before 20 repeats."""
     with pytest.raises(InfrastructureError, match="policy host of arm 'a' failed"):
-        run(f"{HOST}?after_s=1.2", workers=1, count=2, step_s=0.2)
+        run(f"{HOST}?after_s=0.9", workers=1, count=2, step_s=0.2)
     attempts = read_records([tmp_path / "run/episodes"]).attempts
     assert {each.reason for each in attempts} <= {"host_lost"}
     assert max((each.attempt for each in attempts), default=0) <= IN_A_ROW
@@ -68,7 +68,7 @@ def test_each_process_has_a_count_of_its_own():
     deaths.forget("worker 0")
     deaths.note("worker 0", "died (signal 9)", "it could take an episode")
     with pytest.raises(
-        InfrastructureError, match=r"^worker 1 failed .* died \(signal 9\) × 4, left × 1;"
+        InfrastructureError, match=r"^worker 1 failed .* died \(signal 9\) × 7, left × 1;"
     ):
         deaths.note("worker 1", "left", "it could take an episode")
 

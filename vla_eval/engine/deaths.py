@@ -8,7 +8,7 @@ from vla_eval.errors import InfrastructureError
 
 __all__ = ["IN_A_ROW", "Deaths"]
 
-IN_A_ROW = 5
+IN_A_ROW = 8
 """So many deaths of one process in a row, with nothing achieved in between, end the run."""
 
 
