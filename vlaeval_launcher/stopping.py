@@ -42,6 +42,11 @@ class Stopping:
     def settle(self, code: int) -> None:
         """From now on the process ends with this code, whatever comes."""
         self._code, self._orderly = code, False
+        for number in self._numbers:  # an event loop, for one, gives them back their fatal meaning
+            _signal.signal(number, self._handle)
+        # `python -m` ends by SIGINT where the last `exec` of a text was interrupted, caught or not, and
+        # the imports of others are full of them. This one was not.
+        exec("")  # noqa: S102
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()

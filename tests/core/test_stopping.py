@@ -15,6 +15,7 @@ import pytest
 from vla_eval.engine.process import shielded_from_interrupt
 from vla_eval.stopping import stop_signals
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "import sys\nfrom vlaeval_launcher import main\nsys.exit(main())"
 """What the script `vlaeval` says."""
 NAMES = ["SIGINT", "SIGTERM", "SIGHUP"]
@@ -103,6 +104,23 @@ def test_after_its_end_a_signal_changes_nothing(when):
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=20)
     assert done.returncode == 6
+
+
+def test_an_interrupted_exec_gives_2(tmp_path):
+    """`python -m` would end by SIGINT after it, though it was caught; dataclasses are made by exec."""
+    (tmp_path / "interrupted.py").write_text(
+        "import os, signal, sys\n"
+        "from vlaeval_launcher.stopping import Stopping\n"
+        "stopping = Stopping(); stopping.install(); stopping.be_orderly()\n"
+        "try: exec('os.kill(os.getpid(), signal.SIGHUP); [None for _ in range(10**6)]')\n"
+        "except KeyboardInterrupt: stopping.settle(2)\n"
+        "sys.exit(2)"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 2
 
 
 def test_a_signal_while_a_child_starts_is_handled_afterwards():

@@ -257,7 +257,7 @@ def scenes(folder: Path, *, short: bool) -> list[tuple[Scene, str]]:
         return [(fakes, "short")]
     changes = ["--set", "blocks.0.init_states.count=12", "--set", "run.limits.retries=30"]
     so101 = [*_run("so101-quickstart", ["student=hosted:Flow", "teacher=expert"]), *changes]
-    return [(Scene("SO-101, flow:so101/fm in a host", so101), "so101"), (fakes, "fakes")]
+    return [(fakes, "fakes"), (Scene("SO-101, flow:so101/fm in a host", so101), "so101")]
 
 
 def _run(protocol: str, arms: Sequence[str]) -> list[str]:
