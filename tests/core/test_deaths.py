@@ -105,3 +105,15 @@ def test_what_a_killed_process_began_to_write_is_removed(tmp_path, run):
         (tmp_path / f"run/.{name}.json.123.tmp").write_text("{")
     assert run("fakes.policies:InWorker", count=1).complete
     assert list((tmp_path / "run").rglob("*.tmp")) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_reach_a_living_host_ends_the_run(run, monkeypatch):
+    """Then it is the worker's own trouble, and starting it again is bounded too."""
+    job = children.WorkerJob
+    monkeypatch.setattr(children, "WorkerJob", lambda **parts: job(**{**parts, "authkey": b"?"}))
+    text = (
+        rf"^worker 0 failed {IN_A_ROW} times in a row .* left \(the policy host cannot be reached"
+    )
+    with pytest.raises(InfrastructureError, match=text):
+        run("fakes.policies:InHost", workers=1, count=2)
