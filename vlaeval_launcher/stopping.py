@@ -1,7 +1,7 @@
 """What Ctrl-C, SIGTERM and SIGHUP do to the command, from its first line to its last.
 
 Before there is anything to put in order they end the process at once. Then the first one raises
-KeyboardInterrupt, and a second one ends the process at once. When the exit code is settled they
+KeyboardInterrupt, except in the middle of an import, and a second one ends the process at once. When the exit code is settled they
 change nothing any more.
 """
 
@@ -11,6 +11,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` needs 4 ms more, op
 import atexit
 import os
 import sys
+from types import FrameType
 
 __all__ = ["EXIT_INTERRUPTED", "Stopping"]
 
@@ -51,8 +52,8 @@ class Stopping:
             if stream is not None:
                 stream.flush()
 
-    def _handle(self, _number: int, _frame: object) -> None:
-        if self._orderly:
+    def _handle(self, _number: int, frame: FrameType | None) -> None:
+        if self._orderly and not _imports(frame):
             self._orderly = False
             raise KeyboardInterrupt
         if self._code == EXIT_INTERRUPTED:
@@ -66,3 +67,10 @@ class Stopping:
         """Python is about to give the signals back their fatal meaning."""
         for number in self._numbers:
             _signal.signal(number, _signal.SIG_IGN)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported, where a KeyboardInterrupt may become an ImportError."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None

@@ -123,6 +123,25 @@ def test_an_interrupted_exec_gives_2(tmp_path):
     assert done.returncode == 2
 
 
+def test_a_signal_in_the_middle_of_an_import_gives_2(tmp_path):
+    """Extension modules turn an interrupt into an ImportError, which would be called a bug of ours."""
+    (tmp_path / "extension.py").write_text(
+        "import os, signal\n"
+        "try: os.kill(os.getpid(), signal.SIGTERM); [None for _ in range(10**6)]\n"
+        "except KeyboardInterrupt: raise ImportError('initialization failed')\n"
+    )
+    program = (
+        "from vlaeval_launcher.stopping import Stopping\n"
+        "stopping = Stopping(); stopping.install(); stopping.be_orderly()\n"
+        "import extension"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 2
+
+
 def test_a_signal_while_a_child_starts_is_handled_afterwards():
     """It is neither lost nor does it stop the start half-way."""
     reached = []

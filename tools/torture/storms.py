@@ -195,7 +195,7 @@ class Storm:
 
     def _look_around(self, row: Row) -> None:
         left = [f"{each.name} in TMPDIR" for each in (self.folder / "tmp").iterdir()]
-        left += [f"{each} in /dev/shm" for each in _shared_memory() - self._shm]
+        left += [f"{each} in /dev/shm" for each in _unused(_shared_memory() - self._shm)]
         left += [f"socket {each}" for each in _sockets(self._sessions)]
         for each in left:
             row.bad["left over"] += 1
@@ -238,6 +238,15 @@ def _shared_memory() -> set[str]:
     folder = Path("/dev/shm")  # noqa: S108 - only read
     names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
     return {each for each in names if each.startswith(("pymp-", "psm_", "sem.", "mp-"))}
+
+
+def _unused(names: set[str]) -> set[str]:
+    """Return those in shared memory that no living process has; others run on this machine too."""
+    for process in psutil.process_iter() if names else ():
+        with suppress(OSError, psutil.Error):
+            maps = Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
+            names = {each for each in names if each not in maps}
+    return names & _shared_memory()
 
 
 def _sockets(sessions: set[str]) -> list[str]:
