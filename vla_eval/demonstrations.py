@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +24,7 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.recording import DatasetWriter, Frame, Layout, Recorder, open_writer
 from vla_eval.spec import build_policy
+from vla_eval.stopping import stop_signals
 from vla_eval.store import write_atomically
 from vla_eval.trainedon import Scenes, shorten
 
@@ -113,7 +113,7 @@ def record(
     Raises:
         UsageError: the folder holds something else; the environments do not fit into one dataset.
         MissingExtraError: lerobot is not installed.
-        InterruptedRunError: Ctrl-C or SIGTERM; the dataset is complete so far, repeat to continue.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the dataset is complete so far, repeat to continue.
     """
     policy = build_policy(request.policy)
     recorder = Recorder(policy, n_action_steps=request.n_action_steps)
@@ -248,7 +248,7 @@ def _open_folder(folder: Path, wanted: Mapping[str, JsonValue]) -> Demonstration
 
 @contextmanager
 def _deferred_signals() -> Iterator[Callable[[], None]]:
-    """Let SIGINT and SIGTERM wait for a moment at which the dataset is whole.
+    """Let Ctrl-C, SIGTERM and SIGHUP wait for a moment at which the dataset is whole.
 
     Yields:
         A function that raises InterruptedRunError if one of them came.
@@ -264,10 +264,7 @@ def _deferred_signals() -> Iterator[Callable[[], None]]:
                 "interrupted; the dataset is complete up to here, repeat the command to continue"
             )
 
-    if threading.current_thread() is not threading.main_thread():
-        yield check
-        return
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.signal(each, note) for each in stop_signals()}
     try:
         yield check
     finally:

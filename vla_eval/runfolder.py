@@ -97,6 +97,7 @@ class RunFolder:
                 folder.refuse_other_run(protocol, specs)
                 folder._refuse_other_physics()  # noqa: SLF001 - our own
             lock = take_shard_lock(path, shard)
+            _remove_leftovers(path)
             if folder is None or not folder._is(protocol, specs):  # noqa: SLF001 - our own
                 # Nothing is here yet, or a run that stopped before its first episode, over a
                 # typing mistake perhaps: that one may be replaced.
@@ -263,6 +264,13 @@ def _refuse_foreign_folder(path: Path) -> None:
             f"{path}: is no run folder and not empty (it holds '{strangers[0]}'); "
             "name a new or an empty folder with --out"
         )
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed processes began to write; call it under ``folder_lock``, as who writes does."""
+    for name in ("run", "protocol", "results"):
+        for file in path.glob(f".{name}.json.*.tmp"):
+            file.unlink(missing_ok=True)
 
 
 def _refuse_forged_arms(file: Path, run: RunFile) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +26,7 @@ from vla_eval.released import load_protocol
 from vla_eval.runfolder import RunFolder, check_arm_names
 from vla_eval.spec import placement_of
 from vla_eval.stats import Decision
+from vla_eval.stopping import stop_signals
 from vla_eval.store import Records
 from vla_eval.summary import RunSummary, summarise
 
@@ -64,7 +63,7 @@ def run(
     Raises:
         UsageError: something asked for cannot be (see vla_eval.errors).
         InfrastructureError: the machine could not go on.
-        InterruptedRunError: Ctrl-C or SIGTERM; repeat the command to continue.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; repeat the command to continue.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UsageError(
@@ -184,16 +183,16 @@ def _replay(records: Records, keys: Container[EpisodeKey], progress: Progress) -
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Treat SIGTERM (Slurm, Kubernetes, CI) like Ctrl-C, where this thread may say so."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C, where nobody else handles them."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [each for each in stop_signals() if signal.getsignal(each) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

@@ -7,10 +7,9 @@ the other's files; this package survives that, and says so.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import sys
-from pathlib import Path
+
+from vlaeval_launcher.stopping import EXIT_INTERRUPTED, Stopping
 
 __all__ = ["collision", "main"]
 
@@ -28,6 +27,10 @@ def collision() -> str | None:
     Returns:
         One paragraph with the commands that repair it, or None when all is well.
     """
+    import importlib.metadata  # here, so that signals are handled before 100 ms of imports
+    import importlib.util
+    from pathlib import Path
+
     try:
         foreign = importlib.metadata.version("vla-eval")
     except importlib.metadata.PackageNotFoundError:
@@ -60,6 +63,18 @@ def main() -> int:
     Returns:
         The command's exit code, or 4 when it refuses to start.
     """
+    stopping = Stopping()
+    stopping.install()
+    try:
+        code = _run(stopping)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    stopping.settle(code)
+    return code
+
+
+def _run(stopping: Stopping) -> int:
     problem = collision()
     if problem is not None:
         print(f"vlaeval: refusing to start. {problem}", file=sys.stderr)
@@ -67,4 +82,5 @@ def main() -> int:
 
     from vla_eval.cli import main as run  # only once it is known to be ours
 
+    stopping.be_orderly()
     return run()

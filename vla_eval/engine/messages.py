@@ -14,6 +14,7 @@ from vla_eval.record import EpisodeRecord
 __all__ = [
     "ArmJob",
     "Done",
+    "HostAway",
     "Identity",
     "Ready",
     "Start",
@@ -98,6 +99,13 @@ class Done:
 
     item: WorkItem
     record: EpisodeRecord
+
+
+@dataclass(frozen=True)
+class HostAway:
+    """Worker to supervisor: I leave, since a policy host cannot be reached while I start."""
+
+    message: str
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import ctypes
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from typing import Any, get_args
 
 from vla_eval.episode import Phase
+from vla_eval.stopping import stop_signals
 
 __all__ = ["SPAWN", "Heartbeat", "become_child", "capped_threads", "shielded_from_interrupt"]
 
@@ -49,15 +49,24 @@ def capped_threads(threads: int) -> Iterator[None]:
 
 @contextmanager
 def shielded_from_interrupt() -> Iterator[None]:
-    """Let processes that are started inside ignore Ctrl-C from their first instruction on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let a process start inside: it ignores Ctrl-C, and no signal stops its start half-way.
+
+    A child inherits that SIGINT is blocked, until it ignores it (:func:`become_child`). What comes
+    here meanwhile is handled at the end.
+    """
+    received: list[int] = []
+    handled = [each for each in stop_signals() if callable(signal.getsignal(each))]
+    resource_tracker.ensure_running()  # its own start unblocks SIGINT
+    before = {each: signal.signal(each, lambda n, _: received.append(n)) for each in handled}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in received:
+            signal.raise_signal(each)
 
 
 def become_child(parent_pid: int) -> None:
@@ -67,6 +76,7 @@ def become_child(parent_pid: int) -> None:
     """
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

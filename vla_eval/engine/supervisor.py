@@ -11,9 +11,11 @@ from time import monotonic
 from typing import Any
 
 from vla_eval.engine.children import Child, Launcher, WorkerChild, exit_text
+from vla_eval.engine.deaths import Deaths
 from vla_eval.engine.dispatch import Dispatcher, next_item
 from vla_eval.engine.messages import (
     Done,
+    HostAway,
     Ready,
     Start,
     Stop,
@@ -32,8 +34,8 @@ __all__ = ["Supervisor"]
 
 _POLL_S = 0.25
 _STOP_GRACE_S = 3.0
-_FUTILE_STARTS = 3
-"""So many processes in a row that die while starting end the run."""
+_HOST_ENDS_S = 1.0
+"""So long after its sockets a dying host may be seen to be dead."""
 _FUTILE_EPISODES = 3
 """So many episodes given up before any other ended end the run."""
 _POLICY_PHASES: tuple[Phase, ...] = ("warm_up", "infer", "end_episode")
@@ -88,7 +90,7 @@ class Supervisor:
         for error in errors:
             self._errors.add(error, "")
         self._raised = sum(each.outcome != "error" for each in self._errors.final.values())
-        self._futile_starts = 0
+        self._deaths = Deaths()
         self._own_writer = RecordWriter(self._launcher.new_record_file("supervisor"))
 
     def run(self) -> None:
@@ -123,7 +125,7 @@ class Supervisor:
         for name in self._launcher.addresses:
             if name not in self._hosts:
                 self._hosts[name] = self._launcher.start_host(name)
-        if not all(host.ready for host in self._hosts.values()):
+        if not self._has_all_hosts():
             return
         for worker in list(self._workers.values()):
             if worker.ready and worker.item is None and len(self._dispatcher):
@@ -133,6 +135,11 @@ class Supervisor:
             if slot not in self._workers and idle < len(self._dispatcher):
                 self._workers[slot] = self._launcher.start_worker(slot)
                 idle += 1
+
+    def _has_all_hosts(self) -> bool:
+        """Return whether each policy host is there and has loaded its policy."""
+        ready = {name for name, host in self._hosts.items() if host.ready}
+        return ready == set(self._launcher.addresses)
 
     # --- listening --------------------------------------------------------------------------
 
@@ -165,15 +172,17 @@ class Supervisor:
                 self._welcome(child, message)
             case Done() if isinstance(child, WorkerChild):
                 self._account(child, message)
+            case HostAway(message=text) if isinstance(child, WorkerChild):
+                self._let_go(child, text)
             case Stopped(exit_code=code, message=text):
                 raise UsageError(text) if code == EXIT_USAGE else InfrastructureError(text)
 
     def _welcome(self, child: Child, message: Ready) -> None:
         child.ready = True
-        self._futile_starts = 0
         self._launcher.recognise(child.process.name, message)
         if not isinstance(child, WorkerChild):
             return
+        self._deaths.forget(_worker_name(child))
         if self._identities is None:
             self._policy_sha256 = self._folder.identify(message.identities)
             self._identities = message.identities
@@ -181,7 +190,9 @@ class Supervisor:
             self._hand_out(child)
 
     def _hand_out(self, worker: WorkerChild) -> None:
-        """Give a worker the next item; without one it waits: a retry or a block may come."""
+        """Give a worker the next item; without one, or without a host, it waits for both."""
+        if not self._has_all_hosts():
+            return
         others = [each.scene for each in self._workers.values() if each is not worker]
         worker.item = self._dispatcher.take(worker.scene, others)
         if worker.item is not None:
@@ -221,6 +232,7 @@ class Supervisor:
         if record.outcome != "error":
             self._on_record(record)
             self._ended += 1
+            self._deaths.forget(_host_name(record.arm))
             return True
         self._errors.add(record, "")
         result = self._errors.final[record.arm, record.key]
@@ -276,24 +288,32 @@ class Supervisor:
 
     def _bury(self, child: Child, what: str, reason: Reason = "worker_died") -> None:
         """Remove a child that died or has to; its episode gets another chance."""
-        started = child.ready
         child.kill()
         if isinstance(child, WorkerChild):
             del self._workers[child.slot]
             self._bury_worker(child, what, reason)
+            if not child.ready:
+                self._deaths.note(_worker_name(child), what, "it could take an episode")
+            return
+        name = next(each for each, host in self._hosts.items() if host is child)
+        del self._hosts[name]
+        self._notify(f"{_host_name(name)} {what}; starting another")
+        if child.heartbeat.read(monotonic())[0] in _POLICY_PHASES:
+            self._blamed |= child.heartbeat.members()
         else:
-            name = next(each for each, host in self._hosts.items() if host is child)
-            del self._hosts[name]
-            if child.heartbeat.read(monotonic())[0] in _POLICY_PHASES:
-                self._blamed |= child.heartbeat.members()
-            self._notify(f"the policy host of arm '{name}' {what}; starting another")
-        if not started:
-            self._futile_starts += 1
-            if self._futile_starts >= _FUTILE_STARTS:
-                raise InfrastructureError(
-                    f"{child.process.name} {what} while starting, {_FUTILE_STARTS} times in a row; "
-                    "see the messages above, and try: vlaeval doctor"
-                )
+            self._deaths.note(_host_name(name), what, f"an episode of '{name}' ended")
+
+    def _let_go(self, worker: WorkerChild, why: str) -> None:
+        """Remove a worker that found no policy host; it counts as its own death only if all are there."""
+        worker.kill()
+        del self._workers[worker.slot]
+        hosts = list(self._hosts.values())
+        for host in hosts:
+            host.process.join(timeout=_HOST_ENDS_S / len(hosts))
+        if self._has_all_hosts() and all(
+            host.process.is_alive() and host.started_s < worker.started_s for host in hosts
+        ):
+            self._deaths.note(_worker_name(worker), f"left ({why})", "it could take an episode")
 
     def _bury_worker(self, worker: WorkerChild, what: str, reason: Reason) -> None:
         item = worker.item
@@ -355,6 +375,14 @@ class Supervisor:
         self._workers.clear()
         self._hosts.clear()
         self._own_writer.close()
+
+
+def _worker_name(worker: WorkerChild) -> str:
+    return f"worker {worker.slot}"
+
+
+def _host_name(arm: str) -> str:
+    return f"the policy host of arm '{arm}'"
 
 
 def _why(record: EpisodeRecord) -> str:

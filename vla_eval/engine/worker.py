@@ -13,7 +13,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from vla_eval.engine.host import HostedPolicy, HostLostError, PolicyRaisedError
-from vla_eval.engine.messages import Done, Ready, Start, Stop, Stopped, WorkerJob, WorkItem
+from vla_eval.engine.messages import (
+    Done,
+    HostAway,
+    Ready,
+    Start,
+    Stop,
+    Stopped,
+    WorkerJob,
+    WorkItem,
+)
 from vla_eval.engine.process import Heartbeat, become_child
 from vla_eval.environment import EvalEnv, make_env
 from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
@@ -271,8 +280,9 @@ def worker_main(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) ->
 def _serve(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None:
     try:
         worker = _Worker(job, heartbeat)
-    except HostLostError:
-        return  # the supervisor restarts the host, and then this worker
+    except HostLostError as error:
+        supervisor.send(HostAway(str(error)))  # it restarts the host, and then this worker
+        return
     except VlaEvalError:
         raise
     except Exception as error:

@@ -24,6 +24,7 @@ import torch
 from pydantic import BaseModel
 
 from vla_eval.errors import InterruptedRunError, RunFolderError
+from vla_eval.stopping import stop_signals
 from vla_eval.store import write_atomically
 from vla_eval_policies.training.loop import Trainer
 
@@ -111,13 +112,9 @@ def _cut_log(folder: Path, step: int) -> None:
 
 @contextmanager
 def _stop_requested() -> Iterator[Callable[[], bool]]:
-    """Let SIGINT and SIGTERM wait for the end of a step."""
+    """Let Ctrl-C, SIGTERM and SIGHUP wait for the end of a step."""
     received = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield received.is_set
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {each: signal.signal(each, lambda *_: received.set()) for each in numbers}
+    before = {each: signal.signal(each, lambda *_: received.set()) for each in stop_signals()}
     try:
         yield received.is_set
     finally:
