@@ -34,7 +34,7 @@ from vla_eval_policies.methods import Method
 from vla_eval_policies.methods.field import CONVENTION
 from vla_eval_policies.methods.meanflow import MeanFlow
 from vla_eval_policies.training.loop import Optimisation
-from vla_eval_policies.training.recipe import apply_change, named_method, read_toml, validate
+from vla_eval_policies.training.recipe import apply_change, named_method, read_recipe, validate
 
 __all__ = ["LeRobotRecipe", "differentiates", "is_lerobot_recipe", "make_recipe"]
 
@@ -139,7 +139,7 @@ def differentiates(method: Method) -> bool:
 
 def is_lerobot_recipe(path: Path) -> bool:
     """Return whether a recipe begins with a checkpoint of LeRobot's; raises UsageError."""
-    return "base" in read_toml(path)
+    return "base" in read_recipe(path)
 
 
 def make_recipe(
@@ -158,7 +158,7 @@ def make_recipe(
     Raises:
         UsageError: not a recipe: what is missing, or which key is wrong.
     """
-    content: dict[str, Any] = {} if path is None else read_toml(path)
+    content: dict[str, Any] = {} if path is None else read_recipe(path)
     for key, value in (("base", base), ("method.name", method), ("data.datasets", dataset)):
         if value is not None:
             *section, name = key.split(".")

@@ -24,7 +24,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -33,12 +32,21 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_va
 from pydantic import Field as Option
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.tomlfile import as_json, read_toml, typed_value
 from vla_eval_policies.flow.network import FlowConfig
 from vla_eval_policies.methods import Method, make_method
 from vla_eval_policies.training.loop import Optimisation
 from vla_eval_policies.training.rehearsal import Rehearsal
 
-__all__ = ["Data", "Recipe", "apply_change", "load_recipe", "named_method", "read_toml", "validate"]
+__all__ = [
+    "Data",
+    "Recipe",
+    "apply_change",
+    "load_recipe",
+    "named_method",
+    "read_recipe",
+    "validate",
+]
 
 
 class Data(BaseModel):
@@ -98,7 +106,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         UsageError: not readable, not TOML, or not a recipe: which key, and what is wrong with it.
     """
-    content = read_toml(path)
+    content = read_recipe(path)
     for change in changes:
         apply_change(content, change)
     recipe = validate(Recipe, content, f"recipe {path}")
@@ -107,14 +115,11 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return a recipe's content, unchecked; raises UsageError where it is not readable or not TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"recipe {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {path} is no TOML file: {error}") from None
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Return a recipe's content, unchecked; raises UsageError where it is no TOML that JSON can hold."""
+    content = read_toml(path, error=UsageError)
+    as_json(content, f"recipe {path}", error=UsageError)
+    return content
 
 
 def validate[M: BaseModel](kind: type[M], content: Mapping[str, Any], where: str) -> M:
@@ -161,10 +166,7 @@ def apply_change(content: dict[str, Any], change: str) -> None:
     *sections, name = key.split(".")
     if not equals or not name:
         raise UsageError(f"--set {change}: expected KEY=VALUE, for example training.steps=100")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a string without quotes
+    value = typed_value(text, f"--set {change}", error=UsageError)
     for section in sections:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
