@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
@@ -24,9 +27,14 @@ from vla_eval.errors import UsageError
 from vla_eval.plain import shown
 
 __all__ = [
+    "MOST_BYTES",
     "AmbiguousJsonError",
+    "ArmName",
     "AwareTime",
+    "check_arm_name",
+    "files_in",
     "first_complaint",
+    "is_there",
     "open_regular",
     "read_json",
     "read_model",
@@ -42,8 +50,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
-MOST_BYTES = 256_000_000
+MOST_BYTES = 16_000_000
 """A larger JSON file is none of ours, and reading it could take all memory."""
+_ARM_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class AmbiguousJsonError(ValueError):
@@ -65,12 +74,32 @@ def _aware(value: str) -> str:
     )
 
 
+def check_arm_name(name: str) -> str:
+    """Return the name of an arm, if it can be told apart from others in a table and in a file.
+
+    ASCII only: a Cyrillic letter can look like a Latin one.
+
+    Raises:
+        ValueError: it is none; says what is allowed.
+    """
+    if not _ARM_NAME.fullmatch(name):
+        raise PydanticCustomError(
+            "arm_name",
+            "arm {name}: use ASCII letters, digits, '-', '_' and '.' only, at most 100 of them",
+            {"name": ascii(name[:_SHOWN])},
+        )
+    return name
+
+
+_SHOWN = 60
+ArmName = Annotated[str, AfterValidator(check_arm_name)]
+"""What an arm may be called, wherever that is read."""
 AwareTime = Annotated[str, AfterValidator(_aware)]
 """A time as it was written, in ISO 8601 with its zone, so that any two can be compared."""
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading.
 
     Raises:
@@ -90,6 +119,27 @@ def read_regular(path: Path, *, most_bytes: int | None = None) -> bytes:
     if most_bytes is not None and len(found) > most_bytes:
         raise OSError(f"it has more than {most_bytes // 1_000_000} MB, and such files are small")
     return found
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has that name; what no file can be named has nothing."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def files_in(folder: Path, ending: str) -> list[Path]:
+    """Return what lies in a folder under names with an ending, sorted; nothing of a missing folder.
+
+    Raises:
+        OSError: the folder cannot be read, so nobody knows what is in it.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return sorted(folder / each.name for each in found if each.name.endswith(ending))
+    except FileNotFoundError:
+        return []
 
 
 def read_text(
@@ -190,6 +240,8 @@ def refuse_ambiguous(text: str | bytes) -> None:
     Raises:
         AmbiguousJsonError: one of them has a key twice, or the text cannot be parsed here after all.
     """
+    if len(text) > MOST_BYTES:
+        raise AmbiguousJsonError(f"it has more than {MOST_BYTES // 1_000_000} MB")
     try:
         _parsed(text)
     except AmbiguousJsonError:

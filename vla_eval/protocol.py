@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vla_eval.errors import ProtocolError, did_you_mean
+from vla_eval.jsonfile import ArmName
 from vla_eval.plain import shown, whole_number
 from vla_eval.stats import ClusterTest
 from vla_eval.tomlfile import as_json, typed_value
@@ -157,10 +158,10 @@ class Analysis(_Frozen):
     """How it is judged; fixed before the first episode."""
 
     estimand: Annotated[str, Field(min_length=1)]
-    candidate: str | None = None
+    candidate: ArmName | None = None
     """Name of the arm that is to be certified; None takes it from the command line."""
-    reference: str | None = None
-    negative_control: str | None = None
+    reference: ArmName | None = None
+    negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
     margin: Annotated[float, Field(ge=1e-4, lt=1)]
     """Non-inferiority margin on the success rate, as a fraction."""
@@ -201,12 +202,7 @@ class Protocol(_Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
-        episodes = repeats * sum(block.episodes for block in self.blocks)
-        if episodes > MOST_EPISODES:
-            raise ValueError(
-                f"tasks, initial states and seeds make {episodes:,} episodes an arm; at most "
-                f"{MOST_EPISODES:,} can be planned"
-            )
+        _refuse_too_many(repeats * sum(block.episodes for block in self.blocks))
         seen: set[tuple[str, str]] = set()
         for block in self.blocks:
             for task in block.task_names():
@@ -296,6 +292,14 @@ def parse_protocol(
         return Protocol.model_validate_json(as_json(content, where))
     except ValidationError as error:
         raise ProtocolError(f"{where}: {_explain(error)}") from None
+
+
+def _refuse_too_many(episodes: int) -> None:
+    if episodes > MOST_EPISODES:
+        raise ValueError(
+            f"tasks, initial states and seeds make {episodes:,} episodes an arm; at most "
+            f"{MOST_EPISODES:,} can be planned"
+        )
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from filelock import FileLock
 
 from vla_eval.differences import name_differences
 from vla_eval.errors import RunFolderError, UsageError
-from vla_eval.jsonfile import read_model
+from vla_eval.jsonfile import check_arm_name, read_model
 from vla_eval.plan import Shard
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
@@ -288,10 +287,9 @@ def _refuse_forged_arms(file: Path, run: RunFile) -> None:
 
 
 def check_arm_names(names: Iterable[str]) -> None:
-    """Refuse arm names that could not be told apart in a table or a file; raises UsageError.
-
-    ASCII only: a Cyrillic letter can look like a Latin one.
-    """
+    """Refuse arm names that could not be told apart in a table or a file; raises UsageError."""
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-            raise UsageError(f"arm {name!a}: use ASCII letters, digits, '-', '_' and '.' only")
+        try:
+            check_arm_name(name)
+        except ValueError as error:
+            raise UsageError(str(error)) from None

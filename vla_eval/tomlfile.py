@@ -13,7 +13,7 @@ from vla_eval.jsonfile import read_text
 
 __all__ = ["as_json", "parse_toml", "read_toml", "typed_value"]
 
-_MOST_BYTES = 16_000_000
+_MOST_BYTES = 1_000_000
 
 
 def read_toml(path: Path, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from vla_eval.jsonfile import ArmName
 from vla_eval.looks import Look
 from vla_eval.registration import Registration
 from vla_eval.released import Standing
@@ -47,8 +48,8 @@ class TaskResult(_Frozen):
 class Comparison(_Frozen):
     """Two arms, paired by episode; the first is the one that has to prove itself."""
 
-    candidate: str
-    reference: str
+    candidate: ArmName
+    reference: ArmName
     n11: int
     n10: int
     n01: int
@@ -173,7 +174,7 @@ class Power(_Frozen):
 class ArmResult(_Frozen):
     """One arm alone."""
 
-    name: str
+    name: ArmName
     role: Literal["candidate", "reference", "negative control"]
     spec: str
     identity: Mapping[str, JsonValue]

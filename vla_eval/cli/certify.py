@@ -167,13 +167,14 @@ def _replayed(file: Path, certificate: Certificate, run: Path, count: int, salt:
 
     from vla_eval.certificate import Roles, gather
     from vla_eval.certificate.replayed import choose, replay_sample, sentence
+    from vla_eval.jsonfile import read_regular
     from vla_eval.terminal import fold
 
     control = certificate.control.candidate if certificate.control else None
     roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
     evidence = gather(run, roles)
     slots = [(name, key) for name, finals in evidence.finals.items() for key in finals]
-    sample = choose(file.read_bytes(), slots, count, salt=salt)
+    sample = choose(read_regular(file), slots, count, salt=salt)
     for arm in evidence.run.arms:
         if arm.name in roles.names:
             print(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)

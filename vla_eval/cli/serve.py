@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
+from vla_eval.jsonfile import read_text
 
 __all__ = ["serve"]
 
@@ -111,10 +112,7 @@ def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
 def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(_TOKEN_VARIABLE) or None
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise UsageError(f"--token-file {file}: cannot be read ({error.strerror})") from None
+    token = read_text(file, most_bytes=100_000).strip()
     if not token:
         raise UsageError(f"--token-file {file}: is empty")
     return token

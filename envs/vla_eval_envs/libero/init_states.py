@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.errors import UsageError
+from vla_eval.jsonfile import open_regular
 
 __all__ = ["read_init_states"]
 
@@ -36,11 +39,14 @@ def read_init_states(path: Path) -> NDArray[np.float64]:
         UsageError: the file is missing, is not such an archive, or names anything but an array.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             payload = archive.read(_pickle_entry(archive, path))
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise UsageError(f"initial states {path} cannot be read: {error}") from error
+    except (NotImplementedError, RuntimeError) as error:  # a compression or a password
         raise UsageError(f"initial states {path} cannot be read: {error}") from error
     try:
+        _refuse_opcodes(payload)
         loaded = _ArrayUnpickler(io.BytesIO(payload)).load()
     except _ForbiddenGlobalError as error:
         raise UsageError(
@@ -59,6 +65,35 @@ def _pickle_entry(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     if len(entries) != 1 or entries[0].file_size > _MAX_BYTES:
         raise UsageError(f"initial states {path} are not an archive of torch.save")
     return entries[0]
+
+
+def _refuse_opcodes(payload: bytes) -> None:
+    """Raise ValueError unless a pickle takes the few steps that one array takes.
+
+    Loading is bounded by that: a memo with a huge index takes gigabytes, and so do long numbers and
+    lists that are built in a loop of references.
+    """
+    steps = 0
+    for opcode, argument, _ in pickletools.genops(payload):
+        steps += 1
+        if opcode.name not in _OPCODES:
+            raise ValueError(f"no array needs the step {opcode.name}")
+        if opcode.name in _MEMO and int(argument) > _MOST_STEPS:
+            raise ValueError("no array has a memo of that size")
+        if steps > _MOST_STEPS:
+            raise ValueError("no array needs so many steps")
+
+
+_MOST_STEPS = 1000
+_MEMO = ("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET")
+_OPCODES = frozenset(
+    (
+        *_MEMO, "PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
+        "MEMOIZE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE", "BININT", "BININT1",
+        "BININT2", "NONE", "NEWTRUE", "NEWFALSE", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES",
+        "SHORT_BINBYTES", "BINSTRING", "SHORT_BINSTRING",
+    )
+)  # fmt: skip
 
 
 class _ForbiddenGlobalError(Exception):

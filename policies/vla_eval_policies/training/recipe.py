@@ -69,8 +69,8 @@ class Data(BaseModel):
 class Training(Optimisation):
     """How it is learned."""
 
-    batch: int = Option(default=64, ge=1)
-    draws: int = Option(default=1, ge=1)
+    batch: int = Option(default=64, ge=1, le=65_536)
+    draws: int = Option(default=1, ge=1, le=1024)
     """Pairs of noise and time for each observation of a batch: they share its encoding."""
     start: str | None = None
     """A checkpoint whose weights to begin with: a file, or a shipped one's name. With another chunk
@@ -78,7 +78,7 @@ class Training(Optimisation):
     freeze_prefix: bool = False
     """Train the action expert alone."""
     device: str = "cpu"
-    threads: int = Option(default=1, ge=1)
+    threads: int = Option(default=1, ge=1, le=1024)
     save_every: int = Option(default=500, ge=1)
     """Steps between saved states, which a run continues from."""
 
@@ -93,7 +93,7 @@ class Recipe(BaseModel):
     """Fields of the network's configuration, apart from those the data decide."""
     method: Mapping[str, JsonValue]
     training: Training = Option(default_factory=Training)
-    seed: int = Option(default=0, ge=0)
+    seed: int = Option(default=0, ge=0, lt=2**63)
 
     def make_method(self) -> Method:
         """Return the method; raises UsageError."""
@@ -110,7 +110,10 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     for change in changes:
         apply_change(content, change)
     recipe = validate(Recipe, content, f"recipe {path}")
-    recipe.make_method()
+    try:
+        recipe.make_method()
+    except UsageError as error:
+        raise UsageError(f"recipe {path}, [method]: {error}") from None
     _check_network(path, recipe)
     return recipe
 
