@@ -48,9 +48,9 @@ def read_init_states(path: Path) -> NDArray[np.float64]:
     try:
         _refuse_opcodes(payload)
         loaded = _ArrayUnpickler(io.BytesIO(payload)).load()
-    except _ForbiddenGlobalError as error:
+    except _ForbiddenError as error:
         raise UsageError(
-            f"initial states {path} were refused: the pickle asks for '{error}', "
+            f"initial states {path} were refused: the pickle asks for {error}, "
             "which no array needs; reinstall hf-libero"
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
@@ -68,20 +68,18 @@ def _pickle_entry(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
 
 
 def _refuse_opcodes(payload: bytes) -> None:
-    """Raise ValueError unless a pickle takes the few steps that one array takes.
+    """Raise _ForbiddenError unless a pickle takes the few steps that one array takes.
 
     Loading is bounded by that: a memo with a huge index takes gigabytes, and so do long numbers and
     lists that are built in a loop of references.
     """
-    steps = 0
-    for opcode, argument, _ in pickletools.genops(payload):
-        steps += 1
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(payload)):
         if opcode.name not in _OPCODES:
-            raise ValueError(f"no array needs the step {opcode.name}")
-        if opcode.name in _MEMO and int(argument) > _MOST_STEPS:
-            raise ValueError("no array has a memo of that size")
-        if steps > _MOST_STEPS:
-            raise ValueError("no array needs so many steps")
+            raise _ForbiddenError(f"the step {opcode.name}")
+        if opcode.name in _MEMO and isinstance(argument, int) and argument > _MOST_STEPS:
+            raise _ForbiddenError(f"the place {argument} of its memo")
+        if number > _MOST_STEPS:
+            raise _ForbiddenError(f"more than {_MOST_STEPS} steps")
 
 
 _MOST_STEPS = 1000
@@ -96,8 +94,8 @@ _OPCODES = frozenset(
 )  # fmt: skip
 
 
-class _ForbiddenGlobalError(Exception):
-    """The pickle names something outside the allow-list."""
+class _ForbiddenError(Exception):
+    """The pickle names or does something outside the allow-lists."""
 
 
 class _DtypeStub:
@@ -153,4 +151,4 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return _ALLOWED[f"{module}.{name}"]
         except KeyError:
-            raise _ForbiddenGlobalError(f"{module}.{name}") from None
+            raise _ForbiddenError(f"'{module}.{name}'") from None
