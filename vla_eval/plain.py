@@ -7,10 +7,20 @@ that begin a heading, digits that only look like digits. What prints it asks thi
 from __future__ import annotations
 
 import html
+import json
 import re
 import unicodedata
 
-__all__ = ["code", "markdown", "printable", "shown", "whole_number", "xml_text"]
+__all__ = [
+    "code",
+    "markdown",
+    "one_line",
+    "printable",
+    "printable_json",
+    "shown",
+    "whole_number",
+    "xml_text",
+]
 
 _SHOWN = 60
 _MOST_DIGITS = 18
@@ -25,6 +35,22 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(_visible(letter) for letter in text)
+
+
+def one_line(text: str) -> str:
+    """Return a text as `printable` does, without a line end: for a cell of a table, or a sentence."""
+    return text if text.isprintable() else printable(text).replace("\n", "\\n")
+
+
+def printable_json(text: str) -> str:
+    """Return a JSON text that a terminal only shows; it holds the same values."""
+    if text.isprintable():
+        return text
+    return "".join(_escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter == _visible(letter) else json.dumps(letter)[1:-1]
 
 
 def _visible(letter: str) -> str:
@@ -54,7 +80,12 @@ def markdown(text: str) -> str:
     No markup, no link, no picture, no mention and no second line comes out of it.
     """
     flat = html.escape(" ".join(printable(text).split()), quote=False)
-    return re.sub(r"([\\`*_\[\]|~@#$:])", lambda match: f"&#{ord(match[1])};", flat)
+    shown = re.sub(r"([\\`*_\[\]|~@#$])|(?<=www)\.|:(?=//)", _entity, flat)
+    return shown.replace("&#64;", "&#64;&#8203;")  # mentions are looked for after entities are read
+
+
+def _entity(match: re.Match[str]) -> str:
+    return f"&#{ord(match[0])};"
 
 
 def code(text: str) -> str:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from vla_eval.jsonfile import ArmName
 from vla_eval.looks import Look
 from vla_eval.registration import Registration
 from vla_eval.released import Standing
@@ -48,8 +47,8 @@ class TaskResult(_Frozen):
 class Comparison(_Frozen):
     """Two arms, paired by episode; the first is the one that has to prove itself."""
 
-    candidate: ArmName
-    reference: ArmName
+    candidate: str
+    reference: str
     n11: int
     n10: int
     n01: int
@@ -174,7 +173,7 @@ class Power(_Frozen):
 class ArmResult(_Frozen):
     """One arm alone."""
 
-    name: ArmName
+    name: str
     role: Literal["candidate", "reference", "negative control"]
     spec: str
     identity: Mapping[str, JsonValue]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, print_json, print_table
+from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _sequential(protocol: Protocol) -> dict[str, Any] | None:
 def _print_sequential(sequential: dict[str, Any]) -> None:
     from vla_eval.terminal import fold
 
-    print()
+    say()
     looks = range(1, len(sequential["sizes"]) + 1)
     print_table(
         [
@@ -112,7 +112,7 @@ def _print_sequential(sequential: dict[str, Any]) -> None:
             ["bound of the score", *(f"{bound:.2f}" for bound in sequential["bounds"])],
         ]
     )
-    print()
+    say()
     rows = [["reference", "power at parity", "expected pairs"]]
     rows += [
         [f"{row['p_reference']:.0%}", f"{row['power']:.0%}", f"{row['expected_pairs']:.0f}"]
@@ -123,7 +123,7 @@ def _print_sequential(sequential: dict[str, Any]) -> None:
         f"(correlation of the arms {_CORRELATION:g}; the exact test, which has to agree at every "
         "look, costs up to 3 points of power)"
     )
-    print("\n".join(fold(note)))
+    say("\n".join(fold(note)))
 
 
 def _clustered(protocol: Protocol) -> dict[str, Any] | None:
@@ -175,7 +175,7 @@ def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
         "repeats."
     )
     lines = [design, *too_few(states, margin, {test: least})]
-    print("\n" + "\n".join(folded for line in lines for folded in fold(line)) + "\n")
+    say("\n" + "\n".join(folded for line in lines for folded in fold(line)) + "\n")
     at_parity = clustered["at_parity"]
     iccs = list(dict.fromkeys(row["icc"] for row in at_parity))
     rows = [["power at parity, repeats", *(label(icc) for icc in iccs)]]
@@ -185,7 +185,7 @@ def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
     print_table(rows)
     error = max(row["standard_error"] for row in at_parity)
     note = f"(correlation of the arms {_CORRELATION:g}; {MODEL}{simulated(error)})"
-    print("\n".join(fold(note)))
+    say("\n".join(fold(note)))
 
 
 def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
@@ -218,12 +218,12 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     from vla_eval.terminal import fold
 
     analysis, run = protocol.analysis, protocol.run
-    print("\n".join(fold(f"{protocol.label} · {protocol.title}")))
-    print(f"hash {protocol.sha256}\n")
+    say("\n".join(fold(f"{protocol.label} · {protocol.title}")))
+    say(f"hash {protocol.sha256}\n")
     columns = ["suite", "tasks", "init_states", "repeats", "episodes", "max_steps"]
     print_table([columns, *([str(block[name]) for name in columns] for block in value["blocks"])])
     horizon = run.n_action_steps or "each policy's own"
-    print()
+    say()
     print_table(
         [
             ["execution horizon", str(horizon)],
@@ -239,7 +239,7 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
         _print_sequential(value["sequential"])
     if value["clustered"]:
         _print_clustered(value["clustered"], analysis.margin)
-    print(
+    say(
         f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
         f"workers:\nat most {_duration(value['at_most_s'])}, if every episode ran to its limit"
     )

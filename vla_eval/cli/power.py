@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table
+from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _print(result: dict[str, Any]) -> None:
         f"If the arms never differ, {result['minimum_pairs']} pairs are the fewest that certify it."
     )
     lines = [claim, least]
-    print("\n".join(folded for line in lines for folded in fold(line)) + "\n")
+    say("\n".join(folded for line in lines for folded in fold(line)) + "\n")
     print_table(_rows(result))
 
 
@@ -345,7 +345,7 @@ def _print_shown(shown: Shown) -> None:
         difference,
         "This is the power of the run's size; what it did show: vlaeval certify.",
     ]
-    print("\n".join(folded for line in lines for folded in fold(line)))
+    say("\n".join(folded for line in lines for folded in fold(line)))
 
 
 def _repeated(shown: Shown) -> list[str]:

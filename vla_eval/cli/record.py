@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import tyro
 
-from vla_eval.cli.common import Changes, print_json
+from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.plain import whole_number
 from vla_eval.protocol import MOST_EPISODES
@@ -91,7 +91,7 @@ def record(
     if json:
         print_json(summary)
     else:
-        print(
+        say(
             f"{summary['episodes']} episodes, {summary['frames']} frames in {out} "
             f"({summary['successes']}/{summary['tried']} succeeded)"
         )

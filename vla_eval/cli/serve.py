@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from vla_eval.cli.common import say
 from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
 from vla_eval.jsonfile import read_text
 
@@ -87,13 +88,13 @@ def serve(
     )
 
     if host not in ("127.0.0.1", "::1", "localhost") and options.token is None:
-        print(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
+        say(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
 
     def ready(url: str, served: Any) -> None:
         if json:
-            print(dumps({"url": url, "dialect": dialect, **served.offer.to_wire()}))
+            say(dumps({"url": url, "dialect": dialect, **served.offer.to_wire()}))
         else:
-            print(f"serving {served.offer.policy.name} on {url} ({dialect}); Ctrl-C ends it")
+            say(f"serving {served.offer.policy.name} on {url} ({dialect}); Ctrl-C ends it")
         sys.stdout.flush()
 
     server.serve_policy(policy, options, ready)

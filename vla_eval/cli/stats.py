@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from vla_eval.cli.clustered import Clustered, show
-from vla_eval.cli.common import print_json
+from vla_eval.cli.common import print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError, VlaEvalError
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _print(value: dict[str, Any], judgement: Judgement, table: Paired | Independ
     lines += [f"! {Flag(each).upper()}: {Flag(each).sentence}" for each in value["flags"]]
     if judgement.verdict is Verdict.INCONCLUSIVE:
         lines.append("How many episodes would decide it: vlaeval power --help")
-    print("\n".join(folded for line in lines for folded in fold(line)))
+    say("\n".join(folded for line in lines for folded in fold(line)))
 
 
 def _rates(table: Paired | Independent) -> str:
