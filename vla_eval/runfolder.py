@@ -73,6 +73,7 @@ class RunFolder:
                 "edited; restore it, or start in a new folder"
             )
         _refuse_forged_arms(file, run)
+        _refuse_other_protocol(path / "protocol.json", run)
         return cls(path, run)
 
     @classmethod
@@ -114,8 +115,10 @@ class RunFolder:
             versions=versions(),
             machine=machine(),
         )
-        write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
+        # The two are compared when they are read, so they are never there with two protocols.
+        (path / "protocol.json").unlink(missing_ok=True)
         write_atomically(path / "run.json", run.model_dump_json(indent=2) + "\n")
+        write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
         return cls(path, run)
 
     def has_begun(self) -> bool:
@@ -261,6 +264,22 @@ def _refuse_foreign_folder(path: Path) -> None:
         raise RunFolderError(
             f"{path}: is no run folder and not empty (it holds '{strangers[0]}'); "
             "name a new or an empty folder with --out"
+        )
+
+
+def _refuse_other_protocol(file: Path, run: RunFile) -> None:
+    """Refuse a copy of the protocol that is another one than the run's; there may be no copy."""
+    if not file.exists() and not file.is_symlink():
+        return
+    remedy = "restore it, or delete it: run.json holds the protocol too"
+    copy = read_model(file, Protocol, wrong="is no protocol", remedy=remedy, error=RunFolderError)
+    if copy.sha256 != run.protocol_sha256:
+        ours, theirs = (
+            each.model_dump(mode="json", exclude_none=True) for each in (run.protocol, copy)
+        )
+        raise RunFolderError(
+            f"{file}: is not the protocol of run.json beside it "
+            f"({name_differences(ours, theirs)}); {remedy}"
         )
 
 
