@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vla_eval.errors import ProtocolError, did_you_mean
+from vla_eval.errors import ProtocolError, UsageError, did_you_mean
 from vla_eval.jsonfile import ArmName
 from vla_eval.plain import shown, whole_number
 from vla_eval.stats import ClusterTest
@@ -23,13 +23,17 @@ from vla_eval.tomlfile import as_json, typed_value
 
 __all__ = [
     "LOOKS",
+    "MOST_EPISODES",
+    "Alpha",
     "Analysis",
     "Block",
     "Limits",
+    "Margin",
     "Protocol",
     "Range",
     "Run",
     "Secondary",
+    "check_margin",
     "parse_protocol",
 ]
 
@@ -44,6 +48,11 @@ _WEEK_S = 604_800.0
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
+_SMALLEST_MARGIN = 1e-4
+Margin = Annotated[float, Field(ge=_SMALLEST_MARGIN, lt=1)]
+"""On a rate, as a fraction."""
+Alpha = Annotated[float, Field(ge=1e-6, lt=0.5)]
+"""One-sided level."""
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
@@ -163,10 +172,10 @@ class Analysis(_Frozen):
     reference: ArmName | None = None
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
-    margin: Annotated[float, Field(ge=1e-4, lt=1)]
+    margin: Margin
     """Non-inferiority margin on the success rate, as a fraction."""
     margin_reason: Annotated[str, Field(min_length=1)]
-    alpha: Annotated[float, Field(ge=1e-6, lt=0.5)] = 0.05
+    alpha: Alpha = 0.05
     """One-sided level."""
     test: Literal["tango-exact"] = "tango-exact"
     """Of independent pairs: Tango's score test with the exact unconditional guard."""
@@ -268,6 +277,15 @@ class Protocol(_Frozen):
     def sha256(self) -> str:
         """Hash of the canonical form: the identity of the protocol."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def check_margin(margin: float) -> float:
+    """Return a margin that somebody asked for; raises UsageError where no protocol could have it."""
+    if not _SMALLEST_MARGIN <= margin < 1:
+        raise UsageError(
+            f"margin {margin:g}: expected a fraction from {_SMALLEST_MARGIN:g} to below 1, such as 0.05"
+        )
+    return margin
 
 
 def parse_protocol(

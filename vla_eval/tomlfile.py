@@ -26,15 +26,20 @@ def read_toml(path: Path, *, error: type[UsageError] = ProtocolError) -> dict[st
 
 
 def parse_toml(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:
-    """Parse the text of a TOML file; ``where`` names it in messages. Raises as `read_toml` does."""
+    """Parse the text of a TOML file; ``where`` names it in messages. Raises as `read_toml` does.
+
+    What JSON cannot hold, such as a date or a number of 5000 digits, is refused.
+    """
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except RecursionError:
         raise error(f"{where}: not valid TOML: lists or tables are nested too deeply") from None
     except tomllib.TOMLDecodeError as trouble:
         raise error(f"{where}: not valid TOML: {trouble}") from None
     except (ValueError, OverflowError) as trouble:  # a number of 5000 digits, a 30th of February
         raise error(f"{where}: not valid TOML: {str(trouble).partition(';')[0]}") from None
+    as_json(found, where, error=error)
+    return found
 
 
 def typed_value(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> Any:

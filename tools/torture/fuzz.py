@@ -1,5 +1,8 @@
-"""Damaged and odd input for every reader, thousands of it, each kind in a process of its own: what
-comes back is a result or one of our own errors, within 10 s and 1 GB.
+"""Damaged and odd input for every reader.
+
+What comes back is a result or one of our own errors, within 10 s and 1 GB, and no damaged evidence is
+taken for good. Each kind has a process of its own; JSON and TOML are damaged in their values, keys and
+bytes, and where a hash binds them, half of the time it is made anew.
 
 Each case follows from the seed, the reader's name and its number alone::
 
@@ -19,14 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "tests" / "fakes")]
 
-from reader import Attempt, Reader, Taken, WrongExit  # noqa: E402
+from reader import Attempt, Reader, TakenError, WrongExitError  # noqa: E402
 from table import Row  # noqa: E402
 
 _HANG_S = 10.0
@@ -47,29 +52,64 @@ def rows(*, short: bool, seed: int, module: str = "readers") -> Iterator[Row]:
         module: whose ``READERS`` are tried.
     """
     readers: dict[str, Reader] = importlib.import_module(module).READERS
-    for name, reader in readers.items():
-        count = reader.short if short else reader.count
-        if count:
-            yield _in_children(Row(reader.what), module, name, count, seed)
+    counts = {name: each.short if short else each.count for name, each in readers.items()}
+    todo = {name: (0, count) for name, count in counts.items() if count}
+    found = {name: _Found(Row(readers[name].what)) for name in todo}
+    if short:  # in one process: most of its time is imports
+        _try_all(todo, found, module, seed)
+    for name in list(found):
+        if name in todo:
+            rest = {name: todo[name]}
+            _try_all(rest, found, module, seed)
+        yield found[name].as_row()
 
 
-def _in_children(row: Row, module: str, name: str, count: int, seed: int) -> Row:
-    """Try all cases of a reader in a child; begin again after one that ended the child."""
-    begin, seen = 0, {"fine": 0, "refused": 0}
-    while begin < count:
+@dataclass
+class _Found:
+    """What came of the cases of one reader."""
+
+    row: Row
+    refused: int = 0
+    fine: int = 0
+
+    def add(self, said: Mapping[str, Any], example: str) -> None:
+        bad = said.get("bad")
+        self.refused += said.get("result") == "refused"
+        self.fine += said.get("result") == "fine"
+        self.row.add(bad, f"{example}: {said.get('why', '')}" if bad else "")
+
+    def as_row(self) -> Row:
+        self.row.seen = f"{self.refused:,} refused, {self.fine:,} still fine"
+        return self.row
+
+
+def _try_all(
+    todo: dict[str, tuple[int, int]], found: Mapping[str, _Found], module: str, seed: int
+) -> None:
+    """Try the cases from..to of some readers in a child, and in another after one that ended it."""
+    while todo:
         with tempfile.TemporaryFile("w+") as log:
-            arguments = ["--reader", name, "--seed", str(seed), "--case", str(begin)]
-            arguments += ["--count", str(count - begin), "--module", module]
-            command = [sys.executable, str(Path(__file__)), *arguments]
-            child = subprocess.Popen(command, stdout=log, stderr=subprocess.DEVNULL)
-            stuck = _watched(child, log)
-            begin = _read_log(row, log, seen, name, seed, begin, stuck or child.returncode)
-    row.seen = f"{seen['refused']:,} refused, {seen['fine']:,} still fine"
-    return row
+            work = json.dumps(todo)
+            arguments = ["--work", work, "--seed", str(seed), "--module", module]
+            child = subprocess.Popen(
+                [sys.executable, str(Path(__file__)), *arguments],
+                stdout=log,
+                stderr=subprocess.DEVNULL,
+            )
+            ended = _watched(child, log)
+            _read_log(log, todo, found, seed)
+        if todo:  # it ended before it was done
+            name, (case, end) = next(iter(todo.items()))
+            bad = "hang" if ended == "hang" else "memory" if ended == "-9" else "traceback"
+            said = {"bad": bad, "why": f"its process ended ({ended})"}
+            found[name].add(said, f"--reader {name} --seed {seed} --case {case}")
+            todo[name] = (case + 1, end)
+            if case + 1 == end:
+                del todo[name]
 
 
 def _watched(child: subprocess.Popen[bytes], log: Any) -> str:
-    """Wait for a child that goes on writing; kill it and say so where it does not."""
+    """Wait for a child that goes on writing, kill it where it does not; return how it ended."""
     size, since = -1, time.monotonic()
     while child.poll() is None:
         time.sleep(0.02)
@@ -80,45 +120,48 @@ def _watched(child: subprocess.Popen[bytes], log: Any) -> str:
             child.kill()
             child.wait()
             return "hang"
-    return ""
+    return str(child.returncode)
 
 
 def _read_log(
-    row: Row, log: Any, seen: dict[str, int], name: str, seed: int, begin: int, ended: str | int
-) -> int:
-    """Count what a child wrote; return the next case."""
+    log: Any, todo: dict[str, tuple[int, int]], found: Mapping[str, _Found], seed: int
+) -> None:
+    """Count what a child wrote, and take it from what is to be done."""
     log.seek(0)
-    case = begin
     for line in log:
         said = json.loads(line)
-        case = said["case"] + 1
-        bad = said.get("bad")
-        if bad is None:
-            seen[said["result"]] += 1
-        row.add(bad, f"--reader {name} --seed {seed} --case {said['case']}: {said.get('why', '')}")
-    if ended:
-        bad = "hang" if ended == "hang" else "memory" if ended == -signal.SIGKILL else "traceback"
-        row.add(bad, f"--reader {name} --seed {seed} --case {case}: its process ended ({ended})")
-        case += 1
-    return case
+        name, case = said["reader"], said["case"]
+        found[name].add(said, f"--reader {name} --seed {seed} --case {case}")
+        end = todo.pop(name)[1]
+        if case + 1 < end:
+            todo = _first(todo, name, (case + 1, end))
 
 
-def _cases(reader: Reader, name: str, seed: int, first: int, count: int) -> None:
-    """Try some cases in this process; one line of JSON for each on the standard output."""
-    report = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    signal.signal(signal.SIGALRM, _alarm)
+def _first(todo: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Put an entry back at the front, in place."""
+    rest = dict(todo)
+    todo.clear()
+    todo[name] = value
+    todo.update(rest)
+    return todo
+
+
+def _cases(reader: Reader, name: str, seed: int, first: int, end: int, report: Any) -> None:
+    """Try some cases in this process; one line of JSON for each."""
+    home = Path.cwd()
     with tempfile.TemporaryDirectory(dir=_quick()) as folder:
         os.environ["VLA_EVAL_CACHE"] = folder
         attempt = reader.prepare(Path(folder))
-        for case in range(first, first + count):
+        for case in range(first, end):
             rng = random.Random(f"{seed}/{name}/{case}")
-            report.write(json.dumps({"case": case, **_one(attempt, rng)}) + "\n")
+            report.write(json.dumps({"reader": name, "case": case, **_one(attempt, rng)}) + "\n")
             report.flush()
+        os.chdir(home)
 
 
 def _quick() -> str | None:
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    memory = Path("/dev") / "shm"
+    return str(memory) if os.access(memory, os.W_OK) else None
 
 
 def _alarm(_signal: int, _frame: object) -> None:
@@ -136,15 +179,18 @@ def _one(attempt: Attempt, rng: random.Random) -> dict[str, Any]:
         attempt(rng)
     except VlaEvalError:
         found = {"result": "refused"}
-    except Taken as error:
+    except TakenError as error:
         found = {"bad": "difference", "why": str(error)}
-    except Hang:
-        found = {"bad": "hang", "why": f"over {_HANG_S:.0f} s"}
+    except Hang as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        found = {"bad": "hang", "why": f"over {_HANG_S:.0f} s, in {last.name}: {last.line}"}
     except MemoryError:
         found = {"bad": "memory", "why": "MemoryError"}
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is none of ours
-        bad = "exit code" if isinstance(error, WrongExit) else "traceback"
-        found = {"bad": bad, "why": f"{type(error).__name__}: {error}"[:300]}
+        bad = "exit code" if isinstance(error, WrongExitError) else "traceback"
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        found = {"bad": bad, "why": f"{type(error).__name__} in {where}: {error}"[:300]}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -154,16 +200,22 @@ def _one(attempt: Attempt, rng: random.Random) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Try the cases that the arguments name."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reader", required=True)
+    """Try the cases that the arguments name; one line of JSON for each on the standard output."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--reader", help="one of `readers.READERS`")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--case", type=int, default=0)
-    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--case", type=int, default=0, help="the first")
+    parser.add_argument("--count", type=int, default=1, help="how many")
+    parser.add_argument("--work", type=json.loads, help="reader: [first, end], as JSON")
     parser.add_argument("--module", default="readers")
     chosen = parser.parse_args()
-    reader = importlib.import_module(chosen.module).READERS[chosen.reader]
-    _cases(reader, chosen.reader, chosen.seed, chosen.case, chosen.count)
+    work = chosen.work or {chosen.reader: (chosen.case, chosen.case + chosen.count)}
+    readers = importlib.import_module(chosen.module).READERS
+    report = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a reader prints is no report
+    signal.signal(signal.SIGALRM, _alarm)
+    for name, (first, end) in work.items():
+        _cases(readers[name], name, chosen.seed, first, end, report)
     return 0
 
 

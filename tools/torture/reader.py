@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Attempt", "Reader", "Taken", "WrongExit"]
+__all__ = ["Attempt", "Reader", "TakenError", "WrongExitError"]
 
 Attempt = Callable[[random.Random], object]
 """Damages an input, reads it, and raises what the reader raises."""
 
 
-class Taken(Exception):
+class TakenError(Exception):
     """Damaged evidence was taken for good."""
 
 
-class WrongExit(Exception):
+class WrongExitError(Exception):
     """A command ended with a code that it should not have."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mutate
-from reader import Attempt, Reader, Taken, WrongExit
+from reader import Attempt, Reader, TakenError, WrongExitError
 from samples import Samples
 
 __all__ = ["READERS"]
@@ -240,7 +240,7 @@ def _certificates(folder: Path) -> Attempt:
         said = json.loads(certificate.model_dump_json())
         other = next(differences(true, said, tolerance=1e-9), None)
         if other is not None and not verify(certificate, samples.run):
-            raise Taken(f"{other[0]}: {other[1]!r:.80} became {other[2]!r:.80}")
+            raise TakenError(f"{other[0]}: {other[1]!r:.80} became {other[2]!r:.80}")
         return None
 
     return attempt
@@ -292,6 +292,9 @@ def _command(rng: random.Random, samples: Samples, run: Path) -> list[str]:
     place, damage, good = files[rng.choice(list(files))]
     samples.copy_of_run(run)
     for path, _, source in files.values():
+        if path.is_dir():
+            path.rmdir()
+        path.unlink(missing_ok=True)
         path.write_bytes(source.read_bytes())
     odd = rng.random()
     if odd < 0.5:
@@ -324,13 +327,13 @@ _CODES = range(7)
 
 def _judge(command: Sequence[str], code: int, said: str) -> None:
     """Raise where a command did not end as documented."""
-    shown = " ".join(command)[:200]
+    shown = " ".join(command)
     if "internal error" in said or "Traceback" in said:
-        raise WrongExit(f"{shown}: {said.strip()[-300:]}")
+        raise WrongExitError(f"{shown}: {said.strip()[-300:]}")
     if code not in _CODES:
-        raise WrongExit(f"{shown}: exit code {code}")
-    if "\x1b" in said.replace("\x1b[", "") or "\x1b]" in said or "\x1b[2J" in said:
-        raise WrongExit(f"{shown}: an escape sequence reached the terminal")
+        raise WrongExitError(f"{shown}: exit code {code}")
+    if "\x1b" in said and "\x1b" not in shown:
+        raise WrongExitError(f"{shown}: an escape sequence reached the terminal")
 
 
 def _in_process(folder: Path) -> Attempt:
@@ -344,6 +347,46 @@ def _in_process(folder: Path) -> Attempt:
         command = _command(rng, samples, run)
         if not command or command[0] in _NEVER:
             return None
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(command)
+        _judge(command, code, out.getvalue() + err.getvalue())
+        return code
+
+    return attempt
+
+
+_NUMBERS = (
+    ["stats", "paired", "40", "3", "4", "20"], ["stats", "paired", "40", "3", "4", "20", "--margin", "0.1"],
+    ["stats", "paired", "40", "3", "4", "20", "--alpha", "0.05"], ["power", "--margin", "0.1"],
+    ["stats", "independent", "40", "50", "41", "50"], ["power", "--margin", "0.1", "--episodes", "200"],
+    ["power", "--p", "0.9", "--difference", "0.01"], ["power", "--correlation", "0.3", "--power", "0.8"],
+    ["power", "--states", "20", "--repeats", "3", "--icc", "0.5"], ["power", "--alpha", "0.05"],
+    ["check", "RUN", "--baseline", "RUN", "--margin", "0.1"], ["plan", "PROTOCOL", "--workers", "2"],
+    ["certify", "RUN", "--candidate", "new", "--reference", "old", "--margin", "0.1", "--out", "OUT"],
+    ["power", "--run", "RUN", "--margin", "0.1"],
+)  # fmt: skip
+
+
+def _numbers(folder: Path) -> Attempt:
+    """Try numbers that nobody means, where the command line takes one."""
+    from vla_eval.cli import main
+
+    samples = Samples(folder)
+    samples.look()
+    places = {
+        "RUN": str(samples.run), "PROTOCOL": str(folder / "protocol.toml"), "OUT": str(folder / "o.json"),
+    }  # fmt: skip
+    odd = (
+        "0", "-1", "1", "2", "1e-300", "1e-5", "1e-9", "0.5", "0.999999", "1e9", "1e308", "nan", "inf",
+        "-inf", "-0", "²", "1" * 5000, "99999999999999999999", "1000000", "2147483648", "", "0x10",
+    )  # fmt: skip
+
+    def attempt(rng: random.Random) -> object:
+        command = [places.get(each, each) for each in rng.choice(_NUMBERS)]
+        spots = [place for place, each in enumerate(command) if each[0].isdigit()]
+        for _ in range(rng.choice((1, 1, 2))):
+            command[rng.choice(spots)] = rng.choice(odd)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main(command)
@@ -428,7 +471,8 @@ READERS: dict[str, Reader] = {
         _file("a.pruned_init", lambda each: each.init_states(), _init_damage, _init_states),
     ),
     "frames": Reader("frames of either dialect", 1500, _frames),
-    "commands": Reader("command lines, in one process", 500, _in_process, 15),
+    "commands": Reader("command lines, in one process", 500, _in_process, 8),
+    "numbers": Reader("numbers on the command line", 400, _numbers, 6),
     "processes": Reader("command lines, each in a process of its own", 200, _subprocess, 3),
 }  # fmt: skip
 """By name; see ``--reader`` of ``fuzz.py``."""

@@ -193,6 +193,7 @@ class Samples:
 
     def copy_of_run(self, target: Path) -> Path:
         """Return a fresh copy of the run, instead of what was there."""
+        self.look()
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.run, target)
         return target
@@ -207,15 +208,18 @@ class Samples:
         """Return a certificate of the run."""
         from vla_eval.certificate import Roles, issue
 
+        self.look()
         return issue(self.run, Roles("new", "old", None)).model_dump_json().encode()
 
     def look(self) -> bytes:
-        """Return the run's first look as it would be logged."""
+        """Return the run's first look, which is logged if it is not yet."""
         from vla_eval.looklog import take_looks
         from vla_eval.runfolder import RunFolder
 
-        take_looks(RunFolder.open(self.run))
-        return (self.run / "looks" / "1.json").read_bytes()
+        file = self.run / "looks" / "1.json"
+        if not file.exists():
+            take_looks(RunFolder.open(self.run))
+        return file.read_bytes()
 
     def flow(self) -> bytes:
         """Return a small checkpoint of our own."""

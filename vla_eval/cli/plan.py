@@ -44,12 +44,15 @@ def plan(
         json: Print for machines.
     """
     from vla_eval.catalog import check_catalogue
+    from vla_eval.errors import UsageError
     from vla_eval.plan import expand
     from vla_eval.released import load_protocol
 
     loaded = load_protocol(protocol, overrides=set_)
     check_catalogue(loaded)
-    count = workers or os.cpu_count() or 1
+    count = (os.cpu_count() or 1) if workers is None else workers
+    if count < 1:
+        raise UsageError(f"--workers {count}: at least one worker is needed")
     blocks = [_block(block, loaded, infer_ms) for block in loaded.blocks]
     seconds = arms * sum(each["seconds"] for each in blocks) / count
     value = {

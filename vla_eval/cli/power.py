@@ -80,9 +80,10 @@ def power(
         icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
         json: Print for machines.
     """
-    for name, value, top in (("margin", margin, 1), ("alpha", alpha, 0.5), ("power", power, 1)):
-        if value is not None and not 0 < value < top:
-            raise UsageError(f"--{name} {value:g}: expected a number between 0 and {top:g}")
+    bounds = (("margin", margin, 1e-4, 1), ("alpha", alpha, 1e-6, 0.5), ("power", power, 1e-6, 1))
+    for name, value, low, top in bounds:
+        if value is not None and not low <= value < top:
+            raise UsageError(f"--{name} {value:g}: expected a number from {low:g} to below {top:g}")
     given = (states, repeats, icc) != (None, None, None)
     if run is not None:
         if given:

@@ -22,7 +22,7 @@ from vla_eval.ledger import ArmEpisodes, Mark
 from vla_eval.looks import due_keys
 from vla_eval.plan import expand
 from vla_eval.policy import server_identity
-from vla_eval.protocol import MOST_EPISODES
+from vla_eval.protocol import MOST_EPISODES, Alpha, Margin
 from vla_eval.runfile import identity_sha256, refuse_unidentified
 from vla_eval.runfolder import RunFolder
 
@@ -60,8 +60,8 @@ class Baseline(_Frozen):
     format: Literal[1] = 1
     protocol: str
     protocol_sha256: str
-    margin: Annotated[float, Field(ge=1e-4, lt=1)]
-    alpha: Annotated[float, Field(ge=1e-6, lt=0.5)]
+    margin: Margin
+    alpha: Alpha
     arm: ArmName
     spec: str
     policy_sha256: str

@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_va
 from pydantic import Field as Option
 
 from vla_eval.errors import UsageError, did_you_mean
-from vla_eval.tomlfile import as_json, read_toml, typed_value
+from vla_eval.tomlfile import read_toml, typed_value
 from vla_eval_policies.flow.network import FlowConfig
 from vla_eval_policies.methods import Method, make_method
 from vla_eval_policies.training.loop import Optimisation
@@ -120,9 +120,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """Return a recipe's content, unchecked; raises UsageError where it is no TOML that JSON can hold."""
-    content = read_toml(path, error=UsageError)
-    as_json(content, f"recipe {path}", error=UsageError)
-    return content
+    return read_toml(path, error=UsageError)
 
 
 def validate[M: BaseModel](kind: type[M], content: Mapping[str, Any], where: str) -> M:
