@@ -22,6 +22,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from vla_eval.compact import Compactor, without_collection
 from vla_eval.errors import InfrastructureError, RunFolderError
 from vla_eval.jsonfile import (
     files_in,
@@ -248,17 +249,19 @@ def read_records(paths: Iterable[Path]) -> Records:
         RunFolderError: a damaged line that is not the last one, a file that was renamed, or something
             that is no file.
     """
-    records = Records()
-    for path in paths:
-        try:
-            files = files_in(path, ".jsonl") if path.is_dir() else [path]
-        except OSError as error:
-            raise RunFolderError(
-                f"{path}: cannot be read ({error.strerror}); {_READABLE}"
-            ) from None
-        for file in files:
-            _read_file(file, records)
+    records, compactor = Records(), Compactor()
+    with without_collection():
+        for path in paths:
+            for file in _files(path):
+                _read_file(file, records, compactor)
     return records
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return files_in(path, ".jsonl") if path.is_dir() else [path]
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); {_READABLE}") from None
 
 
 _READABLE = "make it readable, or copy the run to where it is"
@@ -267,7 +270,7 @@ _READABLE = "make it readable, or copy the run to where it is"
 _REMEDY = "restore the file from a copy, or move it out of the folder to repeat its episodes"
 
 
-def _read_file(path: Path, records: Records) -> None:
+def _read_file(path: Path, records: Records, compactor: Compactor) -> None:
     token = "".join(path.stem.split("-")[1:2])  # of the call that wrote the file
     chain = ""
     for number, line in enumerate(_lines(path), start=1):
@@ -281,7 +284,7 @@ def _read_file(path: Path, records: Records) -> None:
                 f"{where}: was written by the call {record.timing.session} of vlaeval run, and the "
                 "file's name says another: it was renamed; give it its name back"
             )
-        records.add(record, where, token or path.stem)
+        records.add(compactor.compact(record), where, token or path.stem)
 
 
 _LONGEST = 16_000_000
