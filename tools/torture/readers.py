@@ -30,6 +30,8 @@ def _file(
     def prepare(folder: Path) -> Attempt:
         data, path = sample(Samples(folder)), folder / "damaged" / name
         path.parent.mkdir()
+        path.write_bytes(data)
+        read(path)  # it is valid, and what has to be imported is imported now
 
         def attempt(rng: random.Random) -> object:
             path.write_bytes(damage(rng, data))
@@ -134,9 +136,12 @@ def _specs(_: Path) -> Attempt:
     from vla_eval.spec import PolicySpec, build_policy
 
     texts = (
-        "expert?action_noise=0.2", "impaired:expert?action_noise=0.2", "random", "expert",
+        "impaired:expert?action_noise=0.2", "random", "expert",
         "flow:so101/fm?nfe=2&solver=euler", "flow:so101/snapflow?keystone=4&guard=0.3", "noop?x=1",
     )  # fmt: skip
+
+    for text in texts[:-1]:
+        build_policy(text)
 
     def attempt(rng: random.Random) -> object:
         text = mutate.any_options(rng, rng.choice(texts))
@@ -165,6 +170,9 @@ def _baselines(folder: Path) -> Attempt:
     data, path = samples.baseline(), folder / "baseline.json"
     now, protocol = baseline_of(samples.run, "new"), RunFolder.open(samples.run).run.protocol
 
+    path.write_bytes(data)
+    compare(now, read_baseline(path), protocol=protocol)
+
     def attempt(rng: random.Random) -> object:
         path.write_bytes(mutate.any_json(rng, data))
         before = read_baseline(path)
@@ -181,6 +189,7 @@ def _in_run(place: str, damage: _Damage, sample: Callable[[Samples], bytes]) -> 
         samples = Samples(folder)
         data = sample(samples)
         run = samples.copy_of_run(folder / "copy")
+        _read_run(run)
 
         def attempt(rng: random.Random) -> object:
             (run / place).write_bytes(damage(rng, data))

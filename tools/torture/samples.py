@@ -42,7 +42,7 @@ set = ["run.n_action_steps={horizon}"]
 [grid]
 horizon = [1, 5]
 [arms]
-ten = "expert?action_noise=0.1"
+ten = "impaired:expert?action_noise=0.1"
 one = "expert"
 """
 RECIPE = """\

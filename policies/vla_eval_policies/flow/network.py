@@ -87,6 +87,15 @@ class FlowConfig(BaseModel):
         return self
 
     @property
+    def least_parameters(self) -> int:
+        """How many parameters a network of these sizes has at least; found without making one."""
+        layers = 10 * self.width**2 * self.layers
+        tables = self.width * (self.words + self.chunk_size + self.state_size + self.padded_actions)
+        stride = max(2, self.image_size // 32)
+        eyes = len(self.cameras) * (3 * 32 * (2 * stride) ** 2 + 6 * _KEYPOINTS * self.width)
+        return layers + tables + eyes
+
+    @property
     def relative_size(self) -> int:
         """How many of an action's first dimensions are learned relative to the state's."""
         return self.action_size if self.relative_actions is True else int(self.relative_actions)
