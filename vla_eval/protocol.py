@@ -43,6 +43,7 @@ LOOKS = 5
 Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
 MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
+_MOST_WITH_LOOKS = 20_000
 _WEEK_S = 604_800.0
 
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -251,6 +252,9 @@ class Protocol(_Frozen):
             "five looks need five initial states of every task": min(states) < LOOKS,
             "every initial state must run once (one env seed, one policy seed): the bounds are for "
             "independent pairs": repeats > 1 or self.analysis.cluster != "none",
+            f"looks are computed for at most {_MOST_WITH_LOOKS:,} episodes an arm": (
+                sum(block.episodes for block in self.blocks) > _MOST_WITH_LOOKS
+            ),
             "run.limits.error_cap must be 0: a look needs all of its pairs": (
                 self.run.limits.error_cap > 0
             ),

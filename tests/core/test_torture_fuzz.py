@@ -42,8 +42,8 @@ READERS = {
     "key": Reader("a missing key", 20, sometimes(key)),
     "ends": Reader("the process ends", 4, sometimes(lambda: os._exit(7))),
     "taken": Reader("a forgery is taken", 20, sometimes(taken)),
-    "memory": Reader("1.1 GB", 3, sometimes(fill)),
-    "hang": Reader("for ever", 3, sometimes(lambda: time.sleep(60))),
+    "memory": Reader("1.1 GB", 1, lambda folder: lambda rng: fill()),
+    "hang": Reader("for ever", 2, lambda folder: lambda rng: time.sleep(60), hang_s=0.5),
     "fine": Reader("nothing", 5, sometimes(lambda: None)),
 }
 """
@@ -54,7 +54,6 @@ def test_planted_faults_are_counted(tmp_path, monkeypatch):
     (tmp_path / "planted.py").write_text(PLANTED)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{_TOOLS}:{':'.join(sys.path)}")
-    monkeypatch.setenv("TORTURE_HANG_S", "0.5")
     rows = {row.what: row for row in fuzz.rows(short=False, seed=1, module="planted")}
     kinds = {what: set(row.bad) for what, row in rows.items()}
     assert kinds == {

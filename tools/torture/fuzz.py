@@ -34,7 +34,6 @@ sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "tests" / "fakes")]
 from reader import Attempt, Reader, TakenError, WrongExitError  # noqa: E402
 from table import Row  # noqa: E402
 
-_HANG_S = float(os.environ.get("TORTURE_HANG_S", "10"))
 _MEMORY_KB = 1_000_000
 _STUCK_S = 60.0
 
@@ -154,7 +153,10 @@ def _cases(reader: Reader, name: str, seed: int, first: int, end: int, report: A
         attempt = reader.prepare(Path(folder))
         for case in range(first, end):
             rng = random.Random(f"{seed}/{name}/{case}")
-            report.write(json.dumps({"reader": name, "case": case, **_one(attempt, rng)}) + "\n")
+            report.write(
+                json.dumps({"reader": name, "case": case, **_one(attempt, rng, reader.hang_s)})
+                + "\n"
+            )
             report.flush()
         os.chdir(home)
 
@@ -168,12 +170,12 @@ def _alarm(_signal: int, _frame: object) -> None:
     raise Hang
 
 
-def _one(attempt: Attempt, rng: random.Random) -> dict[str, Any]:
+def _one(attempt: Attempt, rng: random.Random, hang_s: float) -> dict[str, Any]:
     """Try one case; say what was bad about it."""
     from vla_eval.errors import VlaEvalError
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    signal.setitimer(signal.ITIMER_REAL, _HANG_S)
+    signal.setitimer(signal.ITIMER_REAL, hang_s)
     found: dict[str, Any] = {"result": "fine"}
     try:
         attempt(rng)
@@ -183,7 +185,7 @@ def _one(attempt: Attempt, rng: random.Random) -> dict[str, Any]:
         found = {"bad": "difference", "why": str(error)}
     except Hang as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        found = {"bad": "hang", "why": f"over {_HANG_S:.0f} s, in {last.name}: {last.line}"}
+        found = {"bad": "hang", "why": f"over {hang_s:g} s, in {last.name}: {last.line}"}
     except MemoryError:
         found = {"bad": "memory", "why": "MemoryError"}
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is none of ours

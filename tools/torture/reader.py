@@ -33,3 +33,5 @@ class Reader:
     """Gets an empty folder, returns what tries one case in it."""
     short: int = 20
     """Cases of the short form; 0 leaves it out."""
+    hang_s: float = 10.0
+    """A case that takes longer is a hang."""

@@ -482,6 +482,6 @@ READERS: dict[str, Reader] = {
     "frames": Reader("frames of either dialect", 1500, _frames),
     "commands": Reader("command lines, in one process", 500, _in_process, 8),
     "numbers": Reader("numbers on the command line", 400, _numbers, 6),
-    "processes": Reader("command lines, each in a process of its own", 200, _subprocess, 3),
+    "processes": Reader("command lines, each in a process of its own", 120, _subprocess, 3, hang_s=45),
 }  # fmt: skip
 """By name; see ``--reader`` of ``fuzz.py``."""
