@@ -11,9 +11,10 @@ from typing import Any
 from vla_eval.errors import ProtocolError, UsageError
 from vla_eval.jsonfile import read_text
 
-__all__ = ["as_json", "parse_toml", "read_toml", "typed_value"]
+__all__ = ["MOST_BYTES", "as_json", "parse_toml", "read_toml", "typed_value"]
 
-_MOST_BYTES = 1_000_000
+MOST_BYTES = 1_000_000
+"""A larger file was not written by hand, and parsing it would take minutes."""
 
 
 def read_toml(path: Path, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def read_toml(path: Path, *, error: type[UsageError] = ProtocolError) -> dict[st
     Raises:
         UsageError: of the kind asked for, with the file, the line and the trouble.
     """
-    return parse_toml(read_text(path, error=error, most_bytes=_MOST_BYTES), str(path), error=error)
+    return parse_toml(read_text(path, error=error, most_bytes=MOST_BYTES), str(path), error=error)
 
 
 def parse_toml(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:

@@ -258,6 +258,32 @@ def test_hostile_names_are_only_shown_in_reports_for_ci():
     assert "%0A" in worse
 
 
+def _most(model: type, name: str) -> int:
+    """Return the upper bound of a field of a model."""
+    schema = model.model_json_schema()["properties"][name]
+    options = [schema, *schema.get("anyOf", [])]
+    return int(next(each["maximum"] for each in options if "maximum" in each))
+
+
+def test_the_page_of_limits_says_what_the_code_does():
+    """Its numbers are those of the models."""
+    from vla_eval import jsonfile, protocol, tomlfile
+
+    page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
+    said = {
+        "seeds": protocol.MOST_EPISODES,
+        "`max_steps`, `run.n_action_steps`": _most(protocol.Block, "max_steps"),
+        "`infer_s`, `env_s`, `setup_s`": _most(protocol.Limits, "infer_s"),
+        "`limits.retries`": _most(protocol.Limits, "retries"),
+        "`run.max_batch`": _most(protocol.Run, "max_batch"),
+        "`run.batch_wait_ms`": _most(protocol.Run, "batch_wait_ms"),
+    }
+    for what, number in said.items():
+        assert f"{what} | {number:,}" in page, what
+    assert f"size | {jsonfile.MOST_BYTES // 10**6} MB" in page
+    assert f"size | {tomlfile.MOST_BYTES // 10**6} MB" in page
+
+
 def test_what_strangers_wrote_does_nothing_to_a_terminal(run, capsys):
     """A title with escape sequences is shown as text by every command that shows it."""
     content = json.loads((run / "run.json").read_text())
