@@ -1,18 +1,15 @@
 """Records in little memory: what is the same in thousands of them is there once.
 
-As the parser returns them, records take six times the bytes of their file: each has a dictionary and a
-set of its own, and its own copy of every name and hash. A compacted one is the same record.
+As the parser returns them, records take six times the bytes of their file: each has a set of the fields
+that were given, and its own copy of every name and hash.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from itertools import repeat
 from typing import Any
-
-from pydantic import BaseModel
 
 from vla_eval.record import EpisodeRecord
 
@@ -21,7 +18,6 @@ __all__ = ["Compactor", "without_collection"]
 _TEXTS = ("arm", "suite", "task", "env_id", "instruction", "protocol_sha256", "policy_sha256")
 _MAPPINGS = ("subgoals", "counts", "provenance")
 _TIMING_TEXTS = ("host", "session")
-_EMPTY: Mapping[str, Any] = {}
 
 
 class Compactor:
@@ -30,8 +26,8 @@ class Compactor:
     def __init__(self) -> None:
         self._known: dict[Hashable, Any] = {}
 
-    def compact(self, record: EpisodeRecord) -> EpisodeRecord:
-        """Return an equal record that shares with those before it whatever it can."""
+    def compact(self, record: EpisodeRecord) -> None:
+        """Let a record share with those before it whatever is equal; it stays equal itself."""
         fields, timing = record.__dict__, record.timing.__dict__
         one = self._known.setdefault
         for name in _TEXTS:
@@ -39,30 +35,11 @@ class Compactor:
         for name in _TIMING_TEXTS:
             timing[name] = one(timing[name], timing[name])
         for name in _MAPPINGS:
-            fields[name] = self._mapping(fields[name])
-        fields["timing"] = self._packed(record.timing, timing)
-        return self._packed(record, fields)
-
-    def _mapping(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not values:
-            return _EMPTY
-        try:
-            # True equals 1, and is written in another way.
-            key = (*values, *values.values(), *map(type, values.values()))
-            found: Mapping[str, Any] = self._known.setdefault(key, values)
-        except TypeError:  # a list or a mapping in it
-            return values
-        return found
-
-    def _packed[M: BaseModel](self, model: M, fields: dict[str, Any]) -> M:
-        """Return a model whose attributes lie in a row; the names are its class's."""
-        packed, put = object.__new__(type(model)), object.__setattr__
-        any(map(put, repeat(packed), fields, fields.values()))  # a loop, in half of the time
-        given = model.__pydantic_fields_set__
-        put(packed, "__pydantic_fields_set__", self._known.setdefault(frozenset(given), given))
-        put(packed, "__pydantic_extra__", None)
-        put(packed, "__pydantic_private__", None)
-        return packed
+            fields[name] = one(repr(fields[name]), fields[name])
+        for model in (record, record.timing):
+            given = model.__pydantic_fields_set__
+            if len(given) == len(model.__dict__):  # nearly always: all of them
+                object.__setattr__(model, "__pydantic_fields_set__", one(type(model), given))
 
 
 @contextmanager

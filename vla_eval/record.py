@@ -54,8 +54,11 @@ Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Real = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
+_PLAIN = frozenset((str, int, bool))
+
+
 def _finite(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    if any(not isinstance(value, str | int) for value in values.values()):
+    if not all(map(_PLAIN.__contains__, map(type, values.values()))):
         json.dumps(values, allow_nan=False)  # a ValueError says which
     return values
 

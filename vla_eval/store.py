@@ -284,7 +284,8 @@ def _read_file(path: Path, records: Records, compactor: Compactor) -> None:
                 f"{where}: was written by the call {record.timing.session} of vlaeval run, and the "
                 "file's name says another: it was renamed; give it its name back"
             )
-        records.add(compactor.compact(record), where, token or path.stem)
+        compactor.compact(record)
+        records.add(record, where, token or path.stem)
 
 
 _LONGEST = 16_000_000
