@@ -18,6 +18,7 @@ __all__ = ["Compactor", "without_collection"]
 _TEXTS = ("arm", "suite", "task", "env_id", "instruction", "protocol_sha256", "policy_sha256")
 _MAPPINGS = ("subgoals", "counts", "provenance")
 _TIMING_TEXTS = ("host", "session")
+_OFTEN_ZERO = ("build_s", "warm_up_s", "wait_s")
 
 
 class Compactor:
@@ -34,6 +35,10 @@ class Compactor:
             fields[name] = one(fields[name], fields[name])
         for name in _TIMING_TEXTS:
             timing[name] = one(timing[name], timing[name])
+        for name in _OFTEN_ZERO:
+            if timing[name] == 0:
+                timing[name] = 0.0
+        fields["score"] = one(("score", fields["score"]), fields["score"])
         for name in _MAPPINGS:
             fields[name] = one(repr(fields[name]), fields[name])
         for model in (record, record.timing):

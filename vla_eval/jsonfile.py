@@ -63,7 +63,8 @@ def _aware(value: str) -> str:
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is not None:
-            moment.astimezone(UTC)  # years 1 and 9999 can lie outside of what can be compared
+            if not 1 < moment.year < 9999:  # those can lie outside of what can be compared
+                moment.astimezone(UTC)
             return value
     except (ValueError, OverflowError):
         pass

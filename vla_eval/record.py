@@ -24,10 +24,11 @@ A record of an error holds what was known when it came: the scene, and what was 
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 from vla_eval.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
@@ -57,10 +58,33 @@ Real = Annotated[float, Field(ge=-1e12, le=1e12)]
 _PLAIN = frozenset((str, int, bool))
 
 
+class _Doubles(array):  # type: ignore[type-arg]  # of float
+    """Numbers in eight bytes each, where a tuple takes 32; otherwise like a tuple of them."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, array | tuple | list) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:  # type: ignore[override]  # never changed
+        return hash(tuple(self))
+
+
+def _doubles(values: tuple[float, ...]) -> tuple[float, ...]:
+    return cast("tuple[float, ...]", _Doubles("d", values)) if values else ()
+
+
 def _finite(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     if not all(map(_PLAIN.__contains__, map(type, values.values()))):
         json.dumps(values, allow_nan=False)  # a ValueError says which
     return values
+
+
+Times = Annotated[
+    tuple[Real, ...],
+    AfterValidator(_doubles),
+    PlainSerializer(tuple, return_type=tuple[float, ...]),
+]
 
 
 class _Frozen(BaseModel):
@@ -85,11 +109,11 @@ class Timing(_Frozen):
     infer_s: Real = 0.0
     wait_s: Real = 0.0
     """Part of ``infer_s`` that was spent waiting for a shared policy host."""
-    infer_ms: tuple[Real, ...] = ()
+    infer_ms: Times = ()
     """Wall time of each inference, waiting for a shared host apart."""
-    prefix_ms: tuple[Real, ...] = ()
+    prefix_ms: Times = ()
     """As reported by the policy: what does not depend on the solver's steps."""
-    denoise_ms: tuple[Real, ...] = ()
+    denoise_ms: Times = ()
     """As reported by the policy: the solver's steps."""
     max_batch: Whole = 1
     """Largest batch that an inference of this episode was part of."""
