@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
+from vla_eval.jsonfile import read_json, read_model
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.recording import DatasetWriter, Frame, Layout, Recorder, open_writer
@@ -211,15 +212,13 @@ def scenes_of(folder: Path) -> Scenes:
     if not file.exists():
         return None
     content = _read(file)
-    info = json.loads(file.with_name("info.json").read_text(encoding="utf-8"))
-    return content.scenes if info["total_episodes"] <= content.kept else None
+    info = read_json(file.with_name("info.json"), wrong="is damaged", error=RunFolderError)
+    total = info.get("total_episodes")
+    return content.scenes if isinstance(total, int) and total <= content.kept else None
 
 
 def _read(file: Path) -> Demonstrations:
-    try:
-        return Demonstrations.model_validate_json(file.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise RunFolderError(f"{file} is damaged: {error.errors()[0]['msg']}") from None
+    return read_model(file, Demonstrations, wrong="is damaged", error=RunFolderError)
 
 
 def _open_folder(folder: Path, wanted: Mapping[str, JsonValue]) -> Demonstrations:

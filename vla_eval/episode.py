@@ -24,6 +24,8 @@ from vla_eval.record import Outcome, Reason
 __all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "check_reply", "run_episode"]
 
 _ROUNDING = 1e-6
+_MOST = 10**9
+"""Of what a policy counts for one chunk, and of its milliseconds."""
 
 Phase = Literal[
     "idle", "setup", "build", "reset", "warm_up", "advance", "observe", "infer", "end_episode"
@@ -238,10 +240,10 @@ def check_reply(reply: object, samples: int) -> list[ActionChunk]:
         raise ValueError(f"infer returned {len(reply)} chunks for {samples} observations")
     for chunk in reply:
         times = (chunk.prefix_ms, chunk.denoise_ms)
-        if chunk.nfe < 0 or not all(isfinite(time) and time >= 0 for time in times):
+        if not 0 <= chunk.nfe <= _MOST or not all(0 <= time <= _MOST for time in times):
             raise ValueError(f"infer returned nfe={chunk.nfe}, times {times} ms")
         for name, count in chunk.counts.items():
-            if type(count) is not int or count < 0:
+            if type(count) is not int or not 0 <= count <= _MOST:
                 raise ValueError(f"infer counted {name!r} as {count!r}; a whole number is expected")
     return list(reply)
 

@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["BlindKey", "EpisodeKey", "PolicyKey"]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class EpisodeKey:
     """(suite, task, initial state, env seed, policy seed)."""
 

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from vla_eval.errors import RunFolderError
-from vla_eval.jsonfile import AwareTime, read_model
+from vla_eval.jsonfile import ArmName, AwareTime, files_in, read_model
 from vla_eval.looks import Look, looks_of, sequential_roles
 from vla_eval.plan import expand
 from vla_eval.runfolder import RunFolder
@@ -33,8 +33,8 @@ class LoggedLook(BaseModel):
     taken_at: AwareTime
     """UTC, ISO 8601."""
     protocol_sha256: str
-    candidate: str
-    reference: str
+    candidate: ArmName
+    reference: ArmName
     records_sha256: str
     """Over what is reproducible in the records of all arms up to this look."""
     look: Look
@@ -109,7 +109,14 @@ def _path(run: Path, number: int) -> Path:
 
 
 def _on_disk(run: Path) -> Iterator[LoggedLook]:
-    for path in sorted((run / "looks").glob("*.json")):
+    folder = run / "looks"
+    try:
+        files = files_in(folder, ".json")
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder}: cannot be read ({error.strerror}); make it readable"
+        ) from None
+    for path in files:
         yield read_model(
             path,
             LoggedLook,

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vla_eval import ledger
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
 from vla_eval.ledger import ArmEpisodes
 from vla_eval.plan import expand, look_sizes
-from vla_eval.protocol import Protocol
+from vla_eval.protocol import LOOKS, Protocol
 from vla_eval.stats import Decision, PairedTable, SequentialPlan, exact_p_noninferior, tango_z
 from vla_eval.store import Records
 
@@ -41,7 +42,7 @@ class Look(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    number: int
+    number: Annotated[int, Field(ge=1, le=LOOKS)]
     """From 1."""
     pairs: int
     """Pairs of candidate and reference so far; retried ones count against the candidate."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from vla_eval.errors import UsageError
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
+from vla_eval.plain import whole_number
 from vla_eval.protocol import LOOKS, Block, Protocol
 
 __all__ = ["PlannedEpisode", "Shard", "expand", "in_blocks", "look_sizes", "take_shard"]
@@ -48,9 +49,10 @@ class Shard:
     def parse(cls, text: str) -> Shard:
         """Read ``i/n``, 1 ≤ i ≤ n; raises UsageError."""
         left, slash, right = text.partition("/")
-        if not (slash and left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
+        index, count = whole_number(left), whole_number(right)
+        if not slash or index is None or count is None or not 1 <= index <= count:
             raise UsageError(f"--shard {text}: expected i/n with 1 <= i <= n, for example 2/8")
-        return cls(int(left), int(right))
+        return cls(index, count)
 
 
 @lru_cache(maxsize=16)

@@ -10,6 +10,7 @@ from typing import Self
 
 from tqdm import tqdm
 
+from vla_eval.plain import printable
 from vla_eval.record import EpisodeRecord
 from vla_eval.stats import wilson_interval
 
@@ -50,7 +51,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""
-        tqdm.write(sentence, file=sys.stderr)
+        tqdm.write(printable(sentence), file=sys.stderr)
 
     def _status(self) -> str:
         parts = []

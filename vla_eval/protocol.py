@@ -10,39 +10,55 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vla_eval.errors import ProtocolError, did_you_mean
+from vla_eval.errors import ProtocolError, UsageError, did_you_mean
+from vla_eval.jsonfile import ArmName
+from vla_eval.plain import shown, whole_number
 from vla_eval.stats import ClusterTest
+from vla_eval.tomlfile import as_json, typed_value
 
 __all__ = [
     "LOOKS",
+    "MOST_EPISODES",
+    "Alpha",
     "Analysis",
     "Block",
     "Limits",
+    "Margin",
     "Protocol",
     "Range",
     "Run",
     "Secondary",
+    "check_margin",
     "parse_protocol",
-    "read_toml",
 ]
 
 LOOKS = 5
 """Looks of a sequential run."""
 
 Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
+MOST_EPISODES = 1_000_000
+"""Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
+_MOST_WITH_LOOKS = 20_000
+_WEEK_S = 604_800.0
+
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
+_SMALLEST_MARGIN = 1e-4
+Margin = Annotated[float, Field(ge=_SMALLEST_MARGIN, lt=1)]
+"""On a rate, as a fraction."""
+Alpha = Annotated[float, Field(ge=1e-6, lt=0.5)]
+"""One-sided level."""
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Range(_Frozen):
@@ -67,7 +83,7 @@ class Block(_Frozen):
     init_states: tuple[NonNegative, ...] | Range
     max_steps: Positive
     """Time limit in control steps; settle steps inside ``reset`` do not count."""
-    env_kwargs: Mapping[str, bool | int | float | str] = Field(default_factory=dict)
+    env_kwargs: Mapping[str, bool | Integer | float | str] = Field(default_factory=dict)
     """Arguments of the environment: camera size, control mode, settle steps …"""
 
     def task_names(self) -> tuple[str, ...]:
@@ -82,12 +98,16 @@ class Block(_Frozen):
             return self.init_states.values()
         return self.init_states
 
+    @property
+    def episodes(self) -> int:
+        """How many episodes it has for each pair of seeds; nothing is listed to count them."""
+        return _count(self.tasks) * _count(self.init_states)
+
     @model_validator(mode="after")
     def _lists_are_sets(self) -> Self:
-        for name, values in (
-            ("tasks", self.task_names()),
-            ("init_states", self.init_state_numbers()),
-        ):
+        for name, values in (("tasks", self.tasks), ("init_states", self.init_states)):
+            if isinstance(values, Range):
+                continue
             if not values:
                 raise ValueError(f"{name} is empty")
             if len(set(values)) != len(values):
@@ -95,16 +115,20 @@ class Block(_Frozen):
         return self
 
 
+def _count(values: Sequence[object] | Range) -> int:
+    return values.count if isinstance(values, Range) else len(values)
+
+
 class Limits(_Frozen):
     """When an episode counts as stuck, and how much of a run may be missing."""
 
-    infer_s: Annotated[float, Field(gt=0)] = 60.0
+    infer_s: Seconds = 60.0
     """Wall time for one inference, queueing apart."""
-    env_s: Annotated[float, Field(gt=0)] = 300.0
+    env_s: Seconds = 300.0
     """Wall time for one call of the environment."""
-    setup_s: Annotated[float, Field(gt=0)] = 900.0
+    setup_s: Seconds = 900.0
     """Wall time to load a policy or to build an environment."""
-    retries: NonNegative = 2
+    retries: Annotated[int, Field(ge=0, le=100)] = 2
     """How often an episode is repeated in a fresh worker after an infrastructure error."""
     error_cap: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Largest share of missing episodes with which a run may still be certified."""
@@ -124,9 +148,9 @@ class Run(_Frozen):
     scene as long as they can: all of a fixed plan is run, and building scenes is dear."""
     latency: Literal["paused"] = "paused"
     """``paused``: simulated time stands still while the policy thinks."""
-    max_batch: Positive = 1
+    max_batch: Annotated[int, Field(ge=1, le=4096)] = 1
     """Most observations per inference of a hosted policy; 1 keeps the last bits reproducible."""
-    batch_wait_ms: Annotated[float, Field(ge=0)] = 2.0
+    batch_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
     blind_keys: Literal[True] | None = None
     """Tell policies neither task, initial state nor seeds, see :class:`~vla_eval.keys.BlindKey`."""
     limits: Limits = Limits()
@@ -144,15 +168,15 @@ class Analysis(_Frozen):
     """How it is judged; fixed before the first episode."""
 
     estimand: Annotated[str, Field(min_length=1)]
-    candidate: str | None = None
+    candidate: ArmName | None = None
     """Name of the arm that is to be certified; None takes it from the command line."""
-    reference: str | None = None
-    negative_control: str | None = None
+    reference: ArmName | None = None
+    negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
-    margin: Annotated[float, Field(gt=0, lt=1)]
+    margin: Margin
     """Non-inferiority margin on the success rate, as a fraction."""
     margin_reason: Annotated[str, Field(min_length=1)]
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    alpha: Alpha = 0.05
     """One-sided level."""
     test: Literal["tango-exact"] = "tango-exact"
     """Of independent pairs: Tango's score test with the exact unconditional guard."""
@@ -187,6 +211,8 @@ class Protocol(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
+        _refuse_too_many(repeats * sum(block.episodes for block in self.blocks))
         seen: set[tuple[str, str]] = set()
         for block in self.blocks:
             for task in block.task_names():
@@ -197,7 +223,6 @@ class Protocol(_Frozen):
             values = getattr(self.run, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"run.{name} must hold different seeds, at least one")
-        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
         if repeats > 1 and self.analysis.cluster == "none":
             raise ValueError(
                 f"run repeats every initial state {repeats} times, so analysis.cluster must be "
@@ -215,7 +240,7 @@ class Protocol(_Frozen):
 
     def _check_looks(self) -> None:
         """Refuse what looks cannot be taken of."""
-        states = {len(block.init_state_numbers()) for block in self.blocks}
+        states = {_count(block.init_states) for block in self.blocks}
         repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
         why = {
             "run.order must be 'round-robin': every look has to be balanced over the tasks": (
@@ -227,6 +252,9 @@ class Protocol(_Frozen):
             "five looks need five initial states of every task": min(states) < LOOKS,
             "every initial state must run once (one env seed, one policy seed): the bounds are for "
             "independent pairs": repeats > 1 or self.analysis.cluster != "none",
+            f"looks are computed for at most {_MOST_WITH_LOOKS:,} episodes an arm": (
+                sum(block.episodes for block in self.blocks) > _MOST_WITH_LOOKS
+            ),
             "run.limits.error_cap must be 0: a look needs all of its pairs": (
                 self.run.limits.error_cap > 0
             ),
@@ -255,16 +283,13 @@ class Protocol(_Frozen):
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file, or raise ProtocolError naming the file, the line and the trouble."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ProtocolError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"{path}: cannot be read as a text file ({error})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ProtocolError(f"{path}: not valid TOML: {error}") from None
+def check_margin(margin: float) -> float:
+    """Return a margin that somebody asked for; raises UsageError where no protocol could have it."""
+    if not _SMALLEST_MARGIN <= margin < 1:
+        raise UsageError(
+            f"margin {margin:g}: expected a fraction from {_SMALLEST_MARGIN:g} to below 1, such as 0.05"
+        )
+    return margin
 
 
 def parse_protocol(
@@ -280,22 +305,23 @@ def parse_protocol(
     Raises:
         ProtocolError: with the path of the offending key and what was expected.
     """
-    content: dict[str, Any] = json.loads(_as_json(data, where))
+    content: dict[str, Any] = json.loads(as_json(data, where))
     for override in overrides:
         _apply_override(content, override)
     if overrides:
         content["overrides"] = dict(override.split("=", 1) for override in overrides)
     try:
-        return Protocol.model_validate_json(json.dumps(content))
+        return Protocol.model_validate_json(as_json(content, where))
     except ValidationError as error:
         raise ProtocolError(f"{where}: {_explain(error)}") from None
 
 
-def _as_json(data: Mapping[str, Any], where: str) -> str:
-    try:
-        return json.dumps(data, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ProtocolError(f"{where}: holds a value that protocols cannot use: {error}") from None
+def _refuse_too_many(episodes: int) -> None:
+    if episodes > MOST_EPISODES:
+        raise ValueError(
+            f"tasks, initial states and seeds make {episodes:,} episodes an arm; at most "
+            f"{MOST_EPISODES:,} can be planned"
+        )
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:
@@ -303,10 +329,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals:
         raise ProtocolError(f"--set {override}: expected KEY.PATH=VALUE")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+    value = typed_value(text, f"--set {override}")
     *parents, last = path.strip().split(".")
     node: Any = data
     for part in parents:
@@ -320,8 +343,9 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
 
 def _child(node: Any, part: str, override: str) -> Any:
     if isinstance(node, list):
-        if part.isdigit() and int(part) < len(node):
-            return node[int(part)]
+        place = whole_number(part)
+        if place is not None and place < len(node):
+            return node[place]
         raise ProtocolError(
             f"--set {override}: '{part}' is no position in a list of {len(node)} (count from 0)"
         )
@@ -346,7 +370,7 @@ def _explain(error: ValidationError) -> str:
         elif item["type"] == "value_error":
             sentences.append(f"{place}: {item['ctx']['error']}")
         else:
-            sentences.append(f"{place}: {item['msg']} (got {item['input']!r})")
+            sentences.append(f"{place}: {item['msg']} (got {shown(item['input'])})")
     return "; ".join(dict.fromkeys(sentences))
 
 

@@ -23,10 +23,12 @@ A record of an error holds what was known when it came: the scene, and what was 
 
 from __future__ import annotations
 
+import json
+from array import array
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 from vla_eval.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
@@ -48,6 +50,43 @@ Reason = Literal[
 ]
 
 
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""What every reader of JSON takes for the same number, and what sums of do not overflow."""
+Real = Annotated[float, Field(ge=-1e12, le=1e12)]
+
+
+_PLAIN = frozenset((str, int, bool))
+
+
+class _Doubles(array):  # type: ignore[type-arg]  # of float
+    """Numbers in eight bytes each, where a tuple takes 32; otherwise like a tuple of them."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, array | tuple | list) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:  # type: ignore[override]  # never changed
+        return hash(tuple(self))
+
+
+def _doubles(values: tuple[float, ...]) -> tuple[float, ...]:
+    return cast("tuple[float, ...]", _Doubles("d", values)) if values else ()
+
+
+def _finite(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    if not all(map(_PLAIN.__contains__, map(type, values.values()))):
+        json.dumps(values, allow_nan=False)  # a ValueError says which
+    return values
+
+
+Times = Annotated[
+    tuple[Real, ...],
+    AfterValidator(_doubles),
+    PlainSerializer(tuple, return_type=tuple[float, ...]),
+]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -57,29 +96,29 @@ class Timing(_Frozen):
 
     started_at: AwareTime
     """UTC, ISO 8601."""
-    wall_s: float = 0.0
-    build_s: float = 0.0
+    wall_s: Real = 0.0
+    build_s: Real = 0.0
     """Building the environment, where this episode had to."""
-    reset_s: float = 0.0
-    warm_up_s: float = 0.0
+    reset_s: Real = 0.0
+    warm_up_s: Real = 0.0
     """Warming the policy up, where this episode had to; not part of ``infer_s``."""
-    advance_s: float = 0.0
+    advance_s: Real = 0.0
     """Physics."""
-    observe_s: float = 0.0
+    observe_s: Real = 0.0
     """Rendering, after reset."""
-    infer_s: float = 0.0
-    wait_s: float = 0.0
+    infer_s: Real = 0.0
+    wait_s: Real = 0.0
     """Part of ``infer_s`` that was spent waiting for a shared policy host."""
-    infer_ms: tuple[float, ...] = ()
+    infer_ms: Times = ()
     """Wall time of each inference, waiting for a shared host apart."""
-    prefix_ms: tuple[float, ...] = ()
+    prefix_ms: Times = ()
     """As reported by the policy: what does not depend on the solver's steps."""
-    denoise_ms: tuple[float, ...] = ()
+    denoise_ms: Times = ()
     """As reported by the policy: the solver's steps."""
-    max_batch: int = 1
+    max_batch: Whole = 1
     """Largest batch that an inference of this episode was part of."""
     host: str = ""
-    worker: int = 0
+    worker: Whole = 0
     session: str = ""
     """Which call of ``vlaeval run`` wrote the record: the token in its file's name. Records from before
     it was kept have none; there the file's name counts."""
@@ -100,31 +139,33 @@ class EpisodeRecord(_Frozen):
     arm: str
     suite: str
     task: str
-    init_state: int
-    env_seed: int
-    policy_seed: int
+    init_state: Whole
+    env_seed: Whole
+    policy_seed: Whole
     env_id: str
     instruction: str = ""
-    attempt: Annotated[int, Field(ge=1)] = 1
+    attempt: Annotated[int, Field(ge=1, le=10**9)] = 1
     outcome: Outcome
     reason: Reason | None = None
     score: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Partial credit in [0, 1]: the environment's score at the episode's end."""
     subgoals: Mapping[str, bool] = Field(default_factory=dict)
-    steps: int = 0
+    steps: Whole = 0
     """Control steps executed."""
-    inferences: int = 0
-    nfe: int = 0
+    inferences: Whole = 0
+    nfe: Whole = 0
     """Function evaluations over the whole episode."""
-    clipped_actions: int = 0
+    clipped_actions: Whole = 0
     """Executed actions with an entry outside the action space; they were clipped."""
-    counts: Mapping[str, int] = Field(default_factory=dict)
+    counts: Mapping[str, Whole] = Field(default_factory=dict)
     """What the policy counted, by name, summed over the episode."""
     scene_hash: str = ""
     """After reset: sha256 of body and geom poses and qpos. Arms with other scenes are not paired."""
     actions_sha256: str = ""
     """Over the executed actions, float32, in order."""
-    provenance: Mapping[str, JsonValue] = Field(default_factory=dict)
+    provenance: Annotated[Mapping[str, JsonValue], AfterValidator(_finite)] = Field(
+        default_factory=dict
+    )
     """Simulator version, renderer, assets; from the environment."""
     protocol_sha256: str
     policy_sha256: str

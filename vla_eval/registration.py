@@ -35,7 +35,7 @@ from vla_eval.errors import (
     VlaEvalError,
     did_you_mean,
 )
-from vla_eval.jsonfile import read_model
+from vla_eval.jsonfile import ArmName, read_model, read_text
 from vla_eval.looks import sequential_roles
 from vla_eval.protocol import Protocol
 from vla_eval.released import Standing, standing
@@ -84,7 +84,7 @@ class _Frozen(BaseModel):
 class RegisteredArm(_Frozen):
     """One policy that will run."""
 
-    name: str
+    name: ArmName
     spec: str
     identity_sha256: Sha256
     """Of metadata (weights, options), code and spec, as ``run.json`` stores them."""
@@ -93,9 +93,9 @@ class RegisteredArm(_Frozen):
 class RegisteredRoles(_Frozen):
     """Which arm will be what."""
 
-    candidate: str
-    reference: str
-    control: str | None = None
+    candidate: ArmName
+    reference: ArmName
+    control: ArmName | None = None
 
 
 class Registration(_Frozen):
@@ -234,14 +234,7 @@ def read_registration(path: Path) -> Registration:
 
 def _content(path: Path) -> bytes:
     """Return a file's bytes; raises UsageError where there is no file."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is no file")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    return read_text(path).encode()
 
 
 def check(registration: Registration, run: RunFile, roles: Roles, first_episode_at: str) -> None:

@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import Literal
 
 from vla_eval.errors import ProtocolError, UsageError, VlaEvalError, did_you_mean
-from vla_eval.protocol import Protocol, parse_protocol, read_toml
+from vla_eval.jsonfile import read_json
+from vla_eval.plain import whole_number
+from vla_eval.protocol import Protocol, parse_protocol
+from vla_eval.tomlfile import read_toml
 
 __all__ = [
     "LOCK_NAME",
@@ -118,7 +121,7 @@ def _refuse_invented_overrides(protocol: Protocol, name: str) -> None:
     overrides = [f"{path}={value}" for path, value in (protocol.overrides or {}).items()]
     try:
         made = load_protocol(name, overrides=overrides)
-    except (ProtocolError, TypeError, ValueError, RecursionError) as error:  # a stranger's values
+    except ProtocolError as error:
         raise ProtocolError(
             f"the protocol says that it is {name} with {_listed(overrides)}, and that cannot be: "
             f"{error}"
@@ -152,24 +155,29 @@ def _shipped_path(wanted: str) -> Path:
     for path in _shipped_files():
         data = read_toml(path)
         names.add(str(data.get("protocol")))
-        if data.get("protocol") == name:
-            found[int(data.get("version", 0))] = path
+        if data.get("protocol") == name and isinstance(data.get("version"), int):
+            found[data["version"]] = path
     if not found:
         raise ProtocolError(
             f"no shipped protocol is named '{name}'{did_you_mean(name, names)} "
             "(a file is named by a path that ends in .toml)"
         )
-    if version and (not version.isdigit() or int(version) not in found):
-        versions = ", ".join(str(number) for number in sorted(found))
+    if not version:
+        return found[max(found)]
+    number = whole_number(version)
+    if number is None or number not in found:
+        versions = ", ".join(str(each) for each in sorted(found))
         raise ProtocolError(f"protocol '{name}' has no version '{version}'; it has {versions}")
-    return found[int(version)] if version else found[max(found)]
+    return found[number]
 
 
 def _read_lock(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / LOCK_NAME
     if not path.exists():
         return {}
-    lock: dict[str, dict[str, str]] = json.loads(path.read_text())
+    lock: dict[str, dict[str, str]] = read_json(
+        path, wrong="is no lock of released protocols", remedy="install its package again"
+    )
     return lock
 
 

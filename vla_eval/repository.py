@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vla_eval.errors import UsageError
+from vla_eval.jsonfile import read_regular
 
 __all__ = ["committed_since", "git", "head_of", "is_ignored", "top_of"]
 
@@ -102,9 +103,9 @@ def committed_since(path: Path, commit: str) -> datetime:
     """
     file = path.resolve()
     try:
-        content = file.read_bytes()
+        content = read_regular(file)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
     top = top_of(file.parent)
     code, printed = 1, b""
     if not commit.startswith("-"):  # that would be an option

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -44,7 +44,9 @@ class Session(BaseModel):
     started_at: AwareTime
     shard: str
     versions: Mapping[str, str]
-    warm_up_s: Mapping[str, float] = Field(default_factory=dict)
+    warm_up_s: Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
     """By arm: the longest that an episode waited for its policy to warm up, outside its timing."""
 
     def warmed_up(self, arm: str, seconds: float) -> Session:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from filelock import FileLock
 
 from vla_eval.differences import name_differences
 from vla_eval.errors import RunFolderError, UsageError
-from vla_eval.jsonfile import read_model
+from vla_eval.jsonfile import check_arm_name, read_model
 from vla_eval.plan import Shard
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
@@ -74,6 +73,7 @@ class RunFolder:
                 "edited; restore it, or start in a new folder"
             )
         _refuse_forged_arms(file, run)
+        _refuse_other_protocol(path / "protocol.json", run)
         return cls(path, run)
 
     @classmethod
@@ -116,8 +116,10 @@ class RunFolder:
             versions=versions(),
             machine=machine(),
         )
-        write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
+        # The two are compared when they are read, so they are never there with two protocols.
+        (path / "protocol.json").unlink(missing_ok=True)
         write_atomically(path / "run.json", run.model_dump_json(indent=2) + "\n")
+        write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
         return cls(path, run)
 
     def has_begun(self) -> bool:
@@ -273,6 +275,22 @@ def _remove_leftovers(path: Path) -> None:
             file.unlink(missing_ok=True)
 
 
+def _refuse_other_protocol(file: Path, run: RunFile) -> None:
+    """Refuse a copy of the protocol that is another one than the run's; there may be no copy."""
+    if not file.exists() and not file.is_symlink():
+        return
+    remedy = "restore it, or delete it: run.json holds the protocol too"
+    copy = read_model(file, Protocol, wrong="is no protocol", remedy=remedy, error=RunFolderError)
+    if copy.sha256 != run.protocol_sha256:
+        ours, theirs = (
+            each.model_dump(mode="json", exclude_none=True) for each in (run.protocol, copy)
+        )
+        raise RunFolderError(
+            f"{file}: is not the protocol of run.json beside it "
+            f"({name_differences(ours, theirs)}); {remedy}"
+        )
+
+
 def _refuse_forged_arms(file: Path, run: RunFile) -> None:
     """Refuse arms that nobody could tell apart, and specs that are not those that were identified."""
     if len({arm.name for arm in run.arms}) != len(run.arms) or not run.arms:
@@ -296,10 +314,9 @@ def _refuse_forged_arms(file: Path, run: RunFile) -> None:
 
 
 def check_arm_names(names: Iterable[str]) -> None:
-    """Refuse arm names that could not be told apart in a table or a file; raises UsageError.
-
-    ASCII only: a Cyrillic letter can look like a Latin one.
-    """
+    """Refuse arm names that could not be told apart in a table or a file; raises UsageError."""
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-            raise UsageError(f"arm {name!a}: use ASCII letters, digits, '-', '_' and '.' only")
+        try:
+            check_arm_name(name)
+        except ValueError as error:
+            raise UsageError(str(error)) from None

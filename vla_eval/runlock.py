@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vla_eval.errors import RunFolderError
+from vla_eval.errors import InfrastructureError, RunFolderError
 from vla_eval.plan import Shard
 
 __all__ = ["folder_lock", "running_shards", "take_shard_lock"]
@@ -24,6 +24,11 @@ def folder_lock(path: Path) -> Iterator[None]:
     Raises:
         RunFolderError: somebody holds it for good, or the folder cannot be written.
     """
+    if not path.is_dir():  # the lock would make it anew
+        raise InfrastructureError(
+            f"{path}: was deleted or renamed while the run worked in it; its episodes are where it is "
+            "now: repeat the command with that --out, or with a new one"
+        )
     lock = FileLock(path / ".create.lock")
     try:
         lock.acquire(timeout=_PATIENCE_S)
@@ -44,15 +49,25 @@ def running_shards(path: Path) -> list[Shard]:
     """Return the shards that some process is running here now."""
     running = []
     for file in sorted(path.glob(".shard-*-of-*.lock")):
-        numbers = re.findall(r"\d+", file.name)
+        shard = _shard_of(file)
+        if shard is None:
+            continue
         lock = FileLock(file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            running.append(Shard(int(numbers[0]), int(numbers[1])))
+            running.append(shard)
         else:
             lock.release()
     return running
+
+
+def _shard_of(file: Path) -> Shard | None:
+    """Return the shard that a lock is for; None where it is no lock that this module makes."""
+    found = re.fullmatch(r"\.shard-([0-9]{1,9})-of-([0-9]{1,9})\.lock", file.name)
+    if found is None or not file.is_file():
+        return None
+    return Shard(int(found[1]), int(found[2]))
 
 
 def take_shard_lock(path: Path, shard: Shard) -> FileLock:

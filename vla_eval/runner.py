@@ -84,9 +84,20 @@ def run(
     workers = workers if workers is not None else (os.cpu_count() or 1)
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
+    if done := _finished_before(Path(out), protocol, arms):
+        return done
     folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
     with lock, _terminable():
         return _run_locked(folder, part, workers, notify)
+
+
+def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
+    """Return the summary of this very run where it is complete and nothing can be written there."""
+    if not (path / "run.json").is_file() or os.access(path, os.W_OK):
+        return None
+    RunFolder.open(path).refuse_other_run(protocol, arms)
+    summary = summarise([path])
+    return summary if summary.complete else None
 
 
 def _run_locked(

@@ -8,11 +8,12 @@ resuming run opens a new file, so finished records stay as they are, byte for by
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +22,12 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from vla_eval.compact import Compactor, without_collection
 from vla_eval.errors import InfrastructureError, RunFolderError
 from vla_eval.jsonfile import (
+    files_in,
     first_complaint,
-    read_regular,
+    open_regular,
     refuse_ambiguous,
 )
 from vla_eval.keys import EpisodeKey
@@ -66,10 +69,7 @@ class RecordWriter:
         try:
             self._write(line)
         except OSError as error:
-            raise StorageError(
-                f"{self._path.parent}: a record could not be written ({error.strerror}); the run "
-                "stopped, finished episodes are kept: free some space, then repeat the command"
-            ) from error
+            raise StorageError(_not_written(self._path, error)) from error
         self._chain = chain
         self._size += len(line)
 
@@ -83,6 +83,8 @@ class RecordWriter:
             if rest:  # a short write: the disk is all but full, and the second write says so
                 os.write(self._descriptor, rest)
             os.fsync(self._descriptor)
+            if os.fstat(self._descriptor).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "it was deleted")
         except OSError:
             os.ftruncate(self._descriptor, self._size)
             raise
@@ -105,6 +107,23 @@ class RecordWriter:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    """Say what became of a record, and of those before it."""
+    if error.errno == errno.ENOENT:
+        return (
+            f"{path.parent}: was deleted or renamed while the run wrote there; its episodes are where "
+            "it is now: repeat the command with that --out, or with a new one"
+        )
+    remedy = "free some space" if error.errno in _FULL else "make it writable"
+    return (
+        f"{path.parent}: a record could not be written ({error.strerror}); the run stopped, finished "
+        f"episodes are kept: {remedy}, then repeat the command"
+    )
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 type _Slot = tuple[str, EpisodeKey]
@@ -230,36 +249,62 @@ def read_records(paths: Iterable[Path]) -> Records:
         RunFolderError: a damaged line that is not the last one, a file that was renamed, or something
             that is no file.
     """
-    records = Records()
-    for path in paths:
-        for file in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
-            _read_file(file, records)
+    records, compactor = Records(), Compactor()
+    with without_collection():
+        for path in paths:
+            for file in _files(path):
+                _read_file(file, records, compactor)
     return records
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return files_in(path, ".jsonl") if path.is_dir() else [path]
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); {_READABLE}") from None
+
+
+_READABLE = "make it readable, or copy the run to where it is"
 
 
 _REMEDY = "restore the file from a copy, or move it out of the folder to repeat its episodes"
 
 
-def _read_file(path: Path, records: Records) -> None:
-    name = f"{path.parent.name}/{path.name}"
-    try:
-        lines = read_regular(path).split(b"\n")
-    except OSError as error:
-        reason = error.strerror or error
-        raise RunFolderError(f"{name}: cannot be read ({reason}); {_REMEDY}") from None
-    if lines.pop():
-        records.torn.append(path.name)
+def _read_file(path: Path, records: Records, compactor: Compactor) -> None:
     token = "".join(path.stem.split("-")[1:2])  # of the call that wrote the file
     chain = ""
-    for number, line in enumerate(lines, start=1):
-        where = f"{name}, line {number}"
-        record, chain = _read_line(line, chain, where)
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.endswith(b"\n"):
+            records.torn.append(path.name)
+            break
+        where = f"{path}, line {number}"
+        record, chain = _read_line(line[:-1], chain, where)
         if token and record.timing.session not in ("", token):
             raise RunFolderError(
                 f"{where}: was written by the call {record.timing.session} of vlaeval run, and the "
                 "file's name says another: it was renamed; give it its name back"
             )
+        compactor.compact(record)
         records.add(record, where, token or path.stem)
+
+
+_LONGEST = 16_000_000
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield a file's lines, one at a time, with their ends."""
+    try:
+        with open_regular(path) as file:
+            while line := file.readline(_LONGEST):
+                if len(line) == _LONGEST:
+                    break
+                yield line
+            else:
+                return
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunFolderError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
+    raise RunFolderError(f"{path}: has a line of more than {_LONGEST // 1_000_000} MB; {_REMEDY}")
 
 
 _BODY = b',"record":'
@@ -284,7 +329,7 @@ def _read_line(line: bytes, chain: str, where: str) -> tuple[EpisodeRecord, str]
         raise RunFolderError(
             f"{where}: is no valid episode record ({first_complaint(error)}); {_REMEDY}"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunFolderError(f"{where}: is no episode record ({error}); {_REMEDY}") from None
     if not follows:
         raise RunFolderError(

@@ -29,12 +29,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vla_eval.errors import UsageError
-from vla_eval.protocol import Protocol, read_toml
+from vla_eval.plain import markdown
+from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol
 from vla_eval.runner import run
 from vla_eval.store import write_atomically
 from vla_eval.summary import RunSummary, TaskRate
 from vla_eval.terminal import interval_text
+from vla_eval.tomlfile import read_toml
 
 __all__ = ["Cell", "Grid", "load_grid", "run_grid", "table_rows", "write_tables"]
 
@@ -171,11 +173,12 @@ def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
         writer.writerows(rows)
         write_atomically(out / "sweep.csv", file.getvalue())
     names = [cell.name for cell, _ in results]
-    lines = [f"| arm | task | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
+    heads = " | ".join(markdown(name) for name in names)
+    lines = [f"| arm | task | {heads} |", "|---|---|" + "---|" * len(names)]
     keys = dict.fromkeys((row["arm"], row["task"]) for row in rows)
     for arm, task in keys:
         fields = [_field(summary.arms[arm].tasks.get(task)) for _, summary in results]
-        lines.append(f"| {arm} | {task} | {' | '.join(fields)} |")
+        lines.append(f"| {markdown(arm)} | {markdown(task)} | {' | '.join(fields)} |")
     text = "\n".join(lines) + "\n"
     write_atomically(out / "sweep.md", text)
     return text

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vla_eval.judging import Method
 from vla_eval.looks import look_sentence
+from vla_eval.plain import one_line
 from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary import ArmSummary, Pair, RunSummary
@@ -47,7 +48,8 @@ def report_text(summary: RunSummary) -> str:
 
 
 def fold(line: str) -> list[str]:
-    """Break sentences at 80 columns; tables are short enough already."""
+    """Break sentences at 80 columns; tables are short enough already. Strangers' text only shows."""
+    line = one_line(line)
     if len(line) <= _WIDTH:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 2)
@@ -180,6 +182,7 @@ def _time_lines(summary: RunSummary) -> list[str]:
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Align columns: the first to the left, the others to the right."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [_aligned(row, widths) for row in rows]
 

@@ -172,7 +172,7 @@ def test_an_edited_protocol_with_a_mended_hash_is_refused(copy):
     changed = RunFile.model_validate_json(json.dumps(content)).protocol
     content["protocol_sha256"] = changed.sha256
     file.write_text(json.dumps(content))
-    with pytest.raises(RunFolderError, match="belongs to another run"):
+    with pytest.raises(RunFolderError, match=r"is not the protocol of run\.json"):
         gather(copy, ROLES)
 
 

@@ -249,7 +249,7 @@ DAMAGES = [
     (lambda text: text.replace("Z", ""), "registered_at: .*timezone"),
     (lambda text: text.replace('"format": 1', '"format": 2'), "format"),
     (lambda text: text.replace('"margin"', '"extra": 1, "margin"'), "extra"),
-    (lambda text: "\udcff" + text, "is no registration"),
+    (lambda text: "\udcff" + text, "it is not UTF-8"),
     (lambda text: "[" * 100_000, "is no registration"),
 ]
 

@@ -19,7 +19,7 @@ from vla_eval.cli import main
 from vla_eval.errors import ProtocolError, RunFolderError, UsageError
 from vla_eval.looks import looks_of, sequential_plan, sequential_roles
 from vla_eval.plan import expand, in_blocks, look_sizes
-from vla_eval.protocol import parse_protocol, read_toml
+from vla_eval.protocol import parse_protocol
 from vla_eval.released import load_protocol
 from vla_eval.runfolder import RunFolder
 from vla_eval.stats import (
@@ -31,6 +31,7 @@ from vla_eval.stats import (
     operating_characteristics,
 )
 from vla_eval.store import Records, read_records
+from vla_eval.tomlfile import read_toml
 
 WORKER = "fakes.policies:InWorker"
 PARITY = {"new": f"{WORKER}?skill=0.97", "old": f"{WORKER}?skill=0.97&version=2"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import subprocess
 import sys
+import tracemalloc
 from itertools import permutations
 from pathlib import Path
 
@@ -293,3 +296,23 @@ def test_atomic_write_replaces_or_keeps(tmp_path, monkeypatch):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_records_take_little_memory_and_stay_what_they_are(tmp_path):
+    """A file of records takes at most three times its bytes; each still says what was written."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    import read_records as benchmark
+
+    path = tmp_path / "20260101T000000-0-0001-w0.jsonl"
+    benchmark.write(path, 2_000_000, 20)
+    lines = [json.loads(line)["record"] for line in path.read_text().splitlines()]
+    tracemalloc.start()
+    records = read_records([path])
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 3 * path.stat().st_size
+    assert [json.loads(each.model_dump_json()) for each in records.attempts] == lines
+    assert records.attempts[0].timing.infer_ms == tuple(lines[0]["timing"]["infer_ms"])
+    assert hash(records.attempts[0].timing) == hash(records.attempts[0].timing.model_copy())
+    copy = pickle.loads(pickle.dumps(records.attempts[0]))  # noqa: S301 - our own
+    assert copy == records.attempts[0]

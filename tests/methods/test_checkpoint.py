@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from vla_eval.errors import PolicySpecError, VlaEvalError
 from vla_eval_policies.flow.checkpoint import load_checkpoint, read_card, save_checkpoint
+from vla_eval_policies.flow.network import FlowNetwork
 from vla_eval_policies.methods import ExtraTime
 
 
@@ -92,8 +95,8 @@ def other_method(_, metadata):
         (surplus, "another network: it has 'more' besides"),
         (other_shape, r"'action_in.weight' has the shape \(16, 7\), not \(16, 8\)"),
         (other_kind, "no checkpoint of this project"),
-        (damaged_card, "card is damaged: 'seed'"),
-        (odd_scenes, "card is damaged: 'trained_on': .*shortened scene hashes are expected"),
+        (damaged_card, "card is damaged: seed: "),
+        (odd_scenes, "card is damaged: trained_on: .*shortened scene hashes are expected"),
         (other_method, "another network: 'time.second"),
     ],
 )
@@ -104,6 +107,78 @@ def test_damage_is_refused(change, message, tmp_path):
     rewrite(path, change)
     with pytest.raises(PolicySpecError, match=message):
         load_checkpoint(path)
+
+
+def wide(_, metadata):
+    content = json.loads(metadata["vla_eval.flow"])
+    content["network"] |= {"width": 4096, "layers": 64}
+    metadata["vla_eval.flow"] = json.dumps(content)
+
+
+def too_wide(_, metadata):
+    content = json.loads(metadata["vla_eval.flow"])
+    content["network"]["width"] = 19200
+    metadata["vla_eval.flow"] = json.dumps(content)
+
+
+def deep_card(_, metadata):
+    metadata["vla_eval.flow"] = "[" * 100_000
+
+
+def long_number(_, metadata):
+    text = metadata["vla_eval.flow"]
+    metadata["vla_eval.flow"] = text.replace('"seed":0', '"seed":' + "1" * 5000)
+
+
+def other_bits(tensors, _):
+    half = tensors["action_in.weight"].to(torch.float16)
+    tensors["action_in.weight"] = half.view(torch.bfloat16)
+
+
+def whole_numbers(tensors, _):
+    half = tensors["action_in.weight"].to(torch.float16)
+    tensors["action_in.weight"] = half.view(torch.int16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (wide, "its card describes [0-9,]+ numbers or more, and it holds"),
+        (too_wide, "card is damaged: network.width: Input should be less than or equal to 4096"),
+        (deep_card, "card is damaged: it is not plain JSON"),
+        (long_number, "card is damaged: it is not plain JSON"),
+        (other_bits, "'action_in.weight' is stored as BF16; F32 or F16 is expected"),
+        (whole_numbers, "'action_in.weight' is stored as I16; F32 or F16 is expected"),
+    ],
+)
+def test_what_would_fill_memory_or_be_another_network_is_refused(change, message, tmp_path):
+    """A card of a few bytes asked for 12 GB; bits of another type were read as other numbers."""
+    path = save(tmp_path / "a.safetensors", "fm")
+    rewrite(path, change)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PolicySpecError, match=message):
+        load_checkpoint(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"width": 512, "layers": 4}, {"image_size": 64, "words": 9999}]
+)
+def test_the_least_size_of_a_network_is_near_its_size(sizes):
+    """Otherwise it would refuse good files, or stop nothing."""
+    config = small_network(ExtraTime.NONE).config.model_copy(update=sizes)
+    real = sum(each.numel() for each in FlowNetwork(config).state_dict().values())
+    assert 0.5 * real - 50_000 < config.least_parameters <= real
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    """A folder and a named pipe in a checkpoint's place are refused, and nobody waits."""
+    (tmp_path / "a.safetensors").mkdir()
+    with pytest.raises(PolicySpecError, match="it is a folder, and a file is expected"):
+        load_checkpoint(tmp_path / "a.safetensors")
+    os.mkfifo(tmp_path / "b.safetensors")
+    with pytest.raises(PolicySpecError, match="it is a named pipe, and a file is expected"):
+        load_checkpoint(tmp_path / "b.safetensors")
 
 
 @pytest.mark.parametrize("keep", [0, 6, 100, 0.5, 0.999])

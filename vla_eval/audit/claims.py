@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from pydantic import ValidationError
 
 from vla_eval.audit.schema import ClaimsFile
 from vla_eval.errors import UsageError
+from vla_eval.plain import shown, whole_number
+from vla_eval.tomlfile import parse_toml, read_toml
 
 __all__ = ["parse_claims", "read_claims", "shipped_claims"]
 
@@ -21,13 +22,7 @@ def read_claims(path: Path) -> ClaimsFile:
     Raises:
         UsageError: not there, not TOML, or not such a file; with the path of the offending key.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a text file ({error})") from None
-    return parse_claims(text, str(path))
+    return _claims(read_toml(path, error=UsageError), str(path))
 
 
 def shipped_claims() -> ClaimsFile:
@@ -43,21 +38,24 @@ def parse_claims(text: str, where: str) -> ClaimsFile:
         text: TOML.
         where: the file's name, for messages.
     """
+    return _claims(parse_toml(text, where, error=UsageError), where)
+
+
+def _claims(content: dict[str, Any], where: str) -> ClaimsFile:
     try:
-        return ClaimsFile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: not valid TOML: {error}") from None
+        return ClaimsFile.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{where}: {_explain(error, tomllib.loads(text))}") from None
+        raise UsageError(f"{where}: {_explain(error, content)}") from None
 
 
 def _explain(error: ValidationError, data: dict[str, Any]) -> str:
     """Return the first finding as a sentence that names the claim and the key."""
     item = error.errors()[0]
     parts = [str(part) for part in item["loc"]]
-    if len(parts) > 1 and parts[0] == "claims" and parts[1].isdigit():
+    number = whole_number(parts[1]) if len(parts) > 1 and parts[0] == "claims" else None
+    if number is not None:
         claims: Any = data.get("claims")
-        entry = claims[int(parts[1])] if isinstance(claims, list) else None
+        entry = claims[number] if isinstance(claims, list) else None
         name = entry.get("id", parts[1]) if isinstance(entry, dict) else parts[1]
         # The third part is the kind, which the union was told apart by.
         parts = [f"claim '{name}'", *parts[3:]]
@@ -69,4 +67,4 @@ def _explain(error: ValidationError, data: dict[str, Any]) -> str:
         return f"'{place}' is missing{more}"
     if item["type"] == "value_error":
         return f"{place}: {item['ctx']['error']}{more}"
-    return f"{place}: {item['msg']} (got {item['input']!r:.80}){more}"
+    return f"{place}: {item['msg']} (got {shown(item['input'])}){more}"

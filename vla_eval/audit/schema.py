@@ -34,12 +34,13 @@ __all__ = [
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 Words = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Number = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
+Nfe = Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
+Number = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
 """As printed: its decimals are its precision."""
-Percent = Annotated[str, Field(pattern=r"^(100(\.0+)?|\d{1,2}(\.\d+)?)$")]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Percent = Annotated[str, Field(pattern=r"^(100(\.0{1,12})?|[0-9]{1,2}(\.[0-9]{1,12})?)$")]
+Fraction = Annotated[float, Field(ge=1e-4, lt=1)]
 Asserts = Literal["parity", "better", "worse", "unresolved", "nothing"]
 
 
@@ -145,7 +146,7 @@ class Seeds(_Frozen):
     """Checkpoints of one recipe, from different training seeds."""
 
     name: Words
-    percents: Annotated[tuple[Percent, ...], Field(min_length=1)]
+    percents: Annotated[tuple[Percent, ...], Field(min_length=1, max_length=10_000)]
     n: Count
     """Episodes of each checkpoint."""
 
@@ -175,7 +176,7 @@ class SeedsClaim(_Claim):
 class Latency(_Frozen):
     """The printed time of one chunk."""
 
-    nfe: Annotated[float, Field(gt=0)]
+    nfe: Nfe
     ms: Positive
     error_ms: Positive | None = None
 
@@ -193,7 +194,7 @@ class LatencyClaim(_Claim):
     speedup: Number | None = None
     """As printed, from the largest number of evaluations to the smallest."""
     speedup_of: Literal["chunk", "solver"] = "chunk"
-    slow_nfe: Annotated[float, Field(gt=0)] = 10
+    slow_nfe: Nfe = 10
     """Evaluations of what the speed-up is measured against."""
     solver_share: Percent | None = None
     """Printed share of the solver at the largest number of evaluations."""
@@ -204,8 +205,8 @@ class SpeedupClaim(_Claim):
 
     kind: Literal["speed-up"]
     speedup: Number
-    slow_nfe: Annotated[float, Field(gt=0)] = 10
-    fast_nfe: Annotated[float, Field(gt=0)] = 1
+    slow_nfe: Nfe = 10
+    fast_nfe: Nfe = 1
     compared_with: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Latency claims of this file."""
 
@@ -263,7 +264,7 @@ class ClaimsFile(_Frozen):
     title: Words
     margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.05, 0.10)
     """Ascending; the first decides what is found, the others are shown beside it."""
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    alpha: Annotated[float, Field(ge=1e-6, lt=0.5)] = 0.05
     """One-sided level."""
     sources: dict[Name, Source]
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]

@@ -147,7 +147,7 @@ def _timings_digest(
     hasher = hashlib.sha256()
     for slot in sorted(admitted):
         timing = admitted[slot].timing
-        parts = [slot[0], str(slot[1]), sessions[slot], timing.started_at, timing.infer_ms]
+        parts = [slot[0], str(slot[1]), sessions[slot], timing.started_at, list(timing.infer_ms)]
         hasher.update(json.dumps(parts).encode())
     return hasher.hexdigest()
 

@@ -19,6 +19,7 @@ from vla_eval.certificate.scope import what_ran
 from vla_eval.errors import RunFolderError
 from vla_eval.judging import rate_interval
 from vla_eval.looks import look_sentence, sequential_plan
+from vla_eval.protocol import check_margin
 from vla_eval.registration import Registration, check
 from vla_eval.released import standing
 from vla_eval.stats import rerun_sd
@@ -71,7 +72,9 @@ def issue_from(
     if registration is not None:
         check(registration, evidence.run, roles, evidence.first_attempt_at)
     _refuse_trained_on(evidence)
-    level = Level(analysis.margin if margin is None else margin, anchors.alpha(analysis.alpha))
+    level = Level(
+        check_margin(analysis.margin if margin is None else margin), anchors.alpha(analysis.alpha)
+    )
     comparison = compare_arms(evidence, roles.candidate, level)
     control = compare_arms(evidence, roles.control, level) if roles.control else None
     assay = assay_of(evidence, control, level)

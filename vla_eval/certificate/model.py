@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.looks import Look
+from vla_eval.protocol import Alpha, Margin
 from vla_eval.registration import Registration
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
@@ -211,13 +212,13 @@ class Certificate(_Frozen):
     flags: tuple[Flag, ...]
     details: Mapping[str, str]
     """What a flag means here, by its name: counts, arms."""
-    margin: float
+    margin: Margin
     margin_reason: str
-    alpha: float
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
     """One-sided level of the verdict."""
-    planned_alpha: float
+    planned_alpha: Alpha
     """The protocol's; larger than alpha where the states were used before."""
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Annotated[int, Field(ge=1, le=10_000)]
     """Which candidate this is on these states with this reference, as far as the issuer's ledger knows."""
     protocol: str
     protocol_sha256: str

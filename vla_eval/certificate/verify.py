@@ -9,15 +9,25 @@ from vla_eval.certificate.evidence import Roles
 from vla_eval.certificate.issue import issue
 from vla_eval.certificate.model import Certificate
 from vla_eval.differences import differences
+from vla_eval.errors import UsageError
 from vla_eval.jsonfile import read_model
 from vla_eval.registration import kept
+from vla_eval.runfolder import check_arm_names
 
 __all__ = ["read_certificate", "verify"]
 
 
 def read_certificate(path: Path) -> Certificate:
     """Read a certificate; raises UsageError where it is none."""
-    return read_model(path, Certificate, wrong="is no certificate")
+    found = read_model(path, Certificate, wrong="is no certificate")
+    pairs = [found.comparison] + ([found.control] if found.control else [])
+    names = [arm.name for arm in found.arms]
+    names += [name for pair in pairs for name in (pair.candidate, pair.reference)]
+    try:
+        check_arm_names(names)
+    except UsageError as error:
+        raise UsageError(f"{path}: is no certificate ({error})") from None
+    return found
 
 
 def verify(certificate: Certificate, run: Path) -> list[str]:

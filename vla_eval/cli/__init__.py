@@ -17,6 +17,7 @@ from vla_eval.cli.audit import audit
 from vla_eval.cli.bench import bench
 from vla_eval.cli.certify import certify, verify
 from vla_eval.cli.check import check
+from vla_eval.cli.common import FULL, refused
 from vla_eval.cli.compare import compare
 from vla_eval.cli.doctor import doctor
 from vla_eval.cli.listing import list_
@@ -40,6 +41,7 @@ from vla_eval.errors import (
     EXIT_USAGE,
     VlaEvalError,
 )
+from vla_eval.plain import printable
 
 __all__ = ["main"]
 
@@ -84,16 +86,21 @@ def _run(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
     except VlaEvalError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except OSError as error:  # a file system that says no is no bug of ours
+        if os.environ.get("VLA_EVAL_DEBUG"):
+            raise
+        print(f"error: {printable(refused(error))}", file=sys.stderr)
+        return EXIT_INFRASTRUCTURE if error.errno in FULL else EXIT_USAGE
     except Exception as error:
         if os.environ.get("VLA_EVAL_DEBUG"):
             raise
         print(
-            f"internal error: {type(error).__name__}: {error}\n"
+            f"internal error: {type(error).__name__}: {printable(str(error))}\n"
             "This is a bug in vla_eval; please report it with the output of the same command "
             "under VLA_EVAL_DEBUG=1.",
             file=sys.stderr,

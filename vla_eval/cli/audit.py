@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table
+from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _print(result: Audit) -> None:
         f"{len(rows)} claims: {counts}.",
         "Post-hoc, from unpaired counts; see one in full with --claim ID.",
     ]
-    print("\n".join(folded for line in closing for folded in fold(line)))
+    say("\n".join(folded for line in closing for folded in fold(line)))
 
 
 def _print_full(shown: list[Audited]) -> None:
@@ -130,4 +130,4 @@ def _print_full(shown: list[Audited]) -> None:
         ]
         if each.claim.note:
             lines.append(f"- {each.claim.note}")
-        print("\n".join(folded for line in lines for folded in fold(line)) + "\n")
+        say("\n".join(folded for line in lines for folded in fold(line)) + "\n")

@@ -18,6 +18,7 @@ from vla_eval.cli.bench_policy import bench_policy
 from vla_eval.cli.common import print_json, print_table
 from vla_eval.environment import EvalEnv, make_env
 from vla_eval.errors import EXIT_COMPLETE, UsageError
+from vla_eval.plain import whole_number
 
 __all__ = ["bench", "measure_simulator"]
 
@@ -195,7 +196,9 @@ def _options(texts: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UsageError(f"--option {text}: expected KEY=VALUE, for example physics=fast")
-        options[key] = int(value) if value.lstrip("-").isdigit() else value
+        number = whole_number(value.removeprefix("-"))
+        sign = -1 if value.startswith("-") else 1
+        options[key] = value if number is None else sign * number
     return options
 
 

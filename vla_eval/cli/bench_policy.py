@@ -7,7 +7,7 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
-from vla_eval.cli.common import print_json, print_table
+from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.environment import Observation, make_env
 from vla_eval.errors import EXIT_COMPLETE, PolicySpecError, UsageError
 from vla_eval.inspection import first_look, representatives
@@ -131,15 +131,15 @@ def _print(result: dict[str, Any]) -> None:
     machine = result["hardware"]
     where = machine["accelerator"] or f"{machine['processor']}, {machine['threads']} threads"
     for line in (result["policy"], f"on {where}; ms, p50 / p95 / p99", ""):
-        print("\n".join(fold(line)))
+        say("\n".join(fold(line)))
     rows = [["dtype", "batch", "nfe", "total", "prefix", "steps", "first", "MB"]]
     print_table([*rows, *map(_row, result["latencies"])])
     for fit in result["fits"]:
-        print()
+        say()
         for line in _fit_lines(fit):
-            print("\n".join(fold(line)))
+            say("\n".join(fold(line)))
     for refused in result["refused"]:
-        print("\n".join(fold(f"! {refused}")))
+        say("\n".join(fold(f"! {refused}")))
 
 
 def _row(latency: dict[str, Any]) -> list[str]:

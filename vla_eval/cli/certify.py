@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from vla_eval.cli.common import say
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED, UsageError
+from vla_eval.plain import printable_json
 
 if TYPE_CHECKING:
     from vla_eval.certificate import Certificate, Evidence
@@ -69,10 +71,10 @@ def certify(
     text = certificate.model_dump_json(indent=2) + "\n"
     file = out or run / "certificate.json"
     write_atomically(file, text)
-    print(text if json else certificate_text(certificate))
-    print(f"certificate: {file}", file=sys.stderr)
+    say(printable_json(text) if json else certificate_text(certificate))
+    say(f"certificate: {file}", file=sys.stderr)
     page, summary = write_reports(certificate, evidence, run, file)
-    print(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
+    say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
     return _exit_code(certificate.verdict)
 
 
@@ -111,7 +113,7 @@ def _attempt(run: Path, evidence: Evidence) -> int:
 
     found = count_use(run, evidence)
     for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", file=sys.stderr)
     return found.number
 
 
@@ -153,11 +155,11 @@ def verify(
     read = read_certificate(certificate)
     differences = recompute(read, run)
     for difference in differences:
-        print(difference)
+        say(difference)
     if differences:
-        print(f"NOT VERIFIED: {len(differences)} places differ", file=sys.stderr)
+        say(f"NOT VERIFIED: {len(differences)} places differ", file=sys.stderr)
         return EXIT_REFUTED
-    print("verified: every number and word follows from the records")
+    say("verified: every number and word follows from the records")
     return _replayed(certificate, read, run, replay, salt) if replay else EXIT_COMPLETE
 
 
@@ -167,17 +169,18 @@ def _replayed(file: Path, certificate: Certificate, run: Path, count: int, salt:
 
     from vla_eval.certificate import Roles, gather
     from vla_eval.certificate.replayed import choose, replay_sample, sentence
+    from vla_eval.jsonfile import read_regular
     from vla_eval.terminal import fold
 
     control = certificate.control.candidate if certificate.control else None
     roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
     evidence = gather(run, roles)
     slots = [(name, key) for name, finals in evidence.finals.items() for key in finals]
-    sample = choose(file.read_bytes(), slots, count, salt=salt)
+    sample = choose(read_regular(file), slots, count, salt=salt)
     for arm in evidence.run.arms:
         if arm.name in roles.names:
-            print(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
+            say(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
     with tqdm(total=len(sample.chosen), unit=" episodes", disable=None) as bar:
         report = replay_sample(run, sample, progress=lambda _: bar.update())
-    print("\n".join(fold(sentence(report))))
+    say("\n".join(fold(sentence(report))))
     return report.exit_code

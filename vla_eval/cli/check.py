@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import print_json
+from vla_eval.cli.common import print_json, say
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INCONCLUSIVE,
@@ -73,7 +73,7 @@ def check(
     if write_baseline is not None:
         _refuse_gaps(run, now)
         _write(write_baseline, now.model_dump_json(indent=1, exclude_none=True) + "\n")
-        print(f"baseline of arm '{now.arm}': {write_baseline}", file=sys.stderr)
+        say(f"baseline of arm '{now.arm}': {write_baseline}", file=sys.stderr)
         if baseline is None:
             return EXIT_COMPLETE
     if baseline is None:
@@ -89,12 +89,12 @@ def check(
     if json:
         print_json({**dataclasses.asdict(result), "notes": notes(now, before)})
     else:
-        print(f"{result.status.upper()}: {result.sentence}")
+        say(f"{result.status.upper()}: {result.sentence}")
         for note in notes(now, before):
-            print("\n".join(fold(f"! {note}")))
+            say("\n".join(fold(f"! {note}")))
         if result.status == "missing":
-            print(f"  {run_command(folder, str(run))}")
-            print("  or judge the worst case: --allow-missing")
+            say(f"  {run_command(folder, str(run))}")
+            say("  or judge the worst case: --allow-missing")
     codes = {
         "holds": EXIT_COMPLETE,
         "regressed": EXIT_REFUTED,
@@ -136,7 +136,7 @@ def _publish(
             file.write(text)
     command = annotation(result, now)
     if command is not None and os.environ.get("GITHUB_ACTIONS"):
-        print(command, file=sys.stderr)
+        say(command, file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table
+from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _print(value: dict[str, Any], judgement: Judgement, asked: Clustered) -> Non
         f"{verdict.upper()} at a margin of {margin}: {verdict.sentence}",
         *(f"Also {each.upper()}: {each.sentence}" for each in judgement.also),
     ]
-    print("\n".join(folded for line in lines for folded in fold(line)) + "\n")
+    say("\n".join(folded for line in lines for folded in fold(line)) + "\n")
     print_table(_rows(value, margin))
     holds = (
         "Repeats of one state are not taken for independent pairs: the test holds however they "
@@ -200,9 +200,9 @@ def _print(value: dict[str, Any], judgement: Judgement, asked: Clustered) -> Non
         f"The design effect, {value['vif']:.2f}, describes how alike the repeats of a state look; "
         "it decides nothing."
     )
-    print("\n" + "\n".join(folded for line in (holds, effect) for folded in fold(line)))
+    say("\n" + "\n".join(folded for line in (holds, effect) for folded in fold(line)))
     if verdict is Verdict.INCONCLUSIVE:
-        print("What another design would show: vlaeval power --states K --repeats M")
+        say("What another design would show: vlaeval power --states K --repeats M")
 
 
 def _rows(value: dict[str, Any], margin: str) -> list[list[str]]:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import tyro
 
 from vla_eval.errors import UsageError
+from vla_eval.plain import one_line, printable
 
-__all__ = ["Changes", "OptionalWorkers", "ProtocolName", "parse_arms", "print_json", "print_table"]
+__all__ = [
+    "FULL",
+    "Changes",
+    "OptionalWorkers",
+    "ProtocolName",
+    "parse_arms",
+    "print_json",
+    "print_table",
+    "refused",
+    "say",
+]
 
 
 ProtocolName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROTOCOL")]
@@ -49,6 +61,21 @@ def parse_arms(arms: Sequence[str], policy: str | None) -> dict[str, str]:
     return specs
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""What the machine lacks, as against what the user named."""
+
+
+def refused(error: OSError) -> str:
+    """Return what a file system refused as a sentence: the place and the reason."""
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return f"{place}{error.strerror or error}"
+
+
+def say(text: str = "", *, file: TextIO | None = None, end: str = "\n") -> None:
+    """Print for people: what strangers wrote is shown, and does nothing to the terminal."""
+    print(printable(text), file=file, end=end)
+
+
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print for machines."""
     print(json.dumps(value, indent=2, allow_nan=False))
@@ -58,6 +85,7 @@ def print_table(rows: Sequence[Sequence[str]], *, width: int = 80) -> None:
     """Print for people: left-aligned columns, the last one wrapped to the width."""
     import textwrap
 
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
     for row in rows:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from vla_eval.cli.common import print_json
+from vla_eval.cli.common import print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 __all__ = ["compare"]
@@ -62,5 +62,5 @@ def compare(
     else:
         from vla_eval.compare.text import comparison_text
 
-        print(comparison_text(result))
+        say(comparison_text(result))
     return EXIT_COMPLETE

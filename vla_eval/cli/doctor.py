@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from vla_eval.cli.common import print_json
+from vla_eval.cli.common import print_json, say
 from vla_eval.cli.inspect import doctor_policy
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError, UsageError
 from vla_eval.terminal import fold
@@ -123,9 +123,9 @@ def _print(checks: list[Check]) -> None:
     current = ""
     for group, name, ok, detail, remedy in checks:
         if group != current:
-            print(f"{group}")
+            say(f"{group}")
             current = group
         said = f"  {'ok  ' if ok else 'FAIL'} {name.ljust(width)}  {detail}"
         hint = f"       -> {remedy}" if remedy and (not ok or "optional" in detail) else ""
         for line in (said, hint) if hint else (said,):
-            print("\n".join(fold(line)))
+            say("\n".join(fold(line)))

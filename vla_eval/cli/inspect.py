@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vla_eval.cli.common import print_json
+from vla_eval.cli.common import print_json, say
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_REFUTED,
@@ -64,7 +64,7 @@ def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) 
 
 def _say(lines: Sequence[str]) -> None:
     for line in lines:
-        print("\n".join(fold(line)))
+        say("\n".join(fold(line)))
 
 
 def _identity(metadata: PolicyMetadata) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, print_json, print_table
+from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ def plan(
         json: Print for machines.
     """
     from vla_eval.catalog import check_catalogue
+    from vla_eval.errors import UsageError
     from vla_eval.plan import expand
     from vla_eval.released import load_protocol
 
     loaded = load_protocol(protocol, overrides=set_)
     check_catalogue(loaded)
-    count = workers or os.cpu_count() or 1
+    count = (os.cpu_count() or 1) if workers is None else workers
+    if count < 1:
+        raise UsageError(f"--workers {count}: at least one worker is needed")
     blocks = [_block(block, loaded, infer_ms) for block in loaded.blocks]
     seconds = arms * sum(each["seconds"] for each in blocks) / count
     value = {
@@ -103,7 +106,7 @@ def _sequential(protocol: Protocol) -> dict[str, Any] | None:
 def _print_sequential(sequential: dict[str, Any]) -> None:
     from vla_eval.terminal import fold
 
-    print()
+    say()
     looks = range(1, len(sequential["sizes"]) + 1)
     print_table(
         [
@@ -112,7 +115,7 @@ def _print_sequential(sequential: dict[str, Any]) -> None:
             ["bound of the score", *(f"{bound:.2f}" for bound in sequential["bounds"])],
         ]
     )
-    print()
+    say()
     rows = [["reference", "power at parity", "expected pairs"]]
     rows += [
         [f"{row['p_reference']:.0%}", f"{row['power']:.0%}", f"{row['expected_pairs']:.0f}"]
@@ -123,7 +126,11 @@ def _print_sequential(sequential: dict[str, Any]) -> None:
         f"(correlation of the arms {_CORRELATION:g}; the exact test, which has to agree at every "
         "look, costs up to 3 points of power)"
     )
-    print("\n".join(fold(note)))
+    say("\n".join(fold(note)))
+
+
+_POWER_UP_TO = 20_000
+"""Episodes of repeated states up to which the power takes seconds."""
 
 
 def _clustered(protocol: Protocol) -> dict[str, Any] | None:
@@ -140,8 +147,8 @@ def _clustered(protocol: Protocol) -> dict[str, Any] | None:
     )
     repeats = len(run.env_seeds) * len(run.policy_seeds)
     level = {"margin": analysis.margin, "alpha": analysis.alpha}
-    rows = []
-    for rate in (0.90, 0.95):
+    rows: list[dict[str, Any]] = []
+    for rate in (0.90, 0.95) if states * repeats <= _POWER_UP_TO else ():
         case = PairedCase(rate, 0.0, _CORRELATION)
         for icc in ICCS:
             found = power_clustered(states, repeats, case, icc=icc, **level)
@@ -175,8 +182,11 @@ def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
         "repeats."
     )
     lines = [design, *too_few(states, margin, {test: least})]
-    print("\n" + "\n".join(folded for line in lines for folded in fold(line)) + "\n")
+    say("\n" + "\n".join(folded for line in lines for folded in fold(line)) + "\n")
     at_parity = clustered["at_parity"]
+    if not at_parity:
+        say(f"(the power of more than {_POWER_UP_TO:,} episodes takes minutes; it is left out)")
+        return
     iccs = list(dict.fromkeys(row["icc"] for row in at_parity))
     rows = [["power at parity, repeats", *(label(icc) for icc in iccs)]]
     for rate in dict.fromkeys(row["p_reference"] for row in at_parity):
@@ -185,7 +195,7 @@ def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
     print_table(rows)
     error = max(row["standard_error"] for row in at_parity)
     note = f"(correlation of the arms {_CORRELATION:g}; {MODEL}{simulated(error)})"
-    print("\n".join(fold(note)))
+    say("\n".join(fold(note)))
 
 
 def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
@@ -218,12 +228,12 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     from vla_eval.terminal import fold
 
     analysis, run = protocol.analysis, protocol.run
-    print("\n".join(fold(f"{protocol.label} · {protocol.title}")))
-    print(f"hash {protocol.sha256}\n")
+    say("\n".join(fold(f"{protocol.label} · {protocol.title}")))
+    say(f"hash {protocol.sha256}\n")
     columns = ["suite", "tasks", "init_states", "repeats", "episodes", "max_steps"]
     print_table([columns, *([str(block[name]) for name in columns] for block in value["blocks"])])
     horizon = run.n_action_steps or "each policy's own"
-    print()
+    say()
     print_table(
         [
             ["execution horizon", str(horizon)],
@@ -239,7 +249,7 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
         _print_sequential(value["sequential"])
     if value["clustered"]:
         _print_clustered(value["clustered"], analysis.margin)
-    print(
+    say(
         f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
         f"workers:\nat most {_duration(value['at_most_s'])}, if every episode ran to its limit"
     )

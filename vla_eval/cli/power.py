@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table
+from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 if TYPE_CHECKING:
@@ -80,9 +80,10 @@ def power(
         icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
         json: Print for machines.
     """
-    for name, value, top in (("margin", margin, 1), ("alpha", alpha, 0.5), ("power", power, 1)):
-        if value is not None and not 0 < value < top:
-            raise UsageError(f"--{name} {value:g}: expected a number between 0 and {top:g}")
+    bounds = (("margin", margin, 1e-4, 1), ("alpha", alpha, 1e-6, 0.5), ("power", power, 1e-6, 1))
+    for name, value, low, top in bounds:
+        if value is not None and not low <= value < top:
+            raise UsageError(f"--{name} {value:g}: expected a number from {low:g} to below {top:g}")
     given = (states, repeats, icc) != (None, None, None)
     if run is not None:
         if given:
@@ -260,7 +261,7 @@ def _print(result: dict[str, Any]) -> None:
         f"If the arms never differ, {result['minimum_pairs']} pairs are the fewest that certify it."
     )
     lines = [claim, least]
-    print("\n".join(folded for line in lines for folded in fold(line)) + "\n")
+    say("\n".join(folded for line in lines for folded in fold(line)) + "\n")
     print_table(_rows(result))
 
 
@@ -345,7 +346,7 @@ def _print_shown(shown: Shown) -> None:
         difference,
         "This is the power of the run's size; what it did show: vlaeval certify.",
     ]
-    print("\n".join(folded for line in lines for folded in fold(line)))
+    say("\n".join(folded for line in lines for folded in fold(line)))
 
 
 def _repeated(shown: Shown) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from vla_eval.cli.common import OptionalWorkers
+from vla_eval.cli.common import OptionalWorkers, say
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError
 
 __all__ = ["quickstart"]
@@ -72,16 +72,16 @@ def quickstart(
 
     show = _SCRIPTED if scripted else _TRAINED
     folder = out or Path(show.folder)
-    print(show.words, file=sys.stderr)
+    say(show.words, file=sys.stderr)
     try:
         summary = run(show.protocol, show.arms, folder, workers=workers)
     except MissingExtraError:
         if not scripted:
-            print("without torch: vlaeval quickstart --scripted", file=sys.stderr)
+            say("without torch: vlaeval quickstart --scripted", file=sys.stderr)
         raise
-    print(report_text(summary))
+    say(report_text(summary))
     command = _command()
-    print(
+    say(
         f"\nall of it is in {folder}. Next:\n"
         f"  {command} report {folder} --json | head -40\n"
         f"  {command} list policies\n"

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import tyro
 
-from vla_eval.cli.common import Changes, print_json
+from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
+from vla_eval.plain import whole_number
+from vla_eval.protocol import MOST_EPISODES
 
 if TYPE_CHECKING:
     from vla_eval.catalog import Suite
@@ -89,7 +91,7 @@ def record(
     if json:
         print_json(summary)
     else:
-        print(
+        say(
             f"{summary['episodes']} episodes, {summary['frames']} frames in {out} "
             f"({summary['successes']}/{summary['tried']} succeeded)"
         )
@@ -153,9 +155,14 @@ def _numbers(text: str) -> list[int]:
     numbers: dict[int, None] = {}
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        low, high = whole_number(first), whole_number(last if dash else first)
+        if low is None or high is None:
             raise UsageError(f"--init-states {text}: expected numbers and ranges, such as 0-49,60")
-        numbers |= dict.fromkeys(range(int(first), int(last or first) + 1))
+        if high - low >= MOST_EPISODES:
+            raise UsageError(
+                f"--init-states {text}: at most {MOST_EPISODES:,} of them can be named"
+            )
+        numbers |= dict.fromkeys(range(low, high + 1))
     return list(numbers)
 
 
@@ -165,11 +172,21 @@ def _arguments(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--env {pair}: expected KEY=VALUE, such as image_size=96")
-        try:
-            values[name] = json_module.loads(text)
-        except json_module.JSONDecodeError:
-            values[name] = text
+        values[name] = _json_or_text(pair, text)
     return values
+
+
+def _json_or_text(pair: str, text: str) -> Any:
+    try:
+        value = json_module.loads(text)
+        json_module.dumps(value, allow_nan=False)
+    except json_module.JSONDecodeError:
+        return text
+    except (ValueError, RecursionError):
+        raise UsageError(
+            f"--env {pair}: the value is not finite, nested too deeply or has too many digits"
+        ) from None
+    return value
 
 
 def _changed(

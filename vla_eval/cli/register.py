@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import Changes, ProtocolName, parse_arms
+from vla_eval.cli.common import Changes, ProtocolName, parse_arms, say
 from vla_eval.errors import EXIT_COMPLETE
+from vla_eval.plain import printable_json
 
 if TYPE_CHECKING:
     from vla_eval.registration import Registration
@@ -72,10 +73,10 @@ def register(
         folder=out.resolve().parent,
     )
     registration.write_registration(made, out)
-    print(made.model_dump_json(indent=2) if json else "\n".join(_lines(made)))
-    print(f"registration: {out}", file=sys.stderr)
+    say(printable_json(made.model_dump_json(indent=2)) if json else "\n".join(_lines(made)))
+    say(f"registration: {out}", file=sys.stderr)
     for line in _next_steps(made, out, protocol, set_):
-        print(line, file=sys.stderr)
+        say(line, file=sys.stderr)
     return EXIT_COMPLETE
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vla_eval.cli.common import print_table
+from vla_eval.cli.common import print_table, say
 
 if TYPE_CHECKING:
     from vla_eval.stats import ClusterTest, PairedCase
@@ -116,7 +116,7 @@ def print_design(result: dict[str, Any], expected: str) -> None:
     each = ", ".join(f"{test} {least}" for test, least in fewest.items())
     apart = result["without_repeats"]["power"]
     error = max(row["standard_error"] for row in result["repeated"])
-    print(
+    say(
         "\n".join(
             folded
             for line in [*too_few(states, result["margin"], fewest), claim]
@@ -132,8 +132,8 @@ def print_design(result: dict[str, Any], expected: str) -> None:
     lines = [f"{MODEL}{simulated(error)}.", least]
     if apart is not None:
         lines.insert(0, f"{pairs} different states, each once, without repeats: {apart:.1%}.")
-    print()
-    print("\n".join(folded for line in lines for folded in fold(line)))
+    say()
+    say("\n".join(folded for line in lines for folded in fold(line)))
 
 
 def times(repeats: int) -> str:

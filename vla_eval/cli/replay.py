@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from vla_eval.cli.common import say
 from vla_eval.errors import EXIT_COMPLETE, EXIT_REFUTED
 
 __all__ = ["replay"]
@@ -37,13 +38,13 @@ def replay(
 
     done = run_again(run, key, arm, video=video)
     reason = f" ({done.record.reason})" if done.record.reason else ""
-    print(f"{arm} {key}: {done.record.outcome}{reason} after {done.record.steps} steps")
+    say(f"{arm} {key}: {done.record.outcome}{reason} after {done.record.steps} steps")
     if video is not None:
-        print(f"video: {video}", file=sys.stderr)
+        say(f"video: {video}", file=sys.stderr)
     for name, (then, now) in done.differences.items():
-        print(f"{name}: {then} in the record, {now} now")
+        say(f"{name}: {then} in the record, {now} now")
     if done.differences:
-        print("NOT REPRODUCED: this is another episode than the recorded one", file=sys.stderr)
+        say("NOT REPRODUCED: this is another episode than the recorded one", file=sys.stderr)
         return EXIT_REFUTED
-    print("reproduced: the same scene and the same actions")
+    say("reproduced: the same scene and the same actions")
     return EXIT_COMPLETE

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from vla_eval.cli.common import print_json
+from vla_eval.cli.common import print_json, say
 from vla_eval.errors import EXIT_COMPLETE
 
 __all__ = ["report"]
@@ -38,5 +38,5 @@ def report(
     if json:
         print_json(summary.to_json())
     else:
-        print(report_text(summary))
+        say(report_text(summary))
     return EXIT_COMPLETE

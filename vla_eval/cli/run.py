@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import (
-    Changes,
-    OptionalWorkers,
-    ProtocolName,
-    parse_arms,
-    print_json,
-)
+from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, parse_arms, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -65,8 +59,8 @@ def run(
     if json:
         print_json(summary.to_json())
     else:
-        print(report_text(summary))
-    print(f"run folder: {folder}", file=sys.stderr)
+        say(report_text(summary))
+    say(f"run folder: {folder}", file=sys.stderr)
     return _outcome(summary, shard=bool(shard), sequential=loaded.analysis.stopping != "fixed")
 
 
@@ -75,19 +69,19 @@ def _outcome(summary: RunSummary, *, shard: bool, sequential: bool) -> int:
     if summary.complete:
         return EXIT_COMPLETE
     if missing := sum(each.errors for each in summary.arms.values()):
-        print(
+        say(
             f"{missing} episodes are missing after infrastructure errors; "
             "repeat the command to try them again",
             file=sys.stderr,
         )
         return EXIT_INFRASTRUCTURE
     if shard and sequential:
-        print(
+        say(
             "this shard has done its part of the look; when all shards have, repeat the command",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED
     if shard:
-        print("this shard is done; the run is complete when all shards are", file=sys.stderr)
+        say("this shard is done; the run is complete when all shards are", file=sys.stderr)
         return EXIT_COMPLETE
     return EXIT_INTERRUPTED

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from vla_eval.cli.common import say
 from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
+from vla_eval.jsonfile import read_text
 
 __all__ = ["serve"]
 
@@ -86,13 +88,13 @@ def serve(
     )
 
     if host not in ("127.0.0.1", "::1", "localhost") and options.token is None:
-        print(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
+        say(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
 
     def ready(url: str, served: Any) -> None:
         if json:
-            print(dumps({"url": url, "dialect": dialect, **served.offer.to_wire()}))
+            say(dumps({"url": url, "dialect": dialect, **served.offer.to_wire()}))
         else:
-            print(f"serving {served.offer.policy.name} on {url} ({dialect}); Ctrl-C ends it")
+            say(f"serving {served.offer.policy.name} on {url} ({dialect}); Ctrl-C ends it")
         sys.stdout.flush()
 
     server.serve_policy(policy, options, ready)
@@ -111,10 +113,7 @@ def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
 def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(_TOKEN_VARIABLE) or None
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise UsageError(f"--token-file {file}: cannot be read ({error.strerror})") from None
+    token = read_text(file, most_bytes=100_000).strip()
     if not token:
         raise UsageError(f"--token-file {file}: is empty")
     return token

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from vla_eval.cli.clustered import Clustered, show
-from vla_eval.cli.common import print_json
+from vla_eval.cli.common import print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError, VlaEvalError
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class Paired:
     """One-sided level."""
     json: bool = False
     """Print for machines."""
+
+
+_MOST_PAIRS = 100_000
+_MOST_EPISODES = 10**9
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,10 @@ def stats(
     Args:
         table: What is known.
     """
-    if not 0 < table.margin < 1:
-        raise UsageError(f"--margin {table.margin:g}: expected a fraction between 0 and 1")
-    if not 0 < table.alpha < 0.5:
-        raise UsageError(f"--alpha {table.alpha:g}: expected a level between 0 and 0.5")
+    if not 1e-4 <= table.margin < 1:
+        raise UsageError(f"--margin {table.margin:g}: expected a fraction from 0.0001 to below 1")
+    if not 1e-6 <= table.alpha < 0.5:
+        raise UsageError(f"--alpha {table.alpha:g}: expected a level from 0.000001 to below 0.5")
     if isinstance(table, Clustered):
         return show(table)
     value, judgement = _paired(table) if isinstance(table, Paired) else _independent(table)
@@ -108,6 +112,8 @@ def _paired(table: Paired) -> tuple[dict[str, Any], Judgement]:
 
     if min(table.n11, table.n10, table.n01, table.n00) < 0:
         raise UsageError("counts of pairs cannot be negative")
+    if table.n11 + table.n10 + table.n01 + table.n00 > _MOST_PAIRS:
+        raise UsageError(f"more than {_MOST_PAIRS:,} pairs: the exact test would take minutes")
     counts = PairedTable(table.n11, table.n10, table.n01, table.n00)
     if counts.n == 0:
         raise UsageError("there are no pairs in this table")
@@ -146,6 +152,10 @@ def _independent(table: Independent) -> tuple[dict[str, Any], Judgement]:
     for successes, n in (counts[:2], counts[2:]):
         if not 0 <= successes <= n or n == 0:
             raise UsageError(f"{successes} successes in {n} episodes cannot be")
+        if n > _MOST_EPISODES:
+            raise UsageError(
+                f"{n} episodes are more than the {_MOST_EPISODES:,} that can be judged"
+            )
     judgement = judge_independent(*counts, margin=table.margin, alpha=table.alpha)
     value = _value(
         table,
@@ -240,7 +250,7 @@ def _print(value: dict[str, Any], judgement: Judgement, table: Paired | Independ
     lines += [f"! {Flag(each).upper()}: {Flag(each).sentence}" for each in value["flags"]]
     if judgement.verdict is Verdict.INCONCLUSIVE:
         lines.append("How many episodes would decide it: vlaeval power --help")
-    print("\n".join(folded for line in lines for folded in fold(line)))
+    say("\n".join(folded for line in lines for folded in fold(line)))
 
 
 def _rates(table: Paired | Independent) -> str:

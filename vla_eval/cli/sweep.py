@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from vla_eval.cli.common import OptionalWorkers, print_json
+from vla_eval.cli.common import OptionalWorkers, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE
 
 __all__ = ["sweep"]
@@ -43,10 +43,10 @@ def sweep(
     if json:
         print_json(table_rows(results))
     else:
-        print(table, end="")
+        say(table, end="")
     complete = all(summary.complete for _, summary in results)
     return EXIT_COMPLETE if complete else EXIT_INFRASTRUCTURE
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    say(text, file=sys.stderr)

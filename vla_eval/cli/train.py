@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 import tyro
 
-from vla_eval.cli.common import Changes, print_json
+from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
 
 __all__ = ["train"]
@@ -79,8 +79,8 @@ def train(
     if json:
         print_json({"checkpoint": str(checkpoint), "card": card.model_dump(mode="json")})
     else:
-        print(f"{checkpoint}: {card.method}, {card.steps} steps on {card.data}")
-        print(f"next: vlaeval run PROTOCOL --policy 'flow:{checkpoint}'")
+        say(f"{checkpoint}: {card.method}, {card.steps} steps on {card.data}")
+        say(f"next: vlaeval run PROTOCOL --policy 'flow:{checkpoint}'")
     return EXIT_COMPLETE
 
 
@@ -110,8 +110,8 @@ def _train_lerobot(
         print_json({"checkpoint": str(checkpoint), "card": found.training})
     else:
         card = found.training
-        print(f"{checkpoint}: {found.method.name}, {card['steps']} steps on {card['data']}")
-        print(f"next: vlaeval run PROTOCOL --policy 'lerobot:{checkpoint}'")
+        say(f"{checkpoint}: {found.method.name}, {card['steps']} steps on {card['data']}")
+        say(f"next: vlaeval run PROTOCOL --policy 'lerobot:{checkpoint}'")
     return EXIT_COMPLETE
 
 
@@ -148,14 +148,14 @@ class _Bar:
         self._bar.update(0)
         if self._bar.disable and self._clock() - self._last > _LINE_EVERY_S:
             self._last = self._clock()
-            print(f"step {step} of {self._total} · {status}", file=sys.stderr)
+            say(f"step {step} of {self._total} · {status}", file=sys.stderr)
 
     def demonstrate(self, done: int, total: int) -> None:
         """Show how far the experts' demonstrations are; they come before the steps."""
         status = f"demonstrations: {done} of {total} episodes"
         if self._bar.disable and self._clock() - self._last > _LINE_EVERY_S:
             self._last = self._clock()
-            print(status, file=sys.stderr)
+            say(status, file=sys.stderr)
         self._bar.set_postfix_str(status if done < total else "")
 
     def __enter__(self) -> Self:

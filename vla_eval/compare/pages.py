@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 
 from vla_eval.compare.figure import draw_pareto
 from vla_eval.compare.results import ArmResult, Comparison, PairResult
 from vla_eval.compare.text import POST_HOC
+from vla_eval.plain import markdown
 from vla_eval.report import words
 from vla_eval.report.figures import points
 from vla_eval.report.svg import NARROW, WIDE
@@ -64,9 +64,9 @@ def markdown_page(comparison: Comparison) -> str:
     """Return the comparison as GitHub's Markdown."""
     protocol = comparison.protocol
     lines = [
-        f"### {len(comparison.arms)} policies on {_cell(protocol.label)}",
+        f"### {len(comparison.arms)} policies on {markdown(protocol.label)}",
         "",
-        *(f"> **{_cell(each)}**" for each in comparison.warnings),
+        *(f"> **{markdown(each)}**" for each in comparison.warnings),
         "",
         "| policy | success | 95 % Wilson | letters | inference, median | NFE | Pareto |",
         "|---|---|---|---|---|---|---|",
@@ -78,7 +78,7 @@ def markdown_page(comparison: Comparison) -> str:
         "",
     ]
     if len(comparison.tasks) > 1:
-        names = " | ".join(_cell(arm.name) for arm in comparison.arms)
+        names = " | ".join(markdown(arm.name) for arm in comparison.arms)
         lines += [f"| task | {names} |", "|---|" + "---|" * len(comparison.arms)]
         lines += [_task(comparison, task) for task in _hardest_first(comparison)]
         lines.append("")
@@ -93,7 +93,7 @@ def _arm(arm: ArmResult) -> str:
     nfe = "–" if arm.nfe is None else f"{arm.nfe:g}"
     pareto = "yes" if arm.pareto else "–" if arm.pareto is None else "no"
     return (
-        f"| {_cell(arm.name)} | {arm.successes}/{arm.n} = {words.percent(arm.rate)} | "
+        f"| {markdown(arm.name)} | {arm.successes}/{arm.n} = {words.percent(arm.rate)} | "
         f"{words.percent(low)} to {words.percent(high)} | {arm.letters} | {latency} | {nfe} | "
         f"{pareto} |"
     )
@@ -102,7 +102,7 @@ def _arm(arm: ArmResult) -> str:
 def _pair(pair: PairResult) -> str:
     shown = points(pair.difference)
     return (
-        f"| {_cell(pair.first)} | {_cell(pair.second)} | {f'**{shown}**' if pair.differ else shown} "
+        f"| {markdown(pair.first)} | {markdown(pair.second)} | {f'**{shown}**' if pair.differ else shown} "
         f"| {_limits(pair.ci95)} | {_limits(pair.simultaneous95)} | "
         f"{words.p_value(pair.p_holm).removeprefix('= ')} |"
     )
@@ -117,12 +117,4 @@ def _task(comparison: Comparison, task: str) -> str:
     for arm in comparison.arms:
         successes, n = arm.tasks.get(task, (0, 0))
         cells.append(f"{successes}/{n}" if n else "–")
-    return f"| {_cell(task)} | {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """Return text that no Markdown and no table takes apart."""
-    escaped = html.escape(text, quote=False).replace("\n", " ")
-    for sign in "\\|*_`[]$":
-        escaped = escaped.replace(sign, f"\\{sign}")
-    return escaped
+    return f"| {markdown(task)} | {' | '.join(cells)} |"

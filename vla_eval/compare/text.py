@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vla_eval.compare.results import ArmResult, Comparison, PairResult
+from vla_eval.plain import one_line
 from vla_eval.report.svg import shorten
 from vla_eval.terminal import fold
 
@@ -72,6 +73,7 @@ def _pair(pair: PairResult) -> list[str]:
 
 
 def _align(rows: list[list[str]]) -> list[str]:
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

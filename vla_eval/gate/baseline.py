@@ -16,12 +16,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
-from vla_eval.jsonfile import read_model
+from vla_eval.jsonfile import ArmName, read_model
 from vla_eval.keys import EpisodeKey
 from vla_eval.ledger import ArmEpisodes, Mark
 from vla_eval.looks import due_keys
 from vla_eval.plan import expand
 from vla_eval.policy import server_identity
+from vla_eval.protocol import MOST_EPISODES, Alpha, Margin
 from vla_eval.runfile import identity_sha256, refuse_unidentified
 from vla_eval.runfolder import RunFolder
 
@@ -29,7 +30,7 @@ __all__ = ["Baseline", "TaskOutcomes", "baseline_of", "read_baseline"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TaskOutcomes(_Frozen):
@@ -59,15 +60,15 @@ class Baseline(_Frozen):
     format: Literal[1] = 1
     protocol: str
     protocol_sha256: str
-    margin: float
-    alpha: float
-    arm: str
+    margin: Margin
+    alpha: Alpha
+    arm: ArmName
     spec: str
     policy_sha256: str
     declared: str | None = None
     """Where its server does not say who the policy is: what its user declared."""
     tasks: Mapping[str, TaskOutcomes]
-    due: int | None = None
+    due: Annotated[int, Field(ge=1, le=MOST_EPISODES)] | None = None
     """Of a run that was stopped at a look: how many episodes of the plan it has to hold."""
 
     @property

@@ -21,7 +21,7 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.ledger import Case, Mark
 from vla_eval.looks import sequential_plan
 from vla_eval.plan import expand
-from vla_eval.protocol import Analysis, Protocol
+from vla_eval.protocol import Analysis, Protocol, check_margin
 from vla_eval.stats import (
     ClusteredRate,
     Judgement,
@@ -108,10 +108,10 @@ def compare(
         allow_missing: judge the worst case where episodes have errors only.
 
     Raises:
-        UsageError: the two share no task, or one has no episode.
+        UsageError: the two share no task, one has no episode, or such a margin cannot be.
         RunFolderError: the new run is not done.
     """
-    margin = before.margin if margin is None else margin
+    margin = check_margin(before.margin if margin is None else margin)
     alpha = before.alpha if alpha is None else alpha
     shared = _shared(now, before)
     keys = _keys(now, protocol)

@@ -6,6 +6,8 @@ from xml.etree import ElementTree as ET
 
 from vla_eval.gate.baseline import Baseline
 from vla_eval.gate.compare import GateResult, Status
+from vla_eval.plain import code, printable, xml_text
+from vla_eval.plain import markdown as markdown_text
 from vla_eval.stats import wilson_interval
 
 __all__ = ["annotation", "junit_xml", "markdown", "notes"]
@@ -32,7 +34,7 @@ def junit_xml(result: GateResult, now: Baseline) -> str:
     """Return a JUnit suite: one case for the claim, one a task; missing episodes are errors."""
     suite = ET.Element(
         "testsuite",
-        name=now.protocol,
+        name=xml_text(now.protocol),
         tests=str(1 + len(result.tasks)),
         failures=str(int(result.status is Status.REGRESSED)),
         errors=str(int(result.missing > 0)),
@@ -46,8 +48,8 @@ def junit_xml(result: GateResult, now: Baseline) -> str:
         ("interval", f"{result.interval[0]:.6f} {result.interval[1]:.6f}"),
         ("paired", str(result.paired).lower()),
     ):
-        ET.SubElement(properties, "property", name=name, value=value)
-    claim = ET.SubElement(suite, "testcase", classname=now.protocol, name="no regression")
+        ET.SubElement(properties, "property", name=name, value=xml_text(value))
+    claim = ET.SubElement(suite, "testcase", classname=xml_text(now.protocol), name="no regression")
     if result.status is Status.REGRESSED:
         ET.SubElement(claim, "failure", message=result.sentence)
     elif result.status is Status.INCONCLUSIVE:
@@ -56,7 +58,9 @@ def junit_xml(result: GateResult, now: Baseline) -> str:
         message = f"{result.missing} episodes are missing after infrastructure errors"
         ET.SubElement(claim, "error", message=message)
     for change in result.tasks:
-        case = ET.SubElement(suite, "testcase", classname=now.protocol, name=change.task)
+        case = ET.SubElement(
+            suite, "testcase", classname=xml_text(now.protocol), name=xml_text(change.task)
+        )
         before, after = f"{change.before[0]}/{change.before[1]}", f"{change.now[0]}/{change.now[1]}"
         ET.SubElement(case, "system-out").text = f"baseline {before}, now {after}"
     ET.indent(suite)
@@ -68,12 +72,12 @@ def markdown(result: GateResult, now: Baseline, before: Baseline) -> str:
     sign = _SIGNS[result.status]
     how = "paired by episode" if result.paired else f"not paired: {result.unpaired_because}"
     lines = [
-        f"### {sign} {now.protocol}: {result.status}",
+        f"### {sign} {markdown_text(now.protocol)}: {result.status}",
         "",
         result.sentence,
         "",
-        f"`{now.arm}` ({now.spec}) against `{before.arm}` ({before.spec}), {how}.",
-        *(f"\n{note}." for note in notes(now, before)),
+        f"{_arm(now)} against {_arm(before)}, {how}.",
+        *(f"\n{markdown_text(note)}." for note in notes(now, before)),
         "",
         "| task | baseline | now | now, 95 % Wilson |",
         "|---|---|---|---|",
@@ -81,7 +85,7 @@ def markdown(result: GateResult, now: Baseline, before: Baseline) -> str:
     for change in result.tasks:
         low, high = wilson_interval(*change.now)
         lines.append(
-            f"| {change.task} | {change.before[0]}/{change.before[1]} | "
+            f"| {markdown_text(change.task)} | {change.before[0]}/{change.before[1]} | "
             f"{change.now[0]}/{change.now[1]} | {low:.1%} to {high:.1%} |"
         )
     if result.missing:
@@ -94,9 +98,20 @@ def markdown(result: GateResult, now: Baseline, before: Baseline) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _arm(arm: Baseline) -> str:
+    return f"{code(arm.arm)} ({code(arm.spec)})"
+
+
 def annotation(result: GateResult, now: Baseline) -> str | None:
     """Return a GitHub workflow command for a verdict that somebody should see, else None."""
     if result.status is Status.HOLDS:
         return None
     level = "warning" if result.status is Status.INCONCLUSIVE else "error"
-    return f"::{level} title=vlaeval check {now.protocol}::{result.sentence}"
+    title = _encoded(f"vlaeval check {now.protocol}").replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={title}::{_encoded(result.sentence)}"
+
+
+def _encoded(text: str) -> str:
+    """Return a text as a workflow command takes it: no second line, and thus no second command."""
+    flat = printable(text.replace("\r", "\n"))
+    return flat.replace("%", "%25").replace("\n", "%0A")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import html
-import re
-
 from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
 from vla_eval.certificate.text import flag_lines, latency_words, p_words, run_words
+from vla_eval.plain import code, markdown
 from vla_eval.report.figures import points
 from vla_eval.report.words import signs, standins
 
@@ -24,11 +22,11 @@ def markdown_report(certificate: Certificate) -> str:
     if standins(certificate):
         lines += ["> **Stand-in assets: fit for tests, and no result of the benchmark's.**", ""]
     lines += [
-        _text(certificate.sentence),
+        markdown(certificate.sentence),
         "",
-        f"Claim: {_text(certificate.claim)}",
+        f"Claim: {markdown(certificate.claim)}",
         "",
-        _text(certificate.assay.sentence),
+        markdown(certificate.assay.sentence),
         "",
         "| arm | role | success | 95 % Wilson | NFE | inference, median |",
         "|---|---|---|---|---|---|",
@@ -36,13 +34,13 @@ def markdown_report(certificate: Certificate) -> str:
         "",
         _pairs(comparison),
         "",
-        f"{_text(p_words(certificate))}.",
+        f"{markdown(p_words(certificate))}.",
         "",
-        f"{_text(run_words(certificate))}.",
+        f"{markdown(run_words(certificate))}.",
         "",
     ]
     if certificate.sequential:
-        lines += [f"{_text(certificate.sequential.sentence)}.", ""]
+        lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
     if certificate.latency_ratio is not None:
         lines += [f"One inference: {latency_words(certificate)}.", ""]
     if certificate.control:
@@ -54,7 +52,7 @@ def markdown_report(certificate: Certificate) -> str:
             ),
             "",
         ]
-    lines += [f"- {_text(line)}" for line in flag_lines(certificate)]
+    lines += [f"- {markdown(line)}" for line in flag_lines(certificate)]
     lines += ["", _hashes(certificate)]
     return "\n".join(lines) + "\n"
 
@@ -64,7 +62,7 @@ def _arm(arm: ArmResult) -> str:
     latency = f"{arm.latency.p50_ms:.3g} ms" if arm.latency else "–"
     missing = f", {arm.missing} missing" if arm.missing else ""
     return (
-        f"| {_cell(arm.name)} {_code(arm.spec)} | {arm.role} | {arm.successes}/{arm.n}{missing} | "
+        f"| {_cell(arm.name)} {code(arm.spec)} | {arm.role} | {arm.successes}/{arm.n}{missing} | "
         f"{low:.1%} to {high:.1%} | {arm.nfe_per_inference:g} | {latency} |"
     )
 
@@ -81,25 +79,11 @@ def _pairs(comparison: Comparison) -> str:
 
 def _hashes(certificate: Certificate) -> str:
     return (
-        f"Protocol {_code(certificate.protocol)} {_code(certificate.protocol_sha256[:12])}, records "
-        f"{_code(certificate.records_sha256[:12])}. Recompute it with "
+        f"Protocol {code(certificate.protocol)} {code(certificate.protocol_sha256[:12])}, records "
+        f"{code(certificate.records_sha256[:12])}. Recompute it with "
         "`vlaeval verify certificate.json RUN`."
     )
 
 
-def _text(text: str) -> str:
-    """Show a text as it is: no markup, no link, no mention comes out of a name."""
-    flat = html.escape(" ".join(text.split()), quote=False)
-    return re.sub(r"([\\`*_\[\]|~@#])", _entity, flat)
-
-
-def _entity(match: re.Match[str]) -> str:
-    return f"&#{ord(match[1])};"
-
-
 def _cell(text: str) -> str:
-    return f"**{_text(text)}**"
-
-
-def _code(text: str) -> str:
-    return f"<code>{_text(text)}</code>"
+    return f"**{markdown(text)}**"

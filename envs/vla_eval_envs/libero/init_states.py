@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.errors import UsageError
+from vla_eval.jsonfile import open_regular
 
 __all__ = ["read_init_states"]
 
@@ -36,15 +39,18 @@ def read_init_states(path: Path) -> NDArray[np.float64]:
         UsageError: the file is missing, is not such an archive, or names anything but an array.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             payload = archive.read(_pickle_entry(archive, path))
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise UsageError(f"initial states {path} cannot be read: {error}") from error
+    except (NotImplementedError, RuntimeError) as error:  # a compression or a password
         raise UsageError(f"initial states {path} cannot be read: {error}") from error
     try:
+        _refuse_opcodes(payload)
         loaded = _ArrayUnpickler(io.BytesIO(payload)).load()
-    except _ForbiddenGlobalError as error:
+    except _ForbiddenError as error:
         raise UsageError(
-            f"initial states {path} were refused: the pickle asks for '{error}', "
+            f"initial states {path} were refused: the pickle asks for {error}, "
             "which no array needs; reinstall hf-libero"
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
@@ -61,8 +67,35 @@ def _pickle_entry(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
     return entries[0]
 
 
-class _ForbiddenGlobalError(Exception):
-    """The pickle names something outside the allow-list."""
+def _refuse_opcodes(payload: bytes) -> None:
+    """Raise _ForbiddenError unless a pickle takes the few steps that one array takes.
+
+    Loading is bounded by that: a memo with a huge index takes gigabytes, and so do long numbers and
+    lists that are built in a loop of references.
+    """
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(payload)):
+        if opcode.name not in _OPCODES:
+            raise _ForbiddenError(f"the step {opcode.name}")
+        if opcode.name in _MEMO and isinstance(argument, int) and argument > _MOST_STEPS:
+            raise _ForbiddenError(f"the place {argument} of its memo")
+        if number > _MOST_STEPS:
+            raise _ForbiddenError(f"more than {_MOST_STEPS} steps")
+
+
+_MOST_STEPS = 1000
+_MEMO = ("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET")
+_OPCODES = frozenset(
+    (
+        *_MEMO, "PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
+        "MEMOIZE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE", "BININT", "BININT1",
+        "BININT2", "NONE", "NEWTRUE", "NEWFALSE", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES",
+        "SHORT_BINBYTES", "BINSTRING", "SHORT_BINSTRING",
+    )
+)  # fmt: skip
+
+
+class _ForbiddenError(Exception):
+    """The pickle names or does something outside the allow-lists."""
 
 
 class _DtypeStub:
@@ -118,4 +151,4 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return _ALLOWED[f"{module}.{name}"]
         except KeyError:
-            raise _ForbiddenGlobalError(f"{module}.{name}") from None
+            raise _ForbiddenError(f"'{module}.{name}'") from None

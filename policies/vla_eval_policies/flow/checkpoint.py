@@ -7,8 +7,9 @@ finite is refused with a sentence.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.jsonfile import (
+    AmbiguousJsonError,
+    first_complaint,
+    is_there,
+    open_regular,
+    refuse_ambiguous,
+)
 from vla_eval.trainedon import Scenes, is_short
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork
 from vla_eval_policies.methods import Method, make_method
@@ -92,7 +100,8 @@ def save_checkpoint(
 
 def read_card(path: Path) -> Card:
     """Read the card alone; raises PolicySpecError."""
-    return _read(path, tensors=False)[0]
+    with _opened(path) as file:
+        return _card(path, file.metadata() or {})
 
 
 def load_checkpoint(path: Path) -> tuple[FlowNetwork, Card, str]:
@@ -101,60 +110,108 @@ def load_checkpoint(path: Path) -> tuple[FlowNetwork, Card, str]:
     Raises:
         PolicySpecError: no such file, or one that cannot be used.
     """
-    card, tensors = _read(path, tensors=True)
-    network = FlowNetwork(card.network)
-    _check(path, tensors, network.state_dict())
+    with _opened(path) as file:
+        card = _card(path, file.metadata() or {})
+        _refuse_larger(path, file, card.network)
+        network = FlowNetwork(card.network)
+        need = network.state_dict()
+        _check_shapes(path, file, need)
+        tensors = {name: file.get_tensor(name) for name in need}
+    _check_numbers(path, tensors)
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
-    return network.eval(), card, hashlib.sha256(path.read_bytes()).hexdigest()
+    with open_regular(path) as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return network.eval(), card, digest
 
 
-def _read(path: Path, *, tensors: bool) -> tuple[Card, dict[str, Tensor]]:
-    if not path.is_file():
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; what is wrong with it becomes a sentence."""
+    if not is_there(path):
         raise PolicySpecError(f"there is no checkpoint {path}")
+    head = b""
     try:
+        with open_regular(path) as content:
+            head = content.read(4)
         with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118 - no mapping
+            yield file
+    except OSError as error:
+        raise PolicySpecError(f"{path} cannot be read: {error.strerror or error}") from None
     except SafetensorError as error:
-        raise PolicySpecError(f"{path} cannot be read: {_why(path, str(error))}") from None
+        raise PolicySpecError(f"{path} cannot be read: {_why(head, str(error))}") from None
+
+
+def _card(path: Path, metadata: Mapping[str, str]) -> Card:
     if _KEY not in metadata:
         raise PolicySpecError(
             f"{path} is no checkpoint of this project: its metadata have no '{_KEY}'; "
             "`vlaeval train` writes such files"
         )
     try:
-        return Card.model_validate(json.loads(metadata[_KEY])), values
-    except (ValidationError, ValueError) as error:
-        what = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            what = f"'{'.'.join(str(part) for part in first['loc'])}': {first['msg']}"
-        raise PolicySpecError(f"{path}: its card is damaged: {what}") from None
+        refuse_ambiguous(metadata[_KEY])
+        card = Card.model_validate_json(metadata[_KEY])
+        card.make_method()
+    except ValidationError as error:
+        raise PolicySpecError(f"{path}: its card is damaged: {first_complaint(error)}") from None
+    except (AmbiguousJsonError, UsageError) as error:
+        raise PolicySpecError(f"{path}: its card is damaged: {error}") from None
+    return card
 
 
-def _why(path: Path, error: str) -> str:
-    with path.open("rb") as file:
-        head = file.read(4)
+def _why(head: bytes, error: str) -> str:
     if head[:2] == b"PK" or head[:1] == b"\x80":
         return "it is a pickle, which could run any code; only safetensors files are loaded"
     return f"it is truncated or no safetensors file ({error})"
 
 
-def _check(path: Path, have: Mapping[str, Tensor], need: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that are not exactly the network's, or not finite."""
+def _refuse_larger(path: Path, file: Any, config: FlowConfig) -> None:
+    """Refuse a card that describes a larger network than the file holds, before one is made.
+
+    Not on torch's meta device, whose first use imports for seconds.
+    """
+    there = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if config.least_parameters > there + _SLACK:
+        raise PolicySpecError(
+            f"{path} is of another network: its card describes {config.least_parameters:,} numbers or "
+            f"more, and it holds {there:,}"
+        )
+
+
+_SLACK = 1_000_000
+"""Numbers that may be allocated in vain, so that a smaller difference is named by its place."""
+
+
+def _check_shapes(path: Path, file: Any, need: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not exactly the network's; only the file's header is read."""
+    have = set(file.keys())
     for name, value in need.items():
         if name not in have:
             raise PolicySpecError(f"{path} is of another network: '{name}' is missing")
-        if have[name].shape != value.shape:
+        stored = file.get_slice(name)
+        shape = tuple(stored.get_shape())
+        if shape != tuple(value.shape):
             raise PolicySpecError(
-                f"{path} is of another network: '{name}' has the shape {tuple(have[name].shape)}, "
+                f"{path} is of another network: '{name}' has the shape {shape}, "
                 f"not {tuple(value.shape)}"
             )
-        if not torch.isfinite(have[name]).all():
-            raise PolicySpecError(f"{path} is damaged: '{name}' has values that are not finite")
-    surplus = sorted(set(have) - set(need))
+        if stored.get_dtype() not in _DTYPES:
+            raise PolicySpecError(
+                f"{path} is damaged: '{name}' is stored as {stored.get_dtype()}; "
+                f"{' or '.join(_DTYPES)} is expected"
+            )
+    surplus = sorted(have - set(need))
     if surplus:
         raise PolicySpecError(f"{path} is of another network: it has '{surplus[0]}' besides")
+
+
+_DTYPES = ("F32", "F16")
+"""What `save_checkpoint` writes; other bits of the same length would be other numbers."""
+
+
+def _check_numbers(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise PolicySpecError(f"{path} is damaged: '{name}' has values that are not finite")
 
 
 def require_same_network(card: Card, config: FlowConfig, path: Path) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -36,25 +36,27 @@ _KEYPOINTS = 64
 
 
 class FlowConfig(BaseModel):
-    """Sizes of the network; a checkpoint carries them."""
+    """Sizes of the network; a checkpoint carries them, so each of them is bounded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    cameras: tuple[str, ...] = Option(min_length=1)
-    state_size: int = Option(ge=1)
-    action_size: int = Option(ge=1)
-    image_size: int = Option(default=128, ge=16)
+    cameras: tuple[Annotated[str, Option(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ...] = Option(
+        min_length=1, max_length=16
+    )
+    state_size: int = Option(ge=1, le=1024)
+    action_size: int = Option(ge=1, le=1024)
+    image_size: int = Option(default=128, ge=16, le=2048)
     """Pictures are averaged down to this edge."""
-    chunk_size: int = Option(default=16, ge=1)
-    padded_actions: int = Option(default=8, ge=1)
+    chunk_size: int = Option(default=16, ge=1, le=4096)
+    padded_actions: int = Option(default=8, ge=1, le=1024)
     """D; dimensions beyond ``action_size`` are noise that no loss sees, as in SmolVLA."""
     relative_actions: bool | int = True
     """Chunks are learned relative to ``agent_pos``, for joint targets; needs equal sizes. A number: so
     many first dimensions alone, such as 3 for the position of a pose."""
-    width: int = Option(default=96, ge=16)
-    layers: int = Option(default=3, ge=1)
-    heads: int = Option(default=4, ge=1)
-    words: int = Option(default=256, ge=2)
+    width: int = Option(default=96, ge=16, le=4096)
+    layers: int = Option(default=3, ge=1, le=64)
+    heads: int = Option(default=4, ge=1, le=256)
+    words: int = Option(default=256, ge=2, le=100_000)
     """Rows of the word table; words are hashed into it."""
     time_periods: tuple[float, float] = (0.5, 4.0)
     extra_time: ExtraTime = ExtraTime.NONE
@@ -65,6 +67,8 @@ class FlowConfig(BaseModel):
             raise ValueError(
                 f"width {self.width} must be a multiple of twice the {self.heads} heads"
             )
+        if len(set(self.cameras)) != len(self.cameras):
+            raise ValueError("a camera is named twice")
         if self.action_size > self.padded_actions:
             raise ValueError(
                 f"actions of {self.action_size} dimensions need padded_actions of at least that, "
@@ -81,6 +85,15 @@ class FlowConfig(BaseModel):
                 f"dimensions, and the state {self.state_size}"
             )
         return self
+
+    @property
+    def least_parameters(self) -> int:
+        """How many parameters a network of these sizes has at least; found without making one."""
+        layers = 10 * self.width**2 * self.layers
+        tables = self.width * (self.words + self.chunk_size + self.state_size + self.padded_actions)
+        stride = max(2, self.image_size // 32)
+        eyes = len(self.cameras) * (3 * 32 * (2 * stride) ** 2 + 6 * _KEYPOINTS * self.width)
+        return layers + tables + eyes
 
     @property
     def relative_size(self) -> int:

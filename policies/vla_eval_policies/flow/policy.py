@@ -33,20 +33,20 @@ _WALKABLE = ("fm", "fm-high-noise", "snapflow", "meanflow", "shortcut")
 class FlowOptions(BaseModel):
     """Options of the spec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: str | None = None
     """The checkpoint's own, or ``fm`` to walk its local velocity."""
-    nfe: int | None = Option(default=None, ge=1)
-    n_action_steps: int | None = Option(default=None, ge=1)
+    nfe: int | None = Option(default=None, ge=1, le=10_000)
+    n_action_steps: int | None = Option(default=None, ge=1, le=1_000_000)
     solver: Solver | None = None
     """Of method ``fm``."""
-    keystone: int = Option(default=1, ge=1)
+    keystone: int = Option(default=1, ge=1, le=1024)
     """K: samples of which one is executed."""
-    clusters: int = Option(default=2, ge=1)
+    clusters: int = Option(default=2, ge=1, le=1024)
     guard: float = Option(default=0.3, ge=0.0)
     device: str = "cpu"
-    threads: int = Option(default=1, ge=1)
+    threads: int = Option(default=1, ge=1, le=1024)
     """Of torch, on the CPU; actions may differ in their last bits with another number."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vla_eval.errors import PolicySpecError, did_you_mean
+from vla_eval.jsonfile import is_there
 from vla_eval.trainedon import Scenes, together
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def checkpoint_path(target: str) -> Path:
     """
     path = Path(target)
     names = shipped_names()
-    if path.exists() or target.endswith(_SUFFIX):
+    if is_there(path) or target.endswith(_SUFFIX):
         return path
     if target in names:
         return _FOLDER / f"{target}{_SUFFIX}"

@@ -38,7 +38,7 @@ class DDPM(Method):
     default_nfe: ClassVar[int] = 100
     eta: ClassVar[float] = 1.0
 
-    timesteps: int = Option(default=100, ge=2)
+    timesteps: int = Option(default=100, ge=2, le=100_000)
     """T."""
     clip: float = Option(default=5.0, gt=0.0)
     """Bound of |â|; 1 as published goes with actions that are scaled to [−1, 1]."""

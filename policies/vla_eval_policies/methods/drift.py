@@ -51,7 +51,7 @@ class Drift(Method):
     summary: ClassVar[str] = "one step, trained by attraction to demonstrations and repulsion"
     default_nfe: ClassVar[int] = 1
 
-    samples: int = Option(default=8, ge=2)
+    samples: int = Option(default=8, ge=2, le=1024)
     """G."""
     temperatures: tuple[float, ...] = Option(default=(0.02, 0.05, 0.2), min_length=1)
     """R."""

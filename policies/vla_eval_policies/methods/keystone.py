@@ -40,11 +40,11 @@ class Selection:
 class KeyStone(BaseModel):
     """The selector."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    samples: int = Option(default=8, ge=1)
+    samples: int = Option(default=8, ge=1, le=1024)
     """K."""
-    clusters: int = Option(default=2, ge=1)
+    clusters: int = Option(default=2, ge=1, le=1024)
     """C."""
     guard: float = Option(default=0.3, ge=0.0)
     """τ."""

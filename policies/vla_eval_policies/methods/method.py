@@ -55,7 +55,7 @@ class Method(BaseModel):
     evaluations is defined, :meth:`check_nfe`. It knows nothing of networks, robots or files.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
     summary: ClassVar[str]

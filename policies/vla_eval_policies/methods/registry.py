@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.plain import shown
 from vla_eval_policies.methods.diffusion import DDIM, DDPM
 from vla_eval_policies.methods.drift import Drift
 from vla_eval_policies.methods.fm import FlowMatching, HighNoiseFlowMatching
@@ -66,5 +67,5 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UsageError(
-            f"method '{name}', hyperparameter '{place}': {first['msg']} (got {first['input']!r})"
+            f"method '{name}', hyperparameter '{place}': {first['msg']} (got {shown(first['input'])})"
         ) from None

@@ -31,7 +31,7 @@ __all__ = ["RealTimeChunking"]
 class RealTimeChunking(BaseModel):
     """The guided sampler; for methods that walk a local velocity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     beta: float = Option(default=5.0, ge=0.0)
     """β, the largest weight of the guidance; 5 in the paper, 10 in LeRobot."""

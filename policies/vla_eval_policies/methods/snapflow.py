@@ -50,7 +50,7 @@ class SnapFlow(Method):
     """Weight of flow matching."""
     weight: float = Option(default=0.1, ge=0.0)
     """λ of the shortcut term."""
-    substeps: int = Option(default=2, ge=1)
+    substeps: int = Option(default=2, ge=1, le=10_000)
     """Euler steps behind the shortcut's target; 2 as published."""
 
     def loss(

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from vla_eval.demonstrations import scenes_of
 from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval.jsonfile import read_json
 from vla_eval.trainedon import Scenes, together
 from vla_eval_policies.flow.inputs import shrink, word_numbers
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork, Inputs
@@ -170,15 +171,17 @@ def sizes_of(frames: Frames) -> dict[str, int]:
 
 
 def _info(folder: Path) -> Any:
-    mark = folder / "meta" / "vla_eval.json"
-    if mark.is_file() and not json.loads(mark.read_text(encoding="utf-8"))["closed"]:
+    mark, file = folder / "meta" / "vla_eval.json", folder / "meta" / "info.json"
+    if mark.is_file() and not read_json(mark, wrong="is damaged").get("closed"):
         raise UsageError(f"{folder} is still being recorded, or its recording was killed")
-    try:
-        return json.loads((folder / "meta" / "info.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not file.exists():
         raise UsageError(
             f"{folder} is no dataset: it has no meta/info.json; record one with `vlaeval record`"
-        ) from None
+        )
+    info = read_json(file, wrong="is no description of a dataset")
+    if not isinstance(info.get("features"), dict):
+        raise UsageError(f"{file}: is no description of a dataset ('features' is missing)")
+    return info
 
 
 def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> Frames:

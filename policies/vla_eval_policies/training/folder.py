@@ -24,6 +24,7 @@ import torch
 from pydantic import BaseModel
 
 from vla_eval.errors import InterruptedRunError, RunFolderError
+from vla_eval.jsonfile import read_json, read_text
 from vla_eval.stopping import stop_signals
 from vla_eval.store import write_atomically
 from vla_eval_policies.training.loop import Trainer
@@ -87,7 +88,7 @@ def claim(folder: Path, recipe: BaseModel) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(wanted, indent=1) + "\n")
         return
-    have = json.loads(file.read_text(encoding="utf-8"))
+    have = read_json(file, wrong="is damaged", error=RunFolderError)
     for key in wanted:
         if have.get(key) != wanted[key]:
             raise RunFolderError(
@@ -98,9 +99,13 @@ def claim(folder: Path, recipe: BaseModel) -> None:
 
 def log_lines(folder: Path) -> list[dict[str, float]]:
     """Return what was logged so far."""
-    text = (folder / "log.jsonl").read_text(encoding="utf-8")
+    file = folder / "log.jsonl"
+    text = read_text(file, error=RunFolderError)
     # A process that was killed may have left half a line; the steps after its state come again.
-    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+    except (ValueError, RecursionError):
+        raise RunFolderError(f"{file}: a line of it is no JSON; delete it to log anew") from None
 
 
 def _cut_log(folder: Path, step: int) -> None:

@@ -34,7 +34,7 @@ from vla_eval_policies.methods import Method
 from vla_eval_policies.methods.field import CONVENTION
 from vla_eval_policies.methods.meanflow import MeanFlow
 from vla_eval_policies.training.loop import Optimisation
-from vla_eval_policies.training.recipe import apply_change, named_method, read_toml, validate
+from vla_eval_policies.training.recipe import apply_change, named_method, read_recipe, validate
 
 __all__ = ["LeRobotRecipe", "differentiates", "is_lerobot_recipe", "make_recipe"]
 
@@ -61,17 +61,17 @@ class LeRobotTraining(Optimisation):
     weight_decay: float = Option(default=1e-10, ge=0.0)
     clip: float = Option(default=10.0, gt=0.0)
     ema: float = Option(default=0.0, ge=0.0, lt=1.0)
-    batch: int = Option(default=8, ge=1)
-    draws: int = Option(default=1, ge=1)
+    batch: int = Option(default=8, ge=1, le=65_536)
+    draws: int = Option(default=1, ge=1, le=1024)
     """Pairs of noise and time for each observation of a batch: they share its encoding."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the products inside the model; weights and loss stay float32."""
     gradient_checkpointing: bool = False
     """Compute the action expert twice instead of keeping its activations."""
     device: str = "cpu"
-    threads: int | None = Option(default=None, ge=1)
+    threads: int | None = Option(default=None, ge=1, le=1024)
     """Of torch, on the CPU; None leaves it to torch."""
-    workers: int = Option(default=0, ge=0)
+    workers: int = Option(default=0, ge=0, le=1024)
     """Processes that decode pictures ahead; they change no number."""
     save_every: int = Option(default=500, ge=1)
     """Steps between saved states, which a run continues from."""
@@ -96,7 +96,7 @@ class LeRobotRecipe(BaseModel):
     data: LeRobotData
     method: Mapping[str, JsonValue]
     training: LeRobotTraining = Option(default_factory=LeRobotTraining)
-    seed: int = Option(default=0, ge=0)
+    seed: int = Option(default=0, ge=0, lt=2**63)
 
     def make_method(self) -> Method:
         """Return the method; raises UsageError where this training cannot do it."""
@@ -139,7 +139,7 @@ def differentiates(method: Method) -> bool:
 
 def is_lerobot_recipe(path: Path) -> bool:
     """Return whether a recipe begins with a checkpoint of LeRobot's; raises UsageError."""
-    return "base" in read_toml(path)
+    return "base" in read_recipe(path)
 
 
 def make_recipe(
@@ -158,7 +158,7 @@ def make_recipe(
     Raises:
         UsageError: not a recipe: what is missing, or which key is wrong.
     """
-    content: dict[str, Any] = {} if path is None else read_toml(path)
+    content: dict[str, Any] = {} if path is None else read_recipe(path)
     for key, value in (("base", base), ("method.name", method), ("data.datasets", dataset)):
         if value is not None:
             *section, name = key.split(".")
@@ -173,9 +173,9 @@ def make_recipe(
     if isinstance(content["method"], dict) and content["method"].get("name") == MeanFlow.name:
         content["method"].setdefault("target", "split")
     recipe = validate(LeRobotRecipe, content, where)
-    recipe.make_method()
     try:
+        recipe.make_method()
         recipe.split_base()
-    except PolicySpecError as error:
-        raise UsageError(str(error)) from None
+    except (UsageError, PolicySpecError) as error:
+        raise UsageError(f"{where}: {error}") from None
     return recipe

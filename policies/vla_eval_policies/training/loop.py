@@ -32,7 +32,7 @@ DrawBatch = Callable[[torch.Generator], tuple[Any, Batch]]
 class Optimisation(BaseModel):
     """AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Option(default=3000, ge=1)
     lr: float = Option(default=1e-3, gt=0.0)

@@ -24,7 +24,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -33,12 +32,21 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_va
 from pydantic import Field as Option
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.tomlfile import read_toml, typed_value
 from vla_eval_policies.flow.network import FlowConfig
 from vla_eval_policies.methods import Method, make_method
 from vla_eval_policies.training.loop import Optimisation
 from vla_eval_policies.training.rehearsal import Rehearsal
 
-__all__ = ["Data", "Recipe", "apply_change", "load_recipe", "named_method", "read_toml", "validate"]
+__all__ = [
+    "Data",
+    "Recipe",
+    "apply_change",
+    "load_recipe",
+    "named_method",
+    "read_recipe",
+    "validate",
+]
 
 
 class Data(BaseModel):
@@ -61,8 +69,8 @@ class Data(BaseModel):
 class Training(Optimisation):
     """How it is learned."""
 
-    batch: int = Option(default=64, ge=1)
-    draws: int = Option(default=1, ge=1)
+    batch: int = Option(default=64, ge=1, le=65_536)
+    draws: int = Option(default=1, ge=1, le=1024)
     """Pairs of noise and time for each observation of a batch: they share its encoding."""
     start: str | None = None
     """A checkpoint whose weights to begin with: a file, or a shipped one's name. With another chunk
@@ -70,7 +78,7 @@ class Training(Optimisation):
     freeze_prefix: bool = False
     """Train the action expert alone."""
     device: str = "cpu"
-    threads: int = Option(default=1, ge=1)
+    threads: int = Option(default=1, ge=1, le=1024)
     save_every: int = Option(default=500, ge=1)
     """Steps between saved states, which a run continues from."""
 
@@ -85,7 +93,7 @@ class Recipe(BaseModel):
     """Fields of the network's configuration, apart from those the data decide."""
     method: Mapping[str, JsonValue]
     training: Training = Option(default_factory=Training)
-    seed: int = Option(default=0, ge=0)
+    seed: int = Option(default=0, ge=0, lt=2**63)
 
     def make_method(self) -> Method:
         """Return the method; raises UsageError."""
@@ -98,23 +106,21 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         UsageError: not readable, not TOML, or not a recipe: which key, and what is wrong with it.
     """
-    content = read_toml(path)
+    content = read_recipe(path)
     for change in changes:
         apply_change(content, change)
     recipe = validate(Recipe, content, f"recipe {path}")
-    recipe.make_method()
+    try:
+        recipe.make_method()
+    except UsageError as error:
+        raise UsageError(f"recipe {path}, [method]: {error}") from None
     _check_network(path, recipe)
     return recipe
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return a recipe's content, unchecked; raises UsageError where it is not readable or not TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"recipe {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {path} is no TOML file: {error}") from None
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Return a recipe's content, unchecked; raises UsageError where it is no TOML that JSON can hold."""
+    return read_toml(path, error=UsageError)
 
 
 def validate[M: BaseModel](kind: type[M], content: Mapping[str, Any], where: str) -> M:
@@ -161,10 +167,7 @@ def apply_change(content: dict[str, Any], change: str) -> None:
     *sections, name = key.split(".")
     if not equals or not name:
         raise UsageError(f"--set {change}: expected KEY=VALUE, for example training.steps=100")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a string without quotes
+    value = typed_value(text, f"--set {change}", error=UsageError)
     for section in sections:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):

@@ -47,13 +47,13 @@ OnEpisode = Callable[[int, int], None]
 class Rehearsal(BaseModel):
     """The section ``[data.expert]``: what the experts do."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     tasks: tuple[str, ...] = Option(min_length=1)
     """``suite/task``."""
-    init_states: int = Option(default=100, ge=1)
+    init_states: int = Option(default=100, ge=1, le=1_000_000)
     """The first so many; from 100 on they are for certification. Of LIBERO so many new scenes."""
-    repeats: int = Option(default=1, ge=1)
+    repeats: int = Option(default=1, ge=1, le=1_000_000)
     """Episodes of each initial state, each with pushes and places of its own."""
     look_every: int = Option(default=3, ge=1)
     """Control steps between two looks, at most."""
@@ -68,7 +68,7 @@ class Rehearsal(BaseModel):
     absolute: bool = Option(default=False, exclude_if=lambda chosen: not chosen)
     """Of LIBERO: learn the poses that the hand is sent to, for control_mode absolute. As displacements
     an expert's actions answer to every push, which no picture shows."""
-    seed: int = Option(default=0, ge=0)
+    seed: int = Option(default=0, ge=0, lt=2**63)
     cache: str | None = None
     """A folder that keeps the demonstrations for further recipes with the same section."""
 

@@ -26,13 +26,14 @@ def rewrite(run: Path, change: Callable[[dict[str, Any]], Any], only: str = "") 
 
 
 def relabel(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change the protocol in run.json, and its hash there and in every record."""
+    """Change the protocol in run.json and beside it, and its hash there and in every record."""
     from vla_eval.runfile import RunFile
 
     file = run / "run.json"
     content = json.loads(file.read_text())
     change(content["protocol"])
-    sha256 = RunFile.model_validate_json(json.dumps(content)).protocol.sha256
-    content["protocol_sha256"] = sha256
+    protocol = RunFile.model_validate_json(json.dumps(content)).protocol
+    content["protocol_sha256"] = sha256 = protocol.sha256
+    (run / "protocol.json").write_text(protocol.canonical_json() + "\n")
     file.write_text(json.dumps(content))
     rewrite(run, lambda record: record | {"protocol_sha256": sha256})
