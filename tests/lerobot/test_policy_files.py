@@ -61,7 +61,7 @@ def test_config_that_is_no_json(tmp_path):
     """A broken config.json is named."""
     folder = folder_with(tmp_path, *FILES)
     (folder / "config.json").write_text("{")
-    with pytest.raises(PolicySpecError, match=r"config\.json cannot be read"):
+    with pytest.raises(PolicySpecError, match=r"config\.json: is no file of a LeRobot checkpoint"):
         find_checkpoint(str(folder))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vla_eval.errors import PolicySpecError
+from vla_eval_policies.lerobot_policy.safety import read_plain_json, steps_of
 
 __all__ = ["Checkpoint", "find_checkpoint"]
 
@@ -35,11 +35,14 @@ class Checkpoint:
         return str(self.config["type"])
 
     def steps(self, file: str) -> dict[str, dict[str, Any]]:
-        """Return the arguments of a processor's steps by the names that LeRobot overrides them by."""
-        steps = json.loads((self.folder / file).read_text(encoding="utf-8"))["steps"]
+        """Return the arguments of a processor's steps by the names that LeRobot overrides them by.
+
+        Raises:
+            PolicySpecError: the file is damaged, or names code.
+        """
         return {
-            str(step.get("registry_name") or step["class"].rpartition(".")[2]): step["config"]
-            for step in steps
+            step.get("registry_name") or step["class"].rpartition(".")[2]: step["config"]
+            for step in steps_of(self.folder / file)
         }
 
     def sha256(self) -> str:
@@ -66,11 +69,8 @@ def find_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
     else:
         folder = _from_hub(target, revision)
     _check_files(folder, target)
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PolicySpecError(f"lerobot:{target}: {CONFIG} cannot be read: {error}") from None
-    if not isinstance(config, dict) or "type" not in config:
+    config = read_plain_json(folder / CONFIG)
+    if not isinstance(config.get("type"), str):
         raise PolicySpecError(
             f"lerobot:{target}: {CONFIG} names no type of policy; is it a LeRobot checkpoint?"
         )

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.trainedon import Scenes, is_short
 from vla_eval_policies.lerobot_policy.checkpoint import SIDECAR
+from vla_eval_policies.lerobot_policy.safety import read_plain_json
 from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method, TimeEmbedding, make_method
 
 __all__ = ["Branch", "Student", "attach", "read_student", "write_student"]
@@ -139,8 +140,8 @@ def read_student(folder: Path) -> Student | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, Mapping) or content["format"] != _FORMAT:
+        content = read_plain_json(path)
+        if content["format"] != _FORMAT:
             raise PolicySpecError(
                 f"{path}: another format than {_FORMAT}; written by a later version?"
             )

@@ -27,6 +27,7 @@ from vla_eval_policies.lerobot_policy.checkpoint import (
 from vla_eval_policies.lerobot_policy.extra_time import Branch, Student, attach, read_student
 from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.options import Options
+from vla_eval_policies.lerobot_policy.safety import check_steps, forbid_repository_code
 from vla_eval_policies.lerobot_policy.weights import check_weights
 from vla_eval_policies.methods import ExtraTime
 
@@ -66,6 +67,8 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
         PolicySpecError: the type is unknown, the device absent, weights or statistics incomplete.
     """
     where = f"lerobot:{checkpoint.folder}"
+    if not options.trust_remote_code:
+        forbid_repository_code(where)
     with redirect_stdout(sys.stderr):  # LeRobot prints, and stdout is for results
         config = _config(checkpoint, options, where)
         policy = _policy(checkpoint, config, where)
@@ -141,6 +144,8 @@ def _policy(checkpoint: Checkpoint, config: Any, where: str) -> Any:
             policy = get_policy_class(checkpoint.type).from_pretrained(
                 checkpoint.folder, config=config, strict=False
             )
+    except PolicySpecError:
+        raise
     except ImportError as error:
         raise MissingExtraError(
             f"a LeRobot policy of type '{checkpoint.type}'", "lerobot"
@@ -198,6 +203,8 @@ def _processors(
 ) -> Loaded:
     from lerobot.policies.factory import make_pre_post_processors
 
+    for file in (PREPROCESSOR, POSTPROCESSOR):
+        check_steps(checkpoint.folder / file, options.plugin)
     before, after = checkpoint.steps(PREPROCESSOR), checkpoint.steps(POSTPROCESSOR)
     changes: dict[str, dict[str, Any]] = {}
     if "device_processor" in before:
@@ -216,6 +223,8 @@ def _processors(
             if "device_processor" in after
             else {},
         )
+    except PolicySpecError:
+        raise
     except Exception as error:
         name = (before.get("tokenizer_processor") or {}).get("tokenizer_name")
         hint = f" (its tokenizer is '{name}'; another one: tokenizer=FOLDER)" if name else ""

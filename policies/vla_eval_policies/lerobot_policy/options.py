@@ -36,6 +36,10 @@ class Options(BaseModel):
     """Folder or hub id of the tokenizer, where the checkpoint's own cannot be had."""
     vlm: str | None = None
     """Folder or hub id of SmolVLA's vision-language model: its configuration, not its weights."""
+    plugin: str | None = None
+    """Package whose processor steps the checkpoint may name besides LeRobot's own."""
+    trust_remote_code: bool = False
+    """Run Python files that the repository of a tokenizer or backbone brings along."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
 

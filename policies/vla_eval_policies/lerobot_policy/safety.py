@@ -1,0 +1,140 @@
+"""What a checkpoint may name: steps and models of LeRobot's, and no code of its own.
+
+LeRobot imports and calls whatever a step's ``class`` names, and looks only afterwards whether that is
+a step; Transformers runs Python files of a repository wherever LeRobot says ``trust_remote_code``. So
+every step is resolved here before LeRobot sees it, and such files are not run unless the user asks for
+it (options ``plugin`` and ``trust_remote_code``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vla_eval.errors import PolicySpecError
+from vla_eval.jsonfile import read_json
+
+__all__ = ["check_steps", "forbid_repository_code", "read_plain_json", "steps_of"]
+
+_LEROBOT = "lerobot"
+_NAMES_CODE = ("auto_map", "_target_", "__reduce__", "custom_generate")
+"""Keys under which libraries of the field look for something to import or to call."""
+
+
+def read_plain_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a checkpoint that names no code.
+
+    Raises:
+        PolicySpecError: it cannot be read, or has a key that names code; with the key's place.
+    """
+    content = read_json(path, wrong="is no file of a LeRobot checkpoint", error=PolicySpecError)
+    for place, key, value in _entries(content, ""):
+        if key in _NAMES_CODE:
+            raise PolicySpecError(
+                f"{path}, {place}: names code that would be run ({reprlib.repr(value)}); a checkpoint "
+                "may hold weights and settings only, so remove it if the policy works without"
+            )
+    return content
+
+
+def _entries(value: Any, place: str) -> Iterator[tuple[str, str, Any]]:
+    """Return place, key and value of all that is anywhere inside."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            there = f"{place}.{key}" if place else str(key)
+            yield there, str(key), inner
+            yield from _entries(inner, there)
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _entries(inner, f"{place}.{position}")
+
+
+def steps_of(path: Path) -> list[dict[str, Any]]:
+    """Return the steps of a processor's file, each with its name and a map as ``config``.
+
+    Raises:
+        PolicySpecError: naming the file and the step, counted from 0.
+    """
+    steps = read_plain_json(path).get("steps")
+    if not isinstance(steps, list):
+        raise PolicySpecError(f"{path}: is no processor of LeRobot's (a list 'steps' is expected)")
+    return [_step(path, number, step) for number, step in enumerate(steps)]
+
+
+def _step(path: Path, number: int, step: Any) -> dict[str, Any]:
+    found = step if isinstance(step, dict) else {}
+    config, state = found.get("config", {}), found.get("state_file", "state.safetensors")
+    named = [isinstance(found[key], str) for key in ("registry_name", "class") if key in found]
+    if not named or not all(named) or not isinstance(config, dict):
+        raise PolicySpecError(
+            f"{path}, step {number}: 'registry_name' or 'class' and a map 'config' are expected"
+        )
+    if not isinstance(state, str) or Path(state).name != state or "\0" in state:
+        raise PolicySpecError(
+            f"{path}, step {number}: state_file {reprlib.repr(state)} is no file beside this one"
+        )
+    return {**found, "config": config}
+
+
+def check_steps(path: Path, plugin: str | None) -> None:
+    """Refuse what LeRobot would import and call, unless it is a step of its own or of a plug-in.
+
+    Args:
+        path: a processor's file.
+        plugin: package whose steps are welcome besides LeRobot's.
+
+    Raises:
+        PolicySpecError: naming the file, the step and what it names.
+    """
+    from lerobot.processor import ProcessorStep, ProcessorStepRegistry
+
+    for number, step in enumerate(steps_of(path)):
+        name = step.get("registry_name")
+        if name is not None:
+            if name not in ProcessorStepRegistry.list():
+                raise PolicySpecError(
+                    f"{path}, step {number}: LeRobot knows no step {reprlib.repr(name)}; where a "
+                    "plug-in brings it, install the plug-in"
+                )
+            continue
+        resolved = _resolve(step["class"], [_LEROBOT, *filter(None, [plugin])])
+        if not isinstance(resolved, type) or not issubclass(resolved, ProcessorStep):
+            raise PolicySpecError(
+                f"{path}, step {number}: {reprlib.repr(step['class'])} is no processor step of "
+                "LeRobot's, so it is not run; for a step of an installed package: plugin=PACKAGE"
+            )
+
+
+def _resolve(name: str, packages: list[str]) -> object:
+    """Return what a dotted name stands for in one of the packages; None elsewhere."""
+    module, _, attribute = name.rpartition(".")
+    if not any(module == package or module.startswith(f"{package}.") for package in packages):
+        return None
+    try:
+        return vars(importlib.import_module(module)).get(attribute)
+    except ImportError:
+        return None
+
+
+def forbid_repository_code(where: str) -> None:
+    """Keep Transformers from running Python files of model repositories, in this process, for good.
+
+    Args:
+        where: the policy, for the message.
+    """
+    try:
+        from transformers import dynamic_module_utils
+    except ImportError:
+        return  # then there is nobody who would run them
+
+    def refuse(class_name: str, module_path: object, **_: object) -> NoReturn:
+        raise PolicySpecError(
+            f"{where}: it needs code that a model repository brings along ({class_name} of "
+            f"{module_path}); read that code, then add trust_remote_code=true to run it"
+        )
+
+    refusing: Callable[..., NoReturn] = refuse
+    dynamic_module_utils.get_class_in_module = refusing
