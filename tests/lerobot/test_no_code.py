@@ -119,7 +119,7 @@ def test_code_that_a_tokenizer_s_repository_brings_along_is_not_run(checkpoint, 
         "config": {"action_tokenizer_name": str(evil), "trust_remote_code": True},
     }
     spec = checkpoint(PREPROCESSOR, lambda found: found["steps"].append(step))
-    with pytest.raises(PolicySpecError, match="Evil.*trust_remote_code=true"):
+    with pytest.raises(PolicySpecError, match=r"Evil.*trust_remote_code=true"):
         build_policy(spec)
     assert not (tmp_path / "RAN").exists()
     command = [sys.executable, "-m", "vlaeval_launcher", "doctor", "--policy"]
