@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,10 @@ sys.path.insert(0, _FAKES)
 os.environ["PYTHONPATH"] = os.pathsep.join(
     part for part in (_FAKES, os.environ.get("PYTHONPATH", "")) if part
 )
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what stands before an ampersand so; commands that tests interrupt inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _PROTOCOL = """
 schema_version = 1

@@ -43,9 +43,10 @@ class Progress:
         successes, n = self._counts[record.arm]
         self._counts[record.arm] = (successes + int(record.outcome == "success"), n + 1)
         self.ended += 1
-        self._bar.set_postfix_str(self._status(), refresh=False)
-        self._bar.update()
-        if self._bar.disable and not self._quiet and monotonic() - self._last_line > _LOG_EVERY_S:
+        if not self._bar.disable:
+            self._bar.set_postfix_str(self._status(), refresh=False)
+            self._bar.update()
+        elif not self._quiet and monotonic() - self._last_line > _LOG_EVERY_S:
             self._last_line = monotonic()
             self.say(f"{self.ended}/{self._total} episodes · {self._status()}")
 

@@ -154,7 +154,7 @@ def test_scenes_of_a_dataset(dataset):
     assert scenes_of(dataset((B, True), ("", True))) is None
     file = dataset((B, True)) / "meta/vla_eval.json"
     file.write_text("{}")
-    with pytest.raises(RunFolderError, match=r"vla_eval\.json is damaged"):
+    with pytest.raises(RunFolderError, match=r"vla_eval\.json: is damaged"):
         scenes_of(file.parents[1])
     file.unlink()
     assert scenes_of(file.parents[1]) is None

@@ -183,7 +183,7 @@ def test_a_client_s_faults_are_its_own(tmp_path):
         (["random", "--action-low", "0"], "belong together"),
         (["random", "--max-batch", "0"], "at least 1"),
         (["random", "--host", "203.0.113.1"], "cannot be listened on"),
-        (["random", "--token-file", "/nowhere"], "cannot be read"),
+        (["random", "--token-file", "/nowhere"], "/nowhere: there is no such file"),
     ],
 )
 def test_what_cannot_be_served_is_said(arguments, sentence, capsys):
