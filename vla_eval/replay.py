@@ -27,6 +27,7 @@ from vla_eval.record import EpisodeRecord
 from vla_eval.recording import Frame, Recorder
 from vla_eval.runfolder import RunFolder
 from vla_eval.spec import build_policy
+from vla_eval.trust import foreign_code, need_trust
 
 __all__ = ["Differences", "Repeated", "Replay", "repeat", "replay"]
 
@@ -71,7 +72,9 @@ class Repeated:
         return self.differences | reasons if self.differences else {}
 
 
-def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Replay:
+def replay(
+    run: Path, key: str, arm: str, *, video: Path | None = None, trust: bool = False
+) -> Replay:
     """Run a recorded episode again and compare.
 
     Args:
@@ -79,9 +82,10 @@ def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Repla
         key: as reports write it, ``suite/task/i3/e0/p0``.
         arm: whose episode.
         video: file to write, with the environment's cameras side by side; ``.mp4`` or ``.gif``.
+        trust: run code that the folder names and no installed package brings.
 
     Raises:
-        UsageError: no such arm or episode, or one that never ended.
+        UsageError: no such arm or episode, one that never ended, or code that nobody trusts.
         MissingExtraError: a video without imageio.
     """
     folder = RunFolder.open(run)
@@ -102,6 +106,8 @@ def replay(run: Path, key: str, arm: str, *, video: Path | None = None) -> Repla
             f"arm '{arm}' raised in episode '{key}', twice alike ({said}), so there is no episode to "
             "replay"
         )
+    foreign = foreign_code(folder.run.protocol, [specs[arm]])
+    need_trust(f"{folder.path / 'run.json'}", foreign, trust=trust)
     return Replay(record, _again(folder, planned[key], specs[arm], record, video))
 
 

@@ -73,7 +73,7 @@ def test_what_was_known_when_the_policy_raised_is_kept(tmp_path, run):
     assert len(cut.timing.infer_ms) == 2
     assert "no camera 'wrist'" in cut.error.message
     with pytest.raises(UsageError, match=r"raised in episode .*, twice alike .*no camera 'wrist'"):
-        replay(tmp_path / "run", str(cut.key), "a")
+        replay(tmp_path / "run", str(cut.key), "a", trust=True)
 
 
 def test_an_environment_s_error_keeps_what_was_known_too(tmp_path, run):

@@ -89,7 +89,7 @@ def test_an_honest_run_is_reproduced(run, monkeypatch):
     monkeypatch.setattr(replayed, "build_policy", lambda text: built.update([text]) or build(text))
     monkeypatch.setattr(recording, "make_env", lambda *args: built.update([args[0]]) or make(*args))
     monkeypatch.setattr(PointEnv, "close", lambda _: closed.update(["env"]))
-    report = replay_sample(run, everything(run), progress=seen.append)
+    report = replay_sample(run, everything(run), progress=seen.append, trust=True)
     assert report == ReplayReport(2 * STATES, 2 * STATES, 2 * STATES)
     assert (report.status, report.exit_code, report.excluded) == ("reproduced", 0, 1 / 60)
     assert set(seen) == set(final(run))
@@ -123,7 +123,7 @@ def test_forged_records_are_found(copy):
     forged = final(copy)
     wrong = {slot for slot in honest if honest[slot].reproducible() != forged[slot].reproducible()}
     assert len(wrong) >= 5  # one of the two outcomes may be what it was
-    report = replay_sample(copy, everything(copy))
+    report = replay_sample(copy, everything(copy), trust=True)
     assert {(each.arm, each.key) for each in report.differing} == wrong
     assert report.reproduced == 2 * STATES - len(wrong)
     assert (report.status, report.exit_code, report.excluded) == ("differs", 1, None)
@@ -140,7 +140,7 @@ def test_forged_records_are_found(copy):
 def test_the_old_verb_finds_them_too(copy, capsys):
     """`vlaeval replay` compares the same."""
     rewrite(copy, lambda r: r | FORGERIES.get((r["arm"], r["init_state"]), {}))
-    command = ["replay", str(copy), "fake/Point/i7/e0/p0", "--arm"]
+    command = ["replay", str(copy), "fake/Point/i7/e0/p0", "--trust", "--arm"]
     assert main([*command, "teacher"]) == 1
     assert "actions_sha256: 0000" in capsys.readouterr().out
     assert main([*command, "student"]) == 0
@@ -165,7 +165,7 @@ def test_forging_is_detected_as_often_as_it_should_be(run, share, monkeypatch):
             return replay.Repeated({"outcome": ("success", "failure")} if lie else {}, {})
 
         monkeypatch.setattr(replayed, "repeat", stub)
-        report = replay_sample(run, choose(f"certificate {i}".encode(), keys, n))
+        report = replay_sample(run, choose(f"certificate {i}".encode(), keys, n), trust=True)
         found += report.status == "differs"
         assert (report.status == "differs") == (report.exit_code == 1)
     exact = 1 - math.comb(len(keys) - count, n) / math.comb(len(keys), n)
@@ -192,7 +192,7 @@ def test_an_arm_that_cannot_be_built_is_said(run, monkeypatch):
 
         monkeypatch.setattr(replayed, "build_policy", spoiled)
         seen = []
-        report = replay_sample(run, everything(run), progress=seen.append)
+        report = replay_sample(run, everything(run), progress=seen.append, trust=True)
         assert report.lost == (Lost("teacher", STATES, words),)
         assert report.reproduced == STATES
         assert len(seen) == 2 * STATES
@@ -210,7 +210,7 @@ def test_where_nothing_can_be_run_nothing_is_said(run, monkeypatch):
         raise ValueError(text)
 
     monkeypatch.setattr(replayed, "build_policy", spoiled)
-    report = replay_sample(run, choose(b"", list(final(run)), 5))
+    report = replay_sample(run, choose(b"", list(final(run)), 5), trust=True)
     assert (report.status, report.exit_code, report.excluded) == ("nothing", 3, None)
     assert "0 of these were run again" in sentence(report)
     assert "excludes" not in sentence(report)
@@ -227,7 +227,7 @@ def test_a_policy_that_raises_now_is_said(run, monkeypatch):
         return walker
 
     monkeypatch.setattr(replayed, "build_policy", build)
-    report = replay_sample(run, everything(run))
+    report = replay_sample(run, everything(run), trust=True)
     assert report.lost == (Lost("teacher", 2, "RuntimeError: out of memory"),)
     assert report.reproduced == 2 * STATES - 2
     assert report.status == "incomplete"
@@ -242,7 +242,7 @@ def test_another_policy_behind_the_spec_is_no_replay(run, monkeypatch):
         return build(f"{WORKER}?{walk['teacher' if 'version=2' in text else 'student']}")
 
     monkeypatch.setattr(replayed, "build_policy", other)
-    report = replay_sample(run, everything(run))
+    report = replay_sample(run, everything(run), trust=True)
     (lost,) = report.lost
     assert (lost.arm, lost.episodes) == ("student", STATES)
     assert lost.why == "its spec gives another policy now (options.version: '1' before, '3' now)"
@@ -258,19 +258,19 @@ def other_code(monkeypatch):
 def test_other_code_is_no_trouble_while_records_come_again(run, monkeypatch):
     """A later version of the code that does the same reproduces the run."""
     other_code(monkeypatch)
-    assert replay_sample(run, everything(run)) == ReplayReport(60, 60, 60)
+    assert replay_sample(run, everything(run), trust=True) == ReplayReport(60, 60, 60)
 
 
 def test_other_code_explains_all_or_nothing(copy, monkeypatch):
     """Where nothing of an arm comes again with other code, nothing was replayed; else it is forged."""
     other_code(monkeypatch)
     rewrite(copy, lambda r: r | ({"steps": 99} if r["arm"] == "student" else {}))
-    report = replay_sample(copy, everything(copy))
+    report = replay_sample(copy, everything(copy), trust=True)
     why = "the code of arm 'student' is not that of the run"
     assert report.lost == (Lost("student", STATES, f"nothing of it comes again, and {why}"),)
     assert (report.status, report.reproduced) == ("incomplete", STATES)
     rewrite(copy, lambda r: r | ({"steps": 99} if r["init_state"] else {}))
-    report = replay_sample(copy, everything(copy))
+    report = replay_sample(copy, everything(copy), trust=True)
     assert len(report.differing) == STATES - 1
     assert report.notes == ("the code of arm 'teacher' is not that of the run",)
     assert report.status == "differs"
@@ -281,18 +281,18 @@ def test_another_environment_explains_all_or_nothing(copy, monkeypatch, capsys):
     elsewhere = {"provenance": {"simulator": "point", "model": "old"}}
     scenes = {"scene_hash": "f" * 64}
     rewrite(copy, lambda r: r | elsewhere)
-    assert replay_sample(copy, everything(copy)).status == "reproduced"
+    assert replay_sample(copy, everything(copy), trust=True).status == "reproduced"
     rewrite(copy, lambda r: r | (scenes if r["init_state"] == 3 else {}))
-    report = replay_sample(copy, everything(copy))
+    report = replay_sample(copy, everything(copy), trust=True)
     assert (report.status, len(report.differing)) == ("differs", 2)
     why = "its environment is another one (model old then, None now)"
     assert report.notes == (why,)
     rewrite(copy, lambda r: r | scenes)
-    report = replay_sample(copy, everything(copy))
+    report = replay_sample(copy, everything(copy), trust=True)
     why = f"nothing of it comes again, and {why}"
     assert report.lost == tuple(Lost(arm, STATES, why) for arm in ARMS)
     assert report.status == "nothing"
-    assert main(["replay", str(copy), "fake/Point/i3/e0/p0", "--arm", "student"]) == 1
+    assert main(["replay", str(copy), "fake/Point/i3/e0/p0", "--arm", "student", "--trust"]) == 1
     assert "provenance.model: old in the record, None now" in capsys.readouterr().out
 
 
@@ -308,7 +308,7 @@ def test_a_simulator_that_breaks_is_said(run, monkeypatch):
         return advance(self, action)
 
     monkeypatch.setattr(PointEnv, "advance", fragile)
-    report = replay_sample(run, everything(run))
+    report = replay_sample(run, everything(run), trust=True)
     assert report.lost == (Lost("student", 1, "RuntimeError: the simulator diverged"),)
     assert report.reproduced == 2 * STATES - 1
 
@@ -318,14 +318,14 @@ def test_a_sample_of_another_run_is_refused(run):
     for arm, state in (("nobody", 0), ("student", STATES)):
         sample = Sample(((arm, EpisodeKey("fake", "Point", state, 0, 0)),), 1)
         with pytest.raises(RunFolderError, match=f"has no result of arm '{arm}'"):
-            replay_sample(run, sample)
+            replay_sample(run, sample, trust=True)
 
 
 def test_what_policies_print_is_no_result(run, monkeypatch, capsys):
     """Standard output stays for the one who asked."""
     infer = Walker.infer
     monkeypatch.setattr(Walker, "infer", lambda *args: sys.stdout.write("hello") and infer(*args))
-    assert replay_sample(run, choose(b"", list(final(run)), 2)).reproduced == 2
+    assert replay_sample(run, choose(b"", list(final(run)), 2), trust=True).reproduced == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "hello" in captured.err
@@ -341,8 +341,8 @@ def test_a_policy_behind_a_server(protocol_file, tmp_path):
         arms = {"served": f"openpi:{said['url']}?connect_s=0.2", "local": WORKER}
         vla_eval.run(str(protocol_file(count=3)), arms, tmp_path / "run", workers=1)
         sample = everything(tmp_path / "run")
-        assert replay_sample(tmp_path / "run", sample) == ReplayReport(6, 6, 6)
-    report = replay_sample(tmp_path / "run", sample)
+        assert replay_sample(tmp_path / "run", sample, trust=True) == ReplayReport(6, 6, 6)
+    report = replay_sample(tmp_path / "run", sample, trust=True)
     (lost,) = report.lost
     assert (lost.arm, lost.episodes, report.reproduced) == ("served", 3, 3)
     assert said["url"] in lost.why
@@ -361,7 +361,7 @@ def test_a_server_that_dies_on_the_way(run, monkeypatch):
         return infer(self, observations, contexts)
 
     monkeypatch.setattr(Walker, "infer", dying)
-    report = replay_sample(run, everything(run))
+    report = replay_sample(run, everything(run), trust=True)
     assert report.lost == (Lost("teacher", STATES - 3, "ws://there: the server is gone"),)
     assert len(calls) == 4
 

@@ -96,7 +96,9 @@ def test_a_replay_is_the_recorded_episode(run, tmp_path, capsys):
     """The command of the report runs the same actions in the same scene, and films them."""
     video = tmp_path / "films" / "one.gif"
     key = "fake/Point/i3/e0/p0"
-    assert main(["replay", str(run), key, "--arm", "student", "--video", str(video)]) == 0
+    assert (
+        main(["replay", str(run), key, "--arm", "student", "--trust", "--video", str(video)]) == 0
+    )
     assert "reproduced" in capsys.readouterr().out
     assert video.read_bytes().startswith(b"GIF8")
     assert main(["replay", str(run), key, "--arm", "studnet"]) == 4
@@ -109,5 +111,5 @@ def test_a_replay_of_something_else_is_refuted(run, capsys, monkeypatch):
     from vla_eval.spec import build_policy
 
     monkeypatch.setattr(replay, "build_policy", lambda _: build_policy(f"{WORKER}?skill=0.1"))
-    assert main(["replay", str(run), "fake/Point/i3/e0/p0", "--arm", "teacher"]) == 1
+    assert main(["replay", str(run), "fake/Point/i3/e0/p0", "--arm", "teacher", "--trust"]) == 1
     assert "actions_sha256" in capsys.readouterr().out

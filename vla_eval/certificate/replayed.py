@@ -38,6 +38,7 @@ from vla_eval.replay import Differences, repeat
 from vla_eval.runfile import Arm
 from vla_eval.runfolder import RunFolder
 from vla_eval.spec import build_policy, identity_of
+from vla_eval.trust import foreign_code, need_trust
 
 __all__ = [
     "Differing",
@@ -122,7 +123,11 @@ class ReplayReport:
 
 
 def replay_sample(
-    run: Path, sample: Sample, *, progress: Callable[[Slot], None] | None = None
+    run: Path,
+    sample: Sample,
+    *,
+    progress: Callable[[Slot], None] | None = None,
+    trust: bool = False,
 ) -> ReplayReport:
     """Run a sample's episodes again, and compare them with their records.
 
@@ -133,9 +138,11 @@ def replay_sample(
         run: the run folder.
         sample: from :func:`choose`.
         progress: called after each record, also of those that could not be run again.
+        trust: run code that the folder names and no installed package brings.
 
     Raises:
         RunFolderError: the run is damaged, or has no result of a chosen episode.
+        UsageError: it names code that nobody trusts.
     """
     folder = RunFolder.open(run)
     final = folder.records().final
@@ -146,6 +153,11 @@ def replay_sample(
         record = final.get((name, key))
         if name not in arms or key not in plan or record is None or record.outcome == "error":
             raise RunFolderError(f"{run}: has no result of arm '{name}' for {key}")
+    specs = [
+        arm.spec for name, arm in arms.items() if any(name == each for each, _ in sample.chosen)
+    ]
+    foreign = foreign_code(folder.run.protocol, specs)
+    need_trust(f"{folder.path / 'run.json'}", foreign, trust=trust)
     session = _Session(progress or (lambda _: None))
     with redirect_stdout(sys.stderr):  # what policies and simulators print is no result of ours
         for arm in arms.values():

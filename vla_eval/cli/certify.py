@@ -131,6 +131,7 @@ def verify(
     *,
     replay: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
     salt: Annotated[str, tyro.conf.arg(metavar="WORD")] = "",
+    trust: bool = False,
 ) -> int:
     """Recompute a certificate from the raw records of its run, trusting nothing in it.
 
@@ -148,6 +149,8 @@ def verify(
         run: The run folder.
         replay: Also run so many episodes again, chosen by the certificate's hash.
         salt: A word of yours for the choice, where you do not trust the certificate's maker.
+        trust: With --replay, run code that the folder names and no installed package brings; see
+            docs/trust.md.
     """
     from vla_eval.certificate import verify as recompute
     from vla_eval.certificate.verify import read_certificate
@@ -160,10 +163,14 @@ def verify(
         say(f"NOT VERIFIED: {len(differences)} places differ", file=sys.stderr)
         return EXIT_REFUTED
     say("verified: every number and word follows from the records")
-    return _replayed(certificate, read, run, replay, salt) if replay else EXIT_COMPLETE
+    if not replay:
+        return EXIT_COMPLETE
+    return _replayed(certificate, read, run, replay, salt, trust=trust)
 
 
-def _replayed(file: Path, certificate: Certificate, run: Path, count: int, salt: str) -> int:
+def _replayed(
+    file: Path, certificate: Certificate, run: Path, count: int, salt: str, *, trust: bool
+) -> int:
     """Run some episodes again; return the exit code of what that gave."""
     from tqdm import tqdm
 
@@ -181,6 +188,6 @@ def _replayed(file: Path, certificate: Certificate, run: Path, count: int, salt:
         if arm.name in roles.names:
             say(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
     with tqdm(total=len(sample.chosen), unit=" episodes", disable=None) as bar:
-        report = replay_sample(run, sample, progress=lambda _: bar.update())
+        report = replay_sample(run, sample, progress=lambda _: bar.update(), trust=trust)
     say("\n".join(fold(sentence(report))))
     return report.exit_code

@@ -105,6 +105,7 @@ def _plan(
     from vla_eval.catalog import find_suite, suites
     from vla_eval.plan import expand
     from vla_eval.released import load_protocol
+    from vla_eval.trust import foreign_code, tell_code
 
     if source in {each.name for each in suites()}:
         if changes:
@@ -112,6 +113,7 @@ def _plan(
         wanted = _numbers(init_states) if init_states else range(_SUITE_STATES)
         return list(_episodes(find_suite(source), wanted)), source, None
     protocol = load_protocol(source, overrides=changes)
+    tell_code(source, foreign_code(protocol, []))
     label = f"{protocol.label} {protocol.sha256[:12]}"
     return list(expand(protocol)), label, protocol.run.n_action_steps
 

@@ -20,6 +20,7 @@ def replay(
     *,
     arm: Annotated[str, tyro.conf.arg(metavar="ARM")],
     video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    trust: bool = False,
 ) -> int:
     """Run one recorded episode again, check that it is the same, and write a video of it.
 
@@ -33,10 +34,11 @@ def replay(
         key: suite/task/initial state/environment seed/policy seed, as reports write it.
         arm: Whose episode.
         video: A .mp4 (needs imageio[ffmpeg]) or .gif file: all cameras side by side.
+        trust: Run code that the folder names and no installed package brings; see docs/trust.md.
     """
     from vla_eval.replay import replay as run_again
 
-    done = run_again(run, key, arm, video=video)
+    done = run_again(run, key, arm, video=video, trust=trust)
     reason = f" ({done.record.reason})" if done.record.reason else ""
     say(f"{arm} {key}: {done.record.outcome}{reason} after {done.record.steps} steps")
     if video is not None:

@@ -50,10 +50,12 @@ def run(
         json: Print the summary as JSON.
     """
     from vla_eval.released import load_protocol
+    from vla_eval.trust import foreign_code, tell_code
     from vla_eval.runner import run as run_protocol
     from vla_eval.terminal import report_text
 
     loaded = load_protocol(protocol, overrides=set_)
+    tell_code(protocol, foreign_code(loaded, []))
     folder = out or Path("runs") / loaded.protocol
     summary = run_protocol(loaded, parse_arms(arm, policy), folder, workers=workers, shard=shard)
     if json:

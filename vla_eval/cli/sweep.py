@@ -20,6 +20,7 @@ def sweep(
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     workers: OptionalWorkers = None,
     json: bool = False,
+    trust: bool = False,
 ) -> int:
     """Run a grid of policies and settings, or continue it; print success in a table.
 
@@ -33,10 +34,14 @@ def sweep(
         out: Holds the run folders.
         workers: Environments at a time; default one per core.
         json: Print the rows as JSON.
+        trust: Run code that the file names and no installed package brings; see docs/trust.md.
     """
     from vla_eval.sweep import load_grid, run_grid, table_rows, write_tables
+    from vla_eval.trust import foreign_code, need_trust
 
     cells, results, table = load_grid(grid), [], ""
+    foreign = [name for cell in cells for name in foreign_code(cell.protocol, cell.arms.values())]
+    need_trust(str(grid), dict.fromkeys(foreign), trust=trust)
     for each in run_grid(cells, out, workers=workers, notify=_say):
         results.append(each)
         table = write_tables(results, out)

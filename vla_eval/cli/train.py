@@ -31,6 +31,7 @@ def train(
     dataset: Annotated[str | None, tyro.conf.arg(metavar="DATASET")] = None,
     set_: Changes = (),
     json: bool = False,
+    trust: bool = False,
 ) -> int:
     """Train a flow policy from demonstrations, or a student of a LeRobot checkpoint.
 
@@ -58,9 +59,10 @@ def train(
         dataset: A LeRobotDataset v3, folder or hub id, such as `vlaeval record` makes.
         set_: Change a key of the recipe, such as training.steps=100 or seed=1. Repeatable.
         json: Print the result as JSON.
+        trust: Run code that the recipe's checkpoint brings along; see docs/trust.md.
     """
     if base is not None or (recipe is not None and _begins_with_lerobot(recipe)):
-        return _train_lerobot(recipe, out, base, method, dataset, set_, json=json)
+        return _train_lerobot(recipe, out, base, method, dataset, set_, json=json, trust=trust)
     if recipe is None:
         raise UsageError(
             "nothing to train: give a RECIPE.toml (see examples/recipes/), or --base, --method and "
@@ -97,10 +99,15 @@ def _train_lerobot(
     changes: Sequence[str],
     *,
     json: bool,
+    trust: bool,
 ) -> int:
     loaded = _room("lerobot_recipe", "lerobot").make_recipe(
         recipe, base=base, method=method, dataset=dataset, changes=changes
     )
+    if base is None:
+        from vla_eval.trust import foreign_code, need_trust
+
+        need_trust(f"recipe {recipe}", foreign_code(None, [loaded.base]), trust=trust)
     run = _room("lerobot_run", "lerobot")
     with _Bar(loaded.training.steps) as bar:
         checkpoint: Path = run.train_lerobot(loaded, out, on_step=bar.count)
