@@ -50,9 +50,9 @@ def run(
         json: Print the summary as JSON.
     """
     from vla_eval.released import load_protocol
-    from vla_eval.trust import foreign_code, tell_code
     from vla_eval.runner import run as run_protocol
     from vla_eval.terminal import report_text
+    from vla_eval.trust import foreign_code, tell_code
 
     loaded = load_protocol(protocol, overrides=set_)
     tell_code(protocol, foreign_code(loaded, []))
