@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -222,3 +223,8 @@ def test_doctor_reports_every_check(cli):
     assert any(group == "so101" for group, _ in found)
     for check in value["checks"]:
         assert check["ok"] or check["remedy"]
+
+
+def test_the_version_is_said(cli):
+    """On standard output, for bug reports."""
+    assert re.fullmatch(r"vlaeval \d+\.\d+\.\d+\n", cli("--version")[1])

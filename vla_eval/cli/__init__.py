@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Annotated, Any, Union
 
 import tyro
@@ -78,6 +79,9 @@ success rates and differences with intervals. Begin with: vlaeval quickstart
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if arguments == ["--version"]:
+        print(f"vlaeval {version('vla-eval-suite')}")
+        return EXIT_COMPLETE
     with forgiving_streams():
         return _run(arguments)
 
