@@ -1,0 +1,233 @@
+"""Servers that lie, flood, dribble, hang and steer terminals, against our `openpi:` and `harness:` clients.
+
+Each behaviour meets a client in a process of its own. Bad actions count as taken only if the episode
+loop would execute them. A server that does not ask for a token must never see one.
+"""
+
+from __future__ import annotations
+
+import http
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgpack
+from lies import ANSWERS, CONNECTIONS, FRAMES, HTTP, OFFERS, VALUES, Frame, bombs
+from table import Row
+from websockets.sync.server import ServerConnection, serve
+
+_POLICY = {"name": "p", "method": "m", "chunk_size": 5, "n_action_steps": 5}
+_OFFER = {
+    "versions": [1],
+    "policy": _POLICY,
+    "code_sha256": "c",
+    "layout": "native",
+    "max_batch": 1,
+    "batch_wait_ms": 0.0,
+}
+_TIMEOUT_S = 5
+_HANG_S = 10.0
+_MEMORY_KB = 1_000_000
+_SECRET = "secret-of-another-server"  # noqa: S105 - nobody's
+_GOOD = {"__ndarray__": True, "data": bytes(120), "dtype": "<f4", "shape": [5, 6]}
+
+
+@dataclass
+class Server:
+    """One behaviour of a server, and what it heard."""
+
+    dialect: str
+    metadata: Frame | None = None
+    """Sent first (openpi), or as the answer to HELLO (harness); None: what is right."""
+    answer: Frame | None = None
+    """To an observation; None: what is right."""
+    status: int | None = None
+    """Of the answer to the upgrade."""
+    tokens: set[str] = field(default_factory=set)
+
+    def handle(self, socket: ServerConnection) -> None:
+        """Serve one connection."""
+        with suppress(Exception):
+            if self.dialect == "openpi":
+                _say(socket, self.metadata, lambda: msgpack.packb({"config": 1}))
+            for frame in socket:
+                self._reply(socket, msgpack.unpackb(frame, strict_map_key=False))
+
+    def _reply(self, socket: ServerConnection, asked: Mapping[str, Any]) -> None:
+        if self.dialect == "openpi":
+            _say(socket, self.answer, lambda: msgpack.packb({"actions": _GOOD}))
+            return
+        if asked["type"] == "hello":
+            said = {"protocol_version": 1, "model_server": "p"}
+            _say(socket, self.metadata, lambda: envelope("hello", said, asked["seq"]))
+        elif asked["type"] == "observation":
+            _say(socket, self.answer, lambda: envelope("action", {"actions": _GOOD}, asked["seq"]))
+
+    def gate(self, connection: ServerConnection, request: Any) -> Any:
+        """Note the token, and answer the upgrade."""
+        self.tokens |= set(request.headers.get_all("Authorization"))
+        if self.status is None:
+            return None
+        response = connection.respond(http.HTTPStatus(self.status), "no\n")
+        response.headers["Location"] = "ws://127.0.0.1:9/elsewhere"
+        return response
+
+
+def envelope(kind: str, payload: Mapping[str, Any], number: int) -> bytes:
+    """Return a message of the harness."""
+    return bytes(msgpack.packb({"type": kind, "payload": payload, "seq": number, "timestamp": 0.0}))
+
+
+def _say(socket: ServerConnection, frame: Frame | None, right: Callable[[], bytes]) -> None:
+    if callable(frame):
+        frame(socket)
+    else:
+        socket.send(right() if frame is None else frame)
+
+
+def behaviours(dialect: str) -> Iterator[tuple[str, Server]]:
+    """Return every behaviour of a server in a dialect, by what it is called."""
+    numbers = range(1, 4)  # a client says hello, an episode's begin, then an observation
+
+    def action(value: Any) -> bytes:
+        if dialect == "openpi":
+            return bytes(msgpack.packb({"actions": value}))
+        return envelope("action", {"actions": value}, numbers[-1])
+
+    for name, value in VALUES.items():
+        yield f"actions: {name}", Server(dialect, answer=action(value))
+    yield "actions: pictures that grow", Server(dialect, answer=action(bombs()))
+    for name, frame in {**FRAMES, **CONNECTIONS}.items():
+        yield f"answer: {name}", Server(dialect, answer=frame)
+        yield f"metadata: {name}", Server(dialect, metadata=frame)
+    for name, frame in ANSWERS.items():
+        yield f"answer: {name}", Server(dialect, answer=frame)
+    for name, status in HTTP.items():
+        yield f"upgrade: {name}", Server(dialect, status=status)
+    for name, part in OFFERS.items():
+        offer = {"vla_eval": {**_OFFER, "policy": {**_POLICY, **part}}}
+        hello = {"protocol_version": 1, "model_server": "p", "capabilities": offer}
+        said = msgpack.packb(offer) if dialect == "openpi" else envelope("hello", hello, 1)
+        yield f"offer: {name}", Server(dialect, metadata=said)
+    if dialect == "harness":
+        for name, payload in {
+            "version a list": {"protocol_version": [1]},
+            "name a list": {"protocol_version": 1, "model_server": [1]},
+            "wishes a list": {"protocol_version": 1, "observation_params": [1]},
+        }.items():
+            yield f"hello: {name}", Server(dialect, metadata=envelope("hello", payload, 1))
+        yield "answer: another number", Server(dialect, answer=envelope("action", {}, 99))
+
+
+def rows(*, short: bool, seed: int) -> Iterator[Row]:
+    """Try every behaviour, or some of each kind."""
+    del seed  # nothing is drawn
+    for dialect in ("openpi", "harness"):
+        tried = list(behaviours(dialect))
+        if short:
+            tried = tried[:: len(tried) // 5]
+        kinds = dict.fromkeys(name.partition(":")[0] for name, _ in tried)
+        found = {kind: Row(f"`{dialect}:` client, {kind}") for kind in kinds}
+        with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+            for (name, _), (bad, why, said) in zip(
+                tried, pool.map(lambda each: meet(each[1]), tried), strict=True
+            ):
+                row = found[name.partition(":")[0]]
+                row.add(bad, f"{dialect} {name}: {why}")
+                row.seen = _slowest(row.seen, said)
+        yield from found.values()
+
+
+def _slowest(before: str, said: Mapping[str, Any]) -> str:
+    longest = max(float(before.split()[2]) if before else 0.0, said.get("s", 0.0))
+    return f"refused within {longest:.1f} s"
+
+
+def meet(server: Server) -> tuple[str | None, str, dict[str, Any]]:
+    """Let a client meet a server; return what was bad, why, and what the client says."""
+    options: dict[str, Any] = {"compression": None, "max_size": None, "ping_interval": None}
+    with serve(
+        server.handle, "127.0.0.1", 0, process_request=server.gate, close_timeout=0, **options
+    ) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        port = listening.socket.getsockname()[1]
+        command = [sys.executable, str(Path(__file__).resolve()), server.dialect, str(port)]
+        environ = {**os.environ, "VLA_EVAL_TOKEN": _SECRET, "VLA_EVAL_TOKENS": f"a:1={_SECRET}"}
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=environ, timeout=40, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return "hang", "no end within 40 s", {"s": 40.0}
+        finally:
+            listening.socket.close()
+    try:
+        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        return "traceback", f"ended with {done.returncode}: {done.stderr[-300:]}", {}
+    return (*_judge(said, server), said)
+
+
+def _judge(said: Mapping[str, Any], server: Server) -> tuple[str | None, str]:
+    """Return what was bad about what a client says, if anything, and why."""
+    bad = {
+        "traceback": said["what"] if said["kind"] == "other" else "",
+        "hang": f"{said['s']:.1f} s" if said["s"] > _HANG_S else "",
+        "memory": f"{said['grown_kb']} kB" if said["grown_kb"] > _MEMORY_KB else "",
+    }
+    wrong = {
+        "the server got a token that it did not ask for": bool(server.tokens),
+        f"taken: {said['what']}": said["kind"] == "taken",
+        f"the message steers a terminal: {said['what']!r}": not said["what"].isprintable(),
+    }
+    bad["difference"] = "; ".join(why for why, holds in wrong.items() if holds)
+    return next(((name, why) for name, why in bad.items() if why), (None, ""))
+
+
+def _client(dialect: str, port: int) -> dict[str, Any]:
+    """Build the client, ask it for actions as the episode loop does; say what came of it."""
+    import numpy as np
+
+    from vla_eval.episode import check_chunk, check_reply
+    from vla_eval.errors import VlaEvalError
+    from vla_eval.keys import EpisodeKey
+    from vla_eval.policy import Context
+    from vla_eval.spec import build_policy
+
+    low = -np.ones(6, np.float32)
+    context = Context(EpisodeKey("s", "t", 0, 0, 0), 0, 0, "x", low, -low)
+    pixels = {"top": np.zeros((8, 8, 3), np.uint8)}
+    observation: Any = {"pixels": pixels, "agent_pos": np.zeros(6, np.float32)}
+    layout = "&layout=native" if dialect == "openpi" else ""
+    spec = f"{dialect}:ws://127.0.0.1:{port}?timeout_s={_TIMEOUT_S}&connect_s=2{layout}"
+    before, begun = _peak_kb(), time.monotonic()
+    try:
+        policy = build_policy(f"{spec}&n_action_steps=5")
+        chunk = check_reply(policy.infer([observation], [context]), 1)[0]
+        found = {"kind": "taken", "what": str(check_chunk(chunk, low).shape)}
+    except VlaEvalError as error:
+        found = {"kind": "refused", "what": str(error)}
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is none of ours
+        found = {"kind": "other", "what": f"{type(error).__name__}: {error}"[:300]}
+    return {**found, "s": time.monotonic() - begun, "grown_kb": _peak_kb() - before}
+
+
+def _peak_kb() -> int:
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.partition("VmHWM:")[2].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    print(json.dumps(_client(sys.argv[1], int(sys.argv[2]))))
