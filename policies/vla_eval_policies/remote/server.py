@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from vla_eval.errors import EXIT_COMPLETE, UsageError
+from vla_eval.stopping import stop_signals
 from vla_eval_policies.remote.codec import Dialect
 from vla_eval_policies.remote.harness_session import HarnessSession
 from vla_eval_policies.remote.layouts import layout_of
@@ -130,7 +131,7 @@ async def _serve(
 def _stop_on_signals(stop: asyncio.Event) -> None:
     """Set the event at the first signal, and leave every further one to the system, which kills."""
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = stop_signals()
 
     def first() -> None:
         for number in numbers:
