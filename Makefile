@@ -32,7 +32,7 @@ validate: install ## hold the statistics against their promises, and wrong metho
 	.venv/bin/python tools/validate.py
 
 torture: install ## kill, interrupt, starve and lie to everything, and count what must not happen
-	.venv/bin/python tools/torture
+	.venv/bin/python tools/torture $(FLAGS)
 
 lint: install ## ruff, mypy, import-linter, names that must not be committed
 	.venv/bin/ruff check $(SOURCES)
