@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -20,7 +22,7 @@ def test_the_policy_of_the_readme_runs(tmp_path):
     (tmp_path / "mine.py").write_text(python_blocks()[0])
     command = [
         sys.executable, "-m", "vlaeval_launcher", "run", "so101-quickstart",
-        "--arm", "swing=mine:Factory", "--arm", "expert=expert", "--out", "runs/swing",
+        "--arm", "stay=mine:Factory", "--arm", "expert=expert", "--out", "runs/stay",
         "--set", "blocks.0.init_states.count=2", "--workers", "1",
     ]  # fmt: skip
     done = subprocess.run(
@@ -32,7 +34,7 @@ def test_the_policy_of_the_readme_runs(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"swing +0/2", done.stdout)
+    assert re.search(r"stay +0/2", done.stdout)
     assert re.search(r"expert +2/2", done.stdout)
     assert "modified on the command line" in done.stdout
 
@@ -49,7 +51,7 @@ def test_every_verb_in_the_readme_exists():
     """What the README tells the reader to type is a verb of the command line."""
     from vla_eval.cli import _VERBS
 
-    named = set(re.findall(r"bin/vlaeval ([a-z]+)", README))
+    named = set(re.findall(r"^(?:PYTHONPATH=. )?vlaeval ([a-z]+)", README, flags=re.MULTILINE))
     assert named
     assert named <= set(_VERBS)
 
@@ -57,5 +59,30 @@ def test_every_verb_in_the_readme_exists():
 def test_pictures_exist():
     """The README's pictures are in the repository."""
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert len(pictures) >= 2
+    assert pictures
     assert all((ROOT / picture).is_file() for picture in pictures)
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """Every link of a page to this repository names a file or folder that is there."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    there = [link.partition("#")[0] for link in links if "://" not in link]
+    missing = [link for link in there if link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_every_page_is_in_the_index():
+    """A page that no reader finds might as well not be there."""
+    index = (ROOT / "docs/index.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert {name for name in pages if f"({name})" not in index} == set()
+
+
+def test_the_readme_is_short():
+    """It is for ten minutes; everything else is in the pages."""
+    assert README.count("\n") <= 130
