@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from vla_eval.installed import install_command
+
 __all__ = [
     "EXIT_COMPLETE",
     "EXIT_INCONCLUSIVE",
@@ -85,7 +87,7 @@ class MissingExtraError(UsageError):
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(
             f"{what} needs the extra '{extra}', which is not installed; "
-            f"run: pip install 'vla-eval-suite[{extra}]' (in a checkout: make install)"
+            f"run: {install_command(extra)}"
         )
 
 

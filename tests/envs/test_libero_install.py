@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vla_eval.errors import InfrastructureError, MissingExtraError, UsageError
+from vla_eval.installed import install_command
 from vla_eval_envs.libero import assets as assets_module
 from vla_eval_envs.libero import doctor
 from vla_eval_envs.libero import versions as versions_module
@@ -145,7 +146,7 @@ def test_doctor_stops_at_the_first_failure(monkeypatch):
     installed(monkeypatch)
     results = doctor.checks()
     assert [(name, ok) for name, ok, _, _ in results] == [("LIBERO packages", False)]
-    assert "pip install" in results[0][3]
+    assert results[0][3] == install_command("libero")
 
 
 def test_no_prompt_no_trace_no_torch(libero_assets, tmp_path: Path):

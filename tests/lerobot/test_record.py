@@ -15,6 +15,7 @@ import pytest
 
 from vla_eval.catalog import find_suite
 from vla_eval.cli import main
+from vla_eval.installed import install_command
 
 WORKER = "fakes.policies:InWorker"
 EXPERT = ("--policy", "expert", "--tasks", "PickPlace", "--env", "image_size=64")
@@ -287,7 +288,7 @@ def test_without_lerobot_the_error_says_what_to_install(cli, protocol_file, monk
     monkeypatch.setitem(sys.modules, "lerobot.datasets.lerobot_dataset", None)
     code, _, stderr = cli(protocol_file(), "--policy", WORKER, "--out", tmp_path / "demos")
     assert code == 4
-    assert "pip install 'vla-eval-suite[lerobot]'" in stderr
+    assert f"run: {install_command('lerobot')}" in stderr
 
 
 @pytest.mark.slow

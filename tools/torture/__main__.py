@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=20261129)
     parser.add_argument("--page", type=Path, help="write the page of the documentation here")
     chosen = parser.parse_args(arguments)
+    for name in (
+        "SIGINT",
+        "SIGHUP",
+    ):  # a shell's ampersand and nohup have them ignored, by heirs too
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
     began = time.monotonic()
     found: dict[str, tuple[str, list[Row]]] = {}
     print(f"seed {chosen.seed}\n  tried  bad                      what")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vla_eval.errors import VlaEvalError
+from vla_eval.installed import install_command
 from vla_eval_envs.libero.assets import ASSETS_VARIABLE, find_assets
 from vla_eval_envs.libero.env import LiberoEnv
 from vla_eval_envs.libero.versions import ALLOW_VARIABLE, MUJOCO_PIN, versions
 
 __all__ = ["checks"]
 
-_INSTALL = "pip install 'vla-eval-suite[libero]' (in a checkout: make install)"
+_INSTALL = install_command("libero")
 
 
 def checks() -> list[tuple[str, bool, str, str]]:

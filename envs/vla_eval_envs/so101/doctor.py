@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from vla_eval.errors import VlaEvalError
+from vla_eval.installed import install_command
 
 __all__ = ["checks"]
 
 _MUJOCO = "3.3.2"
-_INSTALL = "run: pip install 'vla-eval-suite[so101]' (in a checkout: make install)"
+_INSTALL = f"run: {install_command('so101')}"
 _GL = "run: sudo apt-get install -y libegl1 libgl1-mesa-dri, or set MUJOCO_GL to egl or osmesa"
 
 
