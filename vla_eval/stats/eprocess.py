@@ -4,7 +4,7 @@ D_t = +1, 0 or −1 when pair t is won, tied or lost (or any score difference in
 "the difference is −margin or less" the wealth W_t = Π (1 + λ (D_s + margin)), 0 ≤ λ < 1/(1 − margin),
 is a supermartingale, so P(W ever reaches 1/α) ≤ α (Ville). Waudby-Smith and Ramdas 2024 (JRSS B
 86:1); every admissible test of a bounded mean is one like this. For runs without a largest number
-of episodes; within a fixed budget `SequentialPlan` certifies far more often (statistics.md §3.4).
+of episodes; within a fixed budget `SequentialPlan` certifies far more often (docs/statistics.md, "Looks").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Exact power and sample size of non-inferiority, paired and unpaired.
 
 Exact power is a sum over all tables, and goes up and down a little as N grows; a sample size here is
-the N from which on it stays at the target or above (statistics.md §5.1).
+the N from which on it stays at the target or above (docs/statistics.md, "Sample sizes").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training seeds: from checkpoints to the recipe that trained them.
 
 Rows are checkpoints, columns are tasks. Tasks are fixed, training seeds are a sample; with two to
-five of them bootstraps cover 56–88 % where they promise 95 (statistics.md §4.2), so this is
+five of them bootstraps cover 56–88 % where they promise 95 (docs/statistics.md, "Training seeds"), so this is
 Student's t on checkpoint means, its variance never below what the binomial alone explains.
 """
 

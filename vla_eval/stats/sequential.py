@@ -2,7 +2,7 @@
 
 Lan and DeMets 1983 (Biometrika 70:659): at information fraction t the one-sided error spent is
 α*(t) = 2 − 2Φ(z_{1−α/2} / √t). At parity this saves a quarter of the episodes, and costs one
-percentage point of power (statistics.md §3.4).
+percentage point of power (docs/statistics.md, "Looks").
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 With the same number of pairs in every task the pooled Tango test has the same estimate and is
 slightly conservative, so pooled is the default, and this the sensitivity analysis and the way for
-unequal numbers (Nam 2006, Biometrical Journal; statistics.md §2.1).
+unequal numbers (Nam 2006, Biometrical Journal; docs/statistics.md, "Pairs").
 """
 
 from __future__ import annotations
