@@ -13,10 +13,11 @@ import os
 import platform
 import sys
 
-from vla_eval.errors import InfrastructureError
+from vla_eval.errors import InfrastructureError, UsageError
 
 __all__ = ["choose_gl_backend"]
 
+_BACKENDS = ("cgl", "egl", "glfw", "osmesa", "wgl")
 _PLATFORM_OF_BACKEND = {"egl": "egl", "osmesa": "osmesa"}
 _LIBRARIES = {"egl": ("libEGL.so.1", "libEGL.so"), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6")}
 _REMEDY = (
@@ -33,10 +34,16 @@ def choose_gl_backend() -> str:
     same one. Idempotent and cheap; call it before the first ``import mujoco``.
 
     Raises:
+        UsageError: ``MUJOCO_GL`` names no backend.
         InfrastructureError: no off-screen backend is installed, or ``PYOPENGL_PLATFORM`` was fixed
             to another one by an import of PyOpenGL that came first.
     """
     wanted = os.environ.get("MUJOCO_GL", "").lower().strip()
+    if wanted and wanted not in _BACKENDS:
+        raise UsageError(
+            f"MUJOCO_GL={wanted}: {', '.join(_BACKENDS)} are known; unset it, and what is installed "
+            "is taken"
+        )
     backend = wanted or _default_backend()
     os.environ["MUJOCO_GL"] = backend
     _align_pyopengl(backend)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +16,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from vla_eval.environment import make_env
-from vla_eval.errors import InfrastructureError
+from vla_eval.errors import InfrastructureError, UsageError
+from vla_eval_envs.gl import choose_gl_backend
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.mujoco_warnings import LATEST
 from vla_eval_envs.so101.base import HOME
@@ -329,3 +332,23 @@ def test_physics_are_the_ones_that_hold_objects(env):
     assert option.cone == mujoco.mjtCone.mjCONE_ELLIPTIC
     assert option.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     assert (option.impratio, option.iterations) == (10.0, 20)
+
+
+def test_a_script_that_closes_nothing_ends_in_silence():
+    """The README's three lines, and a picture: no traceback of a GL library at the end."""
+    script = (
+        "import gymnasium\n"
+        "env = gymnasium.make('vla_eval_envs:so101/PickPlace-v0', render_mode='rgb_array')\n"
+        "env.reset(seed=0, options={'init_state': 5})\n"
+        "env.render()\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_unknown_gl_backend_is_said(monkeypatch):
+    """Before MuJoCo raises from the middle of an import."""
+    monkeypatch.setenv("MUJOCO_GL", "nonsense")
+    with pytest.raises(UsageError, match="MUJOCO_GL=nonsense: cgl, egl, glfw"):
+        choose_gl_backend()

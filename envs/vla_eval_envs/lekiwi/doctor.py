@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from vla_eval.errors import MissingExtraError
+from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval.installed import install_command
 
 __all__ = ["checks"]
@@ -20,6 +20,8 @@ def checks() -> list[tuple[str, bool, str, str]]:
         from vla_eval_envs.lekiwi.shopping import Shopping
     except MissingExtraError as error:
         return [("lekiwi: mujoco", False, str(error), _INSTALL)]
+    except UsageError as error:
+        return [("lekiwi: mujoco", False, str(error), _GL)]
     env = Shopping(image_size=64)
     try:
         observation, _ = env.reset(options={"init_state": 0})

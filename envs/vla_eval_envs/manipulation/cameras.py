@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +38,19 @@ def picture_space(image_size: int) -> spaces.Box:
     return spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
 
 
+_open: weakref.WeakSet[Cameras] = weakref.WeakSet()
+
+
+@functools.cache
+def _close_at_exit() -> None:
+    """Free what scripts leave open; call it after the first context, whose library ends at exit too."""
+
+    @atexit.register
+    def close_all() -> None:
+        for cameras in list(_open):
+            cameras.close()
+
+
 class Cameras:
     """Renders a model's cameras: fast square pictures for policies, nice ones for people."""
 
@@ -44,6 +60,7 @@ class Cameras:
         self._shadows = shadows
         self._fast: Any = None
         self._nice: Any = None
+        _open.add(self)
 
     def picture(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
         """Return a policy's view, uint8 (image_size, image_size, 3), freshly allocated."""
@@ -77,7 +94,9 @@ class Cameras:
         for name, value in quality.items():
             # The context reads these when it is made, and nothing else does.
             setattr(self._model.vis.quality, name, value)
-        return mujoco.Renderer(self._model, *size)
+        renderer = mujoco.Renderer(self._model, *size)
+        _close_at_exit()
+        return renderer
 
 
 def _draw(renderer: Any, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from vla_eval.errors import VlaEvalError
+from vla_eval.errors import MissingExtraError, VlaEvalError
 from vla_eval.installed import install_command
 
 __all__ = ["checks"]
@@ -26,8 +26,10 @@ def checks() -> list[tuple[str, bool, str, str]]:
 def _check_mujoco() -> tuple[str, bool, str, str]:
     try:
         from vla_eval_envs.manipulation.simulator import mujoco
-    except VlaEvalError as error:
+    except MissingExtraError as error:
         return "so101: mujoco", False, str(error), _INSTALL
+    except VlaEvalError as error:
+        return "so101: mujoco", False, str(error), _GL
     found = str(mujoco.__version__)
     detail = f"mujoco {found}" if found == _MUJOCO else f"mujoco {found}, expected {_MUJOCO}"
     return "so101: mujoco", found == _MUJOCO, detail, "" if found == _MUJOCO else _INSTALL
