@@ -24,22 +24,23 @@ def plan(
     *,
     arms: int = 2,
     workers: OptionalWorkers = None,
-    infer_ms: float = 0.0,
+    infer_ms: float | None = None,
     set_: Changes = (),
     json: bool = False,
 ) -> int:
-    """Show what a protocol will run, and how long that can take at most.
+    """Show what a protocol will run, and about how long that takes.
 
     Example: vlaeval plan libero-spatial --arms 2 --infer-ms 120
 
-    The time is an upper bound: every episode to its time limit, at the cost per step measured on
-    the developers' machine (2 cores, software GL). With a GPU for rendering it is far less.
+    The time is that of every episode to its limit, at the cost per step measured on the
+    developers' machine (2 quiet cores, software GL), without loading policies and compiling scenes for
+    the first time. Episodes that succeed end earlier; a GPU renders faster.
 
     Args:
         protocol: Name of a shipped protocol, or path of a .toml file.
         arms: How many policies.
         workers: Environments at a time; default one per core.
-        infer_ms: Time of one inference of your policy.
+        infer_ms: Time of one inference of your policy; left out, inferences take no time.
         set_: Change a field of the protocol.
         json: Print for machines.
     """
@@ -53,7 +54,7 @@ def plan(
     count = (os.cpu_count() or 1) if workers is None else workers
     if count < 1:
         raise UsageError(f"--workers {count}: at least one worker is needed")
-    blocks = [_block(block, loaded, infer_ms) for block in loaded.blocks]
+    blocks = [_block(block, loaded, infer_ms or 0.0) for block in loaded.blocks]
     seconds = arms * sum(each["seconds"] for each in blocks) / count
     value = {
         "protocol": {
@@ -68,7 +69,8 @@ def plan(
         "arms": arms,
         "workers": count,
         "blocks": blocks,
-        "at_most_s": round(seconds, 1),
+        "about_s": round(seconds, 1),
+        "infer_ms": infer_ms,
         "sequential": _sequential(loaded),
         "clustered": _clustered(loaded),
     }
@@ -249,9 +251,16 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
         _print_sequential(value["sequential"])
     if value["clustered"]:
         _print_clustered(value["clustered"], analysis.margin)
+    infer_ms = value["infer_ms"]
+    inferring = (
+        "without your policy's time (--infer-ms)"
+        if infer_ms is None
+        else f"with {infer_ms:g} ms an inference"
+    )
     say(
         f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
-        f"workers:\nat most {_duration(value['at_most_s'])}, if every episode ran to its limit"
+        f"workers:\nabout {_duration(value['about_s'])} if every episode runs to its limit, "
+        f"{inferring}"
     )
 
 
