@@ -259,7 +259,7 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     )
     say(
         f"\n{value['episodes_per_arm']} episodes × {value['arms']} arms on {value['workers']} "
-        f"workers:\nabout {_duration(value['about_s'])} if every episode runs to its limit, "
+        f"workers:\nabout {_duration(value['about_s'])} if every episode runs to its limit,\n"
         f"{inferring}"
     )
 
