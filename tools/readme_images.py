@@ -1,4 +1,4 @@
-"""Render the README's pictures anew.
+"""Render the pictures of README, docs/tasks.md and docs/libero.md anew.
 
 Run: .venv/bin/python tools/readme_images.py
 
@@ -86,6 +86,4 @@ if __name__ == "__main__":
     pick_place = at_work("so101", "PickPlace", 70, ("top", "wrist"))
     imageio.imwrite(FOLDER / "so101.png", strip(pick_place))
     imageio.imwrite(FOLDER / "so101-tasks.png", so101_tasks())
-    lekiwi = at_work("lekiwi", "ShoppingSalt", 150, ("wrist", "top"))
-    imageio.imwrite(FOLDER / "lekiwi.png", strip(lekiwi))
     imageio.imwrite(FOLDER / "libero.png", strip([libero(task) for task in LIBERO_TASKS]))
