@@ -17,9 +17,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     part for part in (_FAKES, os.environ.get("PYTHONPATH", "")) if part
 )
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts what stands before an ampersand so; commands that tests interrupt inherit it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGINT, signal.SIGHUP):
+    # An ampersand in a script and `nohup` have them ignored, by commands that tests start too.
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 _PROTOCOL = """
 schema_version = 1

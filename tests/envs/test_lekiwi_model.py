@@ -216,4 +216,4 @@ def test_missing_mujoco_names_the_extra():
         "from vla_eval_envs.lekiwi import doctor\nprint(doctor.checks())"
     )
     assert "lekiwi: mujoco" in message
-    assert "vla-eval-suite[so101]" in message
+    assert "the extra 'so101'" in message
