@@ -51,9 +51,9 @@ def sent(monkeypatch) -> list[Any]:
     frames: list[Any] = []
     send = Connection.send
 
-    def noting(self: Connection, frame: bytes) -> None:
+    def noting(self: Connection, frame: bytes, timeout_s: float) -> None:
         frames.append(unpack(frame))
-        send(self, frame)
+        send(self, frame, timeout_s)
 
     monkeypatch.setattr(Connection, "send", noting)
     return frames

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-from lies import FRAMES, VALUES, bombs
+from lies import FRAMES, VALUES, bombs, texts
 from mutate import any_bytes
 from servers import envelope
 from table import Row
@@ -236,6 +236,42 @@ def _flood(to: Served, _: random.Random) -> str:
     return "15 frames of 20 MB without waiting"
 
 
+def _withheld(to: Served, _: random.Random) -> str:
+    """Begin large frames on many connections at once, and end none."""
+    open_ = []
+    for _ in range(25):
+        with suppress(OSError):
+            open_.append(to.raw(_head(63 << 20) + bytes(60 << 20)))
+    for each in open_:
+        each.close()
+    return "25 frames of 63 MB"
+
+
+def _unread_pongs(to: Served, _: random.Random) -> str:
+    pings = (bytes([0x89, 0x80 | 125]) + bytes(4) + b"x" * 125) * 8000
+    there = to.raw(b"")
+    there.settimeout(3)
+    with suppress(OSError), there:
+        for _ in range(30):
+            there.sendall(pings)
+    return "30 MB of pings"
+
+
+def _pictures(picture: Callable[[], dict[str, Any]], count: int) -> Attack:
+    """Send many pictures in a frame, on four connections at once."""
+
+    def attack(to: Served, _: random.Random) -> str:
+        frame = to.question(more=[picture()] * count)
+        senders = [threading.Thread(target=to.send, args=(frame,)) for _ in range(4)]
+        for each in senders:
+            each.start()
+        for each in senders:
+            each.join()
+        return f"4 frames of {count} pictures"
+
+    return attack
+
+
 def _many_questions(to: Served, _: random.Random) -> str:
     before = to.peak_mb()
     with to.connect() as there:
@@ -278,6 +314,10 @@ ATTACKS: dict[str, Attack] = {
     "a frame of 2^63": _sockets(5, _head(2**63 - 1), 0.2),
     "ends in the middle of frames": _sockets(50, _head(60 << 20) + bytes(100_000), 0.0),
     "large frames without an end": _sockets(10, _head(63 << 20) + bytes(20 << 20), 1.0),
+    "25 large frames that are withheld": _withheld,
+    "pings whose pongs are not read": _unread_pongs,
+    "pictures with long texts": _pictures(texts, 900),
+    "10,000 small pictures in a frame": _pictures(lambda: texts(0), 10_000),
     "300 idle connections": _sockets(300, b"", 1.0),
     "frames that are not masked": _sockets(5, bytes([0x82, 5]) + b"hello", 0.2),
     "half-open TCP": _half_open,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,17 @@ import msgpack
 import numpy as np
 from websockets.sync.server import ServerConnection
 
-__all__ = ["ANSWERS", "CONNECTIONS", "FRAMES", "HTTP", "OFFERS", "VALUES", "bombs"]
+__all__ = [
+    "ANSWERS",
+    "CONNECTIONS",
+    "FRAMES",
+    "HTTP",
+    "LOCATIONS",
+    "OFFERS",
+    "VALUES",
+    "bombs",
+    "texts",
+]
 
 Frame = bytes | str | Callable[[ServerConnection], None]
 
@@ -29,6 +40,21 @@ def bombs(count: int = 60) -> dict[str, Any]:
     Image.new("L", (4096, 4096)).save(file, "PNG")
     one = {"__image__": True, "format": "png", "data": file.getvalue(), "shape": [4096, 4096]}
     return {f"k{i}": one for i in range(count)}
+
+
+def texts(count: int = 60) -> dict[str, Any]:
+    """Return a picture of one pixel with texts of a megabyte each, small in the file."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack("!I", len(data)) + name + data + struct.pack("!I", zlib.crc32(name + data))
+        )
+
+    text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1_000_000), 9))
+    size = chunk(b"IHDR", struct.pack("!IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    pixel = chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    data = b"\x89PNG\r\n\x1a\n" + size + text * count + pixel
+    return {"__image__": True, "format": "png", "data": data, "shape": [1, 1]}
 
 
 VALUES: dict[str, Any] = {
@@ -91,6 +117,12 @@ def _endless(socket: ServerConnection) -> None:
         socket.socket.sendall(bytes([0x00, 127]) + block)
 
 
+def _ping_flood(socket: ServerConnection) -> None:
+    pings = (bytes([0x89, 125]) + b"x" * 125) * 500
+    for _ in range(3000):
+        socket.socket.sendall(pings)
+
+
 def _cut(socket: ServerConnection) -> None:
     socket.socket.sendall(struct.pack("!BBQ", 0x82, 127, 1000) + b"xx")
     socket.socket.close()
@@ -123,6 +155,7 @@ CONNECTIONS: dict[str, Frame] = {
     "a frame a byte a second": _loris,
     "fragments without an end": _dribble,
     "pings for ever": _pings,
+    "pings whose pongs are not read": _ping_flood,
     "fragments of 3 GB": _endless,
     "a frame of 2 GB": _raw(struct.pack("!BBQ", 0x82, 127, 2 << 30)),
     "a frame of 2^63": _raw(struct.pack("!BBQ", 0x82, 127, 2**63 - 1)),
@@ -141,6 +174,14 @@ HTTP = {
     "500": 500,
 }
 """In answer to the upgrade."""
+LOCATIONS = {
+    "a web page": "http://127.0.0.1:9/",
+    "a file": "file:///etc/passwd",
+    "a port that cannot be": "ws://a:99999999/",
+    "half an address": "ws://[/",
+    "itself": "/",
+}
+"""Where a server sends its clients on to."""
 OFFERS: dict[str, dict[str, Any]] = {
     "n_action_steps 0": {"n_action_steps": 0},
     "n_action_steps a word": {"n_action_steps": "x"},

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-from lies import ANSWERS, CONNECTIONS, FRAMES, HTTP, OFFERS, VALUES, Frame, bombs
+from lies import ANSWERS, CONNECTIONS, FRAMES, HTTP, LOCATIONS, OFFERS, VALUES, Frame, bombs
 from table import Row
 from websockets.sync.server import ServerConnection, serve
 
@@ -53,6 +53,10 @@ class Server:
     """To an observation; None: what is right."""
     status: int | None = None
     """Of the answer to the upgrade."""
+    location: str = "ws://127.0.0.1:9/elsewhere"
+    """Where an upgrade is sent on to."""
+    deaf_s: float = 0.0
+    """How long it reads nothing, when it has said who it is."""
     tokens: set[str] = field(default_factory=set)
 
     def handle(self, socket: ServerConnection) -> None:
@@ -60,6 +64,7 @@ class Server:
         with suppress(Exception):
             if self.dialect == "openpi":
                 _say(socket, self.metadata, lambda: msgpack.packb({"config": 1}))
+                self._be_deaf(socket)
             for frame in socket:
                 self._reply(socket, msgpack.unpackb(frame, strict_map_key=False))
 
@@ -70,8 +75,14 @@ class Server:
         if asked["type"] == "hello":
             said = {"protocol_version": 1, "model_server": "p"}
             _say(socket, self.metadata, lambda: envelope("hello", said, asked["seq"]))
+            self._be_deaf(socket)
         elif asked["type"] == "observation":
             _say(socket, self.answer, lambda: envelope("action", {"actions": _GOOD}, asked["seq"]))
+
+    def _be_deaf(self, socket: ServerConnection) -> None:
+        if self.deaf_s:
+            with socket.protocol_mutex:  # or else the library reads
+                time.sleep(self.deaf_s)
 
     def gate(self, connection: ServerConnection, request: Any) -> Any:
         """Note the token, and answer the upgrade."""
@@ -79,7 +90,7 @@ class Server:
         if self.status is None:
             return None
         response = connection.respond(http.HTTPStatus(self.status), "no\n")
-        response.headers["Location"] = "ws://127.0.0.1:9/elsewhere"
+        response.headers["Location"] = self.location
         return response
 
 
@@ -93,6 +104,13 @@ def _say(socket: ServerConnection, frame: Frame | None, right: Callable[[], byte
         frame(socket)
     else:
         socket.send(right() if frame is None else frame)
+
+
+def _upgrades(dialect: str) -> Iterator[tuple[str, Server]]:
+    for name, status in HTTP.items():
+        yield f"upgrade: {name}", Server(dialect, status=status)
+    for name, place in LOCATIONS.items():
+        yield f"upgrade: sent on to {name}", Server(dialect, status=302, location=place)
 
 
 def behaviours(dialect: str) -> Iterator[tuple[str, Server]]:
@@ -112,8 +130,8 @@ def behaviours(dialect: str) -> Iterator[tuple[str, Server]]:
         yield f"metadata: {name}", Server(dialect, metadata=frame)
     for name, frame in ANSWERS.items():
         yield f"answer: {name}", Server(dialect, answer=frame)
-    for name, status in HTTP.items():
-        yield f"upgrade: {name}", Server(dialect, status=status)
+    yield from _upgrades(dialect)
+    yield "answer: a request that is never read", Server(dialect, deaf_s=15)
     for name, part in OFFERS.items():
         offer = {"vla_eval": {**_OFFER, "policy": {**_POLICY, **part}}}
         hello = {"protocol_version": 1, "model_server": "p", "capabilities": offer}
@@ -206,7 +224,7 @@ def _client(dialect: str, port: int) -> dict[str, Any]:
 
     low = -np.ones(6, np.float32)
     context = Context(EpisodeKey("s", "t", 0, 0, 0), 0, 0, "x", low, -low)
-    pixels = {"top": np.zeros((8, 8, 3), np.uint8)}
+    pixels = {"top": np.zeros((2000, 2000, 3), np.uint8)}  # more than a socket holds unread
     observation: Any = {"pixels": pixels, "agent_pos": np.zeros(6, np.float32)}
     layout = "&layout=native" if dialect == "openpi" else ""
     spec = f"{dialect}:ws://127.0.0.1:{port}?timeout_s={_TIMEOUT_S}&connect_s=2{layout}"

@@ -11,6 +11,7 @@ module             what it does
 ``openpi``         ``openpi:ws://host:port``
 ``harness``        ``harness:ws://host:port``
 ``server``         ``vlaeval serve``: sockets, token, health; inference in a thread of its own
+``held``           what all connections of a server hold together
 ``served``         a policy as a server's sessions see it
 ``sessions``       the two dialects, the server's side
 =================  ===============================================================================

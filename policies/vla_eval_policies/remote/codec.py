@@ -27,6 +27,7 @@ from vla_eval.errors import VlaEvalError
 __all__ = [
     "LARGEST_FRAME",
     "MOST_ITEMS",
+    "MOST_PICTURES",
     "Dialect",
     "WireError",
     "envelope",
@@ -43,6 +44,13 @@ LARGEST_FRAME = 64 << 20
 """Bytes of a frame where nobody says another limit: as it comes, and of its pictures once decoded."""
 MOST_ITEMS = 100_000
 """Values in all lists and maps of a frame; arrays are one value each."""
+MOST_PICTURES = 16
+"""Pictures of a frame; the largest layout has 3."""
+_MOST_SCANS = 32
+"""Passes of a JPEG over its picture: each takes time and few bytes."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+"""What a picture is made of; texts and profiles can be a thousand times as long as they look."""
 
 
 class WireError(VlaEvalError):
@@ -125,6 +133,7 @@ class _Budget:
 
     bytes_left: int
     items_left: int = MOST_ITEMS
+    pictures_left: int = MOST_PICTURES
 
     def map(self, found: dict[Any, Any]) -> Any:
         """Return what a map of the frame stands for."""
@@ -151,6 +160,9 @@ class _Budget:
 
     def _image(self, found: Mapping[str, Any]) -> NDArray[np.uint8]:
         data, form = found.get("data"), found.get("format")
+        self.pictures_left -= 1
+        if self.pictures_left < 0:
+            raise WireError(f"a frame holds more than {MOST_PICTURES} pictures")
         if form == "raw":
             return _array(found)
         from PIL import Image
@@ -159,8 +171,9 @@ class _Budget:
             raise WireError(
                 f"a picture has format {reprlib.repr(form)}; png, jpeg or raw is expected"
             )
+        plain = _plain_png(data) if form == "png" else _plain_jpeg(data)
         try:
-            with Image.open(io.BytesIO(data), formats=[form.upper()]) as picture:
+            with Image.open(io.BytesIO(plain), formats=[form.upper()]) as picture:
                 self.bytes_left -= picture.width * picture.height * len(picture.getbands())
                 if self.bytes_left < 0:
                     raise WireError(
@@ -174,6 +187,24 @@ class _Budget:
             said = reprlib.repr(found.get("shape"))
             raise WireError(f"a picture has shape {array.shape}, and said {said}")
         return array
+
+
+def _plain_png(data: bytes) -> bytes:
+    """Return a PNG without what is no part of its picture."""
+    kept, start = [_PNG], len(_PNG)
+    while start < len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4])
+        if data[start + 4 : start + 8] in _PNG_CHUNKS:
+            kept.append(data[start:end])
+        start = end
+    return b"".join(kept) if data.startswith(_PNG) else b""
+
+
+def _plain_jpeg(data: bytes) -> bytes:
+    """Return a JPEG that does not go over its picture again and again; raises WireError."""
+    if data.count(b"\xff\xda") > _MOST_SCANS:
+        raise WireError(f"a JPEG has more than {_MOST_SCANS} scans")
+    return data
 
 
 def _dtype(text: object) -> np.dtype[Any]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Event, Timer
 from time import monotonic, sleep
+from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.sync.client import ClientConnection, connect
 
 from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
+from vla_eval.plain import one_line
 from vla_eval_policies.remote.codec import WireError
 
 __all__ = ["TOKENS_VARIABLE", "Connection", "is_loopback", "last_line"]
@@ -25,6 +30,10 @@ to its server only, and only after that has asked for one."""
 
 _RETRY_S = 0.25
 _CLOSE_S = 1.0
+_LONGEST_REASON = 300
+_LOG = logging.getLogger(f"{__name__}.websockets")
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False  # what is wrong with a connection is raised, in our words
 
 
 def is_loopback(host: str) -> bool:
@@ -33,6 +42,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+class _RedirectError(Exception):
+    """A server sends its clients elsewhere."""
+
+
+class _Direct(ClientConnection):
+    """A connection to the server that was named, and to no other that it names."""
+
+    def handshake(self, *arguments: Any, **options: Any) -> None:
+        """Open the websocket; raises _RedirectError."""
+        try:
+            super().handshake(*arguments, **options)
+        except InvalidStatus as error:
+            code = error.response.status_code
+            if 300 <= code < 400:
+                raise _RedirectError(f"HTTP {code}") from None
+            raise
 
 
 class Connection:
@@ -70,6 +97,8 @@ class Connection:
                     open_timeout=max(_RETRY_S, deadline - monotonic()),
                     additional_headers=headers,
                     proxy=None if is_loopback(host) else True,
+                    create_connection=_Direct,
+                    logger=_LOG,
                 )
                 return self._open_socket.enter_context(opening)
             except InvalidURI as error:
@@ -83,7 +112,12 @@ class Connection:
                 raise PolicyLostError(
                     f"{self.url}: the server answered HTTP {code}{hint}"
                 ) from None
-            except (OSError, EOFError, InvalidHandshake) as error:
+            except _RedirectError as error:
+                raise PolicyLostError(
+                    f"{self.url}: the server sends us elsewhere ({error}); name that address "
+                    "itself, if you trust it"
+                ) from None
+            except (OSError, EOFError, InvalidHandshake, ConnectionClosed) as error:
                 if monotonic() + _RETRY_S > deadline:
                     raise PolicyLostError(
                         f"{self.url}: no policy server can be reached ({_words(error)}); "
@@ -91,12 +125,25 @@ class Connection:
                     ) from None
             sleep(_RETRY_S)
 
-    def send(self, frame: bytes) -> None:
-        """Send one frame; raises PolicyLostError."""
-        try:
-            self._socket.send(frame)
-        except (ConnectionClosed, OSError) as error:
-            raise self._lost(error) from None
+    def send(self, frame: bytes, timeout_s: float) -> None:
+        """Send one frame.
+
+        Raises:
+            PolicyLostError: the server closed the connection, or is gone.
+            PolicyTimeoutError: it did not take the frame in time.
+        """
+        with self._cut_after(timeout_s) as cut:
+            try:
+                self._socket.send(frame)
+            except (ConnectionClosed, OSError) as error:
+                if not cut.is_set():
+                    raise self._lost(error) from None
+        if cut.is_set():
+            self.close()
+            raise PolicyTimeoutError(
+                f"{self.url}: a request of {len(frame)} bytes was not taken within {timeout_s:g} s "
+                "(option timeout_s)"
+            )
 
     def receive(self, timeout_s: float) -> bytes:
         """Return the next frame.
@@ -132,8 +179,32 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Close; a server that is gone already is no trouble."""
-        self._open_socket.close()
+        """Close; a server that is gone already is no trouble, nor is one that reads nothing."""
+        with self._cut_after(_CLOSE_S):
+            self._open_socket.close()
+
+    @contextmanager
+    def _cut_after(self, seconds: float) -> Iterator[Event]:
+        """End the connection below websockets if the block takes longer: no write has a time limit.
+
+        Yields:
+            whether that happened.
+        """
+        cut = Event()
+
+        def shut() -> None:
+            cut.set()
+            with suppress(OSError):  # it is closed already
+                there = self._socket.socket  # TLS within TLS is none of the library's classes
+                socket.socket.shutdown(getattr(there, "ssl_socket", there), socket.SHUT_RDWR)
+
+        timer = Timer(seconds, shut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield cut
+        finally:
+            timer.cancel()
 
     def _lost(self, error: Exception) -> Exception:
         self.close()
@@ -147,7 +218,8 @@ class Connection:
 
 
 def _words(error: Exception) -> str:
-    return str(error).strip().rstrip(".") or type(error).__name__
+    text = one_line(str(error).strip().rstrip(".")) or type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def last_line(text: str) -> str:

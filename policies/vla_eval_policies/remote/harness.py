@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.environment import Observation
-from vla_eval.errors import PolicyLostError, PolicySpecError
+from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
 from vla_eval.keys import EpisodeKey, PolicyKey
+from vla_eval.plain import one_line
 from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
@@ -70,7 +71,8 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
             if name not in (*_SWITCHES, *_OURS, *ignored) and value not in (False, None):
                 raise PolicySpecError(
                     f"harness:{self._url}: the server asks for the observation parameter "
-                    f"'{name}: {value}', which is not known here; add ?ignore={name} to go on "
+                    f"'{_short(name)}: {_short(value)}', which is not known here; add "
+                    f"?ignore={_short(name)} to go on "
                     "without it"
                 )
 
@@ -121,7 +123,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         """Send a message and return the type and payload of its answer."""
         number = next(episode.numbers)
         with episode.connection.closed_on_error():
-            episode.connection.send(envelope(kind, payload, number))
+            episode.connection.send(envelope(kind, payload, number), timeout_s)
             frame = episode.connection.receive(timeout_s)
             if kind == "hello" and len(frame) > LONGEST_METADATA:
                 raise WireError(
@@ -154,7 +156,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         """Say that an episode begins; their servers answer that only when it goes wrong."""
         task = {"name": context.instruction, "suite": context.suite, **_which(context.key)}
         message = envelope("episode_start", {"task": task}, next(episode.numbers))
-        episode.connection.send(message)
+        episode.connection.send(message, self._options.timeout_s)
 
     def _ask(self, episode: _Episode, observation: Observation, context: Context) -> ActionChunk:
         payload = self._payload(observation, context)
@@ -213,8 +215,11 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         episode = self._episodes.get(key)
         if episode is not None and outcome != "error":
             metrics = {"metrics": {"success": outcome == "success"}}
-            with suppress(PolicyLostError):  # the episode is complete without it
-                episode.connection.send(envelope("episode_end", metrics, next(episode.numbers)))
+            message = envelope("episode_end", metrics, next(episode.numbers))
+            with suppress(
+                PolicyLostError, PolicyTimeoutError
+            ):  # the episode is complete without it
+                episode.connection.send(message, self._options.timeout_s)
         self._drop(key)
 
 
@@ -224,6 +229,11 @@ def _canonical(said: Mapping[str, Any]) -> str:
         return json.dumps(said, sort_keys=True, default=str)
     except (TypeError, ValueError) as error:
         raise WireError(f"what the server says of itself is no plain map ({error})") from None
+
+
+def _short(said: object) -> str:
+    """Return what a server says for a sentence."""
+    return one_line(str(said))[:60]
 
 
 def _which(key: PolicyKey) -> dict[str, Any]:

@@ -18,7 +18,14 @@ from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
 from vla_eval_policies.remote.served import PolicyFailedError
-from vla_eval_policies.remote.sessions import Episodes, Setting, complaint, decoded, plain_context
+from vla_eval_policies.remote.sessions import (
+    Episodes,
+    Setting,
+    complaint,
+    decoded,
+    plain_context,
+    received,
+)
 
 __all__ = ["HarnessSession"]
 
@@ -43,20 +50,27 @@ class HarnessSession:
     async def run(self, socket: ServerConnection) -> None:
         """Serve one client; an error is a message, and the connection stays open."""
         try:
-            async for frame in socket:
-                try:
-                    kind, payload, seq = await decoded(frame, self._open)
-                except WireError as error:
-                    await socket.close(_INVALID_DATA, str(error)[:120])
-                    return
-                try:
-                    answer = await self._answer(kind, payload)
-                except Exception as error:  # noqa: BLE001 - every client is told, whatever it was
-                    answer = ("error", {"error": complaint(error)})
-                if answer is not None:
-                    await socket.send(envelope(*answer, seq))
+            unreadable: WireError | None = None
+            while unreadable is None:
+                unreadable = await self._exchange(socket)
+            await socket.close(_INVALID_DATA, str(unreadable)[:120])
         finally:
             await self._episodes.end_all()
+
+    async def _exchange(self, socket: ServerConnection) -> WireError | None:
+        """Answer the next message, and keep nothing of it; return why it could not be read."""
+        async with received(socket) as frame:
+            try:
+                kind, payload, seq = await decoded(frame, self._open)
+            except WireError as error:
+                return error.with_traceback(None)
+            try:
+                answer = await self._answer(kind, payload)
+            except Exception as error:  # noqa: BLE001 - every client is told, whatever it was
+                answer = ("error", {"error": complaint(error)})
+            if answer is not None:
+                await socket.send(envelope(*answer, seq))
+        return None
 
     def _open(self, frame: bytes) -> tuple[str, Mapping[str, Any], int]:
         return open_envelope(frame, max_bytes=self._setting.max_frame_bytes)

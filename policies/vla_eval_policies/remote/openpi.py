@@ -149,7 +149,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
 
     def _exchange(self, episode: _Episode, request: Mapping[str, Any], timeout_s: float) -> Any:
         with episode.connection.closed_on_error():
-            episode.connection.send(pack(request))
+            episode.connection.send(pack(request), timeout_s)
             frame = episode.connection.receive(timeout_s)
             reply = unpack(frame, max_bytes=self._options.max_frame_mb << 20)
             if not isinstance(reply, Mapping):

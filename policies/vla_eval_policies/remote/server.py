@@ -22,6 +22,7 @@ from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.stopping import stop_signals
 from vla_eval_policies.remote.codec import Dialect
 from vla_eval_policies.remote.harness_session import HarnessSession
+from vla_eval_policies.remote.held import connections
 from vla_eval_policies.remote.layouts import layout_of
 from vla_eval_policies.remote.served import ServedPolicy
 from vla_eval_policies.remote.sessions import OpenpiSession, Session, Setting
@@ -112,6 +113,7 @@ async def _serve(
             ping_timeout=_PONG_S,
             process_request=_gate(options.token),
             max_queue=1,
+            create_connection=connections(options.max_frame_mb << 20),  # type: ignore[arg-type]
         )
     except OSError as error:
         raise UsageError(

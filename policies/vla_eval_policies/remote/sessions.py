@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
 
 from vla_eval.errors import VlaEvalError
 from vla_eval.keys import EpisodeKey, PolicyKey
@@ -22,6 +21,7 @@ from vla_eval.policy import ActionChunk, Context
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.codec import LARGEST_FRAME, WireError, pack, unpack
+from vla_eval_policies.remote.held import Connection
 from vla_eval_policies.remote.layouts import Layout
 from vla_eval_policies.remote.served import PolicyFailedError, ServedPolicy
 
@@ -33,6 +33,7 @@ __all__ = [
     "complaint",
     "decoded",
     "plain_context",
+    "received",
 ]
 
 _INTERNAL_ERROR = 1011
@@ -50,23 +51,35 @@ class Setting:
 
 
 _LOG = logging.getLogger(__name__)
-_SMALL_FRAME = 4096
-"""Bytes of a frame that is decoded at once: no picture of such a file is large."""
+_PICTURE = b"__image__"
 _DECODERS = ThreadPoolExecutor(2, "decode")
-"""Few, so that many large frames at once do not become many times their size."""
+"""Few, so that many pictures at once do not become many times their size."""
 
 
 async def decoded[Decoded](frame: bytes | str, decode: Callable[[bytes], Decoded]) -> Decoded:
-    """Decode a frame; a large one beside the event loop, which goes on serving others.
+    """Decode a frame; one with pictures beside the event loop, which goes on serving others.
+
+    Arrays are only copied, and need not wait for anybody's pictures.
 
     Raises:
         WireError: it is text, or cannot be decoded.
     """
     if isinstance(frame, str):
         raise WireError("a text frame came; a binary one is expected")
-    if len(frame) <= _SMALL_FRAME:
+    if _PICTURE not in frame:
         return decode(frame)
     return await asyncio.get_running_loop().run_in_executor(_DECODERS, decode, frame)
+
+
+@asynccontextmanager
+async def received(socket: ServerConnection) -> AsyncIterator[bytes | str]:
+    """Wait for the next frame; at the end of the block it is of the past, and no longer counted."""
+    frame = await socket.recv()
+    try:
+        yield frame
+    finally:
+        if isinstance(socket, Connection):
+            socket.answered(frame)
 
 
 def complaint(error: Exception) -> str:
@@ -141,19 +154,25 @@ class OpenpiSession:
         """Serve one client; an error is a text frame, then the end, as openpi's servers do it."""
         try:
             await socket.send(pack({extension.FIELD: self._policy.offer.to_wire()}))
-            async for frame in socket:
-                try:
-                    start = perf_counter()
-                    request = await decoded(frame, self._unpack)
-                    await socket.send(pack(await self._answer(request)))
-                    self._previous_ms = 1e3 * (perf_counter() - start)
-                except ConnectionClosed:
-                    raise
-                except Exception as error:  # noqa: BLE001 - every client is told, whatever it was
-                    await socket.send(complaint(error))
-                    await socket.close(_INTERNAL_ERROR, "see the text before")
+            answer: bytes | str = b""
+            while isinstance(answer, bytes):
+                answer = await self._exchange(socket)
+            await socket.close(_INTERNAL_ERROR, "see the text before")
         finally:
             await self._episodes.end_all()
+
+    async def _exchange(self, socket: ServerConnection) -> bytes | str:
+        """Answer the next frame, and keep nothing of it; text is an error, after which there is no more."""
+        answer: bytes | str
+        async with received(socket) as frame:
+            start = perf_counter()
+            try:
+                answer = pack(await self._answer(await decoded(frame, self._unpack)))
+            except Exception as error:  # noqa: BLE001 - every client is told, whatever it was
+                answer = complaint(error)
+            await socket.send(answer)
+        self._previous_ms = 1e3 * (perf_counter() - start)
+        return answer
 
     def _unpack(self, frame: bytes) -> Any:
         return unpack(frame, max_bytes=self._setting.max_frame_bytes)
