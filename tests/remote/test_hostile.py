@@ -170,7 +170,7 @@ def peer(handle, **options):
 
 
 def flood(socket):
-    with suppress(OSError):
+    with suppress(OSError), socket.protocol_mutex:  # or else the library reads the pongs
         while True:
             socket.socket.sendall((bytes([0x89, 125]) + bytes(125)) * 500)
 

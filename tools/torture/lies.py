@@ -119,8 +119,9 @@ def _endless(socket: ServerConnection) -> None:
 
 def _ping_flood(socket: ServerConnection) -> None:
     pings = (bytes([0x89, 125]) + b"x" * 125) * 500
-    for _ in range(3000):
-        socket.socket.sendall(pings)
+    with socket.protocol_mutex:  # or else the library reads the pongs
+        for _ in range(3000):
+            socket.socket.sendall(pings)
 
 
 def _cut(socket: ServerConnection) -> None:

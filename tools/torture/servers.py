@@ -37,6 +37,8 @@ _OFFER = {
 }
 _TIMEOUT_S = 5
 _HANG_S = 10.0
+_CLOSE_S = 0.5
+"""With less, the library sends neither the answer to an upgrade nor a close."""
 _MEMORY_KB = 1_000_000
 _SECRET = "secret-of-another-server"  # noqa: S105 - nobody's
 _GOOD = {"__ndarray__": True, "data": bytes(120), "dtype": "<f4", "shape": [5, 6]}
@@ -175,7 +177,12 @@ def meet(server: Server) -> tuple[str | None, str, dict[str, Any]]:
     """Let a client meet a server; return what was bad, why, and what the client says."""
     options: dict[str, Any] = {"compression": None, "max_size": None, "ping_interval": None}
     with serve(
-        server.handle, "127.0.0.1", 0, process_request=server.gate, close_timeout=0, **options
+        server.handle,
+        "127.0.0.1",
+        0,
+        process_request=server.gate,
+        close_timeout=_CLOSE_S,
+        **options,
     ) as listening:
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         port = listening.socket.getsockname()[1]
