@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -25,7 +22,7 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.recording import DatasetWriter, Frame, Layout, Recorder, open_writer
 from vla_eval.spec import build_policy
-from vla_eval.stopping import stop_signals
+from vla_eval.stopping import stop_requested
 from vla_eval.store import write_atomically
 from vla_eval.trainedon import Scenes, shorten
 
@@ -133,8 +130,8 @@ def record(
     writer = open_writer(folder, layout, resume=bool(content.kept), images=request.images)
     session = _Session(folder, content, recorder, writer, layout)
     try:
-        with _deferred_signals() as check:
-            session.run(todo, check, on_episode)
+        with stop_requested() as stopped:
+            session.run(todo, stopped, on_episode)
     finally:
         writer.close()
         recorder.close()
@@ -165,11 +162,14 @@ class _Session:
     def run(
         self,
         plan: Sequence[PlannedEpisode],
-        check: Callable[[], None],
+        stopped: Callable[[], bool],
         on_episode: Callable[[Demonstration], None],
     ) -> None:
         def listen(frame: Frame) -> None:
-            check()
+            if stopped():
+                raise InterruptedRunError(
+                    "interrupted; the dataset is complete up to here, repeat the command to continue"
+                )
             self._writer.add(frame)
 
         for episode in plan:
@@ -243,29 +243,3 @@ def _open_folder(folder: Path, wanted: Mapping[str, JsonValue]) -> Demonstration
                 f"({json.dumps(content.request.get(name))}); choose another --out"
             )
     return content
-
-
-@contextmanager
-def _deferred_signals() -> Iterator[Callable[[], None]]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait for a moment at which the dataset is whole.
-
-    Yields:
-        A function that raises InterruptedRunError if one of them came.
-    """
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
-    def check() -> None:
-        if received:
-            raise InterruptedRunError(
-                "interrupted; the dataset is complete up to here, repeat the command to continue"
-            )
-
-    before = {each: signal.signal(each, note) for each in stop_signals()}
-    try:
-        yield check
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

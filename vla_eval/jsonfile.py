@@ -87,12 +87,11 @@ def check_arm_name(name: str) -> str:
         raise PydanticCustomError(
             "arm_name",
             "arm {name}: use ASCII letters, digits, '-', '_' and '.' only, at most 100 of them",
-            {"name": ascii(name[:_SHOWN])},
+            {"name": ascii(name[:60])},
         )
     return name
 
 
-_SHOWN = 60
 ArmName = Annotated[str, AfterValidator(check_arm_name)]
 """What an arm may be called, wherever that is read."""
 AwareTime = Annotated[str, AfterValidator(_aware)]
@@ -188,8 +187,6 @@ def read_json(
         found = _parsed(text)
     except AmbiguousJsonError as trouble:
         raise error(f"{path}: {wrong} ({trouble}){after}") from None
-    except (ValueError, RecursionError) as trouble:
-        raise error(f"{path}: {wrong} (it is not plain JSON: {trouble}){after}") from None
     if not isinstance(found, dict):
         raise error(f"{path}: {wrong} (an object {{…}} is expected){after}")
     return found
@@ -243,18 +240,19 @@ def refuse_ambiguous(text: str | bytes) -> None:
     """
     if len(text) > MOST_BYTES:
         raise AmbiguousJsonError(f"it has more than {MOST_BYTES // 1_000_000} MB")
+    _parsed(text)
+
+
+def _parsed(text: str | bytes) -> Any:
+    """Return what a text says; raises AmbiguousJsonError for whatever is wrong with it."""
     try:
-        _parsed(text)
+        return json.loads(
+            text, object_pairs_hook=_distinct, parse_constant=_no_number, parse_float=_finite
+        )
     except AmbiguousJsonError:
         raise
     except (ValueError, RecursionError) as error:  # a number of 5000 digits, for example
         raise AmbiguousJsonError(f"it is not plain JSON: {error}") from None
-
-
-def _parsed(text: str | bytes) -> Any:
-    return json.loads(
-        text, object_pairs_hook=_distinct, parse_constant=_no_number, parse_float=_finite
-    )
 
 
 def _no_number(name: str) -> None:

@@ -80,8 +80,10 @@ def markdown(text: str) -> str:
     No markup, no link, no picture, no mention and no second line comes out of it.
     """
     flat = html.escape(" ".join(printable(text).split()), quote=False)
-    shown = re.sub(r"([\\`*_\[\]|~@#$])|(?<=www)\.|:(?=//)", _entity, flat)
-    return shown.replace("&#64;", "&#64;&#8203;")  # mentions are looked for after entities are read
+    escaped = re.sub(r"([\\`*_\[\]|~@#$])|(?<=www)\.|:(?=//)", _entity, flat)
+    return escaped.replace(
+        "&#64;", "&#64;&#8203;"
+    )  # mentions are looked for after entities are read
 
 
 def _entity(match: re.Match[str]) -> str:

@@ -107,7 +107,7 @@ def replay(
             "replay"
         )
     foreign = foreign_code(folder.run.protocol, [specs[arm]])
-    need_trust(f"{folder.path / 'run.json'}", foreign, trust=trust)
+    need_trust(str(folder.path / "run.json"), foreign, trust=trust)
     return Replay(record, _again(folder, planned[key], specs[arm], record, video))
 
 

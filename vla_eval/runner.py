@@ -26,7 +26,7 @@ from vla_eval.released import load_protocol
 from vla_eval.runfolder import RunFolder, check_arm_names
 from vla_eval.spec import placement_of
 from vla_eval.stats import Decision
-from vla_eval.stopping import stop_signals
+from vla_eval.stopping import handling, stop_signals
 from vla_eval.store import Records
 from vla_eval.summary import RunSummary, summarise
 
@@ -200,10 +200,5 @@ def _terminable() -> Iterator[None]:
         raise KeyboardInterrupt
 
     numbers = [each for each in stop_signals() if signal.getsignal(each) == signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, interrupt)
-    try:
+    with handling(numbers, interrupt):
         yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-__all__ = ["stop_signals"]
+__all__ = ["handling", "stop_requested", "stop_signals"]
 
 
 def stop_signals() -> list[signal.Signals]:
@@ -19,3 +22,28 @@ def stop_signals() -> list[signal.Signals]:
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [each for each in numbers if signal.getsignal(each) != signal.SIG_IGN]
+
+
+@contextmanager
+def handling(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Handle these signals so inside the block, and as before after it."""
+    before = {each: signal.signal(each, handler) for each in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
+def stop_requested() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C, SIGTERM and SIGHUP wait for a moment at which everything is whole.
+
+    Yields:
+        whether one of them came.
+    """
+    received = threading.Event()
+    with handling(stop_signals(), lambda _number, _frame: received.set()):
+        yield received.is_set

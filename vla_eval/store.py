@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from vla_eval.compact import Compactor, without_collection
 from vla_eval.errors import InfrastructureError, RunFolderError
 from vla_eval.jsonfile import (
+    MOST_BYTES,
     files_in,
     first_complaint,
     open_regular,
@@ -288,15 +289,12 @@ def _read_file(path: Path, records: Records, compactor: Compactor) -> None:
         records.add(record, where, token or path.stem)
 
 
-_LONGEST = 16_000_000
-
-
 def _lines(path: Path) -> Iterator[bytes]:
     """Yield a file's lines, one at a time, with their ends."""
     try:
         with open_regular(path) as file:
-            while line := file.readline(_LONGEST):
-                if len(line) == _LONGEST:
+            while line := file.readline(MOST_BYTES):
+                if len(line) == MOST_BYTES:
                     break
                 yield line
             else:
@@ -304,7 +302,7 @@ def _lines(path: Path) -> Iterator[bytes]:
     except OSError as error:
         reason = error.strerror or error
         raise RunFolderError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
-    raise RunFolderError(f"{path}: has a line of more than {_LONGEST // 1_000_000} MB; {_REMEDY}")
+    raise RunFolderError(f"{path}: has a line of more than {MOST_BYTES // 1_000_000} MB; {_REMEDY}")
 
 
 _BODY = b',"record":'

@@ -24,6 +24,7 @@ from typing import Any
 
 import msgpack
 from lies import FRAMES, VALUES, bombs, texts
+from memory import forget_peak, peak_kb
 from mutate import any_bytes
 from servers import envelope
 from table import Row
@@ -90,13 +91,11 @@ class Served:
             return self.question(images={"agentview": _PICTURE, "wrist": _PICTURE})
         return self.question(**{"observation/image": _PICTURE, "observation/wrist_image": _PICTURE})
 
-    def send(self, frame: bytes | str, timeout_s: float = 20) -> str:
-        """Send a frame on a connection of its own; return what came, in words."""
+    def send(self, frame: bytes | str, timeout_s: float = 20) -> None:
+        """Send a frame on a connection of its own, and wait for whatever comes."""
         with suppress(TimeoutError, WebSocketException, OSError), self.connect() as there:
             there.send(frame)
-            answer = there.recv(timeout=timeout_s)
-            return "text" if isinstance(answer, str) else "answer"
-        return "closed"
+            there.recv(timeout=timeout_s)
 
     def raw(self, data: bytes, headers: str = "") -> socket.socket:
         """Return a connection below messages, after the upgrade, that has sent something."""
@@ -111,16 +110,8 @@ class Served:
         return found
 
     def peak_mb(self) -> int:
-        """Return the largest resident memory so far."""
-        with suppress(OSError, ValueError, IndexError):
-            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-            return int(status.partition("VmHWM:")[2].split()[0]) // 1000
-        return 0
-
-    def forget_peak(self) -> None:
-        """Let the largest resident memory count from now on, so that no attack hides the next."""
-        with suppress(OSError):
-            Path(f"/proc/{self.process.pid}/clear_refs").write_text("5", encoding="ascii")
+        """Return its largest resident memory so far."""
+        return peak_kb(self.process.pid) // 1000
 
     def keep_asking(self, stop: threading.Event) -> None:
         """Be a good client until told to stop."""
@@ -165,16 +156,17 @@ def serving(dialect: str, spec: str, *flags: str, **environ: str) -> Iterator[Se
         yield served
 
 
-Attack = Callable[[Served, random.Random], str]
+Attack = Callable[[Served, random.Random], object]
+"""What it returns is nobody's business; the good client beside it is asked."""
 
 
 def _each(frames: Mapping[str, bytes | str]) -> dict[str, Attack]:
     return {name: lambda to, _, frame=frame: to.send(frame) for name, frame in frames.items()}
 
 
-def _lies(to: Served, _: random.Random) -> str:
-    found = [to.send(to.question(**{_STATE_OF[to.dialect]: value})) for value in VALUES.values()]
-    return f"{found.count('answer')} answered, {len(found)} tried"
+def _lies(to: Served, _: random.Random) -> None:
+    for value in VALUES.values():
+        to.send(to.question(**{_STATE_OF[to.dialect]: value}))
 
 
 _STATE_OF = {"openpi": "observation/state", "harness": "states"}
@@ -208,51 +200,47 @@ _ODD: dict[str, list[Any]] = {
 }
 
 
-def _order(to: Served, _: random.Random) -> str:
-    found = [to.send(msgpack.packb(each), 0.5) for each in _ODD[to.dialect]]
-    return f"{len(found)} tried"
+def _order(to: Served, _: random.Random) -> None:
+    for each in _ODD[to.dialect]:
+        to.send(msgpack.packb(each), 0.5)
 
 
-def _mutants(to: Served, rng: random.Random) -> str:
+def _mutants(to: Served, rng: random.Random) -> None:
     for _ in range(150):
         to.send(any_bytes(rng, to.question()), 0.1)
-    return "150 frames"
 
 
 def _sockets(count: int, data: bytes, wait_s: float) -> Attack:
-    def attack(to: Served, _: random.Random) -> str:
+    def attack(to: Served, _: random.Random) -> None:
         open_ = [to.raw(data) for _ in range(count)]
         time.sleep(wait_s)
         for each in open_:
             each.close()
-        return f"{count} connections"
 
     return attack
 
 
-def _half_open(to: Served, _: random.Random) -> str:
+def _half_open(to: Served, _: random.Random) -> None:
     open_ = [socket.create_connection(("127.0.0.1", to.port), 10) for _ in range(200)]
     for each in open_:
         each.sendall(b"GET / HTTP/1.1\r\n")
     time.sleep(1)
     for each in open_:
         each.close()
-    return "200 connections"
 
 
 def _head(size: int) -> bytes:
     return bytes([0x82, 0xFF]) + size.to_bytes(8, "big") + bytes(4)
 
 
-def _flood(to: Served, _: random.Random) -> str:
+def _flood(to: Served, _: random.Random) -> None:
     large = to.question(more=bytes(20 << 20))
     with suppress(OSError, WebSocketException, TimeoutError), to.connect() as there:
         for _ in range(15):
             there.send(large)
-    return "15 frames of 20 MB without waiting"
 
 
-def _withheld(to: Served, _: random.Random) -> str:
+def _withheld(to: Served, _: random.Random) -> None:
     """Begin large frames on many connections at once, and end none."""
     open_ = []
     for _ in range(25):
@@ -260,10 +248,9 @@ def _withheld(to: Served, _: random.Random) -> str:
             open_.append(to.raw(_head(63 << 20) + bytes(60 << 20)))
     for each in open_:
         each.close()
-    return "25 frames of 63 MB"
 
 
-def _unread_pongs(to: Served, _: random.Random) -> str:
+def _unread_pongs(to: Served, _: random.Random) -> None:
     pings = (bytes([0x89, 0x80 | 125]) + bytes(4) + b"x" * 125) * 8000
     there = to.raw(b"")
     there.settimeout(3)
@@ -271,25 +258,23 @@ def _unread_pongs(to: Served, _: random.Random) -> str:
     with suppress(OSError), there:
         while time.monotonic() < until:
             there.sendall(pings)
-    return "pings for 20 s at most"
 
 
 def _pictures(picture: Callable[[], dict[str, Any]], count: int) -> Attack:
     """Send many pictures in a frame, on four connections at once."""
 
-    def attack(to: Served, _: random.Random) -> str:
+    def attack(to: Served, _: random.Random) -> None:
         frame = to.question(more=[picture()] * count)
         senders = [threading.Thread(target=to.send, args=(frame,)) for _ in range(4)]
         for each in senders:
             each.start()
         for each in senders:
             each.join()
-        return f"4 frames of {count} pictures"
 
     return attack
 
 
-def _many_questions(to: Served, _: random.Random) -> str:
+def _many_questions(to: Served, _: random.Random) -> None:
     before = to.peak_mb()
     with to.connect() as there:
         for _ in range(2000):
@@ -298,21 +283,18 @@ def _many_questions(to: Served, _: random.Random) -> str:
     grown = to.peak_mb() - before
     if grown > 50:
         to.trouble.append(f"2,000 questions cost {grown} MB")
-    return "2,000 questions"
 
 
-def _one_by_one(to: Served, _: random.Random) -> str:
+def _one_by_one(to: Served, _: random.Random) -> None:
     for _ in range(200):
         to.connect().close()
-    return "200 connections"
 
 
-def _web_page(to: Served, _: random.Random) -> str:
+def _web_page(to: Served, _: random.Random) -> None:
     there = to.raw(b"", "Origin: https://evil.example\r\n")
     if b" 403 " not in there.recv(1000):
         to.trouble.append("a web page was let in")
     there.close()
-    return "403"
 
 
 ATTACKS: dict[str, Attack] = {
@@ -377,7 +359,7 @@ def _attacked(dialect: str, rng: random.Random, *, short: bool) -> Row:
 def attacked(served: Served, attack: Attack, rng: random.Random) -> tuple[str | None, str]:
     """Attack a server beside a good client; return what was bad, and why."""
     served.trouble, served.longest_s = [], 0.0
-    served.forget_peak()
+    forget_peak(served.process.pid)
     stop = threading.Event()
     good = threading.Thread(target=served.keep_asking, args=(stop,))
     good.start()

@@ -16,7 +16,6 @@ import importlib
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -24,7 +23,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from typing import Any
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "tests" / "fakes")]
 
+from memory import forget_peak, peak_kb  # noqa: E402
 from reader import Attempt, Reader, TakenError, WrongExitError  # noqa: E402
 from table import Row  # noqa: E402
 
@@ -103,9 +102,7 @@ def _try_all(
             bad = "hang" if ended == "hang" else "memory" if ended == "-9" else "traceback"
             said = {"bad": bad, "why": f"its process ended ({ended})"}
             found[name].add(said, f"--reader {name} --seed {seed} --case {case}")
-            todo[name] = (case + 1, end)
-            if case + 1 == end:
-                del todo[name]
+            _go_on(todo, name, case, end)
 
 
 def _watched(child: subprocess.Popen[bytes], log: Any) -> str:
@@ -132,18 +129,15 @@ def _read_log(
         said = json.loads(line)
         name, case = said["reader"], said["case"]
         found[name].add(said, f"--reader {name} --seed {seed} --case {case}")
-        end = todo.pop(name)[1]
-        if case + 1 < end:
-            todo = _first(todo, name, (case + 1, end))
+        _go_on(todo, name, case, todo[name][1])
 
 
-def _first(todo: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """Put an entry back at the front, in place."""
-    rest = dict(todo)
-    todo.clear()
-    todo[name] = value
-    todo.update(rest)
-    return todo
+def _go_on(todo: dict[str, tuple[int, int]], name: str, case: int, end: int) -> None:
+    """Take a case that was tried from what is to be done; the order of the readers stays."""
+    if case + 1 < end:
+        todo[name] = (case + 1, end)
+    else:
+        del todo[name]
 
 
 def _cases(reader: Reader, name: str, seed: int, first: int, end: int, report: Any) -> None:
@@ -171,23 +165,12 @@ def _alarm(_signal: int, _frame: object) -> None:
     raise Hang
 
 
-def _peak_kb() -> int:
-    """Return the largest resident memory of this process so far."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return int(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, ValueError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def _one(attempt: Attempt, rng: random.Random, hang_s: float) -> dict[str, Any]:
     """Try one case; say what was bad about it."""
     from vla_eval.errors import VlaEvalError
 
-    # The peak that a process is born with is the peak of the one that started it.
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _peak_kb()
+    forget_peak()
+    before = peak_kb()
     signal.setitimer(signal.ITIMER_REAL, hang_s)
     found: dict[str, Any] = {"result": "fine"}
     try:
@@ -208,7 +191,7 @@ def _one(attempt: Attempt, rng: random.Random, hang_s: float) -> dict[str, Any]:
         found = {"bad": bad, "why": f"{type(error).__name__} in {where}: {error}"[:300]}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    grown = _peak_kb() - before
+    grown = peak_kb() - before
     if grown > _MEMORY_KB and "bad" not in found:
         found = {"bad": "memory", "why": f"{grown // 1000} MB more"}
     return found

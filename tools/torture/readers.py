@@ -262,6 +262,7 @@ def _lerobot(folder: Path) -> Attempt:
         find_checkpoint,
     )
     from vla_eval_policies.lerobot_policy.extra_time import read_student
+    from vla_eval_policies.lerobot_policy.safety import steps_of
 
     target = Samples(folder).lerobot(folder / "checkpoint")
     names = sorted(path.name for path in target.iterdir() if path.suffix == ".json")
@@ -274,7 +275,9 @@ def _lerobot(folder: Path) -> Attempt:
         (target / name).write_bytes(mutate.any_json(rng, good[name]))
         checkpoint = find_checkpoint(str(target))
         read_student(target)
-        return checkpoint.steps(PREPROCESSOR), checkpoint.steps(POSTPROCESSOR), checkpoint.sha256()
+        return [
+            steps_of(target / file) for file in (PREPROCESSOR, POSTPROCESSOR)
+        ], checkpoint.sha256()
 
     return attempt
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http
 import json
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import Any
 
 import msgpack
 from lies import ANSWERS, CONNECTIONS, FRAMES, HTTP, LOCATIONS, OFFERS, VALUES, Frame, bombs
+from memory import forget_peak, peak_kb
 from table import Row
 from websockets.sync.server import ServerConnection, serve
 
@@ -108,6 +108,10 @@ def _say(socket: ServerConnection, frame: Frame | None, right: Callable[[], byte
         socket.send(right() if frame is None else frame)
 
 
+_FIRST_OBSERVATION = 3
+"""Number of that message of the harness: a hello and an episode's begin come before it."""
+
+
 def _upgrades(dialect: str) -> Iterator[tuple[str, Server]]:
     for name, status in HTTP.items():
         yield f"upgrade: {name}", Server(dialect, status=status)
@@ -117,12 +121,11 @@ def _upgrades(dialect: str) -> Iterator[tuple[str, Server]]:
 
 def behaviours(dialect: str) -> Iterator[tuple[str, Server]]:
     """Return every behaviour of a server in a dialect, by what it is called."""
-    numbers = range(1, 4)  # a client says hello, an episode's begin, then an observation
 
     def action(value: Any) -> bytes:
         if dialect == "openpi":
             return bytes(msgpack.packb({"actions": value}))
-        return envelope("action", {"actions": value}, numbers[-1])
+        return envelope("action", {"actions": value}, _FIRST_OBSERVATION)
 
     for name, value in VALUES.items():
         yield f"actions: {name}", Server(dialect, answer=action(value))
@@ -158,23 +161,20 @@ def rows(*, short: bool, seed: int) -> Iterator[Row]:
             tried = tried[:: len(tried) // 5]
         kinds = dict.fromkeys(name.partition(":")[0] for name, _ in tried)
         found = {kind: Row(f"`{dialect}:` client, {kind}") for kind in kinds}
+        longest_s = dict.fromkeys(kinds, 0.0)
         with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-            for (name, _), (bad, why, said) in zip(
-                tried, pool.map(lambda each: meet(each[1]), tried), strict=True
-            ):
-                row = found[name.partition(":")[0]]
-                row.add(bad, f"{dialect} {name}: {why}")
-                row.seen = _slowest(row.seen, said)
-        yield from found.values()
+            met = pool.map(meet, [server for _, server in tried])
+            for (name, _), (bad, why, took_s) in zip(tried, met, strict=True):
+                kind = name.partition(":")[0]
+                found[kind].add(bad, f"{dialect} {name}: {why}")
+                longest_s[kind] = max(longest_s[kind], took_s)
+        for kind, row in found.items():
+            row.seen = f"refused within {longest_s[kind]:.1f} s"
+            yield row
 
 
-def _slowest(before: str, said: Mapping[str, Any]) -> str:
-    longest = max(float(before.split()[2]) if before else 0.0, said.get("s", 0.0))
-    return f"refused within {longest:.1f} s"
-
-
-def meet(server: Server) -> tuple[str | None, str, dict[str, Any]]:
-    """Let a client meet a server; return what was bad, why, and what the client says."""
+def meet(server: Server) -> tuple[str | None, str, float]:
+    """Let a client meet a server; return what was bad, why, and how long it took, s."""
     options: dict[str, Any] = {"compression": None, "max_size": None, "ping_interval": None}
     with serve(
         server.handle,
@@ -193,14 +193,14 @@ def meet(server: Server) -> tuple[str | None, str, dict[str, Any]]:
                 command, capture_output=True, text=True, env=environ, timeout=40, check=False
             )
         except subprocess.TimeoutExpired:
-            return "hang", "no end within 40 s", {"s": 40.0}
+            return "hang", "no end within 40 s", 40.0
         finally:
             listening.socket.close()
     try:
         said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        return "traceback", f"ended with {done.returncode}: {done.stderr[-300:]}", {}
-    return (*_judge(said, server), said)
+        return "traceback", f"ended with {done.returncode}: {done.stderr[-300:]}", 0.0
+    return (*_judge(said, server), said["s"])
 
 
 def _judge(said: Mapping[str, Any], server: Server) -> tuple[str | None, str]:
@@ -235,7 +235,8 @@ def _client(dialect: str, port: int) -> dict[str, Any]:
     observation: Any = {"pixels": pixels, "agent_pos": np.zeros(6, np.float32)}
     layout = "&layout=native" if dialect == "openpi" else ""
     spec = f"{dialect}:ws://127.0.0.1:{port}?timeout_s={_TIMEOUT_S}&connect_s=2{layout}"
-    before, begun = _peak_kb(), time.monotonic()
+    forget_peak()
+    before, begun = peak_kb(), time.monotonic()
     try:
         policy = build_policy(f"{spec}&n_action_steps=5")
         chunk = check_reply(policy.infer([observation], [context]), 1)[0]
@@ -244,14 +245,7 @@ def _client(dialect: str, port: int) -> dict[str, Any]:
         found = {"kind": "refused", "what": str(error)}
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is none of ours
         found = {"kind": "other", "what": f"{type(error).__name__}: {error}"[:300]}
-    return {**found, "s": time.monotonic() - begun, "grown_kb": _peak_kb() - before}
-
-
-def _peak_kb() -> int:
-    with suppress(OSError):
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return int(status.partition("VmHWM:")[2].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {**found, "s": time.monotonic() - begun, "grown_kb": peak_kb() - before}
 
 
 if __name__ == "__main__":

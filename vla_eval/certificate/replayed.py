@@ -153,11 +153,9 @@ def replay_sample(
         record = final.get((name, key))
         if name not in arms or key not in plan or record is None or record.outcome == "error":
             raise RunFolderError(f"{run}: has no result of arm '{name}' for {key}")
-    specs = [
-        arm.spec for name, arm in arms.items() if any(name == each for each, _ in sample.chosen)
-    ]
+    specs = [arms[name].spec for name in dict.fromkeys(name for name, _ in sample.chosen)]
     foreign = foreign_code(folder.run.protocol, specs)
-    need_trust(f"{folder.path / 'run.json'}", foreign, trust=trust)
+    need_trust(str(folder.path / "run.json"), foreign, trust=trust)
     session = _Session(progress or (lambda _: None))
     with redirect_stdout(sys.stderr):  # what policies and simulators print is no result of ours
         for arm in arms.values():

@@ -24,8 +24,6 @@ from vla_eval.runfolder import RunFolder
 from vla_eval.spec import placement_of
 
 _REAP_S = 3.0
-_LONGEST_WAIT_S = 60.0
-"""For company in a batch, whatever the protocol says."""
 
 __all__ = ["Child", "Launcher", "WorkerChild", "exit_text"]
 
@@ -96,7 +94,7 @@ class Launcher:
         """Start the policy host of an arm."""
         ours, theirs = SPAWN.Pipe()
         heartbeat = Heartbeat(self._slots)
-        wait_s = min(self._run.batch_wait_ms / 1e3, self._run.limits.infer_s, _LONGEST_WAIT_S)
+        wait_s = min(self._run.batch_wait_ms / 1e3, self._run.limits.infer_s)
         batching = (self._run.max_batch, wait_s)
         process = SPAWN.Process(
             target=host_main,

@@ -12,7 +12,7 @@ from multiprocessing import get_context, resource_tracker
 from typing import Any, get_args
 
 from vla_eval.episode import Phase
-from vla_eval.stopping import stop_signals
+from vla_eval.stopping import handling, stop_signals
 
 __all__ = ["SPAWN", "Heartbeat", "become_child", "capped_threads", "shielded_from_interrupt"]
 
@@ -57,14 +57,14 @@ def shielded_from_interrupt() -> Iterator[None]:
     received: list[int] = []
     handled = [each for each in stop_signals() if callable(signal.getsignal(each))]
     resource_tracker.ensure_running()  # its own start unblocks SIGINT
-    before = {each: signal.signal(each, lambda n, _: received.append(n)) for each in handled}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with handling(handled, lambda number, _frame: received.append(number)):
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for each in received:
             signal.raise_signal(each)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_eval.errors import PolicySpecError
-from vla_eval_policies.lerobot_policy.safety import read_plain_json, steps_of
+from vla_eval_policies.lerobot_policy.safety import read_plain_json
 
 __all__ = ["Checkpoint", "find_checkpoint"]
 
@@ -33,17 +33,6 @@ class Checkpoint:
     def type(self) -> str:
         """The kind of policy as LeRobot registers it, for example ``smolvla``."""
         return str(self.config["type"])
-
-    def steps(self, file: str) -> dict[str, dict[str, Any]]:
-        """Return the arguments of a processor's steps by the names that LeRobot overrides them by.
-
-        Raises:
-            PolicySpecError: the file is damaged, or names code.
-        """
-        return {
-            step.get("registry_name") or step["class"].rpartition(".")[2]: step["config"]
-            for step in steps_of(self.folder / file)
-        }
 
     def sha256(self) -> str:
         """Hash the configuration, the weights, and the processors with their statistics."""

@@ -27,7 +27,7 @@ from vla_eval_policies.lerobot_policy.checkpoint import (
 from vla_eval_policies.lerobot_policy.extra_time import Branch, Student, attach, read_student
 from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.options import Options
-from vla_eval_policies.lerobot_policy.safety import check_steps, forbid_repository_code
+from vla_eval_policies.lerobot_policy.safety import approved_steps, forbid_repository_code
 from vla_eval_policies.lerobot_policy.weights import check_weights
 from vla_eval_policies.methods import ExtraTime
 
@@ -203,9 +203,10 @@ def _processors(
 ) -> Loaded:
     from lerobot.policies.factory import make_pre_post_processors
 
-    for file in (PREPROCESSOR, POSTPROCESSOR):
-        check_steps(checkpoint.folder / file, options.plugin)
-    before, after = checkpoint.steps(PREPROCESSOR), checkpoint.steps(POSTPROCESSOR)
+    before, after = (
+        approved_steps(checkpoint.folder / file, options.plugin)
+        for file in (PREPROCESSOR, POSTPROCESSOR)
+    )
     changes: dict[str, dict[str, Any]] = {}
     if "device_processor" in before:
         changes["device_processor"] = {"device": config.device}

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import importlib
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from vla_eval.errors import PolicySpecError
 from vla_eval.jsonfile import read_json
 
-__all__ = ["check_steps", "forbid_repository_code", "read_plain_json", "steps_of"]
+__all__ = ["approved_steps", "forbid_repository_code", "read_plain_json", "steps_of"]
 
 _LEROBOT = "lerobot"
 _NAMES_CODE = ("auto_map", "_target_", "__reduce__", "custom_generate")
@@ -79,18 +79,22 @@ def _step(path: Path, number: int, step: Any) -> dict[str, Any]:
     return {**found, "config": config}
 
 
-def check_steps(path: Path, plugin: str | None) -> None:
+def approved_steps(path: Path, plugin: str | None) -> dict[str, dict[str, Any]]:
     """Refuse what LeRobot would import and call, unless it is a step of its own or of a plug-in.
 
     Args:
         path: a processor's file.
         plugin: package whose steps are welcome besides LeRobot's.
 
+    Returns:
+        The steps' arguments by the names that LeRobot overrides them by.
+
     Raises:
         PolicySpecError: naming the file, the step and what it names.
     """
     from lerobot.processor import ProcessorStep, ProcessorStepRegistry
 
+    approved = {}
     for number, step in enumerate(steps_of(path)):
         name = step.get("registry_name")
         if name is not None:
@@ -99,6 +103,7 @@ def check_steps(path: Path, plugin: str | None) -> None:
                     f"{path}, step {number}: LeRobot knows no step {reprlib.repr(name)}; where a "
                     "plug-in brings it, install the plug-in"
                 )
+            approved[name] = step["config"]
             continue
         resolved = _resolve(step["class"], [_LEROBOT, *filter(None, [plugin])])
         if not isinstance(resolved, type) or not issubclass(resolved, ProcessorStep):
@@ -106,6 +111,8 @@ def check_steps(path: Path, plugin: str | None) -> None:
                 f"{path}, step {number}: {reprlib.repr(step['class'])} is no processor step of "
                 "LeRobot's, so it is not run; for a step of an installed package: plugin=PACKAGE"
             )
+        approved[step["class"].rpartition(".")[2]] = step["config"]
+    return approved
 
 
 def _resolve(name: str, packages: list[str]) -> object:
@@ -136,5 +143,4 @@ def forbid_repository_code(where: str) -> None:
             f"{module_path}); read that code, then add trust_remote_code=true to run it"
         )
 
-    refusing: Callable[..., NoReturn] = refuse
-    dynamic_module_utils.get_class_in_module = refusing
+    dynamic_module_utils.get_class_in_module = refuse

@@ -11,12 +11,13 @@ from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError
 from vla_eval.keys import PolicyKey
 from vla_eval.policy import UNKNOWN, ActionChunk, Context
+from vla_eval_policies.remote.codec import WireError
 from vla_eval_policies.remote.connection import Connection
 from vla_eval_policies.remote.factories import WAITS, RemoteOptions
 
-__all__ = ["LONGEST_METADATA", "Episode", "RemotePolicy"]
+__all__ = ["Episode", "RemotePolicy"]
 
-LONGEST_METADATA = 1 << 20
+_LONGEST_METADATA = 1 << 20
 """Bytes of what a server says of itself."""
 
 
@@ -75,6 +76,16 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
         return Connection(
             self._url, connect_s=options.connect_s, max_bytes=options.max_frame_mb << 20
         )
+
+    def _introduction(self, connection: Connection) -> bytes:
+        """Return the frame in which a server says who it is; raises WireError where it is too long."""
+        frame = connection.receive(self._options.timeout_s)
+        if len(frame) > _LONGEST_METADATA:
+            raise WireError(
+                f"{self._url}: what the server says of itself has {len(frame)} bytes; at most "
+                f"{_LONGEST_METADATA} are read"
+            )
+        return frame
 
     def _choices(self) -> dict[str, Any]:
         """Return the options that were given and change actions, for the policy's identity."""

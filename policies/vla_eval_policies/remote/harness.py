@@ -26,7 +26,7 @@ from vla_eval.plain import one_line
 from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
-from vla_eval_policies.remote.client import LONGEST_METADATA, Episode, RemotePolicy
+from vla_eval_policies.remote.client import Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
 from vla_eval_policies.remote.connection import last_line
 from vla_eval_policies.remote.factories import HarnessOptions
@@ -124,12 +124,11 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         number = next(episode.numbers)
         with episode.connection.closed_on_error():
             episode.connection.send(envelope(kind, payload, number), timeout_s)
-            frame = episode.connection.receive(timeout_s)
-            if kind == "hello" and len(frame) > LONGEST_METADATA:
-                raise WireError(
-                    f"{self._url}: what the server says of itself has {len(frame)} bytes; at most "
-                    f"{LONGEST_METADATA} are read"
-                )
+            frame = (
+                self._introduction(episode.connection)
+                if kind == "hello"
+                else episode.connection.receive(timeout_s)
+            )
             limit = self._options.max_frame_mb << 20
             answer, found, said = open_envelope(frame, max_bytes=limit)
             if answer == "error":

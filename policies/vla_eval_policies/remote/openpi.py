@@ -26,7 +26,7 @@ from vla_eval.keys import PolicyKey
 from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
-from vla_eval_policies.remote.client import LONGEST_METADATA, Episode, RemotePolicy
+from vla_eval_policies.remote.client import Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, pack, unpack
 from vla_eval_policies.remote.connection import Connection
 from vla_eval_policies.remote.factories import OpenpiOptions
@@ -125,12 +125,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         """Open a connection and return the frame of metadata, which the server sends first."""
         connection = self._dial()
         with connection.closed_on_error():
-            frame = connection.receive(self._options.timeout_s)
-            if len(frame) > LONGEST_METADATA:
-                raise WireError(
-                    f"{self._url}: the server's metadata have {len(frame)} bytes; at most "
-                    f"{LONGEST_METADATA} are read"
-                )
+            frame = self._introduction(connection)
         return connection, frame
 
     def _begin(self, context: Context) -> _Episode:

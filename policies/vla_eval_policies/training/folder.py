@@ -12,11 +12,8 @@ file                  content
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +22,7 @@ from pydantic import BaseModel
 
 from vla_eval.errors import InterruptedRunError, RunFolderError
 from vla_eval.jsonfile import read_json, read_text
-from vla_eval.stopping import stop_signals
+from vla_eval.stopping import stop_requested
 from vla_eval.store import write_atomically
 from vla_eval_policies.training.loop import Trainer
 
@@ -56,7 +53,7 @@ def take_steps(
         trainer.restore(torch.load(state, weights_only=True, map_location=device))
     _cut_log(folder, trainer.step)
     began, first = time.monotonic(), trainer.step
-    with _stop_requested() as stopped, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    with stop_requested() as stopped, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         while not trainer.done:
             logs = trainer.advance()
             on_step(trainer.step, logs)
@@ -113,15 +110,3 @@ def _cut_log(folder: Path, step: int) -> None:
     file = folder / "log.jsonl"
     lines = [each for each in log_lines(folder) if each["step"] <= step] if file.exists() else []
     write_atomically(file, "".join(json.dumps(each) + "\n" for each in lines))
-
-
-@contextmanager
-def _stop_requested() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait for the end of a step."""
-    received = threading.Event()
-    before = {each: signal.signal(each, lambda *_: received.set()) for each in stop_signals()}
-    try:
-        yield received.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
