@@ -23,7 +23,7 @@ from typing import Any
 
 from vla_eval.catalog import find_suite
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
 from vla_eval.stats.proportions import wilson_interval
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
@@ -76,7 +76,7 @@ def _suite(suite: str, runs: Path) -> dict[str, Any] | None:
     if not found:
         return None
     held = [(run, list(run.records().final.values())) for run in found]
-    run, records = max(held, key=lambda pair: (pair[0].run.status != "started", len(pair[1])))
+    run, records = max(held, key=lambda pair: (pair[0].header.status != "started", len(pair[1])))
     longest = max((records for _, records in held), key=len)
     ended = [record for record in records if record.outcome != "error"]
     tasks = find_suite(suite).tasks
@@ -86,7 +86,7 @@ def _suite(suite: str, runs: Path) -> dict[str, Any] | None:
     ]
     at_work = {"policy_sha256": _policies(longest), "tasks": _tasks(suite, longest)}
     return _row(suite, records) | {
-        "protocol_sha256": run.run.protocol_sha256,
+        "protocol_sha256": run.header.protocol_sha256,
         "policy_sha256": _policies(records),
         "physics": sorted({str(r.provenance.get("physics")) for r in ended}),
         "assets": sorted({str(r.provenance.get("assets")) for r in ended}),

@@ -30,7 +30,7 @@ from typing import Any
 
 from machine import in_words, machine
 
-from vla_eval.store import read_records
+from vla_eval.runs.store import read_records
 from vla_eval_envs.libero.assets import find_assets
 
 RESULTS = Path(__file__).parent / "results"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
 from vla_eval.stats import PairedTable, mcnemar_p, tango_interval
 
 RESULTS = Path(__file__).parent / "results"

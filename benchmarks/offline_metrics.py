@@ -33,11 +33,11 @@ from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.shipped import checkpoint_path
 from vla_eval_policies.methods import spread_to_error
 from vla_eval_policies.training.data import Frames, draw_batch
-from vla_eval_policies.training.rehearsal import Rehearsal, rehearse
+from vla_eval_policies.training.expert_data import ExpertData, generate
 
 RESULTS = Path(__file__).with_name("results")
 FILE = RESULTS / "offline_metrics.json"
-HELD_OUT = Rehearsal(
+HELD_OUT = ExpertData(
     tasks=("so101/PickPlace", "so101/PickPlaceEither"),
     init_states=15,
     repeats=2,
@@ -58,7 +58,7 @@ def main() -> None:
     arms = json.loads((RESULTS / "nfe.json").read_text(encoding="utf-8"))["arms"]
     _, card, _ = load_checkpoint(checkpoint_path("so101/fm"))
     network = card.network
-    frames = rehearse(HELD_OUT, network.cameras, network.image_size, network.chunk_size)
+    frames = generate(HELD_OUT, network.cameras, network.image_size, network.chunk_size)
     rows = {}
     for name, arm in arms.items():
         rows[name] = {**measure(arm["spec"], frames), **_success(arm)}

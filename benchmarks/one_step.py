@@ -20,14 +20,14 @@ from typing import Any
 
 from tables import write_table
 
-from vla_eval.compare import Field, gather
+from vla_eval.compare import Contest, gather
 from vla_eval.compare.pairwise import pairing
-from vla_eval.judging import judging, rate_interval
-from vla_eval.ledger import Pairing
-from vla_eval.runfolder import RunFolder
+from vla_eval.judging.ledger import Pairing
+from vla_eval.judging.methods import judging, rate_interval
+from vla_eval.judging.timings import inference_ms, quantile
+from vla_eval.runs.folder import RunFolder
 from vla_eval.stats import PairedTable
-from vla_eval.terminal import interval_text, rate_text
-from vla_eval.timings import inference_ms, quantile
+from vla_eval.summary.text import interval_text, rate_text
 
 RESULTS = Path(__file__).with_name("results")
 REFERENCE = "fm-10"
@@ -63,7 +63,7 @@ def collect(paths: list[Path]) -> dict[str, Any]:
     }
 
 
-def _tasks(field: Field, pairs: Pairing) -> dict[str, Any]:
+def _tasks(field: Contest, pairs: Pairing) -> dict[str, Any]:
     """Return an arm's pairs with the reference, by task; where states repeat with its intervals."""
     assert not pairs.objection, pairs.objection
     analysis = field.protocol.analysis

@@ -28,7 +28,7 @@ import numpy as np
 from tables import points, write_table
 
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
 from vla_eval.stats import ClusteredPairs, ClusteredRate, tango_interval, wilson_interval
 
 RESULTS = Path(__file__).with_name("results")
@@ -39,13 +39,13 @@ def collect(paths: Iterable[Path]) -> dict[str, Any]:
     """Return every outcome of sweeps and runs that share a protocol, by arm and task."""
     folders = [RunFolder.open(each) for path in paths for each in cells_of(path)]
     first = folders[0].run
-    assert len({each.run.protocol_sha256 for each in folders}) == 1, "several protocols"
+    assert len({each.header.protocol_sha256 for each in folders}) == 1, "several protocols"
     arms: dict[str, Any] = {}
     scenes: dict[Any, str] = {}
     for folder in folders:
         cell = "" if folder.path.name == "all" or "=" not in folder.path.name else folder.path.name
         final = folder.records().final
-        for arm in folder.run.arms:
+        for arm in folder.header.arms:
             records = [record for (name, _), record in final.items() if name == arm.name]
             for record in records:
                 assert scenes.setdefault(record.key, record.scene_hash) == record.scene_hash

@@ -54,7 +54,7 @@ def write(path: Path, size: int, inferences: int) -> int:
 
 def read(path: Path) -> tuple[float, float]:
     """Return how long reading took, s, and how much memory it took and kept, MB."""
-    from vla_eval.store import read_records
+    from vla_eval.runs.store import read_records
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = perf_counter()

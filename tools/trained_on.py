@@ -28,21 +28,21 @@ from vla_eval.environment import make_env
 from vla_eval.trainedon import shorten
 from vla_eval_policies.flow.checkpoint import Card, read_card
 from vla_eval_policies.flow.shipped import checkpoint_path, shipped_names
+from vla_eval_policies.training.expert_data import ExpertData, generate
 from vla_eval_policies.training.recipe import load_recipe
-from vla_eval_policies.training.rehearsal import Rehearsal, rehearse
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "policies/vla_eval_policies/flow/checkpoints/trained_on.json"
 
 
-def begun_again(card: Card, plan: Rehearsal) -> dict[str, Any]:
+def begun_again(card: Card, plan: ExpertData) -> dict[str, Any]:
     """Return the scenes that the episodes of a card's demonstrations, all in LIBERO, began in."""
     scenes: list[str] = []
     for number, task in enumerate(plan.tasks):
         suite, _, name = task.partition("/")
         env = make_env(find_suite(suite).task(name).env_id, plan.env_kwargs)
         for repeat, state in np.ndindex(plan.repeats, plan.init_states):
-            # As vla_eval_policies.training.rehearsal begins an episode.
+            # As vla_eval_policies.training.expert_data begins an episode.
             generator = np.random.default_rng((plan.seed, number, state, repeat))
             seed = int(generator.integers(2**32))
             scenes.append(env.reset(seed=seed, options={"new_scene": True})[1]["scene_hash"])
@@ -51,10 +51,10 @@ def begun_again(card: Card, plan: Rehearsal) -> dict[str, Any]:
     return {"data_sha256": card.data_sha256, "same_bytes": None, "scenes": shorten(scenes)}
 
 
-def made_again(card: Card, plan: Rehearsal) -> dict[str, Any]:
+def made_again(card: Card, plan: ExpertData) -> dict[str, Any]:
     """Return what is known of a card's demonstrations."""
     network = card.network
-    frames = rehearse(
+    frames = generate(
         plan, network.cameras, network.image_size, network.chunk_size, on_episode=_say
     )
     if frames.describe() != card.data or frames.scenes is None:
@@ -71,14 +71,14 @@ def _say(done: int, total: int) -> None:
         sys.stderr.write(f"{done} of {total} episodes\n")
 
 
-def plan_of(recipe: Any) -> Rehearsal:
+def plan_of(recipe: Any) -> ExpertData:
     """Return a recipe's only source of demonstrations, to be made anew."""
     if recipe["data"]["datasets"]:
         sys.exit("a recipe names datasets, which cannot be made again")
-    return Rehearsal.model_validate({**recipe["data"]["expert"], "cache": None})
+    return ExpertData.model_validate({**recipe["data"]["expert"], "cache": None})
 
 
-def lineage(card: Card, shipped: Mapping[str, Card]) -> Iterator[tuple[Card, Rehearsal]]:
+def lineage(card: Card, shipped: Mapping[str, Card]) -> Iterator[tuple[Card, ExpertData]]:
     """Yield a checkpoint and those that it began with, with their demonstrations."""
     while True:
         plan = plan_of(card.recipe)
@@ -92,7 +92,7 @@ def lineage(card: Card, shipped: Mapping[str, Card]) -> Iterator[tuple[Card, Reh
         card = shipped[card.start_sha256]
 
 
-def refuse_other_scenes(plan: Rehearsal, start: str) -> None:
+def refuse_other_scenes(plan: ExpertData, start: str) -> None:
     """Follow starts that are not shipped, and stop where one was not trained in the same scenes."""
     while True:
         recipe = load_recipe(ROOT / f"examples/recipes/{Path(start).parent.name}.toml")

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vla_eval.engine.runner import run
     from vla_eval.environment import EvalEnv, make_env
     from vla_eval.errors import VlaEvalError
     from vla_eval.keys import BlindKey, EpisodeKey
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from vla_eval.policy import ActionChunk, Context, Policy, PolicyFactory, PolicyMetadata
     from vla_eval.protocol import Protocol
     from vla_eval.released import load_protocol
-    from vla_eval.runner import run
-    from vla_eval.summary import RunSummary, summarise
-    from vla_eval.terminal import report_text
+    from vla_eval.summary.model import RunSummary, summarise
+    from vla_eval.summary.text import report_text
 
 _HOMES = {
     "ActionChunk": "policy",
@@ -38,14 +38,14 @@ _HOMES = {
     "PolicyFactory": "policy",
     "PolicyMetadata": "policy",
     "Protocol": "protocol",
-    "RunSummary": "summary",
+    "RunSummary": "summary.model",
     "VlaEvalError": "errors",
     "expand": "plan",
     "load_protocol": "released",
     "make_env": "environment",
-    "report_text": "terminal",
-    "run": "runner",
-    "summarise": "summary",
+    "report_text": "summary.text",
+    "run": "engine.runner",
+    "summarise": "summary.model",
 }
 
 __all__ = [

@@ -27,7 +27,7 @@ __all__ = [
     "Finding",
     "Inspection",
     "draw",
-    "first_look",
+    "first_inference",
     "inspect_policy",
     "representatives",
 ]
@@ -107,13 +107,13 @@ def inspect_policy(
     task = suite.tasks[0]
     env = make_env(task.env_id, env_kwargs or {})
     try:
-        seen = first_look(policy, suite.name, task.name, env)
+        seen = first_inference(policy, suite.name, task.name, env)
         return _inspect(policy, env, *seen, task=task.name)
     finally:
         env.close()
 
 
-def first_look(
+def first_inference(
     policy: Policy, suite: str, task: str, env: EvalEnv, init_state: int = 0
 ) -> tuple[Observation, Context]:
     """Reset an environment, and return what a policy is shown first."""

@@ -9,11 +9,11 @@ from itertools import pairwise
 from typing import Any
 
 from vla_eval.errors import UsageError
+from vla_eval.files.plain import whole_number
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
-from vla_eval.plain import whole_number
 from vla_eval.protocol import LOOKS, Block, Protocol
 
-__all__ = ["PlannedEpisode", "Shard", "expand", "in_blocks", "look_sizes", "take_shard"]
+__all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def look_sizes(protocol: Protocol) -> tuple[int, ...]:
     return tuple(tasks * round(rounds * look / LOOKS) for look in range(1, LOOKS + 1))
 
 
-def in_blocks(protocol: Protocol) -> tuple[tuple[PlannedEpisode, ...], ...]:
+def in_stages(protocol: Protocol) -> tuple[tuple[PlannedEpisode, ...], ...]:
     """Return the plan in the blocks that are run one after another: one for each look."""
     plan, sizes = expand(protocol), look_sizes(protocol)
     return tuple(plan[start:stop] for start, stop in pairwise((0, *sizes)))

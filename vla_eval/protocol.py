@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vla_eval.errors import ProtocolError, UsageError, did_you_mean
-from vla_eval.jsonfile import ArmName
-from vla_eval.plain import shown, whole_number
+from vla_eval.files.jsonfile import ArmName
+from vla_eval.files.plain import shown, whole_number
+from vla_eval.files.tomlfile import as_json, typed_value
 from vla_eval.stats import ClusterTest
-from vla_eval.tomlfile import as_json, typed_value
 
 __all__ = [
     "LOOKS",
@@ -31,7 +31,7 @@ __all__ = [
     "Margin",
     "Protocol",
     "Range",
-    "Run",
+    "RunSettings",
     "Secondary",
     "check_margin",
     "parse_protocol",
@@ -134,7 +134,7 @@ class Limits(_Frozen):
     """Largest share of missing episodes with which a run may still be certified."""
 
 
-class Run(_Frozen):
+class RunSettings(_Frozen):
     """What is run."""
 
     env_seeds: tuple[NonNegative, ...] = (0,)
@@ -187,7 +187,7 @@ class Analysis(_Frozen):
     cluster_test: ClusterTest | None = None
     """How repeats are judged, see :mod:`vla_eval.stats.clusters`; None: ``both``."""
     stopping: Literal["fixed", "obrien-fleming-5"] = "fixed"
-    """``obrien-fleming-5``: five looks, see :mod:`vla_eval.looks`."""
+    """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
     secondary: tuple[Secondary, ...] = ()
     """What a certificate says besides; no claim is made of it."""
 
@@ -204,7 +204,7 @@ class Protocol(_Frozen):
     leaves_open: tuple[str, ...] = ()
     """What the source does not say, and what was chosen here."""
     blocks: Annotated[tuple[Block, ...], Field(min_length=1)]
-    run: Run = Run()
+    run: RunSettings = RunSettings()
     analysis: Analysis
     overrides: Mapping[str, str] | None = None
     """Command-line overrides; their presence marks a run as modified."""
@@ -377,7 +377,7 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(parents: Sequence[int | str]) -> list[str]:
     """Return the keys that are allowed under a path of the schema."""
     models: dict[str, type[BaseModel]] = {
-        "": Protocol, "blocks": Block, "run": Run, "limits": Limits, "analysis": Analysis,
+        "": Protocol, "blocks": Block, "run": RunSettings, "limits": Limits, "analysis": Analysis,
         "tasks": Range, "init_states": Range,
     }  # fmt: skip
     names = [str(part) for part in parents if not isinstance(part, int)]

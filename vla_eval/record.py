@@ -15,7 +15,7 @@ end in ``policy_error`` with the same error (type and message) in the same place
 inferences, executed actions) are no trouble of the machine. On reading, they make one result:
 ``failure``, reason ``policy_raised``, all else as the second of them says. It ends the episode; a
 later success contradicts it. Both lines on disk stay the errors that they were
-(:class:`vla_eval.store.Records` derives the result), so the rule holds for every run ever made. Two
+(:class:`vla_eval.runs.store.Records` derives the result), so the rule holds for every run ever made. Two
 exceptions that differ prove nothing; such an episode is tried again, and its attempts stay countable.
 
 A record of an error holds what was known when it came: the scene, and what was executed until then.
@@ -30,7 +30,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
-from vla_eval.jsonfile import AwareTime
+from vla_eval.files.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
 
 __all__ = ["EpisodeRecord", "ErrorDetail", "Outcome", "Reason", "Timing"]

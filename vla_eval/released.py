@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Literal
 
 from vla_eval.errors import ProtocolError, UsageError, VlaEvalError, did_you_mean
-from vla_eval.jsonfile import read_json
-from vla_eval.plain import whole_number
+from vla_eval.files.jsonfile import read_json
+from vla_eval.files.plain import whole_number
+from vla_eval.files.tomlfile import read_toml
 from vla_eval.protocol import Protocol, parse_protocol
-from vla_eval.tomlfile import read_toml
 
 __all__ = [
     "LOCK_NAME",

@@ -28,15 +28,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vla_eval.engine.runner import run
 from vla_eval.errors import UsageError
-from vla_eval.plain import markdown
+from vla_eval.files.plain import markdown
+from vla_eval.files.tomlfile import read_toml
 from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol
-from vla_eval.runner import run
-from vla_eval.store import write_atomically
-from vla_eval.summary import RunSummary, TaskRate
-from vla_eval.terminal import interval_text
-from vla_eval.tomlfile import read_toml
+from vla_eval.runs.store import write_atomically
+from vla_eval.summary.model import RunSummary, TaskRate
+from vla_eval.summary.text import interval_text
 
 __all__ = ["Cell", "Grid", "load_grid", "run_grid", "table_rows", "write_tables"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 
 from vla_eval.errors import PolicySpecError, UsageError
-from vla_eval.plain import printable
+from vla_eval.files.plain import printable
 from vla_eval.protocol import Protocol
 from vla_eval.spec import PolicySpec, policy_kinds
 

@@ -218,7 +218,7 @@ def _teach(run: Path, arm: str, scenes: list[str]) -> None:
 
 def _identify(run: Path, arm: str, change: dict) -> None:
     """Change an arm's identity, and mend its hash in the records."""
-    from vla_eval.runfile import identity_sha256
+    from vla_eval.runs.header import identity_sha256
 
     file = run / "run.json"
     content = json.loads(file.read_text())

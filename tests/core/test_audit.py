@@ -12,8 +12,8 @@ from vla_eval.audit import audit, parse_claims, shipped_claims
 from vla_eval.audit.figure import draw, standalone
 from vla_eval.audit.pages import html_page, markdown_page
 from vla_eval.cli import main
+from vla_eval.drawing.svg import WIDE
 from vla_eval.errors import UsageError
-from vla_eval.report.svg import WIDE
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMAND = "vlaeval audit --markdown docs/audit.md --picture docs/images/audit.svg"

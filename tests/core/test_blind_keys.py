@@ -13,9 +13,9 @@ import vla_eval
 from vla_eval.errors import ProtocolError
 from vla_eval.keys import BlindKey, EpisodeKey
 from vla_eval.plan import expand
+from vla_eval.recording.replay import replay
 from vla_eval.released import load_protocol
-from vla_eval.replay import replay
-from vla_eval.store import read_records
+from vla_eval.runs.store import read_records
 
 KEY = EpisodeKey("so101", "PickPlace", 7, 1, 2)
 HIDDEN = BlindKey.of(KEY, "a" * 64)
@@ -58,7 +58,7 @@ def test_the_field_is_absent_or_true(protocol_file):
     path = str(protocol_file())
     plain, blind = load_protocol(path), load_protocol(path, overrides=["run.blind_keys=true"])
     assert "blind_keys" not in plain.canonical_json()
-    assert blind.run.blind_keys is True
+    assert blind.header.blind_keys is True
     assert blind.sha256 != plain.sha256
     for value in ("false", "1", '"yes"'):
         with pytest.raises(ProtocolError, match=r"run\.blind_keys: is true, or left out \(got"):

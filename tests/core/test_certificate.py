@@ -14,7 +14,7 @@ from vla_eval.certificate import Roles, gather, issue, verify
 from vla_eval.certificate.verify import read_certificate
 from vla_eval.cli import main
 from vla_eval.errors import RunFolderError, UsageError
-from vla_eval.runfolder import RunFile
+from vla_eval.runs.folder import RunHeader
 from vla_eval.stats import Flag, Verdict, tango_interval
 
 WORKER = "fakes.policies:InWorker"
@@ -169,7 +169,7 @@ def test_an_edited_protocol_with_a_mended_hash_is_refused(copy):
     file = copy / "run.json"
     content = json.loads(file.read_text())
     content["protocol"]["analysis"]["margin"] = 0.3
-    changed = RunFile.model_validate_json(json.dumps(content)).protocol
+    changed = RunHeader.model_validate_json(json.dumps(content)).protocol
     content["protocol_sha256"] = changed.sha256
     file.write_text(json.dumps(content))
     with pytest.raises(RunFolderError, match=r"is not the protocol of run\.json"):

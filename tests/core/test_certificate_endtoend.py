@@ -15,11 +15,11 @@ import endtoend
 from endtoend import ARMS, Simulation, draw
 
 from vla_eval.certificate import Roles, gather, issue, verify
+from vla_eval.certificate.page.html import html_report
+from vla_eval.certificate.page.markdown import markdown_report
 from vla_eval.certificate.text import certificate_text
-from vla_eval.report.markdown import markdown_report
-from vla_eval.report.page import html_report
+from vla_eval.runs.store import RecordWriter
 from vla_eval.stats import PairedTable, judge_paired, latency_ratio, power_paired
-from vla_eval.store import RecordWriter
 
 ROLES = Roles(*ARMS)
 

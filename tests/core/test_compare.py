@@ -12,17 +12,17 @@ import pytest
 from fakes.pages import check
 from vla_eval import stats
 from vla_eval.cli import main
-from vla_eval.compare import Comparison, Entry, Field, compare
+from vla_eval.compare import Contest, Entry, Ranking, compare
 from vla_eval.compare.pages import html_page, markdown_page
 from vla_eval.compare.shown import what_it_could_show
 from vla_eval.compare.text import comparison_text
 from vla_eval.errors import UsageError
-from vla_eval.ledger import ArmEpisodes
+from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, Timing
-from vla_eval.runfolder import Arm, RunFile, identity_sha256
-from vla_eval.store import RecordWriter
+from vla_eval.runs.folder import Arm, RunHeader, identity_sha256
+from vla_eval.runs.store import RecordWriter
 
 EVIL = "<b>&\"'|`*_x_"
 
@@ -54,7 +54,7 @@ def protocol_of(tasks: int, count: int, *, repeats: int = 1, strata: str = "none
 
 def field_of(
     protocol: Protocol, rates: dict[str, float], *, scene: str = "s", drop: int = 0, seed: int = 0
-) -> Field:
+) -> Contest:
     """Draw outcomes with a difficulty common to all policies, so that they are correlated."""
     keys = tuple(episode.key for episode in expand(protocol))
     states = {(key.task, key.init_state): None for key in keys}
@@ -71,7 +71,7 @@ def field_of(
         pending = tuple(key for key in keys if key not in finals)
         episodes = ArmEpisodes(name, finals, pending=pending)
         entries.append(Entry(name, arm, (f"runs/{name}",), episodes))
-    return Field(protocol, keys, tuple(entries))
+    return Contest(protocol, keys, tuple(entries))
 
 
 def record_of(protocol, arm, key, *, won: bool, scene: str, ms: int) -> EpisodeRecord:
@@ -101,7 +101,7 @@ FIVE = {EVIL: 0.42, "teacher": 0.75, "student": 0.74, "fast": 0.6, "slow and bad
 
 
 @pytest.fixture(scope="module")
-def five() -> Comparison:
+def five() -> Ranking:
     return compare(field_of(protocol_of(4, 25), FIVE))
 
 
@@ -147,7 +147,7 @@ def test_equal_policies_share_a_letter():
     field = field_of(protocol_of(1, 40), {"a": 0.6, "b": 0.6})
     twin = field.entries[0]
     pair = compare(
-        Field(field.protocol, field.keys, (twin, Entry("c", twin.arm, (), twin.episodes)))
+        Contest(field.protocol, field.keys, (twin, Entry("c", twin.arm, (), twin.episodes)))
     ).pairs[0]
     assert (pair.p, pair.p_holm, pair.differ) == (1.0, 1.0, False)
 
@@ -222,7 +222,7 @@ def write_run(path: Path, protocol: Protocol, rates: dict[str, float], *, option
         Arm(name=each.name, spec=each.arm.spec, identity={"name": each.name, "options": options})
         for each in field.entries
     )
-    run = RunFile(
+    run = RunHeader(
         status="complete",
         protocol_sha256=protocol.sha256,
         protocol=protocol,

@@ -14,16 +14,16 @@ import pytest
 import vla_eval
 from vla_eval.cli import main
 from vla_eval.errors import InfrastructureError, ProtocolError, RunFolderError, UsageError
+from vla_eval.files.plain import markdown as markdown_text
+from vla_eval.files.plain import one_line, printable, printable_json, whole_number
+from vla_eval.files.tomlfile import read_toml
 from vla_eval.gate import Baseline, TaskOutcomes, compare
 from vla_eval.gate.reports import annotation, junit_xml, markdown
-from vla_eval.plain import markdown as markdown_text
-from vla_eval.plain import one_line, printable, printable_json, whole_number
 from vla_eval.plan import Shard
 from vla_eval.released import load_protocol
-from vla_eval.runfolder import RunFolder
-from vla_eval.runlock import folder_lock
-from vla_eval.store import RecordWriter, StorageError, read_records
-from vla_eval.tomlfile import read_toml
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.lock import folder_lock
+from vla_eval.runs.store import RecordWriter, StorageError, read_records
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "torture"))
 from samples import Samples
@@ -267,7 +267,8 @@ def _most(model: type, name: str) -> int:
 
 def test_the_page_of_limits_says_what_the_code_does():
     """Its numbers are those of the models."""
-    from vla_eval import jsonfile, protocol, tomlfile
+    from vla_eval import protocol
+    from vla_eval.files import jsonfile, tomlfile
 
     page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
     said = {
@@ -275,8 +276,8 @@ def test_the_page_of_limits_says_what_the_code_does():
         "`max_steps`, `run.n_action_steps`": _most(protocol.Block, "max_steps"),
         "`infer_s`, `env_s`, `setup_s`": _most(protocol.Limits, "infer_s"),
         "`limits.retries`": _most(protocol.Limits, "retries"),
-        "`run.max_batch`": _most(protocol.Run, "max_batch"),
-        "`run.batch_wait_ms`": _most(protocol.Run, "batch_wait_ms"),
+        "`run.max_batch`": _most(protocol.RunSettings, "max_batch"),
+        "`run.batch_wait_ms`": _most(protocol.RunSettings, "batch_wait_ms"),
     }
     for what, number in said.items():
         assert f"{what} | {number:,}" in page, what
@@ -330,11 +331,11 @@ def test_a_folder_that_goes_away_is_said_to_be_gone(tmp_path, run):
 
 def test_a_complete_run_that_cannot_be_written_shows_its_result(run, monkeypatch):
     """On a read-only mount the same command shows what is there."""
-    found = RunFolder.open(run).run
+    found = RunFolder.open(run).header
     arms = {arm.name: arm.spec for arm in found.arms}
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and real(path, mode))
-    monkeypatch.setattr("vla_eval.runner.check_catalogue", lambda protocol: None)
+    monkeypatch.setattr("vla_eval.engine.runner.check_catalogue", lambda protocol: None)
     before = (run / "run.json").read_bytes()
     summary = vla_eval.run(found.protocol, arms, run, workers=1)
     assert summary.complete

@@ -10,8 +10,8 @@ from vla_eval.engine.deaths import IN_A_ROW, Deaths
 from vla_eval.errors import InfrastructureError
 from vla_eval.plan import Shard
 from vla_eval.released import load_protocol
-from vla_eval.runfolder import RunFolder
-from vla_eval.store import read_records
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.store import read_records
 
 HOST = "fakes.dying:Host"
 

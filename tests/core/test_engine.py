@@ -9,8 +9,8 @@ import pytest
 
 import vla_eval
 from vla_eval.errors import InfrastructureError, RunFolderError, UsageError
-from vla_eval.runfolder import RunFolder
-from vla_eval.store import read_records
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.store import read_records
 
 WORKER = "fakes.policies:InWorker"
 HOST = "fakes.policies:InHost"
@@ -122,7 +122,7 @@ def test_a_permanent_fault_is_missing_and_never_a_failure(tmp_path, run):
     assert arm.worst_and_best_rate() == (7 / 8, 1.0)
     attempts = read_records([tmp_path / "run/episodes"]).attempts
     assert sorted(each.attempt for each in attempts if each.init_state == 3) == [1, 2, 3]
-    assert RunFolder.open(tmp_path / "run").run.status == "incomplete"
+    assert RunFolder.open(tmp_path / "run").header.status == "incomplete"
     mended = tmp_path / "run" / "results.json"
     assert json.loads(mended.read_text())["arms"]["a"]["errors"] == 1
 
@@ -245,7 +245,7 @@ def test_arms_in_different_scenes_are_not_paired(tmp_path, run):
     run(ARMS, count=4)
     summary = vla_eval.summarise([tmp_path / "run"])
     assert summary.pairs[0].unequal_scenes == 0
-    from vla_eval.summary import summarise_records
+    from vla_eval.summary.model import summarise_records
 
     records = read_records([tmp_path / "run/episodes"])
     slot = next(slot for slot in records.final if slot[0] == "student")
@@ -331,7 +331,7 @@ def test_other_code_behind_the_same_spec_is_refused(tmp_path, run, monkeypatch):
 def test_overlapping_shards_are_refused(tmp_path, run):
     """While a shard of two is being run, nobody may run the whole or a shard of three."""
     from vla_eval.plan import Shard
-    from vla_eval.runlock import take_shard_lock
+    from vla_eval.runs.lock import take_shard_lock
 
     run({"a": WORKER}, shard="1/2")
     with (
@@ -344,7 +344,7 @@ def test_overlapping_shards_are_refused(tmp_path, run):
 def test_a_run_that_is_loading_is_not_replaced(tmp_path, run):
     """Another command on a folder whose first run has not begun yet is refused, not obeyed."""
     from vla_eval.plan import Shard
-    from vla_eval.runlock import take_shard_lock
+    from vla_eval.runs.lock import take_shard_lock
 
     with pytest.raises(InfrastructureError):
         run({"a": "fakes.policies:Unloadable"})

@@ -15,10 +15,10 @@ import pytest
 import vla_eval
 from vla_eval.cli import main
 from vla_eval.errors import RunFolderError, UsageError
-from vla_eval.jsonfile import AmbiguousJsonError, refuse_ambiguous
-from vla_eval.runfile import Arm, same_policy
-from vla_eval.runfolder import RunFolder, check_arm_names, identity_sha256
-from vla_eval.store import read_records
+from vla_eval.files.jsonfile import AmbiguousJsonError, refuse_ambiguous
+from vla_eval.runs.folder import RunFolder, check_arm_names, identity_sha256
+from vla_eval.runs.header import Arm, same_policy
+from vla_eval.runs.store import read_records
 
 WORKER = "fakes.policies:InWorker"
 ARMS = {"new": f"{WORKER}?skill=0.97", "old": f"{WORKER}?skill=0.97&version=2"}
@@ -321,7 +321,7 @@ def test_a_run_of_before_is_read_and_continued(tmp_path, protocol_file):
     without_specs(out)
     assert len(RunFolder.open(out).records().final) == 6
     assert vla_eval.run(path, ARMS, out, workers=1, notify=lambda sentence: None).complete
-    assert "spec" not in RunFolder.open(out).run.arms[0].identity
+    assert "spec" not in RunFolder.open(out).header.arms[0].identity
     assert len({each.policy_sha256 for each in RunFolder.open(out).records().attempts}) == 2
 
 

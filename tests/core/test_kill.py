@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vla_eval.store import read_records
+from vla_eval.runs.store import read_records
 
 KILLS = 24
 ARMS = [

@@ -17,8 +17,8 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode, Shard
 from vla_eval.policy import WarmUps
 from vla_eval.released import load_protocol
-from vla_eval.runfolder import RunFolder
-from vla_eval.store import read_records
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.store import read_records
 
 WORKER = "fakes.policies:InWorker"
 HOST = "fakes.policies:InHost"
@@ -53,7 +53,7 @@ def test_a_host_warms_up_once_and_outside_the_episodes_clocks(tmp_path, run):
     said = [line[2:] for line in diary(tmp_path)]
     assert [each for each in said if each[0] == "warm_up"] == [["warm_up", "4"]]
     assert said[0][0] == "warm_up"
-    (session,) = RunFolder.open(tmp_path / "run").run.sessions
+    (session,) = RunFolder.open(tmp_path / "run").header.sessions
     assert session.warm_up_s["a"] > 1.3
     timings = [each.timing for each in attempts(tmp_path)]
     assert max(each.warm_up_s for each in timings) > 1.3

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from vla_eval.errors import ProtocolError, UsageError
+from vla_eval.files.tomlfile import read_toml
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import Shard, expand, take_shard
 from vla_eval.protocol import parse_protocol
 from vla_eval.released import load_protocol, lock_releases, shipped_protocols
-from vla_eval.tomlfile import read_toml
 
 
 @pytest.fixture

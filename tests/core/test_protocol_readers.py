@@ -11,14 +11,14 @@ from pydantic import BaseModel
 
 import vla_eval
 from vla_eval.errors import ProtocolError
-from vla_eval.protocol import Analysis, Block, Limits, Protocol, Range, Run, parse_protocol
+from vla_eval.protocol import Analysis, Block, Limits, Protocol, Range, RunSettings, parse_protocol
 
 ROOT = Path(vla_eval.__file__).parent
 OWNERS = {
     Protocol: {"protocol", "loaded"},
     Block: {"block", "self"},
     Range: {"self"},
-    Run: {"run", "_run"},
+    RunSettings: {"run", "_run"},
     Limits: {"limits"},
     Analysis: {"analysis", "planned"},
 }

@@ -11,9 +11,9 @@ import pytest
 
 import vla_eval
 from vla_eval.errors import InfrastructureError, UsageError
-from vla_eval.replay import replay
-from vla_eval.runfolder import RunFolder
-from vla_eval.store import Records, read_records
+from vla_eval.recording.replay import replay
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.store import Records, read_records
 
 WORKER = "fakes.raising:InWorker"
 HOST = "fakes.raising:InHost"

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 import vla_eval
-from vla_eval import registration as reg
 from vla_eval import released
 from vla_eval.certificate import Roles
+from vla_eval.claims import registration as reg
 from vla_eval.cli import main
 from vla_eval.errors import InfrastructureError, ProtocolError, RunFolderError, UsageError
 from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol, standing
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
 
 WORKER = "fakes.policies:InWorker"
 ARMS = {"student": f"{WORKER}?skill=0.9", "teacher": WORKER}
@@ -133,7 +133,7 @@ def begun(run: RunFolder) -> str:
 
 def test_the_registered_run_is_admitted(made, run):
     """Identities of a registration are those that the run stores, spec and code included."""
-    reg.check(made, run.run, ROLES, begun(run))
+    reg.check(made, run.header, ROLES, begun(run))
     assert made.standing == "unreleased"
     assert made.registered_at.tzinfo is not None
 
@@ -157,30 +157,30 @@ def test_a_run_that_is_another_is_refused(made, run):
     }
     for message, registration in refused.items():
         with pytest.raises(RunFolderError, match=message):
-            reg.check(registration, run.run, ROLES, first)
+            reg.check(registration, run.header, ROLES, first)
     for roles in (Roles("teacher", "student"), Roles("student", "teacher", "further")):
         with pytest.raises(UsageError, match="roles cannot change after the fact"):
-            reg.check(made, run.run, roles, first)
+            reg.check(made, run.header, roles, first)
     for time in ("yesterday", "2026-01-01T00:00:00"):
         with pytest.raises(RunFolderError, match="no time with a zone"):
-            reg.check(made, run.run, ROLES, time)
+            reg.check(made, run.header, ROLES, time)
 
 
 def test_the_first_instant_counts_as_afterwards(made, run):
     """A registration has to be older than the first episode, not as old."""
     at = made.registered_at
-    reg.check(made, run.run, ROLES, (at + timedelta(microseconds=1)).isoformat())
+    reg.check(made, run.header, ROLES, (at + timedelta(microseconds=1)).isoformat())
     with pytest.raises(RunFolderError, match="registers nothing"):
-        reg.check(made, run.run, ROLES, at.isoformat())
+        reg.check(made, run.header, ROLES, at.isoformat())
 
 
 def test_another_policy_under_the_same_spec_is_refused(made, run):
     """An arm whose identity changed between registration and run is not the registered one."""
     arms = tuple(
         arm.model_copy(update={"identity": {**arm.identity, "weights_sha256": "f" * 64}})
-        for arm in run.run.arms
+        for arm in run.header.arms
     )
-    other = run.run.model_copy(update={"arms": arms})
+    other = run.header.model_copy(update={"arms": arms})
     with pytest.raises(RunFolderError, match="arm 'student' ran with other weights"):
         reg.check(made, other, ROLES, begun(run))
 

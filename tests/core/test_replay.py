@@ -10,12 +10,12 @@ import pytest
 import vla_eval
 from fakes.env import PointEnv
 from fakes.policies import DiaryWalker, Options, Walker
-from vla_eval import replay
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.record import EpisodeRecord, ErrorDetail
-from vla_eval.recording import Recorder
-from vla_eval.runfolder import RunFolder
+from vla_eval.recording import replay
+from vla_eval.recording.recorder import Recorder
+from vla_eval.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def raised(run: Path, **changes) -> tuple[Recorder, EpisodeRecord]:
 
 
 def again(run: Path, recorder: Recorder, record: EpisodeRecord):
-    plan = {each.key: each for each in expand(RunFolder.open(run).run.protocol)}
+    plan = {each.key: each for each in expand(RunFolder.open(run).header.protocol)}
     try:
         return replay.repeat(recorder, plan[record.key], record).differences
     finally:
@@ -101,7 +101,7 @@ def test_a_simulators_exception_is_not_the_policys(run, monkeypatch):
 
 
 def episode_of(run: Path, state: int = 0):
-    return expand(RunFolder.open(run).run.protocol)[state]
+    return expand(RunFolder.open(run).header.protocol)[state]
 
 
 def test_without_a_listener_only_the_policy_looks(run):

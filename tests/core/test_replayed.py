@@ -16,7 +16,6 @@ import pytest
 import vla_eval
 from fakes.env import PointEnv
 from fakes.policies import Options, Walker
-from vla_eval import recording, replay
 from vla_eval.certificate import replayed
 from vla_eval.certificate.replayed import (
     Differing,
@@ -32,7 +31,9 @@ from vla_eval.cli import main
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfolder import RunFolder
+from vla_eval.recording import recorder as recording
+from vla_eval.recording import replay
+from vla_eval.runs.folder import RunFolder
 
 WORKER = "fakes.policies:InWorker"
 ARMS = {"student": f"{WORKER}?skill=0.7", "teacher": f"{WORKER}?skill=0.8&version=2"}
@@ -154,7 +155,7 @@ def test_forging_is_detected_as_often_as_it_should_be(run, share, monkeypatch):
     count = round(share * len(keys))
     folder = RunFolder.open(run)
     monkeypatch.setattr(replayed.RunFolder, "open", lambda _: folder)
-    monkeypatch.setattr(replayed, "versions", lambda: folder.run.versions)
+    monkeypatch.setattr(replayed, "versions", lambda: folder.header.versions)
     found = 0
     for i in range(times):
         places = random.choice(len(keys), count, replace=False)

@@ -13,8 +13,8 @@ import vla_eval
 from fakes.pages import check
 from vla_eval.certificate import Roles, gather, issue
 from vla_eval.certificate.issue import issue_from
+from vla_eval.certificate.page import write_reports
 from vla_eval.cli import main
-from vla_eval.report import write_reports
 
 WORKER = "fakes.policies:InWorker"
 
@@ -107,7 +107,7 @@ def test_a_replay_is_the_recorded_episode(run, tmp_path, capsys):
 
 def test_a_replay_of_something_else_is_refuted(run, capsys, monkeypatch):
     """Where another policy hides behind the spec, actions differ and are named."""
-    from vla_eval import replay
+    from vla_eval.recording import replay
     from vla_eval.spec import build_policy
 
     monkeypatch.setattr(replay, "build_policy", lambda _: build_policy(f"{WORKER}?skill=0.1"))

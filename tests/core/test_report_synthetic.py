@@ -10,13 +10,13 @@ import pytest
 
 from fakes.pages import check
 from vla_eval.certificate import Certificate, Evidence, Roles, issue
-from vla_eval.ledger import ArmEpisodes
+from vla_eval.certificate.page.html import html_report
+from vla_eval.certificate.page.markdown import markdown_report
+from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, Timing
-from vla_eval.report.markdown import markdown_report
-from vla_eval.report.page import html_report
-from vla_eval.runfolder import Arm, RunFile
+from vla_eval.runs.folder import Arm, RunHeader
 from vla_eval.stats import Flag
 
 EVIL = "<script>alert(1)</script>&\"'$x_1$漢字|`"
@@ -80,7 +80,7 @@ def synthetic(protocol: Protocol, *, timed: bool, standins: bool, lost: int = 0)
 
     arms = tuple(Arm(name=each, spec=EVIL, identity={"name": EVIL}) for each in roles.names)
     return Evidence(
-        run=RunFile(
+        run=RunHeader(
             status="complete",
             protocol_sha256=protocol.sha256,
             protocol=protocol,

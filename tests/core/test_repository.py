@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from vla_eval import repository
+from vla_eval.claims import repository
+from vla_eval.claims.registration import committed_since
 from vla_eval.errors import UsageError
-from vla_eval.registration import committed_since
 
 
 def git(folder: Path, *arguments: str, date: str = "2026-01-02T03:04:05+01:00") -> str:

@@ -17,11 +17,13 @@ from fakes.forging import rewrite
 from vla_eval.certificate import Roles, gather, issue, verify
 from vla_eval.cli import main
 from vla_eval.errors import ProtocolError, RunFolderError, UsageError
-from vla_eval.looks import looks_of, sequential_plan, sequential_roles
-from vla_eval.plan import expand, in_blocks, look_sizes
+from vla_eval.files.tomlfile import read_toml
+from vla_eval.judging.looks import looks_of, sequential_plan, sequential_roles
+from vla_eval.plan import expand, in_stages, look_sizes
 from vla_eval.protocol import parse_protocol
 from vla_eval.released import load_protocol
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.store import Records, read_records
 from vla_eval.stats import (
     Decision,
     Flag,
@@ -30,8 +32,6 @@ from vla_eval.stats import (
     Verdict,
     operating_characteristics,
 )
-from vla_eval.store import Records, read_records
-from vla_eval.tomlfile import read_toml
 
 WORKER = "fakes.policies:InWorker"
 PARITY = {"new": f"{WORKER}?skill=0.97", "old": f"{WORKER}?skill=0.97&version=2"}
@@ -61,20 +61,20 @@ def test_looks_are_balanced_over_the_tasks():
     ):
         protocol = load_protocol(name)
         assert look_sizes(protocol) == sizes
-        for block in in_blocks(protocol):
+        for block in in_stages(protocol):
             counts = {}
             for episode in block:
                 task = (episode.key.suite, episode.key.task)
                 counts[task] = counts.get(task, 0) + 1
             assert len(set(counts.values())) == 1
-        assert sum(in_blocks(protocol), ()) == expand(protocol)
+        assert sum(in_stages(protocol), ()) == expand(protocol)
 
 
 def test_a_fixed_protocol_is_one_block(protocol_file):
     """Without looks the plan is one block, and its hash does not know of looks."""
     protocol = load_protocol(str(protocol_file(count=7)))
     assert look_sizes(protocol) == (7,)
-    assert in_blocks(protocol) == (expand(protocol),)
+    assert in_stages(protocol) == (expand(protocol),)
     assert sequential_plan(protocol) is None
     assert '"stopping":"fixed"' in protocol.canonical_json()
 
@@ -165,7 +165,7 @@ def test_a_run_stops_at_the_look_that_certifies(parity, sequential):
 
 def test_every_look_is_complete_before_the_next_begins(parity):
     """No episode of a block began before all of the block before it had ended, in any arm."""
-    protocol = RunFolder.open(parity).run.protocol
+    protocol = RunFolder.open(parity).header.protocol
     records = read_records([parity / "episodes"]).attempts
     sizes = (0, *look_sizes(protocol))
     keys = [episode.key for episode in expand(protocol)]
@@ -312,7 +312,7 @@ def test_other_roles_than_those_of_the_looks_are_refused(parity):
 def test_a_run_that_was_ended_by_hand_is_judged_at_its_last_look(copy, parity):
     """Between looks the repeated interval still holds; before the first there is nothing to judge."""
     looks = gather(parity, Roles("new", "old")).looks
-    protocol = RunFolder.open(copy).run.protocol
+    protocol = RunFolder.open(copy).header.protocol
     allowed = {episode.key for episode in expand(protocol)[: looks[-1].pairs - 3]}
     _keep_records(copy, allowed)
     with pytest.raises(RunFolderError, match="some are missing"):

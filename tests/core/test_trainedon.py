@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from fakes.policies import Options, Walker
-from vla_eval.demonstrations import Demonstration, Demonstrations, scenes_of
-from vla_eval.differences import name_differences
 from vla_eval.errors import PolicySpecError, RunFolderError
+from vla_eval.files.differences import name_differences
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import PolicyMetadata, weights_are_hashed
-from vla_eval.runfolder import RunFolder
+from vla_eval.recording.folder import Demonstration, Demonstrations, scenes_of
+from vla_eval.runs.folder import RunFolder
 from vla_eval.spec import build_policy
 from vla_eval.trainedon import is_short, seen, shorten, together
 from vla_eval_policies.impaired import ImpairedPolicy, Impairment
@@ -83,7 +83,7 @@ def test_a_missing_hash_hides_an_overlap_but_undoes_none():
 def test_a_committed_run_stays_readable():
     """The identities of a run of before have no such entry: unknown."""
     folder = RunFolder.open(ROOT / "benchmarks/results/one_step/so101-one-step")
-    for arm in folder.run.arms:
+    for arm in folder.header.arms:
         assert "trained_on" not in arm.identity
         assert seen(arm.identity, [A]) is None
         assert weights_are_hashed(arm.identity)

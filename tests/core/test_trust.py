@@ -12,9 +12,9 @@ import pytest
 
 from vla_eval.cli import main
 from vla_eval.errors import UsageError
+from vla_eval.files.tomlfile import read_toml
 from vla_eval.protocol import parse_protocol
-from vla_eval.replay import replay
-from vla_eval.tomlfile import read_toml
+from vla_eval.recording.replay import replay
 from vla_eval.trust import foreign_code
 
 WORKER = "fakes.policies:InWorker"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from vla_eval import uses
+from vla_eval.claims import uses
+from vla_eval.claims.uses import LEDGER_NAME, Attempt, attempt
 from vla_eval.stats.multiplicity import attempt_alpha
-from vla_eval.uses import LEDGER_NAME, Attempt, attempt
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from vla_eval_envs.lekiwi.items import ITEMS
-from vla_eval_envs.lekiwi.room import BASKET
 from vla_eval_envs.lekiwi.shopping import Shopping
+from vla_eval_envs.lekiwi.world import BASKET
 from vla_eval_envs.manipulation.simulator import mujoco
-from vla_eval_policies.experts.lekiwi_shopping import ShoppingExpert
+from vla_eval_policies.experts.lekiwi.shopping import ShoppingExpert
 
 X, Y = BASKET.centre
 

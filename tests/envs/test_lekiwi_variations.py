@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from vla_eval_envs.lekiwi.items import ITEMS
 from vla_eval_envs.lekiwi.shopping import Shopping
 from vla_eval_envs.manipulation.variations import Levels
-from vla_eval_policies.experts.lekiwi_shopping import ShoppingExpert
+from vla_eval_policies.experts.lekiwi.shopping import ShoppingExpert
 
 OPTIONS = [field.name for field in dataclasses.fields(Levels)]
 MODEL_FIELDS = ("mat_rgba", "light_diffuse", "cam_pos", "body_mass", "geom_friction")

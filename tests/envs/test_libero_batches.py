@@ -13,7 +13,7 @@ INSIDE, OUTSIDE, DOUBTFUL = -1.0, 1.0, 1e-5
 
 def arranged(chosen: np.ndarray, amounts: list[list[float]]):
     """Return the order, and which corner is outermost in each image and batch."""
-    from vla_eval_envs.libero.batches import BATCH, arrange
+    from vla_eval_envs.libero.drawing.batches import BATCH, arrange
 
     batches = -(-len(chosen) // BATCH)
     corners = 3 * BATCH * np.arange(batches) + np.arange(len(amounts))[:, None] + 7
@@ -69,7 +69,7 @@ def test_a_doubtful_batch_is_kept_whole():
 
 def test_reach_says_how_far_outside():
     """A vertex beside the picture, before the near plane, or on the clipped side is outside."""
-    from vla_eval_envs.libero.batches import reach
+    from vla_eval_envs.libero.drawing.batches import reach
 
     vertices = np.array([[0, 0, -1.0], [0.1, 0, -1], [0.9, 0, -1], [0, 0, -0.05], [0, 0.2, -1]])
     frustum, nothing = np.array([0.5, 0.1, 10.0]), np.array([0, 0, 0, -1.0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 mujoco = pytest.importorskip("mujoco")
-compiled = pytest.importorskip("vla_eval_envs.libero.compiled")
+compiled = pytest.importorskip("vla_eval_envs.libero.scene_cache")
 
 XML = """<mujoco><asset><mesh name="m" file="{path}"/></asset><worldbody>
 <body><joint/><geom type="mesh" mesh="m"/></body></worldbody></mujoco>"""

@@ -60,7 +60,7 @@ def test_nothing_is_missing_anywhere(suite: str, task: int):
 
 def test_a_missing_geom_would_be_seen(monkeypatch: pytest.MonkeyPatch):
     """The comparison can fail: leaving out what a narrower picture shows is noticed."""
-    from vla_eval_envs.libero import visible
+    from vla_eval_envs.libero.drawing import visible
 
     meets = visible._meets
     monkeypatch.setattr(
@@ -71,7 +71,7 @@ def test_a_missing_geom_would_be_seen(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_missing_triangle_would_be_seen(monkeypatch: pytest.MonkeyPatch):
     """Where OpenGL looks within a pixel matters: a wrong place loses triangles, and is noticed."""
-    from vla_eval_envs.libero import triangles
+    from vla_eval_envs.libero.drawing import triangles
 
     if not _in_software():
         pytest.skip("this OpenGL draws whole meshes")
@@ -83,7 +83,7 @@ def test_a_missing_triangle_would_be_seen(monkeypatch: pytest.MonkeyPatch):
 
 def test_batches_matter(monkeypatch: pytest.MonkeyPatch):
     """Cutting regardless of llvmpipe's batches shows at an edge in one of these two pictures."""
-    from vla_eval_envs.libero import triangles
+    from vla_eval_envs.libero.drawing import triangles
 
     def careless(chosen, amounts, corners, order):
         faces = np.flatnonzero(chosen)

@@ -10,7 +10,7 @@ import pytest
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, BOX, PickPlace
 from vla_eval_envs.so101.predicates import lowest_point
-from vla_eval_policies.experts.so101_pick_place import PickPlaceExpert
+from vla_eval_policies.experts.so101.pick_place import PickPlaceExpert
 
 HALF = BLOCK_EDGE / 2
 

@@ -12,7 +12,7 @@ from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE
 from vla_eval_envs.so101.pick_place_either import LEFT_BOX, RIGHT_BOX, PickPlaceEither
 from vla_eval_envs.so101.sorting import BOX_OF, Sorting
-from vla_eval_policies.experts.so101_sorting import SortingExpert
+from vla_eval_policies.experts.so101.sorting import SortingExpert
 
 HALF = BLOCK_EDGE / 2
 LEFT, RIGHT = ((*BOX_OF[name].centre, HALF) for name in ("red", "green"))

@@ -11,7 +11,7 @@ from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.objects import TOY_SIZE
 from vla_eval_envs.so101.predicates import STACK_STEPS, geoms_of, lowest_point
 from vla_eval_envs.so101.stacking import BLOCK_EDGE, PLATFORM, Stacking
-from vla_eval_policies.experts.so101_stacking import StackingExpert
+from vla_eval_policies.experts.so101.stacking import StackingExpert
 
 HALF = TOY_SIZE[2] / 2
 UPRIGHT = (1.0, 0.0, 0.0, 0.0)

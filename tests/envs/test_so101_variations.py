@@ -16,9 +16,9 @@ from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.pick_place_either import PickPlaceEither
 from vla_eval_envs.so101.sorting import Sorting
 from vla_eval_envs.so101.stacking import Stacking
-from vla_eval_policies.experts.so101_pick_place import PickPlaceExpert
-from vla_eval_policies.experts.so101_sorting import SortingExpert
-from vla_eval_policies.experts.so101_stacking import StackingExpert
+from vla_eval_policies.experts.so101.pick_place import PickPlaceExpert
+from vla_eval_policies.experts.so101.sorting import SortingExpert
+from vla_eval_policies.experts.so101.stacking import StackingExpert
 
 OPTIONS = [field.name for field in dataclasses.fields(Levels)]
 LOOKS = ("light", "colours", "camera_jitter")

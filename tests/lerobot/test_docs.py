@@ -95,9 +95,9 @@ def test_record_train_evaluate(tmp_path: Path):
 
 def test_columns_are_the_documented_ones():
     """The page's table names every column that the writer declares."""
-    from vla_eval.recording import Layout
+    from vla_eval.recording.recorder import DatasetLayout
     from vla_eval_policies.lerobot.writer import features
 
-    layout = Layout("so101", 30, (("<camera>", (8, 8, 3)),), ("a",), ("b",))
+    layout = DatasetLayout("so101", 30, (("<camera>", (8, 8, 3)),), ("a",), ("b",))
     for column in features(layout, "video"):
         assert f"`{column}`" in PAGE

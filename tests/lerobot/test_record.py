@@ -181,7 +181,7 @@ class Listed:
 
 @pytest.fixture
 def listed(monkeypatch):
-    monkeypatch.setattr("vla_eval.recording._WRITER", f"{__name__}:Listed")
+    monkeypatch.setattr("vla_eval.recording.recorder._WRITER", f"{__name__}:Listed")
     return Listed
 
 
@@ -209,7 +209,7 @@ def test_recording_is_the_evaluation(listed, cli, protocol_file, tmp_path):
     import hashlib
 
     from vla_eval import run
-    from vla_eval.store import read_records
+    from vla_eval.runs.store import read_records
 
     path = protocol_file(count=3)
     run(str(path), {"a": WORKER}, tmp_path / "run", workers=1)

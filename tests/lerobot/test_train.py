@@ -15,8 +15,8 @@ import pytest
 from helpers_lerobot import FLOWS, context, load, observation, sizes
 
 from vla_eval.cli import main
-from vla_eval.demonstrations import scenes_of
 from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
+from vla_eval.recording.folder import scenes_of
 
 pytest.importorskip("torch", reason="needs the extra 'lerobot'")
 
@@ -40,8 +40,8 @@ def folders(tmp_path_factory):
 @pytest.fixture
 def student(folders):
     """Trains one; returns its checkpoint and the logs of all steps."""
-    from vla_eval_policies.training.lerobot_recipe import make_recipe
-    from vla_eval_policies.training.lerobot_run import train_lerobot
+    from vla_eval_policies.training.lerobot.recipe import make_recipe
+    from vla_eval_policies.training.lerobot.run import train_lerobot
 
     def train(out: Path, kind: str, method: str, *changes: str, on_step=lambda *_: None):
         base = str(folders.get(kind, kind))
@@ -175,7 +175,7 @@ def test_a_copy_has_weights_of_its_own(folders, student, tmp_path, kind):
     import torch
 
     from vla_eval_policies.lerobot_policy.policy import raw_batch
-    from vla_eval_policies.training.lerobot_network import ExpertNetwork, Precision
+    from vla_eval_policies.training.lerobot.network import ExpertNetwork, Precision
 
     policy = load(folders[kind])
     batch = policy.loaded.preprocess(

@@ -13,7 +13,7 @@ import pytest
 
 from vla_eval.certificate import verify
 from vla_eval.certificate.verify import read_certificate
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
 from vla_eval.spec import PolicySpec
 from vla_eval.sweep import load_grid
 from vla_eval_policies.flow.policy import FlowOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vla_eval_policies.methods import Cost, KeyStone
+from vla_eval_policies.methods import KeyStone, TrainingCost
 
 
 def chunks(*shape: int, seed: int = 0):
@@ -77,6 +77,6 @@ def test_selection_draws_nothing():
 
 def test_cost_counts_every_sample():
     """K samples in n passes are K × n evaluations of one prefix."""
-    cost = KeyStone(samples=8).cost(Cost(prefix=1, passes=10))
+    cost = KeyStone(samples=8).cost(TrainingCost(prefix=1, passes=10))
     assert (cost.prefix, cost.passes, cost.batch, cost.nfe, str(cost)) == (1, 10, 8, 80, "8 × 10")
-    assert str(Cost(prefix=1, passes=10)) == "10"
+    assert str(TrainingCost(prefix=1, passes=10)) == "10"

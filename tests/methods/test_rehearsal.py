@@ -10,9 +10,14 @@ import pytest
 
 from vla_eval.errors import UsageError
 from vla_eval.trainedon import shorten
-from vla_eval_policies.training import rehearsal
+from vla_eval_policies.training import expert_data as rehearsal
 from vla_eval_policies.training.data import Frames
-from vla_eval_policies.training.rehearsal import Looks, Rehearsal, rehearse, rehearsed_cameras
+from vla_eval_policies.training.expert_data import (
+    Demonstration,
+    ExpertData,
+    generate,
+    generated_cameras,
+)
 
 pytest.importorskip("mujoco", reason="needs the extra 'so101'")
 
@@ -20,8 +25,8 @@ TASK = "so101/PickPlace"
 
 
 def act(**options) -> Frames:
-    plan = Rehearsal(tasks=(TASK,), init_states=1, look_every=10, **options)
-    return rehearse(plan, ("top",), 32, 12)
+    plan = ExpertData(tasks=(TASK,), init_states=1, look_every=10, **options)
+    return generate(plan, ("top",), 32, 12)
 
 
 def test_undisturbed_chunks_follow_each_other():
@@ -78,32 +83,32 @@ def test_scenes_are_those_of_the_states(tmp_path):
     env = rehearsal._make(TASK, {})
     hashes = [env.reset(seed=0, options={"init_state": i})[1]["scene_hash"] for i in (0, 1)]
     env.close()
-    plan = Rehearsal(
+    plan = ExpertData(
         tasks=(TASK,), init_states=2, look_every=10, scatter_m=0.01, cache=str(tmp_path)
     )
     for _ in range(2):
-        assert rehearse(plan, ("top",), 32, 12).scenes == shorten(hashes)
+        assert generate(plan, ("top",), 32, 12).scenes == shorten(hashes)
     (meta,) = tmp_path.glob("*/meta.json")
     said = json.loads(meta.read_text())
     meta.write_text(json.dumps({"instructions": said["instructions"]}))
-    assert rehearse(plan, ("top",), 32, 12).scenes is None
+    assert generate(plan, ("top",), 32, 12).scenes is None
 
 
 def test_refusals():
     """A task without a suite, an unknown task, a camera that is not there."""
-    assert rehearsed_cameras(Rehearsal(tasks=(TASK,))) == ("top", "wrist")
+    assert generated_cameras(ExpertData(tasks=(TASK,))) == ("top", "wrist")
     for tasks, camera, message in (
         (("PickPlace",), "top", "must be suite/task"),
         (("so101/PickPlac",), "top", "did you mean 'PickPlace'"),
         ((TASK,), "front", "has no camera 'front'"),
     ):
         with pytest.raises(UsageError, match=message):
-            rehearse(Rehearsal(tasks=tasks, init_states=1), (camera,), 32, 12)
+            generate(ExpertData(tasks=tasks, init_states=1), (camera,), 32, 12)
 
 
 def test_short_plans_become_chunks_of_what_was_done():
     """Where plans are short, a look's chunk is what the expert went on to do, up to the end."""
-    looks = Looks(
+    looks = Demonstration(
         chunks=[np.zeros((2, 1), np.float32), np.zeros((1, 1), np.float32)],
         steps=[0, 2],
         meant=[np.full(1, step, np.float32) for step in range(5)],
@@ -115,9 +120,9 @@ def test_short_plans_become_chunks_of_what_was_done():
 
 def test_options_of_environments_leave_other_caches_valid():
     """A section without env_kwargs is kept where it always was."""
-    plain = Rehearsal(tasks=(TASK,), cache="demos")
+    plain = ExpertData(tasks=(TASK,), cache="demos")
     assert "env_kwargs" not in plain.model_dump()
-    told = Rehearsal(tasks=(TASK,), cache="demos", env_kwargs={"image_size": 128})
+    told = ExpertData(tasks=(TASK,), cache="demos", env_kwargs={"image_size": 128})
     assert plain.folder(128, 16) != told.folder(128, 16)
 
 
@@ -125,14 +130,14 @@ def test_options_of_environments_leave_other_caches_valid():
 @pytest.mark.skipif(not os.environ.get("VLA_EVAL_LIBERO_ASSETS"), reason="needs LIBERO's assets")
 def test_libero_is_demonstrated_in_new_scenes():
     """Two pushed episodes of two scenes; displacements are learned, and the gripper closes."""
-    plan = Rehearsal(
+    plan = ExpertData(
         tasks=("libero_spatial/8",),
         init_states=2,
         look_every=5,
         action_noise=0.06,
         env_kwargs={"image_size": 64, "physics": "fast"},
     )
-    frames = rehearse(plan, ("agentview",), 32, 16)
+    frames = generate(plan, ("agentview",), 32, 16)
     assert frames.chunks.shape[1:] == (16, 7)
     assert frames.states.shape[1] == 8
     first = np.searchsorted(frames.episode, [0, 1])

@@ -15,7 +15,7 @@ from vla_eval.environment import make_env
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
 from vla_eval.spec import build_policy
 from vla_eval.trainedon import seen, together
 from vla_eval_policies.flow.checkpoint import read_card
@@ -110,7 +110,7 @@ def test_no_certified_scene_was_learned(run: str):
     folder = RunFolder.open(ROOT / "benchmarks/results/one_step" / run)
     scenes = {record.scene_hash for record in folder.records().final.values()}
     assert len(scenes) >= 29
-    for arm in folder.run.arms:
+    for arm in folder.header.arms:
         identity = asdict(build_policy(arm.spec).metadata)
         assert identity["weights_sha256"] == arm.identity["weights_sha256"]
         assert seen(identity, scenes) == []

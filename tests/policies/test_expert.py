@@ -12,7 +12,7 @@ from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context, Policy
 from vla_eval_envs.so101.pick_place import PickPlace
-from vla_eval_policies.expert import ExpertFactory, ExpertPolicy
+from vla_eval_policies.experts.policy import ExpertFactory, ExpertPolicy
 
 MAX_STEPS = 600
 

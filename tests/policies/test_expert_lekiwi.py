@@ -13,8 +13,8 @@ from vla_eval.policy import Context
 from vla_eval_envs.lekiwi.catalog import suites
 from vla_eval_envs.lekiwi.items import ITEMS
 from vla_eval_envs.lekiwi.shopping import Shopping
-from vla_eval_policies.expert import ExpertFactory
-from vla_eval_policies.experts.lekiwi_shopping import ShoppingExpert
+from vla_eval_policies.experts.lekiwi.shopping import ShoppingExpert
+from vla_eval_policies.experts.policy import ExpertFactory
 
 MAX_STEPS = 900
 TASK_OF = {str(task.kwargs["item"]): task.name for task in suites()[0].tasks}

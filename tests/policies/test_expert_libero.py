@@ -10,8 +10,8 @@ from vla_eval.errors import UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 from vla_eval_envs.so101.pick_place import PickPlace
-from vla_eval_policies.expert import ExpertFactory
-from vla_eval_policies.experts.libero_scene import Scene
+from vla_eval_policies.experts.libero.scene import LiberoScene
+from vla_eval_policies.experts.policy import ExpertFactory
 
 needs_assets = pytest.mark.skipif(
     not os.environ.get("VLA_EVAL_LIBERO_ASSETS"), reason="VLA_EVAL_LIBERO_ASSETS is not set"
@@ -56,7 +56,7 @@ def test_another_simulator_is_refused_in_one_sentence():
     """The expert reads LIBERO's simulator and no other."""
     env = PickPlace(image_size=8)
     with pytest.raises(UsageError, match="needs a LIBERO environment"):
-        Scene(env)
+        LiberoScene(env)
 
 
 @needs_assets

@@ -7,18 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vla_eval_policies.experts import libero_expert
-from vla_eval_policies.experts.libero_arm import Arm, Hand, turn_between
-from vla_eval_policies.experts.libero_grasps import nearer, plan_grasp, yaws
-from vla_eval_policies.experts.libero_gripper import MAX_WIDTH_M, facing, hand_points, top_down
-from vla_eval_policies.experts.libero_places import (
+from vla_eval_policies.experts.libero import expert as libero_expert
+from vla_eval_policies.experts.libero.arm import PandaArm, PandaHand, turn_between
+from vla_eval_policies.experts.libero.grasps import nearer, plan_grasp, yaws
+from vla_eval_policies.experts.libero.gripper import MAX_WIDTH_M, facing, hand_points, top_down
+from vla_eval_policies.experts.libero.places import (
     Ground,
     find_spot,
     find_way_out,
     unique_cells,
     way_heights,
 )
-from vla_eval_policies.experts.libero_scene import Pose
+from vla_eval_policies.experts.libero.scene import Pose
 
 HOME = Pose(np.array([0.0, 0.0, 0.4]), top_down(0.0))
 
@@ -217,8 +217,8 @@ def test_facing_is_a_rotation():
 
 def test_the_arm_s_feedback_reaches_a_pose_and_stays():
     """In its own model the hand arrives within 40 steps, with actions inside their bounds."""
-    arm = Arm(np.eye(6))
-    hand = Hand(HOME, np.zeros(6))
+    arm = PandaArm(np.eye(6))
+    hand = PandaHand(HOME, np.zeros(6))
     goal = Pose(np.array([0.2, -0.1, 0.3]), top_down(1.0))
     for _ in range(40):
         action = arm.towards(hand, goal, 1.0)

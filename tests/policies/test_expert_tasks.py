@@ -16,9 +16,9 @@ from vla_eval.policy import Context
 from vla_eval_envs.so101.base import SO101Env
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.pick_place import PickPlace
-from vla_eval_policies.expert import ExpertFactory
 from vla_eval_policies.experts import EXPERTS
-from vla_eval_policies.experts.so101_pick_place import PickPlaceEitherExpert
+from vla_eval_policies.experts.policy import ExpertFactory
+from vla_eval_policies.experts.so101.pick_place import PickPlaceEitherExpert
 
 TASKS = {task.name: task for task in suites()[0].tasks}
 

@@ -21,8 +21,8 @@ from vla_eval.errors import (
 )
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
+from vla_eval.runs.store import read_records
 from vla_eval.spec import build_policy
-from vla_eval.store import read_records
 from vla_eval_policies.remote.codec import WireError
 
 PLAIN = "layout=native&n_action_steps=4"

@@ -13,9 +13,9 @@ from vla_eval.certificate.issue import issue, issue_from
 from vla_eval.cli import main
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import weights_are_hashed
+from vla_eval.runs.store import read_records
 from vla_eval.spec import build_policy
 from vla_eval.stats import Flag
-from vla_eval.store import read_records
 
 PLAIN = "layout=native&n_action_steps=4"
 ROLES = Roles("a", "b")

@@ -13,8 +13,8 @@ from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 from vla_eval.record import EpisodeRecord
+from vla_eval.runs.store import read_records
 from vla_eval.spec import build_policy
-from vla_eval.store import read_records
 from vla_eval_policies.remote.codec import WireError
 from vla_eval_policies.remote.layouts import resize_with_pad
 

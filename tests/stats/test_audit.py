@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vla_eval.audit import Finding, audit, shipped_claims
-from vla_eval.stats import Flag, Pairing, Verdict
+from vla_eval.audit import ClaimFinding, audit, shipped_claims
+from vla_eval.stats import AssumedPairing, Flag, Verdict
 
 SUPERIOR, EQUIVALENT, NONINFERIOR, INFERIOR, WORSE, INCONCLUSIVE = (
     Verdict.SUPERIOR,
@@ -87,10 +87,10 @@ def test_verdicts_are_the_reference_ones(audited, name):
 def test_pairing_envelope_and_exact_tests(audited):
     """SnapFlow holds under any pairing; Reflex not at 5 points, and at 10 only at alpha 5 %."""
     at5, at10 = audited["C11"].comparison.at
-    assert audited["C1"].comparison.at[0].pairing is Pairing.ANY
-    assert at5.pairing is Pairing.NONE
+    assert audited["C1"].comparison.at[0].pairing is AssumedPairing.ANY
+    assert at5.pairing is AssumedPairing.NONE
     assert at5.p_exact[0] == pytest.approx(0.0599, abs=5.1e-5)
-    assert at10.pairing is Pairing.ANY
+    assert at10.pairing is AssumedPairing.ANY
     assert at10.p_exact[1] == pytest.approx(0.0380, abs=5.1e-5)
     assert at10.judgement.verdict is NONINFERIOR
     assert at10.strict.verdict is INCONCLUSIVE
@@ -109,7 +109,7 @@ def test_narrower_margins():
     assert two.p_noninferior == pytest.approx(0.0026, abs=5.1e-5)
     assert two.p_exact[1] == pytest.approx(0.0030, abs=5.1e-5)
     assert three.judgement.verdict is EQUIVALENT
-    assert three.pairing is Pairing.ANY
+    assert three.pairing is AssumedPairing.ANY
     assert found["C14"][0].judgement.verdict is NONINFERIOR
     assert found["C14"][0].p_noninferior == pytest.approx(0.011, abs=5.1e-4)
     assert found["C42"][1].judgement.verdict is INCONCLUSIVE
@@ -145,22 +145,22 @@ def test_training_seeds(audited):
 @pytest.mark.parametrize(
     ("name", "finding"),
     [
-        ("C1", Finding.SUPPORTED),
-        ("C2", Finding.UNRESOLVED),
-        ("C5", Finding.SUPPORTED),
-        ("C7", Finding.CONSISTENT),
-        ("C9", Finding.INCONSISTENT),
-        ("C10", Finding.NOT_AUDITABLE),
-        ("C12", Finding.IMPOSSIBLE),
-        ("C17", Finding.SUPPORTED),
-        ("C21", Finding.CONSISTENT),
-        ("C22", Finding.UNRESOLVED),
-        ("C25", Finding.DESCRIBED),
-        ("C26", Finding.INCONSISTENT),
-        ("C28", Finding.UNRESOLVED),
-        ("C34", Finding.CONTRADICTED),
-        ("C34-stacking", Finding.CONTRADICTED),
-        ("C35", Finding.IMPLAUSIBLE),
+        ("C1", ClaimFinding.SUPPORTED),
+        ("C2", ClaimFinding.UNRESOLVED),
+        ("C5", ClaimFinding.SUPPORTED),
+        ("C7", ClaimFinding.CONSISTENT),
+        ("C9", ClaimFinding.INCONSISTENT),
+        ("C10", ClaimFinding.NOT_AUDITABLE),
+        ("C12", ClaimFinding.IMPOSSIBLE),
+        ("C17", ClaimFinding.SUPPORTED),
+        ("C21", ClaimFinding.CONSISTENT),
+        ("C22", ClaimFinding.UNRESOLVED),
+        ("C25", ClaimFinding.DESCRIBED),
+        ("C26", ClaimFinding.INCONSISTENT),
+        ("C28", ClaimFinding.UNRESOLVED),
+        ("C34", ClaimFinding.CONTRADICTED),
+        ("C34-stacking", ClaimFinding.CONTRADICTED),
+        ("C35", ClaimFinding.IMPLAUSIBLE),
     ],
 )
 def test_findings(audited, name, finding):

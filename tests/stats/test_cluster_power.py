@@ -14,8 +14,8 @@ import pytest
 from vla_eval import stats
 from vla_eval.cli.power import _print_shown
 from vla_eval.compare.shown import what_it_could_show
+from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.keys import EpisodeKey
-from vla_eval.ledger import ArmEpisodes
 from vla_eval.stats import ClusteredPairs, PairedCase
 from vla_eval.stats.cluster_power import most_losses
 

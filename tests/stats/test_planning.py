@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vla_eval import stats
-from vla_eval.stats import PairedCase, PairedTable, Pairing, Spread
+from vla_eval.stats import AssumedPairing, PairedCase, PairedTable, Spread
 
 # statistics.md §5.1: p, power, margin; pairs (formula) at correlation 0, .3, .6; episodes an arm.
 SIZES = [
@@ -111,14 +111,14 @@ def test_pairing_envelope():
     assert snapflow.nested == PairedTable(391, 4, 0, 5)
     assert snapflow.disjoint == PairedTable(386, 9, 5, 0)
     assert snapflow.nested.interval(alpha=0.1) == pytest.approx((0.0032, 0.0221), abs=5.1e-5)
-    assert snapflow.judge(margin=0.05)[0] is Pairing.ANY
-    assert snapflow.judge(margin=0.03)[0] is Pairing.ANY
+    assert snapflow.judge(margin=0.05)[0] is AssumedPairing.ANY
+    assert snapflow.judge(margin=0.03)[0] is AssumedPairing.ANY
     reflex = stats.pairing_envelope(29, 28, 30)
     assert reflex.disjoint.interval(alpha=0.1) == pytest.approx((-0.0820, 0.1564), abs=5.1e-5)
     assert stats.exact_p_noninferior(1, 0, 30, margin=0.05) == pytest.approx(0.0599, abs=5.1e-5)
-    assert reflex.judge(margin=0.05)[0] is Pairing.NONE
-    assert reflex.judge(margin=0.10)[0] is Pairing.ANY
-    assert stats.pairing_envelope(540, 540, 600).judge(margin=0.02)[0] is Pairing.FAVOURABLE
+    assert reflex.judge(margin=0.05)[0] is AssumedPairing.NONE
+    assert reflex.judge(margin=0.10)[0] is AssumedPairing.ANY
+    assert stats.pairing_envelope(540, 540, 600).judge(margin=0.02)[0] is AssumedPairing.FAVOURABLE
     with pytest.raises(ValueError, match="no success rates"):
         stats.pairing_envelope(5, 5, 4)
 

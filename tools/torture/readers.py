@@ -73,7 +73,7 @@ def _claims(path: Path) -> object:
 
 
 def _registration(path: Path) -> object:
-    from vla_eval.registration import read_registration
+    from vla_eval.claims.registration import read_registration
 
     return read_registration(path)
 
@@ -164,11 +164,11 @@ def _shards(_: Path) -> Attempt:
 def _baselines(folder: Path) -> Attempt:
     from vla_eval.gate import baseline_of, compare, read_baseline
     from vla_eval.gate.reports import annotation, junit_xml, markdown
-    from vla_eval.runfolder import RunFolder
+    from vla_eval.runs.folder import RunFolder
 
     samples = Samples(folder)
     data, path = samples.baseline(), folder / "baseline.json"
-    now, protocol = baseline_of(samples.run, "new"), RunFolder.open(samples.run).run.protocol
+    now, protocol = baseline_of(samples.run, "new"), RunFolder.open(samples.run).header.protocol
 
     path.write_bytes(data)
     compare(now, read_baseline(path), protocol=protocol)
@@ -201,10 +201,10 @@ def _in_run(place: str, damage: _Damage, sample: Callable[[Samples], bytes]) -> 
 
 
 def _read_run(run: Path) -> object:
-    from vla_eval.looklog import checked_looks
-    from vla_eval.runfolder import RunFolder
-    from vla_eval.summary import summarise
-    from vla_eval.terminal import report_text
+    from vla_eval.judging.look_files import checked_looks
+    from vla_eval.runs.folder import RunFolder
+    from vla_eval.summary.model import summarise
+    from vla_eval.summary.text import report_text
 
     summary = summarise([run])
     json.dumps(summary.to_json(), allow_nan=False)
@@ -222,7 +222,7 @@ def _record_damage(rng: random.Random, data: bytes) -> bytes:
 
 def _chained(lines: list[bytes]) -> bytes:
     """Give every line the chain that follows from those before it, as a forger would."""
-    from vla_eval.store import _next_chain
+    from vla_eval.runs.store import _next_chain
 
     chain, found = "", []
     for line in lines:
@@ -236,7 +236,7 @@ def _chained(lines: list[bytes]) -> bytes:
 def _certificates(folder: Path) -> Attempt:
     from vla_eval.certificate import verify
     from vla_eval.certificate.verify import read_certificate
-    from vla_eval.differences import differences
+    from vla_eval.files.differences import differences
 
     samples = Samples(folder)
     data, path = samples.certificate(), folder / "certificate.json"

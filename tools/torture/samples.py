@@ -110,17 +110,17 @@ reference = { name = "old", n = 50, percents = ["80.0", "82.0"] }
 
 def write_run(folder: Path, *, states: int = 20) -> Path:
     """Write a complete run of two arms without running anything; return its folder."""
+    from vla_eval.files.tomlfile import parse_toml
     from vla_eval.plan import expand
     from vla_eval.protocol import parse_protocol
-    from vla_eval.runfile import Arm, RunFile, Session, identity_sha256
-    from vla_eval.store import RecordWriter
-    from vla_eval.tomlfile import parse_toml
+    from vla_eval.runs.header import Arm, RunHeader, Session, identity_sha256
+    from vla_eval.runs.store import RecordWriter
 
     text = PROTOCOL.replace("count = 20", f"count = {states}")
     protocol = parse_protocol(parse_toml(text, "sample"), "sample")
     arms = tuple(_arm(name) for name in ("new", "old"))
     begun = "2026-01-01T00:00:00+00:00"
-    run = RunFile(
+    run = RunHeader(
         status="complete",
         protocol_sha256=protocol.sha256,
         protocol=protocol,
@@ -213,8 +213,8 @@ class Samples:
 
     def look(self) -> bytes:
         """Return the run's first look, which is logged if it is not yet."""
-        from vla_eval.looklog import take_looks
-        from vla_eval.runfolder import RunFolder
+        from vla_eval.judging.look_files import take_looks
+        from vla_eval.runs.folder import RunFolder
 
         file = self.run / "looks" / "1.json"
         if not file.exists():

@@ -25,7 +25,7 @@ import psutil
 from blows import Blow, Command, await_handlers, expected_codes, plan_of
 from table import Row
 
-from vla_eval.store import read_records
+from vla_eval.runs.store import read_records
 
 __all__ = ["Scene", "Storm", "rows", "scenes"]
 

@@ -21,16 +21,16 @@ import numpy as np
 from bars import Bar
 
 from vla_eval.certificate import Certificate, Roles, issue
+from vla_eval.judging.look_files import take_looks
+from vla_eval.judging.looks import sequential_plan
 from vla_eval.keys import EpisodeKey
-from vla_eval.looklog import take_looks
-from vla_eval.looks import sequential_plan
 from vla_eval.plan import Shard, expand, look_sizes
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, Timing
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.store import RecordWriter
 from vla_eval.stats import Decision, Judgement, PairedCase, operating_characteristics, power_paired
-from vla_eval.store import RecordWriter
 
 PAIRS, MARGIN, RATE, CORRELATION = 100, 0.10, 0.9, 0.3
 ALPHA = 0.05
@@ -154,7 +154,7 @@ class Simulation:
     @property
     def protocol(self) -> Protocol:
         """What is run."""
-        return self.folder.run.protocol
+        return self.folder.header.protocol
 
     def certify(self, outcomes: np.ndarray) -> Certificate:
         """Write the outcomes as a run would, look after look until it stops, and judge the folder."""

@@ -1,13 +1,13 @@
 """Auditing published numbers: what their counts show, and what they cannot."""
 
 from vla_eval.audit.claims import parse_claims, read_claims, shipped_claims
-from vla_eval.audit.results import Audit, Audited, Finding
+from vla_eval.audit.results import Audit, Audited, ClaimFinding
 from vla_eval.audit.run import audit
 
 __all__ = [
     "Audit",
     "Audited",
-    "Finding",
+    "ClaimFinding",
     "audit",
     "parse_claims",
     "read_claims",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from vla_eval.audit import words
-from vla_eval.audit.results import AtMargin, Comparison, Finding
+from vla_eval.audit.results import AtMargin, ClaimComparison, ClaimFinding
 from vla_eval.audit.schema import Asserts
-from vla_eval.stats import Pairing, Verdict
+from vla_eval.audit.words import verdict as verdict_text
+from vla_eval.drawing import words
+from vla_eval.stats import AssumedPairing, Verdict
 
 __all__ = ["find"]
 
 
-def find(asserts: Asserts, comparison: Comparison) -> tuple[Finding, str]:
+def find(asserts: Asserts, comparison: ClaimComparison) -> tuple[ClaimFinding, str]:
     """Return what becomes of an assertion, and the sentence without its full stop.
 
     Parity holds when the candidate is not worse by the first margin (one-sided alpha); better and
@@ -20,54 +21,57 @@ def find(asserts: Asserts, comparison: Comparison) -> tuple[Finding, str]:
         return _parity(comparison)
     if asserts == "nothing":
         first = comparison.at[0]
-        said = words.verdict(first.judgement).capitalize()
-        return Finding.DESCRIBED, f"{said} at {words.size(first.margin)}: {_numbers90(comparison)}"
+        said = verdict_text(first.judgement).capitalize()
+        return (
+            ClaimFinding.DESCRIBED,
+            f"{said} at {words.margin(first.margin)}: {_numbers90(comparison)}",
+        )
     numbers, (low, high) = _numbers95(comparison), comparison.ci95
     if asserts == "unresolved":
         if low <= 0 <= high:
-            return Finding.SUPPORTED, f"Indeed not resolved: {numbers}"
-        return Finding.CONTRADICTED, f"There is a difference: {numbers}"
+            return ClaimFinding.SUPPORTED, f"Indeed not resolved: {numbers}"
+        return ClaimFinding.CONTRADICTED, f"There is a difference: {numbers}"
     word = asserts.capitalize()
     shown, opposite = (low > 0, high < 0) if asserts == "better" else (high < 0, low > 0)
     if shown:
-        return Finding.SUPPORTED, f"{word}: {numbers}"
-    finding = Finding.CONTRADICTED if opposite else Finding.UNRESOLVED
+        return ClaimFinding.SUPPORTED, f"{word}: {numbers}"
+    finding = ClaimFinding.CONTRADICTED if opposite else ClaimFinding.UNRESOLVED
     return finding, f"{'The opposite' if opposite else f'Not shown to be {asserts}'}: {numbers}"
 
 
-def _numbers90(comparison: Comparison) -> str:
+def _numbers90(comparison: ClaimComparison) -> str:
     limits = words.interval(comparison.ci90)
     return f"{words.points(comparison.difference)} points, 90 % {limits}"
 
 
-def _numbers95(comparison: Comparison) -> str:
+def _numbers95(comparison: ClaimComparison) -> str:
     limits = words.interval(comparison.ci95)
     family = comparison.picked_from
     every = f" (over {family} comparisons)" if family > 1 else ""
     return f"{words.points(comparison.difference)} points, 95 % {limits}{every}"
 
 
-def _parity(comparison: Comparison) -> tuple[Finding, str]:
+def _parity(comparison: ClaimComparison) -> tuple[ClaimFinding, str]:
     first = comparison.at[0]
-    margin, numbers = words.size(first.margin), _numbers90(comparison)
+    margin, numbers = words.margin(first.margin), _numbers90(comparison)
     if first.judgement.noninferior:
-        said = words.verdict(first.judgement).capitalize()
+        said = verdict_text(first.judgement).capitalize()
         strict = "" if first.strict.noninferior else "; not at a one-sided level half as large"
-        return Finding.SUPPORTED, f"{said} at {margin}{_pairing(first)}: {numbers}{strict}"
+        return ClaimFinding.SUPPORTED, f"{said} at {margin}{_pairing(first)}: {numbers}{strict}"
     if first.judgement.verdict is Verdict.INFERIOR:
-        return Finding.CONTRADICTED, f"Worse by more than {margin}: {numbers}"
+        return ClaimFinding.CONTRADICTED, f"Worse by more than {margin}: {numbers}"
     if comparison.ci95[1] < 0:
-        return Finding.CONTRADICTED, f"Worse: {_numbers95(comparison)}"
+        return ClaimFinding.CONTRADICTED, f"Worse: {_numbers95(comparison)}"
     wider = [each for each in comparison.at[1:] if each.judgement.noninferior]
-    extra = f", though it holds within {words.size(wider[0].margin)}" if wider else ""
+    extra = f", though it holds within {words.margin(wider[0].margin)}" if wider else ""
     need = comparison.needed
     more = f"; {margin} take about {need:,} episodes an arm" if need else ""
-    return Finding.UNRESOLVED, f"Inconclusive at {margin}{extra}: {numbers}{more}"
+    return ClaimFinding.UNRESOLVED, f"Inconclusive at {margin}{extra}: {numbers}{more}"
 
 
 def _pairing(at: AtMargin) -> str:
-    if at.pairing is Pairing.ANY:
+    if at.pairing is AssumedPairing.ANY:
         return " under any pairing of the episodes"
-    if at.pairing is Pairing.FAVOURABLE:
+    if at.pairing is AssumedPairing.FAVOURABLE:
         return ", but with pairs only if both arms fail on the same episodes"
     return ""

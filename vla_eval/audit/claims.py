@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from vla_eval.audit.schema import ClaimsFile
 from vla_eval.errors import UsageError
-from vla_eval.plain import shown, whole_number
-from vla_eval.tomlfile import parse_toml, read_toml
+from vla_eval.files.plain import shown, whole_number
+from vla_eval.files.tomlfile import parse_toml, read_toml
 
 __all__ = ["parse_claims", "read_claims", "shipped_claims"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vla_eval.audit.results import AtMargin, Audit, Audited, Comparison
+from vla_eval.audit.results import AtMargin, Audit, Audited, ClaimComparison
 
 __all__ = ["to_json"]
 
@@ -40,7 +40,7 @@ def _claim(audited: Audited, audit: Audit) -> dict[str, Any]:
     }
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(comparison: ClaimComparison) -> dict[str, Any]:
     value: dict[str, Any] = {
         "candidate": comparison.names[0],
         "reference": comparison.names[1],

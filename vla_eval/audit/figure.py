@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vla_eval.audit import words
-from vla_eval.audit.results import Audit, Audited, Comparison, Finding
-from vla_eval.report import svg
-from vla_eval.report.svg import NARROW, WIDE, Sheet, shorten
+from vla_eval.audit.results import Audit, Audited, ClaimComparison, ClaimFinding
+from vla_eval.drawing import svg, words
+from vla_eval.drawing.svg import NARROW, WIDE, Sheet, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["LOOKS", "draw", "standalone"]
 
 LOOKS = {
-    Finding.SUPPORTED: (svg.CANDIDATE, "o"),
-    Finding.CONTRADICTED: (svg.REFERENCE, "X"),
-    Finding.UNRESOLVED: (svg.CONTROL, "D"),
+    ClaimFinding.SUPPORTED: (svg.CANDIDATE, "o"),
+    ClaimFinding.CONTRADICTED: (svg.REFERENCE, "X"),
+    ClaimFinding.UNRESOLVED: (svg.CONTROL, "D"),
 }
 """Colour and mark of a finding; the others are grey."""
 
@@ -111,7 +110,7 @@ def _row(axes: Axes, index: int, audited: Audited, *, narrow: bool) -> None:
     _bar(axes, y, comparison, color, mark)
 
 
-def _bar(axes: Axes, y: float, comparison: Comparison, color: str, mark: str) -> None:
+def _bar(axes: Axes, y: float, comparison: ClaimComparison, color: str, mark: str) -> None:
     """Draw 95 % thin and 90 % thick; arrows where they go on beyond the axis."""
     for limits, wide in ((comparison.ci95, 1.6), (comparison.ci90, 5.0)):
         low, high = (min(_REACH, max(-_REACH, 100 * each)) for each in limits)

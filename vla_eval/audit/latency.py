@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from vla_eval.audit.results import Audited, Finding
+from vla_eval.audit.results import Audited, ClaimFinding
 from vla_eval.audit.schema import ClaimsFile, LatencyClaim, SpeedupClaim
-from vla_eval.audit.words import decimals
+from vla_eval.audit.words import half_digit
 from vla_eval.stats import AmdahlFit, amdahl_fit, prefix_for_speedup
 
 __all__ = ["audit_latency", "audit_speedup", "line"]
@@ -58,12 +58,12 @@ def audit_latency(claim: LatencyClaim, _file: ClaimsFile) -> Audited:
     """Fit prefix and step, and compare every printed number with what the others give."""
     fit, checks = line(claim), _checks(claim)
     wrong = [check for check in checks if not check.holds]
-    finding = Finding.INCONSISTENT if wrong else Finding.CONSISTENT
+    finding = ClaimFinding.INCONSISTENT if wrong else ClaimFinding.CONSISTENT
     sentence = _agreement(claim, checks)
     if fit is not None and claim.speedup is not None and claim.speedup_of == "chunk":
         most = fit.speedup(claim.slow_nfe, 0)
         if float(claim.speedup) > most * (1 + _SLACK):
-            finding = Finding.IMPOSSIBLE
+            finding = ClaimFinding.IMPOSSIBLE
             fewest = min(each.nfe for each in claim.chunk)
             sentence = (
                 f"{claim.speedup} times by fewer evaluations cannot be: {claim.slow_nfe:g} take "
@@ -85,7 +85,7 @@ def _checks(claim: LatencyClaim) -> list[_Check]:
     checks = []
     if claim.speedup is not None:
         printed = float(claim.speedup)
-        slack = decimals(claim.speedup) + _SLACK * printed
+        slack = half_digit(claim.speedup) + _SLACK * printed
         if claim.speedup_of == "chunk" and slow.nfe > fast.nfe:
             checks.append(_Check("speed-up", printed, slow.ms / fast.ms, "×", slack))
         if claim.speedup_of == "solver" and claim.solver_ms and claim.step_ms:
@@ -96,7 +96,7 @@ def _checks(claim: LatencyClaim) -> list[_Check]:
         checks.append(_Check("total", slow.ms, total, " ms", 2 * _SLACK * slow.ms))
     if claim.solver_share is not None and claim.solver_ms:
         share = 100 * claim.solver_ms / slow.ms
-        slack = decimals(claim.solver_share) + 2 * _SLACK * share
+        slack = half_digit(claim.solver_share) + 2 * _SLACK * share
         checks.append(_Check("share of the solver", float(claim.solver_share), share, " %", slack))
     return checks
 
@@ -173,20 +173,20 @@ def audit_speedup(claim: SpeedupClaim, file: ClaimsFile) -> Audited:
     shares = sorted(fit.prefix_ms / fit.step_ms for fit in fits)
     most = max((fit.speedup(claim.slow_nfe, claim.fast_nfe) for fit in fits), default=math.inf)
     if needed < 0:
-        finding = Finding.IMPOSSIBLE
+        finding = ClaimFinding.IMPOSSIBLE
         sentence = (
             f"From {claim.slow_nfe:g} evaluations to {claim.fast_nfe:g} no prefix is short enough "
             f"for {claim.speedup} times"
         )
-    elif printed > most * (1 + _SLACK) + decimals(claim.speedup):
-        finding = Finding.IMPLAUSIBLE
+    elif printed > most * (1 + _SLACK) + half_digit(claim.speedup):
+        finding = ClaimFinding.IMPLAUSIBLE
         sentence = (
             f"{claim.speedup} times needs a prefix of {needed:.2f} evaluations, where published "
             f"times have {shares[0]:.1f} to {shares[-1]:.1f} and so at most {most:.1f} times; without "
             "the prefix, or with a cached one, it is another quantity"
         )
     else:
-        finding = Finding.CONSISTENT
+        finding = ClaimFinding.CONSISTENT
         sentence = f"It needs a prefix of {needed:.2f} evaluations, as others have measured"
     numbers = {"prefix_over_step_needed": needed, "prefix_over_step_published": shares}
     return Audited(claim, finding, f"{sentence}.", numbers=numbers)

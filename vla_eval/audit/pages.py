@@ -6,24 +6,26 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from vla_eval.audit import words
 from vla_eval.audit.figure import WIDTHS, draw
-from vla_eval.audit.results import AtMargin, Audit, Audited, Finding
+from vla_eval.audit.results import AtMargin, Audit, Audited, ClaimFinding
 from vla_eval.audit.schema import Rate, RatesClaim, Source
+from vla_eval.audit.words import two_decimals
+from vla_eval.audit.words import verdict as verdict_text
+from vla_eval.drawing import words
 from vla_eval.stats import Flag
 
 __all__ = ["FINDINGS", "flag_sentence", "html_page", "markdown_page", "verdict_lines"]
 
 FINDINGS = {
-    Finding.SUPPORTED: "the counts carry what is claimed",
-    Finding.UNRESOLVED: "they carry neither it nor its opposite",
-    Finding.CONTRADICTED: "they speak against it",
-    Finding.CONSISTENT: "printed numbers agree with each other",
-    Finding.INCONSISTENT: "they do not",
-    Finding.IMPLAUSIBLE: "it would need what nobody else has measured",
-    Finding.IMPOSSIBLE: "it cannot be, whatever the method",
-    Finding.DESCRIBED: "nothing is claimed; an interval is added",
-    Finding.NOT_AUDITABLE: "counts cannot judge it",
+    ClaimFinding.SUPPORTED: "the counts carry what is claimed",
+    ClaimFinding.UNRESOLVED: "they carry neither it nor its opposite",
+    ClaimFinding.CONTRADICTED: "they speak against it",
+    ClaimFinding.CONSISTENT: "printed numbers agree with each other",
+    ClaimFinding.INCONSISTENT: "they do not",
+    ClaimFinding.IMPLAUSIBLE: "it would need what nobody else has measured",
+    ClaimFinding.IMPOSSIBLE: "it cannot be, whatever the method",
+    ClaimFinding.DESCRIBED: "nothing is claimed; an interval is added",
+    ClaimFinding.NOT_AUDITABLE: "counts cannot judge it",
 }
 
 _JUDGED = """\
@@ -98,7 +100,7 @@ def _caption(audit: Audit) -> str:
 
 def _judged(audit: Audit) -> str:
     alpha = audit.file.alpha
-    margin = words.size(audit.file.margins[0])
+    margin = words.margin(audit.file.margins[0])
     return _JUDGED.format(margin=margin, alpha=alpha, level=100 * (1 - 2 * alpha))
 
 
@@ -160,7 +162,7 @@ def verdict_lines(audited: Audited) -> list[str]:
     if isinstance(claim, RatesClaim):
         rates = " against ".join(
             f"{rate.name}: {_rate(rate)}"
-            + (f" = {words.percent(rate.rate)}" if len(rate.counts) == 1 else "")
+            + (f" = {two_decimals(rate.rate)}" if len(rate.counts) == 1 else "")
             for rate in (claim.candidate, claim.reference)
         )
         lines.append(f"{rates}; 95 % {words.interval(comparison.ci95)}.")
@@ -173,10 +175,10 @@ def verdict_lines(audited: Audited) -> list[str]:
 def _at_margin(at: AtMargin) -> str:
     exact = ""
     if at.p_exact is not None:
-        best, worst = (words.p_value(each) for each in at.p_exact)
+        best, worst = (f"p {words.p_value(each)}" for each in at.p_exact)
         exact = f"; paired at best {best}, at worst {worst}"
-    verdict, margin = words.verdict(at.judgement), words.size(at.margin)
-    return f"{verdict} at {margin} (not worse: {words.p_value(at.p_noninferior)}{exact})"
+    verdict, margin = verdict_text(at.judgement), words.margin(at.margin)
+    return f"{verdict} at {margin} (not worse: p {words.p_value(at.p_noninferior)}{exact})"
 
 
 def _cell(text: str) -> str:
@@ -190,7 +192,7 @@ def html_page(audit: Audit, *, command: str) -> str:
     """Return the audit as one HTML file; equal audits give equal bytes."""
     from markupsafe import Markup
 
-    from vla_eval.report.templating import render
+    from vla_eval.drawing.templating import render
 
     figure = Markup("".join(draw(audit, width) for width in WIDTHS))  # noqa: S704 - ours, escaped
     groups = [(audit.file.sources[name], claims) for name, claims in audit.by_source().items()]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from vla_eval.audit import words
-from vla_eval.audit.results import Audited, Finding
+from vla_eval.audit.results import Audited, ClaimFinding
 from vla_eval.audit.schema import ChangeClaim, ClaimsFile, ErrorClaim, RateClaim, RemarkClaim
+from vla_eval.audit.words import half_digit, two_decimals
+from vla_eval.drawing import words
 from vla_eval.stats import Flag, wilson_interval
 
 __all__ = ["audit_change", "audit_error", "audit_rate", "audit_remark"]
@@ -20,13 +21,13 @@ def audit_change(claim: ChangeClaim, _file: ClaimsFile) -> Audited:
     sentences, wrong = [], 0
     for change in claim.changes:
         found = 100 * (change.after / change.before - 1)
-        agrees = abs(found - float(change.percent)) <= words.decimals(change.percent) + _SLACK
+        agrees = abs(found - float(change.percent)) <= half_digit(change.percent) + _SLACK
         wrong += not agrees
         sentences.append(
             f"{change.what} {change.before:g} to {change.after:g}: {found:+.1f} %, printed "
             f"{float(change.percent):+g} %"
         )
-    finding = Finding.INCONSISTENT if wrong else Finding.CONSISTENT
+    finding = ClaimFinding.INCONSISTENT if wrong else ClaimFinding.CONSISTENT
     return Audited(claim, finding, _minus("; ".join(sentences) + "."))
 
 
@@ -34,8 +35,8 @@ def audit_error(claim: ErrorClaim, _file: ClaimsFile) -> Audited:
     """Recompute a binomial standard error at the rate that it is meant for."""
     error = 100 * math.sqrt(claim.at * (1 - claim.at) / claim.n)
     largest = 50 / math.sqrt(claim.n)
-    agrees = abs(float(claim.points) - error) <= words.decimals(claim.points) + 0.01
-    finding = Finding.CONSISTENT if agrees else Finding.INCONSISTENT
+    agrees = abs(float(claim.points) - error) <= half_digit(claim.points) + 0.01
+    finding = ClaimFinding.CONSISTENT if agrees else ClaimFinding.INCONSISTENT
     sentence = (
         f"{claim.n} episodes at {100 * claim.at:g} % have a standard error of {error:.2f} points, "
         f"printed {claim.points}; at 50 %, the worst case, it is {largest:.2f}."
@@ -48,18 +49,18 @@ def audit_rate(claim: RateClaim, _file: ClaimsFile) -> Audited:
     rate = claim.rate
     low, high = wilson_interval(rate.count, rate.n)
     sentence = (
-        f"{words.count(rate.count)}/{rate.n} = {words.percent(rate.rate)}, 95 % "
+        f"{words.count(rate.count)}/{rate.n} = {two_decimals(rate.rate)}, 95 % "
         f"[{100 * low:.1f}, {100 * high:.1f}]."
     )
     flags = () if rate.counts else (Flag.GRIM_FAIL,)
     return Audited(
-        claim, Finding.DESCRIBED, sentence, flags=flags, numbers={"wilson95": [low, high]}
+        claim, ClaimFinding.DESCRIBED, sentence, flags=flags, numbers={"wilson95": [low, high]}
     )
 
 
 def audit_remark(claim: RemarkClaim, _file: ClaimsFile) -> Audited:
     """Say why counts cannot judge it."""
-    return Audited(claim, Finding.NOT_AUDITABLE, claim.reason)
+    return Audited(claim, ClaimFinding.NOT_AUDITABLE, claim.reason)
 
 
 def _minus(text: str) -> str:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 
-from vla_eval.audit import words
 from vla_eval.audit.assertions import find
 from vla_eval.audit.results import (
     AtMargin,
     Audited,
-    Comparison,
+    ClaimComparison,
+    ClaimFinding,
     Envelope,
-    Finding,
     PrintedSpread,
     TaskComparison,
 )
 from vla_eval.audit.schema import ClaimsFile, Rate, RatesClaim
+from vla_eval.drawing import words
 from vla_eval.stats import (
+    AssumedPairing,
     Flag,
     Heterogeneity,
     PairedCase,
-    Pairing,
     PairingEnvelope,
     Spread,
     exact_p_noninferior,
@@ -53,14 +53,14 @@ def audit_rates(claim: RatesClaim, file: ClaimsFile) -> Audited:
     passing = _passing_control(claim, file)
     flags = _flags(claim, comparison, file, control_passes=passing)
     finding, sentence = find(claim.asserts, comparison)
-    if finding is Finding.SUPPORTED and passing:
+    if finding is ClaimFinding.SUPPORTED and passing:
         sentence += "; but a policy that ought to fail passes as well, so it says little"
     return Audited(
         claim, finding, f"{sentence}.", _details(claim, comparison, file), flags, comparison
     )
 
 
-def _compare(claim: RatesClaim, file: ClaimsFile) -> Comparison:
+def _compare(claim: RatesClaim, file: ClaimsFile) -> ClaimComparison:
     ours, theirs = claim.candidate, claim.reference
     counts = (ours.count, ours.n, theirs.count, theirs.n)
     envelope = _envelope(claim)
@@ -70,7 +70,7 @@ def _compare(claim: RatesClaim, file: ClaimsFile) -> Comparison:
         (task.candidate.count, task.candidate.n, task.reference.count, task.reference.n)
         for task in claim.tasks
     ]
-    return Comparison(
+    return ClaimComparison(
         names=(ours.name, theirs.name),
         counts=counts,
         difference=ours.rate - theirs.rate,
@@ -124,7 +124,7 @@ def _at(
 
 def _paired(
     envelope: PairingEnvelope, margin: float, alpha: float
-) -> tuple[Pairing, tuple[float, float]]:
+) -> tuple[AssumedPairing, tuple[float, float]]:
     """Return under which pairings it is not inferior, and both extreme exact p-values.
 
     The same as `PairingEnvelope.judge`, without the exact tests of the other verdicts.
@@ -134,7 +134,13 @@ def _paired(
         p = exact_p_noninferior(table.n10, table.n01, table.n, margin=margin)
         exact.append(p)
         passes.append(table.interval(alpha=2 * alpha)[0] > -margin and p <= alpha)
-    pairing = Pairing.ANY if passes[1] else Pairing.FAVOURABLE if passes[0] else Pairing.NONE
+    pairing = (
+        AssumedPairing.ANY
+        if passes[1]
+        else AssumedPairing.FAVOURABLE
+        if passes[0]
+        else AssumedPairing.NONE
+    )
     return pairing, (exact[0], exact[1])
 
 
@@ -177,7 +183,7 @@ def _passing_control(claim: RatesClaim, file: ClaimsFile) -> bool | None:
 
 
 def _flags(
-    claim: RatesClaim, comparison: Comparison, file: ClaimsFile, *, control_passes: bool | None
+    claim: RatesClaim, comparison: ClaimComparison, file: ClaimsFile, *, control_passes: bool | None
 ) -> tuple[Flag, ...]:
     rates = [claim.candidate, claim.reference]
     rates += [each for task in claim.tasks for each in (task.candidate, task.reference)]
@@ -194,7 +200,7 @@ def _flags(
     return tuple(flag for flag, held in holds.items() if held)
 
 
-def _details(claim: RatesClaim, comparison: Comparison, file: ClaimsFile) -> tuple[str, ...]:
+def _details(claim: RatesClaim, comparison: ClaimComparison, file: ClaimsFile) -> tuple[str, ...]:
     details = [*_grim(claim), *_rounding(claim, file)]
     if comparison.envelope is not None:
         nested, disjoint = comparison.envelope.nested, comparison.envelope.disjoint

@@ -7,15 +7,15 @@ from enum import StrEnum
 from typing import Any
 
 from vla_eval.audit.schema import Claim, ClaimsFile
-from vla_eval.stats import Flag, Heterogeneity, Judgement, Pairing, Spread
+from vla_eval.stats import AssumedPairing, Flag, Heterogeneity, Judgement, Spread
 
 __all__ = [
     "AtMargin",
     "Audit",
     "Audited",
-    "Comparison",
+    "ClaimComparison",
+    "ClaimFinding",
     "Envelope",
-    "Finding",
     "PrintedSpread",
     "SeedSpread",
     "TaskComparison",
@@ -24,7 +24,7 @@ __all__ = [
 type Interval = tuple[float, float]
 
 
-class Finding(StrEnum):
+class ClaimFinding(StrEnum):
     """What became of a claim."""
 
     SUPPORTED = "supported"
@@ -57,7 +57,7 @@ class AtMargin:
     strict: Judgement
     """At half of it."""
     p_noninferior: float
-    pairing: Pairing | None = None
+    pairing: AssumedPairing | None = None
     """Under which pairings non-inferiority holds, where the arms may be paired."""
     p_exact: Interval | None = None
     """Exact p-values of non-inferiority: under the best pairing, and under the worst."""
@@ -104,7 +104,7 @@ class TaskComparison:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ClaimComparison:
     """Candidate minus reference, as fractions."""
 
     names: tuple[str, str]
@@ -133,13 +133,13 @@ class Audited:
     """One claim, judged."""
 
     claim: Claim
-    finding: Finding
+    finding: ClaimFinding
     sentence: str
     """The verdict, in one sentence."""
     details: tuple[str, ...] = ()
     """What else was recomputed, a sentence each."""
     flags: tuple[Flag, ...] = ()
-    comparison: Comparison | None = None
+    comparison: ClaimComparison | None = None
     numbers: dict[str, Any] | None = None
     """What was recomputed from times and printed numbers."""
 
@@ -151,10 +151,10 @@ class Audit:
     file: ClaimsFile
     claims: tuple[Audited, ...]
 
-    def counts(self) -> dict[Finding, int]:
+    def counts(self) -> dict[ClaimFinding, int]:
         """Return how many claims have each finding, in the order of the findings."""
         found = [each.finding for each in self.claims]
-        return {finding: found.count(finding) for finding in Finding if finding in found}
+        return {finding: found.count(finding) for finding in ClaimFinding if finding in found}
 
     def by_source(self) -> dict[str, list[Audited]]:
         """Return the claims of each source, sources in the order of their first claim."""

@@ -19,13 +19,13 @@ __all__ = [
     "Claim",
     "ClaimsFile",
     "ErrorClaim",
-    "Latency",
     "LatencyClaim",
+    "PrintedLatency",
+    "PrintedSeeds",
     "Rate",
     "RateClaim",
     "RatesClaim",
     "RemarkClaim",
-    "Seeds",
     "SeedsClaim",
     "Source",
     "SpeedupClaim",
@@ -142,7 +142,7 @@ class RateClaim(_Claim):
     rate: Rate
 
 
-class Seeds(_Frozen):
+class PrintedSeeds(_Frozen):
     """Checkpoints of one recipe, from different training seeds."""
 
     name: Words
@@ -156,8 +156,8 @@ class SeedsClaim(_Claim):
 
     kind: Literal["seeds"]
     asserts: Asserts
-    candidate: Seeds
-    reference: Seeds
+    candidate: PrintedSeeds
+    reference: PrintedSeeds
     design: Literal["independent", "frozen-reference", "paired"]
     """``frozen-reference``: one reference checkpoint; ``paired``: row k of both belongs together."""
 
@@ -173,7 +173,7 @@ class SeedsClaim(_Claim):
         return self
 
 
-class Latency(_Frozen):
+class PrintedLatency(_Frozen):
     """The printed time of one chunk."""
 
     nfe: Nfe
@@ -185,7 +185,7 @@ class LatencyClaim(_Claim):
     """Times of one chunk at two or more numbers of function evaluations, and what is made of them."""
 
     kind: Literal["latency"]
-    chunk: Annotated[tuple[Latency, ...], Field(min_length=1)]
+    chunk: Annotated[tuple[PrintedLatency, ...], Field(min_length=1)]
     prefix_ms: Positive | None = None
     """As printed; together with ``step_ms`` it replaces the fit where there is one time only."""
     step_ms: Positive | None = None

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from vla_eval.audit.assertions import find
-from vla_eval.audit.results import AtMargin, Audited, Comparison, SeedSpread
-from vla_eval.audit.schema import ClaimsFile, Seeds, SeedsClaim
+from vla_eval.audit.results import AtMargin, Audited, ClaimComparison, SeedSpread
+from vla_eval.audit.schema import ClaimsFile, PrintedSeeds, SeedsClaim
 from vla_eval.stats import (
     Checkpoints,
     SeedInference,
@@ -32,7 +32,7 @@ def audit_seeds(claim: SeedsClaim, file: ClaimsFile) -> Audited:
     """Judge a recipe by its checkpoints; see `vla_eval.stats.seeds` for the three designs."""
     ours, theirs = _checkpoints(claim.candidate), _checkpoints(claim.reference)
     found = _DESIGNS[claim.design](ours, theirs)
-    comparison = Comparison(
+    comparison = ClaimComparison(
         names=(claim.candidate.name, claim.reference.name),
         counts=None,
         difference=found.difference,
@@ -49,7 +49,7 @@ def audit_seeds(claim: SeedsClaim, file: ClaimsFile) -> Audited:
     return Audited(claim, finding, f"{sentence}.", tuple(details), (), comparison)
 
 
-def _checkpoints(seeds: Seeds) -> Checkpoints:
+def _checkpoints(seeds: PrintedSeeds) -> Checkpoints:
     return Checkpoints.of([float(each) * seeds.n / 100 for each in seeds.percents], seeds.n)
 
 
@@ -84,7 +84,7 @@ def _who(claim: SeedsClaim, found: SeedInference) -> str:
     )
 
 
-def _spread_sentence(seeds: Seeds, spread: SeedSpread) -> str:
+def _spread_sentence(seeds: PrintedSeeds, spread: SeedSpread) -> str:
     low, high = (100 * each for each in spread.sd95)
     mean = np.mean([float(each) for each in seeds.percents])
     return (

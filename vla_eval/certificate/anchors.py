@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_eval.registration import Registration
+from vla_eval.claims.registration import Registration
 from vla_eval.released import Standing
 from vla_eval.stats import attempt_alpha
 

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison, Power, TaskResult
-from vla_eval.judging import AtLook, Method, Repeats, TangoExact, judge_between, judging
-from vla_eval.ledger import Outcome
-from vla_eval.looks import sequential_plan
+from vla_eval.judging.ledger import Outcome
+from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.methods import (
+    AtLook,
+    JudgingMethod,
+    Repeats,
+    TangoExact,
+    judge_between,
+    judging,
+)
 from vla_eval.plan import look_sizes
 from vla_eval.stats import (
     Judgement,
@@ -89,18 +96,18 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
     )
 
 
-def _method(evidence: Evidence, outcomes: tuple[Outcome, ...]) -> Method:
+def _method(evidence: Evidence, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
     return judging(outcomes, evidence.protocol.analysis, sequential_plan(evidence.protocol))
 
 
-def _score_p(method: Method, margin: float) -> float | None:
+def _score_p(method: JudgingMethod, margin: float) -> float | None:
     if not isinstance(method, TangoExact | AtLook):
         return None
     table = method.table
     return tango_p_noninferior(table.n10, table.n01, table.n, margin=margin)
 
 
-def _stratified(method: Method) -> tuple[float, float] | None:
+def _stratified(method: JudgingMethod) -> tuple[float, float] | None:
     """Return the stratified score interval of independent pairs of several tasks."""
     tables = [each.table for each in method.by_task().values()]
     if len(tables) < _SENSITIVITY_TASKS or not isinstance(method, TangoExact | AtLook):
@@ -108,7 +115,7 @@ def _stratified(method: Method) -> tuple[float, float] | None:
     return stratified_paired_interval(tables, alpha=method.level(0.10))
 
 
-def _task(name: str, method: Method) -> TaskResult:
+def _task(name: str, method: JudgingMethod) -> TaskResult:
     table = method.table
     return TaskResult(
         task=name,

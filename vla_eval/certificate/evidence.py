@@ -1,7 +1,7 @@
 """Evidence: the episodes of a run, admitted only if nothing about them can be doubted.
 
 What is refused here is refused with its reason; what is admitted but limits the verdict becomes a
-flag of the certificate. What counts as a pair is decided in :mod:`vla_eval.ledger`.
+flag of the certificate. What counts as a pair is decided in :mod:`vla_eval.judging.ledger`.
 """
 
 from __future__ import annotations
@@ -13,42 +13,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from vla_eval import ledger
-from vla_eval.differences import name_differences
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
+from vla_eval.files.differences import name_differences
+from vla_eval.judging import ledger
+from vla_eval.judging.ledger import ArmEpisodes, Pairing
+from vla_eval.judging.look_files import checked_looks, looks_on_disk
+from vla_eval.judging.looks import Look
+from vla_eval.judging.roles import Roles, sequential_roles
 from vla_eval.keys import EpisodeKey
-from vla_eval.ledger import ArmEpisodes, Pairing
-from vla_eval.looklog import checked_looks, looks_on_disk
-from vla_eval.looks import Look, sequential_roles
-from vla_eval.plan import expand, in_blocks
+from vla_eval.plan import expand, in_stages
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfile import refuse_unidentified
-from vla_eval.runfolder import Arm, RunFile, RunFolder
-from vla_eval.store import Records, records_digest
+from vla_eval.runs.folder import Arm, RunFolder, RunHeader
+from vla_eval.runs.header import refuse_unidentified
+from vla_eval.runs.store import Records, records_digest
 
-__all__ = ["Evidence", "Roles", "gather"]
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which arm is what."""
-
-    candidate: str
-    reference: str
-    control: str | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All arms that have a role."""
-        return tuple(name for name in (self.candidate, self.reference, self.control) if name)
+__all__ = ["Evidence", "gather"]
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The admitted episodes of the arms that have a role."""
 
-    run: RunFile
+    header: RunHeader
     roles: Roles
     keys: tuple[EpisodeKey, ...]
     """The plan in its order, of a sequential run up to the look that is judged."""
@@ -68,7 +55,7 @@ class Evidence:
     @property
     def protocol(self) -> Protocol:
         """The protocol of the run."""
-        return self.run.protocol
+        return self.header.protocol
 
     @property
     def finals(self) -> dict[str, Mapping[EpisodeKey, EpisodeRecord]]:
@@ -82,7 +69,7 @@ class Evidence:
 
     def arm(self, name: str) -> Arm:
         """Return the arm of that name."""
-        return next(arm for arm in self.run.arms if arm.name == name)
+        return next(arm for arm in self.header.arms if arm.name == name)
 
     def records(self) -> list[EpisodeRecord]:
         """Return all admitted records."""
@@ -102,15 +89,15 @@ def gather(path: Path, roles: Roles) -> Evidence:
         UsageError: the roles cannot be filled.
     """
     folder = RunFolder.open(path)
-    _check_roles(folder.run, roles)
+    _check_roles(folder.header, roles)
     records = folder.records()
     if records.contradictions:
         raise RunFolderError(
             f"{path}: {records.contradictions[0]}; what is not deterministic cannot be certified"
         )
-    keys = tuple(episode.key for episode in expand(folder.run.protocol))
+    keys = tuple(episode.key for episode in expand(folder.header.protocol))
     _refuse_strangers(path, records, keys)
-    _refuse_early(path, folder.run, records)
+    _refuse_early(path, folder.header, records)
     looks = _looks(folder, records, roles)
     keys = keys[: looks[-1].pairs] if looks else keys
     arms = {name: ArmEpisodes.of(records, name, keys) for name in roles.names}
@@ -121,11 +108,11 @@ def gather(path: Path, roles: Roles) -> Evidence:
                 f"episodes (the first is {arm.pending[0]}); judging before the plan is done is "
                 "peeking: repeat the run command to finish it"
             )
-    _refuse_attrition(path, folder.run, arms, len(keys))
+    _refuse_attrition(path, folder.header, arms, len(keys))
     admitted = {(name, key): each.finals[key] for name, each in arms.items() for key in each.finals}
     sessions = {slot: records.sessions[slot] for slot in admitted}
     evidence = Evidence(
-        folder.run,
+        folder.header,
         roles,
         keys,
         arms,
@@ -154,10 +141,10 @@ def _timings_digest(
 
 def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...]:
     """Return the looks of a sequential run; the roles are those with which they were taken."""
-    protocol = folder.run.protocol
+    protocol = folder.header.protocol
     if protocol.analysis.stopping == "fixed":
         return ()
-    taken = sequential_roles(protocol, [arm.name for arm in folder.run.arms])
+    taken = sequential_roles(protocol, [arm.name for arm in folder.header.arms])
     if (roles.candidate, roles.reference) != taken:
         raise UsageError(
             f"this run was stopped by looking at candidate '{taken[0]}' against reference "
@@ -166,7 +153,7 @@ def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...
         )
     looks = checked_looks(folder, records)
     if not looks:
-        first = in_blocks(protocol)[0]
+        first = in_stages(protocol)[0]
         raise RunFolderError(
             f"{folder.path}: the first look needs all {len(first)} episodes of every arm, and they "
             "are not all there; judging before a look is peeking: repeat the run command"
@@ -182,7 +169,7 @@ def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...
     return looks
 
 
-def _check_roles(run: RunFile, roles: Roles) -> None:
+def _check_roles(run: RunHeader, roles: Roles) -> None:
     known = [arm.name for arm in run.arms]
     for name in roles.names:
         if name not in known:
@@ -215,7 +202,7 @@ def _refuse_strangers(path: Path, records: Records, keys: Sequence[EpisodeKey]) 
         )
 
 
-def _refuse_early(path: Path, run: RunFile, records: Records) -> None:
+def _refuse_early(path: Path, run: RunHeader, records: Records) -> None:
     """Refuse episodes that began before their run: run.json is what they are held against."""
     created = datetime.fromisoformat(run.created_at)
     for record in records.attempts:
@@ -228,7 +215,7 @@ def _refuse_early(path: Path, run: RunFile, records: Records) -> None:
 
 
 def _refuse_attrition(
-    path: Path, run: RunFile, arms: Mapping[str, ArmEpisodes], planned: int
+    path: Path, run: RunHeader, arms: Mapping[str, ArmEpisodes], planned: int
 ) -> None:
     cap = run.protocol.run.limits.error_cap
     lost = sum(len(arm.missing) for arm in arms.values()) / (planned * len(arms))

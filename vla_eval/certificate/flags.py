@@ -111,7 +111,7 @@ def _about_anchors(evidence: Evidence, anchors: Anchors, margin: float) -> _Rais
     protocol, roles = evidence.protocol, evidence.roles
     development = development_keys(protocol)
     declared = anchors.registration is not None or protocol.analysis.candidate is not None
-    others = [arm.name for arm in evidence.run.arms if arm.name not in roles.names]
+    others = [arm.name for arm in evidence.header.arms if arm.name not in roles.names]
     return {
         Flag.POST_HOC: "" if margin != protocol.analysis.margin else None,
         Flag.MODIFIED: _overrides(evidence),

@@ -11,16 +11,17 @@ from typing import Any
 
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power_of
-from vla_eval.certificate.evidence import Evidence, Roles, gather
+from vla_eval.certificate.evidence import Evidence, gather
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Seeds, Sequential
 from vla_eval.certificate.scope import what_ran
+from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import RunFolderError
-from vla_eval.judging import rate_interval
-from vla_eval.looks import look_sentence, sequential_plan
+from vla_eval.judging.looks import look_sentence, sequential_plan
+from vla_eval.judging.methods import rate_interval
+from vla_eval.judging.roles import Roles
 from vla_eval.protocol import check_margin
-from vla_eval.registration import Registration, check
 from vla_eval.released import standing
 from vla_eval.stats import rerun_sd
 from vla_eval.trainedon import seen
@@ -43,7 +44,7 @@ def issue(
         roles: which arm is what.
         margin: another margin than the protocol's; the certificate is then flagged as post hoc.
         registration: what was declared before the first episode, if anything was.
-        attempt: which candidate this is on these states with this reference (:mod:`vla_eval.uses`);
+        attempt: which candidate this is on these states with this reference (:mod:`vla_eval.claims.uses`);
             from the second on alpha is smaller.
 
     Raises:
@@ -70,7 +71,7 @@ def issue_from(
         (record.timing.started_at for record in evidence.records()), key=datetime.fromisoformat
     )
     if registration is not None:
-        check(registration, evidence.run, roles, evidence.first_attempt_at)
+        check(registration, evidence.header, roles, evidence.first_attempt_at)
     _refuse_trained_on(evidence)
     level = Level(
         check_margin(analysis.margin if margin is None else margin), anchors.alpha(analysis.alpha)
@@ -102,7 +103,7 @@ def issue_from(
         secondary=analysis.secondary,
         records_sha256=evidence.records_sha256,
         timings_sha256=evidence.timings_sha256,
-        run_created_at=evidence.run.created_at,
+        run_created_at=evidence.header.created_at,
         first_episode_at=begun[0],
         last_episode_at=begun[-1],
         sessions=len(set(evidence.sessions.values())),
@@ -114,8 +115,8 @@ def issue_from(
         seeds=Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
         power=power_of(evidence, comparison, level),
         **_latency(evidence),
-        versions=evidence.run.versions,
-        machine=evidence.run.machine,
+        versions=evidence.header.versions,
+        machine=evidence.header.machine,
         provenance=evidence.records()[0].provenance,
     )
 

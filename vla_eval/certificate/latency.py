@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from vla_eval.certificate.evidence import Evidence
-from vla_eval.certificate.model import Latency, ProcessRunRatio
+from vla_eval.certificate.model import ArmLatency, ProcessRunRatio
+from vla_eval.judging.timings import inference_ms
 from vla_eval.record import EpisodeRecord
 from vla_eval.stats import latency_ratio
-from vla_eval.timings import inference_ms
 
 __all__ = ["arm_latency", "latency_ratios", "median_speedup"]
 
@@ -23,13 +23,15 @@ _FEWEST = 10
 """Inferences of each arm with which a process run counts."""
 
 
-def arm_latency(records: Sequence[EpisodeRecord]) -> Latency | None:
-    """Return quantiles over all inferences that count (:mod:`vla_eval.timings`)."""
+def arm_latency(records: Sequence[EpisodeRecord]) -> ArmLatency | None:
+    """Return quantiles over all inferences that count (:mod:`vla_eval.judging.timings`)."""
     times = inference_ms(records)
     if not times:
         return None
     p50, p95, p99 = np.quantile(times, (0.50, 0.95, 0.99))
-    return Latency(p50_ms=float(p50), p95_ms=float(p95), p99_ms=float(p99), inferences=len(times))
+    return ArmLatency(
+        p50_ms=float(p50), p95_ms=float(p95), p99_ms=float(p99), inferences=len(times)
+    )
 
 
 def median_speedup(evidence: Evidence) -> float | None:

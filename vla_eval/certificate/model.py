@@ -7,18 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from vla_eval.looks import Look
+from vla_eval.claims.registration import Registration
+from vla_eval.judging.looks import Look
 from vla_eval.protocol import Alpha, Margin
-from vla_eval.registration import Registration
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 
 __all__ = [
+    "ArmLatency",
     "ArmResult",
     "Assay",
     "Certificate",
     "Comparison",
-    "Latency",
     "Power",
     "ProcessRunRatio",
     "Seeds",
@@ -56,7 +56,7 @@ class Comparison(_Frozen):
     n00: int
     difference: float
     method: str
-    """By which the intervals are computed: see :mod:`vla_eval.judging`."""
+    """By which the intervals are computed: see :mod:`vla_eval.judging.methods`."""
     ci90: Interval
     """Level 1 − 2 alpha at alpha = 0.05. Of a sequential run the repeated interval."""
     ci95: Interval
@@ -109,7 +109,7 @@ class Assay(_Frozen):
     sentence: str
 
 
-class Latency(_Frozen):
+class ArmLatency(_Frozen):
     """Wall time of one inference, over all inferences of an arm."""
 
     p50_ms: float
@@ -196,7 +196,7 @@ class ArmResult(_Frozen):
     steps_mean: float
     nfe_per_inference: float
     clipped_actions: int
-    latency: Latency | None
+    latency: ArmLatency | None
 
 
 class Certificate(_Frozen):

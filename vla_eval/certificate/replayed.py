@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vla_eval.certificate.sampling import Sample, Slot, choose, excluded_share
-from vla_eval.differences import name_differences
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
@@ -29,14 +28,15 @@ from vla_eval.errors import (
     RunFolderError,
     VlaEvalError,
 )
+from vla_eval.files.differences import name_differences
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode, expand
-from vla_eval.provenance import other_physics, versions
 from vla_eval.record import EpisodeRecord
-from vla_eval.recording import Recorder
-from vla_eval.replay import Differences, repeat
-from vla_eval.runfile import Arm
-from vla_eval.runfolder import RunFolder
+from vla_eval.recording.recorder import Recorder
+from vla_eval.recording.replay import Differences, repeat
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.header import Arm
+from vla_eval.runs.provenance import other_physics, versions
 from vla_eval.spec import build_policy, identity_of
 from vla_eval.trust import foreign_code, need_trust
 
@@ -146,15 +146,15 @@ def replay_sample(
     """
     folder = RunFolder.open(run)
     final = folder.records().final
-    plan = {each.key: each for each in expand(folder.run.protocol)}
+    plan = {each.key: each for each in expand(folder.header.protocol)}
     order = {key: place for place, key in enumerate(plan)}
-    arms = {arm.name: arm for arm in folder.run.arms}
+    arms = {arm.name: arm for arm in folder.header.arms}
     for name, key in sample.chosen:
         record = final.get((name, key))
         if name not in arms or key not in plan or record is None or record.outcome == "error":
             raise RunFolderError(f"{run}: has no result of arm '{name}' for {key}")
     specs = [arms[name].spec for name in dict.fromkeys(name for name, _ in sample.chosen)]
-    foreign = foreign_code(folder.run.protocol, specs)
+    foreign = foreign_code(folder.header.protocol, specs)
     need_trust(str(folder.path / "run.json"), foreign, trust=trust)
     session = _Session(progress or (lambda _: None))
     with redirect_stdout(sys.stderr):  # what policies and simulators print is no result of ours
@@ -164,11 +164,11 @@ def replay_sample(
             session.run(
                 arm,
                 [(plan[key], final[arm.name, key]) for key in keys],
-                folder.run.protocol.run.n_action_steps,
+                folder.header.protocol.run.n_action_steps,
             )
     session.notes += [
         f"the simulator is another one ({each})"
-        for each in other_physics(folder.run.versions, versions())
+        for each in other_physics(folder.header.versions, versions())
     ]
     return ReplayReport(
         sample.population,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison
-from vla_eval.terminal import fold, points
+from vla_eval.summary.text import fold, points
 
 _ENOUGH = 5
 """Process runs from which on a latency interval deserves trust."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vla_eval.certificate.evidence import Evidence
-from vla_eval.runfile import identity_sha256
-from vla_eval.uses import Attempt, attempt
+from vla_eval.claims.uses import Attempt, attempt
+from vla_eval.runs.header import identity_sha256
 
 __all__ = ["count_use"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vla_eval.certificate.evidence import Roles
 from vla_eval.certificate.issue import issue
 from vla_eval.certificate.model import Certificate
-from vla_eval.differences import differences
+from vla_eval.claims.registration import kept
 from vla_eval.errors import UsageError
-from vla_eval.jsonfile import read_model
-from vla_eval.registration import kept
-from vla_eval.runfolder import check_arm_names
+from vla_eval.files.differences import differences
+from vla_eval.files.jsonfile import read_model
+from vla_eval.judging.roles import Roles
+from vla_eval.runs.folder import check_arm_names
 
 __all__ = ["read_certificate", "verify"]
 

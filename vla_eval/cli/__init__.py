@@ -42,7 +42,7 @@ from vla_eval.errors import (
     EXIT_USAGE,
     VlaEvalError,
 )
-from vla_eval.plain import printable
+from vla_eval.files.plain import printable
 
 __all__ = ["main"]
 

@@ -88,8 +88,8 @@ def _write(
 ) -> None:
     from vla_eval.audit.figure import draw, standalone
     from vla_eval.audit.pages import html_page, markdown_page
-    from vla_eval.report.svg import WIDE
-    from vla_eval.store import write_atomically
+    from vla_eval.drawing.svg import WIDE
+    from vla_eval.runs.store import write_atomically
 
     if html is not None:
         write_atomically(html, html_page(result, command=command))
@@ -104,7 +104,7 @@ def _write(
 
 
 def _print(result: Audit) -> None:
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     rows = [[each.claim.id, each.finding.value, each.sentence] for each in result.claims]
     print_table([["claim", "finding", ""], *rows])
@@ -119,7 +119,7 @@ def _print(result: Audit) -> None:
 
 def _print_full(shown: list[Audited]) -> None:
     from vla_eval.audit.pages import flag_sentence, verdict_lines
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     for each in shown:
         lines = [

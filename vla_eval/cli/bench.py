@@ -18,7 +18,7 @@ from vla_eval.cli.bench_policy import bench_policy
 from vla_eval.cli.common import print_json, print_table
 from vla_eval.environment import EvalEnv, make_env
 from vla_eval.errors import EXIT_COMPLETE, UsageError
-from vla_eval.plain import whole_number
+from vla_eval.files.plain import whole_number
 
 __all__ = ["bench", "measure_simulator"]
 

@@ -10,12 +10,12 @@ from typing import Any
 from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.environment import Observation, make_env
 from vla_eval.errors import EXIT_COMPLETE, PolicySpecError, UsageError
-from vla_eval.inspection import first_look, representatives
+from vla_eval.inspection import first_inference, representatives
 from vla_eval.latency import Exemplifies, Latency, fits, hardware, measure, with_options
 from vla_eval.policy import Context, Policy
 from vla_eval.spec import build_policy
 from vla_eval.stats.amdahl import AmdahlFit
-from vla_eval.terminal import fold
+from vla_eval.summary.text import fold
 
 __all__ = ["bench_policy", "measure_policy"]
 
@@ -103,7 +103,9 @@ def _samples(policy: Policy, suite: str | None, count: int) -> list[tuple[Observ
     task = found.tasks[0]
     env = make_env(task.env_id, {})
     try:
-        return [first_look(policy, found.name, task.name, env, state) for state in range(count)]
+        return [
+            first_inference(policy, found.name, task.name, env, state) for state in range(count)
+        ]
     finally:
         env.close()
 

@@ -10,11 +10,11 @@ import tyro
 
 from vla_eval.cli.common import say
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED, UsageError
-from vla_eval.plain import printable_json
+from vla_eval.files.plain import printable_json
 
 if TYPE_CHECKING:
     from vla_eval.certificate import Certificate, Evidence
-    from vla_eval.registration import Registration
+    from vla_eval.claims.registration import Registration
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]
@@ -57,9 +57,9 @@ def certify(
     """
     from vla_eval.certificate import Roles, gather
     from vla_eval.certificate.issue import issue_from
+    from vla_eval.certificate.page import write_reports
     from vla_eval.certificate.text import certificate_text
-    from vla_eval.report import write_reports
-    from vla_eval.store import write_atomically
+    from vla_eval.runs.store import write_atomically
 
     evidence = gather(run, Roles(candidate, reference, control))
     registered = _registered(run, registration, since, evidence)
@@ -84,7 +84,7 @@ def _registered(
     """Return what was declared beforehand, after putting it where a verifier looks."""
     from datetime import datetime
 
-    from vla_eval.registration import (
+    from vla_eval.claims.registration import (
         FILE_NAME,
         check,
         committed_since,
@@ -102,7 +102,7 @@ def _registered(
                 f"began at {evidence.first_attempt_at}: the registration came after it"
             )
     if file is not None:
-        check(read_registration(file), evidence.run, evidence.roles, evidence.first_attempt_at)
+        check(read_registration(file), evidence.header, evidence.roles, evidence.first_attempt_at)
         keep(file, run)
     return kept(run)
 
@@ -176,15 +176,15 @@ def _replayed(
 
     from vla_eval.certificate import Roles, gather
     from vla_eval.certificate.replayed import choose, replay_sample, sentence
-    from vla_eval.jsonfile import read_regular
-    from vla_eval.terminal import fold
+    from vla_eval.files.jsonfile import read_regular
+    from vla_eval.summary.text import fold
 
     control = certificate.control.candidate if certificate.control else None
     roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
     evidence = gather(run, roles)
     slots = [(name, key) for name, finals in evidence.finals.items() for key in finals]
     sample = choose(read_regular(file), slots, count, salt=salt)
-    for arm in evidence.run.arms:
+    for arm in evidence.header.arms:
         if arm.name in roles.names:
             say(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
     with tqdm(total=len(sample.chosen), unit=" episodes", disable=None) as bar:

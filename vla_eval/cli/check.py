@@ -18,7 +18,7 @@ from vla_eval.errors import (
     EXIT_REFUTED,
     UsageError,
 )
-from vla_eval.terminal import fold
+from vla_eval.summary.text import fold
 
 if TYPE_CHECKING:
     from vla_eval.gate import Baseline, GateResult
@@ -64,10 +64,10 @@ def check(
         write_baseline: Write the run as a new baseline, to be committed.
         json: Print for machines.
     """
+    from vla_eval.certificate.page.commands import run_command
     from vla_eval.gate import baseline_of, compare, read_baseline
     from vla_eval.gate.reports import notes
-    from vla_eval.report.commands import run_command
-    from vla_eval.runfolder import RunFolder
+    from vla_eval.runs.folder import RunFolder
 
     now = baseline_of(run, arm)
     if write_baseline is not None:
@@ -81,7 +81,7 @@ def check(
             "check against what? give --baseline FILE|RUN, or make one with --write-baseline FILE"
         )
     before = read_baseline(baseline, baseline_arm)
-    folder = RunFolder.open(run).run
+    folder = RunFolder.open(run).header
     result = compare(
         now, before, protocol=folder.protocol, margin=margin, allow_missing=allow_missing
     )
@@ -106,7 +106,7 @@ def check(
 
 def _refuse_gaps(run: Path, now: Baseline) -> None:
     """Refuse to write a baseline of a run that is not complete."""
-    from vla_eval.ledger import Mark
+    from vla_eval.judging.ledger import Mark
 
     gaps = now.count(Mark.MISSING) + (now.count(Mark.PENDING) if now.due is None else 0)
     if gaps:
@@ -140,7 +140,7 @@ def _publish(
 
 
 def _write(path: Path, text: str) -> None:
-    from vla_eval.store import write_atomically
+    from vla_eval.runs.store import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text)

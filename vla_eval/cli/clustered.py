@@ -182,7 +182,7 @@ def _value(data: ClusteredPairs, judgement: Judgement, asked: Clustered) -> dict
 
 def _print(value: dict[str, Any], judgement: Judgement, asked: Clustered) -> None:
     from vla_eval.stats import Verdict
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     margin = f"{100 * asked.margin:g} points"
     verdict = judgement.verdict

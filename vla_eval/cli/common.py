@@ -10,7 +10,7 @@ from typing import Annotated, Any, TextIO
 import tyro
 
 from vla_eval.errors import UsageError
-from vla_eval.plain import one_line, printable
+from vla_eval.files.plain import one_line, printable
 
 __all__ = [
     "FULL",

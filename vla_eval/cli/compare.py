@@ -50,7 +50,7 @@ def compare(
     result = judge(gather(runs, only=arm), alpha=alpha)
     if html is not None or markdown is not None:
         from vla_eval.compare.pages import html_page, markdown_page
-        from vla_eval.store import write_atomically
+        from vla_eval.runs.store import write_atomically
 
         command = shlex.join(["vlaeval", "compare", *map(str, runs)])
         if html is not None:

@@ -16,7 +16,7 @@ import tyro
 from vla_eval.cli.common import print_json, say
 from vla_eval.cli.inspect import doctor_policy
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, MissingExtraError, UsageError
-from vla_eval.terminal import fold
+from vla_eval.summary.text import fold
 
 __all__ = ["doctor"]
 

@@ -19,7 +19,7 @@ from vla_eval.errors import (
 from vla_eval.inspection import Inspection, draw, inspect_policy, representatives
 from vla_eval.policy import PolicyMetadata
 from vla_eval.spec import build_policy
-from vla_eval.terminal import fold
+from vla_eval.summary.text import fold
 
 __all__ = ["doctor_policy"]
 

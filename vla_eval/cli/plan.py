@@ -83,7 +83,7 @@ def plan(
 
 def _sequential(protocol: Protocol) -> dict[str, Any] | None:
     """Return the looks, and what to expect of them at parity; None for a run of fixed size."""
-    from vla_eval.looks import sequential_plan
+    from vla_eval.judging.looks import sequential_plan
     from vla_eval.stats import PairedCase, operating_characteristics
 
     plan = sequential_plan(protocol)
@@ -106,7 +106,7 @@ def _sequential(protocol: Protocol) -> dict[str, Any] | None:
 
 
 def _print_sequential(sequential: dict[str, Any]) -> None:
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     say()
     looks = range(1, len(sequential["sizes"]) + 1)
@@ -174,7 +174,7 @@ def _clustered(protocol: Protocol) -> dict[str, Any] | None:
 
 def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
     from vla_eval.cli.repeats import MODEL, label, simulated, times, too_few
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     states, repeats, test = clustered["states"], clustered["repeats"], clustered["test"]
     least = clustered["minimum_states"]
@@ -227,7 +227,7 @@ def _cost(suite: str) -> Cost:
 
 
 def _print(value: dict[str, Any], protocol: Protocol) -> None:
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     analysis, run = protocol.analysis, protocol.run
     say("\n".join(fold(f"{protocol.label} · {protocol.title}")))

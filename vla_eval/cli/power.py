@@ -246,7 +246,7 @@ def _row(case: PairedCase, design: _Design, episodes: int | None) -> dict[str, A
 
 
 def _print(result: dict[str, Any]) -> None:
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     margin, p = 100 * result["margin"], result["p_reference"]
     best, worst = result["paired"][-1], result["paired"][0]
@@ -321,7 +321,7 @@ def _of_run(
 
 
 def _print_shown(shown: Shown) -> None:
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     margin, target = f"{100 * shown.margin:g} points", f"{shown.target:.0%}"
     smallest = "no margin"

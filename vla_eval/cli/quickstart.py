@@ -67,8 +67,8 @@ def quickstart(
         out: The run folder; a second call continues it, or shows it again.
         workers: Environments at a time; default one per core.
     """
-    from vla_eval.runner import run
-    from vla_eval.terminal import report_text
+    from vla_eval.engine.runner import run
+    from vla_eval.summary.text import report_text
 
     show = _SCRIPTED if scripted else _TRAINED
     folder = out or Path(show.folder)

@@ -13,13 +13,13 @@ import tyro
 
 from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
-from vla_eval.plain import whole_number
+from vla_eval.files.plain import whole_number
 from vla_eval.protocol import MOST_EPISODES
 
 if TYPE_CHECKING:
     from vla_eval.catalog import Suite
-    from vla_eval.demonstrations import Demonstration
     from vla_eval.plan import PlannedEpisode
+    from vla_eval.recording.folder import Demonstration
 
 __all__ = ["record"]
 
@@ -66,12 +66,12 @@ def record(
         set_: With a protocol, change a field of it. Repeatable.
         json: Print the summary as JSON.
     """
-    from vla_eval import demonstrations
+    from vla_eval.recording import folder as demonstrations
 
     plan, label, horizon = _plan(source, init_states, set_)
     plan = _chosen(plan, tasks, _numbers(init_states) if init_states else None)
     plan = [_changed(each, _arguments(env), policy_seed) for each in plan]
-    request = demonstrations.Request(
+    request = demonstrations.RecordingRequest(
         source=label,
         policy=policy,
         env_kwargs=_arguments(env),

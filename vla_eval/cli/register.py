@@ -12,10 +12,10 @@ import tyro
 
 from vla_eval.cli.common import Changes, ProtocolName, parse_arms, say
 from vla_eval.errors import EXIT_COMPLETE
-from vla_eval.plain import printable_json
+from vla_eval.files.plain import printable_json
 
 if TYPE_CHECKING:
-    from vla_eval.registration import Registration
+    from vla_eval.claims.registration import Registration
 
 __all__ = ["register"]
 
@@ -55,10 +55,10 @@ def register(
         out: The new file.
         json: Print the registration itself.
     """
-    from vla_eval import registration
     from vla_eval.catalog import check_catalogue
+    from vla_eval.claims import registration
     from vla_eval.released import load_protocol
-    from vla_eval.runfolder import check_arm_names
+    from vla_eval.runs.folder import check_arm_names
 
     registration.refuse_overwriting(out)
     loaded, specs = load_protocol(protocol, overrides=set_), parse_arms(arm, None)

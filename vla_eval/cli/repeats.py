@@ -102,7 +102,7 @@ def print_design(result: dict[str, Any], expected: str) -> None:
         result: it, with the design's margin, alpha, p_reference and correlation.
         expected: the candidate in words.
     """
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     states, repeats, pairs = (result[name] for name in ("states", "repeats", "pairs"))
     margin = 100 * result["margin"]

@@ -36,7 +36,7 @@ def replay(
         video: A .mp4 (needs imageio[ffmpeg]) or .gif file: all cameras side by side.
         trust: Run code that the folder names and no installed package brings; see docs/trust.md.
     """
-    from vla_eval.replay import replay as run_again
+    from vla_eval.recording.replay import replay as run_again
 
     done = run_again(run, key, arm, video=video, trust=trust)
     reason = f" ({done.record.reason})" if done.record.reason else ""

@@ -29,8 +29,8 @@ def report(
         json: Print for machines.
     """
     from vla_eval.errors import UsageError
-    from vla_eval.summary import summarise
-    from vla_eval.terminal import report_text
+    from vla_eval.summary.model import summarise
+    from vla_eval.summary.text import report_text
 
     if not dirs:
         raise UsageError("which run? for example: vlaeval report runs/quickstart")

@@ -12,7 +12,7 @@ from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, parse_ar
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from vla_eval.summary import RunSummary
+    from vla_eval.summary.model import RunSummary
 
 __all__ = ["run"]
 
@@ -49,9 +49,9 @@ def run(
         set_: Change a field of the protocol; the run is marked as modified. Repeatable.
         json: Print the summary as JSON.
     """
+    from vla_eval.engine.runner import run as run_protocol
     from vla_eval.released import load_protocol
-    from vla_eval.runner import run as run_protocol
-    from vla_eval.terminal import report_text
+    from vla_eval.summary.text import report_text
     from vla_eval.trust import foreign_code, tell_code
 
     loaded = load_protocol(protocol, overrides=set_)

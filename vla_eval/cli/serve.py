@@ -13,7 +13,7 @@ import tyro
 
 from vla_eval.cli.common import say
 from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
-from vla_eval.jsonfile import read_text
+from vla_eval.files.jsonfile import read_text
 
 __all__ = ["serve"]
 

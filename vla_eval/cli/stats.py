@@ -223,7 +223,7 @@ def _value(
 
 def _print(value: dict[str, Any], judgement: Judgement, table: Paired | Independent) -> None:
     from vla_eval.stats import Flag, Verdict
-    from vla_eval.terminal import fold
+    from vla_eval.summary.text import fold
 
     paired = isinstance(table, Paired)
     level = 100 * (1 - 2 * table.alpha)

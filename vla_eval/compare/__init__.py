@@ -1,15 +1,15 @@
 """Comparing many policies on one protocol: descriptive, after the fact, and never a certificate."""
 
-from vla_eval.compare.gather import Entry, Field, gather
+from vla_eval.compare.gather import Contest, Entry, gather
 from vla_eval.compare.judge import compare
-from vla_eval.compare.results import ArmResult, Comparison, PairResult
+from vla_eval.compare.results import PairResult, RankedArm, Ranking
 
 __all__ = [
-    "ArmResult",
-    "Comparison",
+    "Contest",
     "Entry",
-    "Field",
     "PairResult",
+    "RankedArm",
+    "Ranking",
     "compare",
     "gather",
 ]

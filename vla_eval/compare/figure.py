@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vla_eval.compare.results import ArmResult
-from vla_eval.report import svg
-from vla_eval.report.svg import NARROW, Sheet, shorten
+from vla_eval.compare.results import RankedArm
+from vla_eval.drawing import svg
+from vla_eval.drawing.svg import NARROW, Sheet, plain_log, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ _LINE = 15.0
 """Pixels between two labels."""
 
 
-def draw_pareto(arms: Sequence[ArmResult], width: int) -> str:
+def draw_pareto(arms: Sequence[RankedArm], width: int) -> str:
     """Draw success with its 95 % interval over the median of one inference, logarithmic.
 
     Args:
@@ -47,9 +47,7 @@ def draw_pareto(arms: Sequence[ArmResult], width: int) -> str:
     return sheet.markup
 
 
-def _axes(axes: Axes, arms: Sequence[ArmResult], *, room: float) -> None:
-    from vla_eval.report.timelines import plain_log
-
+def _axes(axes: Axes, arms: Sequence[RankedArm], *, room: float) -> None:
     times = [arm.infer_ms or 0.0 for arm in arms]
     axes.set_xscale("log")
     # Room on the right for the names of the slowest.
@@ -64,7 +62,7 @@ def _axes(axes: Axes, arms: Sequence[ArmResult], *, room: float) -> None:
     axes.set_xlabel("one inference, median (ms, logarithmic)")
 
 
-def _front(axes: Axes, arms: Sequence[ArmResult]) -> None:
+def _front(axes: Axes, arms: Sequence[RankedArm]) -> None:
     """Draw what is attained: from each Pareto-optimal policy to the right, then up."""
     front = sorted((arm for arm in arms if arm.pareto), key=lambda arm: arm.infer_ms or 0.0)
     if not front:
@@ -74,7 +72,7 @@ def _front(axes: Axes, arms: Sequence[ArmResult]) -> None:
     axes.step([*xs, axes.get_xlim()[1]], [*ys, ys[-1]], where="post", color=svg.RULE, linewidth=2)
 
 
-def _labels(axes: Axes, arms: Sequence[ArmResult], length: int) -> None:
+def _labels(axes: Axes, arms: Sequence[RankedArm], length: int) -> None:
     """Write the names beside the points, pushed apart where they would meet."""
     height = float(axes.bbox.height)
     low, high = axes.get_ylim()

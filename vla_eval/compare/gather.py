@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
+from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.keys import EpisodeKey
-from vla_eval.ledger import ArmEpisodes
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
-from vla_eval.runfile import Arm, identity_sha256, same_policy
-from vla_eval.runfolder import RunFolder
-from vla_eval.store import Records
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.header import Arm, identity_sha256, same_policy
+from vla_eval.runs.store import Records
 
-__all__ = ["Entry", "Field", "gather"]
+__all__ = ["Contest", "Entry", "gather"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Field:
+class Contest:
     """All policies, and what they were asked to do."""
 
     protocol: Protocol
@@ -49,7 +49,7 @@ class Field:
     torn: tuple[str, ...] = ()
 
 
-def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Field:
+def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Contest:
     """Gather the arms of run folders; the same arm in several folders is one (shards of a run).
 
     Args:
@@ -64,7 +64,7 @@ def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Field:
         raise UsageError("which runs? for example: vlaeval compare runs/a runs/b")
     folders = [RunFolder.open(path) for path in paths]
     _refuse_other_protocols(folders)
-    protocol = folders[0].run.protocol
+    protocol = folders[0].header.protocol
     keys = tuple(episode.key for episode in expand(protocol))
     found = _group(folders)
     records = {folder.path: folder.records() for folder in folders}
@@ -81,15 +81,15 @@ def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Field:
     contradictions: list[str] = []
     entries = [_entry(name, each, records, keys, contradictions) for name, each in chosen.items()]
     torn = [f"{path.name}/{name}" for path, each in records.items() for name in each.torn]
-    return Field(protocol, keys, tuple(entries), tuple(contradictions), tuple(torn))
+    return Contest(protocol, keys, tuple(entries), tuple(contradictions), tuple(torn))
 
 
 def _refuse_other_protocols(folders: Sequence[RunFolder]) -> None:
     first = folders[0]
     for folder in folders[1:]:
-        if folder.run.protocol_sha256 != first.run.protocol_sha256:
+        if folder.header.protocol_sha256 != first.header.protocol_sha256:
             ours, theirs = (
-                f"{each.run.protocol.label} ({each.run.protocol_sha256[:12]})"
+                f"{each.header.protocol.label} ({each.header.protocol_sha256[:12]})"
                 for each in (first, folder)
             )
             raise RunFolderError(
@@ -105,7 +105,7 @@ def _group(folders: Sequence[RunFolder]) -> dict[str, _Found]:
     """Return the arms by name; where a name stands for two policies, the folder's tells them apart."""
     policies: dict[str, list[_Found]] = {}
     for folder in folders:
-        for arm in folder.run.arms:
+        for arm in folder.header.arms:
             same = policies.setdefault(arm.name, [])
             home = next((each for each in same if same_policy(each[0][1], arm)), None)
             if home is None:

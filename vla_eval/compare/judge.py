@@ -8,19 +8,19 @@ from itertools import combinations
 
 import numpy as np
 
-from vla_eval.compare.gather import Entry, Field
+from vla_eval.compare.gather import Contest, Entry
 from vla_eval.compare.pairwise import estimate, pairing
-from vla_eval.compare.results import ArmResult, Comparison, PairResult
+from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.errors import UsageError
-from vla_eval.judging import rate_interval
-from vla_eval.ledger import won
+from vla_eval.judging.ledger import won
+from vla_eval.judging.methods import rate_interval
+from vla_eval.judging.timings import inference_ms, quantile
 from vla_eval.stats import benjamini_hochberg, cochran_q, compact_letters, holm
-from vla_eval.timings import inference_ms, quantile
 
 __all__ = ["compare"]
 
 
-def compare(field: Field, *, alpha: float = 0.05) -> Comparison:
+def compare(field: Contest, *, alpha: float = 0.05) -> Ranking:
     """Compare all policies with each other.
 
     Args:
@@ -40,7 +40,7 @@ def compare(field: Field, *, alpha: float = 0.05) -> Comparison:
     letters = compact_letters([arm.name for arm in arms], different)
     best = _pareto(arms)
     tasks = {f"{key.suite}/{key.task}": None for key in field.keys}
-    return Comparison(
+    return Ranking(
         protocol=field.protocol,
         alpha=alpha,
         planned=len(field.keys),
@@ -54,12 +54,12 @@ def compare(field: Field, *, alpha: float = 0.05) -> Comparison:
     )
 
 
-def _arm(field: Field, entry: Entry) -> ArmResult:
+def _arm(field: Contest, entry: Entry) -> RankedArm:
     episodes, analysis = entry.episodes, field.protocol.analysis
     records, times = entry.records, inference_ms(entry.records)
     states = episodes.by_state() if analysis.cluster != "none" else None
     inferences = sum(record.inferences for record in records)
-    return ArmResult(
+    return RankedArm(
         name=entry.name,
         spec=entry.arm.spec,
         folders=entry.folders,
@@ -78,7 +78,7 @@ def _arm(field: Field, entry: Entry) -> ArmResult:
     )
 
 
-def _pairs(field: Field, entries: Sequence[Entry], alpha: float) -> list[PairResult]:
+def _pairs(field: Contest, entries: Sequence[Entry], alpha: float) -> list[PairResult]:
     couples = list(combinations(entries, 2))
     found = [estimate(field, one, other, pairs=len(couples)) for one, other in couples]
     p_values = [each.p for each in found]
@@ -104,7 +104,7 @@ def _pairs(field: Field, entries: Sequence[Entry], alpha: float) -> list[PairRes
     ]
 
 
-def _pareto(arms: Sequence[ArmResult]) -> dict[str, bool]:
+def _pareto(arms: Sequence[RankedArm]) -> dict[str, bool]:
     """Return for each policy with times whether no other is at once as successful and as fast."""
     timed = [(arm.name, arm.rate, arm.infer_ms) for arm in arms if arm.infer_ms is not None]
     return {
@@ -116,7 +116,7 @@ def _pareto(arms: Sequence[ArmResult]) -> dict[str, bool]:
     }
 
 
-def _cochran(field: Field) -> tuple[float, float] | None:
+def _cochran(field: Contest) -> tuple[float, float] | None:
     """Return Cochran's Q where every episode is independent and the same for all."""
     if field.protocol.analysis.cluster != "none":
         return None
@@ -128,7 +128,7 @@ def _cochran(field: Field) -> tuple[float, float] | None:
     return cochran_q(np.array([[won(each[key]) for each in finals] for key in common]))
 
 
-def _warnings(field: Field, pairs: Sequence[PairResult]) -> list[str]:
+def _warnings(field: Contest, pairs: Sequence[PairResult]) -> list[str]:
     records = [record for entry in field.entries for record in entry.records]
     standins = sum(1 for record in records if record.provenance.get("standins"))
     warnings = []

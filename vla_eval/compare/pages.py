@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from vla_eval.compare.figure import draw_pareto
-from vla_eval.compare.results import ArmResult, Comparison, PairResult
+from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.compare.text import POST_HOC
-from vla_eval.plain import markdown
-from vla_eval.report import words
-from vla_eval.report.figures import points
-from vla_eval.report.svg import NARROW, WIDE
+from vla_eval.drawing import words
+from vla_eval.drawing.svg import NARROW, WIDE
+from vla_eval.drawing.words import points
+from vla_eval.files.plain import markdown
 
 __all__ = ["html_page", "markdown_page"]
 
 
-def html_page(comparison: Comparison, *, command: str) -> str:
+def html_page(comparison: Ranking, *, command: str) -> str:
     """Return the page; equal comparisons give equal bytes.
 
     Args:
@@ -24,7 +24,7 @@ def html_page(comparison: Comparison, *, command: str) -> str:
     """
     from markupsafe import Markup
 
-    from vla_eval.report.templating import page_environment, shared
+    from vla_eval.drawing.templating import page_environment, shared
 
     environment = page_environment(Path(__file__).parent / "templates")
     environment.filters |= {
@@ -50,7 +50,7 @@ _MATRIX = 12
 """Most policies whose pairs are shown as a square."""
 
 
-def _hardest_first(comparison: Comparison) -> list[str]:
+def _hardest_first(comparison: Ranking) -> list[str]:
     """Return the tasks, the one with the fewest successes first."""
 
     def mean(task: str) -> float:
@@ -60,7 +60,7 @@ def _hardest_first(comparison: Comparison) -> list[str]:
     return sorted(comparison.tasks, key=mean)
 
 
-def markdown_page(comparison: Comparison) -> str:
+def markdown_page(comparison: Ranking) -> str:
     """Return the comparison as GitHub's Markdown."""
     protocol = comparison.protocol
     lines = [
@@ -87,7 +87,7 @@ def markdown_page(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arm(arm: ArmResult) -> str:
+def _arm(arm: RankedArm) -> str:
     low, high = arm.wilson95
     latency = "–" if arm.infer_ms is None else f"{arm.infer_ms:.3g} ms"
     nfe = "–" if arm.nfe is None else f"{arm.nfe:g}"
@@ -112,7 +112,7 @@ def _limits(interval: tuple[float, float]) -> str:
     return f"[{points(interval[0])}, {points(interval[1])}]"
 
 
-def _task(comparison: Comparison, task: str) -> str:
+def _task(comparison: Ranking, task: str) -> str:
     cells = []
     for arm in comparison.arms:
         successes, n = arm.tasks.get(task, (0, 0))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from vla_eval import ledger
-from vla_eval.compare.gather import Entry, Field
-from vla_eval.judging import Method, judging
-from vla_eval.ledger import Pairing, won
-from vla_eval.looks import sequential_plan
+from vla_eval.compare.gather import Contest, Entry
+from vla_eval.judging import ledger
+from vla_eval.judging.ledger import Pairing, won
+from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.methods import JudgingMethod, judging
 from vla_eval.stats import (
     PairedTable,
     miettinen_nurminen_interval,
@@ -36,10 +36,10 @@ class Estimate:
     heterogeneity_p: float | None = None
 
 
-def estimate(field: Field, ours: Entry, theirs: Entry, *, pairs: int) -> Estimate:
+def estimate(field: Contest, ours: Entry, theirs: Entry, *, pairs: int) -> Estimate:
     """Compare two policies.
 
-    Paired: as the protocol judges (:mod:`vla_eval.judging`), so that a certificate of the same pairs
+    Paired: as the protocol judges (:mod:`vla_eval.judging.methods`), so that a certificate of the same pairs
     shows the same interval. Unpaired: Miettinen and Nurminen, from effective counts where states
     repeat, stratified where tasks differ in size.
 
@@ -66,19 +66,19 @@ def estimate(field: Field, ours: Entry, theirs: Entry, *, pairs: int) -> Estimat
     )
 
 
-def pairing(field: Field, ours: Entry, theirs: Entry) -> Pairing:
+def pairing(field: Contest, ours: Entry, theirs: Entry) -> Pairing:
     """Pair two policies on the plan."""
     return ledger.pair(field.keys, ours.episodes, theirs.episodes)
 
 
-def method_of(field: Field, found: Pairing) -> Method:
+def method_of(field: Contest, found: Pairing) -> JudgingMethod:
     """Return the protocol's method on these pairs."""
     protocol = field.protocol
     return judging(found.outcomes(), protocol.analysis, sequential_plan(protocol))
 
 
 def _unpaired(
-    field: Field, ours: Entry, theirs: Entry, levels: tuple[float, float], reason: str
+    field: Contest, ours: Entry, theirs: Entry, levels: tuple[float, float], reason: str
 ) -> Estimate:
     strata = _strata(ours, theirs)
     sizes = {(n1, n2) for _, n1, _, n2 in strata}

@@ -7,15 +7,15 @@ from typing import Any
 
 from vla_eval.protocol import Protocol
 from vla_eval.stats import PairedTable
-from vla_eval.summary import protocol_json
+from vla_eval.summary.model import protocol_json
 
-__all__ = ["ArmResult", "Comparison", "PairResult"]
+__all__ = ["PairResult", "RankedArm", "Ranking"]
 
 type Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class ArmResult:
+class RankedArm:
     """One policy."""
 
     name: str
@@ -76,14 +76,14 @@ class PairResult:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Ranking:
     """All policies, best first, and all pairs of them."""
 
     protocol: Protocol
     alpha: float
     planned: int
     """Episodes an arm."""
-    arms: tuple[ArmResult, ...]
+    arms: tuple[RankedArm, ...]
     pairs: tuple[PairResult, ...]
     cochran: tuple[float, float] | None
     """Cochran's Q over all policies and its p-value; None where episodes repeat or are unpaired."""
@@ -111,7 +111,7 @@ class Comparison:
         }
 
 
-def _arm_json(arm: ArmResult) -> dict[str, Any]:
+def _arm_json(arm: RankedArm) -> dict[str, Any]:
     return {
         "name": arm.name,
         "spec": arm.spec,

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vla_eval.compare.gather import Entry, Field
+from vla_eval.compare.gather import Contest, Entry
 from vla_eval.compare.pairwise import method_of, pairing
 from vla_eval.errors import UsageError
-from vla_eval.judging import Repeats as ByState
+from vla_eval.judging.methods import Repeats as ByState
 from vla_eval.stats import (
     ClusteredPairs,
     ClusterTest,
@@ -31,7 +31,7 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import z_quantile
 
-__all__ = ["Repeats", "Shown", "what_it_could_show"]
+__all__ = ["RepeatedStates", "Shown", "what_it_could_show"]
 
 _EXACT_UP_TO = 300
 """Pairs for which the search over the exact test takes some seconds at most."""
@@ -40,7 +40,7 @@ _STATES_UP_TO = 1000
 
 
 @dataclass(frozen=True)
-class Repeats:
+class RepeatedStates:
     """How initial states repeat in a run, and how they are judged."""
 
     states: int
@@ -85,7 +85,7 @@ class Shown:
     """Whether these three include the exact test, which costs a few per cent more pairs."""
     detectable: float
     """True difference that would be found different from 0 with the power asked for (formula)."""
-    repeats: Repeats | None = None
+    repeats: RepeatedStates | None = None
     """Where initial states repeat; the three above are simulated then."""
 
     def to_json(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class _Outlook:
 
 
 def what_it_could_show(
-    field: Field,
+    field: Contest,
     candidate: str,
     reference: str,
     *,
@@ -173,7 +173,7 @@ def _of_pairs(n: int, case: PairedCase, *, margin: float, alpha: float, target: 
 
 
 def _of_states(
-    of: Repeats, case: PairedCase, *, margin: float, alpha: float, target: float
+    of: RepeatedStates, case: PairedCase, *, margin: float, alpha: float, target: float
 ) -> _Outlook:
     def power(states: int, delta: float) -> float:
         found = power_clustered(states, of.repeats, case, icc=of.icc, margin=delta, alpha=alpha)
@@ -202,12 +202,14 @@ def _first(holds: Callable[[int], bool], guess: int, most: int) -> int | None:
     return high
 
 
-def _repeats(clusters: ClusteredPairs, field: Field, *, margin: float, alpha: float) -> Repeats:
+def _repeats(
+    clusters: ClusteredPairs, field: Contest, *, margin: float, alpha: float
+) -> RepeatedStates:
     asked: ClusterTest = field.protocol.analysis.cluster_test or "both"
     # As the verdict does: states with different numbers of repeats are judged by the bets.
     test: ClusterTest = asked if clusters.equal else "bets"
     states = len(clusters.pairs)
-    return Repeats(
+    return RepeatedStates(
         states=states,
         repeats=max(1, round(clusters.n / states)),
         icc=estimated_icc(clusters),
@@ -216,7 +218,7 @@ def _repeats(clusters: ClusteredPairs, field: Field, *, margin: float, alpha: fl
     )
 
 
-def _pairs(field: Field, ours: Entry, theirs: Entry) -> tuple[PairedTable, ClusteredPairs | None]:
+def _pairs(field: Contest, ours: Entry, theirs: Entry) -> tuple[PairedTable, ClusteredPairs | None]:
     found = pairing(field, ours, theirs)
     if found.objection:
         raise UsageError(

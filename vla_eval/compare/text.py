@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vla_eval.compare.results import ArmResult, Comparison, PairResult
-from vla_eval.plain import one_line
-from vla_eval.report.svg import shorten
-from vla_eval.terminal import fold
+from vla_eval.compare.results import PairResult, RankedArm, Ranking
+from vla_eval.drawing.svg import shorten
+from vla_eval.files.plain import one_line
+from vla_eval.summary.text import fold
 
 __all__ = ["POST_HOC", "comparison_text"]
 
@@ -18,7 +18,7 @@ POST_HOC = (
 _NAME = 20
 
 
-def comparison_text(comparison: Comparison) -> str:
+def comparison_text(comparison: Ranking) -> str:
     """Return everything but the tasks, which the HTML page has."""
     protocol = comparison.protocol
     size = f"{comparison.planned} episodes an arm · {len(comparison.arms)} policies"
@@ -44,7 +44,7 @@ def comparison_text(comparison: Comparison) -> str:
 _HEAD = ["policy", "success", "rate", "95 % Wilson", "letters", "infer", "NFE"]
 
 
-def _arm(arm: ArmResult) -> list[str]:
+def _arm(arm: RankedArm) -> list[str]:
     low, high = arm.wilson95
     return [
         shorten(arm.name, _NAME) + (" *" if arm.pareto else ""),

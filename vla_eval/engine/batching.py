@@ -15,7 +15,16 @@ from vla_eval.keys import PolicyKey
 from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.record import Outcome
 
-__all__ = ["Answer", "End", "Infer", "PolicyLoop", "Request", "Trouble", "WarmUp", "WarmedUp"]
+__all__ = [
+    "Answer",
+    "End",
+    "Infer",
+    "InferenceRequest",
+    "PolicyLoop",
+    "Trouble",
+    "WarmUp",
+    "WarmedUp",
+]
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ Answer = ActionChunk | Trouble | WarmedUp
 
 
 @dataclass(frozen=True)
-class Request:
+class InferenceRequest:
     """What somebody asks, and where the answer goes."""
 
     what: Infer | WarmUp | End
@@ -93,7 +102,7 @@ class PolicyLoop:
         *,
         said: Callable[[Phase, float, Sequence[int]], None] | None = None,
     ) -> None:
-        self.requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self.requests: queue.SimpleQueue[InferenceRequest | None] = queue.SimpleQueue()
         """Requests from any thread; None ends the loop."""
         self._policy = policy
         self._max_batch = max_batch
@@ -118,11 +127,13 @@ class PolicyLoop:
                 else:
                     self._one(each)
 
-    def _gather(self, first: Request) -> tuple[list[Request], list[Request | None]]:
+    def _gather(
+        self, first: InferenceRequest
+    ) -> tuple[list[InferenceRequest], list[InferenceRequest | None]]:
         """Return a batch, and what else came while it was gathered."""
         if not _is_shared(first):
             return [], [first]
-        batch, later = [first], list[Request | None]()
+        batch, later = [first], list[InferenceRequest | None]()
         deadline = monotonic() + self._wait_s
         while len(batch) < self._max_batch and None not in later:
             try:
@@ -135,11 +146,11 @@ class PolicyLoop:
                 later.append(request)
         return batch, later
 
-    def _say(self, phase: Phase, requests: Sequence[Request]) -> None:
+    def _say(self, phase: Phase, requests: Sequence[InferenceRequest]) -> None:
         if self._said is not None:
             self._said(phase, monotonic(), [request.member for request in requests])
 
-    def _infer(self, batch: Sequence[Request]) -> None:
+    def _infer(self, batch: Sequence[InferenceRequest]) -> None:
         samples = [request.what for request in batch if isinstance(request.what, Infer)]
         self._say("infer", batch)
         answers: Sequence[Answer]
@@ -159,7 +170,7 @@ class PolicyLoop:
         for request, answer in zip(batch, answers, strict=True):
             request.answer(answer)
 
-    def _one(self, request: Request) -> None:
+    def _one(self, request: InferenceRequest) -> None:
         answer: Answer = WarmedUp()
         try:
             match request.what:
@@ -176,7 +187,7 @@ class PolicyLoop:
         request.answer(answer)
 
 
-def _is_shared(request: Request) -> bool:
+def _is_shared(request: InferenceRequest) -> bool:
     return isinstance(request.what, Infer) and not request.what.alone
 
 

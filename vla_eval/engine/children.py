@@ -14,13 +14,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from vla_eval.differences import name_differences
 from vla_eval.engine.host import host_main
 from vla_eval.engine.messages import ArmJob, Ready, WorkerJob, WorkItem
 from vla_eval.engine.process import SPAWN, Heartbeat, capped_threads, shielded_from_interrupt
 from vla_eval.engine.worker import worker_main
 from vla_eval.errors import RunFolderError
-from vla_eval.runfolder import RunFolder
+from vla_eval.files.differences import name_differences
+from vla_eval.runs.folder import RunFolder
 from vla_eval.spec import placement_of
 
 _REAP_S = 3.0
@@ -69,9 +69,9 @@ class Launcher:
             PolicySpecError: an arm's spec names no policy.
         """
         self._folder = folder
-        self._run = folder.run.protocol.run
+        self._run = folder.header.protocol.run
         self._slots = slots
-        self._arms = {arm.name: arm.spec for arm in folder.run.arms}
+        self._arms = {arm.name: arm.spec for arm in folder.header.arms}
         self._authkey = secrets.token_bytes(32)
         self.session = secrets.token_hex(8)
         """Token of this call of ``vlaeval run``."""
@@ -126,7 +126,7 @@ class Launcher:
                 name: ArmJob(spec, self.addresses.get(name)) for name, spec in self._arms.items()
             },
             n_action_steps=self._run.n_action_steps,
-            protocol_sha256=self._folder.run.protocol_sha256,
+            protocol_sha256=self._folder.header.protocol_sha256,
             record_file=record_file,
             session=self.session,
             authkey=self._authkey,

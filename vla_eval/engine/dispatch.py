@@ -10,7 +10,7 @@ from vla_eval.engine.messages import WorkItem
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.record import EpisodeRecord
-from vla_eval.store import Records
+from vla_eval.runs.store import Records
 
 __all__ = ["Dispatcher", "next_item", "pending_items"]
 

@@ -21,13 +21,13 @@ from multiprocessing.connection import (
 from time import monotonic
 from typing import Any
 
-from vla_eval.differences import name_differences
-from vla_eval.engine.batching import End, Infer, PolicyLoop, Request, Trouble, WarmUp
+from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, Trouble, WarmUp
 from vla_eval.engine.messages import Identity, Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child
 from vla_eval.environment import Observation
 from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_INFRASTRUCTURE, PolicyLostError, UsageError, VlaEvalError
+from vla_eval.files.differences import name_differences
 from vla_eval.keys import PolicyKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
@@ -183,7 +183,7 @@ def host_main(
 
 
 def _accept(
-    listener: Listener, authkey: bytes, identity: Identity, put: Callable[[Request], None]
+    listener: Listener, authkey: bytes, identity: Identity, put: Callable[[InferenceRequest], None]
 ) -> None:
     """Accept connections; each greets in a thread of its own, so that a silent one stops nobody."""
     while True:
@@ -197,7 +197,10 @@ def _accept(
 
 
 def _read_requests(
-    connection: Connection, authkey: bytes, identity: Identity, put: Callable[[Request], None]
+    connection: Connection,
+    authkey: bytes,
+    identity: Identity,
+    put: Callable[[InferenceRequest], None],
 ) -> None:
     slot, open_episodes = 0, set[PolicyKey]()
 
@@ -216,8 +219,8 @@ def _read_requests(
                 open_episodes.add(what.context.key)
             elif isinstance(what, End):
                 open_episodes.discard(what.key)
-            put(Request(what, answer, slot))
+            put(InferenceRequest(what, answer, slot))
     except (AuthenticationError, EOFError, OSError):
         for key in open_episodes:  # its worker died without saying so
-            put(Request(End(key, "error"), lambda _: None, slot))
+            put(InferenceRequest(End(key, "error"), lambda _: None, slot))
         connection.close()

@@ -27,8 +27,8 @@ from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_USAGE, InfrastructureError, UsageError
 from vla_eval.policy import PolicyMetadata
 from vla_eval.record import EpisodeRecord, Reason
-from vla_eval.runfolder import RunFolder
-from vla_eval.store import Records, RecordWriter, read_records
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.store import Records, RecordWriter, read_records
 
 __all__ = ["Supervisor"]
 
@@ -71,7 +71,7 @@ class Supervisor:
             notify: called with one sentence when something was repaired.
         """
         self._folder = folder
-        self._run = folder.run.protocol.run
+        self._run = folder.header.protocol.run
         self._blocks = iter(blocks)
         self._dispatcher = Dispatcher()
         self._slots = max(1, workers)
@@ -328,7 +328,7 @@ class Supervisor:
             item,
             reason,
             f"worker {what}",
-            protocol_sha256=self._folder.run.protocol_sha256,
+            protocol_sha256=self._folder.header.protocol_sha256,
             policy_sha256=self._policy_sha256[item.arm],
             session=self._launcher.session,
         )

@@ -37,8 +37,8 @@ from vla_eval.errors import (
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import Policy, WarmUps
 from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
+from vla_eval.runs.store import RecordWriter
 from vla_eval.spec import build_policy, code_sha256
-from vla_eval.store import RecordWriter
 
 __all__ = ["error_record", "worker_main"]
 

@@ -16,15 +16,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
-from vla_eval.jsonfile import ArmName, read_model
+from vla_eval.files.jsonfile import ArmName, read_model
+from vla_eval.judging.ledger import ArmEpisodes, Mark
+from vla_eval.judging.looks import due_keys
 from vla_eval.keys import EpisodeKey
-from vla_eval.ledger import ArmEpisodes, Mark
-from vla_eval.looks import due_keys
 from vla_eval.plan import expand
 from vla_eval.policy import server_identity
 from vla_eval.protocol import MOST_EPISODES, Alpha, Margin
-from vla_eval.runfile import identity_sha256, refuse_unidentified
-from vla_eval.runfolder import RunFolder
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.header import identity_sha256, refuse_unidentified
 
 __all__ = ["Baseline", "TaskOutcomes", "baseline_of", "read_baseline"]
 
@@ -144,7 +144,7 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
         UsageError: no such arm, or nobody says which policy it is.
     """
     folder = RunFolder.open(path)
-    arms = {each.name: each for each in folder.run.arms}
+    arms = {each.name: each for each in folder.header.arms}
     name = arm or next(iter(arms))
     if name not in arms:
         raise UsageError(f"{path}: the run has no arm '{name}'{did_you_mean(name, arms)}")
@@ -154,13 +154,13 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
         raise RunFolderError(
             f"{path}: {records.contradictions[0]}; what is not deterministic cannot be gated"
         )
-    keys = tuple(episode.key for episode in expand(folder.run.protocol))
+    keys = tuple(episode.key for episode in expand(folder.header.protocol))
     episodes = ArmEpisodes.of(records, name, keys)
-    due = len(due_keys(folder.run.protocol, list(arms), records))
-    analysis = folder.run.protocol.analysis
+    due = len(due_keys(folder.header.protocol, list(arms), records))
+    analysis = folder.header.protocol.analysis
     return Baseline(
-        protocol=folder.run.protocol.label,
-        protocol_sha256=folder.run.protocol_sha256,
+        protocol=folder.header.protocol.label,
+        protocol_sha256=folder.header.protocol_sha256,
         margin=analysis.margin,
         alpha=analysis.alpha,
         arm=name,

@@ -1,6 +1,6 @@
 """Comparing a checkpoint with its baseline: paired where the episodes are the same, else not.
 
-The same code judges as for a certificate (:mod:`vla_eval.judging`): repeats of a state are no pairs, a
+The same code judges as for a certificate (:mod:`vla_eval.judging.methods`): repeats of a state are no pairs, a
 run that may stop early has its repeated interval, and what is missing or retried counts at its worst.
 """
 
@@ -13,13 +13,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from vla_eval import ledger
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.gate.baseline import Baseline
-from vla_eval.judging import Method, judge_between, judging
+from vla_eval.judging import ledger
+from vla_eval.judging.ledger import Case, Mark
+from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.keys import EpisodeKey
-from vla_eval.ledger import Case, Mark
-from vla_eval.looks import sequential_plan
 from vla_eval.plan import expand
 from vla_eval.protocol import Analysis, Protocol, check_margin
 from vla_eval.stats import (
@@ -213,8 +213,8 @@ def _paired(
     protocol: Protocol | None,
     margin: float,
     alpha: float,
-) -> tuple[Judgement, tuple[float, float], Method]:
-    def method(case: Case) -> Method:
+) -> tuple[Judgement, tuple[float, float], JudgingMethod]:
+    def method(case: Case) -> JudgingMethod:
         outcomes = ledger.outcomes(keys, ours.marks, theirs.marks, case)
         if not outcomes:
             raise UsageError("nothing to compare: no episode has a result on both sides")

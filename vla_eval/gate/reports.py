@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+from vla_eval.files.plain import code, printable, xml_text
+from vla_eval.files.plain import markdown as markdown_text
 from vla_eval.gate.baseline import Baseline
 from vla_eval.gate.compare import GateResult, Status
-from vla_eval.plain import code, printable, xml_text
-from vla_eval.plain import markdown as markdown_text
 from vla_eval.stats import wilson_interval
 
 __all__ = ["annotation", "junit_xml", "markdown", "notes"]

@@ -6,7 +6,7 @@ from vla_eval.stats.amdahl import (
     prefix_for_speedup,
 )
 from vla_eval.stats.audit import (
-    Pairing,
+    AssumedPairing,
     PairingEnvelope,
     Spread,
     grim_counts,
@@ -145,6 +145,7 @@ from vla_eval.stats.verdicts import (
 __all__ = [
     "CLUSTER_TESTS",
     "AmdahlFit",
+    "AssumedPairing",
     "Bets",
     "Checkpoints",
     "ClusterPower",
@@ -163,7 +164,6 @@ __all__ = [
     "PairedCase",
     "PairedScores",
     "PairedTable",
-    "Pairing",
     "PairingEnvelope",
     "Scope",
     "SeedInference",

@@ -10,7 +10,7 @@ from vla_eval.stats.paired import PairedTable
 from vla_eval.stats.verdicts import Judgement, judge_paired
 
 __all__ = [
-    "Pairing",
+    "AssumedPairing",
     "PairingEnvelope",
     "Spread",
     "grim_counts",
@@ -38,7 +38,7 @@ def grim_counts(percent: str, n: int) -> list[int]:
     return list(range(max(0, low), min(n, high) + 1))
 
 
-class Pairing(StrEnum):
+class AssumedPairing(StrEnum):
     """Under which pairings of the episodes a claim from marginal counts holds."""
 
     ANY = "any"
@@ -58,13 +58,15 @@ class PairingEnvelope:
     disjoint: PairedTable
     """As few common failures as possible: the worst case, about as without pairing."""
 
-    def judge(self, *, margin: float, alpha: float = 0.05) -> tuple[Pairing, Judgement, Judgement]:
+    def judge(
+        self, *, margin: float, alpha: float = 0.05
+    ) -> tuple[AssumedPairing, Judgement, Judgement]:
         """Return when "not worse by the margin" holds, and both extreme judgements."""
         best = judge_paired(self.nested, margin=margin, alpha=alpha)
         worst = judge_paired(self.disjoint, margin=margin, alpha=alpha)
         if worst.noninferior:
-            return Pairing.ANY, best, worst
-        return (Pairing.FAVOURABLE if best.noninferior else Pairing.NONE), best, worst
+            return AssumedPairing.ANY, best, worst
+        return (AssumedPairing.FAVOURABLE if best.noninferior else AssumedPairing.NONE), best, worst
 
 
 def pairing_envelope(x1: int, x2: int, n: int) -> PairingEnvelope:

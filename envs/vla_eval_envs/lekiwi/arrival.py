@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vla_eval_envs.lekiwi.room import Basket
+from vla_eval_envs.lekiwi.world import Basket
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.predicates import DeliveryDetector
 

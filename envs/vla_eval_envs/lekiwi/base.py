@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from vla_eval.environment import Action
 from vla_eval_envs.lekiwi.chassis import CAMERA_NAMES, DRIVE_JOINTS
 from vla_eval_envs.lekiwi.features import ARM_JOINTS, FEATURE_NAMES, UNIT_SYSTEMS, LeKiwiUnits
-from vla_eval_envs.lekiwi.room import DISTRACTORS
 from vla_eval_envs.lekiwi.wheels import from_ticks, to_ticks
+from vla_eval_envs.lekiwi.world import DISTRACTORS
 from vla_eval_envs.manipulation.env import ManipulationEnv, render_metadata
 from vla_eval_envs.manipulation.units import choose_units
 from vla_eval_envs.so101.units import JOINT_NAMES, to_radians

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vla_eval_envs.manipulation.look import Shape, add_material, add_part
+from vla_eval_envs.manipulation.appearance import Shape, add_material, add_part
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.arm import add_arm
 from vla_eval_envs.so101.shell import add_shell

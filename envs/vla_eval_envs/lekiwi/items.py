@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_eval_envs.lekiwi.room import FEET_BIT, TIER_A_Z, TIER_B_Z
-from vla_eval_envs.manipulation.look import CONTACT, add_material, add_part
+from vla_eval_envs.lekiwi.world import FEET_BIT, TIER_A_Z, TIER_B_Z
+from vla_eval_envs.manipulation.appearance import CONTACT, add_material, add_part
 from vla_eval_envs.manipulation.simulator import mujoco
 
 __all__ = ["ITEMS", "Item", "add_items"]

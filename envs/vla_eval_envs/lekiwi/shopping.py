@@ -8,11 +8,11 @@ from vla_eval_envs.lekiwi.arrival import BasketDetector
 from vla_eval_envs.lekiwi.base import LeKiwiEnv
 from vla_eval_envs.lekiwi.chassis import add_robot
 from vla_eval_envs.lekiwi.items import ITEMS, add_items
-from vla_eval_envs.lekiwi.room import BASKET, add_shop
 from vla_eval_envs.lekiwi.states import FROZEN
+from vla_eval_envs.lekiwi.world import BASKET, add_shop
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.predicates import GraspDetector
-from vla_eval_envs.so101.room import set_physics
+from vla_eval_envs.so101.world import set_physics
 
 __all__ = ["Shopping"]
 

@@ -27,14 +27,14 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vla_eval_envs.libero.compiled import compile_or_load
-from vla_eval_envs.libero.contacts import ContactQuery
-from vla_eval_envs.libero.driver import Driver
-from vla_eval_envs.libero.forward import RememberedForward
+from vla_eval_envs.libero.drawing.textures import without_hidden_textures
 from vla_eval_envs.libero.install import Library
-from vla_eval_envs.libero.memory import release_compiler_memory
+from vla_eval_envs.libero.physics.contacts import ContactQuery
+from vla_eval_envs.libero.physics.driver import Driver
+from vla_eval_envs.libero.physics.forward import RememberedForward
+from vla_eval_envs.libero.physics.memory import release_compiler_memory
+from vla_eval_envs.libero.scene_cache import compile_or_load
 from vla_eval_envs.libero.simulator import Simulator
-from vla_eval_envs.libero.textures import without_hidden_textures
 
 __all__ = ["FastSimulator"]
 

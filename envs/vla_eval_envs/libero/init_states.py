@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval.errors import UsageError
-from vla_eval.jsonfile import open_regular
+from vla_eval.files.jsonfile import open_regular
 
 __all__ = ["read_init_states"]
 

@@ -29,7 +29,7 @@ from vla_eval_envs.cache import cache_folder
 from vla_eval_envs.gl import choose_gl_backend
 from vla_eval_envs.libero.assets import Assets
 from vla_eval_envs.libero.jit import compiled_code_cache, environment_variable
-from vla_eval_envs.libero.memory import limit_asset_cache
+from vla_eval_envs.libero.physics.memory import limit_asset_cache
 
 __all__ = ["Library", "load", "quiet"]
 
@@ -85,7 +85,7 @@ def load(assets: Assets) -> Library:
         libero = importlib.import_module("libero.libero")
         _set_assets(libero, assets.path)
         domain = importlib.import_module("libero.libero.envs")
-        importlib.import_module("vla_eval_envs.libero.loop")
+        importlib.import_module("vla_eval_envs.libero.physics.loop")
     mujoco = importlib.import_module("mujoco")
     _log_mujoco_warnings(mujoco)
     if first:

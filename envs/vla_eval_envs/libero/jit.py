@@ -21,7 +21,13 @@ from vla_eval_envs.cache import cache_folder
 
 __all__ = ["compiled", "compiled_code_cache", "environment_variable"]
 
-_SOURCES = ("batches.py", "coverage.py", "jit.py", "loop.py", "operational_space.py")
+_SOURCES = (
+    "drawing/batches.py",
+    "drawing/coverage.py",
+    "jit.py",
+    "physics/loop.py",
+    "physics/operational_space.py",
+)
 _LIBRARIES = ("numba", "mujoco", "robosuite")
 
 
@@ -51,7 +57,7 @@ def compiled_code_cache() -> Iterator[None]:
 def _folder_name() -> str:
     digest = hashlib.sha256("".join(f"{name} {version(name)}\n" for name in _LIBRARIES).encode())
     for name in _SOURCES:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+        digest.update((Path(__file__).parent / name).read_bytes())
     return f"numba/{digest.hexdigest()[:16]}"
 
 

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vla_eval.errors import InfrastructureError
+from vla_eval_envs.libero.drawing.view import View
 from vla_eval_envs.libero.install import Library, quiet
-from vla_eval_envs.libero.view import View
 from vla_eval_envs.scene import scene_hash
 
 __all__ = ["CAMERAS", "CONTROL_HZ", "Simulator"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_eval_envs.manipulation.look import CONTACT, Colour, add_material
+from vla_eval_envs.manipulation.appearance import CONTACT, Colour, add_material
 from vla_eval_envs.manipulation.simulator import mujoco
 
 __all__ = ["Distractor", "Distractors"]

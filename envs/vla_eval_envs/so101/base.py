@@ -16,9 +16,9 @@ from vla_eval_envs.manipulation.units import choose_units
 from vla_eval_envs.so101.arm import add_arm
 from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.objects import DISTRACTORS
-from vla_eval_envs.so101.room import add_cameras, add_room, set_physics
 from vla_eval_envs.so101.shell import add_shell
 from vla_eval_envs.so101.units import FEATURE_NAMES, UNIT_SYSTEMS, UnitSystem, to_radians
+from vla_eval_envs.so101.world import add_cameras, add_room, set_physics
 
 __all__ = ["HOME", "SO101Env"]
 

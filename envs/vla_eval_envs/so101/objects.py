@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vla_eval_envs.manipulation.appearance import CONTACT, Colour
 from vla_eval_envs.manipulation.distractors import Distractor, Distractors
-from vla_eval_envs.manipulation.look import CONTACT, Colour
 from vla_eval_envs.manipulation.simulator import mujoco
 
 __all__ = [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_eval_envs.manipulation.look import add_material
+from vla_eval_envs.manipulation.appearance import add_material
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.meshes import add_meshes
 

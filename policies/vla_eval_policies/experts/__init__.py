@@ -21,16 +21,16 @@ __all__ = ["EXPERTS", "EpisodeExpert", "ExpertMaker", "begin_episode"]
 
 _HERE = "vla_eval_policies.experts"
 EXPERTS = {
-    "lekiwi/ShoppingChocolate": f"{_HERE}.lekiwi_shopping:ShoppingExpert",
-    "lekiwi/ShoppingMatcha": f"{_HERE}.lekiwi_shopping:ShoppingExpert",
-    "lekiwi/ShoppingSalt": f"{_HERE}.lekiwi_shopping:ShoppingExpert",
-    "so101/PickPlace": f"{_HERE}.so101_pick_place:PickPlaceExpert",
-    "so101/PickPlaceEither": f"{_HERE}.so101_pick_place:PickPlaceEitherExpert",
-    "so101/Sorting": f"{_HERE}.so101_sorting:SortingExpert",
-    "so101/Stacking": f"{_HERE}.so101_stacking:StackingExpert",
+    "lekiwi/ShoppingChocolate": f"{_HERE}.lekiwi.shopping:ShoppingExpert",
+    "lekiwi/ShoppingMatcha": f"{_HERE}.lekiwi.shopping:ShoppingExpert",
+    "lekiwi/ShoppingSalt": f"{_HERE}.lekiwi.shopping:ShoppingExpert",
+    "so101/PickPlace": f"{_HERE}.so101.pick_place:PickPlaceExpert",
+    "so101/PickPlaceEither": f"{_HERE}.so101.pick_place:PickPlaceEitherExpert",
+    "so101/Sorting": f"{_HERE}.so101.sorting:SortingExpert",
+    "so101/Stacking": f"{_HERE}.so101.stacking:StackingExpert",
 }
 """``suite/task`` to the ``module:class`` of its expert, an :class:`ExpertMaker`."""
-_LIBERO = f"{_HERE}.libero_expert:LiberoExpert"
+_LIBERO = f"{_HERE}.libero.expert:LiberoExpert"
 """One expert for all of LIBERO: it reads goals and shapes, not the names of tasks."""
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vla_eval.errors import PolicySpecError, UsageError
-from vla_eval.jsonfile import (
+from vla_eval.files.jsonfile import (
     AmbiguousJsonError,
     first_complaint,
     is_there,

@@ -21,7 +21,7 @@ from vla_eval_policies.flow.checkpoint import Card, load_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of
 from vla_eval_policies.flow.network import FlowNetwork, Inputs
 from vla_eval_policies.flow.shipped import checkpoint_path, trained_on
-from vla_eval_policies.methods import Cost, KeyStone, Method, make_method
+from vla_eval_policies.methods import KeyStone, Method, make_method
 from vla_eval_policies.methods.solvers import Solver
 
 __all__ = ["FlowOptions", "FlowPolicy", "build"]
@@ -81,7 +81,7 @@ class FlowPolicy:
         self.keystone = KeyStone(
             samples=options.keystone, clusters=options.clusters, guard=options.guard
         )
-        self.cost: Cost = self.keystone.cost(method.cost(self.nfe))
+        self.cost = self.keystone.cost(method.cost(self.nfe))
         self.horizon = options.n_action_steps or config.chunk_size
         if self.horizon > config.chunk_size:
             raise PolicySpecError(

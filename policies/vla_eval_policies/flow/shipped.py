@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vla_eval.errors import PolicySpecError, did_you_mean
-from vla_eval.jsonfile import is_there
+from vla_eval.files.jsonfile import is_there
 from vla_eval.trainedon import Scenes, together
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from lerobot.envs.utils import _LazyAsyncVectorEnv, freeze_after_episode_end
 
 from vla_eval.catalog import Suite, Task, find_suite
 from vla_eval.errors import UsageError
-from vla_eval_policies.lerobot.episodes import Job, Scene, TaskEnv, probe
+from vla_eval_policies.lerobot.episodes import Job, SpacesOf, TaskEnv, probe
 
 __all__ = ["VlaEvalEnv"]
 
@@ -108,7 +108,7 @@ def _tasks(names: str) -> list[tuple[Suite, Task]]:
     return found
 
 
-def _features(scene: Scene) -> dict[str, PolicyFeature]:
+def _features(scene: SpacesOf) -> dict[str, PolicyFeature]:
     space = scene.observation_space
     if not (isinstance(space, Dict) and isinstance(pixels := space["pixels"], Dict)):
         raise UsageError("the environment's observations are no dict of pixels and agent_pos")

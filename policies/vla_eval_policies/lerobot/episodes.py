@@ -14,11 +14,11 @@ from vla_eval.catalog import Task
 from vla_eval.environment import Action, EvalEnv, Observation, make_env
 from vla_eval.errors import UsageError
 
-__all__ = ["Job", "Scene", "TaskEnv", "probe"]
+__all__ = ["Job", "SpacesOf", "TaskEnv", "probe"]
 
 
 @dataclass(frozen=True)
-class Scene:
+class SpacesOf:
     """What an environment looks like from outside; found out once, for all of its copies."""
 
     observation_space: Space[Any]
@@ -32,7 +32,7 @@ class Job:
 
     suite: str
     task: Task
-    scene: Scene
+    scene: SpacesOf
     max_steps: int
     env_seed: int = 0
     """Seed of every reset. LeRobot's own seeds are not used, so that an episode here is the episode
@@ -40,11 +40,11 @@ class Job:
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
-def probe(task: Task, env_kwargs: dict[str, Any]) -> Scene:
+def probe(task: Task, env_kwargs: dict[str, Any]) -> SpacesOf:
     """Build a task's environment once to learn its spaces."""
     env = make_env(task.env_id, env_kwargs)
     try:
-        return Scene(env.observation_space, env.action_space, dict(env.metadata))
+        return SpacesOf(env.observation_space, env.action_space, dict(env.metadata))
     finally:
         env.close()
 

@@ -29,7 +29,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vla_eval.errors import MissingExtraError
-from vla_eval.recording import Frame, Layout
+from vla_eval.recording.recorder import DatasetLayout, Frame
 
 __all__ = ["LeRobotWriter", "features"]
 
@@ -46,7 +46,7 @@ _SCALARS = {
 }
 
 
-def features(layout: Layout, images: Literal["video", "png"]) -> dict[str, dict[str, Any]]:
+def features(layout: DatasetLayout, images: Literal["video", "png"]) -> dict[str, dict[str, Any]]:
     """Return the dataset's columns as LeRobot declares them."""
     kind = "video" if images == "video" else "image"
     columns: dict[str, dict[str, Any]] = {
@@ -68,7 +68,7 @@ def features(layout: Layout, images: Literal["video", "png"]) -> dict[str, dict[
 
 
 class LeRobotWriter:
-    """Implements :class:`vla_eval.recording.DatasetWriter`.
+    """Implements :class:`vla_eval.recording.recorder.DatasetWriter`.
 
     Args:
         folder: the dataset's root; must not exist, unless ``resume``.
@@ -81,7 +81,7 @@ class LeRobotWriter:
     """
 
     def __init__(
-        self, folder: Path, layout: Layout, *, resume: bool, images: Literal["video", "png"]
+        self, folder: Path, layout: DatasetLayout, *, resume: bool, images: Literal["video", "png"]
     ) -> None:
         # The encoder introduces itself for every episode otherwise; 1 leaves errors.
         os.environ.setdefault("SVT_LOG", "1")

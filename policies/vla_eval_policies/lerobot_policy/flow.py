@@ -16,7 +16,7 @@ from torch import Tensor
 from vla_eval_policies.lerobot_policy.extra_time import Branch
 from vla_eval_policies.methods import ExtraTime
 
-__all__ = ["FLOW_TYPES", "Expert", "FlowField", "Prefix", "encode"]
+__all__ = ["FLOW_TYPES", "Expert", "LeRobotField", "Prefix", "encode"]
 
 FLOW_TYPES = ("smolvla", "pi0", "pi05")
 _TOKENS = "observation.language.tokens"
@@ -111,7 +111,7 @@ class Expert:
         return velocity
 
 
-class FlowField:
+class LeRobotField:
     """A ``methods.Field``: the action expert, bound to encoded observations."""
 
     def __init__(self, expert: Expert, prefix: Prefix) -> None:
@@ -130,9 +130,9 @@ class FlowField:
         self.evaluations += 1
         return self._expert(self._prefix, x, t, extra)
 
-    def repeat(self, copies: int) -> FlowField:
+    def repeat(self, copies: int) -> LeRobotField:
         """Return the field with each observation ``copies`` times in a row; encodes nothing anew."""
-        return FlowField(self._expert, self._prefix.repeat(copies))
+        return LeRobotField(self._expert, self._prefix.repeat(copies))
 
 
 def encode(policy: Any, batch: Mapping[str, Any]) -> Prefix:

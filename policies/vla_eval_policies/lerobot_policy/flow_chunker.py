@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.policy import Context
-from vla_eval_policies.lerobot_policy.flow import Expert, FlowField, encode
+from vla_eval_policies.lerobot_policy.flow import Expert, LeRobotField, encode
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.noise import Noise
 from vla_eval_policies.lerobot_policy.options import Options
@@ -58,7 +58,7 @@ class FlowChunker(Chunker):
         start = now(device)
         prefix = encode(policy, batch)
         encoded = now(device)
-        field = FlowField(self._expert, prefix)
+        field = LeRobotField(self._expert, prefix)
         if copies > 1:
             field = field.repeat(copies)
         actions = self._sampler.sample(field, noise, self._steps)[..., : self._action]

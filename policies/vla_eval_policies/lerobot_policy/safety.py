@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vla_eval.errors import PolicySpecError
-from vla_eval.jsonfile import read_json
+from vla_eval.files.jsonfile import read_json
 
 __all__ = ["approved_steps", "forbid_repository_code", "read_plain_json", "steps_of"]
 

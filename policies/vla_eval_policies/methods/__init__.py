@@ -22,7 +22,7 @@ from vla_eval_policies.methods.drift import spread_to_error
 from vla_eval_policies.methods.embedding import LOW_FREQUENCIES, SMOLVLA_PERIODS, TimeEmbedding
 from vla_eval_policies.methods.field import Batch, Draw, ExtraTime, Field, local_velocity
 from vla_eval_policies.methods.keystone import KeyStone, Selection
-from vla_eval_policies.methods.method import Cost, Loss, Method
+from vla_eval_policies.methods.method import Loss, Method, TrainingCost
 from vla_eval_policies.methods.presets import KEYSTONE_PRESETS, PRESETS, Preset
 from vla_eval_policies.methods.registry import METHODS, make_method
 from vla_eval_policies.methods.rtc import RealTimeChunking
@@ -34,7 +34,6 @@ __all__ = [
     "PRESETS",
     "SMOLVLA_PERIODS",
     "Batch",
-    "Cost",
     "Draw",
     "ExtraTime",
     "Field",
@@ -45,6 +44,7 @@ __all__ = [
     "RealTimeChunking",
     "Selection",
     "TimeEmbedding",
+    "TrainingCost",
     "local_velocity",
     "make_method",
     "spread_to_error",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Option
 
-from vla_eval_policies.methods.method import Cost
+from vla_eval_policies.methods.method import TrainingCost
 
 __all__ = ["KeyStone", "Selection"]
 
@@ -49,9 +49,11 @@ class KeyStone(BaseModel):
     guard: float = Option(default=0.3, ge=0.0)
     """τ."""
 
-    def cost(self, inner: Cost) -> Cost:
+    def cost(self, inner: TrainingCost) -> TrainingCost:
         """Return what a chunk costs: the inner sampler's passes, with K samples in each."""
-        return Cost(prefix=inner.prefix, passes=inner.passes, batch=inner.batch * self.samples)
+        return TrainingCost(
+            prefix=inner.prefix, passes=inner.passes, batch=inner.batch * self.samples
+        )
 
     def select(self, candidates: NDArray[np.floating]) -> Selection:
         """Choose among chunks (K, steps, dimensions), cut to what will be executed; draws nothing."""

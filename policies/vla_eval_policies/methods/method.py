@@ -14,11 +14,11 @@ from torch import Tensor
 from vla_eval.errors import UsageError
 from vla_eval_policies.methods.field import CONVENTION, Batch, Convention, Draw, ExtraTime, Field
 
-__all__ = ["Cost", "Loss", "Method"]
+__all__ = ["Loss", "Method", "TrainingCost"]
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """What one chunk costs; "NFE 1" alone hides the first and the last factor."""
 
     prefix: int
@@ -88,10 +88,10 @@ class Method(BaseModel):
         if nfe < 1:
             raise UsageError(f"nfe must be at least 1, not {nfe}")
 
-    def cost(self, nfe: int) -> Cost:
+    def cost(self, nfe: int) -> TrainingCost:
         """Return what a chunk costs."""
         self.check_nfe(nfe)
-        return Cost(prefix=1, passes=nfe)
+        return TrainingCost(prefix=1, passes=nfe)
 
     def _only_one(self, nfe: int, instead: str) -> None:
         if nfe != 1:

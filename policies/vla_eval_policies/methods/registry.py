@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from vla_eval.errors import UsageError, did_you_mean
-from vla_eval.plain import shown
+from vla_eval.files.plain import shown
 from vla_eval_policies.methods.diffusion import DDIM, DDPM
 from vla_eval_policies.methods.drift import Drift
 from vla_eval_policies.methods.fm import FlowMatching, HighNoiseFlowMatching

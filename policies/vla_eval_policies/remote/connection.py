@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import ClientConnection, connect
 
 from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
-from vla_eval.plain import one_line
+from vla_eval.files.plain import one_line
 from vla_eval_policies.remote.codec import WireError
 
 __all__ = ["TOKENS_VARIABLE", "Connection", "is_loopback", "last_line"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
-__all__ = ["FRAMES_HELD", "Connection", "Held", "connections"]
+__all__ = ["FRAMES_HELD", "Held", "HeldConnection", "connections"]
 
 FRAMES_HELD = 4
 """How many of the largest frames all clients together may have on their way: sent, not yet answered."""
@@ -26,9 +26,9 @@ class Held:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._total = 0
-        self._by: dict[Connection, int] = {}
+        self._by: dict[HeldConnection, int] = {}
 
-    def add(self, connection: Connection, size: int) -> None:
+    def add(self, connection: HeldConnection, size: int) -> None:
         """Count what came on a connection; a negative size is what was answered."""
         before = self._by.get(connection, 0)
         self._by[connection] = after = max(0, before + size)
@@ -43,12 +43,12 @@ class Held:
             self.forget(largest)
             largest.transport.abort()
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: HeldConnection) -> None:
         """Count a connection no longer."""
         self._total -= self._by.pop(connection, 0)
 
 
-class Connection(ServerConnection):
+class HeldConnection(ServerConnection):
     """A connection that counts what it holds, and reads nothing from who does not read.
 
     Args:
@@ -90,7 +90,7 @@ class Connection(ServerConnection):
             self.transport.resume_reading()
 
 
-def connections(max_frame_bytes: int) -> Callable[..., Connection]:
+def connections(max_frame_bytes: int) -> Callable[..., HeldConnection]:
     """Return what makes the connections of one server."""
     held = Held(FRAMES_HELD * max_frame_bytes)
-    return lambda *arguments, **options: Connection(held, *arguments, **options)
+    return lambda *arguments, **options: HeldConnection(held, *arguments, **options)

@@ -13,13 +13,13 @@ from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, did_you_mean
 from vla_eval_policies.remote.codec import WireError
 
-__all__ = ["LAYOUTS", "Layout", "layout_of", "resize_with_pad"]
+__all__ = ["LAYOUTS", "ObservationLayout", "layout_of", "resize_with_pad"]
 
 _NATIVE_IMAGES = "observation/images/"
 
 
 @dataclass(frozen=True)
-class Layout:
+class ObservationLayout:
     """Names of an observation's parts on the wire."""
 
     name: str
@@ -82,9 +82,9 @@ _ONE = (1.0,) * 7
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout("native"),
+        ObservationLayout("native"),
         # openpi's LIBERO policies: upright pictures, 224×224 with bars; position, axis-angle, fingers.
-        Layout(
+        ObservationLayout(
             "libero",
             {"observation/image": "agentview", "observation/wrist_image": "wrist"},
             image_size=224,
@@ -92,7 +92,7 @@ LAYOUTS = {
             action_high=_ONE,
         ),
         # AllenAI's LIBERO benchmark: the same, under other names and in full size.
-        Layout(
+        ObservationLayout(
             "harness-libero",
             {"images/agentview": "agentview", "images/wrist": "wrist"},
             state="states",
@@ -106,7 +106,7 @@ LAYOUTS = {
 
 def layout_of(
     name: str, *, images: str | None, state: str | None, prompt: str | None, size: int | None
-) -> Layout:
+) -> ObservationLayout:
     """Return a named layout, changed by options.
 
     Args:

@@ -12,7 +12,15 @@ import itertools
 import threading
 from dataclasses import dataclass
 
-from vla_eval.engine.batching import Answer, End, Infer, PolicyLoop, Request, Trouble, WarmUp
+from vla_eval.engine.batching import (
+    Answer,
+    End,
+    Infer,
+    InferenceRequest,
+    PolicyLoop,
+    Trouble,
+    WarmUp,
+)
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, VlaEvalError
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
@@ -103,7 +111,7 @@ class ServedPolicy:
         def answer(found: Answer) -> None:
             loop.call_soon_threadsafe(set_result, found)
 
-        self._loop.requests.put(Request(what, answer))
+        self._loop.requests.put(InferenceRequest(what, answer))
         found = await future
         if isinstance(found, Trouble):
             raise PolicyFailedError(found.message)

@@ -25,7 +25,7 @@ from vla_eval_policies.remote.harness_session import HarnessSession
 from vla_eval_policies.remote.held import connections
 from vla_eval_policies.remote.layouts import layout_of
 from vla_eval_policies.remote.served import ServedPolicy
-from vla_eval_policies.remote.sessions import OpenpiSession, Session, Setting
+from vla_eval_policies.remote.sessions import ClientSession, OpenpiSession, Setting
 
 __all__ = ["ServeOptions", "serve_policy"]
 
@@ -92,7 +92,7 @@ def serve_policy(
 async def _serve(
     setting: Setting, options: ServeOptions, ready: Callable[[str, ServedPolicy], None]
 ) -> None:
-    session: type[Session] = OpenpiSession if options.dialect == "openpi" else HarnessSession
+    session: type[ClientSession] = OpenpiSession if options.dialect == "openpi" else HarnessSession
 
     async def handle(socket: ServerConnection) -> None:
         try:

@@ -21,14 +21,14 @@ from vla_eval.policy import ActionChunk, Context
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.codec import LARGEST_FRAME, WireError, pack, unpack
-from vla_eval_policies.remote.held import Connection
-from vla_eval_policies.remote.layouts import Layout
+from vla_eval_policies.remote.held import HeldConnection
+from vla_eval_policies.remote.layouts import ObservationLayout
 from vla_eval_policies.remote.served import PolicyFailedError, ServedPolicy
 
 __all__ = [
+    "ClientSession",
     "Episodes",
     "OpenpiSession",
-    "Session",
     "Setting",
     "complaint",
     "decoded",
@@ -44,7 +44,7 @@ class Setting:
     """What all sessions of a server share."""
 
     policy: ServedPolicy
-    layout: Layout
+    layout: ObservationLayout
     seed: int
     """Policy seed of episodes whose client does not send a key."""
     max_frame_bytes: int = LARGEST_FRAME
@@ -78,7 +78,7 @@ async def received(socket: ServerConnection) -> AsyncIterator[bytes | str]:
     try:
         yield frame
     finally:
-        if isinstance(socket, Connection):
+        if isinstance(socket, HeldConnection):
             socket.answered(frame)
 
 
@@ -89,7 +89,7 @@ def complaint(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-class Session(Protocol):
+class ClientSession(Protocol):
     """Serves one connection until it ends."""
 
     def __init__(self, setting: Setting) -> None: ...
@@ -125,7 +125,9 @@ class Episodes:
                 await asyncio.shield(self.end(key, "error"))
 
 
-def plain_context(key: PolicyKey, steps: int, index: int, prompt: str, layout: Layout) -> Context:
+def plain_context(
+    key: PolicyKey, steps: int, index: int, prompt: str, layout: ObservationLayout
+) -> Context:
     """Return the context of an episode whose client says nothing of it."""
     if layout.action_low is None or layout.action_high is None:
         raise WireError(

@@ -2,7 +2,7 @@
 
 The videos are decoded once, in order, and averaged down to the network's picture size: random access
 into a video costs a seek for every frame, and all frames of some hundred episodes fit into memory.
-Demonstrations that are made on the spot are in :mod:`vla_eval_policies.training.rehearsal`.
+Demonstrations that are made on the spot are in :mod:`vla_eval_policies.training.expert_data`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from vla_eval.demonstrations import scenes_of
 from vla_eval.errors import MissingExtraError, UsageError
-from vla_eval.jsonfile import read_json
+from vla_eval.files.jsonfile import read_json
+from vla_eval.recording.folder import scenes_of
 from vla_eval.trainedon import Scenes, together
 from vla_eval_policies.flow.inputs import shrink, word_numbers
 from vla_eval_policies.flow.network import FlowConfig, FlowNetwork, Inputs

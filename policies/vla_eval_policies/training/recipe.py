@@ -32,11 +32,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_va
 from pydantic import Field as Option
 
 from vla_eval.errors import UsageError, did_you_mean
-from vla_eval.tomlfile import read_toml, typed_value
+from vla_eval.files.tomlfile import read_toml, typed_value
 from vla_eval_policies.flow.network import FlowConfig
 from vla_eval_policies.methods import Method, make_method
+from vla_eval_policies.training.expert_data import ExpertData
 from vla_eval_policies.training.loop import Optimisation
-from vla_eval_policies.training.rehearsal import Rehearsal
 
 __all__ = [
     "Data",
@@ -57,7 +57,7 @@ class Data(BaseModel):
     datasets: tuple[str, ...] = ()
     cameras: tuple[str, ...] | None = None
     """None: all of the first dataset's, or of the experts' first task."""
-    expert: Rehearsal | None = None
+    expert: ExpertData | None = None
 
     @model_validator(mode="after")
     def _is_something(self) -> Self:

@@ -19,7 +19,7 @@ from typing import Any, cast
 import torch
 
 from vla_eval.errors import UsageError
-from vla_eval.provenance import versions
+from vla_eval.runs.provenance import versions
 from vla_eval.trainedon import Scenes, together
 from vla_eval_policies.flow.checkpoint import (
     Card,
@@ -39,10 +39,15 @@ from vla_eval_policies.training.data import (
     network_for,
     read_frames,
 )
+from vla_eval_policies.training.expert_data import (
+    ExpertData,
+    OnEpisode,
+    generate,
+    generated_cameras,
+)
 from vla_eval_policies.training.folder import OnStep, claim, log_lines, take_steps
 from vla_eval_policies.training.loop import Trainer
 from vla_eval_policies.training.recipe import Recipe
-from vla_eval_policies.training.rehearsal import OnEpisode, Rehearsal, rehearse, rehearsed_cameras
 
 __all__ = ["train"]
 
@@ -110,11 +115,11 @@ def _demonstrations(recipe: Recipe, on_episode: OnEpisode) -> tuple[tuple[str, .
     folders = [Path(each) for each in data.datasets]
     size, chunk_size = _size(recipe, "image_size"), _size(recipe, "chunk_size")
     cameras = data.cameras or (
-        cameras_of(folders[0]) if folders else rehearsed_cameras(cast("Rehearsal", data.expert))
+        cameras_of(folders[0]) if folders else generated_cameras(cast("ExpertData", data.expert))
     )
     parts = [read_frames(folders, cameras, size, chunk_size)] if folders else []
     if data.expert is not None:
-        parts.append(rehearse(data.expert, cameras, size, chunk_size, on_episode=on_episode))
+        parts.append(generate(data.expert, cameras, size, chunk_size, on_episode=on_episode))
     return cameras, Frames.joined(parts)
 
 

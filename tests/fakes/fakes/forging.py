@@ -27,12 +27,12 @@ def rewrite(run: Path, change: Callable[[dict[str, Any]], Any], only: str = "") 
 
 def relabel(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change the protocol in run.json and beside it, and its hash there and in every record."""
-    from vla_eval.runfile import RunFile
+    from vla_eval.runs.header import RunHeader
 
     file = run / "run.json"
     content = json.loads(file.read_text())
     change(content["protocol"])
-    protocol = RunFile.model_validate_json(json.dumps(content)).protocol
+    protocol = RunHeader.model_validate_json(json.dumps(content)).protocol
     content["protocol_sha256"] = sha256 = protocol.sha256
     (run / "protocol.json").write_text(protocol.canonical_json() + "\n")
     file.write_text(json.dumps(content))

@@ -1,0 +1,1 @@
+"""Drawing LIBERO faster than MuJoCo does, to the same pixel."""

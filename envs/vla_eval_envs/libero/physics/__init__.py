@@ -1,0 +1,1 @@
+"""robosuite's control loop, compiled, to the same bit."""

@@ -1,0 +1,1 @@
+"""LeKiwi's scripted experts."""

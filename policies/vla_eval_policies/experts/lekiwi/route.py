@@ -1,0 +1,173 @@
+"""Targets of a LeKiwi under construction: arm and base together, in moves, lines and waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vla_eval_envs.lekiwi.chassis import ARM_MOUNT
+from vla_eval_envs.so101.kinematics import PAN_AXIS_X, forward, inverse_path
+from vla_eval_policies.experts.motion import Pace, min_jerk, min_jerk_steps
+from vla_eval_policies.experts.so101.path import Array
+
+__all__ = ["Route", "RouteGrip", "bearing", "in_arm_frame", "in_world", "velocities"]
+
+_STEP_S = 1.0 / 30.0
+_FIXED_JAW_X = -0.008  # inner face of the fixed jaw near its tip, gripper frame, m
+# Straight ahead a wheel allows 8.9 mm a step, sideways 7.7 mm; turning takes 0.125 m for a radian.
+_MAX_DRIVE_STEP_M, _DRIVE_SHARE, _TURN_RADIUS_M = 0.0068, 0.8, 0.125
+
+
+@dataclass(frozen=True)
+class RouteGrip:
+    """One way to hold an item."""
+
+    roll: float
+    """Of the jaws' opening direction about the fingers, rad; 0 is in the arm's plane."""
+    width: float
+    """Of the item between the jaws, m."""
+    finger_z: float
+    """Where along the fingers the item's middle is, gripper frame, m."""
+    tilt: float | None
+    """Of the hand from vertical, rad; None is the smallest that the arm can do."""
+
+    def tool(self, clearance: float = 0.0) -> Array:
+        """Return where the held point is in the gripper's frame, (3,), m.
+
+        Args:
+            clearance: between the fixed jaw and the item, m; 0 when it is held.
+        """
+        return np.array([_FIXED_JAW_X + self.width / 2 + clearance, 0.0, self.finger_z])
+
+    def solve(self, points: ArrayLike, clearance: float = 0.0) -> Array | None:
+        """Return joint angles (N, 5), rad, that bring the held point to places of the arm's frame."""
+        places = np.asarray(points, dtype=np.float64)
+        yaw = self.roll + bearing(places[-1])
+        return inverse_path(places, yaw, self.tool(clearance), tilt=self.tilt)
+
+
+def bearing(point: Array) -> float:
+    """Return in which direction a point of the arm's frame is from the pan axis, rad."""
+    return float(np.arctan2(point[1], point[0] - PAN_AXIS_X))
+
+
+def in_arm_frame(point: ArrayLike, base: Array) -> Array:
+    """Return a world point (3,), m, in the arm's frame when the base is at (x, y, yaw)."""
+    x, y, z = np.asarray(point, dtype=np.float64) - [base[0], base[1], 0.0]
+    cos, sin = np.cos(base[2]), np.sin(base[2])
+    return np.array([cos * x + sin * y, cos * y - sin * x, z]) - ARM_MOUNT
+
+
+def in_world(point: ArrayLike, base: Array) -> Array:
+    """Return a point (3,), m, of the arm's frame in the world when the base is at (x, y, yaw)."""
+    x, y, z = np.asarray(point, dtype=np.float64) + ARM_MOUNT
+    cos, sin = np.cos(base[2]), np.sin(base[2])
+    return np.array([base[0] + cos * x - sin * y, base[1] + sin * x + cos * y, z])
+
+
+class Route:
+    """Rows of nine targets, one a control step: joints, rad, and the base's x, y (m), yaw (rad)."""
+
+    def __init__(self, joints: Array, base: Array, pace: Pace) -> None:
+        self._start = np.append(joints, base)
+        self._pace = pace
+        self._drive_step = min(_MAX_DRIVE_STEP_M, _DRIVE_SHARE * pace.line_step_m)
+        self.rows: list[Array] = []
+
+    def __len__(self) -> int:
+        """How many steps it has."""
+        return len(self.rows)
+
+    @property
+    def last(self) -> Array:
+        """The last targets, (9,)."""
+        return self.rows[-1] if self.rows else self._start
+
+    def targets(self) -> Array:
+        """Return where it starts and all its targets, (1 + T, 9)."""
+        return np.stack([self._start, *self.rows])
+
+    def move(
+        self,
+        joints: ArrayLike | None = None,
+        *,
+        jaw: float | None = None,
+        base: Array | None = None,
+    ) -> None:
+        """Move arm (5,) and base (3,) to a place at once, each along a straight line of its own."""
+        start = self.last
+        end = start.copy()
+        if joints is not None:
+            end[:5] = joints
+        if jaw is not None:
+            end[5] = jaw
+        if base is not None:
+            end[6:] = base
+        driven = np.hypot(*(end - start)[6:8]) + _TURN_RADIUS_M * abs(end[8] - start[8])
+        steps = max(
+            min_jerk_steps(start[:5], end[:5], self._pace.joint_step_rad),
+            min_jerk_steps(0.0, driven, self._drive_step),
+        )
+        self.rows += [start + share * (end - start) for share in min_jerk(steps)]
+
+    def line(
+        self,
+        point: ArrayLike,
+        grip: RouteGrip,
+        *,
+        clearance: float = 0.0,
+        jaw: float | None = None,
+        steps: int | None = None,
+    ) -> bool:
+        """Move the held point of the hand straight to a place of the arm's frame; the base stays.
+
+        Args:
+            point: (3,), m.
+            grip: how the item is held.
+            clearance: between the fixed jaw and the item, m.
+            jaw: angle at the end, rad; None leaves it.
+            steps: how many; None takes as many as the pace allows.
+
+        Returns:
+            Whether the arm can do it; if not, nothing is added.
+        """
+        start = self.last
+        end = np.asarray(point, dtype=np.float64)
+        first = forward(start).point(grip.tool(clearance))
+        count = min_jerk_steps(first, end, self._pace.line_step_m) if steps is None else steps
+        shares = min_jerk(count)[:, None]
+        joints = grip.solve(first + shares * (end - first), clearance)
+        if joints is None:
+            return False
+        fixed = np.tile(start[5:], (count, 1))
+        if jaw is not None:
+            fixed[:, :1] += shares * (jaw - start[5])
+        self.rows += list(np.hstack([joints, fixed]))
+        return True
+
+    def wait(self, steps: int, *, jaw: float | None = None) -> None:
+        """Stay, with the jaw commanded to an angle."""
+        row = self.last.copy()
+        if jaw is not None:
+            row[5] = jaw
+        self.rows += [row] * steps
+
+
+def velocities(targets: Array, base: Array, index: int, count: int) -> NDArray[np.float64]:
+    """Return the base's next velocities (count, 3), own frame, m/s and rad/s.
+
+    Args:
+        targets: of a route, (1 + T, 9).
+        base: where the base is now: x, y (m), yaw (rad).
+        index: how many steps of the route are done.
+        count: how many velocities; what the base is off its route is made up for in as many steps.
+    """
+    rows = np.minimum(np.arange(index, index + count + 1), len(targets) - 1)
+    poses = targets[rows, 6:]
+    moves = np.diff(poses, axis=0) + (poses[0] - base) / count
+    yaw = poses[:-1, 2] + np.diff(poses[:, 2]) / 2
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    forward_m, left_m = cos * moves[:, 0] + sin * moves[:, 1], cos * moves[:, 1] - sin * moves[:, 0]
+    return np.stack([forward_m, left_m, moves[:, 2]], axis=1) / _STEP_S

@@ -1,0 +1,1 @@
+"""SO-101's scripted experts."""

@@ -1,0 +1,204 @@
+"""What the SO-101 experts share: over the object, down, close, up, over the goal, down, open, away.
+
+An expert plans the whole way of one object from the state it finds, and looks at every inference
+whether the plan still holds: an object that moved before the grasp, or that is not in the hand
+during the carry, makes it plan anew, beginning with a retreat upwards; so does the plan's end, until
+all objects are delivered. Objects are held by friction alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_eval.environment import EvalEnv
+from vla_eval.errors import UsageError
+from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
+from vla_eval_envs.so101.kinematics import PAN_AXIS_X, forward
+from vla_eval_envs.so101.units import to_radians
+from vla_eval_policies.experts.motion import PACES, Pace
+from vla_eval_policies.experts.so101.path import Array, Path, hold_point
+
+__all__ = ["DeliveryExpert", "Grip", "roll_at", "square_yaws", "yaw_of"]
+
+_CLEARANCE_M = 0.008  # between fixed jaw and object on the way down
+_HOVER_Z, _LIFT_Z, _MIN_GRASP_Z = 0.070, 0.085, 0.0135
+_QUARTER = np.pi / 2
+_CLOSED = float(to_radians([0] * 6)[5])
+_JAW_RAD_PER_M = float(np.deg2rad(1 / 1.31e-3))
+"""How much further the jaw has to open for a wider object."""
+_OPEN_30_MM, _RELEASED_30_MM = (float(to_radians([0] * 5 + [percent])[5]) for percent in (34, 25))
+"""Jaw angles, rad, for 30 mm: 12 mm of room on the moving jaw's side; 6 mm more than the object."""
+_CLOSE_STEPS, _SQUEEZE_STEPS, _OPEN_STEPS, _REST_STEPS = 8, 4, 5, 15
+
+_MOVED_M = 0.008
+"""How far an object may be from where the plan found it before the jaws close."""
+_LOST_M = 0.025
+"""How far a carried object may be from its place in the hand."""
+
+
+@dataclass(frozen=True)
+class Grip:
+    """One way to take an object from above."""
+
+    yaw: float
+    """Of the jaws' opening direction, rad; the moving jaw is on that side."""
+    width: float
+    """Of the object between the jaws, m."""
+
+    def jaw(self, for_30_mm: float) -> float:
+        """Return a jaw angle, rad, that suits this width as another suits 30 mm."""
+        return for_30_mm + (self.width - 0.030) * _JAW_RAD_PER_M
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Joint targets (T, 6), rad, and the steps at which grasp, carry and release begin."""
+
+    targets: Array
+    start_step: int
+    object_name: str = ""
+    place: Array | None = None
+    hold: Array | None = None
+    grasp: int = 0
+    carry: int = 0
+    release: int = 0
+
+
+class DeliveryExpert(ABC):
+    """The expert in one episode.
+
+    Args:
+        env: the task's environment.
+        pace: how fast it moves.
+        generator: for whatever the task leaves open; most experts draw nothing.
+    """
+
+    task: ClassVar[type[DeliveryTask]]
+
+    def __init__(
+        self,
+        env: EvalEnv,
+        *,
+        pace: Pace = PACES["normal"],
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        if type(env.unwrapped) is not self.task:
+            raise UsageError(f"the expert of so101/{self.task.__name__} cannot act in {env}")
+        self._env: DeliveryTask = env.unwrapped
+        self._pace = pace
+        self._generator = generator or np.random.default_rng(0)
+        self._plan: _Plan | None = None
+
+    @abstractmethod
+    def _grips(self, name: str) -> list[Grip]:
+        """Return how an object can be taken where it is now, best first."""
+
+    @abstractmethod
+    def _goal(self, name: str) -> Array:
+        """Return where an object's centre should be when the hand lets go of it, (3,), m."""
+
+    @abstractmethod
+    def _arrived(self, name: str) -> bool:
+        """Return whether an object is where it belongs, though it may still be settling."""
+
+    def actions(self, step: int, count: int) -> NDArray[np.float32]:
+        """Return the next actions, float32 (count, 6), when ``step`` have been executed."""
+        if self._plan is None or not self._holds(self._plan, step):
+            self._plan = self._make_plan(step)
+        rows = np.arange(count) + step - self._plan.start_step
+        targets = self._plan.targets[np.minimum(rows, len(self._plan.targets) - 1)]
+        return self._env.units.action(targets)
+
+    def _holds(self, plan: _Plan, step: int) -> bool:
+        """Return whether the world is still what the plan needs."""
+        done = step - plan.start_step
+        if plan.place is not None and plan.hold is not None:
+            place, _ = self._env.object_pose(plan.object_name)
+            if done < plan.grasp:
+                return float(np.linalg.norm(place - plan.place)) < _MOVED_M
+            if plan.carry <= done < plan.release:
+                held = forward(self._env.joint_angles()).point(plan.hold)
+                return float(np.linalg.norm(place - held)) < _LOST_M
+        return done < len(plan.targets)
+
+    def _outstanding(self) -> list[str]:
+        """Return the objects that have to be fetched, next one first."""
+        return [each.object_name for each in self._env.deliveries if not self._is_done(each)]
+
+    def _is_done(self, each: Delivery) -> bool:
+        return self._env.subgoals[each.grasped] and self._arrived(each.object_name)
+
+    def _make_plan(self, step: int) -> _Plan:
+        """Return the way of the next object; only a retreat upwards where there is none."""
+        outstanding = self._outstanding()
+        start = Path(self._env.joint_angles(), self._pace)
+        start.rise(_HOVER_Z, hold_point(0.030))
+        for name in outstanding[:1]:
+            for grip in self._grips(name):
+                path = Path(self._env.joint_angles(), self._pace)
+                path.rows = list(start.rows)
+                if self._approach(path, name, grip):
+                    return self._deliver(path, name, grip, step, last=len(outstanding) == 1)
+        return _Plan(start.targets(), step)
+
+    def _approach(self, path: Path, name: str, grip: Grip) -> bool:
+        """Bring the open hand around an object; return whether it can get there."""
+        place = _grasp_place(self._env, name)
+        tool = hold_point(grip.width, _CLEARANCE_M)
+        above = [*place[:2], _HOVER_Z]
+        return path.move(above, grip.yaw, tool, grip.jaw(_OPEN_30_MM)) and path.line(
+            place, grip.yaw, tool
+        )
+
+    def _deliver(self, path: Path, name: str, grip: Grip, step: int, *, last: bool) -> _Plan:
+        """Return the plan that begins with an approach."""
+        place, goal = _grasp_place(self._env, name), self._goal(name)
+        hold, pause = hold_point(grip.width), self._pace.pause
+        grasp = len(path.rows)
+        path.line(place, grip.yaw, hold, jaw=_CLOSED, steps=_CLOSE_STEPS * pause)
+        path.wait(_SQUEEZE_STEPS * pause)
+        path.line([*place[:2], _LIFT_Z], grip.yaw, hold)
+        carry = release = len(path.rows)
+        above = np.array([*goal[:2], _LIFT_Z])
+        for yaw in square_yaws(goal, 0.0, roll=roll_at(place, grip.yaw)):
+            if path.move(above, yaw, hold, _CLOSED):
+                path.line(goal, yaw, hold)
+                release = len(path.rows)
+                path.wait(_OPEN_STEPS * pause, jaw=grip.jaw(_RELEASED_30_MM))
+                path.line(above, yaw, hold)
+                break
+        if last:
+            path.wait(_REST_STEPS)
+        found, _ = self._env.object_pose(name)
+        return _Plan(path.targets(), step, name, found, hold, grasp, carry, release)
+
+
+def _grasp_place(env: DeliveryTask, name: str) -> Array:
+    """Return where the fingers take an object, (3,), m: its centre, but not too close to the table."""
+    place, _ = env.object_pose(name)
+    return np.array([place[0], place[1], max(float(place[2]), _MIN_GRASP_Z)])
+
+
+def yaw_of(rotation: Array) -> float:
+    """Return a cube's yaw, rad, whichever face it lies on."""
+    flat = np.argsort(np.abs(rotation[2]))[0]
+    return float(np.arctan2(rotation[1, flat], rotation[0, flat]))
+
+
+def roll_at(point: Array, yaw: float) -> float:
+    """Return how far the wrist turns, rad, for the jaws to open along a yaw at a place, about."""
+    return float(yaw - np.arctan2(point[1], point[0] - PAN_AXIS_X))
+
+
+def square_yaws(point: Array, yaw: float, *, roll: float = 0.0) -> list[float]:
+    """Return the four yaws, rad, of a square's sides, those first that need a roll near to one."""
+    first = yaw + _QUARTER * np.round((roll - roll_at(point, yaw)) / _QUARTER)
+    turns = sorted(
+        (-1, 0, 1, 2, -2), key=lambda k: abs(roll_at(point, first + k * _QUARTER) - roll)
+    )
+    return [float(first + turn * _QUARTER) for turn in turns]

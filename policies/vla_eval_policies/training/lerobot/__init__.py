@@ -1,0 +1,1 @@
+"""Training LeRobot's policies with our methods."""

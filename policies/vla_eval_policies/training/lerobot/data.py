@@ -1,0 +1,218 @@
+"""Demonstrations for LeRobot's policies: any LeRobotDataset v3, through the checkpoint's own processor.
+
+Frames are drawn uniformly, with replacement, by the generator of the training step. They may be decoded
+ahead by other processes: those draw the same numbers from the same generators.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.utils.data import ConcatDataset, DataLoader, Sampler
+
+from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval.recording.folder import scenes_of
+from vla_eval.trainedon import Scenes, together
+from vla_eval_policies.lerobot_policy.embodiment import STATE, Wants
+from vla_eval_policies.lerobot_policy.loading import Loaded
+from vla_eval_policies.methods import Batch
+from vla_eval_policies.training.data import cameras_of
+from vla_eval_policies.training.loop import step_generator
+
+__all__ = ["LeRobotDataset"]
+
+_IMAGES = "observation.images."
+_ACTION = "action"
+_HASHED = ("meta/info.json", "meta/tasks.parquet", "meta/episodes", "data", "videos")
+
+
+class LeRobotDataset:
+    """Minibatches for a checkpoint.
+
+    Args:
+        datasets: folders or hub ids of the same robot.
+        loaded: the policy, whose processor normalises pictures, states and actions.
+        wants: what it takes.
+        batch: frames a minibatch.
+        seed: as the trainer's.
+        workers: processes that decode ahead.
+
+    Raises:
+        UsageError: no dataset, or not of the checkpoint's robot.
+        MissingExtraError: what reads datasets is not installed.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[str],
+        loaded: Loaded,
+        wants: Wants,
+        *,
+        batch: int,
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        config = loaded.policy.config
+        self._parts = [_open(each, int(config.chunk_size)) for each in datasets]
+        for name, part in zip(datasets, self._parts, strict=True):
+            _check(name, part.meta.features, wants)
+        self._columns = {
+            wanted: _column(wanted, wants, self._parts[0].meta.features) for wanted in wants.images
+        }
+        self._frames: ConcatDataset[Any] = ConcatDataset(self._parts)
+        self._loaded = loaded
+        self._takes_state = wants.state is not None
+        self._padded, self._real = int(config.max_action_dim), wants.action
+        self._batch, self._seed, self._workers = batch, seed, workers
+        self._ahead: Iterator[dict[str, Any]] | None = None
+        self._next = -1
+
+    def describe(self) -> str:
+        """Say how much this is."""
+        episodes = sum(part.num_episodes for part in self._parts)
+        tasks = dict.fromkeys(text for part in self._parts for text in part.meta.tasks.index)
+        return f"{episodes} episodes, {len(self._frames)} frames: {'; '.join(tasks)}"
+
+    def scenes(self) -> Scenes:
+        """Return in which scenes the episodes began; None where one dataset does not say it."""
+        return together(scenes_of(Path(part.root)) for part in self._parts)
+
+    def sha256(self) -> str:
+        """Hash the files that training reads."""
+        hasher = hashlib.sha256()
+        for part in self._parts:
+            root = Path(part.root)
+            for top in _HASHED:
+                for path in sorted([root / top, *(root / top).rglob("*")]):
+                    if path.is_file():
+                        hasher.update(f"{path.relative_to(root).as_posix()}\0".encode())
+                        with path.open("rb") as file:
+                            hasher.update(hashlib.file_digest(file, "sha256").digest())
+        return hasher.hexdigest()
+
+    def draw(self, step: int, generator: torch.Generator) -> tuple[Mapping[str, Any], Batch]:
+        """Return the minibatch of a step: the preprocessed observations, and their chunks.
+
+        Chunks end with their episode; what is behind repeats its last action, and counts as padding.
+        """
+        frame_numbers(generator, self._batch, len(self._frames))  # as the loader draws them
+        if self._ahead is None or self._next != step:
+            self._ahead = iter(self._loader(step))
+        self._next = step + 1
+        raw = next(self._ahead)
+        absent = raw.pop("action_is_pad")
+        batch = self._loaded.preprocess(raw)
+        actions = batch.pop(_ACTION).float()
+        real = torch.zeros(*actions.shape[:2], self._padded, dtype=torch.bool)
+        real[..., : self._real] = ~absent[..., None]
+        return batch, Batch(pad(actions, (0, self._padded - self._real)), real.to(actions.device))
+
+    def _loader(self, first: int) -> DataLoader[Any]:
+        numbers = _Numbers(self._seed, first, self._batch, len(self._frames))
+        return DataLoader(
+            self._frames,
+            batch_sampler=numbers,
+            num_workers=self._workers,
+            collate_fn=self._collate,
+        )
+
+    def _collate(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        def stacked(column: str) -> Tensor:
+            return torch.stack([item[column] for item in items])
+
+        raw: dict[str, Any] = {
+            wanted: stacked(column).float() for wanted, column in self._columns.items()
+        }
+        if self._takes_state:
+            raw[STATE] = stacked(STATE).float()
+        raw[_ACTION] = stacked(_ACTION).float()
+        raw["action_is_pad"] = stacked("action_is_pad")
+        raw["task"] = [item["task"] for item in items]
+        return raw
+
+
+def frame_numbers(generator: torch.Generator, size: int, count: int) -> list[int]:
+    """Draw the frames of a minibatch."""
+    numbers: list[int] = torch.randint(count, (size,), generator=generator).tolist()
+    return numbers
+
+
+class _Numbers(Sampler[list[int]]):
+    """The frames of each step from some step on, without end."""
+
+    def __init__(self, seed: int, first: int, size: int, count: int) -> None:
+        self._seed, self._first, self._size, self._count = seed, first, size, count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self._first
+        while True:
+            yield frame_numbers(step_generator(self._seed, step), self._size, self._count)
+            step += 1
+
+
+def _open(name: str, chunk_size: int) -> Any:
+    """Return a LeRobotDataset whose frames come with the chunk of actions that begins there."""
+    try:
+        from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
+    except ImportError as error:
+        raise MissingExtraError("training on LeRobotDatasets", "lerobot") from error
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        cameras_of(folder)  # says what a folder lacks
+    elif name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UsageError(f"dataset {name}: there is no such folder")
+    where = {"root": folder} if folder.is_dir() else {}
+    repository = folder.name if folder.is_dir() else name
+    try:
+        with redirect_stdout(sys.stderr):
+            rate = LeRobotDatasetMetadata(repository, **where).fps
+            ahead = [i / rate for i in range(chunk_size)]
+            return LeRobotDataset(
+                repository, delta_timestamps={_ACTION: ahead}, video_backend="pyav", **where
+            )
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise UsageError(
+            f"dataset {name}: LeRobot cannot open it as a LeRobotDataset v3 "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _check(name: str, features: Mapping[str, Any], wants: Wants) -> None:
+    """Refuse a dataset that is not of the checkpoint's robot."""
+    for wanted in wants.images:
+        _column(wanted, wants, features, name)
+    for column, size in ((STATE, wants.state), (_ACTION, wants.action)):
+        if size is None:
+            continue
+        shape = features[column]["shape"] if column in features else None
+        if shape is None or int(np.prod(shape)) != size:
+            has = "none" if shape is None else f"{int(np.prod(shape))} numbers"
+            raise UsageError(
+                f"dataset {name}: {wants.where} has {column} of {size} numbers, the dataset {has}; it "
+                "was trained for another robot or another choice of features"
+            )
+
+
+def _column(wanted: str, wants: Wants, features: Mapping[str, Any], name: str = "") -> str:
+    """Return the dataset's column that feeds a picture of the checkpoint's."""
+    theirs = {feature: camera for camera, feature in wants.cameras.items()}
+    column = _IMAGES + theirs.get(wanted.removeprefix(_IMAGES), wanted.removeprefix(_IMAGES))
+    if column not in features:
+        has = [each.removeprefix(_IMAGES) for each in features if each.startswith(_IMAGES)]
+        example = f"{has[0]}:{wanted.removeprefix(_IMAGES)}" if has else "CAMERA:NAME"
+        raise UsageError(
+            f"dataset {name}: there is no {column}, which {wants.where} wants as {wanted}; it has "
+            f"{', '.join(has) or 'no camera'}; say which is which behind the base, for example "
+            f"--base '{wants.where}?cameras={example}'"
+        )
+    return column

@@ -1,0 +1,64 @@
+"""The commands that repeat what the report shows, ready to be pasted into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from vla_eval.certificate import Certificate, Evidence
+from vla_eval.errors import VlaEvalError
+from vla_eval.keys import EpisodeKey
+from vla_eval.protocol import Protocol
+from vla_eval.released import load_protocol
+from vla_eval.runs.folder import RunHeader
+
+__all__ = ["is_shipped", "replay", "reproduce", "run_command"]
+
+
+def replay(run: Path, key: EpisodeKey, arm: str) -> str:
+    """Return the command that runs one recorded episode again and writes a video of it."""
+    video = "-".join(str(part) for part in (key.task, f"i{key.init_state}", arm))
+    video = "".join(each if each.isalnum() or each in "-_." else "-" for each in video)
+    words = ["vlaeval", "replay", str(run), str(key), "--arm", arm, "--video", f"{video}.mp4"]
+    return shlex.join(words)
+
+
+def reproduce(certificate: Certificate, evidence: Evidence, run: Path, file: Path) -> list[str]:
+    """Return the commands that run, judge and verify again, in their order."""
+    commit = certificate.versions.get("commit", "")
+    lines = [shlex.join(["git", "checkout", commit.removesuffix("+dirty")])] if commit else []
+    return [*lines, run_command(evidence.header, "runs/again"), *_judge(certificate, run, file)]
+
+
+def run_command(run: RunHeader, out: str) -> str:
+    """Return the command that makes or continues a run."""
+    protocol = run.protocol
+    name = f"{protocol.protocol}@{protocol.version}" if is_shipped(protocol) else "protocol.toml"
+    words = ["vlaeval", "run", name]
+    for key, value in (protocol.overrides or {}).items():
+        words += ["--set", f"{key}={value}"]
+    for arm in run.arms:
+        words += ["--arm", f"{arm.name}={arm.spec}"]
+    return shlex.join([*words, "--out", out])
+
+
+def _judge(certificate: Certificate, run: Path, file: Path) -> Iterator[str]:
+    comparison, control = certificate.comparison, certificate.control
+    words = ["--candidate", comparison.candidate, "--reference", comparison.reference]
+    if control:
+        words += ["--control", control.candidate]
+    if certificate.margin_reason == "given after the fact":
+        words += ["--margin", f"{certificate.margin:g}"]
+    yield shlex.join(["vlaeval", "certify", "runs/again", *words])
+    yield shlex.join(["vlaeval", "verify", str(file), str(run)])
+
+
+def is_shipped(protocol: Protocol) -> bool:
+    """Whether a shipped protocol of that name and version, with these changes, has this hash."""
+    overrides = [f"{key}={value}" for key, value in (protocol.overrides or {}).items()]
+    try:
+        shipped = load_protocol(f"{protocol.protocol}@{protocol.version}", overrides=overrides)
+    except VlaEvalError:
+        return False
+    return shipped.sha256 == protocol.sha256

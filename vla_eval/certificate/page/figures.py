@@ -1,0 +1,196 @@
+"""Drawings of differences: the interval against the margin, and one row for each task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vla_eval.drawing import svg
+from vla_eval.drawing.svg import NARROW, Sheet, shorten
+from vla_eval.drawing.words import points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from vla_eval.certificate import Certificate
+    from vla_eval.certificate.model import Comparison, TaskResult
+
+__all__ = ["draw_forest", "draw_interval"]
+
+_EDGE = 10
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The horizontal axis, in points of success rate."""
+
+    low: float
+    high: float
+    margin: float
+
+    @classmethod
+    def around(cls, low: float, high: float, margin: float) -> _Scale:
+        """Hold both limits and the margins, with some air."""
+        low, high = min(low, -1.35 * margin), max(high, 1.35 * margin)
+        air = 0.04 * (high - low)
+        return cls(100 * (low - air), 100 * (high + air), 100 * margin)
+
+    def prepare(self, axes: Axes, rows: float, strips: Sequence[tuple[float, float]]) -> None:
+        """Set the axis up; in each strip, zero, margins and the zone of what would be too bad.
+
+        Args:
+            axes: rows count downwards.
+            rows: how many there are.
+            strips: upper and lower end; between them words stand on clean paper.
+        """
+        axes.set_xlim(self.low, self.high)
+        axes.set_ylim(rows, 0)
+        axes.set_yticks([])
+        for ends in strips:
+            axes.fill_betweenx(ends, self.low, -self.margin, color=svg.ZONE, linewidth=0, zorder=0)
+            axes.plot([0, 0], ends, color=svg.INK, linewidth=1, zorder=1)
+            for margin in (-self.margin, self.margin):
+                axes.plot(
+                    [margin] * 2, ends, color=svg.INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1
+                )
+        axes.xaxis.set_major_formatter(lambda value, _: points(value / 100).removesuffix(".0"))
+        axes.set_xlabel("success rate, candidate minus reference (points)")
+
+    def bar(
+        self, axes: Axes, y: float, limits: tuple[float, float], color: str, wide: float
+    ) -> None:
+        """Draw one interval, cut off at the axis' ends."""
+        left, right = (min(self.high, max(self.low, 100 * each)) for each in limits)
+        axes.plot([left, right], [y, y], color=color, linewidth=wide, solid_capstyle="butt")
+
+
+def _numbers(difference: float, limits: tuple[float, float]) -> str:
+    return f"{points(difference)} [{points(limits[0])}, {points(limits[1])}]"
+
+
+def draw_interval(certificate: Certificate, width: int) -> str:
+    """Draw the judged interval against the margin, and the negative control's under it."""
+    comparison, control = certificate.comparison, certificate.control
+    shown = [("candidate", comparison)] + ([("negative control", control)] if control else [])
+    label = (
+        f"Difference {_numbers(comparison.difference, comparison.ci_judged)} percentage points; "
+        f"the margin is {100 * certificate.margin:g}."
+    )
+    scale = _Scale.around(*comparison.ci95, certificate.margin)
+    narrow = width <= NARROW
+    rows, height = len(shown), 70 if narrow else 56
+    left, right = (_EDGE, _EDGE) if narrow else (150, 160)
+    with Sheet.open(f"interval{width}", width, 76 + height * rows, label) as sheet:
+        axes = sheet.axes(left, 28, right, 48)
+        strips = [(row + 0.42, row + 0.98) for row in range(rows)] if narrow else [(0.0, rows)]
+        scale.prepare(axes, rows, strips)
+        _name_margins(axes, scale, narrow=narrow)
+        for row, (role, each) in enumerate(shown):
+            color = svg.STYLES[role][0]
+            numbers = _numbers(each.difference, each.ci_judged)
+            _words(axes, scale, row, (each.candidate, role, numbers), narrow=narrow)
+            _bars(axes, scale, row + (0.7 if narrow else 0.5), each, color)
+    return sheet.markup
+
+
+def _name_margins(axes: Axes, scale: _Scale, *, narrow: bool) -> None:
+    before = "" if narrow else "margin "
+    for at, text in (
+        (-scale.margin, f"{before}−{scale.margin:g}"),
+        (0.0, "equal"),
+        (scale.margin, f"{before}+{scale.margin:g}"),
+    ):
+        svg.put_text(axes, (at, 0), (0, 6), text, ha="center", va="bottom", color=svg.MUTED)
+
+
+def _words(
+    axes: Axes, scale: _Scale, row: float, words: tuple[str, str, str], *, narrow: bool
+) -> None:
+    """Write name, role and numbers: beside the bars, or over them on a phone."""
+    name, role, numbers = words
+    if narrow:
+        y = row + 0.2
+        svg.put_text(axes, (scale.low, y), (0, 0), shorten(name, 18), weight="bold")
+        svg.put_text(axes, (scale.high, y), (0, 0), numbers, ha="right")
+        return
+    y = row + 0.5
+    svg.put_text(axes, (scale.low, y), (-140, 9 if role else 0), shorten(name, 17), weight="bold")
+    svg.put_text(axes, (scale.low, y), (-140, -9), role, color=svg.MUTED)
+    svg.put_text(
+        axes,
+        (scale.high, y),
+        (155, 0),
+        numbers,
+        ha="right",
+        weight="bold" if row == 0 else "normal",
+    )
+
+
+def _bars(axes: Axes, scale: _Scale, y: float, comparison: Comparison, color: str) -> None:
+    """Draw 90 % thick, 95 % thin, the judged limits capped; an arrow where they are far off."""
+    left = 100 * comparison.ci95[1] < scale.low
+    if left or 100 * comparison.ci95[0] > scale.high:
+        at, shift = (scale.low, 34) if left else (scale.high, -34)
+        arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 2}
+        axes.annotate("", (at, y), (shift, 0), textcoords="offset points", arrowprops=arrow)
+        return
+    scale.bar(axes, y, comparison.ci95, color, 2)
+    scale.bar(axes, y, comparison.ci90, color, 10)
+    for limit in comparison.ci_judged:
+        if scale.low <= 100 * limit <= scale.high:
+            axes.plot([100 * limit] * 2, [y - 0.2, y + 0.2], color=color, linewidth=2)
+    axes.plot([100 * comparison.difference], [y], "o", color=svg.PAPER, markersize=5.5)
+
+
+def draw_forest(certificate: Certificate, width: int) -> str:
+    """Draw each task's difference with its 90 % interval, and all tasks together at the top."""
+    comparison = certificate.comparison
+    tasks = comparison.tasks
+    narrow = width <= NARROW
+    height = 36 if narrow else 22
+    limits = [limit for task in tasks for limit in task.ci90]
+    scale = _Scale.around(min(limits), max(limits), certificate.margin)
+    label = f"Differences on {len(tasks)} tasks, each with its 90 % interval."
+    sides = (_EDGE, _EDGE) if narrow else (250, 160)
+    rows = len(tasks) + 1.4
+    starts = [0.2, *(index + 1.4 for index in range(len(tasks)))]
+    strips = [(row + 0.48, row + 0.9) for row in starts] if narrow else [(0.0, rows)]
+    with Sheet.open(f"forest{width}", width, math.ceil(rows * height) + 76, label) as sheet:
+        axes = sheet.axes(sides[0], 26, sides[1], 50)
+        scale.prepare(axes, rows, strips)
+        _name_margins(axes, scale, narrow=True)
+        _forest_row(axes, scale, starts[0], ("all tasks", comparison), narrow=narrow)
+        for row, task in zip(starts[1:], tasks, strict=True):
+            _forest_row(axes, scale, row, (task.task, task), narrow=narrow)
+    return sheet.markup
+
+
+def _forest_row(
+    axes: Axes,
+    scale: _Scale,
+    row: float,
+    named: tuple[str, Comparison | TaskResult],
+    *,
+    narrow: bool,
+) -> None:
+    name, (difference, limits) = named[0], (named[1].difference, named[1].ci90)
+    whole = name == "all tasks"
+    weight = "bold" if whole else "normal"
+    text, bars = (row + 0.25, row + 0.69) if narrow else (row + 0.5, row + 0.5)
+    left, right = (0, 0) if narrow else (-8, 155)
+    side = "left" if narrow else "right"
+    short = shorten(name, 24 if narrow else 34)
+    svg.put_text(axes, (scale.low, text), (left, 0), short, ha=side, weight=weight)
+    svg.put_text(
+        axes,
+        (scale.high, text),
+        (right, 0),
+        _numbers(difference, limits),
+        ha="right",
+        weight=weight,
+    )
+    scale.bar(axes, bars, limits, svg.CANDIDATE, 5 if whole else 2)
+    marker, size, color = ("D", 8, svg.INK) if whole else ("s", 5.5, svg.CANDIDATE)
+    axes.plot([100 * difference], [bars], marker, color=color, markersize=size)

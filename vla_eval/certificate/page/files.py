@@ -1,0 +1,35 @@
+"""Writing the reports beside their certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vla_eval.certificate import Certificate, Evidence
+from vla_eval.certificate.page.html import html_report
+from vla_eval.certificate.page.markdown import markdown_report
+from vla_eval.runs.store import write_atomically
+
+__all__ = ["write_reports"]
+
+
+def write_reports(
+    certificate: Certificate, evidence: Evidence, run: Path, file: Path
+) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.md`` beside a certificate; return their paths.
+
+    A certificate that is not named ``certificate.json`` gives the reports its own name.
+
+    Args:
+        certificate: issued from this evidence.
+        evidence: the records that it rests on.
+        run: the run folder, as the user typed it: it is part of the commands in the report.
+        file: where the certificate is.
+
+    Raises:
+        StorageError: the reports cannot be written.
+    """
+    stem = "report" if file.name == "certificate.json" else f"{file.stem}.report"
+    page, summary = file.with_name(f"{stem}.html"), file.with_name(f"{stem}.md")
+    write_atomically(page, html_report(certificate, evidence, run=run, file=file))
+    write_atomically(summary, markdown_report(certificate))
+    return page, summary

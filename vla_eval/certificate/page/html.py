@@ -1,0 +1,119 @@
+"""The page: one HTML file with everything in it. Jinja2 escapes whatever comes from a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from vla_eval.certificate import Certificate, Evidence
+from vla_eval.certificate.page import commands
+from vla_eval.certificate.page.figures import draw_forest, draw_interval
+from vla_eval.certificate.page.looks import draw_looks
+from vla_eval.certificate.page.meaning import signs, standins
+from vla_eval.certificate.page.timelines import draw_latency, draw_order
+from vla_eval.certificate.page.view import Order, discordant, reasons, span
+from vla_eval.drawing import words
+from vla_eval.drawing.svg import NARROW, WIDE
+from vla_eval.drawing.templating import page_environment, shared
+from vla_eval.drawing.words import points
+from vla_eval.judging.timings import Inferences
+from vla_eval.runs.folder import identity_sha256
+
+__all__ = ["html_report"]
+
+_LISTED = 300
+"""Most discordant or missing episodes that are listed."""
+
+
+def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file: Path) -> str:
+    """Return the page; equal certificates and records give equal bytes.
+
+    Args:
+        certificate: what is reported.
+        evidence: the records that it rests on.
+        run: the run folder, as the user typed it.
+        file: the certificate's file.
+    """
+    environment = page_environment(Path(__file__).parent / "templates")
+    environment.filters |= {
+        "percent": words.percent,
+        "points": points,
+        "p_value": words.p_value,
+        "milliseconds": words.milliseconds,
+        "duration": words.duration,
+    }
+    return environment.get_template("report.html.j2").render(
+        certificate=certificate,
+        comparison=certificate.comparison,
+        protocol=evidence.protocol,
+        meaning=signs(certificate.verdict),
+        standins=standins(certificate),
+        figures=_figures(certificate, evidence),
+        **shared(),
+        **_episodes(evidence, run),
+        **_provenance(certificate, evidence, run, file),
+    )
+
+
+def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
+    """Draw everything that there is something to draw of, for the desk and for the phone."""
+    records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
+    orders = {arm.name: (arm.role, Order.of(records[arm.name])) for arm in certificate.arms}
+    spread = {arm.name: (arm, Inferences.of(records[arm.name])) for arm in certificate.arms}
+    drawn = {"interval": [draw_interval(certificate, width) for width in (WIDE, NARROW)]}
+    drawn["order"] = [draw_order(orders, width) for width in (WIDE, NARROW)]
+    if certificate.sequential is not None:
+        drawn["looks"] = [draw_looks(certificate.sequential, width) for width in (WIDE, NARROW)]
+    if len(certificate.comparison.tasks) > 1:
+        drawn["forest"] = [draw_forest(certificate, width) for width in (WIDE, NARROW)]
+    if any(inferences.total_ms.size for _, inferences in spread.values()):
+        drawn["latency"] = [draw_latency(spread, width) for width in (WIDE, NARROW)]
+    # matplotlib escapes the labels that it writes.
+    return {name: Markup("".join(parts)) for name, parts in drawn.items()}  # noqa: S704
+
+
+def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
+    records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
+    found = discordant(evidence)
+    missing = [(arm, key) for arm, keys in evidence.missing.items() for key in keys]
+    return {
+        "orders": {name: Order.of(each) for name, each in records.items()},
+        "spread": {name: Inferences.of(each) for name, each in records.items()},
+        "reasons": {name: reasons(each) for name, each in records.items()},
+        "discordant": found[:_LISTED],
+        "discordant_total": len(found),
+        "missing": missing[:_LISTED],
+        "missing_total": len(missing),
+        "planned": len(evidence.keys),
+        "replay": lambda key, arm: commands.replay(run, key, arm),
+    }
+
+
+def _provenance(
+    certificate: Certificate, evidence: Evidence, run: Path, file: Path
+) -> dict[str, Any]:
+    hashes = {
+        "protocol": certificate.protocol_sha256,
+        "records": certificate.records_sha256,
+        "timings": certificate.timings_sha256,
+    }
+    for arm in certificate.arms:
+        hashes[f"policy of {arm.name}"] = identity_sha256(arm.identity)
+        if weights := arm.identity.get("weights_sha256"):
+            hashes[f"weights of {arm.name}"] = str(weights)
+    return {
+        "commands": commands.reproduce(certificate, evidence, run, file),
+        "shipped": commands.is_shipped(evidence.protocol),
+        "hashes": hashes,
+        "span": span(evidence),
+        "run": str(run),
+        "protocol_json": _pretty(json.loads(evidence.protocol.canonical_json())),
+        "identities": {arm.name: _pretty(dict(arm.identity)) for arm in certificate.arms},
+    }
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)

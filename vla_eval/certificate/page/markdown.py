@@ -1,0 +1,89 @@
+"""The certificate for a pull request: verdict, numbers, flags, hashes; a screenful."""
+
+from __future__ import annotations
+
+from vla_eval.certificate import Certificate
+from vla_eval.certificate.model import ArmResult, Comparison
+from vla_eval.certificate.page.meaning import signs, standins
+from vla_eval.certificate.text import flag_lines, latency_words, p_words, run_words
+from vla_eval.drawing.words import points
+from vla_eval.files.plain import code, markdown
+
+__all__ = ["markdown_report"]
+
+_SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
+
+
+def markdown_report(certificate: Certificate) -> str:
+    """Return the certificate as GitHub's Markdown."""
+    comparison = certificate.comparison
+    sign = _SIGNS[signs(certificate.verdict)]
+    lines = [f"### {sign} {_cell(comparison.candidate)}: {comparison.verdict}", ""]
+    if standins(certificate):
+        lines += ["> **Stand-in assets: fit for tests, and no result of the benchmark's.**", ""]
+    lines += [
+        markdown(certificate.sentence),
+        "",
+        f"Claim: {markdown(certificate.claim)}",
+        "",
+        markdown(certificate.assay.sentence),
+        "",
+        "| arm | role | success | 95 % Wilson | NFE | inference, median |",
+        "|---|---|---|---|---|---|",
+        *(_arm(arm) for arm in certificate.arms),
+        "",
+        _pairs(comparison),
+        "",
+        f"{markdown(p_words(certificate))}.",
+        "",
+        f"{markdown(run_words(certificate))}.",
+        "",
+    ]
+    if certificate.sequential:
+        lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
+    if certificate.latency_ratio is not None:
+        lines += [f"One inference: {latency_words(certificate)}.", ""]
+    if certificate.control:
+        control = certificate.control
+        lines += [
+            (
+                f"Negative control {_cell(control.candidate)} in the candidate's place: "
+                f"{control.verdict} ({points(control.difference)} points)."
+            ),
+            "",
+        ]
+    lines += [f"- {markdown(line)}" for line in flag_lines(certificate)]
+    lines += ["", _hashes(certificate)]
+    return "\n".join(lines) + "\n"
+
+
+def _arm(arm: ArmResult) -> str:
+    low, high = arm.wilson95
+    latency = f"{arm.latency.p50_ms:.3g} ms" if arm.latency else "–"
+    missing = f", {arm.missing} missing" if arm.missing else ""
+    return (
+        f"| {_cell(arm.name)} {code(arm.spec)} | {arm.role} | {arm.successes}/{arm.n}{missing} | "
+        f"{low:.1%} to {high:.1%} | {arm.nfe_per_inference:g} | {latency} |"
+    )
+
+
+def _pairs(comparison: Comparison) -> str:
+    low, high = comparison.ci95
+    return (
+        f"Pairs: both succeed {comparison.n11}, only {_cell(comparison.candidate)} "
+        f"{comparison.n10}, only {_cell(comparison.reference)} {comparison.n01}, neither "
+        f"{comparison.n00}. Difference {points(comparison.difference)} points, {comparison.method} "
+        f"95 % [{points(low)}, {points(high)}]."
+    )
+
+
+def _hashes(certificate: Certificate) -> str:
+    return (
+        f"Protocol {code(certificate.protocol)} {code(certificate.protocol_sha256[:12])}, records "
+        f"{code(certificate.records_sha256[:12])}. Recompute it with "
+        "`vlaeval verify certificate.json RUN`."
+    )
+
+
+def _cell(text: str) -> str:
+    return f"**{markdown(text)}**"

@@ -1,0 +1,22 @@
+"""What a verdict means, for the page."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vla_eval.certificate import Certificate
+from vla_eval.stats import Flag, Judgement, Verdict
+
+__all__ = ["signs", "standins"]
+
+
+def signs(verdict: Verdict) -> Literal["holds", "refuted", "open"]:
+    """Return what a verdict means for the claim."""
+    if Judgement(verdict).noninferior:
+        return "holds"
+    return "refuted" if verdict is Verdict.INFERIOR else "open"
+
+
+def standins(certificate: Certificate) -> bool:
+    """Whether any episode ran on stand-in assets."""
+    return Flag.STAND_INS in certificate.flags

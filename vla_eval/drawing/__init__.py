@@ -1,0 +1,1 @@
+"""The drawing kit: sheets of SVG, page templates, numbers in words."""

@@ -1,0 +1,207 @@
+"""Running a protocol: the one function behind ``vlaeval run``."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from vla_eval.catalog import check_catalogue
+from vla_eval.engine.dispatch import pending_items
+from vla_eval.engine.messages import WorkItem
+from vla_eval.engine.progress import Progress
+from vla_eval.engine.supervisor import Supervisor
+from vla_eval.errors import InterruptedRunError, NothingToDoError, UsageError
+from vla_eval.judging.look_files import take_looks
+from vla_eval.judging.looks import due_keys, look_sentence
+from vla_eval.judging.roles import sequential_roles
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import PlannedEpisode, Shard, expand, in_stages, take_shard
+from vla_eval.protocol import Protocol
+from vla_eval.released import load_protocol
+from vla_eval.runs.folder import RunFolder, check_arm_names
+from vla_eval.runs.store import Records
+from vla_eval.spec import placement_of
+from vla_eval.stats import Decision
+from vla_eval.stopping import handling, stop_signals
+from vla_eval.summary.model import RunSummary, summarise
+
+__all__ = ["run"]
+
+
+def run(
+    protocol: str | Protocol,
+    arms: Mapping[str, str],
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    shard: str | None = None,
+    overrides: Sequence[str] = (),
+    notify: Callable[[str], None] | None = None,
+) -> RunSummary:
+    """Run a protocol, or continue the run that ``out`` holds.
+
+    Called from a script, it needs the usual ``if __name__ == "__main__":`` guard, because workers
+    are spawned processes.
+
+    Args:
+        protocol: name of a shipped protocol, path of a file, or a Protocol.
+        arms: policy specs by the names of their arms; the candidate first, then the reference.
+        out: the run folder.
+        workers: environments at a time; default one per core.
+        shard: ``i/n`` runs the i-th of n parts of the plan.
+        overrides: ``key.path=value`` changes of the protocol; they mark the run as modified.
+        notify: called with one sentence when something was repaired; default prints to stderr.
+
+    Returns:
+        The summary of what the folder holds now.
+
+    Raises:
+        UsageError: something asked for cannot be (see vla_eval.errors).
+        InfrastructureError: the machine could not go on.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; repeat the command to continue.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(
+            "vla_eval.run was called while a worker imported your script; put the call under "
+            "if __name__ == '__main__':"
+        )
+    if not isinstance(protocol, Protocol):
+        protocol = load_protocol(protocol, overrides=overrides)
+    if not arms:
+        raise UsageError("no policy to run: give at least one --arm NAME=SPEC, or --policy SPEC")
+    check_arm_names(arms)
+    for text in arms.values():
+        placement_of(text)
+    check_catalogue(protocol)
+    if protocol.analysis.stopping != "fixed":
+        sequential_roles(protocol, list(arms))
+    part = Shard.parse(shard) if shard else Shard(1, 1)
+    workers = workers if workers is not None else (os.cpu_count() or 1)
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: at least one worker is needed")
+    if done := _finished_before(Path(out), protocol, arms):
+        return done
+    folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
+    with lock, _terminable():
+        return _run_locked(folder, part, workers, notify)
+
+
+def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
+    """Return the summary of this very run where it is complete and nothing can be written there."""
+    if not (path / "run.json").is_file() or os.access(path, os.W_OK):
+        return None
+    RunFolder.open(path).refuse_other_run(protocol, arms)
+    summary = summarise([path])
+    return summary if summary.complete else None
+
+
+def _run_locked(
+    folder: RunFolder, part: Shard, workers: int, notify: Callable[[str], None] | None
+) -> RunSummary:
+    protocol = folder.header.protocol
+    names = [arm.name for arm in folder.header.arms]
+    blocks = [take_shard(block, part) for block in in_stages(protocol)]
+    plan = [episode for block in blocks for episode in block]
+    if not plan:
+        raise NothingToDoError(
+            f"shard {part.index}/{part.count} is empty: the plan has only "
+            f"{len(expand(protocol))} episodes"
+        )
+    records = folder.records()
+    due = set(due_keys(protocol, names, records))
+    items = pending_items([each for each in plan if each.key in due], names, records)
+    total = len(plan) * len(names)
+    keys = {episode.key for episode in plan}
+    errors = [each for slot, found in records.errors.items() if slot[1] in keys for each in found]
+    with Progress(total, names, quiet=not items) as progress:
+        raised = _replay(records, keys, progress)
+        say = notify or progress.say
+        supervisor = Supervisor(
+            folder,
+            _work(folder, blocks, say),
+            workers=min(workers, max(1, len(items))),
+            ended=progress.ended - raised,
+            errors=errors,
+            on_record=progress.record,
+            notify=say,
+        )
+        try:
+            supervisor.run()
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"interrupted with {progress.ended} of {total} episodes done; "
+                "repeat the same command to continue"
+            ) from None
+    return _finish(folder)
+
+
+def _work(
+    folder: RunFolder, blocks: Sequence[Sequence[PlannedEpisode]], say: Callable[[str], None]
+) -> Iterator[list[WorkItem]]:
+    """Yield what is left of each block, as long as the looks after the blocks say so.
+
+    A generator: what follows a ``yield`` runs when everything that was yielded has ended.
+    """
+    names = [arm.name for arm in folder.header.arms]
+    for number, block in enumerate(blocks, start=1):
+        if items := pending_items(block, names, folder.records()):
+            yield items
+        if folder.header.protocol.analysis.stopping != "fixed" and not _may_go_on(
+            folder, number, say
+        ):
+            return
+
+
+def _may_go_on(folder: RunFolder, number: int, say: Callable[[str], None]) -> bool:
+    """Take the look after a block, and say what it decides."""
+    looks = take_looks(folder)
+    if len(looks) < number:
+        say(
+            f"look {number} waits for episodes that are missing or in other shards; repeat the "
+            "command when they are there"
+        )
+        return False
+    look = looks[number - 1]
+    say(look_sentence(look, len(in_stages(folder.header.protocol))))
+    return look.decision is Decision.CONTINUE
+
+
+def _finish(folder: RunFolder) -> RunSummary:
+    summaries: list[RunSummary] = []
+
+    def make() -> tuple[bool, dict[str, Any]]:
+        summaries.append(summarise([folder.path]))
+        return summaries[0].complete, summaries[0].to_json()
+
+    folder.finish(make)
+    return summaries[0]
+
+
+def _replay(records: Records, keys: Container[EpisodeKey], progress: Progress) -> int:
+    """Count what has ended; return how much of that are exceptions of the policy."""
+    ended = [
+        record
+        for record in records.final.values()
+        if record.outcome != "error" and record.key in keys
+    ]
+    for record in ended:
+        progress.record(record)
+    return sum(record.reason == "policy_raised" for record in ended)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP like Ctrl-C, where nobody else handles them."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [each for each in stop_signals() if signal.getsignal(each) == signal.SIG_DFL]
+    with handling(numbers, interrupt):
+        yield

@@ -1,0 +1,75 @@
+"""TOML that anybody may have written: whatever is wrong with it is one sentence that says where."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vla_eval.errors import ProtocolError, UsageError
+from vla_eval.files.jsonfile import read_text
+
+__all__ = ["MOST_BYTES", "as_json", "parse_toml", "read_toml", "typed_value"]
+
+MOST_BYTES = 1_000_000
+"""A larger file was not written by hand, and parsing it would take minutes."""
+
+
+def read_toml(path: Path, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        UsageError: of the kind asked for, with the file, the line and the trouble.
+    """
+    return parse_toml(read_text(path, error=error, most_bytes=MOST_BYTES), str(path), error=error)
+
+
+def parse_toml(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:
+    """Parse the text of a TOML file; ``where`` names it in messages. Raises as `read_toml` does.
+
+    What JSON cannot hold, such as a date or a number of 5000 digits, is refused.
+    """
+    try:
+        found = tomllib.loads(text)
+    except RecursionError:
+        raise error(f"{where}: not valid TOML: lists or tables are nested too deeply") from None
+    except tomllib.TOMLDecodeError as trouble:
+        raise error(f"{where}: not valid TOML: {trouble}") from None
+    except (ValueError, OverflowError) as trouble:  # a number of 5000 digits, a 30th of February
+        raise error(f"{where}: not valid TOML: {str(trouble).partition(';')[0]}") from None
+    as_json(found, where, error=error)
+    return found
+
+
+def typed_value(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> Any:
+    """Return the value of a ``KEY=VALUE`` that somebody typed: read as TOML, else taken as a string.
+
+    Raises:
+        UsageError: of the kind asked for: a value that no JSON file could hold, such as ``inf`` or a
+            date, or one that is nested too deeply or has too many digits.
+    """
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    except (ValueError, RecursionError, OverflowError):
+        raise error(
+            f"{where}: the value has too many digits, is nested too deeply or is no date; quote it if "
+            "it is a text"
+        ) from None
+    as_json({"value": value}, where, error=error)
+    return value
+
+
+def as_json(data: Mapping[str, Any], where: str, *, error: type[UsageError] = ProtocolError) -> str:
+    """Return the content of a TOML file as JSON; raises UsageError where it has a date, inf or NaN."""
+    try:
+        return json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as trouble:
+        said = "nested too deeply" if isinstance(trouble, RecursionError) else trouble
+        raise error(
+            f"{where}: holds a value that cannot be used here: {said}; use text, whole numbers and "
+            "finite decimals"
+        ) from None

@@ -1,0 +1,1 @@
+"""From records to verdicts: which episodes pair, at which looks, by which test."""

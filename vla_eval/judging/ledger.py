@@ -1,0 +1,294 @@
+"""The ledger: which attempts are results, which results pair, and what the missing could have been.
+
+Everything that counts pairs counts them here: reports, looks, certificates, comparisons, the gate.
+
+- A **result** is an episode that ended in success or failure.
+- An episode with errors only is **missing**; one that was never tried is **pending**.
+- A result that came after an attempt that was lost while the policy had a say is **retried**: a
+  policy with randomness of its own would otherwise get another chance whenever it raises in time.
+  Attempts that were lost before the first inference (a scene that could not be built) are innocent.
+- Two results of one key are a **pair** if both scenes are known and equal. An unknown scene is no
+  reason to pair.
+- In the **worst** case for the candidate its missing and retried episodes are failures and those of
+  the reference are successes; in the **best** case it is the other way round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from vla_eval.keys import EpisodeKey
+from vla_eval.record import EpisodeRecord
+from vla_eval.runs.store import Records
+from vla_eval.stats import ClusteredPairs, ClusteredRate, PairedTable
+
+__all__ = [
+    "ArmEpisodes",
+    "Case",
+    "Outcome",
+    "Pairing",
+    "by_task",
+    "clusters",
+    "pair",
+    "table",
+    "won",
+]
+
+Case = Literal["observed", "worst", "best"]
+_ENVIRONMENT = ("env_error", "env_timeout")
+
+
+class Mark(StrEnum):
+    """What one planned episode of one arm came to."""
+
+    WON = "1"
+    LOST = "0"
+    WON_RETRIED = "S"
+    LOST_RETRIED = "F"
+    MISSING = "x"
+    """Errors only."""
+    PENDING = "-"
+    """Never tried."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a result."""
+        return self not in (Mark.MISSING, Mark.PENDING)
+
+    @property
+    def won(self) -> bool:
+        """Whether the result is a success."""
+        return self in (Mark.WON, Mark.WON_RETRIED)
+
+    def in_case(self, *, favourable: bool) -> bool:
+        """Return whether it counts as a success where everything doubtful goes one way."""
+        return self.won if self in (Mark.WON, Mark.LOST) else favourable
+
+
+class Outcome(NamedTuple):
+    """Whether each of two arms succeeded in one episode."""
+
+    key: EpisodeKey
+    ours: bool
+    theirs: bool
+
+
+@dataclass(frozen=True)
+class ArmEpisodes:
+    """One arm's episodes of a plan."""
+
+    name: str
+    finals: Mapping[EpisodeKey, EpisodeRecord]
+    """Those that ended in success or failure, in the plan's order."""
+    missing: tuple[EpisodeKey, ...] = ()
+    """Those that have errors only."""
+    pending: tuple[EpisodeKey, ...] = ()
+    """Those that were never tried."""
+    retried: frozenset[EpisodeKey] = frozenset()
+    """Results that came after an attempt that was lost while the policy had a say."""
+    attempts: int = 0
+    """Attempts of these episodes, lost ones included."""
+    error_reasons: Mapping[str, int] = field(default_factory=dict)
+    """Why the missing episodes are missing: the reason of the last attempt, counted."""
+
+    @classmethod
+    def of(cls, records: Records, name: str, keys: Sequence[EpisodeKey]) -> ArmEpisodes:
+        """Sort an arm's attempts of a plan."""
+        known = {key: record for key in keys if (record := records.final.get((name, key)))}
+        finals = {key: record for key, record in known.items() if record.outcome != "error"}
+        lost = {key: records.errors.get((name, key), []) for key in keys}
+        return cls(
+            name,
+            finals,
+            missing=tuple(key for key in known if key not in finals),
+            pending=tuple(key for key in keys if key not in known),
+            retried=frozenset(
+                key
+                for key, record in finals.items()
+                if record.reason != "policy_raised" and any(map(_had_a_say, lost[key]))
+            ),
+            attempts=sum(map(len, lost.values()))
+            + sum(record.reason != "policy_raised" for record in finals.values()),
+            error_reasons=Counter(
+                str(record.reason) for key, record in known.items() if key not in finals
+            ),
+        )
+
+    @property
+    def n(self) -> int:
+        """Results."""
+        return len(self.finals)
+
+    @property
+    def successes(self) -> int:
+        """Results that are successes."""
+        return sum(map(won, self.finals.values()))
+
+    def marks(self) -> dict[EpisodeKey, Mark]:
+        """Return what each episode of the plan came to."""
+        ended = {
+            key: (Mark.LOST, Mark.WON, Mark.LOST_RETRIED, Mark.WON_RETRIED)[
+                won(record) + 2 * (key in self.retried)
+            ]
+            for key, record in self.finals.items()
+        }
+        lost = dict.fromkeys(self.missing, Mark.MISSING) | dict.fromkeys(self.pending, Mark.PENDING)
+        return ended | lost
+
+    def by_task(self) -> dict[str, ArmEpisodes]:
+        """Return the results of each ``suite/task``, in the plan's order."""
+        tasks: dict[str, dict[EpisodeKey, EpisodeRecord]] = defaultdict(dict)
+        for key, record in self.finals.items():
+            tasks[f"{key.suite}/{key.task}"][key] = record
+        return {name: ArmEpisodes(self.name, finals) for name, finals in tasks.items()}
+
+    def by_state(self) -> ClusteredRate | None:
+        """Return the counts of each initial state; None without results."""
+        counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
+        for key, record in self.finals.items():
+            cell = counts[key.suite, key.task, key.init_state]
+            cell[0] += 1
+            cell[1] += won(record)
+        if not counts:
+            return None
+        episodes, successes = np.array(list(counts.values()), dtype=np.int64).T
+        return ClusteredRate(episodes, successes)
+
+
+def _had_a_say(attempt: EpisodeRecord) -> bool:
+    """Whether a lost attempt can have been lost because of what the policy did."""
+    return attempt.reason not in _ENVIRONMENT or attempt.inferences > 0
+
+
+def won(record: EpisodeRecord) -> bool:
+    """Whether an episode was a success."""
+    return record.outcome == "success"
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two arms on one plan."""
+
+    keys: tuple[EpisodeKey, ...]
+    candidate: ArmEpisodes
+    reference: ArmEpisodes
+    pairs: tuple[tuple[EpisodeRecord, EpisodeRecord], ...]
+    """Both arms' records of every key that pairs, in the plan's order."""
+    unequal: tuple[EpisodeKey, ...] = ()
+    """Both have a result, in scenes that differ."""
+    unknown: tuple[EpisodeKey, ...] = field(default=())
+    """Both have a result, and a scene is unknown."""
+
+    def outcomes(self, case: Case = "observed") -> tuple[Outcome, ...]:
+        """Return the pairs; in the worst or best case for the candidate every planned one."""
+        paired = {ours.key for ours, _ in self.pairs} if case == "observed" else set(self.keys)
+        keys = [key for key in self.keys if key in paired]
+        return outcomes(keys, self.candidate.marks(), self.reference.marks(), case)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the worst case differs from what was observed."""
+        arms = (self.candidate, self.reference)
+        return any(arm.missing or arm.pending or arm.retried for arm in arms)
+
+    @property
+    def objection(self) -> str:
+        """Why these episodes may not be used as pairs; empty if they may."""
+        both = len(self.pairs) + len(self.unequal) + len(self.unknown)
+        if not both:
+            return "no episode was run by both"
+        if self.unknown:
+            return (
+                f"{len(self.unknown)} of {both} common episodes have no scene_hash (the first is "
+                f"{self.unknown[0]}), so nobody can tell whether the arms saw the same scene"
+            )
+        if self.unequal:
+            key = self.unequal[0]
+            hashes = [arm.finals[key].scene_hash[:12] for arm in (self.candidate, self.reference)]
+            return (
+                f"the scenes of {len(self.unequal)} of {both} common episodes differ (the first is "
+                f"{key}: scene_hash {hashes[0]} and {hashes[1]})"
+            )
+        return ""
+
+
+def pair(keys: Iterable[EpisodeKey], candidate: ArmEpisodes, reference: ArmEpisodes) -> Pairing:
+    """Pair two arms on a plan: the one rule."""
+    planned = tuple(keys)
+    pairs, unequal, unknown = [], [], []
+    for key in planned:
+        ours, theirs = candidate.finals.get(key), reference.finals.get(key)
+        if ours is None or theirs is None:
+            continue
+        if not (ours.scene_hash and theirs.scene_hash):
+            unknown.append(key)
+        elif ours.scene_hash != theirs.scene_hash:
+            unequal.append(key)
+        else:
+            pairs.append((ours, theirs))
+    return Pairing(planned, candidate, reference, tuple(pairs), tuple(unequal), tuple(unknown))
+
+
+def outcomes(
+    keys: Iterable[EpisodeKey],
+    ours: Mapping[EpisodeKey, Mark],
+    theirs: Mapping[EpisodeKey, Mark],
+    case: Case,
+) -> tuple[Outcome, ...]:
+    """Return two arms' outcomes.
+
+    Args:
+        keys: the episodes.
+        ours: what the candidate's came to.
+        theirs: what the reference's came to.
+        case: ``observed`` leaves out what has no result; in the worst or best case for the candidate
+            everything that is missing, pending or retried counts, one way or the other.
+    """
+    if case == "observed":
+        return tuple(
+            Outcome(key, ours[key].won, theirs[key].won)
+            for key in keys
+            if ours[key].ended and theirs[key].ended
+        )
+    good = case == "best"
+    return tuple(
+        Outcome(key, ours[key].in_case(favourable=good), theirs[key].in_case(favourable=not good))
+        for key in keys
+    )
+
+
+def table(outcomes: Iterable[Outcome]) -> PairedTable:
+    """Return the counts of pairs; the first digit is the candidate."""
+    cells = [(each.ours, each.theirs) for each in outcomes]
+    return PairedTable(
+        n11=cells.count((True, True)),
+        n10=cells.count((True, False)),
+        n01=cells.count((False, True)),
+        n00=cells.count((False, False)),
+    )
+
+
+def clusters(outcomes: Iterable[Outcome]) -> ClusteredPairs:
+    """Return the counts of each initial state."""
+    counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for key, ours, theirs in outcomes:
+        cell = counts[key.suite, key.task, key.init_state]
+        cell[0] += 1
+        cell[1] += ours and not theirs
+        cell[2] += theirs and not ours
+    pairs, wins, losses = np.array(list(counts.values()), dtype=np.int64).T
+    return ClusteredPairs(pairs, wins, losses)
+
+
+def by_task(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+    """Return the pairs of each ``suite/task``, in the plan's order."""
+    tasks: dict[str, list[Outcome]] = defaultdict(list)
+    for each in outcomes:
+        tasks[f"{each.key.suite}/{each.key.task}"].append(each)
+    return dict(tasks)

@@ -1,0 +1,127 @@
+"""The looks of a run on disk: ``looks/1.json`` and so on, each written once and never again.
+
+Looks follow from the records, so these files decide nothing. They show when a look was taken and
+what it saw, and that nobody changed a record of it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from vla_eval.errors import RunFolderError
+from vla_eval.files.jsonfile import ArmName, AwareTime, files_in, read_model
+from vla_eval.judging.looks import Look, looks_of
+from vla_eval.judging.roles import sequential_roles
+from vla_eval.plan import expand
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.lock import folder_lock
+from vla_eval.runs.store import Records, records_digest, write_atomically
+
+__all__ = ["LoggedLook", "checked_looks", "looks_on_disk", "take_looks"]
+
+
+class LoggedLook(BaseModel):
+    """One look, as it was taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    taken_at: AwareTime
+    """UTC, ISO 8601."""
+    protocol_sha256: str
+    candidate: ArmName
+    reference: ArmName
+    records_sha256: str
+    """Over what is reproducible in the records of all arms up to this look."""
+    look: Look
+
+
+def take_looks(folder: RunFolder) -> tuple[Look, ...]:
+    """Take every look that the records allow, and put the new ones on disk.
+
+    Raises:
+        RunFolderError: a look that was taken before does not follow from the records now.
+        StorageError: a look cannot be written.
+    """
+    with folder_lock(folder.path):
+        records = folder.records()
+        looks = checked_looks(folder, records)
+        for look in looks:
+            path = _path(folder.path, look.number)
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                logged = _logged(folder, records, look)
+                write_atomically(path, logged.model_dump_json(indent=2) + "\n")
+    return looks
+
+
+def checked_looks(folder: RunFolder, records: Records) -> tuple[Look, ...]:
+    """Return the looks that follow from the records, and compare them with those on disk.
+
+    Raises:
+        RunFolderError: they differ, or a file is damaged.
+    """
+    arms = [arm.name for arm in folder.header.arms]
+    looks = looks_of(folder.header.protocol, arms, records)
+    for before in _on_disk(folder.path):
+        number = before.look.number
+        if number > len(looks):
+            raise RunFolderError(
+                f"{_path(folder.path, number)}: this look was taken, but the records do not allow "
+                "it: some are missing, or the run had stopped before; restore them"
+            )
+        now = _logged(folder, records, looks[number - 1])
+        if now.model_copy(update={"taken_at": before.taken_at}) != before:
+            raise RunFolderError(
+                f"{_path(folder.path, number)}: this look was taken of other records "
+                f"({before.look.n10} to {before.look.n01} then, {now.look.n10} to {now.look.n01} "
+                "now): a record of it was changed afterwards; restore it"
+            )
+    return looks
+
+
+def looks_on_disk(run: Path) -> set[int]:
+    """Return the numbers of the looks that were put on disk."""
+    return {each.look.number for each in _on_disk(run)}
+
+
+def _logged(folder: RunFolder, records: Records, look: Look) -> LoggedLook:
+    protocol = folder.header.protocol
+    arms = [arm.name for arm in folder.header.arms]
+    keys = [episode.key for episode in expand(protocol)][: look.pairs]
+    candidate, reference = sequential_roles(protocol, arms)
+    return LoggedLook(
+        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        protocol_sha256=folder.header.protocol_sha256,
+        candidate=candidate,
+        reference=reference,
+        records_sha256=records_digest(records.final, arms, keys),
+        look=look,
+    )
+
+
+def _path(run: Path, number: int) -> Path:
+    return run / "looks" / f"{number}.json"
+
+
+def _on_disk(run: Path) -> Iterator[LoggedLook]:
+    folder = run / "looks"
+    try:
+        files = files_in(folder, ".json")
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder}: cannot be read ({error.strerror}); make it readable"
+        ) from None
+    for path in files:
+        yield read_model(
+            path,
+            LoggedLook,
+            wrong="is damaged",
+            remedy="restore it, or delete it",
+            error=RunFolderError,
+        )

@@ -1,0 +1,365 @@
+"""How a protocol judges the pairs of two arms: one method for a verdict and for every interval shown.
+
+=============== ============================================== ==================================
+method          when                                           what
+=============== ============================================== ==================================
+`TangoExact`    every state once                               Tango's interval, the exact test
+`Repeats`       ``cluster = "initial-state"``, states repeated tests that hold for any dependence
+`Weighted`      ``strata = "task"``, tasks of unequal sizes    stratified score, bets with weights
+`AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
+=============== ============================================== ==================================
+
+With tasks of equal sizes pairs and tasks weigh the same, so ``strata`` changes nothing then.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from vla_eval.judging import ledger
+from vla_eval.judging.ledger import ArmEpisodes, Outcome
+from vla_eval.protocol import Analysis
+from vla_eval.stats import (
+    ClusteredPairs,
+    ClusterTest,
+    Guards,
+    Heterogeneity,
+    Judgement,
+    PairedTable,
+    SequentialPlan,
+    bet_p_above,
+    exact_p_above,
+    failure_ratio_paired,
+    heterogeneity,
+    heterogeneity_paired,
+    judge,
+    mcnemar_p,
+    repeated_interval,
+    stratified_paired_interval,
+    wilson_interval,
+)
+from vla_eval.stats._numeric import Array, Interval, crossing, normal_sf
+from vla_eval.stats.bounded import bet_interval
+
+__all__ = [
+    "AtLook",
+    "JudgingMethod",
+    "Repeats",
+    "TangoExact",
+    "Weighted",
+    "judge_between",
+    "judging",
+    "rate_interval",
+]
+
+
+@dataclass(frozen=True)
+class JudgingMethod(ABC):
+    """The pairs of two arms, with the method that judges them."""
+
+    outcomes: tuple[Outcome, ...]
+
+    name = ""
+    """What stands before an interval."""
+
+    @cached_property
+    def table(self) -> PairedTable:
+        """Counts of pairs."""
+        return ledger.table(self.outcomes)
+
+    @property
+    def difference(self) -> float:
+        """Success rate of the candidate minus that of the reference."""
+        return self.table.difference
+
+    @abstractmethod
+    def interval(self, alpha: float) -> Interval:
+        """Return the two-sided 1 − alpha interval of the difference."""
+
+    @abstractmethod
+    def p_above(self, delta: float) -> float:
+        """Return the one-sided p-value of "the difference is Δ or less", of a test that keeps its level."""
+
+    @abstractmethod
+    def p_below(self, delta: float) -> float:
+        """Return the one-sided p-value of "the difference is Δ or more"."""
+
+    def level(self, alpha: float) -> float:
+        """Return what a two-sided level becomes: at a look less."""
+        return alpha
+
+    def judge(self, margin: float, alpha: float) -> Judgement:
+        """Return the verdict at one-sided level alpha: the interval, and a test for each claim."""
+        return judge_between(self, self, margin, alpha)
+
+    def p_different(self) -> float:
+        """Return the two-sided p-value of "the arms succeed equally often"."""
+        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
+
+    @property
+    def inflation(self) -> float:
+        """Variance inflation by repeats of initial states; 1 without."""
+        return 1.0
+
+    def failure_ratio(self, alpha: float = 0.05) -> Interval:
+        """Return the interval of the candidate's failure rate over the reference's."""
+        return failure_ratio_paired(self.table, alpha=self.level(alpha), inflation=self.inflation)
+
+    def by_task(self) -> dict[str, JudgingMethod]:
+        """Return the same method on each task's pairs."""
+        tasks = ledger.by_task(self.outcomes)
+        return {name: self._of(tuple(each)) for name, each in tasks.items()}
+
+    @abstractmethod
+    def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
+        """Return the method for some of the pairs."""
+
+    def heterogeneity(self) -> Heterogeneity | None:
+        """Test whether tasks agree on the difference; None with fewer than two tasks."""
+        tables = [each.table for each in self.by_task().values()]
+        return heterogeneity_paired(tables) if len(tables) > 1 else None
+
+
+@dataclass(frozen=True)
+class TangoExact(JudgingMethod):
+    """Independent pairs."""
+
+    name = "Tango"
+
+    def interval(self, alpha: float) -> Interval:
+        """Return Tango's score interval."""
+        return self.table.interval(alpha=alpha)
+
+    def p_above(self, delta: float) -> float:
+        """Apply the exact unconditional test."""
+        return exact_p_above(self.table.n10, self.table.n01, self.table.n, delta=delta)
+
+    def p_below(self, delta: float) -> float:
+        """Apply the exact unconditional test with the arms exchanged."""
+        return exact_p_above(self.table.n01, self.table.n10, self.table.n, delta=-delta)
+
+    def p_different(self) -> float:
+        """Return McNemar's mid-p."""
+        return mcnemar_p(self.table)
+
+    def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
+        return TangoExact(outcomes)
+
+
+@dataclass(frozen=True)
+class Repeats(JudgingMethod):
+    """Several repeats of each initial state."""
+
+    test: ClusterTest = "both"
+
+    name = "by state"
+
+    @cached_property
+    def clusters(self) -> ClusteredPairs:
+        """Counts of each state."""
+        return ledger.clusters(self.outcomes)
+
+    def interval(self, alpha: float) -> Interval:
+        """Return the differences that the test does not reject."""
+        return self.clusters.interval(alpha=alpha, test=self.test)
+
+    def p_above(self, delta: float) -> float:
+        """Apply the test of the protocol."""
+        return self.clusters.p_above(delta, test=self.test)
+
+    def p_below(self, delta: float) -> float:
+        """Apply the test of the protocol with the arms exchanged."""
+        return self.clusters.p_below(delta, test=self.test)
+
+    @property
+    def inflation(self) -> float:
+        """Variance inflation, at most the number of repeats."""
+        return self.clusters.vif
+
+    @property
+    def icc(self) -> float | None:
+        """Correlation of the differences within a state: VIF = 1 + (m − 1) ICC for m repeats."""
+        repeats = self.clusters.n / len(self.clusters.pairs)
+        return min(1.0, (self.inflation - 1) / (repeats - 1)) if repeats > 1 else None
+
+    def heterogeneity(self) -> Heterogeneity | None:
+        """Test whether tasks agree, with the variance between states, a won and a lost one added."""
+        tasks = [ledger.clusters(each) for each in ledger.by_task(self.outcomes).values()]
+        if len(tasks) < 2:
+            return None
+        return heterogeneity(
+            [each.difference for each in tasks], [_variance(each) for each in tasks]
+        )
+
+    def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
+        return Repeats(outcomes, self.test)
+
+
+def _variance(data: ClusteredPairs) -> float:
+    """Return the variance of a difference over states, never 0."""
+    means = np.append((data.wins - data.losses) / data.pairs, [1.0, -1.0])
+    return float(np.var(means)) / len(data.pairs)
+
+
+@dataclass(frozen=True)
+class Weighted(JudgingMethod):
+    """Tasks of unequal sizes that weigh the same."""
+
+    repeats: bool = False
+
+    name = "stratified"
+
+    @cached_property
+    def _units(self) -> tuple[Array, Array]:
+        """Return (K,) mean differences of the states and their weights."""
+        means, weights = [], []
+        tasks = ledger.by_task(self.outcomes)
+        for each in tasks.values():
+            data = ledger.clusters(each)
+            means.append((data.wins - data.losses) / data.pairs)
+            weights.append(np.full(len(data.pairs), 1 / len(tasks) / len(data.pairs)))
+        return np.concatenate(means), np.concatenate(weights)
+
+    @property
+    def difference(self) -> float:
+        """Mean of the tasks' differences."""
+        units, weights = self._units
+        return float(units @ weights)
+
+    def interval(self, alpha: float) -> Interval:
+        """Return the stratified score interval, or that of the bets where it is wider or states repeat."""
+        units, weights = self._units
+        low, high = bet_interval(units, alpha=alpha, weights=weights)
+        if self.repeats:
+            return low, high
+        tables = [ledger.table(each) for each in ledger.by_task(self.outcomes).values()]
+        score = stratified_paired_interval(tables, alpha=alpha)
+        return min(low, score[0]), max(high, score[1])
+
+    @property
+    def inflation(self) -> float:
+        """Variance inflation by repeats; unequal weights of pairs are left out."""
+        return ledger.clusters(self.outcomes).vif if self.repeats else 1.0
+
+    def p_above(self, delta: float) -> float:
+        """Bet on the weighted mean."""
+        units, weights = self._units
+        return bet_p_above(units, delta, weights)
+
+    def p_below(self, delta: float) -> float:
+        """Bet on the weighted mean, mirrored."""
+        units, weights = self._units
+        return bet_p_above(-units, -delta, weights)
+
+    def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
+        return Repeats(outcomes) if self.repeats else TangoExact(outcomes)
+
+
+@dataclass(frozen=True)
+class AtLook(JudgingMethod):
+    """Pairs of a run that may stop early, seen at a look."""
+
+    plan: SequentialPlan
+    number: int
+    """Which look, from 1."""
+
+    name = "repeated"
+
+    def level(self, alpha: float) -> float:
+        """Return the two-sided level of the look at a two-sided alpha of the whole run."""
+        return 2 * normal_sf(self._bound(alpha))
+
+    def _bound(self, alpha: float) -> float:
+        return replace(self.plan, alpha=alpha / 2).bounds[self.number - 1]
+
+    def interval(self, alpha: float) -> Interval:
+        """Return the repeated interval: it holds however the run came to stop."""
+        return repeated_interval(
+            self.table.n10, self.table.n01, self.table.n, bound=self._bound(alpha)
+        )
+
+    def p_above(self, delta: float) -> float:
+        """Apply the exact test; to be held against the look's level."""
+        return exact_p_above(self.table.n10, self.table.n01, self.table.n, delta=delta)
+
+    def p_below(self, delta: float) -> float:
+        """Apply the exact test with the arms exchanged."""
+        return exact_p_above(self.table.n01, self.table.n10, self.table.n, delta=-delta)
+
+    def p_different(self) -> float:
+        """Return the smallest level at which the repeated interval leaves 0 out, from 1e-4 to 1."""
+
+        def excess(log_alpha: float) -> float:
+            low, high = self.interval(math.exp(log_alpha))
+            return -1.0 if low > 0 or high < 0 else 1.0
+
+        ends = (math.log(1e-4), math.log(0.999))
+        return min(1.0, math.exp(crossing(excess, 0.0, ends, tolerance=0.01)))
+
+    def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
+        return AtLook(outcomes, self.plan, self.number)
+
+
+def judge_between(
+    worst: JudgingMethod, best: JudgingMethod, margin: float, alpha: float
+) -> Judgement:
+    """Return what holds in the worst and in the best case for the candidate, and so in all between.
+
+    That the candidate is good enough has to hold in its worst case, and that it is not too good, or
+    worse, in its best: trouble of the machine neither certifies nor refutes.
+    """
+    level = worst.level(2 * alpha) / 2
+    guards = Guards.of(worst.p_above, best.p_below, margin=margin, alpha=level)
+    interval = (worst.interval(2 * alpha)[0], best.interval(2 * alpha)[1])
+    return judge(interval, margin, guards=guards)
+
+
+def judging(
+    outcomes: Sequence[Outcome], analysis: Analysis, plan: SequentialPlan | None = None
+) -> JudgingMethod:
+    """Return the method by which a protocol judges these pairs.
+
+    Args:
+        outcomes: the pairs, at least one.
+        analysis: of the protocol.
+        plan: of a protocol with looks: its plan. Between two looks the bound of the last one counts,
+            and before the first look that of the first.
+    """
+    pairs = tuple(outcomes)
+    if plan is not None:
+        taken = sum(size <= len(pairs) for size in plan.sizes)
+        return AtLook(pairs, plan, max(1, taken))
+    data = ledger.clusters(pairs)
+    repeats = analysis.cluster != "none" and bool(np.any(data.pairs > 1))
+    if analysis.strata == "task" and _unequal(pairs):
+        return Weighted(pairs, repeats)
+    if repeats:
+        return Repeats(pairs, analysis.cluster_test or "both")
+    match analysis.test:
+        case "tango-exact":
+            return TangoExact(pairs)
+
+
+def _unequal(outcomes: Sequence[Outcome]) -> bool:
+    sizes = {len(each) for each in ledger.by_task(outcomes).values()}
+    return len(sizes) > 1
+
+
+def rate_interval(arm: ArmEpisodes, analysis: Analysis, *, level: float = 0.05) -> Interval:
+    """Return Wilson's interval of an arm's success rate; where states repeat, of effective counts.
+
+    Args:
+        arm: one arm's episodes.
+        analysis: of the protocol.
+        level: two-sided; of a run that may stop early that of the look (`Method.level`).
+    """
+    data = arm.by_state() if analysis.cluster != "none" else None
+    if data is None:
+        return wilson_interval(arm.successes, arm.n, alpha=level)
+    return data.interval(alpha=level)

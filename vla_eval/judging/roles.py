@@ -1,0 +1,48 @@
+"""Which arm of a run is what: candidate, reference, control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.protocol import Protocol
+
+__all__ = ["Roles", "sequential_roles"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which arm is what."""
+
+    candidate: str
+    reference: str
+    control: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All arms that have a role."""
+        return tuple(name for name in (self.candidate, self.reference, self.control) if name)
+
+
+def sequential_roles(protocol: Protocol, arms: Sequence[str]) -> tuple[str, str]:
+    """Return (candidate, reference): the protocol's, else the first two arms of the run.
+
+    Raises:
+        UsageError: fewer than two arms, or an arm of the protocol's that is not among them.
+    """
+    if len(arms) < 2:
+        raise UsageError(
+            f"{protocol.label} stops by comparing two arms; give the candidate first and then the "
+            "reference: --arm NAME=SPEC --arm NAME=SPEC"
+        )
+    analysis = protocol.analysis
+    for role, name in (("candidate", analysis.candidate), ("reference", analysis.reference)):
+        if name is not None and name not in arms:
+            raise UsageError(
+                f"{protocol.label} names arm '{name}' as its {role}, and there is none"
+                f"{did_you_mean(name, arms)}"
+            )
+    free = [arm for arm in arms if arm not in (analysis.candidate, analysis.reference)]
+    candidate = analysis.candidate or free.pop(0)
+    return candidate, analysis.reference or free.pop(0)

@@ -1,0 +1,57 @@
+"""Wall times of inferences: which count, and how they are summed up. One rule for all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_eval.record import EpisodeRecord
+
+__all__ = ["Floats", "Inferences", "inference_ms", "quantile"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def inference_ms(records: Iterable[EpisodeRecord]) -> list[float]:
+    """Return the time of every inference but each episode's first, which may still warm up."""
+    return [ms for record in records for ms in record.timing.infer_ms[1:]]
+
+
+def quantile(values: Sequence[float] | npt.NDArray[np.float64], q: float) -> float | None:
+    """Return the q-quantile, interpolated as NumPy does by default; None without values."""
+    return float(np.quantile(values, q)) if np.size(values) else None
+
+
+@dataclass(frozen=True)
+class Inferences:
+    """One arm's inferences, without the first of each episode, which warms up."""
+
+    total_ms: Floats
+    prefix_ms: float | None
+    """Median, where the policy reports it."""
+    denoise_ms: float | None
+    step_ms: float | None
+    """Median time of one function evaluation, where the policy reports the solver's time."""
+
+    @classmethod
+    def of(cls, records: Sequence[EpisodeRecord]) -> Inferences:
+        """Collect the inferences of an arm."""
+        total = inference_ms(records)
+        prefix = [ms for record in records for ms in record.timing.prefix_ms[1:]]
+        denoise = [ms for record in records for ms in record.timing.denoise_ms[1:]]
+        inferences = sum(record.inferences for record in records)
+        nfe = sum(record.nfe for record in records) / max(1, inferences)
+        solver = _median(denoise)
+        step = solver / nfe if solver is not None and nfe > 0 else None
+        return cls(np.array(total, dtype=np.float64), _median(prefix), solver, step)
+
+    def quantile(self, q: float) -> float | None:
+        """Return a quantile, as the certificate does; None without inferences."""
+        return quantile(self.total_ms, q)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if any(values) else None

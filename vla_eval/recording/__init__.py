@@ -1,0 +1,1 @@
+"""Demonstrations and replays: episodes run again with an observation at every step."""

@@ -1,0 +1,245 @@
+"""A folder of demonstrations: which episodes, what was asked, and where a second call goes on.
+
+Beside the dataset's own files stands ``meta/vla_eval.json``: the request, and one line for every
+episode that was tried, kept or not. The same command on the same folder continues after Ctrl-C or
+SIGTERM, and adds episodes when more are asked for; another policy is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
+from vla_eval.files.jsonfile import read_json, read_model
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import PlannedEpisode
+from vla_eval.recording.recorder import DatasetLayout, DatasetWriter, Frame, Recorder, open_writer
+from vla_eval.runs.store import write_atomically
+from vla_eval.spec import build_policy
+from vla_eval.stopping import stop_requested
+from vla_eval.trainedon import Scenes, shorten
+
+__all__ = ["Demonstration", "Demonstrations", "RecordingRequest", "record", "scenes_of"]
+
+
+class Demonstration(BaseModel):
+    """One episode that was tried."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: EpisodeKey
+    success: bool
+    score: float
+    steps: int
+    reason: str | None
+    """Why it failed."""
+    scene_hash: str
+    episode_index: int | None
+    """Its number in the dataset; None where it was not kept."""
+
+
+class Demonstrations(BaseModel):
+    """The content of ``meta/vla_eval.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    closed: bool
+    """False while a process writes; a dataset that was never closed cannot be read."""
+    request: Mapping[str, JsonValue]
+    episodes: tuple[Demonstration, ...] = ()
+
+    @property
+    def kept(self) -> int:
+        """How many episodes the dataset holds."""
+        return sum(each.episode_index is not None for each in self.episodes)
+
+    @property
+    def successes(self) -> int:
+        """How many of the episodes that were tried succeeded."""
+        return sum(each.success for each in self.episodes)
+
+    @property
+    def scenes(self) -> Scenes:
+        """In which scenes the episodes of the dataset began."""
+        kept = (each for each in self.episodes if each.episode_index is not None)
+        return shorten(each.scene_hash for each in kept)
+
+    @property
+    def frames(self) -> int:
+        """How many frames that is."""
+        return sum(each.steps for each in self.episodes if each.episode_index is not None)
+
+
+@dataclass(frozen=True)
+class RecordingRequest:
+    """What is recorded; a folder belongs to one request."""
+
+    source: str
+    """Name of the suite, or label and hash of the protocol."""
+    policy: str
+    """Spec of the policy."""
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the environment beyond those of the source."""
+    only_successes: bool = False
+    images: Literal["video", "png"] = "video"
+    n_action_steps: int | None = None
+
+
+def record(
+    plan: Sequence[PlannedEpisode],
+    request: RecordingRequest,
+    folder: Path,
+    *,
+    on_episode: Callable[[Demonstration], None] = lambda _: None,
+) -> Demonstrations:
+    """Record the episodes of a plan that the folder does not have yet.
+
+    Args:
+        plan: the episodes, in order.
+        request: how they are recorded.
+        folder: the dataset's folder; made, or continued.
+        on_episode: called with every episode, those of earlier calls first.
+
+    Raises:
+        UsageError: the folder holds something else; the environments do not fit into one dataset.
+        MissingExtraError: lerobot is not installed.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the dataset is complete so far, repeat to continue.
+    """
+    policy = build_policy(request.policy)
+    recorder = Recorder(policy, n_action_steps=request.n_action_steps)
+    layout = recorder.layout(plan[0])
+    parts = {**asdict(request), "identity": asdict(policy.metadata), "layout": asdict(layout)}
+    wanted: dict[str, JsonValue] = json.loads(json.dumps(parts, default=str))
+    content = _open_folder(folder, wanted)
+    done = {each.key for each in content.episodes}
+    todo = [each for each in plan if each.key not in done]
+    for each in content.episodes:
+        on_episode(each)
+    if not todo:
+        return content
+    if folder.exists() and not content.kept:  # ours, and nothing in it to append to
+        shutil.rmtree(folder)
+    writer = open_writer(folder, layout, resume=bool(content.kept), images=request.images)
+    session = _Session(folder, content, recorder, writer, layout)
+    try:
+        with stop_requested() as stopped:
+            session.run(todo, stopped, on_episode)
+    finally:
+        writer.close()
+        recorder.close()
+        session.save(closed=True)
+    return session.content
+
+
+class _Session:
+    def __init__(
+        self,
+        folder: Path,
+        content: Demonstrations,
+        recorder: Recorder,
+        writer: DatasetWriter,
+        layout: DatasetLayout,
+    ) -> None:
+        self.content = content
+        self._file = _file_of(folder)
+        self._recorder = recorder
+        self._writer = writer
+        self._layout = layout
+        self.save(closed=False)
+
+    def save(self, *, closed: bool) -> None:
+        self.content = self.content.model_copy(update={"closed": closed})
+        write_atomically(self._file, self.content.model_dump_json(indent=1) + "\n")
+
+    def run(
+        self,
+        plan: Sequence[PlannedEpisode],
+        stopped: Callable[[], bool],
+        on_episode: Callable[[Demonstration], None],
+    ) -> None:
+        def listen(frame: Frame) -> None:
+            if stopped():
+                raise InterruptedRunError(
+                    "interrupted; the dataset is complete up to here, repeat the command to continue"
+                )
+            self._writer.add(frame)
+
+        for episode in plan:
+            if self._recorder.layout(episode) != self._layout:
+                raise UsageError(
+                    f"{episode.key}: its cameras, state or actions are not those of the episodes "
+                    "before; record it into a folder of its own"
+                )
+            result = self._recorder.run(episode, listen)
+            success = result.outcome == "success"
+            keep = result.steps > 0 and (success or not self.content.request["only_successes"])
+            self._writer.end_episode(keep=keep)
+            demonstration = Demonstration(
+                key=episode.key,
+                success=success,
+                score=result.score,
+                steps=result.steps,
+                reason=result.reason,
+                scene_hash=result.scene_hash,
+                episode_index=self.content.kept if keep else None,
+            )
+            episodes = (*self.content.episodes, demonstration)
+            self.content = self.content.model_copy(update={"episodes": episodes})
+            on_episode(demonstration)
+
+
+def _file_of(folder: Path) -> Path:
+    return folder / "meta" / "vla_eval.json"
+
+
+def scenes_of(folder: Path) -> Scenes:
+    """Return in which scenes a dataset's episodes began; None where that is not known.
+
+    It is known of what :func:`record` wrote, and only while nobody has added episodes by other means.
+
+    Raises:
+        RunFolderError: the file that says it is damaged.
+    """
+    file = _file_of(folder)
+    if not file.exists():
+        return None
+    content = _read(file)
+    info = read_json(file.with_name("info.json"), wrong="is damaged", error=RunFolderError)
+    total = info.get("total_episodes")
+    return content.scenes if isinstance(total, int) and total <= content.kept else None
+
+
+def _read(file: Path) -> Demonstrations:
+    return read_model(file, Demonstrations, wrong="is damaged", error=RunFolderError)
+
+
+def _open_folder(folder: Path, wanted: Mapping[str, JsonValue]) -> Demonstrations:
+    """Return what a folder holds; nothing, where it does not exist yet."""
+    if not folder.exists():
+        return Demonstrations(closed=False, request=wanted)
+    file = _file_of(folder)
+    if not file.exists():
+        raise RunFolderError(
+            f"{folder} exists and was not written by `vlaeval record`; choose another --out"
+        )
+    content = _read(file)
+    if not content.closed:
+        raise RunFolderError(
+            f"{folder} was left unfinished, its process was killed (or still writes there); "
+            "a dataset without its last page cannot be read: remove the folder and record again"
+        )
+    for name in wanted:
+        if content.request.get(name) != wanted[name]:
+            raise RunFolderError(
+                f"{folder} holds a recording with another {name} "
+                f"({json.dumps(content.request.get(name))}); choose another --out"
+            )
+    return content

@@ -1,0 +1,303 @@
+"""Recording demonstrations: the loop behind ``vlaeval record``.
+
+Episodes run exactly as in an evaluation (:func:`~vla_eval.episode.run_episode`), with one
+difference: every step is looked at, if somebody listens. A frame is what the policy saw, or would have
+seen, before a step, the action that was executed, and what came of it.
+
+The format is a room's business: this module finds it by string and imports no LeRobot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from gymnasium.spaces import Box, Dict
+
+from vla_eval.environment import Action, EvalEnv, Observation, make_env
+from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
+from vla_eval.errors import UsageError
+from vla_eval.keys import EpisodeKey, PolicyKey
+from vla_eval.plan import PlannedEpisode
+from vla_eval.policy import (
+    ActionChunk,
+    Context,
+    Policy,
+    PolicyMetadata,
+    WarmsUp,
+    WarmUps,
+    end_episode,
+)
+from vla_eval.record import Outcome
+
+__all__ = ["DatasetLayout", "DatasetWriter", "Executed", "Frame", "Recorder", "open_writer"]
+
+_WRITER = "vla_eval_policies.lerobot.writer:LeRobotWriter"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One control step of an episode."""
+
+    key: EpisodeKey
+    instruction: str
+    observation: Observation
+    """Before the action."""
+    action: Action
+    """float32 (A,), as executed: inside the action space."""
+    reward: float
+    success: bool
+    """Whether the task is solved after the action."""
+    score: float
+    """Partial credit after the action."""
+    done: bool
+    """Whether the environment ended the episode here; the time limit is not the environment's."""
+
+
+@dataclass(frozen=True)
+class DatasetLayout:
+    """What all frames of a dataset have in common."""
+
+    robot: str
+    fps: int
+    cameras: tuple[tuple[str, tuple[int, int, int]], ...]
+    """Names and shapes (H, W, 3)."""
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, env: EvalEnv, suite: str) -> Self:
+        """Read the layout off an environment; raises UsageError where it does not fit."""
+        space, actions = env.observation_space, env.action_space
+        if not (
+            isinstance(space, Dict)
+            and isinstance(pixels := space.spaces.get("pixels"), Dict)
+            and isinstance(state := space.spaces.get("agent_pos"), Box)
+            and isinstance(actions, Box)
+        ):
+            raise UsageError(
+                f"suite '{suite}' cannot be recorded: its observations must be "
+                "{'pixels': {camera: image}, 'agent_pos': vector} and its actions a vector"
+            )
+        return cls(
+            robot=suite.partition("_")[0],
+            fps=int(env.metadata["render_fps"]),
+            cameras=tuple((name, _image_shape(box)) for name, box in pixels.spaces.items()),
+            state_names=_names(env, "state_names", state.shape),
+            action_names=_names(env, "action_names", actions.shape),
+        )
+
+
+def _image_shape(space: Any) -> tuple[int, int, int]:
+    height, width, channels = space.shape
+    return int(height), int(width), int(channels)
+
+
+def _names(env: EvalEnv, name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+    (size,) = shape
+    return tuple(env.metadata.get(name) or (f"{name.partition('_')[0]}_{i}" for i in range(size)))
+
+
+class DatasetWriter(Protocol):
+    """Writes episodes frame by frame. Interrupted or not, ``close`` leaves a readable dataset."""
+
+    def add(self, frame: Frame) -> None:
+        """Append a frame to the episode at hand."""
+
+    def end_episode(self, *, keep: bool) -> None:
+        """Save the episode at hand, or forget it."""
+
+    def close(self) -> None:
+        """Make the folder complete."""
+
+
+def open_writer(
+    folder: Path, layout: DatasetLayout, *, resume: bool, images: Literal["video", "png"]
+) -> DatasetWriter:
+    """Return the LeRobotDataset writer; raises MissingExtraError without lerobot."""
+    module, _, name = _WRITER.partition(":")
+    factory: Callable[..., DatasetWriter] = getattr(importlib.import_module(module), name)
+    return factory(folder, layout, resume=resume, images=images)
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What an episode had come to when it ended, or when something raised."""
+
+    scene_hash: str = ""
+    steps: int = 0
+    actions_sha256: str = ""
+    """Over the executed actions, float32, in order."""
+    phase: Phase = "idle"
+    """Where an exception came from."""
+
+
+class _WatchedEnv(EvalEnv):
+    """Passes everything on, keeps what was executed, and hands each step to a listener as a frame."""
+
+    def __init__(
+        self, env: EvalEnv, key: EpisodeKey, listen: Callable[[Frame], None] | None
+    ) -> None:
+        self.action_space = env.action_space
+        self.observation_space = env.observation_space
+        self.metadata = env.metadata
+        self.inner = env
+        self._key = key
+        self._listen = listen
+        self._seen: Observation | None = None
+        self.task_description = env.task_description
+        self._scene_hash = ""
+        self._steps = 0
+        self._actions = hashlib.sha256()
+
+    def executed(self, phase: Phase) -> Executed:
+        """Return what was done until now."""
+        return Executed(self._scene_hash, self._steps, self._actions.hexdigest(), phase)
+
+    def start(self, *, seed: int, init_state: int) -> dict[str, Any]:
+        """Start without looking."""
+        info = self.inner.start(seed=seed, init_state=init_state)
+        self._begun(info)
+        return info
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Reset, and keep what is seen."""
+        self._seen, info = self.inner.reset(seed=seed, options=options)
+        self._begun(info)
+        return self._seen, info
+
+    def _begun(self, info: dict[str, Any]) -> None:
+        self.task_description = self.inner.task_description
+        self._scene_hash = str(info.get("scene_hash", ""))
+
+    def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Advance, and report the step."""
+        before = self.observe() if self._listen is not None else {}
+        self._seen = None
+        reward, terminated, truncated, info = self.inner.advance(action)
+        self._actions.update(action.tobytes())
+        self._steps += 1
+        if self._listen is not None:
+            success = bool(info.get("is_success", False))
+            self._listen(
+                Frame(
+                    key=self._key,
+                    instruction=self.task_description,
+                    observation=before,
+                    action=np.array(action, dtype=np.float32),
+                    reward=float(reward),
+                    success=success,
+                    score=float(info.get("score", success)),
+                    done=terminated or truncated,
+                )
+            )
+        return reward, terminated, truncated, info
+
+    def observe(self) -> Observation:
+        """Look, once a step."""
+        if self._seen is None:
+            self._seen = self.inner.observe()
+        return self._seen
+
+    def hold_action(self) -> Action:
+        """Pass on."""
+        return self.inner.hold_action()
+
+
+class _InnerPolicy:
+    """Shows a privileged policy the environment itself, not the watched one around it."""
+
+    def __init__(self, policy: Policy, *, watched: bool) -> None:
+        self._policy = policy
+        self.blind = not watched and bool(getattr(policy, "blind", False))
+        """Who watches a policy that never looks has to look in its place."""
+
+    @property
+    def metadata(self) -> PolicyMetadata:
+        """The policy's own."""
+        return self._policy.metadata
+
+    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
+        """Warm the policy up, if it wants that."""
+        if isinstance(self._policy, WarmsUp):
+            self._policy.warm_up(observations, [_inside(each) for each in contexts])
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> Sequence[ActionChunk]:
+        """Ask the policy."""
+        return self._policy.infer(observations, [_inside(each) for each in contexts])
+
+    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
+        """Pass on."""
+        end_episode(self._policy, key, outcome)
+
+
+def _inside(context: Context) -> Context:
+    env = context.env
+    return dataclasses.replace(context, env=env.inner) if isinstance(env, _WatchedEnv) else context
+
+
+class Recorder:
+    """Runs episodes one after the other, and keeps the environment while it fits.
+
+    Args:
+        policy: who demonstrates.
+        n_action_steps: execution horizon; None leaves it to the policy.
+    """
+
+    def __init__(self, policy: Policy, *, n_action_steps: int | None = None) -> None:
+        self._policy = policy
+        self._horizon = n_action_steps or policy.metadata.n_action_steps
+        self._warm_ups = WarmUps()
+        self._env: EvalEnv | None = None
+        self._scene: object = None
+        self.executed = Executed()
+        """Of the last episode, also of one in which something raised."""
+
+    def layout(self, episode: PlannedEpisode) -> DatasetLayout:
+        """Return what the frames of an episode look like."""
+        return DatasetLayout.of(self._env_of(episode), episode.key.suite)
+
+    def run(
+        self, episode: PlannedEpisode, listen: Callable[[Frame], None] | None = None
+    ) -> EpisodeResult:
+        """Run one episode; every step goes to the listener.
+
+        Without one, nothing is looked at but what the policy looks at: rendering is dear.
+        """
+        self.executed = Executed(phase="build")
+        env = _WatchedEnv(self._env_of(episode), episode.key, listen)
+        clock = PhaseClock()
+        try:
+            return run_episode(
+                env,
+                _InnerPolicy(self._policy, watched=listen is not None),
+                episode,
+                n_action_steps=self._horizon,
+                clock=clock,
+                warm_ups=self._warm_ups,
+            )
+        finally:
+            self.executed = env.executed(clock.raised_in)
+
+    def _env_of(self, episode: PlannedEpisode) -> EvalEnv:
+        if self._env is None or self._scene != episode.scene:
+            self.close()
+            self._env = make_env(episode.env_id, episode.env_kwargs)
+            self._scene = episode.scene
+        return self._env
+
+    def close(self) -> None:
+        """Close the environment, if there is one."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None

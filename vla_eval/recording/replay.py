@@ -1,0 +1,216 @@
+"""Replaying: one recorded episode again, with a look at every step.
+
+Because a key decides its episode, the replay has to execute the very same actions in the very same
+scene; where it does not, that is said, and nothing else is worth believing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_eval.errors import (
+    MissingExtraError,
+    PolicyLostError,
+    PolicyTimeoutError,
+    UsageError,
+    did_you_mean,
+)
+from vla_eval.plan import PlannedEpisode, expand
+from vla_eval.record import EpisodeRecord
+from vla_eval.recording.recorder import Frame, Recorder
+from vla_eval.runs.folder import RunFolder
+from vla_eval.spec import build_policy
+from vla_eval.trust import foreign_code, need_trust
+
+__all__ = ["Differences", "Repeated", "Replay", "repeat", "replay"]
+
+type Differences = dict[str, tuple[Any, Any]]
+"""What is not as it was, by name: (then, now)."""
+
+_COMPARED = (
+    "scene_hash",
+    "actions_sha256",
+    "outcome",
+    "reason",
+    "steps",
+    "score",
+    "inferences",
+    "nfe",
+)
+_EXECUTED = ("scene_hash", "actions_sha256", "steps")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay gave."""
+
+    record: EpisodeRecord
+    """What happened then."""
+    differences: Differences
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What running an episode again gave."""
+
+    differences: Differences
+    """Nothing: it is reproduced."""
+    environment: Differences
+    """How the environment says that it is another one: its simulator, renderer, model."""
+
+    @property
+    def explained(self) -> Differences:
+        """The differences, if any, with those of the environment."""
+        reasons = {f"provenance.{name}": pair for name, pair in self.environment.items()}
+        return self.differences | reasons if self.differences else {}
+
+
+def replay(
+    run: Path, key: str, arm: str, *, video: Path | None = None, trust: bool = False
+) -> Replay:
+    """Run a recorded episode again and compare.
+
+    Args:
+        run: the run folder.
+        key: as reports write it, ``suite/task/i3/e0/p0``.
+        arm: whose episode.
+        video: file to write, with the environment's cameras side by side; ``.mp4`` or ``.gif``.
+        trust: run code that the folder names and no installed package brings.
+
+    Raises:
+        UsageError: no such arm or episode, one that never ended, or code that nobody trusts.
+        MissingExtraError: a video without imageio.
+    """
+    folder = RunFolder.open(run)
+    specs = {each.name: each.spec for each in folder.header.arms}
+    if arm not in specs:
+        raise UsageError(f"the run has no arm '{arm}'{did_you_mean(arm, specs)}")
+    planned = {str(each.key): each for each in expand(folder.header.protocol)}
+    if key not in planned:
+        raise UsageError(f"the run has no episode '{key}'{_near(key, planned)}")
+    record = folder.records().final.get((arm, planned[key].key))
+    if record is None or record.outcome == "error":
+        raise UsageError(
+            f"arm '{arm}' has not ended episode '{key}', so there is nothing to replay"
+        )
+    if record.reason == "policy_raised":
+        said = record.error.message if record.error else "without words"
+        raise UsageError(
+            f"arm '{arm}' raised in episode '{key}', twice alike ({said}), so there is no episode to "
+            "replay"
+        )
+    foreign = foreign_code(folder.header.protocol, [specs[arm]])
+    need_trust(str(folder.path / "run.json"), foreign, trust=trust)
+    return Replay(record, _again(folder, planned[key], specs[arm], record, video))
+
+
+def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
+    return (
+        did_you_mean(key, planned)
+        if len(planned) <= 50
+        else f"; the first is {next(iter(planned))}"
+    )
+
+
+def _again(
+    folder: RunFolder, episode: PlannedEpisode, spec: str, record: EpisodeRecord, video: Path | None
+) -> Differences:
+    recorder = Recorder(
+        build_policy(spec), n_action_steps=folder.header.protocol.run.n_action_steps
+    )
+    with ExitStack() as stack:
+        stack.callback(recorder.close)
+        if video is None:
+            return repeat(recorder, episode, record).explained
+        fps = recorder.layout(episode).fps
+        writer = stack.enter_context(_open_video(video, fps))
+
+        def film(frame: Frame) -> None:
+            writer.append_data(_picture(frame))
+
+        return repeat(recorder, episode, record, film).explained
+
+
+def repeat(
+    recorder: Recorder,
+    episode: PlannedEpisode,
+    record: EpisodeRecord,
+    listen: Callable[[Frame], None] | None = None,
+) -> Repeated:
+    """Run a recorded episode again; return what is not as it was.
+
+    A record whose reason is ``policy_raised`` is reproduced where the policy raises the same in the
+    same place.
+
+    Args:
+        recorder: holds the arm's policy.
+        episode: as it was planned.
+        record: what happened then.
+        listen: called with every step.
+
+    Raises:
+        Exception: what environment and policy raise, unless the record says that the policy raised.
+    """
+    try:
+        result = recorder.run(episode, listen)
+    except (UsageError, PolicyLostError, PolicyTimeoutError):
+        raise
+    except Exception as raised:
+        by_policy = recorder.executed.phase in ("warm_up", "infer", "end_episode")
+        if str(record.reason) != "policy_raised" or not by_policy:
+            raise
+        return Repeated(_unequal(_raised(recorder, record, raised)), {})
+    pairs = {name: (getattr(record, name), getattr(result, name)) for name in _COMPARED}
+    said = {name: (value, result.provenance.get(name)) for name, value in record.provenance.items()}
+    return Repeated(_unequal(pairs), _unequal(said))
+
+
+def _unequal(pairs: Differences) -> Differences:
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _raised(recorder: Recorder, record: EpisodeRecord, raised: Exception) -> Differences:
+    """Return what a policy's exception has to be compared in: (then, now)."""
+    now = f"{type(raised).__name__}: {raised}"
+    then = ""
+    if record.error is not None:
+        # What a policy host reports is type and message already.
+        hosted = record.error.type == "PolicyRaisedError"
+        then = record.error.message if hosted else f"{record.error.type}: {record.error.message}"
+    pairs: Differences = {"error": (then, now)}
+    if record.scene_hash:  # records from before errors kept it do not say where they came from
+        pairs |= {
+            name: (getattr(record, name), getattr(recorder.executed, name)) for name in _EXECUTED
+        }
+    return pairs
+
+
+def _open_video(video: Path, fps: int) -> Any:
+    try:
+        import imageio.v2 as imageio
+    except ImportError:
+        raise MissingExtraError("a video", "so101") from None
+    video.parent.mkdir(parents=True, exist_ok=True)
+    if video.suffix == ".gif":
+        return imageio.get_writer(video, duration=1000 / fps, loop=0)
+    try:
+        return imageio.get_writer(video, fps=fps, macro_block_size=2, codec="libx264")
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            f"{video}: cannot be written ({error}); name a .gif, or run: pip install 'imageio[ffmpeg]'"
+        ) from None
+
+
+def _picture(frame: Frame) -> npt.NDArray[np.uint8]:
+    """Put the cameras side by side, cut to the lowest; at an even size, as video wants it."""
+    images = [np.asarray(each, dtype=np.uint8) for each in frame.observation["pixels"].values()]
+    height = min(image.shape[0] for image in images)
+    picture = np.concatenate([image[:height] for image in images], axis=1)
+    return picture[: height - height % 2, : picture.shape[1] - picture.shape[1] % 2]

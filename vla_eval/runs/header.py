@@ -1,0 +1,107 @@
+"""The content of ``run.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from vla_eval.errors import UsageError
+from vla_eval.files.jsonfile import AwareTime
+from vla_eval.policy import UNKNOWN, server_identity
+from vla_eval.protocol import Protocol
+
+__all__ = [
+    "Arm",
+    "RunHeader",
+    "Session",
+    "identity_sha256",
+    "refuse_unidentified",
+    "same_policy",
+]
+
+
+class Arm(BaseModel):
+    """One policy in a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    spec: str
+    identity: Mapping[str, JsonValue] | None = None
+    """The policy's metadata, the hash of its code, and the spec as above (runs from before that was kept
+    lack it); None until the policy was first loaded."""
+
+
+class Session(BaseModel):
+    """One call of ``vlaeval run`` on this folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    started_at: AwareTime
+    shard: str
+    versions: Mapping[str, str]
+    warm_up_s: Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
+    """By arm: the longest that an episode waited for its policy to warm up, outside its timing."""
+
+    def warmed_up(self, arm: str, seconds: float) -> Session:
+        """Return the session after an episode waited so long."""
+        longest = max(seconds, self.warm_up_s.get(arm, 0.0))
+        return self.model_copy(update={"warm_up_s": {**self.warm_up_s, arm: longest}})
+
+
+class RunHeader(BaseModel):
+    """The content of ``run.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    status: Literal["started", "complete", "incomplete"]
+    protocol_sha256: str
+    protocol: Protocol
+    arms: tuple[Arm, ...]
+    created_at: AwareTime
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    machine: Mapping[str, JsonValue] = Field(default_factory=dict)
+    sessions: tuple[Session, ...] = ()
+    """The latest calls that worked on this run."""
+
+
+def identity_sha256(identity: Mapping[str, Any]) -> str:
+    """Hash a policy's identity."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def same_policy(one: Arm, other: Arm) -> bool:
+    """Whether two arms are one policy: by identity where both have one, else by spec.
+
+    One policy may have two specs, by where its checkpoint lies for example.
+    """
+    if not one.identity or not other.identity:
+        return one.spec == other.spec
+    ours, theirs = (
+        {name: value for name, value in (arm.identity or {}).items() if name != "spec"}
+        for arm in (one, other)
+    )
+    return ours == theirs
+
+
+def refuse_unidentified(arm: Arm) -> None:
+    """Raise UsageError where nobody says which policy an arm is, so that nothing can be claimed of it."""
+    if not arm.identity:
+        raise UsageError(
+            f"arm '{arm.name}' was never identified (no episode began), so nothing can be claimed "
+            "about it"
+        )
+    if server_identity(arm.identity) == UNKNOWN:
+        raise UsageError(
+            f"arm '{arm.name}': its server does not say which policy it serves, so nothing can be "
+            "claimed about it; serve it with `vlaeval serve`, or say who it is and run again: "
+            f"{arm.spec}{'&' if '?' in arm.spec else '?'}identity=NAME-AND-VERSION"
+        )

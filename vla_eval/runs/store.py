@@ -1,0 +1,421 @@
+"""Append-only storage of episode records: one JSONL file per writer, one write and fsync a record.
+
+Each line is ``{"chain": …, "record": {…}}``; ``chain`` is sha256 over the previous line's chain and
+this record's text, so that a changed, dropped or reordered line in the middle of a file is noticed.
+A process that is killed can leave an unterminated last line; readers ignore and report it, and a
+resuming run opens a new file, so finished records stay as they are, byte for byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+
+from vla_eval.errors import InfrastructureError, RunFolderError
+from vla_eval.files.jsonfile import (
+    MOST_BYTES,
+    files_in,
+    first_complaint,
+    open_regular,
+    refuse_ambiguous,
+)
+from vla_eval.keys import EpisodeKey
+from vla_eval.record import EpisodeRecord, Timing
+from vla_eval.runs.compact import Compactor, without_collection
+
+__all__ = [
+    "RecordWriter",
+    "Records",
+    "StorageError",
+    "read_records",
+    "records_digest",
+    "write_atomically",
+]
+
+
+class StorageError(InfrastructureError):
+    """A record could not be written: disk full, quota, read-only file system."""
+
+
+class RecordWriter:
+    """Appends records to one new file; the only writer of it."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file on the first record, so that idle workers leave nothing behind."""
+        self._path = path
+        self._descriptor: int | None = None
+        self._chain = ""
+        self._size = 0
+
+    def append(self, record: EpisodeRecord) -> None:
+        """Write one record and wait until it is on disk.
+
+        Raises:
+            StorageError: nothing of the record remains in the file.
+        """
+        text = record.model_dump_json().encode()
+        chain = _next_chain(self._chain, text)
+        line = _head(chain) + _BODY + text + b"}\n"
+        try:
+            self._write(line)
+        except OSError as error:
+            raise StorageError(_not_written(self._path, error)) from error
+        self._chain = chain
+        self._size += len(line)
+
+    def _write(self, line: bytes) -> None:
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o644)
+            _fsync_folder(self._path.parent)
+        try:
+            rest = line[os.write(self._descriptor, line) :]
+            if rest:  # a short write: the disk is all but full, and the second write says so
+                os.write(self._descriptor, rest)
+            os.fsync(self._descriptor)
+            if os.fstat(self._descriptor).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "it was deleted")
+        except OSError:
+            os.ftruncate(self._descriptor, self._size)
+            raise
+
+    def close(self) -> None:
+        """Close the file; further appends open no new one."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        """Use the writer in a ``with`` statement."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    """Say what became of a record, and of those before it."""
+    if error.errno == errno.ENOENT:
+        return (
+            f"{path.parent}: was deleted or renamed while the run wrote there; its episodes are where "
+            "it is now: repeat the command with that --out, or with a new one"
+        )
+    remedy = "free some space" if error.errno in _FULL else "make it writable"
+    return (
+        f"{path.parent}: a record could not be written ({error.strerror}); the run stopped, finished "
+        f"episodes are kept: {remedy}, then repeat the command"
+    )
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+type _Slot = tuple[str, EpisodeKey]
+
+
+@dataclass
+class Records:
+    """All records of a run folder: what was attempted, and which results follow from that."""
+
+    attempts: list[EpisodeRecord] = field(default_factory=list)
+    """Every attempt, in the order of files and lines."""
+    torn: list[str] = field(default_factory=list)
+    """Files whose last line was cut off by a kill; that line is ignored."""
+    final: dict[_Slot, EpisodeRecord] = field(default_factory=dict)
+    """For each arm and key the first success or failure, where there is one, else the last error. An
+    exception of the policy that a second attempt reproduced is such a failure, ``policy_raised``."""
+    sessions: dict[_Slot, str] = field(default_factory=dict)
+    """For each final result which call of ``vlaeval run`` made it."""
+    contradictions: list[str] = field(default_factory=list)
+    """Episodes that ended twice, and differently: something in them is not deterministic."""
+    errors: dict[_Slot, list[EpisodeRecord]] = field(default_factory=dict)
+    """For each arm and key the attempts that ended in an error, in their order; an attempt whose file
+    was copied is one attempt."""
+    _troubles: dict[_Slot, _Trouble] = field(default_factory=dict, repr=False)
+
+    def add(self, record: EpisodeRecord, where: str, session: str = "") -> None:
+        """Add one attempt.
+
+        Args:
+            record: as it stands on disk.
+            where: the place to name where it contradicts another.
+            session: which call made it, where the record does not say so itself.
+        """
+        self.attempts.append(record)
+        slot = (record.arm, record.key)
+        session = record.timing.session or session
+        if record.outcome == "error":
+            self._add_error(slot, record, where, session)
+        else:
+            self._settle(slot, record, where, session)
+
+    def _settle(self, slot: _Slot, result: EpisodeRecord, where: str, session: str) -> None:
+        """Take a success or failure as final, unless there is one that came before it."""
+        known = self.final.get(slot)
+        if known is None or known.outcome == "error":
+            self.final[slot], self.sessions[slot] = result, session
+        elif known.reproducible() != result.reproducible():
+            differing = _first_difference(known, result)
+            self.contradictions.append(
+                f"{where}: arm '{result.arm}' has two results for {result.key} that differ in "
+                f"'{differing}'; the first is kept"
+            )
+            if _begun(result) < _begun(known):
+                self.final[slot], self.sessions[slot] = result, session
+
+    def _add_error(self, slot: _Slot, record: EpisodeRecord, where: str, session: str) -> None:
+        trouble = self._troubles.setdefault(slot, _Trouble())
+        self.errors[slot] = trouble.attempts
+        before = trouble.raised
+        trouble.add(record, session)
+        known = self.final.get(slot)
+        if trouble.raised is None:
+            if known is None or known.outcome == "error":
+                self.final[slot], self.sessions[slot] = trouble.attempts[-1], trouble.sessions[-1]
+        elif before is None:
+            self._settle(slot, trouble.raised, where, trouble.raised_in)
+        elif known is before:  # an earlier repetition of it was read only now
+            self.final[slot], self.sessions[slot] = trouble.raised, trouble.raised_in
+
+
+class _Trouble:
+    """The attempts of one episode that ended in errors, in their order."""
+
+    def __init__(self) -> None:
+        self.attempts: list[EpisodeRecord] = []
+        self.sessions: list[str] = []
+        self.raised: EpisodeRecord | None = None
+        """The failure that the policy's first reproduced exception is."""
+        self.raised_in = ""
+        self._known: set[tuple[int, Timing]] = set()
+        self._alike: dict[object, list[tuple[EpisodeRecord, str]]] = {}
+        """The first two attempts of each exception."""
+
+    def add(self, record: EpisodeRecord, session: str) -> None:
+        """Add an attempt, in whatever order they are read; once, however often it is there."""
+        if (record.attempt, record.timing) in self._known:
+            return
+        self._known.add((record.attempt, record.timing))
+        place = bisect_right(self.attempts, _turn(record), key=_turn)
+        self.attempts.insert(place, record)
+        self.sessions.insert(place, session)
+        if record.reason != "policy_error":
+            return
+        alike = self._alike.setdefault(_exception_of(record), [])
+        alike.append((record, session))
+        alike.sort(key=lambda each: _turn(each[0]))
+        del alike[2:]
+        if len(alike) == 2 and (self.raised is None or _turn(alike[1][0]) < _turn(self.raised)):
+            second, self.raised_in = alike[1]
+            self.raised = second.model_copy(
+                update={"outcome": "failure", "reason": "policy_raised"}
+            )
+
+
+def _turn(record: EpisodeRecord) -> tuple[int, datetime]:
+    return record.attempt, _begun(record)
+
+
+def _exception_of(record: EpisodeRecord) -> object:
+    """Return what two attempts of an episode have in common if the policy raised alike in both."""
+    said = (record.error.type, record.error.message) if record.error else None
+    return said, record.scene_hash, record.steps, record.inferences, record.actions_sha256
+
+
+def _begun(record: EpisodeRecord) -> datetime:
+    return datetime.fromisoformat(record.timing.started_at)
+
+
+def read_records(paths: Iterable[Path]) -> Records:
+    """Read record files; a folder stands for every ``*.jsonl`` file in it.
+
+    Raises:
+        RunFolderError: a damaged line that is not the last one, a file that was renamed, or something
+            that is no file.
+    """
+    records, compactor = Records(), Compactor()
+    with without_collection():
+        for path in paths:
+            for file in _files(path):
+                _read_file(file, records, compactor)
+    return records
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return files_in(path, ".jsonl") if path.is_dir() else [path]
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); {_READABLE}") from None
+
+
+_READABLE = "make it readable, or copy the run to where it is"
+
+
+_REMEDY = "restore the file from a copy, or move it out of the folder to repeat its episodes"
+
+
+def _read_file(path: Path, records: Records, compactor: Compactor) -> None:
+    token = "".join(path.stem.split("-")[1:2])  # of the call that wrote the file
+    chain = ""
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.endswith(b"\n"):
+            records.torn.append(path.name)
+            break
+        where = f"{path}, line {number}"
+        record, chain = _read_line(line[:-1], chain, where)
+        if token and record.timing.session not in ("", token):
+            raise RunFolderError(
+                f"{where}: was written by the call {record.timing.session} of vlaeval run, and the "
+                "file's name says another: it was renamed; give it its name back"
+            )
+        compactor.compact(record)
+        records.add(record, where, token or path.stem)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield a file's lines, one at a time, with their ends."""
+    try:
+        with open_regular(path) as file:
+            while line := file.readline(MOST_BYTES):
+                if len(line) == MOST_BYTES:
+                    break
+                yield line
+            else:
+                return
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunFolderError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
+    raise RunFolderError(f"{path}: has a line of more than {MOST_BYTES // 1_000_000} MB; {_REMEDY}")
+
+
+_BODY = b',"record":'
+
+
+def _head(chain: str) -> bytes:
+    return b'{"chain":"%b"' % chain.encode()
+
+
+def _read_line(line: bytes, chain: str, where: str) -> tuple[EpisodeRecord, str]:
+    head, between, body = line.partition(_BODY)
+    if not between or not body.endswith(b"}"):
+        raise RunFolderError(f"{where}: is no episode record; {_REMEDY}")
+    body = body[:-1]
+    expected = _next_chain(chain, body)
+    try:
+        record = EpisodeRecord.model_validate_json(body)
+        if not _has_no_more_keys(body, record):
+            refuse_ambiguous(body)
+        follows = head == _head(expected) or _chain_of(head) == expected
+    except ValidationError as error:
+        raise RunFolderError(
+            f"{where}: is no valid episode record ({first_complaint(error)}); {_REMEDY}"
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunFolderError(f"{where}: is no episode record ({error}); {_REMEDY}") from None
+    if not follows:
+        raise RunFolderError(
+            f"{where}: does not follow from the line before it: a record was changed, dropped or "
+            f"moved after it was written; {_REMEDY}"
+        )
+    if record.reason == "policy_raised":
+        raise RunFolderError(
+            f"{where}: says 'policy_raised', which is never written: it follows from two errors; "
+            f"{_REMEDY}"
+        )
+    return record, expected
+
+
+def _has_no_more_keys(text: bytes, record: EpisodeRecord) -> bool:
+    """Whether a text has as many keys as the record that was read from it, so that none is double.
+
+    Each key brings a colon, and so do some values; in a text without a backslash nothing can be
+    written in another way. Where it does not add up, somebody has to look at every object, which takes
+    ten times as long.
+    """
+    if b"\\" in text:
+        return False
+    timing = record.timing
+    keys = len(record.model_fields_set) + len(timing.model_fields_set)
+    keys += len(record.subgoals) + len(record.counts) + len(record.provenance)
+    values = timing.started_at.count(":") + record.env_id.count(":") + record.instruction.count(":")
+    return text.count(b":") == keys + values
+
+
+def _chain_of(head: bytes) -> object:
+    """Return the chain of a line that was not written as ours are, but may say the same."""
+    refuse_ambiguous(head + b"}")
+    return json.loads(head + b"}")["chain"]
+
+
+def _next_chain(chain: str, text: bytes) -> str:
+    return hashlib.sha256(b"%b\n%b" % (chain.encode(), text)).hexdigest()[:32]
+
+
+def _first_difference(left: EpisodeRecord, right: EpisodeRecord) -> str:
+    ours, theirs = left.reproducible(), right.reproducible()
+    return next(name for name in ours if ours[name] != theirs[name])
+
+
+def records_digest(
+    final: Mapping[tuple[str, EpisodeKey], EpisodeRecord],
+    arms: Iterable[str],
+    keys: Sequence[EpisodeKey],
+) -> str:
+    """Return sha256 over what is reproducible in these arms' records of these episodes, in order."""
+    hasher = hashlib.sha256()
+    for arm in sorted(arms):
+        for key in keys:
+            record = final.get((arm, key))
+            if record is not None:
+                # policy_known follows from policy_sha256; earlier records have no counts.
+                exclude = {"timing", "attempt", "policy_known"}
+                exclude |= set() if record.counts else {"counts"}
+                hasher.update(record.model_dump_json(exclude=exclude).encode())
+    return hasher.hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that readers see the old or the new content, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder. A kill in between can
+    leave a ``.tmp`` file behind, which nothing reads.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,319 @@
+"""What a run folder amounts to: counts, rates with intervals, paired tables, where the time went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from vla_eval.errors import RunFolderError
+from vla_eval.judging import ledger
+from vla_eval.judging.ledger import ArmEpisodes
+from vla_eval.judging.looks import Look, due_keys, looks_of, sequential_plan
+from vla_eval.judging.methods import JudgingMethod, judging, rate_interval
+from vla_eval.judging.timings import inference_ms, quantile
+from vla_eval.keys import EpisodeKey
+from vla_eval.plan import expand
+from vla_eval.protocol import Protocol
+from vla_eval.record import EpisodeRecord
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.header import RunHeader, same_policy
+from vla_eval.runs.store import Records
+from vla_eval.stats import PairedTable
+
+__all__ = ["ArmSummary", "Pair", "RunSummary", "TaskRate", "protocol_json", "summarise"]
+
+
+@dataclass(frozen=True)
+class TaskRate:
+    """One arm on one task."""
+
+    successes: int
+    n: int
+    wilson95: tuple[float, float]
+    """As that of the arm."""
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm's results; errors and missing episodes are in no rate."""
+
+    n: int
+    """Episodes that ended in success or failure."""
+    successes: int
+    errors: int
+    """Episodes that have nothing but infrastructure errors: missing."""
+    pending: int
+    """Episodes that were not attempted yet."""
+    retried: int
+    """Results after an attempt that was lost while the policy had a say (:mod:`vla_eval.judging.ledger`)."""
+    mean_score: float | None
+    wilson95: tuple[float, float]
+    """Where initial states repeat, of counts divided by the variance inflation."""
+    tasks: dict[str, TaskRate]
+    """By ``suite/task``."""
+    reasons: dict[str, int]
+    """How often each reason of a failure or an error occurred."""
+    clipped_actions: int
+    counts: dict[str, int]
+    """What the policy counted, by name, summed over episodes."""
+    seconds: dict[str, float]
+    """Wall time by phase, summed over episodes."""
+    infer_ms_p50: float | None
+    infer_ms_p95: float | None
+    nfe_per_chunk: float | None
+
+    def worst_and_best_rate(self) -> tuple[float, float]:
+        """Return the success rates if every missing episode had failed, or had succeeded."""
+        total = self.n + self.errors
+        if total == 0:
+            return 0.0, 1.0
+        return self.successes / total, (self.successes + self.errors) / total
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms on the episodes that both ended, in scenes that are known and equal."""
+
+    candidate: str
+    reference: str
+    method: JudgingMethod | None
+    """What the protocol judges these pairs by; None without pairs."""
+    unequal_scenes: int
+    """Episodes left out because the arms' scenes differ."""
+    unknown_scenes: int = 0
+    """Episodes left out because the environment gives no scene hash."""
+
+    @property
+    def table(self) -> PairedTable:
+        """Counts of pairs."""
+        return self.method.table if self.method else PairedTable(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run, summarised."""
+
+    protocol: Protocol
+    complete: bool
+    """Every planned episode of every arm ended in success or failure; of a sequential run those up
+    to the look at which it stopped."""
+    arms: dict[str, ArmSummary]
+    pairs: tuple[Pair, ...]
+    standins: int
+    """Episodes that ran on stand-in assets; nothing may be published from them."""
+    unknown: tuple[str, ...] = ()
+    """Arms whose server did not say which policy it serves; such a run is not certified."""
+    torn: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+    """Episodes that ended twice, and differently; such a run cannot be certified."""
+    attempts: int = 0
+    tasks: dict[str, str] = field(default_factory=dict)
+    """``suite/task`` to instruction."""
+    looks: tuple[Look, ...] = ()
+    """Of a sequential run."""
+    objection: str = ""
+    """Why a look of a sequential run cannot be taken, if so."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that scripts rely on."""
+        return {
+            "protocol": protocol_json(self.protocol, len(expand(self.protocol))),
+            "complete": self.complete,
+            "standins": self.standins > 0,
+            "unknown_policies": list(self.unknown),
+            "contradictions": len(self.contradictions),
+            "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
+            "pairs": [_pair_json(pair) for pair in self.pairs],
+            "looks": [look.model_dump(mode="json") for look in self.looks],
+        }
+
+
+def _arm_json(arm: ArmSummary) -> dict[str, Any]:
+    return {
+        "n": arm.n,
+        "successes": arm.successes,
+        "errors": arm.errors,
+        "pending": arm.pending,
+        "retried": arm.retried,
+        "mean_score": arm.mean_score,
+        "wilson95": list(arm.wilson95),
+        "rate_if_missing": list(arm.worst_and_best_rate()),
+        "tasks": {
+            name: {"successes": each.successes, "n": each.n, "wilson95": list(each.wilson95)}
+            for name, each in arm.tasks.items()
+        },
+        "reasons": arm.reasons,
+        "clipped_actions": arm.clipped_actions,
+        "counts": arm.counts,
+        "seconds": arm.seconds,
+        "infer_ms": {"p50": arm.infer_ms_p50, "p95": arm.infer_ms_p95},
+        "nfe_per_chunk": arm.nfe_per_chunk,
+    }
+
+
+def _pair_json(pair: Pair) -> dict[str, Any]:
+    table, method = pair.table, pair.method
+    return {
+        "candidate": pair.candidate,
+        "reference": pair.reference,
+        "n11": table.n11,
+        "n10": table.n10,
+        "n01": table.n01,
+        "n00": table.n00,
+        "difference": method.difference if method else None,
+        "method": method.name if method else None,
+        "ci95": list(method.interval(0.05)) if method else None,
+        "ci90": list(method.interval(0.10)) if method else None,
+        "unequal_scenes": pair.unequal_scenes,
+        "unknown_scenes": pair.unknown_scenes,
+    }
+
+
+def summarise(paths: Sequence[Path]) -> RunSummary:
+    """Summarise a run, or several folders that hold shards of one run.
+
+    Raises:
+        RunFolderError: no run, damaged records, or folders of different runs.
+    """
+    folders = [RunFolder.open(path) for path in paths]
+    first = folders[0].header
+    merged = Records()
+    for folder in folders:
+        if folder.header.protocol_sha256 != first.protocol_sha256 or not _same_arms(
+            folder.header, first
+        ):
+            raise RunFolderError(
+                f"{folder.path}: is not of the same run as {folders[0].path} "
+                "(another protocol, or other arms)"
+            )
+        records = folder.records()
+        merged.torn += [f"{folder.path.name}/{name}" for name in records.torn]
+        merged.contradictions += records.contradictions
+        for record in records.attempts:
+            merged.add(record, str(folder.path))
+    return summarise_records(first.protocol, [arm.name for arm in first.arms], merged)
+
+
+def _same_arms(one: RunHeader, other: RunHeader) -> bool:
+    """Compare names, specs and, where both know them, identities."""
+    pairs = list(zip(one.arms, other.arms, strict=False))
+    return len(one.arms) == len(other.arms) and all(
+        (left.name, left.spec) == (right.name, right.spec) and same_policy(left, right)
+        for left, right in pairs
+    )
+
+
+def protocol_json(protocol: Protocol, episodes_per_arm: int) -> dict[str, Any]:
+    """Return what scripts are told of a protocol."""
+    return {
+        "name": protocol.protocol,
+        "version": protocol.version,
+        "sha256": protocol.sha256,
+        "modified": protocol.overrides is not None,
+        "episodes_per_arm": episodes_per_arm,
+    }
+
+
+def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records) -> RunSummary:
+    """Summarise records in memory."""
+    keys, looks, objection = _due(protocol, arms, records)
+    sorted_ = {arm: ArmEpisodes.of(records, arm, keys) for arm in arms}
+    pairs = [
+        _pair(protocol, sorted_[first], sorted_[second], keys)
+        for first, second in combinations(arms, 2)
+    ]
+    summaries = {arm: _summarise_arm(protocol, each) for arm, each in sorted_.items()}
+    finals = list(records.final.values())
+    return RunSummary(
+        protocol=protocol,
+        complete=all(arm.n == len(keys) for arm in summaries.values()),
+        arms=summaries,
+        pairs=tuple(pairs),
+        standins=sum(1 for record in finals if record.provenance.get("standins")),
+        unknown=tuple(arm for arm in arms if any(_unknown(arm, each) for each in finals)),
+        torn=tuple(records.torn),
+        contradictions=tuple(records.contradictions),
+        attempts=len(records.attempts),
+        tasks={f"{each.suite}/{each.task}": each.instruction for each in finals},
+        looks=looks,
+        objection=objection,
+    )
+
+
+def _due(
+    protocol: Protocol, arms: Sequence[str], records: Records
+) -> tuple[tuple[EpisodeKey, ...], tuple[Look, ...], str]:
+    """Return what the run has to hold, its looks, and why none can be taken, if so."""
+    if len(arms) < 2:
+        return due_keys(protocol, arms, records), (), ""
+    try:
+        looks = looks_of(protocol, arms, records)
+        return due_keys(protocol, arms, records), looks, ""
+    except RunFolderError as error:
+        return tuple(episode.key for episode in expand(protocol)), (), str(error)
+
+
+def _unknown(arm: str, record: EpisodeRecord) -> bool:
+    return record.arm == arm and not record.policy_known
+
+
+def _summarise_arm(protocol: Protocol, arm: ArmEpisodes) -> ArmSummary:
+    ended = list(arm.finals.values())
+    times = inference_ms(ended)
+    inferences = sum(record.inferences for record in ended)
+    reasons = Counter(str(each.reason) for each in ended if each.reason)
+    return ArmSummary(
+        n=arm.n,
+        successes=arm.successes,
+        errors=len(arm.missing),
+        pending=len(arm.pending),
+        retried=len(arm.retried),
+        mean_score=sum(record.score for record in ended) / len(ended) if ended else None,
+        wilson95=rate_interval(arm, protocol.analysis),
+        tasks={
+            name: TaskRate(each.successes, each.n, rate_interval(each, protocol.analysis))
+            for name, each in arm.by_task().items()
+        },
+        reasons=dict(reasons + Counter(arm.error_reasons)),
+        clipped_actions=sum(record.clipped_actions for record in ended),
+        counts=_counts(ended),
+        seconds=_seconds(ended),
+        infer_ms_p50=quantile(times, 0.50),
+        infer_ms_p95=quantile(times, 0.95),
+        nfe_per_chunk=sum(each.nfe for each in ended) / inferences if inferences else None,
+    )
+
+
+def _counts(ended: Iterable[EpisodeRecord]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for record in ended:
+        sums.update(record.counts)
+    return dict(sums)
+
+
+def _seconds(ended: Iterable[EpisodeRecord]) -> dict[str, float]:
+    names = ("build", "reset", "advance", "observe", "infer", "wall")
+    totals = dict.fromkeys(names, 0.0)
+    for record in ended:
+        for name in names:
+            totals[name] += getattr(record.timing, f"{name}_s")
+    return {name: round(total, 3) for name, total in totals.items()}
+
+
+def _pair(
+    protocol: Protocol, ours: ArmEpisodes, theirs: ArmEpisodes, keys: Sequence[EpisodeKey]
+) -> Pair:
+    pairing = ledger.pair(keys, ours, theirs)
+    outcomes = pairing.outcomes()
+    plan = sequential_plan(protocol)
+    return Pair(
+        ours.name,
+        theirs.name,
+        judging(outcomes, protocol.analysis, plan) if outcomes else None,
+        len(pairing.unequal),
+        len(pairing.unknown),
+    )

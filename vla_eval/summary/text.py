@@ -1,0 +1,195 @@
+"""The report as text, at most 80 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from vla_eval.files.plain import one_line
+from vla_eval.judging.looks import look_sentence
+from vla_eval.judging.methods import JudgingMethod
+from vla_eval.plan import expand, look_sizes
+from vla_eval.stats import wilson_interval
+from vla_eval.summary.model import ArmSummary, Pair, RunSummary
+
+__all__ = ["difference_text", "fold", "interval_text", "points", "rate_text", "report_text"]
+
+_WIDTH = 80
+_PHASES = {
+    "build": "building scenes",
+    "reset": "resetting",
+    "advance": "physics",
+    "observe": "rendering",
+    "infer": "policy",
+}
+
+
+def report_text(summary: RunSummary) -> str:
+    """Return the whole report."""
+    protocol = summary.protocol
+    most = "" if protocol.analysis.stopping == "fixed" else "at most "
+    episodes = f"{most}{len(expand(protocol))}"
+    state = "complete" if summary.complete else "NOT COMPLETE"
+    looks = [look_sentence(look, len(look_sizes(protocol))) for look in summary.looks[-1:]]
+    lines = [
+        f"{protocol.label} · {protocol.title}",
+        f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
+        *looks,
+        *_warnings(summary),
+        "",
+        *_arm_table(summary),
+    ]
+    if len(summary.tasks) > 1:
+        lines += ["", *_task_table(summary)]
+    for pair in summary.pairs:
+        lines += ["", *_pair_lines(pair)]
+    lines += ["", *_time_lines(summary)]
+    return "\n".join(folded for line in lines for folded in fold(line))
+
+
+def fold(line: str) -> list[str]:
+    """Break sentences at 80 columns; tables are short enough already. Strangers' text only shows."""
+    line = one_line(line)
+    if len(line) <= _WIDTH:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=indent, replace_whitespace=False)
+
+
+def _warnings(summary: RunSummary) -> list[str]:
+    lines = []
+    if summary.standins:
+        lines.append(
+            f"! {summary.standins} episodes ran on STAND-IN ASSETS: fit for tests, not for publishing"
+        )
+    if summary.protocol.overrides:
+        changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
+        lines.append(f"! the protocol was modified on the command line: {changes}")
+    lines += [
+        f"! {name}: WHO THIS POLICY IS, IS UNKNOWN: its server does not say; fit for a report, not "
+        "for a certificate"
+        for name in summary.unknown
+    ]
+    lines += [
+        f"! {name}: last line cut off by a kill; ignored, its episode counts as not run"
+        for name in summary.torn
+    ]
+    lines += [f"! NOT DETERMINISTIC: {sentence}" for sentence in summary.contradictions[:3]]
+    lines += [f"! {summary.objection}"] if summary.objection else []
+    for name, arm in summary.arms.items():
+        if arm.errors:
+            low, high = arm.worst_and_best_rate()
+            lines.append(
+                f"! {name}: {arm.errors} episodes are missing after infrastructure errors "
+                f"(rate {low:.1%} if all failed, {high:.1%} if all succeeded)"
+            )
+        if arm.retried:
+            lines.append(
+                f"! {name}: {arm.retried} episodes have a result only after an attempt that was lost "
+                "while the policy was running; a certificate counts them against the candidate"
+            )
+        if arm.clipped_actions:
+            lines.append(f"! {name}: {arm.clipped_actions} actions were out of bounds and clipped")
+    return lines
+
+
+def _arm_table(summary: RunSummary) -> list[str]:
+    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", "infer p50", "NFE"]]
+    rows += [[name, *_arm_cells(arm)] for name, arm in summary.arms.items()]
+    return _table(rows)
+
+
+def _arm_cells(arm: ArmSummary) -> list[str]:
+    low, high = arm.wilson95
+    return [
+        f"{arm.successes}/{arm.n}",
+        f"{arm.successes / arm.n:.1%}" if arm.n else "-",
+        f"[{low:.1%}, {high:.1%}]",
+        "-" if arm.mean_score is None else f"{arm.mean_score:.3f}",
+        "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms",
+        "-" if arm.nfe_per_chunk is None else f"{arm.nfe_per_chunk:g}",
+    ]
+
+
+def _task_table(summary: RunSummary) -> list[str]:
+    rows = [["task", *summary.arms]]
+    for task in summary.tasks:
+        cells = []
+        for arm in summary.arms.values():
+            each = arm.tasks.get(task)
+            cells.append(interval_text(each.successes, each.n, each.wilson95) if each else "-")
+        rows.append([task, *cells])
+    return _table(rows)
+
+
+def rate_text(successes: int, n: int) -> str:
+    """Return a count of successes with Wilson's 95 % interval: ``40/50 [67%, 89%]``."""
+    return interval_text(successes, n, wilson_interval(successes, n))
+
+
+def interval_text(successes: int, n: int, interval: tuple[float, float]) -> str:
+    """Return a count of successes with an interval of its rate."""
+    return f"{successes}/{n} [{interval[0]:.0%}, {interval[1]:.0%}]"
+
+
+def _pair_lines(pair: Pair) -> list[str]:
+    table = pair.table
+    lines = [f"{pair.candidate} against {pair.reference}, paired by episode:"]
+    if pair.unequal_scenes:
+        lines.append(
+            f"! {pair.unequal_scenes} episodes are not paired: the arms' scenes differ (scene_hash)"
+        )
+    if pair.unknown_scenes:
+        lines.append(
+            f"! {pair.unknown_scenes} episodes are not paired: they have no scene_hash, so nobody "
+            "knows whether the arms saw the same scene"
+        )
+    if pair.method is None:
+        return [*lines, "  no pairs yet"]
+    rows = [
+        ["", f"{pair.reference} succeeds", "fails"],
+        [f"{pair.candidate} succeeds", str(table.n11), str(table.n10)],
+        ["fails", str(table.n01), str(table.n00)],
+    ]
+    return [*lines, *(f"  {line}" for line in _table(rows)), f"  {difference_text(pair.method)}"]
+
+
+def difference_text(method: JudgingMethod) -> str:
+    """Return a difference in points with the intervals that its protocol judges by."""
+    (low, high), (low90, high90) = method.interval(0.05), method.interval(0.10)
+    return (
+        f"difference {points(method.difference)} points; {method.name} 95 % [{points(low)}, "
+        f"{points(high)}], 90 % [{points(low90)}, {points(high90)}]"
+    )
+
+
+def points(value: float) -> str:
+    """Return a difference of rates in percentage points: ``-1.1``."""
+    return f"{100 * value:+.1f}"
+
+
+def _time_lines(summary: RunSummary) -> list[str]:
+    totals = dict.fromkeys(_PHASES, 0.0)
+    for arm in summary.arms.values():
+        for name in totals:
+            totals[name] += arm.seconds[name]
+    whole = sum(totals.values())
+    if whole == 0:
+        return []
+    parts = [f"{_PHASES[name]} {totals[name] / whole:.0%}" for name in totals]
+    return [f"time in episodes: {whole:.1f} s = " + ", ".join(parts)]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align columns: the first to the left, the others to the right."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [_aligned(row, widths) for row in rows]
+
+
+def _aligned(row: Iterable[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.ljust(width) if position == 0 else cell.rjust(width)
+        for position, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
