@@ -45,7 +45,7 @@ def begun_again(card: Card, plan: ExpertData) -> dict[str, Any]:
             # As vla_eval_policies.training.expert_data begins an episode.
             generator = np.random.default_rng((plan.seed, number, state, repeat))
             seed = int(generator.integers(2**32))
-            scenes.append(env.reset(seed=seed, options={"new_scene": True})[1]["scene_hash"])
+            scenes.append(env.new_scene(seed=seed)["scene_hash"])
         env.close()
         _say(len(scenes), plan.repeats * plan.init_states * len(plan.tasks))
     return {"data_sha256": card.data_sha256, "same_bytes": None, "scenes": shorten(scenes)}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vla_eval.keys import BlindKey, EpisodeKey
     from vla_eval.plan import expand
     from vla_eval.policy import ActionChunk, Context, Policy, PolicyFactory, PolicyMetadata
+    from vla_eval.policy_check import check_policy
     from vla_eval.protocol import Protocol
     from vla_eval.released import load_protocol
     from vla_eval.summary.model import RunSummary, summarise
@@ -40,6 +41,7 @@ _HOMES = {
     "Protocol": "protocol",
     "RunSummary": "summary.model",
     "VlaEvalError": "errors",
+    "check_policy": "policy_check",
     "expand": "plan",
     "load_protocol": "released",
     "make_env": "environment",
@@ -60,6 +62,7 @@ __all__ = [
     "Protocol",
     "RunSummary",
     "VlaEvalError",
+    "check_policy",
     "expand",
     "load_protocol",
     "make_env",

@@ -27,9 +27,10 @@ key               meaning
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -37,7 +38,18 @@ from numpy.typing import NDArray
 
 from vla_eval.errors import UsageError
 
-__all__ = ["Action", "EvalEnv", "Observation", "SteppedEnv", "make_env"]
+__all__ = [
+    "AbsoluteActions",
+    "Action",
+    "BenchCameras",
+    "BenchPhysics",
+    "EvalEnv",
+    "NewScenes",
+    "Observation",
+    "Scatters",
+    "SteppedEnv",
+    "make_env",
+]
 
 Observation = dict[str, Any]
 """``{"pixels": {camera: uint8 (H, W, 3)}, "agent_pos": float32 (D,)}``."""
@@ -56,6 +68,9 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
     Subclasses set ``task_description`` (the instruction), ``metadata["render_fps"]`` (equal to the
     control rate in Hz), ``metadata["action_names"]`` and ``metadata["state_names"]``, and implement
     ``reset``, :meth:`advance`, :meth:`observe` and :meth:`hold_action`.
+
+    Everything else is optional, and a class of its own below: :class:`NewScenes`,
+    :class:`Scatters`, :class:`AbsoluteActions`, :class:`BenchPhysics`, :class:`BenchCameras`.
     """
 
     task_description: str
@@ -96,16 +111,58 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
         return self.observe(), reward, terminated, truncated, info
 
 
+@runtime_checkable
+class NewScenes(Protocol):
+    """An environment with more scenes than its numbered initial states, to train on."""
+
+    def new_scene(self, *, seed: int) -> dict[str, Any]:
+        """Begin an episode in the scene of this seed, which is no initial state; return its info."""
+
+
+@runtime_checkable
+class Scatters(Protocol):
+    """An environment whose objects can be moved after ``reset``, to train on more scenes."""
+
+    def scatter(self, reach_m: float, generator: np.random.Generator) -> None:
+        """Move what is to be carried by up to ``reach_m`` along x and y, and turn it at random."""
+
+
+@runtime_checkable
+class AbsoluteActions(Protocol):
+    """An environment whose actions are displacements, and that can name the poses they lead to."""
+
+    def absolute_action(self, action: Action) -> Action:
+        """Return the pose, as an action, that this displacement leads to from where the robot is."""
+
+
+@runtime_checkable
+class BenchPhysics(Protocol):
+    """An environment that can run its bare physics, for ``vlaeval bench sim``."""
+
+    def bench_physics(self) -> Callable[[], None] | None:
+        """Return what runs one control step's physics on a copy of the state; None if it cannot."""
+
+
+@runtime_checkable
+class BenchCameras(Protocol):
+    """An environment that can draw its cameras one by one, for ``vlaeval bench sim``."""
+
+    def bench_cameras(self) -> Mapping[str, Callable[[], object]]:
+        """Return what draws each camera, by name."""
+
+
 class SteppedEnv(EvalEnv):
     """Anybody's Gymnasium environment under the :class:`EvalEnv` interface.
 
     Such an environment renders in every step; its last observation is kept for :meth:`observe`.
-    Success is ``info["is_success"]``; without that key an episode can only fail.
+    Success is ``info["is_success"]``; without that key an episode can only fail, so the first
+    ``info`` that lacks it is warned about.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._env = env
         self._observation: Any = None
+        self._warned = False
         self.action_space = env.action_space
         self.observation_space = env.observation_space
         self.metadata = env.metadata
@@ -122,6 +179,14 @@ class SteppedEnv(EvalEnv):
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
         """Step the environment and keep its observation."""
         self._observation, reward, terminated, truncated, info = self._env.step(action)
+        if "is_success" not in info and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"environment '{_name_of(self._env)}': its info has no 'is_success' (it has: "
+                f"{', '.join(map(str, info)) or 'nothing'}), so no episode can succeed; see "
+                "docs/bring-your-environment.md",
+                stacklevel=2,
+            )
         return float(reward), bool(terminated), bool(truncated), info
 
     def observe(self) -> Observation:
@@ -130,12 +195,19 @@ class SteppedEnv(EvalEnv):
         return observation
 
     def hold_action(self) -> Action:
-        """Refuse: only the environment's author knows which action holds still."""
-        raise NotImplementedError("this environment does not say how to hold still")
+        """Refuse, with UsageError: only the environment's author knows which action holds still."""
+        raise UsageError(
+            f"environment '{_name_of(self._env)}' has no hold_action(), which this policy needs: "
+            "make it an EvalEnv (docs/bring-your-environment.md), or choose another policy"
+        )
 
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
+
+
+def _name_of(env: gymnasium.Env[Any, Any]) -> str:
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> EvalEnv:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import InvalidActionError, UsageError
 from vla_eval.plan import PlannedEpisode
-from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
+from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode, is_blind
 from vla_eval.record import Outcome, Reason
 
 __all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "check_reply", "run_episode"]
@@ -140,7 +140,7 @@ def _run(
     key, told = episode.key, episode.policy_key
     observation: Observation = {}
     with clock.phase("reset"):
-        if _is_blind(policy):
+        if is_blind(policy):
             info = env.start(seed=key.env_seed, init_state=key.init_state)
         else:
             observation, info = env.reset(seed=key.env_seed, options={"init_state": key.init_state})
@@ -174,18 +174,9 @@ def _run(
         actions = actions[:n_action_steps]
         if _execute(env, actions, episode.max_steps, clock, result, hasher, recent):
             break
-        if not _is_blind(policy):
+        if not is_blind(policy):
             with clock.phase("observe"):
                 observation = env.observe()
-
-
-def _is_blind(policy: Policy) -> bool:
-    """Return whether a policy says that it never looks: its attribute ``blind`` is true.
-
-    A scripted expert reads the simulator. Pictures are most of what its episodes would cost, so it
-    gets an empty observation.
-    """
-    return bool(getattr(policy, "blind", False))
 
 
 def _plain(value: Any) -> Any:

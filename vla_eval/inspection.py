@@ -7,48 +7,26 @@ name, degrees for radians, a gripper the wrong way round. They are seen here, be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from vla_eval.catalog import Suite, Task, suites
 from vla_eval.environment import EvalEnv, Observation, make_env
 from vla_eval.episode import check_chunk, check_reply
 from vla_eval.errors import InvalidActionError, PolicySpecError, UsageError
-from vla_eval.keys import EpisodeKey
-from vla_eval.policy import Context, Policy, end_episode
+from vla_eval.policy import Context, Explains, Finding, Policy, ability, end_episode
+from vla_eval.policy_check import first_inference, policy_findings
 
 __all__ = [
-    "Explains",
-    "Finding",
     "Inspection",
     "draw",
-    "first_inference",
     "inspect_policy",
     "representatives",
 ]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know of how an observation is taken, or an action given."""
-
-    name: str
-    detail: str
-    ok: bool = True
-    """False where it looks like a mistake."""
-
-
-@runtime_checkable
-class Explains(Protocol):
-    """A policy that can say what it makes of an observation."""
-
-    def explain(self, observation: Observation, context: Context) -> Sequence[Finding]:
-        """Return what goes into the model and how, in the order in which it should be read."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +44,13 @@ class Inspection:
     actions: NDArray[np.float32]
     """The chunk, (T, A)."""
     nfe: int
+    behaviour: tuple[Finding, ...] = ()
+    """What :mod:`vla_eval.policy_check` found."""
 
     @property
     def ok(self) -> bool:
         """Whether nothing looks like a mistake."""
-        return all(each.ok for each in self.findings)
+        return all(each.ok for each in (*self.findings, *self.behaviour))
 
 
 def representatives(names: Sequence[str] = ()) -> list[tuple[Suite, list[str]]]:
@@ -108,36 +88,19 @@ def inspect_policy(
     env = make_env(task.env_id, env_kwargs or {})
     try:
         seen = first_inference(policy, suite.name, task.name, env)
-        return _inspect(policy, env, *seen, task=task.name)
+        inspection = _inspect(policy, env, *seen, task=task.name)
+        behaviour = policy_findings(policy, env, suite.name, task.name)
+        return replace(inspection, behaviour=tuple(behaviour))
     finally:
         env.close()
-
-
-def first_inference(
-    policy: Policy, suite: str, task: str, env: EvalEnv, init_state: int = 0
-) -> tuple[Observation, Context]:
-    """Reset an environment, and return what a policy is shown first."""
-    observation, _ = env.reset(seed=0, options={"init_state": init_state})
-    space = env.action_space
-    if not isinstance(space, Box):
-        raise UsageError(f"the action space must be a Box, not {space}")
-    context = Context(
-        EpisodeKey(suite, task, init_state, 0, 0),
-        step=0,
-        chunk_index=0,
-        instruction=env.task_description,
-        action_low=space.low.astype(np.float32),
-        action_high=space.high.astype(np.float32),
-        env=env if policy.metadata.privileged else None,
-    )
-    return observation, context
 
 
 def _inspect(
     policy: Policy, env: EvalEnv, observation: Observation, context: Context, *, task: str
 ) -> Inspection:
     low, high = context.action_low, context.action_high
-    findings = list(policy.explain(observation, context)) if isinstance(policy, Explains) else []
+    explaining = ability(policy, Explains)
+    findings = [] if explaining is None else list(explaining.explain(observation, context))
     (chunk,) = check_reply(policy.infer([observation], [context]), 1)
     end_episode(policy, context.key, "failure")
     try:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -21,17 +21,9 @@ from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.spec import PolicySpec
 from vla_eval.stats.amdahl import AmdahlFit, amdahl_fit
 
-__all__ = ["Exemplifies", "Latency", "fits", "hardware", "measure", "peak_mb", "with_options"]
+__all__ = ["Latency", "fits", "hardware", "measure", "peak_mb", "with_options"]
 
 _FEWEST = 3
-
-
-@runtime_checkable
-class Exemplifies(Protocol):
-    """A policy that can make up an observation of the kind that it takes."""
-
-    def example(self, seed: int) -> tuple[Observation, Context]:
-        """Return an observation and its context; no simulator is needed."""
 
 
 @dataclass(frozen=True)

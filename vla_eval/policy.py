@@ -12,26 +12,30 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError
+from vla_eval.identity import SERVER_IDENTITY, UNKNOWN
 from vla_eval.keys import PolicyKey
 from vla_eval.record import Outcome
 from vla_eval.trainedon import Scenes, is_short
 
 __all__ = [
-    "SERVER_IDENTITY",
-    "UNKNOWN",
-    "WITHOUT_WEIGHTS",
     "ActionChunk",
+    "Blind",
     "Context",
     "EndsEpisodes",
+    "Exemplifies",
+    "Explains",
+    "Finding",
     "Placement",
     "Policy",
     "PolicyFactory",
     "PolicyMetadata",
     "WarmUps",
     "WarmsUp",
+    "Wraps",
+    "ability",
     "end_episode",
-    "server_identity",
-    "weights_are_hashed",
+    "is_blind",
+    "is_policy",
 ]
 
 
@@ -87,14 +91,6 @@ class Context:
         return self.key.generator(self.chunk_index, stream)
 
 
-SERVER_IDENTITY = "server_identity"
-"""Option of policies behind servers that do not say what they serve: what their user says it is, or
-:data:`UNKNOWN`. Runs of unknown policies are reported and never certified."""
-UNKNOWN = "unknown"
-WITHOUT_WEIGHTS = frozenset({"constant", "scripted", "uniform"})
-"""Methods of policies that learned nothing: code and options are all that they are."""
-
-
 @dataclass(frozen=True)
 class PolicyMetadata:
     """Identifies a policy. Two runs may be continued or compared as the same arm only if equal."""
@@ -121,7 +117,7 @@ class PolicyMetadata:
 
     @property
     def is_known(self) -> bool:
-        """Whether somebody says what the policy is; see :data:`SERVER_IDENTITY`."""
+        """Whether somebody says what the policy is; see :data:`~vla_eval.identity.SERVER_IDENTITY`."""
         return self.options.get(SERVER_IDENTITY) != UNKNOWN
 
     def __post_init__(self) -> None:
@@ -145,20 +141,6 @@ class PolicyMetadata:
             )
 
 
-def weights_are_hashed(identity: Mapping[str, Any]) -> bool:
-    """Return whether an arm's identity in a run file pins its weights: by their hash, or by having none.
-
-    A wrapper has the method and the hash of the policy inside.
-    """
-    return bool(identity.get("weights_sha256")) or identity.get("method") in WITHOUT_WEIGHTS
-
-
-def server_identity(identity: Mapping[str, Any] | None) -> str | None:
-    """Return what an arm's identity in a run file says under :data:`SERVER_IDENTITY`, if anything."""
-    options = (identity or {}).get("options")
-    return options.get(SERVER_IDENTITY) if isinstance(options, Mapping) else None
-
-
 class Policy(Protocol):
     """Anything that turns observations into action chunks.
 
@@ -166,10 +148,11 @@ class Policy(Protocol):
     ``context.key`` and starts anew when ``context.chunk_index`` is 0. All randomness comes from
     ``context.generator()``.
 
-    Two methods are optional: ``warm_up`` (see :class:`WarmsUp`) and ``end_episode`` (see
-    :class:`EndsEpisodes`). Where it runs, in a worker, in a policy host or behind a server, they are
-    called alike. A wrapper around another policy passes them on with :class:`WarmUps` and
-    :func:`end_episode`.
+    Everything else is optional, and a class of its own below: :class:`WarmsUp`,
+    :class:`EndsEpisodes`, :class:`Blind`, :class:`Explains`, :class:`Exemplifies`. Where the policy
+    runs, in a worker, in a policy host or behind a server, they are called alike. A wrapper around
+    another policy names it ``inner`` (see :class:`Wraps`) and defines only what it changes.
+    :func:`~vla_eval.policy_check.check_policy` tries all of it.
     """
 
     @property
@@ -209,10 +192,81 @@ class EndsEpisodes(Protocol):
         """
 
 
+@runtime_checkable
+class Blind(Protocol):
+    """A policy that may do without observations, such as a scripted expert that reads the simulator.
+
+    Pictures are most of what its episodes would cost.
+    """
+
+    blind: bool
+    """Whether it does; then it gets an empty observation."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about how an observation is read, or about how a policy behaves."""
+
+    name: str
+    detail: str
+    ok: bool = True
+    """False where it looks like a mistake."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A policy that can tell what it makes of an observation."""
+
+    def explain(self, observation: Observation, context: Context) -> Sequence[Finding]:
+        """Return what goes into the model and how, in the order in which it should be read."""
+
+
+@runtime_checkable
+class Exemplifies(Protocol):
+    """A policy that can make up an observation of the kind that it takes."""
+
+    def example(self, seed: int) -> tuple[Observation, Context]:
+        """Return an observation and its context; no simulator is needed."""
+
+
+@runtime_checkable
+class Wraps(Protocol):
+    """A policy around another policy: what it does not define itself, :func:`ability` finds inside."""
+
+    inner: Policy
+
+
+def ability[A](policy: Policy, kind: type[A]) -> A | None:
+    """Return the outermost policy of a wrapped one that has an optional ability, or None.
+
+    Args:
+        policy: any policy.
+        kind: one of this module's optional protocols, for example :class:`Explains`.
+    """
+    layer: object = policy
+    while not isinstance(layer, kind):
+        if not isinstance(layer, Wraps):
+            return None
+        layer = layer.inner
+    return layer
+
+
+def is_policy(thing: object) -> bool:
+    """Return whether something has what a :class:`Policy` has to have."""
+    metadata = getattr(thing, "metadata", None)
+    return isinstance(metadata, PolicyMetadata) and callable(getattr(thing, "infer", None))
+
+
 def end_episode(policy: Policy, key: PolicyKey, outcome: Outcome | None) -> None:
     """Tell a policy that an episode is over, if it wants to know."""
-    if isinstance(policy, EndsEpisodes):
-        policy.end_episode(key, outcome)
+    if (listener := ability(policy, EndsEpisodes)) is not None:
+        listener.end_episode(key, outcome)
+
+
+def is_blind(policy: Policy) -> bool:
+    """Return whether a policy does without observations."""
+    found = ability(policy, Blind)
+    return found is not None and bool(found.blind)
 
 
 class WarmUps:
@@ -228,12 +282,13 @@ class WarmUps:
 
     def needed(self, policy: Policy, observation: Observation) -> bool:
         """Return whether the policy wants to be warmed up for such an observation, and was not."""
-        return isinstance(policy, WarmsUp) and _kind_of(observation) not in self._done
+        return ability(policy, WarmsUp) is not None and _kind_of(observation) not in self._done
 
     def run(self, policy: Policy, observation: Observation, context: Context) -> None:
         """Warm the policy up if that is needed."""
-        if isinstance(policy, WarmsUp) and self.needed(policy, observation):
-            policy.warm_up([observation] * self._batch, [context] * self._batch)
+        warmable = ability(policy, WarmsUp)
+        if warmable is not None and self.needed(policy, observation):
+            warmable.warm_up([observation] * self._batch, [context] * self._batch)
             self._done.add(_kind_of(observation))
 
 

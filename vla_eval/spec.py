@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 
 from vla_eval.errors import PolicySpecError, did_you_mean
-from vla_eval.policy import Placement, Policy, PolicyFactory, PolicyMetadata
+from vla_eval.policy import Placement, Policy, PolicyFactory, PolicyMetadata, is_policy
 
 __all__ = [
     "PolicySpec",
@@ -161,9 +161,7 @@ def build_policy(text: str) -> Policy:
     """
     factory, target, options = resolve(text)
     policy = factory(target, options)
-    if not isinstance(getattr(policy, "metadata", None), PolicyMetadata) or not callable(
-        getattr(policy, "infer", None)
-    ):
+    if not is_policy(policy):
         raise PolicySpecError(
             f"policy '{text}': the factory made a {type(policy).__name__} without "
             "'metadata' (a PolicyMetadata) and 'infer(observations, contexts)'"

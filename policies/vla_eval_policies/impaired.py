@@ -23,7 +23,6 @@ from vla_eval.policy import (
     Context,
     Policy,
     PolicyMetadata,
-    WarmsUp,
     end_episode,
 )
 from vla_eval.record import Outcome
@@ -46,10 +45,10 @@ class Impairment(BaseModel):
 
 
 class ImpairedPolicy:
-    """Another policy, with noise on its actions and with stale chunks."""
+    """Another policy, with noise on its actions and with stale chunks; its abilities are kept."""
 
     def __init__(self, inner: Policy, impairment: Impairment) -> None:
-        self._inner = inner
+        self.inner = inner
         self._impairment = impairment
         self._previous: OrderedDict[PolicyKey, ActionChunk] = OrderedDict()
         self.metadata: PolicyMetadata = dataclasses.replace(
@@ -62,20 +61,15 @@ class ImpairedPolicy:
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
         """Return the inner policy's chunks, impaired; randomness is the episode's own stream."""
-        chunks = self._inner.infer(observations, contexts)
+        chunks = self.inner.infer(observations, contexts)
         return [
             self._impair(chunk, context) for chunk, context in zip(chunks, contexts, strict=True)
         ]
 
-    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Let the inner policy warm up, if it wants to."""
-        if isinstance(self._inner, WarmsUp):
-            self._inner.warm_up(observations, contexts)
-
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Forget the episode's chunk, and let the inner policy know."""
         self._previous.pop(key, None)
-        end_episode(self._inner, key, outcome)
+        end_episode(self.inner, key, outcome)
 
     def _impair(self, fresh: ActionChunk, context: Context) -> ActionChunk:
         generator = context.generator("impairment")

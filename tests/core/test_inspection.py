@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 
@@ -11,8 +12,8 @@ import pytest
 from vla_eval.catalog import Cost, Suite, Task
 from vla_eval.cli import main
 from vla_eval.errors import PolicySpecError
-from vla_eval.inspection import Finding, inspect_policy, representatives
-from vla_eval.policy import ActionChunk
+from vla_eval.inspection import inspect_policy, representatives
+from vla_eval.policy import ActionChunk, Finding
 from vla_eval.spec import build_policy
 
 inspection = importlib.import_module("vla_eval.inspection")
@@ -28,7 +29,8 @@ class Policy:
     """Acts as told, and says what it makes of an observation."""
 
     def __init__(self, actions: np.ndarray, *findings: Finding, refuses: str = "") -> None:
-        self.metadata = build_policy("random").metadata
+        metadata = build_policy("random").metadata
+        self.metadata = dataclasses.replace(metadata, chunk_size=len(actions), nfe=3)
         self._actions = actions
         self._findings = findings
         self._refuses = refuses
@@ -41,7 +43,7 @@ class Policy:
         return self._findings
 
     def infer(self, observations, contexts):
-        return [ActionChunk(self._actions, nfe=3)]
+        return [ActionChunk(self._actions, nfe=3) for _ in observations]
 
     def end_episode(self, key, outcome):
         self.ended.append(key)
@@ -88,7 +90,8 @@ def test_report(doctor, tmp_path):
     assert "0% of the chunk's numbers are outside" in out
     assert "one/Point (and, looking alike: two)" in out
     assert (tmp_path / "new" / "doctor-one.png").read_bytes().startswith(b"\x89PNG")
-    assert [key.suite for key in policy.ended] == ["one"]
+    assert {key.suite for key in policy.ended} == {"one"}
+    assert "two episodes at once  do not disturb each other" in out
 
 
 def test_machines(doctor, tmp_path):

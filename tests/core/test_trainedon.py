@@ -11,8 +11,9 @@ import pytest
 from fakes.policies import Options, Walker
 from vla_eval.errors import PolicySpecError, RunFolderError
 from vla_eval.files.differences import name_differences
+from vla_eval.identity import weights_are_hashed
 from vla_eval.keys import EpisodeKey
-from vla_eval.policy import PolicyMetadata, weights_are_hashed
+from vla_eval.policy import PolicyMetadata
 from vla_eval.recording.folder import Demonstration, Demonstrations, scenes_of
 from vla_eval.runs.folder import RunFolder
 from vla_eval.spec import build_policy

@@ -116,9 +116,9 @@ def test_draws_come_from_the_seed(env):
 
 def test_new_scenes_are_none_of_the_frozen(env):
     """They follow LIBERO's rules, as the frozen states do, come from the seed, and are others."""
-    _, first = env.reset(seed=8, options={"new_scene": True})
-    _, other = env.reset(seed=9, options={"new_scene": True})
-    _, again = env.reset(seed=8, options={"new_scene": True})
+    first = env.new_scene(seed=8)
+    other = env.new_scene(seed=9)
+    again = env.new_scene(seed=8)
     assert first["scene_hash"] == again["scene_hash"] != other["scene_hash"]
     assert "init_state" not in first
     simulator, frozen = env._simulator, env._init_states
@@ -149,10 +149,8 @@ def test_initial_state_out_of_range(env, init_state: int):
 
 def test_other_bad_resets(env):
     """Unknown options and seeds that NumPy's global generator cannot take are refused."""
-    with pytest.raises(ValueError, match="init_state and new_scene, not init"):
+    with pytest.raises(ValueError, match="the option init_state, not init"):
         env.reset(seed=0, options={"init": 1})
-    with pytest.raises(ValueError, match="not both"):
-        env.reset(seed=0, options={"init_state": 1, "new_scene": True})
     with pytest.raises(ValueError, match=r"2\*\*32"):
         env.reset(seed=2**32)
 

@@ -12,7 +12,7 @@ from vla_eval.certificate.evidence import Roles, gather
 from vla_eval.certificate.issue import issue, issue_from
 from vla_eval.cli import main
 from vla_eval.errors import PolicySpecError
-from vla_eval.policy import weights_are_hashed
+from vla_eval.identity import weights_are_hashed
 from vla_eval.runs.store import read_records
 from vla_eval.spec import build_policy
 from vla_eval.stats import Flag

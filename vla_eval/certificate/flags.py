@@ -9,7 +9,7 @@ from vla_eval.catalog import development_keys
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison
-from vla_eval.policy import server_identity, weights_are_hashed
+from vla_eval.identity import server_identity, weights_are_hashed
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
 

@@ -10,9 +10,10 @@ from typing import Any
 from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.environment import Observation, make_env
 from vla_eval.errors import EXIT_COMPLETE, PolicySpecError, UsageError
-from vla_eval.inspection import first_inference, representatives
-from vla_eval.latency import Exemplifies, Latency, fits, hardware, measure, with_options
-from vla_eval.policy import Context, Policy
+from vla_eval.inspection import representatives
+from vla_eval.latency import Latency, fits, hardware, measure, with_options
+from vla_eval.policy import Context, Exemplifies, Policy, ability
+from vla_eval.policy_check import first_inference
 from vla_eval.spec import build_policy
 from vla_eval.stats.amdahl import AmdahlFit
 from vla_eval.summary.text import fold
@@ -95,8 +96,9 @@ def measure_policy(
 
 
 def _samples(policy: Policy, suite: str | None, count: int) -> list[tuple[Observation, Context]]:
-    if suite is None and isinstance(policy, Exemplifies):
-        return [policy.example(i) for i in range(count)]
+    maker = ability(policy, Exemplifies)
+    if suite is None and maker is not None:
+        return [maker.example(i) for i in range(count)]
     if suite is None:
         raise UsageError("this policy makes up no observations: say whose to use with --suite")
     ((found, _),) = representatives([suite])

@@ -17,7 +17,7 @@ from vla_eval.errors import (
     UsageError,
 )
 from vla_eval.inspection import Inspection, draw, inspect_policy, representatives
-from vla_eval.policy import PolicyMetadata
+from vla_eval.policy import Finding, PolicyMetadata
 from vla_eval.spec import build_policy
 from vla_eval.summary.text import fold
 
@@ -84,15 +84,20 @@ def _text(inspection: Inspection, others: Sequence[str], picture: Path) -> list[
         "  what goes in",
         *_pictures(inspection),
     ]
-    width = max((len(each.name) for each in inspection.findings), default=0)
-    lines += [
-        f"    {'ok ' if each.ok else '!! '} {each.name.ljust(width)}  {each.detail}"
-        for each in inspection.findings
-    ]
+    lines += _findings(inspection.findings)
     lines += ["  what comes out", *_actions(inspection)]
+    lines += ["  how it behaves", *_findings(inspection.behaviour)]
     if inspection.pixels:
         lines.append(f"  Look at the pictures, up must be up: {picture}")
     return lines
+
+
+def _findings(findings: Sequence[Finding]) -> list[str]:
+    width = max((len(each.name) for each in findings), default=0)
+    return [
+        f"    {'ok ' if each.ok else '!! '} {each.name.ljust(width)}  {each.detail}"
+        for each in findings
+    ]
 
 
 def _pictures(inspection: Inspection) -> list[str]:
@@ -130,6 +135,7 @@ def _as_json(inspection: Inspection, picture: Path) -> dict[str, Any]:
         "instruction": inspection.instruction,
         "pixels": {name: list(each.shape) for name, each in inspection.pixels.items()},
         "findings": [vars(each) for each in inspection.findings],
+        "behaviour": [vars(each) for each in inspection.behaviour],
         "action_names": list(inspection.action_names),
         "low": inspection.low.tolist(),
         "high": inspection.high.tolist(),

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.files.jsonfile import ArmName, read_model
+from vla_eval.identity import server_identity
 from vla_eval.judging.ledger import ArmEpisodes, Mark
 from vla_eval.judging.looks import due_keys
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
-from vla_eval.policy import server_identity
 from vla_eval.protocol import MOST_EPISODES, Alpha, Margin
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.header import identity_sha256, refuse_unidentified

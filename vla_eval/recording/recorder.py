@@ -23,7 +23,7 @@ from gymnasium.spaces import Box, Dict
 from vla_eval.environment import Action, EvalEnv, Observation, make_env
 from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
 from vla_eval.errors import UsageError
-from vla_eval.keys import EpisodeKey, PolicyKey
+from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import (
     ActionChunk,
@@ -32,9 +32,9 @@ from vla_eval.policy import (
     PolicyMetadata,
     WarmsUp,
     WarmUps,
-    end_episode,
+    ability,
+    is_blind,
 )
-from vla_eval.record import Outcome
 
 __all__ = ["DatasetLayout", "DatasetWriter", "Executed", "Frame", "Recorder", "open_writer"]
 
@@ -216,29 +216,25 @@ class _InnerPolicy:
     """Shows a privileged policy the environment itself, not the watched one around it."""
 
     def __init__(self, policy: Policy, *, watched: bool) -> None:
-        self._policy = policy
-        self.blind = not watched and bool(getattr(policy, "blind", False))
-        """Who watches a policy that never looks has to look in its place."""
+        self.inner = policy
+        self.blind = not watched and is_blind(policy)
+        """A watched policy that does without observations is shown them all the same."""
 
     @property
     def metadata(self) -> PolicyMetadata:
         """The policy's own."""
-        return self._policy.metadata
+        return self.inner.metadata
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
         """Warm the policy up, if it wants that."""
-        if isinstance(self._policy, WarmsUp):
-            self._policy.warm_up(observations, [_inside(each) for each in contexts])
+        if (warmable := ability(self.inner, WarmsUp)) is not None:
+            warmable.warm_up(observations, [_inside(each) for each in contexts])
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> Sequence[ActionChunk]:
         """Ask the policy."""
-        return self._policy.infer(observations, [_inside(each) for each in contexts])
-
-    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Pass on."""
-        end_episode(self._policy, key, outcome)
+        return self.inner.infer(observations, [_inside(each) for each in contexts])
 
 
 def _inside(context: Context) -> Context:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.errors import UsageError
 from vla_eval.files.jsonfile import AwareTime
-from vla_eval.policy import UNKNOWN, server_identity
+from vla_eval.identity import UNKNOWN, server_identity
 from vla_eval.protocol import Protocol
 
 __all__ = [

@@ -153,9 +153,7 @@ class LiberoEnv(EvalEnv):
 
         Args:
             seed: places the fixtures, as ``env.seed`` does in LIBERO; None draws one.
-            options: ``{"init_state": i}`` with i from 0 to 49; left out, it is drawn. Or
-                ``{"new_scene": True}``: none of the 50, but objects and arm where LIBERO's own rules
-                put them with this seed, for training on scenes that no evaluation uses.
+            options: ``{"init_state": i}`` with i from 0 to 49; left out, it is drawn.
 
         Raises:
             ValueError: the seed or the initial state is out of range, or an option is unknown.
@@ -163,17 +161,27 @@ class LiberoEnv(EvalEnv):
         info = self._begin(seed, options or {})
         return self.observe(), info
 
+    def new_scene(self, *, seed: int) -> dict[str, Any]:
+        """Start an episode with objects and arm where LIBERO's own rules put them with this seed.
+
+        None of the 50 initial states: for training on scenes that no evaluation uses.
+        """
+        return self._begin(seed, None)
+
     def start(self, *, seed: int, init_state: int) -> dict[str, Any]:
         """Start an episode as :meth:`reset` does, but draw nothing."""
         return self._begin(seed, {"init_state": init_state})
 
-    def _begin(self, seed: int | None, options: dict[str, Any]) -> dict[str, Any]:
+    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> dict[str, Any]:
+        """Start an episode; without options in a new scene."""
         super().reset(seed=seed)
         scene_seed = int(self.np_random.integers(_SEED_LIMIT)) if seed is None else seed
         if scene_seed >= _SEED_LIMIT:
             raise ValueError(f"seed must be below 2**32, not {seed}: LIBERO seeds NumPy with it")
         simulator = self._ensure_simulator()
-        init_state = choose_init_state(options, len(self._init_states), self.np_random)
+        init_state = None
+        if options is not None:
+            init_state = choose_init_state(options, len(self._init_states), self.np_random)
         scene = simulator.reset(
             scene_seed,
             None if init_state is None else self._init_states[init_state],
@@ -241,6 +249,11 @@ class LiberoEnv(EvalEnv):
         if self._simulator is not None:
             self._simulator.close()
             self._simulator = None
+
+    @property
+    def robosuite_env(self) -> Any:
+        """LIBERO's own environment inside, for scripted experts; raises ResetNeeded before reset."""
+        return self._running().robosuite_env
 
     def _running(self) -> Simulator:
         if self._simulator is None:

@@ -20,28 +20,21 @@ def check_option(name: str, value: object, allowed: Collection[object]) -> None:
         raise UsageError(f"LIBERO's option {name} is {value!r}; it can be {shown}")
 
 
-def choose_init_state(
-    options: Mapping[str, Any], count: int, rng: np.random.Generator
-) -> int | None:
-    """Return the initial state that the options of ``reset`` ask for, or draw one; None: a new scene.
+def choose_init_state(options: Mapping[str, Any], count: int, rng: np.random.Generator) -> int:
+    """Return the initial state that the options of ``reset`` ask for, or draw one.
 
     Args:
-        options: ``{"init_state": i}``, ``{"new_scene": True}`` or nothing.
+        options: ``{"init_state": i}`` or nothing.
         count: how many there are.
         rng: the environment's own generator.
 
     Raises:
-        ValueError: the number is out of range, both are asked for, or there is another option.
+        ValueError: the number is out of range, or there is another option.
     """
-    unknown = set(options) - {"init_state", "new_scene"}
+    unknown = set(options) - {"init_state"}
     if unknown:
-        names = ", ".join(sorted(unknown))
-        raise ValueError(f"reset knows the options init_state and new_scene, not {names}")
+        raise ValueError(f"reset knows the option init_state, not {', '.join(sorted(unknown))}")
     number = options.get("init_state")
-    if options.get("new_scene"):
-        if number is not None:
-            raise ValueError("reset takes an init_state or a new_scene, not both")
-        return None
     if number is None:
         return int(rng.integers(count))
     init_state = int(number)

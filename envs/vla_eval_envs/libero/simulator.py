@@ -185,6 +185,11 @@ class Simulator:
         if any(warnings[kind].number for kind in self._library.bad_state_warnings):
             raise InfrastructureError("the simulation became unstable: MuJoCo reset the state")
 
+    @property
+    def robosuite_env(self) -> Any:
+        """LIBERO's own environment."""
+        return self._env
+
     def done(self) -> bool:
         """Return whether the task is done at this moment."""
         return bool(self._env._check_success())

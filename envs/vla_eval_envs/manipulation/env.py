@@ -262,6 +262,22 @@ class ManipulationEnv[U: Units](EvalEnv):
         turn = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
         self.data.qpos[start : start + 7] = (*place, *turn)
 
+    def scatter(self, reach_m: float, generator: np.random.Generator) -> None:
+        """Move what is to be carried by up to ``reach_m`` along x and y, and turn it at random."""
+        for joint in self._carried():
+            start = int(self.model.jnt_qposadr[joint])
+            turn = self.data.qpos[start + 3 : start + 7]
+            self.data.qpos[start : start + 2] += generator.uniform(-reach_m, reach_m, 2)
+            half = generator.uniform(-np.pi, np.pi) / 2
+            mujoco.mju_mulQuat(turn, np.array([np.cos(half), 0, 0, np.sin(half)]), turn.copy())
+        mujoco.mj_forward(self.model, self.data)
+
+    def _carried(self) -> Sequence[int]:
+        """Return the free joints of what is to be carried; here, all free joints."""
+        return [
+            int(each) for each in np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+        ]
+
     def bench_physics(self) -> Callable[[], None]:
         """Return what runs the bare physics of a control step on a copy; for ``vlaeval bench``."""
         data = copy.copy(self.data)

@@ -47,6 +47,9 @@ class DeliveryTask(SO101Env):
             each.object_name: self._delivery_detector(each) for each in self.deliveries
         }
 
+    def _carried(self) -> list[int]:
+        return [int(self.model.joint(each.object_name).id) for each in self.deliveries]
+
     def _watch(self, *, fresh: bool) -> dict[str, bool]:
         subgoals: dict[str, bool] = {}
         for each in self.deliveries:

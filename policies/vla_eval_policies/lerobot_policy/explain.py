@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vla_eval.environment import Observation
-from vla_eval.inspection import Finding
-from vla_eval.policy import Context
+from vla_eval.policy import Context, Finding
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding
 from vla_eval_policies.lerobot_policy.loading import Loaded, statistics
 from vla_eval_policies.lerobot_policy.policy import raw_batch

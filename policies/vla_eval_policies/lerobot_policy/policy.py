@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, VlaEvalError
-from vla_eval.inspection import Finding
-from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.policy import ActionChunk, Context, Finding, PolicyMetadata
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding, Wants, bind
 from vla_eval_policies.lerobot_policy.loading import Loaded
 

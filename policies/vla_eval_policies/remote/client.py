@@ -9,8 +9,9 @@ from typing import Any
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError
+from vla_eval.identity import UNKNOWN
 from vla_eval.keys import PolicyKey
-from vla_eval.policy import UNKNOWN, ActionChunk, Context
+from vla_eval.policy import ActionChunk, Context
 from vla_eval_policies.remote.codec import WireError
 from vla_eval_policies.remote.connection import Connection
 from vla_eval_policies.remote.factories import WAITS, RemoteOptions

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
 from vla_eval.files.plain import one_line
+from vla_eval.identity import SERVER_IDENTITY
 from vla_eval.keys import EpisodeKey, PolicyKey
-from vla_eval.policy import SERVER_IDENTITY, ActionChunk, Context, PolicyMetadata
+from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.client import Episode, RemotePolicy

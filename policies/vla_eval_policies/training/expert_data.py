@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic import Field as Option
 
 from vla_eval.catalog import find_suite
-from vla_eval.environment import EvalEnv, make_env
+from vla_eval.environment import AbsoluteActions, EvalEnv, NewScenes, Scatters, make_env
 from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval.runs.store import write_atomically
 from vla_eval.trainedon import shorten
@@ -180,7 +180,7 @@ class _Simulation:
         """Return what was seen in one episode, or None if it failed."""
         scene_hash = self._reset(state, generator)
         if self._plan.scatter_m:
-            _scatter(self.env, self._plan.scatter_m, generator)
+            self._scatter(generator)
         expert = begin_episode(
             self.suite, self.name, self.env, pace=PACES["normal"], generator=generator
         )
@@ -201,16 +201,24 @@ class _Simulation:
 
     def _reset(self, state: int, generator: np.random.Generator) -> str:
         """Begin an episode; return the scene's hash."""
-        seed, options = 0, {"init_state": state}
-        if self.suite.startswith("libero_"):
-            seed, options = int(generator.integers(2**32)), {"new_scene": True}
-        _, info = self.env.reset(seed=seed, options=options)
+        if isinstance(self.env, NewScenes):
+            info = self.env.new_scene(seed=int(generator.integers(2**32)))
+        else:
+            _, info = self.env.reset(seed=0, options={"init_state": state})
         return str(info.get("scene_hash", ""))
+
+    def _scatter(self, generator: np.random.Generator) -> None:
+        if not isinstance(self.env, Scatters):
+            raise UsageError("[data.expert]: scatter_m needs a task of so101 or lekiwi")
+        self.env.scatter(self._plan.scatter_m, generator)
 
     def _scaled(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what is learned of the expert's action at this moment."""
-        world: Any = self.env.unwrapped
-        return world.absolute_action(action) if self._plan.absolute else action
+        if not self._plan.absolute:
+            return action
+        if not isinstance(self.env, AbsoluteActions):
+            raise UsageError("[data.expert]: absolute is for tasks of LIBERO")
+        return self.env.absolute_action(action)
 
     def _observe(self, looks: Demonstration, step: int, chunk: NDArray[np.float32]) -> None:
         seen = self.env.observe()
@@ -234,26 +242,6 @@ class _Simulation:
             instruction=np.zeros(count, np.int64),
             scenes=shorten([looks.scene_hash]),
         )
-
-
-def _scatter(env: EvalEnv, reach: float, generator: np.random.Generator) -> None:
-    """Move what is to be carried, not what it is put on, by up to ``reach`` (m) along x and y; turn it."""
-    world: Any = env.unwrapped
-    if not hasattr(world, "model") or not hasattr(world, "data"):
-        raise UsageError("[data.expert]: scatter_m needs a task of so101 or lekiwi")
-    import mujoco
-
-    model, data = world.model, world.data
-    joints = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
-    if hasattr(world, "deliveries"):
-        joints = np.array([model.joint(each.object_name).id for each in world.deliveries])
-    for joint in joints:
-        start = int(model.jnt_qposadr[joint])
-        turn = data.qpos[start + 3 : start + 7]
-        data.qpos[start : start + 2] += generator.uniform(-reach, reach, 2)
-        half = generator.uniform(-np.pi, np.pi) / 2
-        mujoco.mju_mulQuat(turn, np.array([np.cos(half), 0, 0, np.sin(half)]), turn.copy())
-    mujoco.mj_forward(model, data)
 
 
 def _make(task: str, options: Mapping[str, Any]) -> EvalEnv:

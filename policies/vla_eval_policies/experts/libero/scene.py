@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv
 from vla_eval.errors import UsageError
+from vla_eval_envs.libero.env import LiberoEnv
 
 __all__ = ["Joint", "LiberoScene", "Pose", "Site"]
 
@@ -73,10 +74,9 @@ class LiberoScene:
     """Reads one episode's simulator. All poses are in the world, in m, as they are at the call."""
 
     def __init__(self, env: EvalEnv) -> None:
-        simulator = getattr(env.unwrapped, "_simulator", None)
-        self._env: Any = getattr(simulator, "_env", None)
-        if self._env is None:
-            raise UsageError("the LIBERO expert needs a LIBERO environment that has been reset")
+        if not isinstance(env, LiberoEnv):
+            raise UsageError("the LIBERO expert needs a LIBERO environment")
+        self._env: Any = env.robosuite_env
         self._model, self._data = self._env.sim.model._model, self._env.sim.data._data
         robot = self._env.robots[0]
         self._grip_site = int(robot.eef_site_id)
