@@ -69,7 +69,7 @@ def _record(rng: random.Random, number: int, inferences: int) -> dict[str, Any]:
     times = [[round(rng.uniform(5, 60), 4) for _ in range(inferences)] for _ in range(3)]
     won = rng.random() < 0.8
     return {
-        "format": 1, "arm": ("student", "teacher")[number % 2], "suite": "so101", "task": "PickPlaceEither",
+        "format": 2, "arm": ("student", "teacher")[number % 2], "suite": "so101", "task": "PickPlaceEither",
         "init_state": number // 2, "env_seed": 0, "policy_seed": 0,
         "env_id": "vla_eval_envs:so101/PickPlaceEither-v0", "instruction": "put the red block in either box",
         "attempt": 1, "outcome": "success" if won else "failure", "reason": None if won else "time_limit",
@@ -84,7 +84,7 @@ def _record(rng: random.Random, number: int, inferences: int) -> dict[str, Any]:
             "wall_s": 4.606008, "build_s": 0.0, "reset_s": 0.556008, "warm_up_s": 0.0, "advance_s": 0.205384,
             "observe_s": 0.647027, "infer_s": round(sum(times[0]) / 1e3, 6), "wait_s": 0.0,
             "infer_ms": times[0], "prefix_ms": times[1], "denoise_ms": times[2], "max_batch": 1,
-            "host": "machine", "worker": 0, "session": "0",
+            "machine": "machine", "worker": 0, "session": "0",
         },
     }  # fmt: skip
 

@@ -18,6 +18,7 @@ from vla_eval.record import Outcome
 from vla_eval.trainedon import Scenes, is_short
 
 __all__ = [
+    "POSES_WANTED",
     "ActionChunk",
     "Blind",
     "Context",
@@ -86,6 +87,11 @@ class Context:
         """Name of the suite, which says which robot this is."""
         return self.key.suite
 
+    @property
+    def normalised(self) -> bool:
+        """Whether all actions lie in [-1, 1]: shares of the largest displacement, no positions."""
+        return bool(np.all(np.abs([self.action_low, self.action_high]) <= 1.0))
+
     def generator(self, stream: str = "policy") -> np.random.Generator:
         """Return this chunk's generator; see :meth:`~vla_eval.keys.EpisodeKey.generator`."""
         return self.key.generator(self.chunk_index, stream)
@@ -139,6 +145,10 @@ class PolicyMetadata:
                 f"PolicyMetadata of '{self.name}': trained_on must be what "
                 "vla_eval.trainedon.shorten returns: the first 16 hex digits of scene hashes, sorted"
             )
+
+
+POSES_WANTED = "add --set 'blocks.0.env_kwargs.control_mode=\"absolute\"' to a protocol of LIBERO"
+"""What a policy that answers with poses says to a task that takes displacements."""
 
 
 class Policy(Protocol):

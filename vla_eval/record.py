@@ -1,6 +1,7 @@
 """Episode records: what happened, one per attempt. The log is the product.
 
-Format 1. One JSON object a line; changing a field's meaning is a format change. Three outcomes:
+Format 2. One JSON object a line; changing a field's name or meaning is a format change. Records of
+format 1 are read for ever: there ``timing.machine`` was called ``timing.host``. Three outcomes:
 
 - ``success``: the task's predicate held at some step.
 - ``failure``: it did not, and ``reason`` says why: ``time_limit``, ``truncated`` (the environment
@@ -28,7 +29,7 @@ from array import array
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 from vla_eval.files.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
@@ -117,7 +118,8 @@ class Timing(_Frozen):
     """As reported by the policy: the solver's steps."""
     max_batch: Whole = 1
     """Largest batch that an inference of this episode was part of."""
-    host: str = ""
+    machine: str = Field("", validation_alias=AliasChoices("machine", "host"))
+    """The machine's name."""
     worker: Whole = 0
     session: str = ""
     """Which call of ``vlaeval run`` wrote the record: the token in its file's name. Records from before
@@ -135,7 +137,7 @@ class ErrorDetail(_Frozen):
 class EpisodeRecord(_Frozen):
     """One attempt of one episode by one arm."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     arm: str
     suite: str
     task: str
@@ -181,5 +183,8 @@ class EpisodeRecord(_Frozen):
         return EpisodeKey(self.suite, self.task, self.init_state, self.env_seed, self.policy_seed)
 
     def reproducible(self) -> dict[str, Any]:
-        """Return what must be equal whenever the same episode is run again: all but timings."""
-        return self.model_dump(mode="json", exclude={"timing", "attempt"})
+        """Return what must be equal whenever the same episode is run again: all but timings.
+
+        Its own format is still 1: what formats 1 and 2 call differently is a timing.
+        """
+        return {**self.model_dump(mode="json", exclude={"timing", "attempt"}), "format": 1}

@@ -57,7 +57,7 @@ def synthetic(protocol: Protocol, *, timed: bool, standins: bool, lost: int = 0)
         timing = Timing(
             started_at=f"2026-01-01T{index // 3600:02}:{index // 60 % 60:02}:{index % 60:02}+00:00",
             infer_ms=ms,
-            host=EVIL,
+            machine=EVIL,
         )
         key = keys[index]
         return EpisodeRecord(

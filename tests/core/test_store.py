@@ -181,7 +181,7 @@ def test_a_copied_attempt_reproduces_nothing():
     records = add(raised(1), raised(1))
     assert (len(records.attempts), records.errors[SLOT]) == (2, [raised(1)])
     assert records.final[SLOT].outcome == "error"
-    elsewhere = raised(1, timing=Timing(started_at="2026-01-01T00:09:00+00:00", host="b"))
+    elsewhere = raised(1, timing=Timing(started_at="2026-01-01T00:09:00+00:00", machine="b"))
     records.add(elsewhere, "there")
     assert records.final[SLOT].reason == "policy_raised"
 

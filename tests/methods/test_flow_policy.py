@@ -178,7 +178,7 @@ def test_poses_are_not_taken_for_displacements(tmp_path):
     policy = build_policy(f"flow:{path}")
     (context,) = contexts(1)
     displacements = dataclasses.replace(context, action_high=np.ones(3, np.float32))
-    with pytest.raises(PolicySpecError, match="control_mode = 'absolute'"):
+    with pytest.raises(PolicySpecError, match='control_mode="absolute"'):
         policy.infer(observations(1), [displacements])
     poses = dataclasses.replace(context, action_high=np.full(3, 2.0, np.float32))
     assert len(policy.infer(observations(1), [poses])) == 1

@@ -75,7 +75,7 @@ def test_another_version_and_unknown_wishes_are_refused(bad):
         build_policy(f"harness:{bad}/unknown")
     assert build_policy(f"harness:{bad}/unknown?ignore=send_depth").metadata.name == "Bad"
     policy = build_policy(f"harness:{bad}/absolute")
-    with pytest.raises(PolicySpecError, match="gives absolute actions"):
+    with pytest.raises(PolicySpecError, match="answers with poses"):
         policy.infer([observation()], [context(0)])
 
 

@@ -90,6 +90,7 @@ class Heartbeat:
     def __init__(self, slots: int = 0) -> None:
         self._state: Any = SPAWN.RawArray("d", 2)
         self._flags: Any = SPAWN.RawArray("b", max(1, slots))
+        self._host_stopped: Any = SPAWN.RawValue("b", 0)
 
     def enter(self, phase: Phase, now_s: float) -> None:
         """Child: a phase begins at ``now_s`` (monotonic clock, the same in all processes)."""
@@ -108,3 +109,12 @@ class Heartbeat:
     def members(self) -> set[int]:
         """Supervisor: return the worker slots of the current or last batch."""
         return {slot for slot in range(len(self._flags)) if self._flags[slot]}
+
+    def mark_host_stopped(self) -> None:
+        """Supervisor, to a worker: the host that it waits for is being stopped, on purpose."""
+        self._host_stopped.value = 1
+
+    @property
+    def host_was_stopped(self) -> bool:
+        """Worker: whether the host was stopped on purpose, so that the record can say so."""
+        return bool(self._host_stopped.value)

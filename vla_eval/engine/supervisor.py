@@ -264,7 +264,7 @@ class Supervisor:
             if host.ready and phase != "idle" and seconds > limit:
                 for worker in self._workers.values():
                     if worker.slot in host.heartbeat.members():
-                        worker.heartbeat.set_members([0])  # so that its record says why
+                        worker.heartbeat.mark_host_stopped()
                 what = f"was stopped: '{phase}' took over {limit:g} s"
                 self._bury(host, what)
         for worker in list(self._workers.values()):

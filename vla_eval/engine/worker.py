@@ -118,7 +118,7 @@ class _Worker:
         except UsageError:
             raise
         except Exception as raised:  # noqa: BLE001 - classified, recorded, and the worker ends
-            stopped = self._heartbeat.members() != set()
+            stopped = self._heartbeat.host_was_stopped
             reason = _reason_of(raised, clock.raised_in, stopped=stopped)
             error = ErrorDetail(
                 type=type(raised).__name__,
@@ -222,7 +222,7 @@ def _timing(
         prefix_ms=rounded(result.prefix_ms),
         denoise_ms=rounded(result.denoise_ms),
         max_batch=result.max_batch,
-        host=socket.gethostname(),
+        machine=socket.gethostname(),
         worker=job.slot,
         session=job.session,
     )

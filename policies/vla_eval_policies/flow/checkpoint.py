@@ -51,6 +51,9 @@ class Card(BaseModel):
     data_sha256: str
     data: str
     """What the data are, in a sentence."""
+    poses: bool | None = None
+    """Whether it answers with poses that the hand is sent to, and not with displacements; None in
+    cards from before this entry, whose recipe tells."""
     seed: int
     steps: int
     start_sha256: str | None = None
@@ -69,6 +72,14 @@ class Card(BaseModel):
         if scenes is not None and not is_short(scenes):
             raise ValueError("shortened scene hashes are expected, sorted")
         return scenes
+
+    @property
+    def answers_with_poses(self) -> bool:
+        """Whether it answers with poses that the hand is sent to."""
+        if self.poses is not None:
+            return self.poses
+        data: Any = self.recipe.get("data") or {}
+        return bool((data.get("expert") or {}).get("absolute"))
 
     def make_method(self) -> Method:
         """Return the method with its hyperparameters."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ from torch import Tensor
 
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, UsageError
-from vla_eval.policy import ActionChunk, Context, Policy, PolicyMetadata
+from vla_eval.policy import POSES_WANTED, ActionChunk, Context, Policy, PolicyMetadata
 from vla_eval.trainedon import Scenes
-from vla_eval_policies.flow.checkpoint import Card, load_checkpoint
+from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of
 from vla_eval_policies.flow.network import FlowNetwork, Inputs
 from vla_eval_policies.flow.shipped import checkpoint_path, trained_on
@@ -47,7 +46,7 @@ class FlowOptions(BaseModel):
     guard: float = Option(default=0.3, ge=0.0)
     device: str = "cpu"
     threads: int = Option(default=1, ge=1, le=1024)
-    """Of torch, on the CPU; actions may differ in their last bits with another number."""
+    """Torch's threads on the CPU; with another number actions may differ in their last bits."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class FlowPolicy:
         trained_on: Scenes = None,
         poses: bool = False,
     ) -> None:
-        torch.set_num_threads(options.threads)
+        self._threads = options.threads
         self._poses = poses
         config = network.config
         self.nfe = options.nfe or method.default_nfe
@@ -104,6 +103,7 @@ class FlowPolicy:
                 "trained_with": trained_with,
                 "passes": self.cost.passes,
                 "samples": self.cost.batch,
+                "threads": options.threads,
                 **(
                     {"clusters": options.clusters, "guard": options.guard}
                     if options.keystone > 1
@@ -119,11 +119,13 @@ class FlowPolicy:
         """Encode the observations once, then sample and select a chunk for each."""
         if not observations:
             return []
-        if self._poses and any(np.all(context.action_high <= 1.0) for context in contexts):
+        if self._poses and any(context.normalised for context in contexts):
             raise PolicySpecError(
-                "the policy was trained to answer with poses, and the task takes displacements; set "
-                "env_kwargs.control_mode = 'absolute' in the protocol"
+                "the policy was trained to answer with poses, and the task takes displacements; "
+                f"{POSES_WANTED}"
             )
+        if torch.get_num_threads() != self._threads:  # the worker may hold other policies too
+            torch.set_num_threads(self._threads)
         instructions = [context.instruction for context in contexts]
         inputs = inputs_of(observations, instructions, self._network.config)
         timed = self.sample(inputs, [context.generator() for context in contexts])
@@ -199,7 +201,7 @@ def build(target: str, options: FlowOptions) -> Policy:
             trained_with=card.method,
             weights_sha256=digest,
             trained_on=trained_on(card, digest),
-            poses=_answers_with_poses(card),
+            poses=card.answers_with_poses,
         )
     except PolicySpecError:
         raise
@@ -208,11 +210,6 @@ def build(target: str, options: FlowOptions) -> Policy:
         RuntimeError,
     ) as error:  # an nfe that is not defined, a device that is not there
         raise PolicySpecError(f"policy 'flow:{target}': {error}") from None
-
-
-def _answers_with_poses(card: Card) -> bool:
-    data: Any = card.recipe.get("data") or {}
-    return bool((data.get("expert") or {}).get("absolute"))
 
 
 def _method(trained: Method, options: FlowOptions) -> Method:

@@ -24,7 +24,7 @@ from vla_eval.errors import PolicyLostError, PolicySpecError, PolicyTimeoutError
 from vla_eval.files.plain import one_line
 from vla_eval.identity import SERVER_IDENTITY
 from vla_eval.keys import EpisodeKey, PolicyKey
-from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.policy import POSES_WANTED, ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome
 from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.client import Episode, RemotePolicy
@@ -182,10 +182,10 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         }
         if self._wants("send_state", options.state):
             payload["states"] = self._state(observation)
-        if self._params.get("absolute_action") and np.all(np.abs(context.action_high) <= 1):
+        if self._params.get("absolute_action") and context.normalised:
             raise PolicySpecError(
-                f"harness:{self._url}: the server gives absolute actions, and this protocol's are "
-                "relative (env_kwargs.control_mode)"
+                f"harness:{self._url}: the server answers with poses, and the task takes "
+                f"displacements; {POSES_WANTED}"
             )
         return payload
 

@@ -6,7 +6,7 @@
 
     [data]
     datasets = ["demos/pick-place"]     # folders of `vlaeval record`
-    # and, or instead, [data.expert]: the experts act on the spot, see Rehearsal
+    # and, or instead, [data.expert]: the experts act on the spot, see ExpertData
 
     [network]                           # optional: sizes, see FlowConfig
     chunk_size = 16

@@ -97,6 +97,7 @@ def train(
         recipe=recipe.model_dump(mode="json"),
         data_sha256=frames.sha256(),
         data=frames.describe(),
+        poses=recipe.data.expert is not None and recipe.data.expert.absolute,
         seed=recipe.seed,
         steps=trainer.step,
         start_sha256=start,

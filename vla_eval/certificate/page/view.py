@@ -113,7 +113,7 @@ class Span:
 
     first: str
     last: str
-    hosts: tuple[str, ...]
+    machines: tuple[str, ...]
     busy_s: float
     """Wall time of all episodes together."""
 
@@ -125,6 +125,6 @@ def span(evidence: Evidence) -> Span:
     return Span(
         first=ordered[0].timing.started_at,
         last=ordered[-1].timing.started_at,
-        hosts=tuple(sorted({record.timing.host for record in records if record.timing.host})),
+        machines=tuple(sorted({each.timing.machine for each in records if each.timing.machine})),
         busy_s=sum(record.timing.wall_s for record in records),
     )
