@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,7 @@ class Storm:
         self.commands = 0
         self.runs = 0
         self.gave_up = 0
+        self.cut_short = 0
         self._sessions: set[str] = set()
         self._shm = _shared_memory()
         self._environment = {
@@ -122,6 +124,8 @@ class Storm:
             else "see the examples"
         )
         row.seen += f" after {self.commands} commands; {self.gave_up} of them gave up too early"
+        if self.cut_short:
+            row.seen += f"; Python's own start of a child was cut short {self.cut_short} times"
         return row
 
     def _calm(self) -> list[str]:
@@ -165,8 +169,12 @@ class Storm:
         elif code not in expected_codes(command):
             self.gave_up += code == 3
             self._blame(row, "exit code", command, f"exit code {code}: {command.stderr}")
-        if "Traceback" in command.stderr or "internal error" in command.stderr:
-            self._blame(row, "traceback", command, command.stderr)
+        said, cut = _START_CUT_SHORT.subn("", command.stderr)
+        self.cut_short += cut
+        if cut > sum(each.kind == "SIGKILL" and each.whom == "main" for _, each in command.sent):
+            said = command.stderr  # nobody killed the parent: then it is a fault of ours
+        if "Traceback" in said or "internal error" in said:
+            self._blame(row, "traceback", command, said)
         after = finished_lines(out)
         if any(not after.get(name, b"").startswith(lines) for name, lines in before.items()):
             self._blame(row, "difference", command, "a finished line was changed or lost")
@@ -210,6 +218,13 @@ class Storm:
             f"({blows or 'undisturbed'}): {last}"
         )
 
+
+_START_CUT_SHORT = re.compile(
+    r"Traceback \(most recent call last\):\n"
+    r"(?:  .*\n)*    \w+ = reduction\.pickle\.load\(from_parent\)\n(?:  .*\n)*EOFError: .*\n?"
+)
+"""What Python prints in a child that reads from its parent what it is to do, when SIGKILL has ended the
+parent in the microseconds between the child's start and that message. None of our code runs yet."""
 
 _TITLES = {
     True: "SIGKILL of the main process, a worker, a host",
