@@ -126,7 +126,7 @@ class Timing(_Frozen):
     """As reported by the policy: the solver's steps."""
     max_batch: Whole = 1
     """Largest batch that an inference of this episode was part of."""
-    machine: str = Field("", validation_alias=AliasChoices("machine", "host"))
+    machine: str = Field(default="", validation_alias=AliasChoices("machine", "host"))
     """The machine's name."""
     worker: Whole = 0
     session: str = ""

@@ -153,7 +153,7 @@ def test_unreadable_student(flow_folders, tmp_path, content, says):
 
 def test_lerobots_own_sampler_is_stopped(flow_folders, tmp_path):
     """Sampled without its second time a student would be something else: that raises."""
-    from vla_eval_policies.lerobot_policy.policy import raw_batch
+    from vla_eval_policies.lerobot_policy.batch import raw_batch
 
     path = student(flow_folders["smolvla"], tmp_path / "student", "snapflow")
     policy = load(path)

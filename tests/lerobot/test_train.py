@@ -174,7 +174,7 @@ def test_a_copy_has_weights_of_its_own(folders, student, tmp_path, kind):
     """The moving average evaluates the shared policy with its own weights, and changes nothing of it."""
     import torch
 
-    from vla_eval_policies.lerobot_policy.policy import raw_batch
+    from vla_eval_policies.lerobot_policy.batch import raw_batch
     from vla_eval_policies.training.lerobot.network import ExpertNetwork, Precision
 
     policy = load(folders[kind])

@@ -15,6 +15,7 @@ from vla_eval_envs.lekiwi.wheels import from_ticks, to_ticks
 from vla_eval_envs.lekiwi.world import DISTRACTORS
 from vla_eval_envs.manipulation.env import ManipulationEnv, render_metadata
 from vla_eval_envs.manipulation.units import choose_units
+from vla_eval_envs.so101.arm import jaw_geom_names
 from vla_eval_envs.so101.units import JOINT_NAMES, to_radians
 
 __all__ = ["HOME", "LeKiwiEnv"]
@@ -29,6 +30,7 @@ class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
 
     camera_names = CAMERA_NAMES
     distractors = DISTRACTORS
+    gripping_geoms = (*jaw_geom_names()[0], *jaw_geom_names()[1])
     reading_noise = np.array([*[np.deg2rad(0.25)] * ARM_JOINTS, 0.005, 0.005, np.deg2rad(1.0)])
     metadata: dict[str, Any] = render_metadata(FEATURE_NAMES)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,6 +60,8 @@ class ManipulationEnv[U: Units](EvalEnv):
     camera_names: ClassVar[tuple[str, ...]]
     """The policy's cameras; ``side`` is for ``render``."""
     distractors: ClassVar[Distractors]
+    gripping_geoms: ClassVar[Collection[str]]
+    """Names of the robot's geoms that touch what is gripped; friction varies with them."""
     reading_noise: ClassVar[NDArray[np.float64]]
     """Standard deviations (A,) of the readings at level 1 of ``observation_noise``, in SI."""
 
@@ -98,7 +100,12 @@ class ManipulationEnv[U: Units](EvalEnv):
             "model": model_digest(self.model),
         }
         self._variation = Variation(
-            self.model, self._levels, self.camera_names, self.distractors, self.reading_noise
+            self.model,
+            self._levels,
+            self.camera_names,
+            self.distractors,
+            self.reading_noise,
+            self.gripping_geoms,
         )
         self._cameras = Cameras(self.model, image_size, shadows=shadows)
         self._viewer = Viewer(self.model, self.data) if render_mode == "human" else None

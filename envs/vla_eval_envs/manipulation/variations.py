@@ -25,7 +25,7 @@ action_latency     commands take effect n control steps (n / 30 s) later
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 
 from vla_eval_envs.manipulation.distractors import Distractors
 from vla_eval_envs.manipulation.simulator import mujoco
-from vla_eval_envs.so101.arm import jaw_geom_names
 
 __all__ = ["Levels", "Variation"]
 
@@ -72,6 +71,7 @@ class Variation:
         cameras: names of the policy's cameras.
         distractors: the scene's; the model has as many of them as the level says.
         reading_noise: standard deviations (A,) of the readings at level 1, in SI.
+        gripping_geoms: names of the geoms that touch what is gripped.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Variation:
         cameras: Sequence[str],
         distractors: Distractors,
         reading_noise: NDArray[np.float64],
+        gripping_geoms: Collection[str],
     ) -> None:
         self._model = model
         self._levels = levels
@@ -95,11 +96,10 @@ class Variation:
             for joint in range(model.njnt)
             if model.jnt_type[joint] == free and model.joint(joint).name not in distractors.names
         ]
-        jaws = {name for names in jaw_geom_names() for name in names}
         self._gripped = [
             geom
             for geom in range(model.ngeom)
-            if model.geom_bodyid[geom] in self._handled or model.geom(geom).name in jaws
+            if model.geom_bodyid[geom] in self._handled or model.geom(geom).name in gripping_geoms
         ]
         self._key = (0, 0)
         self._queue: deque[NDArray[np.float64]] = deque()

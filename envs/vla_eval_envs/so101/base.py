@@ -13,7 +13,7 @@ from vla_eval.environment import Action
 from vla_eval_envs.manipulation.env import ManipulationEnv, render_metadata
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.manipulation.units import choose_units
-from vla_eval_envs.so101.arm import add_arm
+from vla_eval_envs.so101.arm import add_arm, jaw_geom_names
 from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.objects import DISTRACTORS
 from vla_eval_envs.so101.shell import add_shell
@@ -39,6 +39,7 @@ class SO101Env(ManipulationEnv[UnitSystem]):
     """The initial states."""
     camera_names = ("top", "wrist")
     distractors = DISTRACTORS
+    gripping_geoms = (*jaw_geom_names()[0], *jaw_geom_names()[1])
     reading_noise = np.full(_JOINTS, np.deg2rad(0.25))
     metadata: dict[str, Any] = render_metadata(FEATURE_NAMES)
 

@@ -9,13 +9,14 @@ import torch
 
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import Context
+from vla_eval_policies.lerobot_policy.batch import Batch
 from vla_eval_policies.lerobot_policy.checkpoint import Checkpoint
 from vla_eval_policies.lerobot_policy.diffusion_chunker import DiffusionChunker
 from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.flow_chunker import FlowChunker
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.options import Options
-from vla_eval_policies.lerobot_policy.policy import Batch, Chunker, Chunks
+from vla_eval_policies.lerobot_policy.policy import Chunker, Chunks
 
 __all__ = ["chunker_for"]
 

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import Context
+from vla_eval_policies.lerobot_policy.batch import Batch
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.noise import Noise
 from vla_eval_policies.lerobot_policy.options import Options
-from vla_eval_policies.lerobot_policy.policy import Batch, Chunker, Chunks
+from vla_eval_policies.lerobot_policy.policy import Chunker, Chunks
 from vla_eval_policies.lerobot_policy.timing import now
 
 __all__ = ["DiffusionChunker"]

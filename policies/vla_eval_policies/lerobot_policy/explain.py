@@ -7,9 +7,9 @@ from typing import Any
 
 from vla_eval.environment import Observation
 from vla_eval.policy import Context, Finding
+from vla_eval_policies.lerobot_policy.batch import raw_batch
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding
 from vla_eval_policies.lerobot_policy.loading import Loaded, statistics
-from vla_eval_policies.lerobot_policy.policy import raw_batch
 
 __all__ = ["explain"]
 

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.policy import Context
+from vla_eval_policies.lerobot_policy.batch import Batch
 from vla_eval_policies.lerobot_policy.flow import Expert, LeRobotField, encode
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.noise import Noise
 from vla_eval_policies.lerobot_policy.options import Options
-from vla_eval_policies.lerobot_policy.policy import Batch, Chunker, Chunks
+from vla_eval_policies.lerobot_policy.policy import Chunker, Chunks
 from vla_eval_policies.lerobot_policy.timing import now
 from vla_eval_policies.methods import ExtraTime, KeyStone, Method, make_method
 from vla_eval_policies.methods.fm import FlowMatching

@@ -13,16 +13,14 @@ from numpy.typing import NDArray
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, VlaEvalError
 from vla_eval.policy import ActionChunk, Context, Finding, PolicyMetadata
-from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding, Wants, bind
+from vla_eval_policies.lerobot_policy.batch import Batch, raw_batch, same_batch
+from vla_eval_policies.lerobot_policy.embodiment import Binding, Wants, bind
 from vla_eval_policies.lerobot_policy.loading import Loaded
 
-__all__ = ["Chunker", "Chunks", "LeRobotPolicy", "raw_batch"]
+__all__ = ["Chunker", "Chunks", "LeRobotPolicy"]
 
 _CALLS_TO_COMPILE = 2
 """The first makes the program, the second records it where there are CUDA graphs."""
-
-Batch = Mapping[str, Any]
-"""What LeRobot's processors and policies take: tensors by feature, and ``task``."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class LeRobotPolicy:
         """
         groups: dict[object, list[int]] = {}
         for i, (observation, context) in enumerate(zip(observations, contexts, strict=True)):
-            groups.setdefault(_kind(observation, context), []).append(i)
+            groups.setdefault(same_batch(observation, context), []).append(i)
         chunks: dict[int, ActionChunk] = {}
         for members in groups.values():
             mine = [observations[i] for i in members]
@@ -134,7 +132,7 @@ class LeRobotPolicy:
 
     def binding(self, observation: Observation, context: Context) -> Binding:
         """Return how such an observation becomes a batch; raises PolicySpecError."""
-        kind = _kind(observation, context)
+        kind = same_batch(observation, context)
         if kind not in self._bindings:
             self._bindings[kind] = bind(self.wants, observation, context)
         return self._bindings[kind]
@@ -179,34 +177,3 @@ class LeRobotPolicy:
             row = [*history, observation]
             seen += [row[0]] * (earlier + 1 - len(row)) + row
         return seen, [context for context in contexts for _ in range(earlier + 1)]
-
-
-def raw_batch(
-    binding: Binding, observations: Sequence[Observation], contexts: Sequence[Context]
-) -> dict[str, Any]:
-    """Return what goes into the checkpoint's preprocessor, as ``lerobot-eval`` would make it.
-
-    Pictures float32 (B, 3, H, W) from 0 to 1, ``observation.state`` float32 (B, D), ``task`` B strings.
-    """
-    import torch
-
-    batch: dict[str, Any] = {}
-    for feature, camera in binding.images.items():
-        pictures = torch.from_numpy(np.stack([each["pixels"][camera] for each in observations]))
-        batch[feature] = pictures.permute(0, 3, 1, 2).contiguous().float() / 255
-    if binding.state:
-        states = np.stack([each["agent_pos"] for each in observations]).astype(np.float32)
-        batch[STATE] = torch.from_numpy(states)
-    batch["task"] = [context.instruction for context in contexts]
-    return batch
-
-
-def _kind(observation: Observation, context: Context) -> object:
-    """Return what has to agree for observations to share a batch."""
-    pictures = observation.get("pixels", {})
-    return (
-        context.suite,
-        tuple((name, np.shape(picture)) for name, picture in pictures.items()),
-        np.shape(observation.get("agent_pos", ())),
-        context.action_low.size,
-    )

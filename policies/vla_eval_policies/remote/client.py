@@ -14,7 +14,7 @@ from vla_eval.keys import PolicyKey
 from vla_eval.policy import ActionChunk, Context
 from vla_eval_policies.remote.codec import WireError
 from vla_eval_policies.remote.connection import Connection
-from vla_eval_policies.remote.factories import WAITS, RemoteOptions
+from vla_eval_policies.remote.options import OUTSIDE_IDENTITY, RemoteOptions
 
 __all__ = ["Episode", "RemotePolicy"]
 
@@ -90,7 +90,7 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
 
     def _choices(self) -> dict[str, Any]:
         """Return the options that were given and change actions, for the policy's identity."""
-        given = self._options.model_dump(exclude=WAITS)
+        given = self._options.model_dump(exclude=OUTSIDE_IDENTITY)
         return {name: value for name, value in given.items() if value is not None}
 
     def _who(self) -> str:

@@ -30,7 +30,7 @@ from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.client import Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope
 from vla_eval_policies.remote.connection import last_line
-from vla_eval_policies.remote.factories import HarnessOptions
+from vla_eval_policies.remote.options import HarnessOptions
 
 __all__ = ["HarnessPolicy"]
 

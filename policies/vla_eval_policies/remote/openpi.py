@@ -30,8 +30,8 @@ from vla_eval_policies.remote import extension
 from vla_eval_policies.remote.client import Episode, RemotePolicy
 from vla_eval_policies.remote.codec import WireError, pack, unpack
 from vla_eval_policies.remote.connection import Connection
-from vla_eval_policies.remote.factories import OpenpiOptions
 from vla_eval_policies.remote.layouts import layout_of
+from vla_eval_policies.remote.options import OpenpiOptions
 
 __all__ = ["OpenpiPolicy"]
 
