@@ -117,7 +117,7 @@ def run_episode(
     """
     result = EpisodeResult() if result is None else result
     try:
-        _run(env, policy, episode, n_action_steps, clock, warm_ups, result)
+        _Attempt(env, policy, episode, n_action_steps, clock, warm_ups, result).run()
     except Exception:
         with clock.phase("end_episode"), suppress(Exception):  # the first trouble is what counts
             end_episode(policy, episode.policy_key, "error")
@@ -127,56 +127,134 @@ def run_episode(
     return result
 
 
-def _run(
-    env: EvalEnv,
-    policy: Policy,
-    episode: PlannedEpisode,
-    n_action_steps: int,
-    clock: PhaseClock,
-    warm_ups: WarmUps | None,
-    result: EpisodeResult,
-) -> None:
-    hasher = hashlib.sha256()
-    key, told = episode.key, episode.policy_key
-    observation: Observation = {}
-    with clock.phase("reset"):
-        if is_blind(policy):
-            info = env.start(seed=key.env_seed, init_state=key.init_state)
-        else:
-            observation, info = env.reset(seed=key.env_seed, options={"init_state": key.init_state})
-    result.scene_hash = str(info.get("scene_hash", ""))
-    result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
-    result.instruction = str(env.task_description)
-    result.actions_sha256 = hasher.hexdigest()
-    low, high = _bounds(env)
-    recent: deque[Observation] = deque(maxlen=policy.metadata.n_obs_steps - 1)
-    while True:
-        context = Context(
-            key=told,
-            step=result.steps,
-            chunk_index=result.inferences,
-            instruction=env.task_description,
-            action_low=low,
-            action_high=high,
-            env=env if policy.metadata.privileged else None,
-            history=tuple(recent),
+class _Attempt:
+    """The episode loop, and what it has come to."""
+
+    def __init__(
+        self,
+        env: EvalEnv,
+        policy: Policy,
+        episode: PlannedEpisode,
+        n_action_steps: int,
+        clock: PhaseClock,
+        warm_ups: WarmUps | None,
+        result: EpisodeResult,
+    ) -> None:
+        self.env, self.policy, self.episode, self.clock = env, policy, episode, clock
+        self.n_action_steps, self.warm_ups, self.result = n_action_steps, warm_ups, result
+        self.blind = is_blind(policy)
+        self.hasher = hashlib.sha256()
+        self.recent: deque[Observation] = deque(maxlen=policy.metadata.n_obs_steps - 1)
+        self.low: NDArray[np.float32] = np.empty(0, np.float32)
+        self.high: NDArray[np.float32] = np.empty(0, np.float32)
+
+    def run(self) -> None:
+        """Reset, then infer a chunk, execute a part of it, observe, and again."""
+        observation = self.reset()
+        while True:
+            context = self.context()
+            self.warm_up(observation, context)
+            chunk = self.infer(observation, context)
+            try:
+                actions = check_chunk(chunk, self.low)
+            except InvalidActionError as error:
+                self.result.reason, self.result.detail = "invalid_action", str(error)
+                return
+            self.recent.append(observation)
+            if self.execute(actions[: self.n_action_steps]):
+                return
+            observation = self.observe()
+
+    def reset(self) -> Observation:
+        """Begin the episode, and return what the policy is shown first."""
+        key, result = self.episode.key, self.result
+        observation: Observation = {}
+        with self.clock.phase("reset"):
+            if self.blind:
+                info = self.env.start(seed=key.env_seed, init_state=key.init_state)
+            else:
+                options = {"init_state": key.init_state}
+                observation, info = self.env.reset(seed=key.env_seed, options=options)
+        result.scene_hash = str(info.get("scene_hash", ""))
+        result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
+        result.instruction = str(self.env.task_description)
+        result.actions_sha256 = self.hasher.hexdigest()
+        self.low, self.high = _bounds(self.env)
+        return observation
+
+    def context(self) -> Context:
+        """Return what the policy may know besides the observation."""
+        return Context(
+            key=self.episode.policy_key,
+            step=self.result.steps,
+            chunk_index=self.result.inferences,
+            instruction=self.env.task_description,
+            action_low=self.low,
+            action_high=self.high,
+            env=self.env if self.policy.metadata.privileged else None,
+            history=tuple(self.recent),
         )
-        if warm_ups is not None and warm_ups.needed(policy, observation):
-            with clock.phase("warm_up"):
-                warm_ups.run(policy, observation, context)
-        chunk = _infer(policy, observation, context, clock, result)
-        try:
-            actions = check_chunk(chunk, low)
-        except InvalidActionError as error:
-            result.reason, result.detail = "invalid_action", str(error)
-            break
-        recent.append(observation)
-        actions = actions[:n_action_steps]
-        if _execute(env, actions, episode.max_steps, clock, result, hasher, recent):
-            break
-        if not is_blind(policy):
-            with clock.phase("observe"):
-                observation = env.observe()
+
+    def warm_up(self, observation: Observation, context: Context) -> None:
+        """Let the policy warm up for such an observation, if it wants to and did not."""
+        if self.warm_ups is not None and self.warm_ups.needed(self.policy, observation):
+            with self.clock.phase("warm_up"):
+                self.warm_ups.run(self.policy, observation, context)
+
+    def infer(self, observation: Observation, context: Context) -> ActionChunk:
+        """Ask the policy for a chunk, and take its times."""
+        with self.clock.phase("infer"):
+            start = perf_counter()
+            (chunk,) = check_reply(self.policy.infer([observation], [context]), 1)
+            waited_ms = 1e3 * (perf_counter() - start)
+        alone_ms = waited_ms if chunk.infer_ms is None else chunk.infer_ms
+        result = self.result
+        result.infer_ms.append(alone_ms)
+        result.wait_s += max(0.0, waited_ms - alone_ms) / 1e3
+        result.nfe += chunk.nfe
+        result.counts.update(chunk.counts)
+        result.max_batch = max(result.max_batch, chunk.batch)
+        result.prefix_ms.append(chunk.prefix_ms)
+        result.denoise_ms.append(chunk.denoise_ms)
+        return chunk
+
+    def observe(self) -> Observation:
+        """Return what the policy is shown next; nothing, if it does without."""
+        if self.blind:
+            return {}
+        with self.clock.phase("observe"):
+            return self.env.observe()
+
+    def execute(self, actions: NDArray[np.float32]) -> bool:
+        """Execute actions, float32 (T, A); return whether the episode is over.
+
+        The last steps before the next inference are observed into ``recent``, as many as it holds.
+        """
+        for left, proposed in zip(reversed(range(len(actions))), actions, strict=True):
+            if self.step(proposed):
+                return True
+            if 0 < left <= (self.recent.maxlen or 0):
+                self.recent.append(self.observe())
+        return False
+
+    def step(self, proposed: NDArray[np.float32]) -> bool:
+        """Execute one action, float32 (A,), clipped; return whether the episode is over."""
+        result = self.result
+        action: Action = np.clip(proposed, self.low, self.high)
+        result.clipped_actions += int(not np.array_equal(action, proposed))
+        with self.clock.phase("advance"):
+            _, terminated, truncated, info = self.env.advance(action)
+        self.hasher.update(action.tobytes())
+        result.actions_sha256 = self.hasher.hexdigest()
+        result.steps += 1
+        success = bool(info.get("is_success", False))
+        result.score = _score(info.get("score", success))
+        result.subgoals = {str(name): bool(on) for name, on in info.get("subgoals", {}).items()}
+        if success:
+            result.outcome, result.reason = "success", None
+        elif terminated or truncated:
+            result.reason = "truncated"
+        return success or terminated or truncated or result.steps >= self.episode.max_steps
 
 
 def _plain(value: Any) -> Any:
@@ -192,28 +270,6 @@ def _bounds(env: EvalEnv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise UsageError(f"the action space must be a one-dimensional Box, not {space}")
     return space.low.astype(np.float32), space.high.astype(np.float32)
-
-
-def _infer(
-    policy: Policy,
-    observation: Observation,
-    context: Context,
-    clock: PhaseClock,
-    result: EpisodeResult,
-) -> ActionChunk:
-    with clock.phase("infer"):
-        start = perf_counter()
-        (chunk,) = check_reply(policy.infer([observation], [context]), 1)
-        waited_ms = 1e3 * (perf_counter() - start)
-    alone_ms = waited_ms if chunk.infer_ms is None else chunk.infer_ms
-    result.infer_ms.append(alone_ms)
-    result.wait_s += max(0.0, waited_ms - alone_ms) / 1e3
-    result.nfe += chunk.nfe
-    result.counts.update(chunk.counts)
-    result.max_batch = max(result.max_batch, chunk.batch)
-    result.prefix_ms.append(chunk.prefix_ms)
-    result.denoise_ms.append(chunk.denoise_ms)
-    return chunk
 
 
 def check_reply(reply: object, samples: int) -> list[ActionChunk]:
@@ -270,41 +326,3 @@ def _score(value: Any) -> float:
     if not -_ROUNDING <= score <= 1 + _ROUNDING:
         raise ValueError(f"the environment's score is {score}; expected 0 to 1")
     return min(1.0, max(0.0, score))
-
-
-def _execute(
-    env: EvalEnv,
-    actions: NDArray[np.float32],
-    max_steps: int,
-    clock: PhaseClock,
-    result: EpisodeResult,
-    hasher: hashlib._Hash,
-    recent: deque[Observation],
-) -> bool:
-    """Execute actions, float32 (T, A); return whether the episode is over.
-
-    The last steps before the next inference are observed into ``recent``, as many as it holds.
-    """
-    low, high = _bounds(env)
-    for left, proposed in zip(reversed(range(len(actions))), actions, strict=True):
-        action: Action = np.clip(proposed, low, high)
-        result.clipped_actions += int(not np.array_equal(action, proposed))
-        with clock.phase("advance"):
-            _, terminated, truncated, info = env.advance(action)
-        hasher.update(action.tobytes())
-        result.actions_sha256 = hasher.hexdigest()
-        result.steps += 1
-        success = bool(info.get("is_success", False))
-        result.score = _score(info.get("score", success))
-        result.subgoals = {str(name): bool(on) for name, on in info.get("subgoals", {}).items()}
-        if success:
-            result.outcome, result.reason = "success", None
-        elif terminated or truncated:
-            result.reason = "truncated"
-        elif result.steps < max_steps:
-            if 0 < left <= (recent.maxlen or 0):
-                with clock.phase("observe"):
-                    recent.append(env.observe())
-            continue
-        return True
-    return False
