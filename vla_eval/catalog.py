@@ -7,6 +7,7 @@ the catalogue imports no simulator, so ``vlaeval list`` answers at once and work
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -17,7 +18,16 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
 
-__all__ = ["Cost", "Suite", "Task", "check_catalogue", "development_keys", "find_suite", "suites"]
+__all__ = [
+    "Cost",
+    "Suite",
+    "Task",
+    "check_catalogue",
+    "development_keys",
+    "find_suite",
+    "prepare",
+    "suites",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,9 @@ class Suite:
     cost: Cost
     doctor: str | None = None
     """``module:function`` returning a list of ``(name, ok, detail, remedy)`` tuples."""
+    prepare: str | None = None
+    """``module:function`` of a block's ``env_kwargs``, called once before a run starts its workers: it
+    gets what the environments need, such as assets, or raises one sentence on why it cannot."""
 
     def task(self, name: str) -> Task:
         """Return the task of that name, or raise UsageError with the nearest name."""
@@ -117,6 +130,20 @@ def check_catalogue(protocol: Protocol) -> None:
                     f"{protocol.label}, blocks.{position}: initial state {last} of "
                     f"{block.suite}/{name} does not exist; it has 0 to {task.init_states - 1}"
                 )
+
+
+def prepare(protocol: Protocol) -> None:
+    """Let each known suite of a protocol get what its environments need.
+
+    Raises:
+        UsageError, InfrastructureError: it cannot be had.
+    """
+    known = {suite.name: suite for suite in suites()}
+    for block in protocol.blocks:
+        suite = known.get(block.suite)
+        if suite is not None and suite.prepare is not None:
+            module, _, name = suite.prepare.partition(":")
+            getattr(importlib.import_module(module), name)(dict(block.env_kwargs))
 
 
 def development_keys(protocol: Protocol) -> list[EpisodeKey]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from vla_eval.cli import main
 from vla_eval.errors import InfrastructureError, MissingExtraError, UsageError
 from vla_eval.installed import install_command
 from vla_eval_envs.libero import assets as assets_module
@@ -233,3 +234,16 @@ def test_changing_assets_within_a_process_is_refused(libero_assets, tmp_path: Pa
     )
     assert assets in done.stdout
     assert str(other) in done.stdout
+
+
+def test_a_run_without_assets_is_refused_before_it_begins(monkeypatch, tmp_path, capsys):
+    """One sentence, and neither a folder nor a worker: the folder that a protocol names is checked too."""
+    monkeypatch.setenv(ASSETS_VARIABLE, str(tmp_path / "none"))
+    command = ["run", "libero-smoke", "--policy", "hold", "--out", str(tmp_path / "run")]
+    assert main(command) == 4
+    assert "which is not a LIBERO assets folder" in capsys.readouterr().err
+    monkeypatch.delenv(ASSETS_VARIABLE)
+    empty = str(tmp_path / "empty")
+    assert main([*command, "--set", f"blocks.0.env_kwargs.assets={empty}"]) == 4
+    assert f"the option assets= names {empty}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from vla_eval.catalog import check_catalogue
+from vla_eval.catalog import check_catalogue, prepare
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
@@ -87,6 +87,7 @@ def run(
         raise UsageError(f"--workers {workers}: at least one worker is needed")
     if done := _finished_before(Path(out), protocol, arms):
         return done
+    prepare(protocol)
     folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
     with lock, _terminable():
         return _run_locked(folder, part, workers, notify)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vla_eval.errors import InfrastructureError, UsageError
 
-__all__ = ["ASSETS_VARIABLE", "Assets", "find_assets"]
+__all__ = ["ASSETS_VARIABLE", "Assets", "find_assets", "prepare"]
 
 ASSETS_VARIABLE = "VLA_EVAL_LIBERO_ASSETS"
 
@@ -71,6 +72,12 @@ def find_assets(chosen: str | None = None, *, download: bool = True) -> Assets:
     if not _missing(downloaded):
         return _assets(downloaded, "hub")
     return _assets(_from_hub(download=download), "hub")
+
+
+def prepare(env_kwargs: Mapping[str, Any]) -> None:
+    """Find or download the assets that environments with these arguments will read."""
+    if find_spec("libero") is not None:  # without it, the missing extra is what has to be said
+        find_assets(env_kwargs.get("assets"))
 
 
 def _asked_for(folder: Path, source: str) -> Assets:

@@ -75,6 +75,7 @@ def _suite(short: str) -> Suite:
         extra="libero",
         cost=_COST,
         doctor="vla_eval_envs.libero.doctor:checks",
+        prepare="vla_eval_envs.libero.assets:prepare",
     )
 
 
