@@ -9,7 +9,9 @@ from typing import Any
 
 import builders
 import numpy as np
+from gymnasium.spaces import Box
 
+from vla_eval.environment import EvalEnv
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context, Policy
 from vla_eval.spec import build_policy
@@ -41,3 +43,29 @@ def context(chunk: int = 0, state: int = 0) -> Context:
     key = EpisodeKey("libero_spatial", "0", state, 7, 3)
     bound = np.ones(7, np.float32)
     return Context(key, 10 * chunk, chunk, "pick up the black bowl", -bound, bound)
+
+
+class LiberoLike(EvalEnv):
+    """Observations of LIBERO's shapes, another one at every step."""
+
+    task_description = "pick up the black bowl"
+
+    def __init__(self) -> None:
+        self.action_space = Box(-1, 1, (7,), np.float32)
+        self._step = 0
+
+    def reset(self, *, seed=None, options=None):
+        del seed
+        self._step = 1000 * (options or {}).get("init_state", 0)
+        return self.observe(), {}
+
+    def advance(self, action):
+        del action
+        self._step += 1
+        return 0.0, False, False, {"is_success": False}
+
+    def observe(self) -> dict:
+        return observation(self._step)
+
+    def hold_action(self):
+        return np.zeros(7, np.float32)

@@ -11,9 +11,10 @@ from typing import Any
 import builders
 import numpy as np
 import pytest
-from helpers_lerobot import FLOWS, context, load, observation, sizes
+from helpers_lerobot import FLOWS, LiberoLike, context, load, observation, sizes
 
 from vla_eval.errors import PolicySpecError
+from vla_eval.policy_check import policy_findings
 from vla_eval.spec import build_policy
 
 pytest.importorskip("lerobot", reason="needs the extra 'lerobot'")
@@ -90,6 +91,14 @@ def test_same_actions_as_lerobot(folder, kind):
     assert chunk.actions.dtype == np.float32
     np.testing.assert_array_equal(chunk.actions[:steps], theirs)
     assert np.ptp(theirs) > 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_contract_is_kept(folder, kind):
+    """Whatever LeRobot keeps inside, episodes do not disturb each other, and noise is their own."""
+    policy = load(folder(kind))
+    findings = policy_findings(policy, LiberoLike(), "libero_spatial", "0")
+    assert [each for each in findings if not each.ok] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,11 +14,13 @@ from websockets.sync.client import connect
 from fakes.env import PointEnv
 from fakes.servers import serving
 from vla_eval.cli import main
+from vla_eval.environment import make_env
 from vla_eval.episode import PhaseClock, run_episode
 from vla_eval.errors import PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import Context, WarmUps
+from vla_eval.policy_check import check_policy
 from vla_eval.spec import build_policy
 from vla_eval_policies.remote.codec import pack, unpack
 from vla_eval_policies.remote.extension import ask
@@ -51,6 +53,11 @@ def test_served_is_in_process(walker):
             there.denoise_ms,
         )
         assert there.max_batch == 1
+
+
+def test_the_contract_is_kept(walker):
+    """A served policy acts by key alone, in any order and batch."""
+    check_policy(build_policy(f"openpi:{walker}"), make_env("fakes:fakes/Point-v0", {}))
 
 
 def test_what_a_policy_counts_reaches_its_client():
