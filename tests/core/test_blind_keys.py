@@ -58,7 +58,7 @@ def test_the_field_is_absent_or_true(protocol_file):
     path = str(protocol_file())
     plain, blind = load_protocol(path), load_protocol(path, overrides=["run.blind_keys=true"])
     assert "blind_keys" not in plain.canonical_json()
-    assert blind.header.blind_keys is True
+    assert blind.run.blind_keys is True
     assert blind.sha256 != plain.sha256
     for value in ("false", "1", '"yes"'):
         with pytest.raises(ProtocolError, match=r"run\.blind_keys: is true, or left out \(got"):

@@ -80,7 +80,7 @@ def synthetic(protocol: Protocol, *, timed: bool, standins: bool, lost: int = 0)
 
     arms = tuple(Arm(name=each, spec=EVIL, identity={"name": EVIL}) for each in roles.names)
     return Evidence(
-        run=RunHeader(
+        header=RunHeader(
             status="complete",
             protocol_sha256=protocol.sha256,
             protocol=protocol,

@@ -61,7 +61,7 @@ def test_scatter_leaves_the_goal():
     env.reset(seed=0, options={"init_state": 0})
     world = env.unwrapped
     before = {name: world.data.joint(name).qpos.copy() for name in ("toy", "blue_block")}
-    rehearsal._scatter(env, 0.02, np.random.default_rng(0))
+    env.scatter(0.02, np.random.default_rng(0))
     moved = {name: np.abs(world.data.joint(name).qpos - old).max() for name, old in before.items()}
     env.close()
     assert moved["toy"] > 0.001
