@@ -167,6 +167,20 @@ def test_larger_levels_cover_smaller_ones(checkout: Path):
     )
     before = log.read_text()
     assert set_up(checkout, path, "quickstart").returncode == 0
+    assert set_up(checkout, path, "dev").returncode == 0
+    assert log.read_text() == before
+
+
+def test_the_core_is_set_up_without_a_simulator(checkout: Path):
+    """`dev` installs the development tools alone, where MuJoCo cannot render too."""
+    path = commands(
+        checkout / "bin", uv=FAKE_UV.replace("exit 0", 'case "$1" in tools/*) exit 1;; esac')
+    )
+    log = checkout / "uv.log"
+    assert set_up(checkout, path, "dev").returncode == 0
+    assert [call.split()[-1] for call in log.read_text().splitlines()] == ["venv", ".[dev]"]
+    before = log.read_text()
+    assert set_up(checkout, path, "dev").returncode == 0
     assert log.read_text() == before
 
 
