@@ -3,7 +3,7 @@
 Run: python benchmarks/libero_pairs.py [--states 13 13 13 13] [--out FOLDER] [--exact FOLDER] [--workers N] [--collect]
 
 The scripted expert plays every task of the four standard suites from the same initial states in both.
-`exact` equals robosuite's own loop to the last bit (tests/envs/test_libero_physics.py), so this is `fast`
+`exact` equals robosuite's own loop to the last bit (tests/envs/libero/physics/test_loop.py), so this is `fast`
 against the reference. ``--exact`` takes those episodes from the runs of benchmarks/libero_experts.py, which
 are in `exact`, instead of running them again. The run folders can be continued: the same command goes on
 where it was stopped; ``--collect`` runs nothing, and counts what they hold. Writes results/libero_pairs.json

@@ -26,7 +26,7 @@ from machine import in_words, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
-sys.path.insert(0, str(ROOT / "tests" / "lerobot"))
+sys.path.insert(0, str(ROOT / "tests" / "fakes"))
 
 KINDS = ("act", "smolvla", "smolvla-deep", "pi0", "pi05", "diffusion")
 FLOWS = ("smolvla", "smolvla-deep", "pi0", "pi05")
@@ -68,7 +68,7 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
 
 def build(kind: str, folder: Path, asked: Any) -> str:
     """Write a random checkpoint of a kind, and return the spec that loads it."""
-    import builders
+    from fakes.lerobot import builders
 
     if kind in ("pi0", "pi05"):
         builders.pi(folder, builders.LIBERO, kind=kind, full=asked.full)
@@ -79,7 +79,7 @@ def build(kind: str, folder: Path, asked: Any) -> str:
         getattr(builders, kind)(folder, builders.LIBERO)
     if asked.full:
         return f"lerobot:{folder}?device={asked.device}"
-    return f"tiny_lerobot:factory?checkpoint={folder}&device={asked.device}"
+    return f"fakes.lerobot.tiny:factory?checkpoint={folder}&device={asked.device}"
 
 
 def measure(kind: str, spec: str, compiled: bool, asked: Any) -> dict[str, Any]:  # noqa: FBT001

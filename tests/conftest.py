@@ -1,17 +1,19 @@
-"""Shared by all tests: the fake environment's path, and a protocol over it."""
+"""Shared by all tests: the path of `fakes`, a protocol over the fake environment, caches."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_FAKES = str(Path(__file__).parent / "fakes")
+_TESTS = Path(__file__).parent
+_FAKES = str(_TESTS / "fakes")
+_ROOMS = ("benchmarks", "envs", "examples", "policies")
 sys.path.insert(0, _FAKES)
 os.environ["PYTHONPATH"] = os.pathsep.join(
     part for part in (_FAKES, os.environ.get("PYTHONPATH", "")) if part
@@ -45,6 +47,30 @@ estimand = "difference in success rate"
 margin = 0.1
 margin_reason = "a test"
 """
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Uses of states are counted in the cache, so each test of the core has a cache of its own.
+
+    The rooms share one, because it takes long to compile what they keep in it.
+    """
+    if request.path.relative_to(_TESTS).parts[0] not in _ROOMS:
+        monkeypatch.setenv("VLA_EVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Lets torch compute in one thread: the last bits of a sum depend on the number of threads."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 #   DIR/openpi   openpi-client, which needs NumPy 1
 #   DIR/harness  AllenAI's vla-eval, whose package has the same name as ours; it sees the simulators of
 #                this checkout's .venv, but not this project
-# Then:  VLA_EVAL_PEERS=DIR .venv/bin/pytest -m slow tests/remote
+# Then:  VLA_EVAL_PEERS=DIR .venv/bin/pytest -m slow tests/policies/remote
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=${1:?usage: tools/peers.sh DIR}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets .venv up:  tools/setup.sh first-look | quickstart | install | lock
+# Sets .venv up:  tools/setup.sh dev | first-look | quickstart | install | lock
+#   dev         the core and the tools that test it (no simulator, no torch)
 #   first-look  the package and the SO-101 simulator (no torch, no LIBERO)
 #   quickstart  that, and torch for the trained policies
 #   install     everything: SO-101, LIBERO, the development tools
@@ -11,8 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-}
 case $level in
-  first-look | quickstart | install | lock) ;;
-  *) echo "usage: tools/setup.sh first-look|quickstart|install|lock" >&2; exit 4 ;;
+  dev | first-look | quickstart | install | lock) ;;
+  *) echo "usage: tools/setup.sh dev|first-look|quickstart|install|lock" >&2; exit 4 ;;
 esac
 
 say() { echo "setup: $*" >&2; }
@@ -128,6 +129,12 @@ packages() {
   "$uv" pip install --quiet --python .venv/bin/python --constraints requirements.lock \
     --build-constraints requirements.lock --editable ".[$1]"
 }
+
+if [[ $level == dev ]]; then
+  packages dev
+  echo "$key" > .venv/.stamp-dev
+  exit 0
+fi
 
 # Small things first: a missing GL library shows before gigabytes of torch are downloaded.
 gl_packages="libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0"

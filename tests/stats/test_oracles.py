@@ -140,7 +140,8 @@ def test_intervals_of_one_rate(method, successes, n, low, high):
     assert found == pytest.approx((low, high), abs=tolerance)
 
 
-# Claims as published, at 5 and at 10 points: the audit of statistics.md §5.2.
+# Claims as published, at 5 and at 10 points: SnapFlow (arXiv 2604.05656) and its naive student,
+# Reflex, Drift-VLA, a one-step MeanFlow VLA (arXiv 2603.01469), pi0.5 with drift; see docs/audit.md.
 AUDIT = [
     ((395, 400, 391, 400), "equivalent", "equivalent"),
     ((387, 400, 391, 400), "equivalent", "equivalent"),
@@ -193,7 +194,7 @@ def test_every_verdict_and_flag_has_a_sentence():
 
 
 def test_stratified_by_task():
-    """MeanFlow's three tasks with equal weights (statistics.md §5.2); scores, hence not whole."""
+    """MeanFlow's three tasks with equal weights (arXiv 2603.01469); scores, hence not whole."""
     tasks = [(88, 100, 86.5, 100), (64, 100, 81.5, 100), (82, 100, 85.5, 100)]
     interval = stats.stratified_independent_interval
     assert interval(tasks, alpha=0.10) == pytest.approx((-0.1175, -0.0131), abs=5.1e-5)

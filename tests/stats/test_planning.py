@@ -7,7 +7,8 @@ import pytest
 from vla_eval import stats
 from vla_eval.stats import AssumedPairing, PairedCase, PairedTable, Spread
 
-# statistics.md §5.1: p, power, margin; pairs (formula) at correlation 0, .3, .6; episodes an arm.
+# Exact sample sizes (docs/statistics.md, "Sample sizes") from an enumeration of all tables: p, power,
+# margin; pairs (formula) at correlation 0, .3, .6; episodes an arm.
 SIZES = [
     (0.90, 0.8, 0.10, [(118, 123), (91, 94), (64, 67)], 118),
     (0.95, 0.8, 0.10, [(74, 79), (58, 64), (42, 50)], 73),
@@ -79,7 +80,7 @@ def test_fewest_pairs_without_discordance():
     ],
 )
 def test_power_at_common_sizes(n, p, margin, powers):
-    """Power in percent at correlation 0, .3 and .6 (statistics.md §5.1)."""
+    """Power in percent at correlation 0, .3 and .6 (docs/statistics.md, "Sample sizes")."""
     for rho, percent in zip((0.0, 0.3, 0.6), powers, strict=True):
         found = stats.power_paired(n, PairedCase(p, correlation=rho), margin=margin)
         assert 100 * found == pytest.approx(percent, abs=0.51)

@@ -231,7 +231,7 @@ def test_cochran_q():
 
 
 def test_drift_against_its_frozen_teacher():
-    """86/93/89 of 200 each against 88.0 of 600 (statistics.md §5.2)."""
+    """Seeds of 86/93/89 % of 200 against 88.0 % of 600 (Drift-VLA; C42 in docs/audit.md)."""
     drift, teacher = Checkpoints.of([172, 186, 178], 200), Checkpoints.of([528], 600)
     found = stats.compare_with_frozen(drift, teacher)
     assert found.difference == pytest.approx(0.0133, abs=5.1e-5)
@@ -299,7 +299,7 @@ def test_rerun_sd_is_at_most_binomial():
     [(0.0, 0.266, 0.00679, 441), (0.3, 0.360, 0.00942, 318), (0.6, 0.534, 0.01499, 200)],
 )
 def test_growth_optimal_bets(rho, bet, growth, pairs):
-    """At p = .9 and a margin of 5 points (statistics.md §3.2)."""
+    """At p = .9 and a margin of 5 points (Waudby-Smith and Ramdas 2024; docs/statistics.md, "Looks")."""
     q = 0.9 * 0.1 * (1 - rho)
     found = stats.growth_optimal_bet(q, q, margin=0.05)
     assert found == pytest.approx((bet, growth), abs=5.1e-4)

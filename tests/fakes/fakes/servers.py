@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-_HERE = Path(__file__).parents[2] / "remote"
+_PEERS = Path(__file__).parents[1] / "peers"
 _MAIN = "import sys; from vla_eval.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -38,7 +38,7 @@ def serving(spec: str, *flags: str) -> Iterator[dict]:
 @contextmanager
 def misbehaving(*arguments: str, script: str = "bad_server.py") -> Iterator[str]:
     """Run a server that misbehaves as the path of the address says; return ``ws://host:port``."""
-    with _process([sys.executable, str(_HERE / script), *arguments]) as (_, port):
+    with _process([sys.executable, str(_PEERS / script), *arguments]) as (_, port):
         yield f"ws://127.0.0.1:{port}"
 
 
@@ -57,14 +57,14 @@ def _alone() -> dict[str, str]:
 @contextmanager
 def peer_server(env: str, script: str) -> Iterator[str]:
     """Run a server of another project; return the first line it prints."""
-    command = [_python(env), str(_HERE / "peers" / script)]
+    command = [_python(env), str(_PEERS / script)]
     with _process(command, env=_alone(), cwd="/") as (_, line):
         yield line
 
 
 def peer(env: str, script: str, *arguments: str) -> dict:
     """Run a client of another project to its end; return the JSON it prints last."""
-    command = [_python(env), str(_HERE / "peers" / script), *arguments]
+    command = [_python(env), str(_PEERS / script), *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, env=_alone(), cwd="/", check=False, timeout=600
     )
