@@ -16,7 +16,7 @@ from vla_eval.record import EpisodeRecord
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import records_digest
 
-OLD = Path(__file__).parents[1] / "old_runs"
+OLD = Path(__file__).parent / "old_runs"
 
 
 @pytest.mark.parametrize("folder", sorted(OLD.iterdir()), ids=lambda path: path.name)
