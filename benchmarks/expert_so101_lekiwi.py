@@ -1,46 +1,54 @@
-"""Writes down what the scripted experts score under the papers' SO-101 and LeKiwi protocols.
+"""How often the scripted experts succeed under the papers' SO-101 and LeKiwi protocols.
 
-Run: for p in meanflow-so101 drift-lekiwi lekiwi-certify; do
-         vlaeval run $p --policy expert --out runs/$p; done
-     python benchmarks/expert_so101_lekiwi.py runs/meanflow-so101 runs/drift-lekiwi runs/lekiwi-certify
+    for p in meanflow-so101 drift-lekiwi lekiwi-certify; do
+        vlaeval run $p --policy expert --out runs/$p; done
+    python benchmarks/expert_so101_lekiwi.py runs/meanflow-so101 runs/drift-lekiwi runs/lekiwi-certify
 
-Writes results/expert_so101_lekiwi.json and .md, from `vlaeval report --json`. A run that is not
-complete, or whose protocol was modified, is refused.
+writes results/expert_so101_lekiwi.json and .md, a table of docs/so101-lekiwi-protocols.md, from what
+`vlaeval report` says. A run that is incomplete, or whose protocol was modified, is refused. Without runs,
+the table is written from the committed numbers.
 """
-
-# ruff: noqa: INP001  a script
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from common.results import save, write_table
+from common.script import parser, run
+
+from vla_eval.errors import UsageError
+from vla_eval.summary.model import summarise
+
+NAME = "expert_so101_lekiwi"
 
 
 def main() -> None:
-    """Read the runs named on the command line and write both files."""
-    runs = [summary(folder) for folder in sys.argv[1:]]
-    (RESULTS / "expert_so101_lekiwi.json").write_text(json.dumps(runs, indent=1) + "\n")
-    (RESULTS / "expert_so101_lekiwi.md").write_text(markdown(runs))
+    """Read the runs, if any are given, and write the table."""
+    arguments = parser(__doc__)
+    arguments.add_argument("runs", nargs="*", type=Path, help="run folders of one policy")
+    chosen = arguments.parse_args()
+    if chosen.runs:
+        save(NAME, [summary(folder) for folder in chosen.runs])
+    write_table(NAME, markdown)
 
 
-def summary(folder: str) -> dict[str, Any]:
-    """Return what matters of a run of one policy."""
-    command = [sys.executable, "-m", "vlaeval_launcher", "report", folder, "--json"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    report = json.loads(done.stdout)
+def summary(folder: Path) -> dict[str, Any]:
+    """Return the rates of a complete run of one policy under a released protocol; else UsageError."""
+    report = summarise([folder]).to_json()
     if not report["complete"] or report["protocol"]["modified"]:
-        raise SystemExit(f"{folder} is not a complete run of a released protocol")
+        raise UsageError(f"{folder}: is not a complete run of a released protocol")
+    if len(report["arms"]) != 1:
+        raise UsageError(
+            f"{folder}: has {len(report['arms'])} arms; the table shows runs of one policy"
+        )
     (arm,) = report["arms"].values()
     kept = ("n", "successes", "errors", "mean_score", "wilson95", "tasks", "reasons")
     return {"protocol": report["protocol"]} | {key: arm[key] for key in kept}
 
 
-def markdown(runs: list[dict[str, Any]]) -> str:
+def markdown(runs: Sequence[dict[str, Any]]) -> str:
     """Return a table with a line for each task of each protocol."""
     text = [
         "# The scripted experts under the papers' protocols",
@@ -52,17 +60,17 @@ def markdown(runs: list[dict[str, Any]]) -> str:
         "| protocol | task | success | interval |",
         "|---|---|---|---|",
     ]
-    for run in runs:
-        name = f"{run['protocol']['name']}@{run['protocol']['version']}"
-        for task, each in [*run["tasks"].items(), ("all", run)]:
-            low, high = each["wilson95"]
-            mean = f", mean score {run['mean_score']:.3f}" if task == "all" else ""
+    for report in runs:
+        name = f"{report['protocol']['name']}@{report['protocol']['version']}"
+        for task, counts in [*report["tasks"].items(), ("all", report)]:
+            low, high = counts["wilson95"]
+            mean = f", mean score {report['mean_score']:.3f}" if task == "all" else ""
             text.append(
-                f"| `{name}` | {task} | {each['successes']}/{each['n']}{mean} "
+                f"| `{name}` | {task} | {counts['successes']}/{counts['n']}{mean} "
                 f"| [{low:.1%}, {high:.1%}] |"
             )
     return "\n".join([*text, ""])
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,27 +1,26 @@
 """What one inference of the shipped policies takes: the prefix once, and the steps, by method and NFE.
 
-    OMP_NUM_THREADS=1 python benchmarks/flow_latency.py        # half a minute
+    OMP_NUM_THREADS=1 python benchmarks/flow_latency.py
 
-takes the arms of ``results/nfe.json`` and writes ``results/flow_latency.json`` and ``.md`` (a table of
-docs/one-step.md). The arms take turns, each round in another order, so that a busy neighbour slows all of
-them alike: compare them, and take the milliseconds for this machine at that moment.
+takes the arms of results/nfe.json and writes results/flow_latency.json and .md, a table of
+docs/one-step.md. The arms take turns, every round in another order, so that a busy neighbour slows all of
+them alike: compare the arms, and take the milliseconds for this machine at that moment.
 """
-
-# ruff: noqa: INP001  a script
 
 from __future__ import annotations
 
-import json
 import random
-import sys
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from machine import in_words, machine
+import numpy.typing as npt
+from common.machine import in_words, machine
+from common.results import load, save, write_table
+from common.script import parser, run
+from tqdm import trange
 
 from vla_eval.catalog import find_suite
 from vla_eval.environment import make_env
@@ -29,22 +28,27 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 from vla_eval.spec import build_policy
 
-RESULTS = Path(__file__).with_name("results")
-FILE = RESULTS / "flow_latency.json"
 ROUNDS = 60
+TIMES = ("total_ms", "prefix_ms", "steps_ms")
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure the latencies and write the table."""
+    if not parser(__doc__, measures=True).parse_args().table:
+        save("flow_latency", measure(load("nfe")["arms"]))
+    write_table("flow_latency", table)
+
+
+def measure(arms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return p50 and p95 of an inference of every arm, ms, and where they were measured."""
     about = machine()
-    arms = json.loads((RESULTS / "nfe.json").read_text(encoding="utf-8"))["arms"]
     policies = {name: build_policy(arm["spec"]) for name, arm in arms.items()}
     observation, context = _example()
     for policy in policies.values():
         policy.infer([observation], [context])
     times: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     names = list(policies)
-    for number in range(ROUNDS):
+    for number in trange(ROUNDS, unit="round"):
         random.Random(number).shuffle(names)
         for name in names:
             began = perf_counter()
@@ -53,10 +57,7 @@ def main() -> None:
     rows = {
         name: {"nfe": arms[name]["nfe"], **_quantiles(np.array(times[name]))} for name in policies
     }
-    results = {"machine": about, "rounds": ROUNDS, "arms": rows}
-    FILE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    FILE.with_suffix(".md").write_text(table(results), encoding="utf-8")
-    sys.stdout.write(table(results))
+    return {"machine": about, "rounds": ROUNDS, "arms": rows}
 
 
 def _example() -> tuple[Any, Context]:
@@ -71,31 +72,27 @@ def _example() -> tuple[Any, Context]:
     return observation, context
 
 
-def _quantiles(times: np.ndarray) -> dict[str, list[float]]:
-    """Return (p50, p95) of total, prefix and steps, ms."""
+def _quantiles(times: npt.NDArray[np.float64]) -> dict[str, list[float]]:
+    """Return (p50, p95) of times (rounds, 3) of total, prefix and steps, ms."""
     p50, p95 = np.percentile(times, [50, 95], axis=0)
-    names = ("total_ms", "prefix_ms", "steps_ms")
     return {
-        name: [round(float(a), 2), round(float(b), 2)]
-        for name, a, b in zip(names, p50, p95, strict=True)
+        name: [round(float(middle), 2), round(float(high), 2)]
+        for name, middle, high in zip(TIMES, p50, p95, strict=True)
     }
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Return the Markdown."""
+    """Return the Markdown: p50 and p95 of every arm."""
     lines = [
         "| arm | NFE | inference, ms: p50 (p95) | prefix | steps |",
         "|---|---|---|---|---|",
     ]
     for name, row in results["arms"].items():
-        cells = [
-            f"{row[key][0]:.1f} ({row[key][1]:.1f})"
-            for key in ("total_ms", "prefix_ms", "steps_ms")
-        ]
+        cells = [f"{row[key][0]:.1f} ({row[key][1]:.1f})" for key in TIMES]
         lines.append(f"| {name} | {row['nfe']:g} | {' | '.join(cells)} |")
     note = f"{results['rounds']} rounds, taking turns, one thread; {in_words(results['machine'])}."
     return "\n".join(lines) + f"\n\n{note}\n"
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,29 +1,27 @@
-"""Success over the execution horizon: how many actions of a chunk are executed before looking again.
+"""Success over the execution horizon: how many actions of a chunk are executed before the next look.
 
     vlaeval sweep examples/sweeps/horizon.toml --out runs/horizon
     vlaeval sweep examples/sweeps/horizon-short.toml --out runs/horizon-short
     vlaeval sweep examples/sweeps/horizon-one.toml --out runs/horizon-one
     python benchmarks/horizon.py runs/horizon runs/horizon-short runs/horizon-one
 
-writes ``results/horizon.json``, every outcome, and ``results/horizon.md``, a table of docs/one-step.md.
-Horizon 10 is that of ``results/nfe.json``, the same arms under the same protocol. Without runs: the
-table from the outcomes. Intervals are those of policy_grid.py.
+writes results/horizon.json, every outcome, and results/horizon.md, a table of docs/one-step.md. Horizon
+10 is that of results/nfe.json, the same arms under the same protocol. Intervals are by initial state
+(common/grid.py). Without sweeps, the table is written from the committed outcomes.
 """
-
-# ruff: noqa: INP001  a script
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from policy_grid import RESULTS, by_state, cells_of, collect, difference, rate
-from tables import points, write_table
+from common.grid import by_state, cells_of, collect, difference, rate
+from common.results import load, points, save, write_table
+from common.script import parser, run
 
-FILE = RESULTS / "horizon.json"
+from vla_eval.errors import UsageError
+
 ARMS: Mapping[str, str] = {
     "fm-10": "fm, nfe=10",
     "fm-1": "fm, nfe=1",
@@ -32,27 +30,47 @@ ARMS: Mapping[str, str] = {
     "drift": "drift",
     "mse": "mse",
 }
-"""The arms, and what ``nfe.json`` calls them."""
+"""The arms, and their names in ``nfe.json``."""
 REFERENCE = "fm-10"
 
 
 def main() -> None:
-    """Collect, if sweeps are given, and write the table."""
-    if len(sys.argv) > 1:
-        cells = [cell for path in sys.argv[1:] for cell in cells_of(Path(path))]
-        found = {int(cell.name.partition("=")[2]): collect([cell]) for cell in cells}
-        for horizon, each in found.items():
-            end = f", horizon={horizon}"
-            each["arms"] = {name.removesuffix(end): arm for name, arm in each["arms"].items()}
-        found[10] = at_ten(json.loads((RESULTS / "nfe.json").read_text(encoding="utf-8")))
-        text = json.dumps({str(horizon): found[horizon] for horizon in sorted(found)}, indent=1)
-        FILE.write_text(text + "\n", encoding="utf-8")
-    write_table(FILE, table)
+    """Collect the outcomes, if sweeps are given, and write the table."""
+    arguments = parser(__doc__)
+    arguments.add_argument("sweeps", nargs="*", type=Path, help="folders that vlaeval sweep made")
+    chosen = arguments.parse_args()
+    if chosen.sweeps:
+        save("horizon", outcomes(chosen.sweeps))
+    write_table("horizon", table)
+
+
+def outcomes(sweeps: Iterable[Path]) -> dict[str, Any]:
+    """Return the outcomes by execution horizon, in ascending order.
+
+    Raises:
+        UsageError: a cell is of another sweep, incomplete, or without one of the arms.
+    """
+    horizons: dict[int, Any] = {}
+    for cell in (cell for path in sweeps for cell in cells_of(path)):
+        name, _, value = cell.name.partition("=")
+        if name != "horizon" or not value.isdecimal():
+            raise UsageError(f"{cell}: is no cell of a sweep over the horizon (horizon=NUMBER)")
+        results = collect([cell])
+        end = f", {cell.name}"
+        results["arms"] = {arm.removesuffix(end): each for arm, each in results["arms"].items()}
+        missing = [arm for arm in ARMS if arm not in results["arms"]]
+        if missing:
+            raise UsageError(
+                f"{cell}: has no arm '{missing[0]}'; the table needs all of {list(ARMS)}"
+            )
+        horizons[int(value)] = results
+    horizons[10] = at_ten(load("nfe"))
+    return {str(horizon): horizons[horizon] for horizon in sorted(horizons)}
 
 
 def at_ten(results: Mapping[str, Any]) -> dict[str, Any]:
     """Return the outcomes of the grid over NFE, whose horizon is 10."""
-    arms = {name: results["arms"][theirs] for name, theirs in ARMS.items()}
+    arms = {name: results["arms"][in_grid] for name, in_grid in ARMS.items()}
     return {**{key: results[key] for key in ("protocol", "versions")}, "arms": arms}
 
 
@@ -73,16 +91,16 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def _rates(results: Mapping[str, Any], task: str, arm: str) -> list[str]:
-    found = [rate(by_state(each["arms"][arm], task)) for each in results.values()]
-    return [f"{won}/{n} [{low:.0%}, {high:.0%}]" for won, n, low, high in found]
+    rates = [rate(by_state(cell["arms"][arm], task)) for cell in results.values()]
+    return [f"{won}/{n} [{low:.0%}, {high:.0%}]" for won, n, low, high in rates]
 
 
 def _differences(results: Mapping[str, Any], task: str, arm: str) -> list[str]:
-    pairs = [(each["arms"][arm], each["arms"][REFERENCE]) for each in results.values()]
+    pairs = [(cell["arms"][arm], cell["arms"][REFERENCE]) for cell in results.values()]
     return [
         points(*difference(by_state(ours, task), by_state(theirs, task))) for ours, theirs in pairs
     ]
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,45 +1,51 @@
 """Times LIBERO episodes under `vlaeval run` against `lerobot-eval`: same task, same policy, same cores.
 
-Run: python benchmarks/libero_lerobot.py [--task libero_spatial/0] [--episodes 2]
+    python benchmarks/libero_lerobot.py
+    python benchmarks/libero_lerobot.py --task libero_goal/0 --episodes 4
 
-Writes results/libero_lerobot.json and .md. `lerobot-eval` gets its best settings: one asynchronous
-environment a core, soft resets, 256 px. The policy is a small ACT that resizes its pictures to 128 px;
-its weights are random, so that every episode lasts until the time limit of 280 steps. Both are timed
-from the first episode's reset to the end of the last, without importing libraries, which is reported
-apart. Our clock includes importing the simulator and building the scenes, which `lerobot-eval` does
-before its own starts; so ours run ten or four times as many episodes, which takes them about as long.
-That is still far fewer than a protocol has for a task. A short run goes before each of ours: on a
-machine that has run the suite before, compiled code and scenes are in the cache.
+writes results/libero_lerobot.json and .md, which docs/libero.md cites. `lerobot-eval` gets its best
+settings: an asynchronous environment for every core, soft resets, 256 px. The policy is a small ACT that
+resizes its pictures to 128 px; its weights are random, so that every episode lasts until the time limit of
+280 steps. Both are timed from the first episode's reset to the end of the last, without importing
+libraries, which is reported apart. Our clock includes importing the simulator and building the scenes,
+which `lerobot-eval` does before its own starts; so ours run ten or four times as many episodes, which takes
+them about as long. That is still far fewer than a protocol has for a task. A short run goes before each of
+ours: on a machine that has run the suite before, compiled code and scenes are in the cache.
+
 Needs the extras `libero` and `lerobot`, LIBERO's assets, and an otherwise idle machine.
 """
 
-# ruff: noqa: INP001, T201  a script that speaks to a terminal
-
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from machine import in_words, machine
+from common.machine import in_words, machine
+from common.results import save, write_table
+from common.script import count, parser, run
 
+from vla_eval.catalog import find_suite
+from vla_eval.errors import InfrastructureError, MissingExtraError
 from vla_eval.runs.store import read_records
 from vla_eval_envs.libero.assets import find_assets
 
-RESULTS = Path(__file__).parent / "results"
+NAME = "libero_lerobot"
 STEPS, SIZE, CHUNK = 280, 256, 10
-# What the policy makes of the pictures before it looks; so its preprocessor says, in both programs.
 POLICY_SIZE = 128
-# Actions per inference, and how many episodes ours run for each of lerobot-eval's.
+"""To which the policy's preprocessor resizes the pictures, in both programs."""
 HORIZONS = {10: 10, 1: 4}
+"""By actions per inference: our episodes for one episode of lerobot-eval."""
 WORKERS = 2
+PARTS = ("build_s", "reset_s", "advance_s", "observe_s", "infer_s", "wait_s")
+"""Where our seconds go, by the names of `Timing`."""
 PROTOCOL = """
 schema_version = 1
 protocol = "benchmark"
@@ -70,37 +76,48 @@ margin_reason = "No claim is judged here."
 
 
 def main() -> None:
-    """Time both at every execution horizon, and write both files."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--task", default="libero_spatial/0")
-    parser.add_argument(
+    """Time both at every execution horizon, and write the tables."""
+    arguments = parser(__doc__, measures=True)
+    arguments.add_argument("--task", default="libero_spatial/0", metavar="SUITE/TASK")
+    arguments.add_argument(
         "--episodes",
-        type=int,
+        type=count,
         default=2,
         help="of lerobot-eval; ours run ten or four times as many",
     )
-    chosen = parser.parse_args()
-    rows = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for horizon, times in HORIZONS.items():
-            folder = Path(scratch) / f"horizon-{horizon}"
-            folder.mkdir()
-            checkpoint = make_policy(folder / "act", horizon)
-            row: dict[str, Any] = {"n_action_steps": horizon}
-            row["lerobot_eval"] = theirs(folder, checkpoint, chosen.task, chosen.episodes)
-            for physics in ("exact", "fast"):
-                row[physics] = ours(
-                    folder, checkpoint, chosen.task, times * chosen.episodes, physics
-                )
-                row[physics]["ratio"] = round(
-                    row[physics]["episodes_per_hour"] / row["lerobot_eval"]["episodes_per_hour"], 2
-                )
-            print(json.dumps(row), file=sys.stderr)
-            rows.append(row)
-    result = {"machine": machine(), "task": chosen.task, "steps": STEPS, "rows": rows}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "libero_lerobot.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "libero_lerobot.md").write_text(markdown(result))
+    chosen = arguments.parse_args()
+    if not chosen.table:
+        suite, _, index = chosen.task.partition("/")
+        find_suite(suite).task(index)
+        with tempfile.TemporaryDirectory() as scratch:
+            rows = [
+                measure(Path(scratch), chosen.task, chosen.episodes, horizon)
+                for horizon in HORIZONS
+            ]
+        save(NAME, {"machine": machine(), "task": chosen.task, "steps": STEPS, "rows": rows})
+    write_table(NAME, markdown)
+
+
+def measure(scratch: Path, task: str, episodes: int, horizon: int) -> dict[str, Any]:
+    """Return the times of both programs, with so many actions executed per inference."""
+    folder = scratch / f"horizon-{horizon}"
+    folder.mkdir()
+    checkpoint = make_policy(folder / "act", horizon)
+    _say(f"{horizon} actions per inference: lerobot-eval")
+    row: dict[str, Any] = {"n_action_steps": horizon}
+    row["lerobot_eval"] = theirs(folder, checkpoint, task, episodes)
+    for physics in ("exact", "fast"):
+        _say(f"{horizon} actions per inference: vlaeval run, {physics}")
+        row[physics] = ours(folder, checkpoint, task, HORIZONS[horizon] * episodes, physics)
+        row[physics]["ratio"] = round(
+            row[physics]["episodes_per_hour"] / row["lerobot_eval"]["episodes_per_hour"], 2
+        )
+    _say(json.dumps(row))
+    return row
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def make_policy(folder: Path, n_action_steps: int) -> Path:
@@ -173,7 +190,7 @@ def theirs(folder: Path, checkpoint: Path, task: str, episodes: int) -> dict[str
         "--eval.use_async_envs=true",
         f"--output_dir={folder / 'theirs'}",
     ]
-    wall = run([sys.executable, str(script), *arguments], environment, folder)
+    wall = timed([sys.executable, str(script), *arguments], environment, folder)
     info = json.loads((folder / "theirs" / "eval_info.json").read_text())
     return speed(float(info["overall"]["eval_s"]), wall, episodes)
 
@@ -184,7 +201,7 @@ def settings(folder: Path) -> Path:
 
     package = find_spec("libero")
     if package is None or package.origin is None:
-        sys.exit("the extra 'libero' is needed")
+        raise MissingExtraError("lerobot-eval on LIBERO", "libero")
     root = Path(package.origin).parent / "libero"
     entries = {
         "assets": find_assets().path,
@@ -209,12 +226,15 @@ def ours(
     records = read_records(sorted((out / "episodes").glob("*.jsonl"))).final.values()
     timings = [record.timing.model_dump() for record in records]
     if len(timings) != episodes or {record.steps for record in records} != {STEPS}:
-        sys.exit(f"expected {episodes} episodes of {STEPS} steps: {timings}")
-    starts = [datetime.fromisoformat(t["started_at"]).timestamp() for t in timings]
-    ends = [start + t["wall_s"] for start, t in zip(starts, timings, strict=True)]
+        raise InfrastructureError(
+            f"{out}: {len(timings)} episodes have a result, and not all {STEPS} steps; "
+            f"{episodes} of {STEPS} steps were expected, so the times cannot be compared"
+        )
+    starts = [datetime.fromisoformat(timing["started_at"]).timestamp() for timing in timings]
+    ends = [start + timing["wall_s"] for start, timing in zip(starts, timings, strict=True)]
     result = speed(max(ends) - min(starts), wall, episodes)
-    for name in ("build_s", "reset_s", "advance_s", "observe_s", "infer_s", "wait_s"):
-        result[name] = round(sum(t[name] for t in timings) / episodes, 2)
+    for name in PARTS:
+        result[name] = round(sum(timing[name] for timing in timings) / episodes, 2)
     return result
 
 
@@ -237,20 +257,21 @@ def protocol(out: Path, task: str, episodes: int, steps: int, physics: str) -> P
 
 
 def vlaeval_run(out: Path, checkpoint: Path, path: Path) -> float:
-    """Run a protocol and return the seconds that the command took."""
-    command = [str(Path(sys.executable).with_name("vlaeval")), "run", str(path)]
+    """Run a protocol, and return the seconds that the command took."""
+    command = [sys.executable, "-m", "vlaeval_launcher", "run", str(path)]
     command += ["--policy", f"lerobot:{checkpoint}", "--workers", str(WORKERS), "--out", str(out)]
-    return run(command, dict(os.environ), out.parent)
+    return timed(command, dict(os.environ), out.parent)
 
 
-def run(command: list[str], environment: dict[str, str], folder: Path) -> float:
-    """Run a command and return the seconds it took; stop with its last words if it fails."""
+def timed(command: list[str], environment: dict[str, str], folder: Path) -> float:
+    """Run a command, and return the seconds it took; stop with its last words if it fails."""
     start = time.perf_counter()
     done = subprocess.run(
         command, env=environment, cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+        _say(f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+        raise InfrastructureError(f"exit code {done.returncode} of {' '.join(command)}")
     return time.perf_counter() - start
 
 
@@ -265,8 +286,8 @@ def speed(seconds: float, wall: float, episodes: int) -> dict[str, float]:
     }
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """Return the same for people."""
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return the tables."""
     about = in_words(result["machine"])
     text = [
         "# LIBERO episodes an hour, against `lerobot-eval`",
@@ -277,34 +298,31 @@ def markdown(result: dict[str, Any]) -> str:
         "| actions per inference | | episodes | s an episode | episodes an hour | ratio |",
         "|---|---|---|---|---|---|",
     ]
+    labels = {
+        "lerobot_eval": "`lerobot-eval`, 2 async environments, soft resets",
+        "exact": "`vlaeval run`, 2 workers, `exact` (default)",
+        "fast": "`vlaeval run`, 2 workers, `fast`",
+    }
     for row in result["rows"]:
-        for name, label in (
-            ("lerobot_eval", "`lerobot-eval`, 2 async environments, soft resets"),
-            ("exact", "`vlaeval run`, 2 workers, `exact` (default)"),
-            ("fast", "`vlaeval run`, 2 workers, `fast`"),
-        ):
-            each = row[name]
+        for name, label in labels.items():
+            times = row[name]
             text.append(
-                f"| {row['n_action_steps']} | {label} | {each['episodes']} | {each['s_per_episode']} "
-                f"| {each['episodes_per_hour']} | {each.get('ratio', 1)} |"
+                f"| {row['n_action_steps']} | {label} | {times['episodes']} | {times['s_per_episode']} "
+                f"| {times['episodes_per_hour']} | {times.get('ratio', 1)} |"
             )
     text += [
         "",
         "Where our seconds go, each summed over an episode (two episodes run side by side):",
         "",
+        "| actions per inference | physics | build | reset | physics | pictures | policy | of it waiting |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    text += [
-        "| actions per inference | physics | build | reset | physics | pictures | policy | of it waiting |"
-    ]
-    text += ["|---|---|---|---|---|---|---|---|"]
     for row in result["rows"]:
         for name in ("exact", "fast"):
-            each = row[name]
-            parts = ("build_s", "reset_s", "advance_s", "observe_s", "infer_s", "wait_s")
-            numbers = " | ".join(str(each[part]) for part in parts)
+            numbers = " | ".join(str(row[name][part]) for part in PARTS)
             text.append(f"| {row['n_action_steps']} | {name} | {numbers} |")
     return "\n".join([*text, ""])
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,65 +1,86 @@
-"""Measures the LIBERO simulator against the physics it is made of, one fresh process for each task.
+"""Measures the LIBERO simulator against the physics it is made of, every task in a fresh process.
 
-Run: python benchmarks/libero_simulator.py [SUITE/TASK ...]
+    python benchmarks/libero_simulator.py
+    python benchmarks/libero_simulator.py libero_goal/0 libero_10/3
 
-Writes results/libero_simulator.json and .md. Every ratio compares numbers of one process, taken
-alternately, so that a busy machine shifts both. CPU time of the thread is counted, not the clock:
-neighbours on the same cores stretch the clock, and one control step is one thread's work.
+writes results/libero_simulator.json and .md, which docs/libero.md cites. The two numbers of a ratio are
+measured alternately in one process, so that a busy machine shifts both. CPU time of the thread is counted,
+and not the clock: neighbours on the same cores stretch the clock, and a control step is one thread's work.
 """
 
-# ruff: noqa: INP001, SLF001, T201  a script that speaks to a terminal and looks inside
+# ruff: noqa: SLF001  looks inside
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import in_words, machine
+import numpy.typing as npt
+from common.machine import in_words, machine
+from common.results import save, write_table
+from common.script import parser, run
 
+from vla_eval.catalog import find_suite
+from vla_eval.errors import InfrastructureError
+
+NAME = "libero_simulator"
 TASKS = (
-    *("libero_spatial/4", "libero_spatial/5", "libero_object/1", "libero_object/2"),
-    *(
-        "libero_goal/0",
-        "libero_goal/7",
-        "libero_10/0",
-        "libero_10/3",
-        "libero_90/0",
-        "libero_90/40",
-    ),
+    "libero_spatial/4",
+    "libero_spatial/5",
+    "libero_object/1",
+    "libero_object/2",
+    "libero_goal/0",
+    "libero_goal/7",
+    "libero_10/0",
+    "libero_10/3",
+    "libero_90/0",
+    "libero_90/40",
 )
-PHYSICS = ("reference", "exact", "fast")
 STEPS = 150
-RESULTS = Path(__file__).parent / "results"
 KEY: dict[str, Any] = {"seed": 7, "options": {"init_state": 3}}
 
 
 def main() -> None:
-    """Measure every task, or those named on the command line, and write both files."""
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measure(sys.argv[2])))
+    """Measure all tasks, or those of the command line, and write the tables."""
+    arguments = parser(__doc__, measures=True)
+    arguments.add_argument("tasks", nargs="*", metavar="SUITE/TASK")
+    # What the script calls itself with, in a process of its own.
+    arguments.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
+    chosen = arguments.parse_args()
+    tasks = chosen.tasks or TASKS
+    for task in tasks:
+        suite, _, index = task.partition("/")
+        find_suite(suite).task(index)
+    if chosen.in_this_process:
+        print(json.dumps(measure(tasks[0])))
         return
-    rows = []
-    for task in sys.argv[1:] or TASKS:
-        print(task, file=sys.stderr)
-        command = [sys.executable, __file__, "--one", task]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, timeout=600)
-        if done.returncode != 0:
-            sys.exit(f"{task} could not be measured; what is written above says why")
-        rows.append(json.loads(done.stdout))
-    result = {"machine": machine(), "steps": STEPS, "tasks": rows}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "libero_simulator.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "libero_simulator.md").write_text(markdown(result))
+    if not chosen.table:
+        rows = [measured(task) for task in tasks]
+        save(NAME, {"machine": machine(), "steps": STEPS, "tasks": rows})
+    write_table(NAME, markdown)
+
+
+def measured(task: str) -> dict[str, Any]:
+    """Return a task's numbers, measured in a fresh process."""
+    print(task, file=sys.stderr, flush=True)
+    command = [sys.executable, __file__, "--in-this-process", task]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, timeout=600)
+    if done.returncode != 0:
+        raise InfrastructureError(f"{task}: could not be measured, for the reason above")
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
 
 
 def measure(task: str) -> dict[str, Any]:
-    """Return one task's numbers: ratios of control steps, deviations, resets, memory."""
+    """Return a task's numbers: ratios of control steps, deviations, resets, memory."""
     from vla_eval_envs.libero.env import LiberoEnv
 
     suite, index = task.split("/")
@@ -85,7 +106,7 @@ def measure(task: str) -> dict[str, Any]:
     return row
 
 
-def episode(env: Any) -> tuple[np.ndarray, dict[str, Any]]:
+def episode(env: Any) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
     """Run smooth random actions; return joint positions, (steps + 1, nq), and medians of costs."""
     env.reset(**KEY)
     sim = env._simulator._env.sim
@@ -140,7 +161,8 @@ def change(suite: str, index: int) -> dict[str, float]:
     """
     from vla_eval_envs.libero.env import LiberoEnv
 
-    for _ in range(2):
+    seconds = busy = 0.0
+    for _ in range(2):  # the first time, the scene may have to be compiled
         start, used = time.perf_counter(), time.process_time()
         env = LiberoEnv(suite, (index + 1) % 10)
         env.reset(**KEY)
@@ -155,8 +177,8 @@ def resident_mb() -> float:
     return round(pages * os.sysconf("SC_PAGESIZE") / 1e6)
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """Return the same for people."""
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return the tables."""
     text = [
         "# The LIBERO simulator on its own",
         "",
@@ -180,8 +202,8 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(text)
 
 
-def control_steps(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the table of the physics' cost."""
+def control_steps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the table of what control steps cost."""
     text = [
         "| task | floor ms | fast ms | exact ms | robosuite ms | fast / floor | exact / floor |",
         "|---|---|---|---|---|---|---|",
@@ -196,7 +218,7 @@ def control_steps(rows: list[dict[str, Any]]) -> list[str]:
     return text
 
 
-def deviations(rows: list[dict[str, Any]]) -> list[str]:
+def deviations(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the table of how far joint positions are from robosuite's."""
     text = [
         "| task | exact, largest | fast, settled | fast, median | fast, largest |",
@@ -211,7 +233,7 @@ def deviations(rows: list[dict[str, Any]]) -> list[str]:
     return text
 
 
-def scene_changes(rows: list[dict[str, Any]]) -> list[str]:
+def scene_changes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the table of resets, changes of task and memory."""
     return [
         "| task | reset s | CPU | without pictures s | change of task s | CPU | resident MB |",
@@ -226,4 +248,4 @@ def scene_changes(rows: list[dict[str, Any]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

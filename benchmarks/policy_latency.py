@@ -1,123 +1,137 @@
-"""Measures what a chunk costs for each kind of LeRobot policy, by number of steps and batch.
+"""Measures what a chunk costs for all kinds of LeRobot policies, by number of steps and batch.
 
-Run: python benchmarks/policy_latency.py [--full] [--policies act smolvla …] [--compile] [--device cuda]
+    python benchmarks/policy_latency.py
+    python benchmarks/policy_latency.py --full --compile
+    python benchmarks/policy_latency.py --full --policies smolvla pi05 --device cuda --dtypes bfloat16
 
-Writes results/NAME.json and .md (policy_latency, with --full policy_latency_full, unless told otherwise);
-each takes some minutes. Checkpoints are random and made on the spot: tiny ones, or with --full those of
-the published sizes (SmolVLA takes 6 GB of memory, pi0.5 20 GB). What one step can save depends on how
-prefix and step compare, and that depends on sizes: a tiny model says nothing of a full one.
+writes results/policy_latency.json and .md, with --full results/policy_latency_full.json and .md, or the
+files that --out names; docs/bring-your-policy.md cites them. Checkpoints are random and made during the
+measurement: tiny ones, or with --full those of the published sizes (SmolVLA takes 6 GB of memory, pi0.5 20
+GB). What one step can save depends on how prefix and step compare, and that depends on sizes: a tiny model
+says nothing about a full one.
 
-smolvla-deep has the published number of layers, each as narrow as the tiny one's: there is hardly any
-arithmetic in it, and what is left is what the interpreter and the library cost at each step.
+smolvla-deep has the published number of layers, all as narrow as the tiny one's: there is hardly any
+arithmetic in it, and what is left is what the interpreter and the library cost at every step.
 """
-
-# ruff: noqa: INP001, T201  a script that speaks to a terminal
 
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import in_words, machine
+from common.machine import in_words, machine
+from common.results import save, write_table
+from common.script import count, parser, run
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).parent / "results"
-sys.path.insert(0, str(ROOT / "tests" / "fakes"))
+from vla_eval.errors import UsageError
+
+# Random checkpoints (builders) and the factory that loads them (tiny) are the tests'.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fakes"))
 
 KINDS = ("act", "smolvla", "smolvla-deep", "pi0", "pi05", "diffusion")
 FLOWS = ("smolvla", "smolvla-deep", "pi0", "pi05")
+FULL = ("smolvla", "pi0", "pi05")
 
 
 def main() -> None:
-    """Measure, and write both files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
-    parser.add_argument("--full", action="store_true")
-    parser.add_argument("--policies", nargs="+", choices=KINDS)
-    parser.add_argument("--compile", action="store_true", help="flow VLAs also by torch.compile")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of torch, on the processor")
-    parser.add_argument("--dtypes", nargs="+", default=["float32"])
-    parser.add_argument("--nfes", nargs="+", type=int, default=[1, 2, 5, 10])
-    parser.add_argument("--batches", nargs="+", type=int)
-    parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--out")
-    asked = parser.parse_args()
-    asked.policies = asked.policies or (("smolvla",) if asked.full else KINDS)
-    asked.batches = asked.batches or ([1] if asked.full else [1, 4])
-    if asked.full and not set(asked.policies) <= {"smolvla", "pi0", "pi05"}:
-        parser.error("--full is for smolvla, pi0 and pi05")
-    name = asked.out or ("policy_latency_full" if asked.full else "policy_latency")
-    found: dict[str, Any] = {"machine": machine(), "full": asked.full, "results": []}
-    for kind in asked.policies:
+    """Measure the policies, and write the tables."""
+    chosen = _options()
+    name = chosen.out or ("policy_latency_full" if chosen.full else "policy_latency")
+    if not chosen.table:
+        measure_all(name, chosen)
+    write_table(name, markdown)
+
+
+def _options() -> argparse.Namespace:
+    arguments = parser(__doc__, measures=True)
+    arguments.add_argument("--full", action="store_true", help="published sizes, not tiny ones")
+    arguments.add_argument("--policies", nargs="+", choices=KINDS)
+    arguments.add_argument("--compile", action="store_true", help="flow VLAs also by torch.compile")
+    arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--threads", type=count, default=1, help="of torch, on the processor")
+    arguments.add_argument("--dtypes", nargs="+", default=["float32"])
+    arguments.add_argument("--nfes", nargs="+", type=count, default=[1, 2, 5, 10])
+    arguments.add_argument("--batches", nargs="+", type=count)
+    arguments.add_argument("--repeats", type=count, default=30)
+    arguments.add_argument("--out", help="name of the results")
+    chosen = arguments.parse_args()
+    chosen.policies = chosen.policies or (("smolvla",) if chosen.full else KINDS)
+    chosen.batches = chosen.batches or ([1] if chosen.full else [1, 4])
+    if chosen.full and not set(chosen.policies) <= set(FULL):
+        raise UsageError(f"--full is for {', '.join(FULL)}")
+    return chosen
+
+
+def measure_all(name: str, chosen: argparse.Namespace) -> None:
+    """Measure all policies, and save the latencies after every policy: the next may be too large."""
+    about = machine()
+    results: list[dict[str, Any]] = []
+    for kind in chosen.policies:
         with tempfile.TemporaryDirectory() as folder:
-            spec = build(kind, Path(folder), asked)
-            for compiled in (False, True) if asked.compile and kind in FLOWS else (False,):
-                print(f"{kind}{', compiled' if compiled else ''}", file=sys.stderr)
-                found["results"].append(measure(kind, spec, compiled, asked))
-                (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
-                (RESULTS / f"{name}.md").write_text(markdown(found))
+            spec = build(kind, Path(folder), chosen)
+            for compiled in (False, True) if chosen.compile and kind in FLOWS else (False,):
+                policy = kind + (", compiled" if compiled else "")
+                print(policy, file=sys.stderr, flush=True)
+                asked = f"{spec}&compile=true" if compiled else spec
+                results.append(measure(kind, asked, chosen) | {"policy": policy})
+                save(name, {"machine": about, "full": chosen.full, "results": results})
 
 
-class _Plain(argparse.RawDescriptionHelpFormatter):
-    """Keep the lines of the module's docstring."""
-
-
-def build(kind: str, folder: Path, asked: Any) -> str:
+def build(kind: str, folder: Path, chosen: argparse.Namespace) -> str:
     """Write a random checkpoint of a kind, and return the spec that loads it."""
-    from fakes.lerobot import builders
-
+    builders: Any = importlib.import_module("fakes.lerobot.builders")
     if kind in ("pi0", "pi05"):
-        builders.pi(folder, builders.LIBERO, kind=kind, full=asked.full)
+        builders.pi(folder, builders.LIBERO, kind=kind, full=chosen.full)
     elif kind in FLOWS:
         deep = kind == "smolvla-deep"
-        builders.smolvla(folder, builders.LIBERO, full=asked.full, deep=deep)
+        builders.smolvla(folder, builders.LIBERO, full=chosen.full, deep=deep)
     else:
         getattr(builders, kind)(folder, builders.LIBERO)
-    if asked.full:
-        return f"lerobot:{folder}?device={asked.device}"
-    return f"fakes.lerobot.tiny:factory?checkpoint={folder}&device={asked.device}"
+    if chosen.full:
+        return f"lerobot:{folder}?device={chosen.device}"
+    return f"fakes.lerobot.tiny:factory?checkpoint={folder}&device={chosen.device}"
 
 
-def measure(kind: str, spec: str, compiled: bool, asked: Any) -> dict[str, Any]:  # noqa: FBT001
-    """Return the latencies of one kind of checkpoint."""
+def measure(kind: str, spec: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return the latencies of one checkpoint."""
     import torch
 
     from vla_eval.cli.bench_policy import measure_policy
 
-    torch.set_num_threads(asked.threads)
-    result = measure_policy(
-        f"{spec}&compile=true" if compiled else spec,
-        nfes=asked.nfes if kind != "act" else (),
-        batches=asked.batches,
-        dtypes=asked.dtypes if kind in FLOWS else (),
-        repeats=asked.repeats,
+    torch.set_num_threads(chosen.threads)
+    return measure_policy(
+        spec,
+        nfes=chosen.nfes if kind != "act" else (),
+        batches=chosen.batches,
+        dtypes=chosen.dtypes if kind in FLOWS else (),
+        repeats=chosen.repeats,
     )
-    return result | {"policy": kind + (", compiled" if compiled else "")}
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(measured: Mapping[str, Any]) -> str:
     """Return the page."""
-    first = found["results"][0]["hardware"]
+    first = measured["results"][0]["hardware"]
     where = first["accelerator"] or f"the processor with {first['threads']} thread(s)"
-    size = "published sizes" if found["full"] else "tiny sizes"
+    size = "published sizes" if measured["full"] else "tiny sizes"
     made = f"Random checkpoints of {size} on {where}, torch {first['torch']}"
     return "\n".join(
         [
             "# Latency of LeRobot policies",
             "",
-            f"{made}; machine: {in_words(found['machine'])}.",
+            f"{made}; machine: {in_words(measured['machine'])}.",
             "",
             "Milliseconds of one `infer`, LeRobot's processors included, warm-up apart.",
             "",
-            *_latencies(found["results"]),
+            *_latencies(measured["results"]),
             "",
             "T(N) = p + e N through the medians:",
             "",
-            *_fits(found["results"]),
+            *_fits(measured["results"]),
             "",
             "What others have published, by the same line (see [the audit](../../docs/audit.md)):",
             "",
@@ -127,23 +141,25 @@ def markdown(found: dict[str, Any]) -> str:
     )
 
 
-def _latencies(results: list[dict[str, Any]]) -> list[str]:
+def _latencies(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the table of times."""
     lines = [
         "| policy | dtype | batch | NFE | p50 | p95 | p99 | prefix p50 | steps p50 | first | repeats |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
-        for each in result["latencies"]:
-            total = " | ".join(f"{value:.1f}" for value in each["total_ms"])
+        for row in result["latencies"]:
+            total = " | ".join(f"{value:.1f}" for value in row["total_ms"])
             lines.append(
-                f"| {result['policy']} | {each['dtype']} | {each['batch']} | {each['nfe']} | {total} | "
-                f"{each['prefix_ms'][0]:.1f} | {each['denoise_ms'][0]:.1f} | "
-                f"{each['warm_up_ms']:.0f} | {each['repeats']} |"
+                f"| {result['policy']} | {row['dtype']} | {row['batch']} | {row['nfe']} | {total} | "
+                f"{row['prefix_ms'][0]:.1f} | {row['denoise_ms'][0]:.1f} | "
+                f"{row['warm_up_ms']:.0f} | {row['repeats']} |"
             )
     return lines
 
 
-def _fits(results: list[dict[str, Any]]) -> list[str]:
+def _fits(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the table of prefix and step."""
     lines = [
         "| policy | dtype | batch | prefix p, ms | step e, ms | off by | one step for ten, at most | 95 % interval |",
         "|---|---|---|---|---|---|---|---|",
@@ -162,6 +178,7 @@ def _fits(results: list[dict[str, Any]]) -> list[str]:
 
 
 def _published() -> list[str]:
+    """Return the table of published latencies."""
     from vla_eval.audit import shipped_claims
     from vla_eval.audit.latency import line
     from vla_eval.audit.schema import LatencyClaim
@@ -184,4 +201,4 @@ def _published() -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,18 +1,15 @@
 """How long a large record file takes to read, and how much memory.
 
-    python benchmarks/read_records.py            # 200 MB, some seconds
+    python benchmarks/read_records.py
     python benchmarks/read_records.py --mb 50 --inferences 45
 
-writes a file of that size into a temporary folder (its records are those of one episode of SO-101, with
-other numbers in each), reads it in a process of its own and prints seconds, memory and both against the
+writes a file of that size into a temporary folder (its records are those of one episode of SO-101 with
+random numbers), reads it in a process of its own, and prints seconds and memory, also as a multiple of the
 file. Nothing is written into the repository.
 """
 
-# ruff: noqa: INP001, T201  a script
-
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import multiprocessing
@@ -23,33 +20,36 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from common.script import count, parser, run
+from tqdm import tqdm
+
 
 def main() -> None:
-    """Write, read, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--mb", type=int, default=200)
-    parser.add_argument("--inferences", type=int, default=10, help="of an episode")
-    chosen = parser.parse_args()
+    """Write the file, read it, print the result."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--mb", type=count, default=200, help="size of the file (200)")
+    arguments.add_argument("--inferences", type=count, default=10, help="of an episode (10)")
+    chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "20260101T000000-0-0001-w0.jsonl"
-        count = write(path, chosen.mb * 1_000_000, chosen.inferences)
+        records = write(path, chosen.mb * 1_000_000, chosen.inferences)
         size = path.stat().st_size / 1e6
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             seconds, memory = pool.apply(read, (path,))
-    print(f"{count:,} records of {chosen.inferences} inferences, {size:.0f} MB")
+    print(f"{records:,} records of {chosen.inferences} inferences, {size:.0f} MB")
     print(f"read in {seconds:.2f} s, with {memory:.0f} MB: {memory / size:.2f} times the file")
 
 
 def write(path: Path, size: int, inferences: int) -> int:
-    """Write a file of about that many bytes; return how many records it has."""
-    rng, chain, count = random.Random(0), "", 0
-    with path.open("wb") as file:
+    """Write a file of about ``size`` bytes; return how many records it has."""
+    rng, chain, records = random.Random(0), "", 0
+    with path.open("wb") as file, tqdm(total=size, unit="B", unit_scale=True) as bar:
         while file.tell() < size:
-            body = json.dumps(_record(rng, count, inferences), separators=(",", ":")).encode()
+            body = json.dumps(_record(rng, records, inferences), separators=(",", ":")).encode()
             chain = hashlib.sha256(b"%b\n%b" % (chain.encode(), body)).hexdigest()[:32]
-            file.write(b'{"chain":"%b","record":%b}\n' % (chain.encode(), body))
-            count += 1
-    return count
+            bar.update(file.write(b'{"chain":"%b","record":%b}\n' % (chain.encode(), body)))
+            records += 1
+    return records
 
 
 def read(path: Path) -> tuple[float, float]:
@@ -90,4 +90,4 @@ def _record(rng: random.Random, number: int, inferences: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,48 +1,64 @@
-"""Whether a recipe that was run again from scratch gave the shipped checkpoint.
+"""Whether a recipe that was trained again from scratch gives the shipped checkpoint, bit for bit.
 
     vlaeval train examples/recipes/snapflow.toml --out runs/again
     python benchmarks/retrained.py runs/again/policy.safetensors so101/snapflow
 
-adds to ``results/retrained.json`` how many tensors have the same bits, and the largest difference. What
-is shipped has its matrices in float16, so the new ones are rounded to that first.
+adds to results/retrained.json how many tensors have the same bits, and the largest difference. The
+shipped matrices are float16, so the new ones are rounded to that first.
 """
-
-# ruff: noqa: INP001  a script
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from common.results import load, save
+from common.script import parser, run
 from safetensors.torch import load_file
 
+from vla_eval.errors import UsageError
 from vla_eval_policies.flow.checkpoint import read_card
 from vla_eval_policies.flow.shipped import checkpoint_path
 
-FILE = Path(__file__).with_name("results") / "retrained.json"
+
+def main() -> None:
+    """Compare the checkpoints and write the result."""
+    arguments = parser(__doc__)
+    arguments.add_argument("again", type=Path, help="the new checkpoint, policy.safetensors")
+    arguments.add_argument("name", help="of the shipped checkpoint, such as so101/snapflow")
+    chosen = arguments.parse_args()
+    result = comparison(chosen.again, chosen.name)
+    save("retrained", {**load("retrained", default={}), chosen.name: result})
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 
-def main(again: Path, name: str) -> None:
-    """Compare and write."""
-    shipped = checkpoint_path(name)
-    theirs, ours = load_file(shipped), load_file(again)
-    assert theirs.keys() == ours.keys()  # noqa: S101
-    apart = {key: ours[key].to(value.dtype) - value for key, value in theirs.items()}
-    cards = {"shipped": read_card(shipped), "again": read_card(again)}
-    results = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-    results[name] = {
-        "tensors": len(theirs),
-        "same_bits": sum(torch.equal(ours[key].to(theirs[key].dtype), theirs[key]) for key in ours),
-        "largest_difference": max(float(each.abs().max()) for each in apart.values()),
+def comparison(again: Path, name: str) -> dict[str, Any]:
+    """Return how a new checkpoint differs from a shipped one.
+
+    Raises:
+        UsageError: a file is missing or damaged, or the two differ in names or shapes of tensors.
+    """
+    paths = {"shipped": checkpoint_path(name), "again": again}
+    cards = {which: read_card(path) for which, path in paths.items()}
+    old, new = (load_file(path) for path in paths.values())
+    shapes = [{key: tensor.shape for key, tensor in each.items()} for each in (old, new)]
+    if shapes[0] != shapes[1]:
+        raise UsageError(f"{again}: has other tensors than {name}; was it trained by its recipe?")
+    new = {key: new[key].to(tensor.dtype) for key, tensor in old.items()}
+    return {
+        "tensors": len(old),
+        "same_bits": sum(torch.equal(new[key], tensor) for key, tensor in old.items()),
+        "largest_difference": max(
+            float((new[key] - tensor).abs().max()) for key, tensor in old.items()
+        ),
         "same_recipe": cards["shipped"].recipe == cards["again"].recipe,
         "data_sha256": {which: card.data_sha256 for which, card in cards.items()},
         "commit": {which: card.versions.get("commit") for which, card in cards.items()},
     }
-    FILE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(json.dumps(results[name], indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    run(main)

@@ -1,63 +1,72 @@
 """Measures how fast the SO-101 and LeKiwi tasks run on one core, contact included.
 
-Run: python benchmarks/so101_lekiwi.py
+    python benchmarks/so101_lekiwi.py
 
-The scripted expert solves some initial states of each task; its actions are replayed without cameras
-(approach, grasp, carry, release), then every camera is drawn at moments of the same episodes. The
-process is bound to one core, and CPU time is counted, not the clock: neighbours stretch the clock.
-``make_vec`` comes last, over all cores and by the clock. Writes results/so101_lekiwi.json and .md.
+lets the scripted expert solve some initial states of every task, replays its actions without cameras
+(approach, grasp, carry, release), and then draws every camera at moments of the same episodes. The process
+is bound to one core, and CPU time is counted, not the clock: neighbours stretch the clock. make_vec comes
+last, over all cores and by the clock. Writes results/so101_lekiwi.json and .md, which docs/tasks.md cites.
 """
 
-# ruff: noqa: INP001, SLF001, T201  a script that speaks to a terminal and looks inside
+# ruff: noqa: SLF001  looks inside
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
-from machine import in_words, machine
+import numpy.typing as npt
+from common.machine import in_words, machine
+from common.results import save, write_table
+from common.script import parser, run
 
 from vla_eval.catalog import find_suite
 from vla_eval.environment import make_env
+from vla_eval.errors import InfrastructureError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 from vla_eval.spec import build_policy
 
+NAME = "so101_lekiwi"
+type Actions = npt.NDArray[np.float64]
+"""Actions of an episode, (steps, dimensions)."""
 STATES = (100, 120, 140)
 REPEATS = 5
 FRAMES = 12
 MOMENTS = (0.1, 0.35, 0.6, 0.85)
 VECTOR_ENVS, VECTOR_STEPS = 4, 60
 BARS = {"PickPlace": 4000, "Stacking": 2000, "Shopping": 1500, "frames": 400}
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Measure all tasks and write both files."""
+    """Measure all tasks, and write the tables."""
+    if not parser(__doc__, measures=True).parse_args().table:
+        save(NAME, measure_all())
+    write_table(NAME, markdown)
+
+
+def measure_all() -> dict[str, Any]:
+    """Return the numbers of all tasks on one core, and of ``make_vec`` on all cores."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     rows = []
     for suite in ("so101", "lekiwi"):
         for task in find_suite(suite).tasks:
-            print(f"{suite}/{task.name}", file=sys.stderr)
+            print(f"{suite}/{task.name}", file=sys.stderr, flush=True)
             rows.append(measure(suite, task.name))
     os.sched_setaffinity(0, cores)
     vectors = [vector(mode) for mode in ("sync", "async")]
-    result = {"machine": machine(), "tasks": rows, "make_vec": vectors}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "so101_lekiwi.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "so101_lekiwi.md").write_text(markdown(result))
+    return {"machine": machine(), "tasks": rows, "make_vec": vectors}
 
 
 def measure(suite: str, task: str) -> dict[str, Any]:
-    """Return one task's numbers."""
-    env = make_env(f"vla_eval_envs:{suite}/{task}-v0", {"image_size": 256})
+    """Return a task's numbers."""
+    env: Any = make_env(f"vla_eval_envs:{suite}/{task}-v0", {"image_size": 256})
     picture = env._cameras.picture
     episodes = {}
     for state in STATES:
@@ -79,26 +88,27 @@ def measure(suite: str, task: str) -> dict[str, Any]:
     }
 
 
-def solve(env: Any, suite: str, task: str, state: int) -> np.ndarray:
+def solve(env: Any, suite: str, task: str, state: int) -> Actions:
     """Return the actions, (T, A), with which the expert solves an initial state."""
     key, policy = EpisodeKey(suite, task, state, 0, 0), build_policy("expert")
     env.reset(seed=0, options={"init_state": state})
-    space, actions, over = env.action_space, [], False
+    space, over = env.action_space, False
+    actions: list[npt.NDArray[Any]] = []
     while not over:
         step = len(actions)
         context = Context(key, step, step // 10, "", space.low, space.high, env)
-        (chunk,) = policy.infer([{}], [context])
+        (chunk,) = policy.infer([{}], [context])  # the expert reads the simulator
         for action in chunk.actions[:10]:
             actions.append(action)
             over = env.advance(action)[1]
             if over:
                 break
         if len(actions) > 900:
-            raise SystemExit(f"the expert failed in {suite}/{task}, initial state {state}")
+            raise InfrastructureError(f"{suite}/{task}, initial state {state}: the expert failed")
     return np.array(actions)
 
 
-def replay(env: Any, episodes: dict[int, np.ndarray]) -> float:
+def replay(env: Any, episodes: dict[int, Actions]) -> float:
     """Return control steps a second of CPU time."""
     seconds, steps = 0.0, 0
     for state, actions in episodes.items():
@@ -109,11 +119,13 @@ def replay(env: Any, episodes: dict[int, np.ndarray]) -> float:
         seconds += time.process_time() - start
         steps += len(actions)
         if env.score != 1.0:
-            raise SystemExit("the replay did not solve the task: it is not the same work")
+            raise InfrastructureError(
+                f"initial state {state}: the replay did not solve the task, so its work is not the same"
+            )
     return steps / seconds
 
 
-def draw(env: Any, state: int, actions: np.ndarray) -> dict[str, int]:
+def draw(env: Any, state: int, actions: Actions) -> dict[str, int]:
     """Return frames a second of CPU time (all threads of the renderer) by camera."""
     seconds = dict.fromkeys(env.camera_names, 0.0)
     env.reset(seed=0, options={"init_state": state})
@@ -131,9 +143,10 @@ def draw(env: Any, state: int, actions: np.ndarray) -> dict[str, int]:
     return {camera: round(count / spent) for camera, spent in seconds.items()}
 
 
-def effort(env: Any, episodes: dict[int, np.ndarray]) -> tuple[float, float]:
+def effort(env: Any, episodes: dict[int, Actions]) -> tuple[float, float]:
     """Return the mean numbers of contacts and of solver iterations after a control step."""
-    contacts, iterations = [], []
+    contacts: list[int] = []
+    iterations: list[int] = []
     env._cameras.picture = lambda *_: None
     for state, actions in episodes.items():
         env.reset(seed=0, options={"init_state": state})
@@ -156,7 +169,7 @@ def vector(mode: str) -> dict[str, Any]:
         vector_kwargs={"context": "spawn"} if mode == "async" else {},
     )
     envs.reset(seed=0)
-    action = np.tile(np.float32([0, -80, 70, 80, 0, 0]), (VECTOR_ENVS, 1))
+    action = np.tile(np.array([0, -80, 70, 80, 0, 0], np.float32), (VECTOR_ENVS, 1))
     envs.step(action)
     start = time.perf_counter()
     for _ in range(VECTOR_STEPS):
@@ -167,8 +180,8 @@ def vector(mode: str) -> dict[str, Any]:
     return {"mode": mode, "envs": VECTOR_ENVS, "steps_per_s": rate}
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """Return the same for people."""
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return the tables."""
     about = in_words(result["machine"])
     text = [
         "# SO-101 and LeKiwi on one core",
@@ -182,9 +195,8 @@ def markdown(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in result["tasks"]:
-        bar = next(
-            (f">= {b}" for n, b in BARS.items() if row["task"].split("/")[1][:8] == n[:8]), ""
-        )
+        task = row["task"].partition("/")[2]
+        bar = next((f">= {rate}" for name, rate in BARS.items() if task[:8] == name[:8]), "")
         frames = ", ".join(f"{name} {rate}" for name, rate in row["frames_per_s"].items())
         text.append(
             f"| {row['task']} | {row['steps_per_s']} | {bar} | {row['contacts']} "
@@ -200,8 +212,8 @@ def markdown(result: dict[str, Any]) -> str:
         "| mode | environments | whole steps/s |",
         "|---|---|---|",
         *(
-            f"| {each['mode']} | {each['envs']} | {each['steps_per_s']} |"
-            for each in result["make_vec"]
+            f"| {vector['mode']} | {vector['envs']} | {vector['steps_per_s']} |"
+            for vector in result["make_vec"]
         ),
         "",
     ]
@@ -209,4 +221,4 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

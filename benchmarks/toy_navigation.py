@@ -1,48 +1,40 @@
 """Toy B: success over the execution horizon, and whether offline errors rank policies alike.
 
-    OMP_NUM_THREADS=1 python benchmarks/toy_navigation.py     # two training seeds
+    OMP_NUM_THREADS=1 python benchmarks/toy_navigation.py
 
-Writes ``benchmarks/results/toy_navigation.json`` (every row), ``.md`` (the table) and the plot
-``docs/images/toy-navigation.svg``; continues where it was stopped. Exit code 1 where a gate does not
-hold. The toy is ``examples/toys/navigation.py``.
+trains every method with two seeds, and writes results/toy_navigation.json, every row,
+results/toy_navigation.md, a table of docs/methods.md, and the plot docs/images/toy-navigation.svg. It
+continues where it was stopped. Exit code 1 where a gate does not hold. The toy is
+examples/toys/navigation.py.
 """
-
-# ruff: noqa: INP001, T201  a script that speaks to a terminal
 
 from __future__ import annotations
 
 import functools
-import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from common.results import load, save, write_table
+from common.script import parser, run
+from common.toys import navigation, network
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "examples" / "toys"))
+from vla_eval.errors import EXIT_COMPLETE, EXIT_REFUTED
+from vla_eval.stats import wilson_interval
+from vla_eval_policies.methods import KeyStone, Method, make_method
 
-from navigation import (  # noqa: E402 - the toy is found by path
-    HORIZONS,
-    Demonstrations,
-    offline_errors,
-    rollout,
-    train_method,
-)
-from network import ToyNetwork  # noqa: E402
-
-from vla_eval.stats import wilson_interval  # noqa: E402
-from vla_eval_policies.methods import KeyStone, Method, make_method  # noqa: E402
-
-RESULTS = HERE / "results" / "toy_navigation.json"
-PLOT = HERE.parent / "docs" / "images" / "toy-navigation.svg"
+NAME = "toy_navigation"
+PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "toy-navigation.svg"
+HORIZONS = navigation.HORIZONS
 EPISODES = 256
 SEEDS = (0, 1)
 _FINE = {"steps": 3000, "lr": 1.5e-3}
 _DRIFT = {"steps": 3000, "batch": 64}
-# Name: (method, hyperparameters, training, policies: name → NFE)
-TRAININGS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]] = {
+type Training = tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]
+"""Method, hyperparameters, options of the training, and the NFE of the policies that come of it."""
+TRAININGS: dict[str, Training] = {
     "fm": ("fm", {}, {}, {"FM-10": 10, "FM-2": 2, "FM-1": 1}),
     "snapflow": ("snapflow", {}, _FINE, {"SnapFlow, published": 1}),
     "snapflow-10": ("snapflow:ten-substeps", {}, _FINE, {"SnapFlow, 10 sub-steps": 1}),
@@ -61,53 +53,55 @@ TRAININGS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]]
 
 
 def main() -> int:
-    """Run what is missing, write, judge."""
+    """Train and evaluate what is missing, write table and plot, judge the gates."""
+    chosen = parser(__doc__, measures=True).parse_args()
     torch.set_num_threads(1)
-    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    for seed in SEEDS:
+    rows = load(NAME, default=[])
+    for seed in () if chosen.table else SEEDS:
         run_missing(seed, rows)
-    failed = failures(rows)
-    RESULTS.with_suffix(".md").write_text(table(rows, failed), encoding="utf-8")
+    write_table(NAME, lambda rows: table(rows, failures(rows)))
     plot(rows, PLOT)
+    failed = failures(rows)
     print("\n".join(failed) or "all gates hold")
-    return 1 if failed else 0
+    return EXIT_REFUTED if failed else EXIT_COMPLETE
 
 
 def run_missing(seed: int, rows: list[dict[str, Any]]) -> None:
-    """Train and evaluate what has no rows of a seed; the file is written after each training."""
-    demos = Demonstrations(300, seed=seed)
-    held_out = Demonstrations(60, seed=1000 + seed, like=demos)
+    """Train and evaluate what has no rows of a seed, and write the file after every training."""
+    demos = navigation.Demonstrations(300, seed=seed)
+    held_out = navigation.Demonstrations(60, seed=1000 + seed, like=demos)
     teacher = None
     for name, (kind, options, training, policies) in TRAININGS.items():
         if any(row["training"] == name and row["seed"] == seed for row in rows):
             continue
+        print(f"training {name}, seed {seed}", file=sys.stderr, flush=True)
         if name.startswith("snapflow") and teacher is None:
-            teacher = train_method(make_method("fm"), demos, seed=seed)
+            teacher = navigation.train_method(make_method("fm"), demos, seed=seed)
         method = make_method(kind, options)
         start = teacher if name.startswith("snapflow") else None
         began = time.perf_counter()
-        network = train_method(method, demos, seed=seed, start=start, **training)
+        trained = navigation.train_method(method, demos, seed=seed, start=start, **training)
         seconds = time.perf_counter() - began
-        teacher = network if name == "fm" else teacher
+        teacher = trained if name == "fm" else teacher
         for policy, nfe in policies.items():
             row = {"training": name, "policy": policy, "seed": seed, "nfe": nfe}
             row["train_s"] = round(seconds, 1)
-            row |= evaluate(network, method, demos, held_out, nfe)
+            row |= evaluate(trained, method, demos, held_out, nfe)
             rows.append(row)
-            print(row, flush=True)
-        RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            print(row, file=sys.stderr, flush=True)
+        save(NAME, rows)
 
 
 def evaluate(
-    network: ToyNetwork,
+    trained: network.ToyNetwork,
     method: Method,
-    demos: Demonstrations,
-    held_out: Demonstrations,
+    demos: navigation.Demonstrations,
+    held_out: navigation.Demonstrations,
     nfe: int,
 ) -> dict[str, Any]:
     """Return successes by execution horizon, with KeyStone at the longest, and offline errors."""
-    errors = offline_errors(network, method, held_out, nfe)
-    roll = functools.partial(rollout, network, method, demos, nfe=nfe, episodes=EPISODES)
+    errors = navigation.offline_errors(trained, method, held_out, nfe)
+    roll = functools.partial(navigation.rollout, trained, method, demos, nfe=nfe, episodes=EPISODES)
     return {
         "successes": {str(horizon): roll(horizon=horizon) for horizon in HORIZONS},
         "keystone_8": roll(horizon=HORIZONS[-1], keystone=KeyStone(samples=8)),
@@ -118,25 +112,25 @@ def evaluate(
 def rate(rows: list[dict[str, Any]], policy: str, seed: int, horizon: int) -> float:
     """Return a policy's success rate."""
     (row,) = (r for r in rows if r["policy"] == policy and r["seed"] == seed)
-    return row["successes"][str(horizon)] / EPISODES
+    return float(row["successes"][str(horizon)] / EPISODES)
 
 
 def failures(rows: list[dict[str, Any]]) -> list[str]:
     """Return which gates do not hold; offline errors are reported and gate nothing."""
-    found = []
+    failed = []
     for seed in SEEDS:
         worst = min(rate(rows, "FM-10", seed, horizon) for horizon in HORIZONS)
         truncated = rate(rows, "FM-1", seed, 16)
         mean = rate(rows, "MeanFlow-1", seed, 16)
         if worst < 0.9:
-            found.append(f"seed {seed}: FM-10 falls to {worst:.2f}, below 0.9")
+            failed.append(f"seed {seed}: FM-10 falls to {worst:.2f}, below 0.9")
         if truncated >= 0.5:
-            found.append(f"seed {seed}: FM-1 at horizon 16 reaches {truncated:.2f}; it must fail")
+            failed.append(f"seed {seed}: FM-1 at horizon 16 reaches {truncated:.2f}; it must fail")
         if mean <= truncated + 0.25:
-            found.append(
+            failed.append(
                 f"seed {seed}: MeanFlow-1 {mean:.2f} is not 0.25 above FM-1 {truncated:.2f}"
             )
-    return found
+    return failed
 
 
 def rank_correlation(rows: list[dict[str, Any]], horizon: int) -> float:
@@ -192,7 +186,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     FigureCanvasSVG(figure)
     axis = figure.subplots()
     policies = list(dict.fromkeys(row["policy"] for row in rows))
-    colours = mpl.colormaps["tab10"].colors
+    colours = mpl.color_sequences["tab10"]
     for i, policy in enumerate(policies):
         rates = [
             [row["successes"][str(h)] / EPISODES for h in HORIZONS]
@@ -217,4 +211,4 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

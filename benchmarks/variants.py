@@ -1,32 +1,33 @@
 """How much hyperparameters move success: variants of a recipe, trained and run on the same episodes.
 
-    cd WORK; OMP_NUM_THREADS=1 python …/benchmarks/variants.py meanflow     # or meanflow_chunk, drift
+    OMP_NUM_THREADS=1 python benchmarks/variants.py meanflow
+    OMP_NUM_THREADS=1 python benchmarks/variants.py drift --work runs/variants
 
-trains each variant into ``WORK/meanflow/…`` (demonstrations are kept in ``WORK/demos``), runs all of them
-with the recipe's own, shipped checkpoint on the certification states, and writes
-``results/variants_meanflow.json`` and ``.md``, a table of docs/one-step.md. It continues where it was
-stopped. This reports and chooses nothing: no default and no shipped checkpoint follows from it.
-Without trainings: ``--table`` writes the table from the outcomes.
+trains every variant in the work folder (demonstrations are kept there too), runs all of them beside the
+shipped checkpoint of the recipe on the certification states, and writes results/variants_meanflow.json and
+.md, a table of docs/one-step.md. It continues where it was stopped. This reports and chooses nothing: no
+default and no shipped checkpoint follows from it.
 """
-
-# ruff: noqa: INP001, T201  a script that speaks to a terminal
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from policy_grid import RESULTS, collect, table
-from tables import write_table
+from common.grid import collect, table
+from common.results import save, write_table
+from common.script import parser, run
+from tqdm import tqdm
 
-from vla_eval import run
-from vla_eval_policies.training.recipe import load_recipe
+import vla_eval
+from vla_eval_policies.training.recipe import Recipe, load_recipe
 from vla_eval_policies.training.run import train
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PROTOCOL = EXAMPLES / "sweeps" / "one-step.protocol.toml"
 
 
@@ -36,7 +37,7 @@ class Study:
 
     method: str
     own: str
-    """What the recipe's own values are called."""
+    """Name of the arm with the recipe's own values."""
     variants: Mapping[str, str]
     """Changes of the recipe, by name."""
 
@@ -66,37 +67,54 @@ STUDIES: Mapping[str, Study] = {
 
 
 def main() -> None:
-    """Train what is missing, run, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--table", action="store_true", help="only write the table anew")
-    asked = parser.parse_args()
-    file = RESULTS / f"variants_{asked.study}.json"
-    if not asked.table:
-        results = carry_out(STUDIES[asked.study], Path(asked.study))
-        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    write_table(file, table)
+    """Train what is missing, run all variants, and write the table."""
+    arguments = parser(__doc__, measures=True)
+    arguments.add_argument("study", choices=STUDIES)
+    arguments.add_argument(
+        "--work",
+        type=Path,
+        default=Path("runs/variants"),
+        help="folder of the trainings and runs (runs/variants)",
+    )
+    chosen = arguments.parse_args()
+    name = f"variants_{chosen.study}"
+    if not chosen.table:
+        chosen.work.mkdir(parents=True, exist_ok=True)
+        os.chdir(chosen.work)  # the recipes keep their demonstrations in ./demos
+        save(name, carry_out(STUDIES[chosen.study], Path(chosen.study)))
+    write_table(name, table)
 
 
-def carry_out(study: Study, folder: Path) -> dict[str, object]:
+def carry_out(study: Study, folder: Path) -> dict[str, Any]:
     """Return all outcomes; a network whose chunks are shorter than the horizon executes them whole."""
     horizons: dict[int, dict[str, str]] = {10: {study.own: f"flow:so101/{study.method}"}}
     for name, change in study.variants.items():
         recipe = load_recipe(EXAMPLES / "recipes" / f"{study.method}.toml", [change])
-        path = train(recipe, folder / change.partition(".")[2])
-        print(f"trained {name}", flush=True)
-        size = recipe.network.get("chunk_size", 16)
+        path = trained(name, recipe, folder / change.partition(".")[2])
+        size: Any = recipe.network.get("chunk_size", 16)
         horizons.setdefault(min(10, size), {})[name] = f"flow:{path}"
-    found = []
+    cells = []
     for horizon, arms in horizons.items():
         changes = () if horizon == 10 else (f"run.n_action_steps={horizon}",)
         out = folder / f"horizon={horizon}"
-        run(str(PROTOCOL), arms, out, overrides=changes, workers=1)
-        found.append(collect([out]))
+        vla_eval.run(str(PROTOCOL), arms, out, overrides=changes, workers=1)
+        cells.append(collect([out]))
     end = ", horizon=10"
-    arms = {name.removesuffix(end): arm for each in found for name, arm in each["arms"].items()}
-    return {**found[0], "arms": arms, "reference": study.own}
+    arms = {name.removesuffix(end): arm for cell in cells for name, arm in cell["arms"].items()}
+    return {**cells[0], "arms": arms, "reference": study.own}
+
+
+def trained(name: str, recipe: Recipe, folder: Path) -> Path:
+    """Train a variant, or continue its training; return its checkpoint."""
+    print(f"training {name}", file=sys.stderr, flush=True)
+    with tqdm(total=recipe.training.steps, unit="step") as bar:
+        return train(
+            recipe,
+            folder,
+            on_step=lambda step, _logs: bar.update(step - bar.n),
+            on_episode=lambda done, total: bar.set_postfix_str(f"{done} of {total} episodes"),
+        )
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,8 +11,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import offline_metrics
-import policy_grid
 import training_seeds
+from common import grid
 
 from vla_eval.stats import wilson_interval
 
@@ -26,27 +26,27 @@ def arm(*rows: str, deterministic: bool = False) -> dict:
 def test_a_repeated_answer_is_no_second_answer():
     """Repeats that always agree give one repeat's interval; independent ones a shorter one."""
     once = "1" * 80 + "0" * 20
-    *_, low, high = policy_grid.rate(policy_grid.by_state(arm(once, once), "t"))
+    *_, low, high = grid.rate(grid.by_state(arm(once, once), "t"))
     assert (low, high) == pytest.approx(wilson_interval(80, 100), abs=0.003)
     other = "0" * 20 + "1" * 80
-    *_, low2, high2 = policy_grid.rate(policy_grid.by_state(arm(once, other), "t"))
+    *_, low2, high2 = grid.rate(grid.by_state(arm(once, other), "t"))
     assert high2 - low2 < 0.8 * (high - low)
 
 
 @pytest.mark.parametrize("digit", ["0", "1"])
 def test_who_never_varies_counts_once_a_state(digit: str):
     """200 of 200 over 100 states is not sharper than 100 of 100."""
-    won, n, *interval = policy_grid.rate(policy_grid.by_state(arm(digit * 100, digit * 100), "t"))
+    won, n, *interval = grid.rate(grid.by_state(arm(digit * 100, digit * 100), "t"))
     assert (won, n) == (200 * int(digit), 200)
     assert interval == pytest.approx(wilson_interval(100 * int(digit), 100))
 
 
 def test_deterministic_arms_count_once():
     """Of repeats with the same actions the first stands for all, in pairs too."""
-    rows = policy_grid.by_state(arm("1100", "1100", deterministic=True), "t")
+    rows = grid.by_state(arm("1100", "1100", deterministic=True), "t")
     assert rows.tolist() == [[1, 1, 0, 0]]
-    noisy = policy_grid.by_state(arm("1000", "1110"), "t")
-    middle, low, high = policy_grid.difference(rows, noisy)
+    noisy = grid.by_state(arm("1000", "1110"), "t")
+    middle, low, high = grid.difference(rows, noisy)
     assert middle == 0.0
     assert low < 0 < high
 

@@ -1,7 +1,5 @@
 """Describes the machine that a benchmark ran on, as far as it decides speed."""
 
-# ruff: noqa: INP001  beside the scripts that import it
-
 from __future__ import annotations
 
 import importlib.metadata
@@ -14,7 +12,7 @@ __all__ = ["in_words", "machine"]
 
 
 def machine() -> dict[str, Any]:
-    """Return processor, cores, versions and the last minute's load, neighbours included."""
+    """Return processor, cores, versions and the load of the last minute, neighbours included."""
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
