@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vla_eval.latency import with_options
+from vla_eval.benchmarking.latency import with_options
 from vla_eval.spec import PolicySpec, build_policy
 from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.shipped import checkpoint_path

@@ -86,7 +86,7 @@ def measure(kind: str, spec: str, compiled: bool, asked: Any) -> dict[str, Any]:
     """Return the latencies of one kind of checkpoint."""
     import torch
 
-    from vla_eval.cli.bench_policy import measure_policy
+    from vla_eval.benchmarking.policy import measure_policy
 
     torch.set_num_threads(asked.threads)
     result = measure_policy(

@@ -23,10 +23,10 @@ from typing import Self
 from pydantic import ValidationError
 
 from vla_eval.errors import InfrastructureError, RunFolderError
+from vla_eval.files.complaints import first_complaint
 from vla_eval.files.jsonfile import (
     MOST_BYTES,
     files_in,
-    first_complaint,
     open_regular,
     refuse_ambiguous,
 )
