@@ -35,6 +35,7 @@ def bench(
     """Measure what a simulator's time goes into on this machine, or a policy's.
 
     Example: vlaeval bench sim libero_spatial/4
+
     Example: vlaeval bench policy 'lerobot:outputs/pretrained_model' --batch 1 4
 
     Args:

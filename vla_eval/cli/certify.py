@@ -31,9 +31,10 @@ def certify(
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     json: bool = False,
 ) -> int:
-    """Judge a complete run by its protocol: is the candidate as good as the reference?
+    r"""Judge a complete run by its protocol: is the candidate as good as the reference?
 
-    Example: vlaeval certify runs/parity --candidate student --reference teacher --control mse
+    Example: vlaeval certify runs/parity --candidate student \
+        --reference teacher --control mse
 
     Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
     Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell.
@@ -51,7 +52,7 @@ def certify(
         registration: What `vlaeval register` wrote before the first episode; default the copy in
             the run folder, where it is put for whoever verifies.
         since: A commit that must hold the registration, made before the first episode.
-        out: Where the certificate goes; default RUN/certificate.json.
+        out: Where the certificate goes; default: RUN/certificate.json
         json: Print the certificate itself.
     """
     from vla_eval.certificate import Roles
@@ -103,8 +104,8 @@ def verify(
     invention is shown by running episodes again: --replay 59 finds, with a chance of 95 %, a run of
     which 5 % are forged. It runs the policies that the run names.
 
-    Exit code 0 when every number and word, and every replayed episode, is reproduced, 1 when not,
-    3 when some episodes could not be run again.
+    Exit code 0 when every number and word, and every replayed episode, is reproduced, 1 when one
+    is not, 3 when some episodes could not be run again.
 
     Args:
         certificate: The file that `vlaeval certify` wrote.

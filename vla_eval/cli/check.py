@@ -34,9 +34,10 @@ def check(
     write_baseline: OptionalFile = None,
     json: bool = False,
 ) -> int:
-    """Gate a checkpoint in CI: has it become worse than the baseline?
+    r"""Gate a checkpoint in CI: has it become worse than the baseline?
 
-    Example: vlaeval check runs/nightly --baseline baselines/student.json --junit junit.xml
+    Example: vlaeval check runs/nightly --junit junit.xml \
+        --baseline baselines/student.json
 
     Exit code 0 when it is not worse by the margin, 1 when it is worse, 6 when these episodes cannot
     tell, 3 when episodes are missing after infrastructure errors. Episodes are paired when protocol

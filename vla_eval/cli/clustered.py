@@ -18,20 +18,32 @@ __all__ = ["Clustered", "show"]
 class Clustered:
     """Repeats of initial states: a verdict that holds however the repeats depend on each other.
 
-    Example: vlaeval stats clustered counts.json --margin 0.1, where counts.json holds
+    Example: vlaeval stats clustered counts.json --margin 0.1
+
+    The file may hold three states, each with four repeats:
+
     {"n": [4, 4, 4], "won": [0, 1, 0], "lost": [0, 0, 2]}
     """
 
-    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.json")]
-    """{"n": [...], "won": [...], "lost": [...]}: pairs of each state, and how many of them only the
-    candidate and only the reference succeeded in."""
+    file: Annotated[
+        tyro.conf.Positional[Path],
+        tyro.conf.arg(
+            metavar="FILE.json",
+            help='{"n": [...], "won": [...], "lost": [...]}: pairs of each state, and how many of '
+            "them only the candidate and only the reference succeeded in.",
+        ),
+    ]
     margin: float = 0.05
     """How much worse is still good enough, as a fraction."""
     alpha: float = 0.05
     """One-sided level."""
-    test: Literal["both", "worst-repeat", "bets"] = "both"
-    """worst-repeat: a state lost in any repeat is lost, and won only if all are; exact. bets: on the
-    means of the states. both: the smaller p-value, doubled."""
+    test: Annotated[
+        Literal["both", "worst-repeat", "bets"],
+        tyro.conf.arg(
+            help="worst-repeat: a state lost in any repeat is lost, and won only if all are; exact. "
+            "bets: on the means of the states. both: the smaller p-value, doubled.",
+        ),
+    ] = "both"
     json: bool = False
     """Print for machines."""
 

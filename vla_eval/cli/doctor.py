@@ -26,9 +26,10 @@ def doctor(
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path(),
     json: bool = False,
 ) -> int:
-    """Check this installation: Python, packages, GL with a test render, assets, name collisions.
+    r"""Check this installation: Python, packages, GL with a test render, assets, name collisions.
 
-    Example: vlaeval doctor --policy 'lerobot:outputs/pretrained_model?nfe=1' --suite so101
+    Example: vlaeval doctor --suite so101 \
+        --policy 'lerobot:outputs/pretrained_model?nfe=1'
 
     Exit code 0 when everything that is installed works; suites whose extra is not installed are
     reported, and are no fault. With --policy instead: what goes into the policy and what comes out,

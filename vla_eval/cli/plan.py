@@ -43,7 +43,7 @@ def plan(
         arms: How many policies.
         workers: Environments at a time; default one per core.
         infer_ms: Time of one inference of your policy; left out, inferences take no time.
-        set_: Change a field of the protocol.
+        set_: Change a field of the protocol. Repeatable.
         json: Print for machines.
     """
     from vla_eval.planning.outlook import outlook

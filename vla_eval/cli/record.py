@@ -38,10 +38,10 @@ def record(
     set_: Changes = (),
     json: bool = False,
 ) -> int:
-    """Record demonstrations of any policy as a LeRobotDataset v3: pictures, states, actions, keys.
+    r"""Record demonstrations of any policy as a LeRobotDataset v3: pictures, states, actions, keys.
 
-    Example: vlaeval record so101 --policy expert --tasks PickPlace --init-states 0-49
-    --out demos/pick-place --only-successes
+    Example: vlaeval record so101 --policy expert --tasks PickPlace \
+        --init-states 0-49 --only-successes --out demos/pick-place
 
     Every step is recorded at the control rate. The same command on the same folder continues it, and
     adds what is missing when more initial states are asked for. Needs the extra 'lerobot'.

@@ -30,16 +30,21 @@ def train(
     json: bool = False,
     trust: bool = False,
 ) -> int:
-    """Train a flow policy from demonstrations, or a student of a LeRobot checkpoint.
+    r"""Train a flow policy from demonstrations, or a student of a LeRobot checkpoint.
 
-    Example: vlaeval record so101 --policy expert --tasks PickPlace --init-states 0-99
-    --only-successes --out demos/pick-place
+    Demonstrations first:
 
-    and then, the small reference policy: vlaeval train examples/recipes/fm.toml --out runs/fm
+    Example: vlaeval record so101 --policy expert --tasks PickPlace \
+        --init-states 0-99 --only-successes --out demos/pick-place
 
-    or a one-step student of a SmolVLA, pi0 or pi0.5, its vision-language model frozen:
-    vlaeval train --base lerobot:checkpoints/teacher --method snapflow --dataset demos/pick-place
-    --out runs/student --set training.steps=10000 --set training.device=cuda
+    Then the small reference policy, or a one-step student of a SmolVLA, pi0 or pi0.5, its
+    vision-language model frozen:
+
+    Example: vlaeval train examples/recipes/fm.toml --out runs/fm
+
+    Example: vlaeval train --base lerobot:checkpoints/teacher --method snapflow \
+        --dataset demos/pick-place --out runs/student \
+        --set training.steps=10000 --set training.device=cuda
 
     The results are used as flow:DIR/policy.safetensors?nfe=10 and lerobot:DIR/pretrained_model. The
     same command on the same folder continues a run that was stopped, and ends with the same bits as
