@@ -27,7 +27,7 @@ from common.script import parser, run
 from torch import Tensor
 from tqdm import tqdm
 
-from vla_eval.latency import with_options
+from vla_eval.benchmarking.latency import with_options
 from vla_eval.spec import PolicySpec, build_policy
 from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.shipped import checkpoint_path

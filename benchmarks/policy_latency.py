@@ -101,7 +101,7 @@ def measure(kind: str, spec: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """Return the latencies of one checkpoint."""
     import torch
 
-    from vla_eval.cli.bench_policy import measure_policy
+    from vla_eval.benchmarking.policy import measure_policy
 
     torch.set_num_threads(chosen.threads)
     return measure_policy(

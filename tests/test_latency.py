@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 
 import numpy as np
 import pytest
 
+from vla_eval.benchmarking import policy as command
+from vla_eval.benchmarking.latency import Latency, fits, measure, with_options
+from vla_eval.benchmarking.policy import measure_policy
 from vla_eval.cli import main
-from vla_eval.cli.bench_policy import measure_policy
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.keys import EpisodeKey
-from vla_eval.latency import Latency, fits, measure, with_options
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
-
-command = importlib.import_module("vla_eval.cli.bench_policy")
 
 
 class Policy:

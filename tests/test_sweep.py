@@ -70,7 +70,7 @@ def test_cells_are_runs_and_the_table_has_their_counts(grid, tmp_path, capsys):
         (("[1, 4]", "[1, 1]"), UsageError, "each of them once"),
         (("[1, 4]", "['a/b']"), UsageError, "names of folders"),
         (("[1, 4]", "[0]"), ProtocolError, "n_action_steps"),
-        (("[arms]", "[armz]"), UsageError, "'arms': Field required|'armz': Extra"),
+        (("[arms]", "[armz]"), UsageError, "'arms' is missing|unknown key 'armz'"),
         (("protocol.toml", "nothing"), ProtocolError, "nothing"),
     ],
 )

@@ -15,25 +15,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vla_eval.errors import ProtocolError, UsageError, did_you_mean
+from vla_eval.bounds import Alpha, Margin
+from vla_eval.errors import ProtocolError
+from vla_eval.files.complaints import all_complaints
 from vla_eval.files.jsonfile import ArmName
-from vla_eval.files.plain import shown, whole_number
-from vla_eval.files.tomlfile import as_json, typed_value
+from vla_eval.files.tomlfile import apply_change, as_json
 from vla_eval.stats import ClusterTest
 
 __all__ = [
     "LOOKS",
     "MOST_EPISODES",
-    "Alpha",
     "Analysis",
     "Block",
     "Limits",
-    "Margin",
     "Protocol",
     "Range",
     "RunSettings",
     "Secondary",
-    "check_margin",
     "parse_protocol",
 ]
 
@@ -49,11 +47,6 @@ _WEEK_S = 604_800.0
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
-_SMALLEST_MARGIN = 1e-4
-Margin = Annotated[float, Field(ge=_SMALLEST_MARGIN, lt=1)]
-"""On a rate, as a fraction."""
-Alpha = Annotated[float, Field(ge=1e-6, lt=0.5)]
-"""One-sided level."""
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
@@ -283,15 +276,6 @@ class Protocol(_Frozen):
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
 
-def check_margin(margin: float) -> float:
-    """Return a margin that somebody asked for; raises UsageError where no protocol could have it."""
-    if not _SMALLEST_MARGIN <= margin < 1:
-        raise UsageError(
-            f"margin {margin:g}: expected a fraction from {_SMALLEST_MARGIN:g} to below 1, such as 0.05"
-        )
-    return margin
-
-
 def parse_protocol(
     data: Mapping[str, Any], where: str, *, overrides: Sequence[str] = ()
 ) -> Protocol:
@@ -307,13 +291,13 @@ def parse_protocol(
     """
     content: dict[str, Any] = json.loads(as_json(data, where))
     for override in overrides:
-        _apply_override(content, override)
+        apply_change(content, override)
     if overrides:
         content["overrides"] = dict(override.split("=", 1) for override in overrides)
     try:
         return Protocol.model_validate_json(as_json(content, where))
     except ValidationError as error:
-        raise ProtocolError(f"{where}: {_explain(error)}") from None
+        raise ProtocolError(f"{where}: {all_complaints(error, Protocol)}") from None
 
 
 def _refuse_too_many(episodes: int) -> None:
@@ -322,63 +306,3 @@ def _refuse_too_many(episodes: int) -> None:
             f"tasks, initial states and seeds make {episodes:,} episodes an arm; at most "
             f"{MOST_EPISODES:,} can be planned"
         )
-
-
-def _apply_override(data: dict[str, Any], override: str) -> None:
-    """Set one ``key.path=value`` in place; the value is read as TOML, else taken as a string."""
-    path, equals, text = override.partition("=")
-    if not equals:
-        raise ProtocolError(f"--set {override}: expected KEY.PATH=VALUE")
-    value = typed_value(text, f"--set {override}")
-    *parents, last = path.strip().split(".")
-    node: Any = data
-    for part in parents:
-        node = _child(node, part, override)
-    if isinstance(node, list):
-        _child(node, last, override)
-        node[int(last)] = value
-    else:
-        node[last] = value
-
-
-def _child(node: Any, part: str, override: str) -> Any:
-    if isinstance(node, list):
-        place = whole_number(part)
-        if place is not None and place < len(node):
-            return node[place]
-        raise ProtocolError(
-            f"--set {override}: '{part}' is no position in a list of {len(node)} (count from 0)"
-        )
-    child = node.setdefault(part, {})
-    if not isinstance(child, dict | list):
-        raise ProtocolError(f"--set {override}: '{part}' is a value and has nothing inside it")
-    return child
-
-
-def _explain(error: ValidationError) -> str:
-    """Turn pydantic's findings into sentences that name the place."""
-    sentences = []
-    for item in error.errors():
-        parts = [part for part in item["loc"] if part not in ("Range", "tuple[str, ...]")]
-        parts = [part for part in parts if not str(part).startswith("tuple[")]
-        place = ".".join(str(part) for part in parts) or "the file"
-        if item["type"] == "extra_forbidden":
-            hint = did_you_mean(str(parts[-1]), _known_keys(parts[:-1]))
-            sentences.append(f"unknown key '{place}'{hint}")
-        elif item["type"] == "missing":
-            sentences.append(f"'{place}' is missing")
-        elif item["type"] == "value_error":
-            sentences.append(f"{place}: {item['ctx']['error']}")
-        else:
-            sentences.append(f"{place}: {item['msg']} (got {shown(item['input'])})")
-    return "; ".join(dict.fromkeys(sentences))
-
-
-def _known_keys(parents: Sequence[int | str]) -> list[str]:
-    """Return the keys that are allowed under a path of the schema."""
-    models: dict[str, type[BaseModel]] = {
-        "": Protocol, "blocks": Block, "run": RunSettings, "limits": Limits, "analysis": Analysis,
-        "tasks": Range, "init_states": Range,
-    }  # fmt: skip
-    names = [str(part) for part in parents if not isinstance(part, int)]
-    return list(models.get(names[-1] if names else "", Protocol).model_fields)

@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 
 from vla_eval.errors import PolicySpecError, did_you_mean
+from vla_eval.files.complaints import first_complaint
 from vla_eval.policy import Placement, Policy, PolicyFactory, PolicyMetadata, is_policy
 
 __all__ = [
@@ -212,8 +213,4 @@ def parse_options[Options: BaseModel](
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "options"
-        raise PolicySpecError(
-            f"policy kind '{kind}', option '{place}': {first['msg']} (got {first['input']!r})"
-        ) from None
+        raise PolicySpecError(f"policy kind '{kind}', options: {first_complaint(error)}") from None

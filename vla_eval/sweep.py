@@ -30,11 +30,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vla_eval.engine.runner import run
 from vla_eval.errors import UsageError
+from vla_eval.files.atomic import write_atomically
+from vla_eval.files.complaints import first_complaint
 from vla_eval.files.plain import markdown
 from vla_eval.files.tomlfile import read_toml
 from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol
-from vla_eval.runs.store import write_atomically
 from vla_eval.summary.model import RunSummary, TaskRate
 from vla_eval.summary.text import interval_text
 
@@ -82,9 +83,7 @@ def load_grid(path: Path) -> list[Cell]:
     try:
         grid = Grid.model_validate(read_toml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"grid {path}, '{place}': {first['msg']}") from None
+        raise UsageError(f"grid {path}: {first_complaint(error, Grid)}") from None
     for axis, values in grid.grid.items():
         if not values or len(set(values)) != len(values):
             raise UsageError(f"grid {path}, 'grid.{axis}': needs values, each of them once")

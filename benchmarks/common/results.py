@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_eval.errors import UsageError, did_you_mean
-from vla_eval.runs.store import write_atomically
+from vla_eval.files.atomic import write_atomically
 
 __all__ = ["RESULTS", "load", "points", "save", "write_table"]
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 
+from vla_eval.benchmarking import simulator as module
+from vla_eval.benchmarking.simulator import measure_simulator
 from vla_eval.catalog import Cost, Suite, Task
 from vla_eval.cli import main
-from vla_eval.cli.bench import measure_simulator
+from vla_eval.cli.bench import _options
 from vla_eval.errors import UsageError
-
-# The package has a function of the module's name.
-module = importlib.import_module("vla_eval.cli.bench")
 
 
 @pytest.fixture
@@ -69,12 +66,12 @@ def test_unknown_tasks_are_refused(name: str):
 
 def test_options_of_the_environment():
     """Options are KEY=VALUE, whole numbers as numbers."""
-    assert module._options(("physics=fast", "image_size=64")) == {
+    assert _options(("physics=fast", "image_size=64")) == {
         "physics": "fast",
         "image_size": 64,
     }
     with pytest.raises(UsageError):
-        module._options(("physics",))
+        _options(("physics",))
 
 
 @pytest.mark.parametrize(

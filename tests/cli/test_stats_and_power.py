@@ -244,18 +244,18 @@ BAD = [
     ('{"n": [4], "won": [0], "lost": [true]}', "'lost' of state 1 is not a whole number"),
     ('{"n": [4], "won": [0], "lost": [null]}', "'lost' of state 1 is not a whole number"),
     ('{"n": [4], "won": ["1"], "lost": [0]}', "'won' of state 1 is not a whole number"),
-    ('{"n": [NaN], "won": [0], "lost": [0]}', "'n' of state 1 is not a whole number"),
+    ('{"n": [NaN], "won": [0], "lost": [0]}', "NaN is no number"),
     ('{"n": [4], "won": [3], "lost": [2]}', "state 1 has 3 pairs won and 2 lost, of 4 pairs"),
     ('{"n": [0], "won": [0], "lost": [0]}', "state 1 has no pairs"),
     ('{"n": [], "won": [], "lost": []}', "0 states; expected 1 to"),
-    ('{"n": [4], "n": [5], "won": [0], "lost": [0]}', "'n' occurs twice"),
+    ('{"n": [4], "n": [5], "won": [0], "lost": [0]}', "the key 'n' is there twice"),
     ('{"n": 4, "won": 0, "lost": 0}', "'n' is not a list"),
     ("[4, 0, 0]", "expected an object"),
-    ("n = [4]", "is not JSON"),
-    ("[" * 100_000, "is not JSON"),
-    ('{"n": [1' + "0" * 5000 + '], "won": [0], "lost": [0]}', "is not JSON"),
+    ("n = [4]", "is not plain JSON"),
+    ("[" * 100_000, "is not plain JSON"),
+    ('{"n": [1' + "0" * 5000 + '], "won": [0], "lost": [0]}', "is not plain JSON"),
     ('{"n": [1000000000000000000000], "won": [0], "lost": [0]}', "'n' of state 1 is not in 0 to"),
-    (" " * 1_000_001, "too large"),
+    (" " * 1_000_001, "more than 1 MB"),
     (json.dumps({key: [1] * 2001 for key in ("n", "won", "lost")}), "2001 states; expected 1 to"),
 ]
 
@@ -276,8 +276,8 @@ def test_what_is_no_file_is_refused_at_once(cli, tmp_path):
     """A missing file, a folder, bytes that are no text, and a pipe that nobody writes into."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe{}")
-    expected = {"none": "No such file", "": "no regular file", "pipe": "no regular file"}
-    for name, message in {**expected, "bytes": "is not JSON"}.items():
+    expected = {"none": "no such file", "": "a file is expected", "pipe": "a file is expected"}
+    for name, message in {**expected, "bytes": "is not UTF-8"}.items():
         code, stdout, stderr = cli("stats", "clustered", tmp_path / name)
         assert (code, stdout) == (4, "")
         assert message in stderr

@@ -14,6 +14,7 @@ import pytest
 import vla_eval
 from vla_eval.cli import main
 from vla_eval.errors import InfrastructureError, ProtocolError, RunFolderError, UsageError
+from vla_eval.files.atomic import StorageError
 from vla_eval.files.plain import markdown as markdown_text
 from vla_eval.files.plain import one_line, printable, printable_json, whole_number
 from vla_eval.files.tomlfile import read_toml
@@ -23,7 +24,7 @@ from vla_eval.plan import Shard
 from vla_eval.released import load_protocol
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.lock import folder_lock
-from vla_eval.runs.store import RecordWriter, StorageError, read_records
+from vla_eval.runs.store import RecordWriter, read_records
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "torture"))
 from samples import Samples

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from vla_eval.errors import RunFolderError
+from vla_eval.files.atomic import StorageError, write_atomically
 from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
-from vla_eval.runs.store import Records, RecordWriter, StorageError, read_records, write_atomically
+from vla_eval.runs.store import Records, RecordWriter, read_records
 
 
 def record(state: int = 0, **changes) -> EpisodeRecord:
@@ -254,7 +255,8 @@ FULL = """
 import resource, signal, sys
 sys.path.insert(0, {tests!r})
 from test_store import record
-from vla_eval.runs.store import RecordWriter, StorageError
+from vla_eval.files.atomic import StorageError
+from vla_eval.runs.store import RecordWriter
 from pathlib import Path
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with RecordWriter(Path({path!r})) as writer:

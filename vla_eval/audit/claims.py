@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from vla_eval.audit.schema import ClaimsFile
 from vla_eval.errors import UsageError
-from vla_eval.files.plain import shown, whole_number
+from vla_eval.files.complaints import complaint
+from vla_eval.files.plain import whole_number
 from vla_eval.files.tomlfile import parse_toml, read_toml
 
 __all__ = ["parse_claims", "read_claims", "shipped_claims"]
@@ -45,13 +46,14 @@ def _claims(content: dict[str, Any], where: str) -> ClaimsFile:
     try:
         return ClaimsFile.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{where}: {_explain(error, content)}") from None
+        item = error.errors()[0]
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        place = _place([str(part) for part in item["loc"]], content) or "the file"
+        raise UsageError(f"{where}: {complaint(item, place)}{more}") from None
 
 
-def _explain(error: ValidationError, data: dict[str, Any]) -> str:
-    """Return the first finding as a sentence that names the claim and the key."""
-    item = error.errors()[0]
-    parts = [str(part) for part in item["loc"]]
+def _place(parts: list[str], data: dict[str, Any]) -> str:
+    """Return the path of a key, with the claim's id in the place of its number."""
     number = whole_number(parts[1]) if len(parts) > 1 and parts[0] == "claims" else None
     if number is not None:
         claims: Any = data.get("claims")
@@ -59,12 +61,4 @@ def _explain(error: ValidationError, data: dict[str, Any]) -> str:
         name = entry.get("id", parts[1]) if isinstance(entry, dict) else parts[1]
         # The third part is the kind, which the union was told apart by.
         parts = [f"claim '{name}'", *parts[3:]]
-    place = ".".join(parts) or "the file"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if item["type"] == "extra_forbidden":
-        return f"unknown key '{place}'{more}"
-    if item["type"] == "missing":
-        return f"'{place}' is missing{more}"
-    if item["type"] == "value_error":
-        return f"{place}: {item['ctx']['error']}{more}"
-    return f"{place}: {item['msg']} (got {shown(item['input'])}){more}"
+    return ".".join(parts)

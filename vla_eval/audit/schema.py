@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vla_eval.bounds import Alpha, Margin
 from vla_eval.errors import did_you_mean
 from vla_eval.stats import grim_counts
 
@@ -40,7 +41,6 @@ Nfe = Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
 Number = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
 """As printed: its decimals are its precision."""
 Percent = Annotated[str, Field(pattern=r"^(100(\.0{1,12})?|[0-9]{1,2}(\.[0-9]{1,12})?)$")]
-Fraction = Annotated[float, Field(ge=1e-4, lt=1)]
 Asserts = Literal["parity", "better", "worse", "unresolved", "nothing"]
 
 
@@ -232,7 +232,7 @@ class ErrorClaim(_Claim):
 
     kind: Literal["standard-error"]
     n: Count
-    at: Fraction
+    at: Annotated[float, Field(ge=1e-4, lt=1)]
     """Success rate that it is meant for."""
     points: Number
 
@@ -262,9 +262,9 @@ class ClaimsFile(_Frozen):
 
     schema_version: Literal[1]
     title: Words
-    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.05, 0.10)
+    margins: Annotated[tuple[Margin, ...], Field(min_length=1)] = (0.05, 0.10)
     """Ascending; the first decides what is found, the others are shown beside it."""
-    alpha: Annotated[float, Field(ge=1e-6, lt=0.5)] = 0.05
+    alpha: Alpha = 0.05
     """One-sided level."""
     sources: dict[Name, Source]
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]

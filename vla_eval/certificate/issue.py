@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from vla_eval.bounds import check_margin
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power_of
 from vla_eval.certificate.evidence import Evidence, gather
@@ -21,7 +22,6 @@ from vla_eval.errors import RunFolderError
 from vla_eval.judging.looks import look_sentence, sequential_plan
 from vla_eval.judging.methods import rate_interval
 from vla_eval.judging.roles import Roles
-from vla_eval.protocol import check_margin
 from vla_eval.released import standing
 from vla_eval.stats import rerun_sd
 from vla_eval.trainedon import seen

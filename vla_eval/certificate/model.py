@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from vla_eval.bounds import Alpha, Margin
 from vla_eval.claims.registration import Registration
 from vla_eval.judging.looks import Look
-from vla_eval.protocol import Alpha, Margin
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison
-from vla_eval.summary.text import fold, points
+from vla_eval.drawing.terminal import folded
+from vla_eval.summary.text import points
 
 _ENOUGH = 5
 """Process runs from which on a latency interval deserves trust."""
@@ -44,7 +45,7 @@ def certificate_text(certificate: Certificate) -> str:
             f"records {certificate.records_sha256[:12]}"
         ),
     ]
-    return "\n".join(part for line in lines for part in fold(line))
+    return folded(lines)
 
 
 def flag_lines(certificate: Certificate) -> Iterator[str]:

@@ -36,12 +36,12 @@ from vla_eval.errors import (
     VlaEvalError,
     did_you_mean,
 )
+from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import ArmName, read_model, read_text
 from vla_eval.judging.roles import Roles, sequential_roles
 from vla_eval.protocol import Protocol
 from vla_eval.released import Standing, standing
 from vla_eval.runs.header import Arm, RunHeader, identity_sha256, refuse_unidentified
-from vla_eval.runs.store import write_atomically
 from vla_eval.spec import build_policy, identity_of
 
 __all__ = [

@@ -21,6 +21,7 @@ from vla_eval.cli.check import check
 from vla_eval.cli.common import FULL, refused
 from vla_eval.cli.compare import compare
 from vla_eval.cli.doctor import doctor
+from vla_eval.cli.help import describe, wrapped_help
 from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
@@ -113,8 +114,16 @@ def _run(arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    # The list of verbs shows a line for each; `vlaeval VERB --help` shows everything.
-    brief = arguments[0] in ("-h", "--help")
+    if not {"-h", "--help"} & set(arguments):
+        return _call(arguments, brief=False)
+    with wrapped_help():
+        # The list of verbs shows a line for each; `vlaeval VERB --help` shows everything.
+        return _call(arguments, brief=arguments[0] in ("-h", "--help"))
+
+
+def _call(arguments: list[str], *, brief: bool) -> int:
+    for function in _VERBS.values():
+        describe(function)
     verbs = tuple(
         Annotated[
             int,

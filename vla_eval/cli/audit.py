@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table, say
+from vla_eval.cli.common import print_json, print_table, say_folded
 from vla_eval.errors import EXIT_COMPLETE, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ def audit(
     """
     from vla_eval.audit import audit as judge
     from vla_eval.audit import read_claims, shipped_claims
+    from vla_eval.audit.files import write_pages
 
     if len(claims) > 1:
         raise UsageError("one file of claims at a time, for example: vlaeval audit claims.toml")
@@ -63,7 +63,7 @@ def audit(
             raise UsageError(f"--claim {name}: there is no such claim{did_you_mean(name, known)}")
     result = judge(file)
     command = _command(claims, html=html, markdown=markdown, picture=picture)
-    _write(result, command, html=html, markdown=markdown, picture=picture)
+    write_pages(result, command=command, html=html, markdown=markdown, picture=picture)
     if json:
         from vla_eval.audit.export import to_json
 
@@ -83,29 +83,7 @@ def _command(claims: tuple[Path, ...], **files: Path | None) -> str:
     return shlex.join(words)
 
 
-def _write(
-    result: Audit, command: str, *, html: Path | None, markdown: Path | None, picture: Path | None
-) -> None:
-    from vla_eval.audit.figure import draw, standalone
-    from vla_eval.audit.pages import html_page, markdown_page
-    from vla_eval.drawing.svg import WIDE
-    from vla_eval.runs.store import write_atomically
-
-    if html is not None:
-        write_atomically(html, html_page(result, command=command))
-    drawn = draw(result, WIDE) if picture is not None else ""
-    if picture is not None and drawn:
-        write_atomically(picture, standalone(drawn))
-    if markdown is not None:
-        shown = None
-        if picture is not None and drawn:
-            shown = Path(os.path.relpath(picture, markdown.parent)).as_posix()
-        write_atomically(markdown, markdown_page(result, picture=shown, command=command))
-
-
 def _print(result: Audit) -> None:
-    from vla_eval.summary.text import fold
-
     rows = [[each.claim.id, each.finding.value, each.sentence] for each in result.claims]
     print_table([["claim", "finding", ""], *rows])
     counts = ", ".join(f"{count} {finding}" for finding, count in result.counts().items())
@@ -114,12 +92,11 @@ def _print(result: Audit) -> None:
         f"{len(rows)} claims: {counts}.",
         "Post-hoc, from unpaired counts; see one in full with --claim ID.",
     ]
-    say("\n".join(folded for line in closing for folded in fold(line)))
+    say_folded(closing)
 
 
 def _print_full(shown: list[Audited]) -> None:
     from vla_eval.audit.pages import flag_sentence, verdict_lines
-    from vla_eval.summary.text import fold
 
     for each in shown:
         lines = [
@@ -130,4 +107,4 @@ def _print_full(shown: list[Audited]) -> None:
         ]
         if each.claim.note:
             lines.append(f"- {each.claim.note}")
-        say("\n".join(folded for line in lines for folded in fold(line)) + "\n")
+        say_folded([*lines, ""])

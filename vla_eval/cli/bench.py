@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
-import sys
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import tyro
 
-from vla_eval.catalog import Task, find_suite
-from vla_eval.cli.bench_policy import bench_policy
+from vla_eval.cli.bench_policy import print_latencies
 from vla_eval.cli.common import print_json, print_table
-from vla_eval.environment import EvalEnv, make_env
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.files.plain import whole_number
 
-__all__ = ["bench", "measure_simulator"]
+__all__ = ["bench"]
 
 Target = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SUITE/TASK|SPEC")]
 EnvOptions = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE")
 ]
-
-_STEPS = 40
-_PICTURES = 5
-_RESETS = 3
 
 
 def bench(
@@ -47,6 +35,7 @@ def bench(
     """Measure what a simulator's time goes into on this machine, or a policy's.
 
     Example: vlaeval bench sim libero_spatial/4
+
     Example: vlaeval bench policy 'lerobot:outputs/pretrained_model' --batch 1 4
 
     Args:
@@ -65,129 +54,29 @@ def bench(
     if misplaced := [flag for flag, value in given.items() if value]:
         other = "policy" if what == "sim" else "sim"
         raise UsageError(f"{misplaced[0]} is for vlaeval bench {other}, not for bench {what}")
-    if what == "policy":
-        if min((*nfe, *batch, repeats), default=1) < 1:
-            raise UsageError("--nfe, --batch and --repeats must be at least 1")
-        return bench_policy(
-            target,
-            nfes=nfe,
-            batches=batch,
-            dtypes=dtype,
-            suite=suite,
-            repeats=repeats,
-            json=json,
-        )
-    result = measure_simulator(target, _options(option))
+    if what == "sim":
+        return _bench_simulator(target, _options(option), json=json)
+    from vla_eval.benchmarking.policy import measure_policy
+
+    result = measure_policy(
+        target, nfes=nfe, batches=batch, dtypes=dtype, suite=suite, repeats=repeats
+    )
+    if json:
+        print_json(result)
+    else:
+        print_latencies(result)
+    return EXIT_COMPLETE
+
+
+def _bench_simulator(task: str, options: Mapping[str, Any], *, json: bool) -> int:
+    from vla_eval.benchmarking.simulator import measure_simulator
+
+    result = measure_simulator(task, options)
     if json:
         print_json(result)
     else:
         print_table([["what", "median"], *_rows(result)])
     return EXIT_COMPLETE
-
-
-def measure_simulator(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a control step, a look, a reset and a change of task cost, as medians.
-
-    Environments may say more of themselves by two methods: ``bench_physics()`` returns what runs the
-    bare physics of one control step on a copy of the state, and ``bench_cameras()`` what draws each
-    camera. Where one is missing, its numbers are null or for all cameras together.
-
-    Args:
-        name: ``SUITE/TASK``.
-        options: arguments of the environment.
-
-    Returns:
-        ``physics_floor_ms``, ``control_step_ms`` (with success, without cameras), ``observe_ms`` by
-        camera, ``reset_s`` (to another initial state, first observation included), ``task_change_s``
-        (from one task to the first observation of the suite's next) and ``rss_mb`` (resident memory).
-    """
-    task, following = _find(name)
-    env = make_env(task.env_id, options)
-    try:
-        env.reset(seed=0, options={"init_state": 0})
-        steps, floors = _control_steps(env)
-        cameras = {camera: _milliseconds(draw) for camera, draw in _cameras(env).items()}
-        resets = [_reset(env, 1 + i % (task.init_states - 1)) for i in range(_RESETS)]
-        memory = _resident_mb()
-        changes = []
-        for other in (following, task):
-            start = time.perf_counter()
-            env.close()
-            env = make_env(other.env_id, options)
-            env.reset(seed=0, options={"init_state": 0})
-            changes.append(time.perf_counter() - start)
-    finally:
-        env.close()
-    return {
-        "task": name,
-        "physics_floor_ms": _median(floors, 1e3) if floors else None,
-        "control_step_ms": _median(steps, 1e3),
-        "observe_ms": cameras,
-        "reset_s": _median(resets),
-        "task_change_s": _median(changes),
-        "rss_mb": round(max(memory, _resident_mb())),
-    }
-
-
-def _find(name: str) -> tuple[Task, Task]:
-    suite_name, slash, task_name = name.partition("/")
-    if not slash:
-        raise UsageError(f"'{name}' is no task; expected SUITE/TASK (see: vlaeval list tasks)")
-    suite = find_suite(suite_name)
-    tasks = suite.tasks
-    task = suite.task(task_name)
-    return task, tasks[(tasks.index(task) + 1) % len(tasks)]
-
-
-def _control_steps(env: EvalEnv) -> tuple[list[float], list[float]]:
-    """Return the seconds of random control steps, and of the bare physics from the same states."""
-    low, high = env.hold_action() - 0.1, env.hold_action() + 0.1
-    actions = np.random.default_rng(0).uniform(low, high, (_STEPS, *low.shape))
-    prepare: Callable[[], Callable[[], None] | None] = getattr(env, "bench_physics", lambda: None)
-    steps, floors = [], []
-    for action in actions.astype(np.float32):
-        bare = prepare()
-        if bare is not None:
-            floors.append(_seconds(bare))
-        start = time.perf_counter()
-        terminated = env.advance(action)[1]
-        steps.append(time.perf_counter() - start)
-        if terminated:
-            env.reset(seed=0, options={"init_state": 0})
-    return steps, floors
-
-
-def _cameras(env: EvalEnv) -> Mapping[str, Callable[[], object]]:
-    named: Callable[[], Mapping[str, Callable[[], object]]] | None
-    named = getattr(env, "bench_cameras", None)
-    return {"all": env.observe} if named is None else named()
-
-
-def _milliseconds(draw: Callable[[], object]) -> float:
-    draw()
-    return _median([_seconds(draw) for _ in range(_PICTURES)], 1e3)
-
-
-def _reset(env: EvalEnv, init_state: int) -> float:
-    return _seconds(lambda: env.reset(seed=0, options={"init_state": init_state}))
-
-
-def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def _median(values: list[float], factor: float = 1.0) -> float:
-    return round(float(np.median(values)) * factor, 3)
-
-
-def _resident_mb() -> float:
-    with contextlib.suppress(OSError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize() / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def _options(texts: tuple[str, ...]) -> dict[str, Any]:

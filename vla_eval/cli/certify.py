@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import say
-from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED, UsageError
+from vla_eval.cli.common import say, say_folded
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED
 from vla_eval.files.plain import printable_json
 
 if TYPE_CHECKING:
-    from vla_eval.certificate import Certificate, Evidence
-    from vla_eval.claims.registration import Registration
+    from vla_eval.certificate import Certificate
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]
@@ -32,9 +31,10 @@ def certify(
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     json: bool = False,
 ) -> int:
-    """Judge a complete run by its protocol: is the candidate as good as the reference?
+    r"""Judge a complete run by its protocol: is the candidate as good as the reference?
 
-    Example: vlaeval certify runs/parity --candidate student --reference teacher --control mse
+    Example: vlaeval certify runs/parity --candidate student \
+        --reference teacher --control mse
 
     Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
     Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell.
@@ -52,69 +52,32 @@ def certify(
         registration: What `vlaeval register` wrote before the first episode; default the copy in
             the run folder, where it is put for whoever verifies.
         since: A commit that must hold the registration, made before the first episode.
-        out: Where the certificate goes; default RUN/certificate.json.
+        out: Where the certificate goes; default: RUN/certificate.json
         json: Print the certificate itself.
     """
-    from vla_eval.certificate import Roles, gather
-    from vla_eval.certificate.issue import issue_from
+    from vla_eval.certificate import Roles
+    from vla_eval.certificate.certify import certify as judge
     from vla_eval.certificate.page import write_reports
     from vla_eval.certificate.text import certificate_text
-    from vla_eval.runs.store import write_atomically
+    from vla_eval.files.atomic import write_atomically
 
-    evidence = gather(run, Roles(candidate, reference, control))
-    registered = _registered(run, registration, since, evidence)
-    # Judged once before it is counted: what is refused was no use of the states.
-    certificate = issue_from(evidence, margin=margin, registration=registered)
-    attempt = _attempt(run, evidence)
-    if attempt > 1:
-        certificate = issue_from(evidence, margin=margin, registration=registered, attempt=attempt)
-    text = certificate.model_dump_json(indent=2) + "\n"
+    done = judge(
+        run,
+        Roles(candidate, reference, control),
+        margin=margin,
+        registration=registration,
+        since=since,
+    )
+    for warning in done.warnings:
+        say(f"warning: {warning}", file=sys.stderr)
+    text = done.certificate.model_dump_json(indent=2) + "\n"
     file = out or run / "certificate.json"
     write_atomically(file, text)
-    say(printable_json(text) if json else certificate_text(certificate))
+    say(printable_json(text) if json else certificate_text(done.certificate))
     say(f"certificate: {file}", file=sys.stderr)
-    page, summary = write_reports(certificate, evidence, run, file)
+    page, summary = write_reports(done.certificate, done.evidence, run, file)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
-    return _exit_code(certificate.verdict)
-
-
-def _registered(
-    run: Path, file: Path | None, since: str | None, evidence: Evidence
-) -> Registration | None:
-    """Return what was declared beforehand, after putting it where a verifier looks."""
-    from datetime import datetime
-
-    from vla_eval.claims.registration import (
-        FILE_NAME,
-        check,
-        committed_since,
-        keep,
-        kept,
-        read_registration,
-    )
-
-    if since is not None:
-        source = file or run / FILE_NAME
-        committed = committed_since(source, since)
-        if committed >= datetime.fromisoformat(evidence.first_attempt_at):
-            raise UsageError(
-                f"--since {since}: that commit is of {committed.isoformat()}, and the first episode "
-                f"began at {evidence.first_attempt_at}: the registration came after it"
-            )
-    if file is not None:
-        check(read_registration(file), evidence.header, evidence.roles, evidence.first_attempt_at)
-        keep(file, run)
-    return kept(run)
-
-
-def _attempt(run: Path, evidence: Evidence) -> int:
-    """Count this use of the protocol's states, and return which candidate it is."""
-    from vla_eval.certificate.uses import count_use
-
-    found = count_use(run, evidence)
-    for warning in found.warnings:
-        say(f"warning: {warning}", file=sys.stderr)
-    return found.number
+    return _exit_code(done.certificate.verdict)
 
 
 def _exit_code(verdict: Verdict) -> int:
@@ -141,8 +104,8 @@ def verify(
     invention is shown by running episodes again: --replay 59 finds, with a chance of 95 %, a run of
     which 5 % are forged. It runs the policies that the run names.
 
-    Exit code 0 when every number and word, and every replayed episode, is reproduced, 1 when not,
-    3 when some episodes could not be run again.
+    Exit code 0 when every number and word, and every replayed episode, is reproduced, 1 when one
+    is not, 3 when some episodes could not be run again.
 
     Args:
         certificate: The file that `vlaeval certify` wrote.
@@ -174,20 +137,16 @@ def _replayed(
     """Run some episodes again; return the exit code of what that gave."""
     from tqdm import tqdm
 
-    from vla_eval.certificate import Roles, gather
-    from vla_eval.certificate.replayed import choose, replay_sample, sentence
-    from vla_eval.files.jsonfile import read_regular
-    from vla_eval.summary.text import fold
+    from vla_eval.certificate.replayed import replay_sample, sentence
+    from vla_eval.certificate.verify import draw_sample, roles_of
+    from vla_eval.runs.folder import RunFolder
 
-    control = certificate.control.candidate if certificate.control else None
-    roles = Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
-    evidence = gather(run, roles)
-    slots = [(name, key) for name, finals in evidence.finals.items() for key in finals]
-    sample = choose(read_regular(file), slots, count, salt=salt)
-    for arm in evidence.header.arms:
+    sample = draw_sample(file, run, count, salt=salt)
+    roles = roles_of(certificate)
+    for arm in RunFolder.open(run).header.arms:
         if arm.name in roles.names:
             say(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
     with tqdm(total=len(sample.chosen), unit=" episodes", disable=None) as bar:
         report = replay_sample(run, sample, progress=lambda _: bar.update(), trust=trust)
-    say("\n".join(fold(sentence(report))))
+    say_folded([sentence(report)])
     return report.exit_code

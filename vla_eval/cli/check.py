@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import print_json, say
-from vla_eval.errors import (
-    EXIT_COMPLETE,
-    EXIT_INCONCLUSIVE,
-    EXIT_INFRASTRUCTURE,
-    EXIT_REFUTED,
-    UsageError,
-)
-from vla_eval.summary.text import fold
+from vla_eval.cli.common import print_json, say, say_folded
+from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 if TYPE_CHECKING:
-    from vla_eval.gate import Baseline, GateResult
+    from vla_eval.gate import GateResult
 
 __all__ = ["check"]
 
@@ -41,9 +34,10 @@ def check(
     write_baseline: OptionalFile = None,
     json: bool = False,
 ) -> int:
-    """Gate a checkpoint in CI: has it become worse than the baseline?
+    r"""Gate a checkpoint in CI: has it become worse than the baseline?
 
-    Example: vlaeval check runs/nightly --baseline baselines/student.json --junit junit.xml
+    Example: vlaeval check runs/nightly --junit junit.xml \
+        --baseline baselines/student.json
 
     Exit code 0 when it is not worse by the margin, 1 when it is worse, 6 when these episodes cannot
     tell, 3 when episodes are missing after infrastructure errors. Episodes are paired when protocol
@@ -66,13 +60,13 @@ def check(
     """
     from vla_eval.certificate.page.commands import run_command
     from vla_eval.gate import baseline_of, compare, read_baseline
-    from vla_eval.gate.reports import notes
+    from vla_eval.gate import write_baseline as write
+    from vla_eval.gate.reports import annotation, notes, write_reports
     from vla_eval.runs.folder import RunFolder
 
     now = baseline_of(run, arm)
     if write_baseline is not None:
-        _refuse_gaps(run, now)
-        _write(write_baseline, now.model_dump_json(indent=1, exclude_none=True) + "\n")
+        write(now, run, write_baseline)
         say(f"baseline of arm '{now.arm}': {write_baseline}", file=sys.stderr)
         if baseline is None:
             return EXIT_COMPLETE
@@ -80,67 +74,25 @@ def check(
         raise UsageError(
             "check against what? give --baseline FILE|RUN, or make one with --write-baseline FILE"
         )
-    before = read_baseline(baseline, baseline_arm)
-    folder = RunFolder.open(run).header
+    before, header = read_baseline(baseline, baseline_arm), RunFolder.open(run).header
     result = compare(
-        now, before, protocol=folder.protocol, margin=margin, allow_missing=allow_missing
+        now, before, protocol=header.protocol, margin=margin, allow_missing=allow_missing
     )
-    _publish(result, now, before, junit, markdown)
-    if json:
-        print_json({**dataclasses.asdict(result), "notes": notes(now, before)})
-    else:
-        say(f"{result.status.upper()}: {result.sentence}")
-        for note in notes(now, before):
-            say("\n".join(fold(f"! {note}")))
-        if result.status == "missing":
-            say(f"  {run_command(folder, str(run))}")
-            say("  or judge the worst case: --allow-missing")
-    codes = {
-        "holds": EXIT_COMPLETE,
-        "regressed": EXIT_REFUTED,
-        "inconclusive": EXIT_INCONCLUSIVE,
-        "missing": EXIT_INFRASTRUCTURE,
-    }
-    return codes[result.status]
-
-
-def _refuse_gaps(run: Path, now: Baseline) -> None:
-    """Refuse to write a baseline of a run that is not complete."""
-    from vla_eval.judging.ledger import Mark
-
-    gaps = now.count(Mark.MISSING) + (now.count(Mark.PENDING) if now.due is None else 0)
-    if gaps:
-        raise UsageError(
-            f"{run}: {gaps} planned episodes of arm '{now.arm}' have no result, so this is no "
-            "baseline; repeat the run command to finish it"
-        )
-
-
-def _publish(
-    result: GateResult,
-    now: Baseline,
-    before: Baseline,
-    junit: Path | None,
-    markdown_file: Path | None,
-) -> None:
-    from vla_eval.gate.reports import annotation, junit_xml, markdown
-
-    text = markdown(result, now, before)
-    if junit is not None:
-        _write(junit, junit_xml(result, now))
-    if markdown_file is not None:
-        _write(markdown_file, text)
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(text)
+    write_reports(result, now, before, junit=junit, markdown_file=markdown)
     command = annotation(result, now)
     if command is not None and os.environ.get("GITHUB_ACTIONS"):
         say(command, file=sys.stderr)
+    _print(result, notes(now, before), json=json)
+    if result.status == "missing" and not json:
+        say(f"  {run_command(header, str(run))}")
+        say("  or judge the worst case: --allow-missing")
+    return result.exit_code
 
 
-def _write(path: Path, text: str) -> None:
-    from vla_eval.runs.store import write_atomically
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text)
+def _print(result: GateResult, remarks: list[str], *, json: bool) -> None:
+    if json:
+        print_json({**dataclasses.asdict(result), "notes": remarks})
+        return
+    say(f"{result.status.upper()}: {result.sentence}")
+    for remark in remarks:
+        say_folded([f"! {remark}"])

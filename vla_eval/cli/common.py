@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TextIO
 
 import tyro
 
+from vla_eval.drawing.terminal import folded, table
 from vla_eval.errors import UsageError
-from vla_eval.files.plain import one_line, printable
+from vla_eval.files.plain import printable
 
 __all__ = [
     "FULL",
@@ -22,6 +23,7 @@ __all__ = [
     "print_table",
     "refused",
     "say",
+    "say_folded",
 ]
 
 
@@ -81,16 +83,11 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_table(rows: Sequence[Sequence[str]], *, width: int = 80) -> None:
-    """Print for people: left-aligned columns, the last one wrapped to the width."""
-    import textwrap
+def say_folded(lines: Iterable[str]) -> None:
+    """Print sentences for people, folded at 80 columns."""
+    say(folded(lines))
 
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
-    for row in rows:
-        head = "  ".join(cell.ljust(size) for cell, size in zip(row[:-1], widths[:-1], strict=True))
-        lines = textwrap.wrap(row[-1], max(20, width - indent)) or [""]
-        print(f"{head}  {lines[0]}".rstrip())
-        for line in lines[1:]:
-            print(" " * indent + line)
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print for people: left-aligned columns, the last one wrapped at 80 columns."""
+    print("\n".join(table(rows)))

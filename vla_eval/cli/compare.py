@@ -25,9 +25,10 @@ def compare(
     markdown: OptionalFile = None,
     json: bool = False,
 ) -> int:
-    """Compare many policies: all pairs, adjusted; letters; success against latency; tasks.
+    r"""Compare many policies: all pairs, adjusted; letters; success against latency; tasks.
 
-    Example: vlaeval compare runs/snapflow runs/meanflow runs/teacher --html compare.html
+    Example: vlaeval compare runs/snapflow runs/meanflow runs/teacher \
+        --html compare.html
 
     Takes the arms of one or several runs of the same protocol; an arm that is in several folders is
     one (shards). Policies are paired episode by episode where they saw the same scenes; repeats of
@@ -50,7 +51,7 @@ def compare(
     result = judge(gather(runs, only=arm), alpha=alpha)
     if html is not None or markdown is not None:
         from vla_eval.compare.pages import html_page, markdown_page
-        from vla_eval.runs.store import write_atomically
+        from vla_eval.files.atomic import write_atomically
 
         command = shlex.join(["vlaeval", "compare", *map(str, runs)])
         if html is not None:

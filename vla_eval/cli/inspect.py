@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vla_eval.cli.common import print_json, say
+from vla_eval.cli.common import print_json, say_folded
+from vla_eval.drawing.terminal import table
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_REFUTED,
@@ -19,7 +20,6 @@ from vla_eval.errors import (
 from vla_eval.inspection import Inspection, draw, inspect_policy, representatives
 from vla_eval.policy import Finding, PolicyMetadata
 from vla_eval.spec import build_policy
-from vla_eval.summary.text import fold
 
 __all__ = ["doctor_policy"]
 
@@ -33,7 +33,7 @@ def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) 
     policy = build_policy(spec)
     results: list[dict[str, Any]] = []
     if not json:
-        _say(_identity(policy.metadata))
+        say_folded(_identity(policy.metadata))
     for suite, others in representatives(names):
         result: dict[str, Any] = {"suite": suite.name, "stands_for": others}
         try:
@@ -43,7 +43,7 @@ def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) 
             result |= {"fits": fits, "reason": str(error)}
             if not json:
                 what = "does not fit" if fits is False else "could not be looked at"
-                _say(["", f"{suite.name}: {what}: {error}"])
+                say_folded(["", f"{suite.name}: {what}: {error}"])
         else:
             picture = folder / f"doctor-{suite.name}.png"
             if inspection.pixels:
@@ -51,20 +51,15 @@ def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) 
                 draw(inspection, picture)
             result |= _as_json(inspection, picture)
             if not json:
-                _say(_text(inspection, others, picture))
+                say_folded(_text(inspection, others, picture))
         results.append(result)
     fitting = [each for each in results if each["fits"]]
     ok = bool(fitting) and all(each["ok"] for each in fitting)
     if json:
         print_json({"policy": spec, "ok": ok, "suites": results})
     elif not fitting:
-        _say(["", "The policy fits none of these suites."])
+        say_folded(["", "The policy fits none of these suites."])
     return EXIT_COMPLETE if ok else EXIT_REFUTED
-
-
-def _say(lines: Sequence[str]) -> None:
-    for line in lines:
-        say("\n".join(fold(line)))
 
 
 def _identity(metadata: PolicyMetadata) -> list[str]:
@@ -117,14 +112,11 @@ def _actions(inspection: Inspection) -> list[str]:
         outside = float(np.mean((column < low) | (column > high)))
         numbers = (low, high, column[0], column.min(), column.mean(), column.max())
         rows.append([str(name), *(f"{each:.3g}" for each in numbers), f"{outside:.0%}"])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     size = f"{len(actions)} steps of {len(inspection.action_names)} numbers"
-    lines = [f"    {size}, nfe {inspection.nfe}"]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True)]
-        lines.append("    " + "  ".join(cells))
-    return lines
+    return [
+        f"    {size}, nfe {inspection.nfe}",
+        *(f"    {line}" for line in table(rows, numbers=True)),
+    ]
 
 
 def _as_json(inspection: Inspection, picture: Path) -> dict[str, Any]:

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table, say
+from vla_eval.bounds import check_alpha, check_margin
+from vla_eval.cli.common import print_json, print_table, say, say_folded
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 if TYPE_CHECKING:
     from vla_eval.compare.shown import Shown
-    from vla_eval.stats import PairedCase
 
 __all__ = ["power"]
 
-
-class _Design(TypedDict):
-    margin: float
-    alpha: float
-    power: float
-
-
-_CORRELATIONS = (0.0, 0.3, 0.6)
-_CORRELATION = 0.3
-"""Of the arms on one episode, where only one is shown."""
-_STATES_UP_TO = 2000
+_MARGIN = 0.05
+_ALPHA = 0.05
 _POWER = 0.8
-_EXACT_UP_TO = 4000
-"""Pairs for which the sum over all tables takes some seconds at most."""
-_GUARD_UP_TO = 1200
 
 
 def power(
@@ -80,34 +68,36 @@ def power(
         icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
         json: Print for machines.
     """
-    bounds = (("margin", margin, 1e-4, 1), ("alpha", alpha, 1e-6, 0.5), ("power", power, 1e-6, 1))
-    for name, value, low, top in bounds:
-        if value is not None and not low <= value < top:
-            raise UsageError(f"--{name} {value:g}: expected a number from {low:g} to below {top:g}")
-    given = (states, repeats, icc) != (None, None, None)
+    _check_levels(margin, alpha, power)
+    by_states = (states, repeats, icc) != (None, None, None)
     if run is not None:
-        if given:
+        if by_states:
             raise UsageError("--states, --repeats and --icc describe a design; a run has its own")
         return _show_run(run, candidate, reference, margin, alpha, power or _POWER, json=json)
     if candidate is not None or reference is not None:
         raise UsageError("--candidate and --reference are arms of a run; name it with --run RUN")
-    margin = 0.05 if margin is None else margin
-    alpha = 0.05 if alpha is None else alpha
-    if difference <= -margin:
-        raise UsageError(
-            f"--difference {difference:g}: a candidate that much worse is not within a margin of "
-            f"{margin:g}"
-        )
-    if given:
-        if episodes is not None or power is not None:
-            raise UsageError("--states and --repeats say the episodes, and the power is computed")
-        rho = _CORRELATION if correlation is None else correlation
-        (case,) = _cases(p, difference, (rho,), strict=True)
-        return _show_states(_states(states, repeats, icc), case, margin, alpha, json=json)
-    correlations = _CORRELATIONS if correlation is None else (correlation,)
-    cases = _cases(p, difference, correlations, strict=correlation is not None)
-    design = _Design(margin=margin, alpha=alpha, power=power or _POWER)
-    return _show_pairs(cases, design, episodes, json=json)
+    expected: dict[str, Any] = {
+        "difference": difference,
+        "margin": _MARGIN if margin is None else margin,
+        "alpha": _ALPHA if alpha is None else alpha,
+    }
+    if not by_states:
+        expected |= {"correlation": correlation, "power": power or _POWER, "episodes": episodes}
+        return _show_pairs(p, expected, json=json)
+    if episodes is not None or power is not None:
+        raise UsageError("--states and --repeats say the episodes, and the power is computed")
+    expected |= {} if correlation is None else {"correlation": correlation}
+    expected |= {} if icc is None else {"iccs": (icc,)}
+    return _show_states(states, repeats, p, expected, json=json)
+
+
+def _check_levels(margin: float | None, alpha: float | None, power: float | None) -> None:
+    if margin is not None:
+        check_margin(margin, "--margin")
+    if alpha is not None:
+        check_alpha(alpha, "--alpha")
+    if power is not None and not 1e-6 <= power < 1:
+        raise UsageError(f"--power {power:g}: expected a number from 1e-06 to below 1")
 
 
 def _show_run(
@@ -120,7 +110,9 @@ def _show_run(
     *,
     json: bool,
 ) -> int:
-    shown = _of_run(run, candidate, reference, margin=margin, alpha=alpha, power=power)
+    from vla_eval.compare.shown import what_run_could_show
+
+    shown = what_run_could_show(run, candidate, reference, margin=margin, alpha=alpha, power=power)
     if json:
         print_json(shown.to_json())
     else:
@@ -128,129 +120,37 @@ def _show_run(
     return EXIT_COMPLETE
 
 
-def _show_pairs(
-    cases: list[PairedCase], design: _Design, episodes: int | None, *, json: bool
-) -> int:
-    if episodes is not None and not 1 <= episodes <= _EXACT_UP_TO:
-        raise UsageError(f"--episodes {episodes}: expected 1 to {_EXACT_UP_TO}")
-    result: dict[str, Any] = {
-        **design,
-        "p_reference": cases[0].p_reference,
-        "difference": cases[0].difference,
-    }
-    result |= _numbers(cases, design, episodes)
+def _show_pairs(p: float, expected: dict[str, Any], *, json: bool) -> int:
+    from vla_eval.planning.pairs import size_of_pairs
+
+    result = size_of_pairs(p, **expected)
     if json:
         print_json(result)
     else:
-        _print(result)
+        _print_pairs(result)
     return EXIT_COMPLETE
-
-
-class _States(NamedTuple):
-    states: int
-    repeats: int
-    iccs: tuple[float, ...]
-
-
-def _states(states: int | None, repeats: int | None, icc: float | None) -> _States:
-    """Return a design of repeated states, or refuse it."""
-    from vla_eval.cli.repeats import ICCS
-
-    if states is None or repeats is None:
-        raise UsageError("--states K and --repeats M belong together: K states, each run M times")
-    for name, value, top in (("states", states, _STATES_UP_TO), ("repeats", repeats, 100)):
-        if not 1 <= value <= top:
-            raise UsageError(f"--{name} {value}: expected 1 to {top}")
-    if icc is not None and not 0 <= icc <= 1:
-        raise UsageError(f"--icc {icc:g}: expected a number from 0 to 1")
-    return _States(states, repeats, ICCS if icc is None else (icc,))
 
 
 def _show_states(
-    design: _States, case: PairedCase, margin: float, alpha: float, *, json: bool
+    states: int | None, repeats: int | None, p: float, expected: dict[str, Any], *, json: bool
 ) -> int:
-    from vla_eval.cli.repeats import design_numbers, print_design
+    from vla_eval.cli.repeats import print_design
+    from vla_eval.planning.repeats import size_of_repeats
 
-    result: dict[str, Any] = {
-        "margin": margin,
-        "alpha": alpha,
-        "p_reference": case.p_reference,
-        "difference": case.difference,
-        "correlation": case.correlation,
-    }
-    states, repeats, iccs = design
-    result |= design_numbers(states, repeats, case, iccs=iccs, margin=margin, alpha=alpha)
+    if states is None or repeats is None:
+        raise UsageError("--states K and --repeats M belong together: K states, each run M times")
+    result = size_of_repeats(states, repeats, p, **expected)
     if json:
         print_json(result)
     else:
-        print_design(result, _expected(case.difference))
+        print_design(result, _expected(result["difference"]))
     return EXIT_COMPLETE
 
 
-def _cases(
-    p: float, difference: float, correlations: tuple[float, ...], *, strict: bool
-) -> list[PairedCase]:
-    from vla_eval.stats import PairedCase
-
-    cases = []
-    for rho in correlations:
-        try:
-            cases.append(PairedCase(p, difference, rho))
-        except ValueError as error:
-            # Of the default correlations those that cannot be are left out; 0 always can.
-            if strict or rho == 0:
-                raise UsageError(str(error)) from error
-    return cases
-
-
-def _numbers(cases: list[PairedCase], design: _Design, episodes: int | None) -> dict[str, Any]:
-    from vla_eval.stats import episodes_per_arm, minimum_pairs, minimum_pairs_exact
-    from vla_eval.stats import power_independent as unpaired_power
-
-    margin, alpha = design["margin"], design["alpha"]
-    rates = (cases[0].p_candidate, cases[0].p_reference)
-    rows = [_row(case, design, episodes) for case in cases]
-    cheap = rows[0]["pairs_formula"] <= _EXACT_UP_TO
-    unpaired: dict[str, Any] = {"per_arm": episodes_per_arm(*rates, **design) if cheap else None}
-    if episodes is not None:
-        at = unpaired_power(episodes, *rates, margin=margin, alpha=alpha)
-        unpaired["power_at_episodes"] = at
-    return {
-        "episodes": episodes,
-        "minimum_pairs": minimum_pairs_exact(margin, alpha=alpha),
-        "minimum_pairs_tango": minimum_pairs(margin, alpha=alpha),
-        "paired": rows,
-        "independent": unpaired,
-    }
-
-
-def _row(case: PairedCase, design: _Design, episodes: int | None) -> dict[str, Any]:
-    from vla_eval.stats import pairs_by_formula, pairs_needed, power_paired
-
-    formula = pairs_by_formula(case, **design)
-    row: dict[str, Any] = {
-        "correlation": case.correlation,
-        "discordance": case.p10 + case.p01,
-        "pairs_formula": formula,
-        "pairs": pairs_needed(case, **design) if formula <= _EXACT_UP_TO else None,
-        "pairs_certificate": (
-            pairs_needed(case, **design, guard=True) if formula <= _GUARD_UP_TO else None
-        ),
-    }
-    if episodes is not None:
-        for name, guard in (("power_at_episodes", False), ("power_at_episodes_certificate", True)):
-            row[name] = power_paired(
-                episodes, case, margin=design["margin"], alpha=design["alpha"], guard=guard
-            )
-    return row
-
-
-def _print(result: dict[str, Any]) -> None:
-    from vla_eval.summary.text import fold
-
+def _print_pairs(result: dict[str, Any]) -> None:
     margin, p = 100 * result["margin"], result["p_reference"]
     best, worst = result["paired"][-1], result["paired"][0]
-    lowest, highest = (each["pairs_certificate"] or each["pairs_formula"] for each in (best, worst))
+    lowest, highest = (row["pairs_certificate"] or row["pairs_formula"] for row in (best, worst))
     count = f"{lowest}" if lowest == highest else f"{lowest} to {highest}"
     claim = (
         f"{count} pairs certify, with a chance of {result['power']:.0%}, that a candidate "
@@ -260,8 +160,8 @@ def _print(result: dict[str, Any]) -> None:
     least = (
         f"If the arms never differ, {result['minimum_pairs']} pairs are the fewest that certify it."
     )
-    lines = [claim, least]
-    say("\n".join(folded for line in lines for folded in fold(line)) + "\n")
+    say_folded([claim, least])
+    say()
     print_table(_rows(result))
 
 
@@ -291,38 +191,7 @@ def _count(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
-def _of_run(
-    run: Path,
-    candidate: str | None,
-    reference: str | None,
-    *,
-    margin: float | None,
-    alpha: float | None,
-    power: float,
-) -> Shown:
-    from vla_eval.compare import gather
-    from vla_eval.compare.shown import what_it_could_show
-    from vla_eval.errors import did_you_mean
-
-    field = gather([run])
-    names = [entry.name for entry in field.entries]
-    if len(names) < 2:
-        raise UsageError(f"{run}: has episodes of {len(names)} arms; a comparison takes two")
-    analysis = field.protocol.analysis
-    ours, theirs = candidate or analysis.candidate, reference or analysis.reference
-    ours = ours or next(name for name in names if name != theirs)
-    theirs = theirs or next(name for name in names if name != ours)
-    for name in (ours, theirs):
-        if name not in names:
-            raise UsageError(f"the run has no arm '{name}'{did_you_mean(name, names)}")
-    if ours == theirs:
-        raise UsageError(f"arm '{ours}' cannot be candidate and reference at once")
-    return what_it_could_show(field, ours, theirs, margin=margin, alpha=alpha, power=power)
-
-
 def _print_shown(shown: Shown) -> None:
-    from vla_eval.summary.text import fold
-
     margin, target = f"{100 * shown.margin:g} points", f"{shown.target:.0%}"
     smallest = "no margin"
     if shown.smallest_margin is not None:
@@ -346,19 +215,20 @@ def _print_shown(shown: Shown) -> None:
         difference,
         "This is the power of the run's size; what it did show: vlaeval certify.",
     ]
-    say("\n".join(folded for line in lines for folded in fold(line)))
+    say_folded(lines)
 
 
 def _repeated(shown: Shown) -> list[str]:
-    """Return what is said of repeats of states, if there are any."""
+    """Return what is to say about repeats of states, if there are any."""
     from vla_eval.cli.repeats import MODEL, times, too_few
 
-    of = shown.repeats
-    if of is None:
+    repeats = shown.repeats
+    if repeats is None:
         return []
     states = (
-        f"They are of {of.states} states, {times(of.repeats)}, judged by states with the test '{of.test}'. "
-        f"Repeats of a state are alike by an ICC of {of.icc:.2f}: estimated from this run, between 0 "
-        f"and 1, and taken as known. {MODEL}."
+        f"They are of {repeats.states} states, {times(repeats.repeats)}, judged by states with the "
+        f"test '{repeats.test}'. Repeats of a state are alike by an ICC of {repeats.icc:.2f}: "
+        f"estimated from this run, between 0 and 1, and taken as known. {MODEL}."
     )
-    return [states, *too_few(of.states, shown.margin, {of.test: of.minimum_states})]
+    fewest = {repeats.test: repeats.minimum_states}
+    return [states, *too_few(repeats.states, shown.margin, fewest)]

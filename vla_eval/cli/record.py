@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json as json_module
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -17,14 +15,10 @@ from vla_eval.files.plain import whole_number
 from vla_eval.protocol import MOST_EPISODES
 
 if TYPE_CHECKING:
-    from vla_eval.catalog import Suite
     from vla_eval.plan import PlannedEpisode
-    from vla_eval.recording.folder import Demonstration
+    from vla_eval.recording.folder import Demonstration, Demonstrations, RecordingRequest
 
 __all__ = ["record"]
-
-_SUITE_STATES = 100
-"""Of a suite's initial states, so many are recorded by default: those meant for development."""
 
 
 def record(
@@ -44,10 +38,10 @@ def record(
     set_: Changes = (),
     json: bool = False,
 ) -> int:
-    """Record demonstrations of any policy as a LeRobotDataset v3: pictures, states, actions, keys.
+    r"""Record demonstrations of any policy as a LeRobotDataset v3: pictures, states, actions, keys.
 
-    Example: vlaeval record so101 --policy expert --tasks PickPlace --init-states 0-49
-    --out demos/pick-place --only-successes
+    Example: vlaeval record so101 --policy expert --tasks PickPlace \
+        --init-states 0-49 --only-successes --out demos/pick-place
 
     Every step is recorded at the control rate. The same command on the same folder continues it, and
     adds what is missing when more initial states are asked for. Needs the extra 'lerobot'.
@@ -66,90 +60,68 @@ def record(
         set_: With a protocol, change a field of it. Repeatable.
         json: Print the summary as JSON.
     """
-    from vla_eval.recording import folder as demonstrations
+    from vla_eval.protocol import Protocol
+    from vla_eval.recording.folder import RecordingRequest
+    from vla_eval.recording.plan import find_source, plan_recording, source_label
+    from vla_eval.trust import foreign_code, tell_code
 
-    plan, label, horizon = _plan(source, init_states, set_)
-    plan = _chosen(plan, tasks, _numbers(init_states) if init_states else None)
-    plan = [_changed(each, _arguments(env), policy_seed) for each in plan]
-    request = demonstrations.RecordingRequest(
-        source=label,
+    found, arguments = find_source(source, set_), _arguments(env)
+    if isinstance(found, Protocol):
+        tell_code(source, foreign_code(found, []))
+        n_action_steps = n_action_steps or found.run.n_action_steps
+    plan = plan_recording(
+        found,
+        tasks=tasks.split(",") if tasks else None,
+        init_states=_numbers(init_states) if init_states else None,
+        env_kwargs=arguments,
+        policy_seed=policy_seed,
+    )
+    request = RecordingRequest(
+        source=source_label(found),
         policy=policy,
-        env_kwargs=_arguments(env),
+        env_kwargs=arguments,
         only_successes=only_successes,
         images=images,
-        n_action_steps=n_action_steps or horizon,
+        n_action_steps=n_action_steps or None,
     )
-    with _Bar(len(plan)) as bar:
-        content = demonstrations.record(plan, request, out, on_episode=bar.count)
-    summary = {
-        "folder": str(out),
-        "tried": len(content.episodes),
-        "successes": content.successes,
-        "episodes": content.kept,
-        "frames": content.frames,
-    }
-    if json:
-        print_json(summary)
-    else:
-        say(
-            f"{summary['episodes']} episodes, {summary['frames']} frames in {out} "
-            f"({summary['successes']}/{summary['tried']} succeeded)"
-        )
+    _print(_record(plan, request, out), out, json=json)
     return EXIT_COMPLETE
 
 
-def _plan(
-    source: str, init_states: str | None, changes: Sequence[str]
-) -> tuple[list[PlannedEpisode], str, int | None]:
-    """Return the episodes of a suite or a protocol, what to call them, and the horizon."""
-    from vla_eval.catalog import find_suite, suites
-    from vla_eval.plan import expand
-    from vla_eval.released import load_protocol
-    from vla_eval.trust import foreign_code, tell_code
+def _record(plan: Sequence[PlannedEpisode], request: RecordingRequest, out: Path) -> Demonstrations:
+    """Record the episodes of a plan, with successes/n on stderr."""
+    from vla_eval.drawing.bar import Bar
+    from vla_eval.recording import folder
 
-    if source in {each.name for each in suites()}:
-        if changes:
-            raise UsageError("--set changes a protocol; for a suite, use --env KEY=VALUE")
-        wanted = _numbers(init_states) if init_states else range(_SUITE_STATES)
-        return list(_episodes(find_suite(source), wanted)), source, None
-    protocol = load_protocol(source, overrides=changes)
-    tell_code(source, foreign_code(protocol, []))
-    label = f"{protocol.label} {protocol.sha256[:12]}"
-    return list(expand(protocol)), label, protocol.run.n_action_steps
+    outcomes: list[bool] = []
+
+    def show(episode: Demonstration) -> None:
+        outcomes.append(episode.success)
+        tried = len(outcomes)
+        status = f"successes {sum(outcomes)}/{tried}"
+        bar.show(tried, f"{tried}/{len(plan)} episodes", lambda: status)
+
+    with Bar(len(plan), "ep") as bar:
+        return folder.record(plan, request, out, on_episode=show)
 
 
-def _episodes(suite: Suite, init_states: Sequence[int]) -> Iterable[PlannedEpisode]:
-    from vla_eval.keys import EpisodeKey
-    from vla_eval.plan import PlannedEpisode
-
-    for task in suite.tasks:
-        for state in init_states:
-            if state < task.init_states:
-                key = EpisodeKey(suite.name, task.name, state, 0, 0)
-                yield PlannedEpisode(key, task.env_id, {}, task.max_steps)
-
-
-def _chosen(
-    plan: Sequence[PlannedEpisode], tasks: str | None, init_states: Sequence[int] | None
-) -> list[PlannedEpisode]:
-    """Return the part of a plan that was asked for, all of which must exist."""
-    from vla_eval.errors import did_you_mean
-
-    known = dict.fromkeys(each.key.task for each in plan)
-    names = tasks.split(",") if tasks else list(known)
-    for name in names:
-        if name not in known:
-            raise UsageError(f"--tasks: there is no task '{name}'{did_you_mean(name, known)}")
-    chosen = [
-        each
-        for each in plan
-        if each.key.task in names and (init_states is None or each.key.init_state in init_states)
-    ]
-    have = {each.key.init_state for each in chosen}
-    missing = [state for state in init_states or () if state not in have]
-    if missing or not chosen:
-        raise UsageError(f"--init-states: there is no initial state {missing[:1] or ''}")
-    return chosen
+def _print(content: Demonstrations, out: Path, *, json: bool) -> None:
+    tried = len(content.episodes)
+    if json:
+        print_json(
+            {
+                "folder": str(out),
+                "tried": tried,
+                "successes": content.successes,
+                "episodes": content.kept,
+                "frames": content.frames,
+            }
+        )
+    else:
+        say(
+            f"{content.kept} episodes, {content.frames} frames in {out} "
+            f"({content.successes}/{tried} succeeded)"
+        )
 
 
 def _numbers(text: str) -> list[int]:
@@ -189,34 +161,3 @@ def _json_or_text(pair: str, text: str) -> Any:
             f"--env {pair}: the value is not finite, nested too deeply or has too many digits"
         ) from None
     return value
-
-
-def _changed(
-    episode: PlannedEpisode, arguments: Mapping[str, Any], policy_seed: int | None
-) -> PlannedEpisode:
-    key = episode.key
-    if policy_seed is not None:
-        key = dataclasses.replace(key, policy_seed=policy_seed)
-    kwargs = {**episode.env_kwargs, **arguments}
-    return dataclasses.replace(episode, key=key, env_kwargs=kwargs)
-
-
-class _Bar:
-    """Episodes on stderr, with successes/n."""
-
-    def __init__(self, total: int) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=total, unit="ep", dynamic_ncols=True, file=sys.stderr)
-        self._successes = 0
-
-    def count(self, episode: Demonstration) -> None:
-        self._successes += int(episode.success)
-        self._bar.set_postfix_str(f"successes {self._successes}/{self._bar.n + 1}", refresh=False)
-        self._bar.update()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()

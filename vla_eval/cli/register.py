@@ -35,10 +35,11 @@ def register(
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("registration.json"),
     json: bool = False,
 ) -> int:
-    """Write down what a run will compare, before its first episode; the file is to be committed.
+    r"""Write down what a run will compare, before its first episode; the file is to be committed.
 
-    Example: vlaeval register so101-pick-place --arm student=flow:student.safetensors
-    --arm teacher=expert --candidate student --reference teacher --out registration.json
+    Example: vlaeval register so101-pick-place --out registration.json \
+        --arm student=flow:student.safetensors --arm teacher=expert \
+        --candidate student --reference teacher
 
     The policies are built, so that the file holds the hashes of their weights, options and code.
     Without a registration a certificate is flagged, for nobody can tell whether its protocol was

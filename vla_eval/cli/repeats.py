@@ -1,4 +1,4 @@
-"""What repeats of initial states are worth, for ``vlaeval power --states`` and ``vlaeval plan``."""
+"""Repeats of initial states in words, for ``vlaeval power`` and ``vlaeval plan``."""
 
 from __future__ import annotations
 
@@ -6,39 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vla_eval.cli.common import print_table, say
+from vla_eval.cli.common import print_table, say, say_folded
 
 if TYPE_CHECKING:
-    from vla_eval.stats import ClusterTest, PairedCase
+    from vla_eval.stats import ClusterTest
 
-__all__ = [
-    "ICCS",
-    "MODEL",
-    "design_numbers",
-    "fewest_states",
-    "label",
-    "print_design",
-    "simulated",
-    "times",
-    "too_few",
-]
+__all__ = ["MODEL", "label", "print_design", "simulated", "times", "too_few"]
 
-ICCS = (0.0, 0.5, 1.0)
-_EXACT_UP_TO = 4000
-_GUARD_UP_TO = 1200
 _ALIKE = {0.0: "independent (ICC 0)", 0.5: "half (ICC 0.5)", 1.0: "copies (ICC 1)"}
 MODEL = (
     "ICC: the share of the states whose repeats are copies of one another, while those of the "
     "others are independent"
 )
 """What the dependence of repeats is taken to be."""
-
-
-def fewest_states(margin: float, alpha: float) -> dict[ClusterTest, int]:
-    """Return the fewest states with which each test passes if no pair is discordant."""
-    from vla_eval.stats import CLUSTER_TESTS, minimum_states
-
-    return {test: minimum_states(margin, alpha=alpha, test=test) for test in CLUSTER_TESTS}
 
 
 def too_few(states: int, margin: float, fewest: Mapping[ClusterTest, int]) -> list[str]:
@@ -54,86 +34,35 @@ def too_few(states: int, margin: float, fewest: Mapping[ClusterTest, int]) -> li
     return [sentence]
 
 
-def design_numbers(
-    states: int,
-    repeats: int,
-    case: PairedCase,
-    *,
-    iccs: Sequence[float],
-    margin: float,
-    alpha: float,
-) -> dict[str, Any]:
-    """Return the power of the three tests, and of as many episodes without repeats.
-
-    Args:
-        states: K.
-        repeats: m, of every state.
-        case: what is true.
-        iccs: shares of states whose repeats are copies.
-        margin: as a fraction.
-        alpha: one-sided.
-    """
-    from vla_eval.stats import CLUSTER_TESTS, power_clustered, power_paired
-
-    rows = []
-    for icc in iccs:
-        found = power_clustered(states, repeats, case, icc=icc, margin=margin, alpha=alpha)
-        powers = {test: found.of(test) for test in CLUSTER_TESTS}
-        rows.append({"icc": icc, "power": powers, "standard_error": found.standard_error})
-    pairs = states * repeats
-    apart = None
-    if pairs <= _EXACT_UP_TO:
-        guard = pairs <= _GUARD_UP_TO
-        apart = power_paired(pairs, case, margin=margin, alpha=alpha, guard=guard)
-    return {
-        "states": states,
-        "repeats": repeats,
-        "pairs": pairs,
-        "minimum_states": fewest_states(margin, alpha),
-        "repeated": rows,
-        "without_repeats": {"states": pairs, "power": apart},
-    }
-
-
 def print_design(result: dict[str, Any], expected: str) -> None:
-    """Print what `design_numbers` returned.
+    """Print a design of repeated states.
 
     Args:
-        result: it, with the design's margin, alpha, p_reference and correlation.
+        result: from :func:`vla_eval.planning.repeats.size_of_repeats`.
         expected: the candidate in words.
     """
-    from vla_eval.summary.text import fold
-
     states, repeats, pairs = (result[name] for name in ("states", "repeats", "pairs"))
-    margin = 100 * result["margin"]
+    margin, fewest = 100 * result["margin"], result["minimum_states"]
     claim = (
         f"{states} states, {times(repeats)}: {pairs} pairs. That a candidate {expected} is not worse by "
         f"{margin:g} points (reference at {result['p_reference']:.1%}, correlation of the arms "
         f"{result['correlation']:g}, one-sided alpha {result['alpha']:g}) is certified with a "
         "chance of"
     )
-    fewest = result["minimum_states"]
-    each = ", ".join(f"{test} {least}" for test, least in fewest.items())
-    apart = result["without_repeats"]["power"]
-    error = max(row["standard_error"] for row in result["repeated"])
-    say(
-        "\n".join(
-            folded
-            for line in [*too_few(states, result["margin"], fewest), claim]
-            for folded in fold(line)
-        )
-        + "\n"
-    )
+    say_folded([*too_few(states, result["margin"], fewest), claim])
+    say()
     print_table(_rows(result["repeated"], list(fewest)))
+    say()
     least = (
         f"Fewest states for {margin:g} points without a discordant pair, at any number of repeats: "
-        f"{each}."
+        f"{', '.join(f'{test} {least}' for test, least in fewest.items())}."
     )
+    error = max(row["standard_error"] for row in result["repeated"])
     lines = [f"{MODEL}{simulated(error)}.", least]
+    apart = result["without_repeats"]["power"]
     if apart is not None:
         lines.insert(0, f"{pairs} different states, each once, without repeats: {apart:.1%}.")
-    say()
-    say("\n".join(folded for line in lines for folded in fold(line)))
+    say_folded(lines)
 
 
 def times(repeats: int) -> str:

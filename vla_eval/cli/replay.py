@@ -22,9 +22,10 @@ def replay(
     video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     trust: bool = False,
 ) -> int:
-    """Run one recorded episode again, check that it is the same, and write a video of it.
+    r"""Run one recorded episode again, check that it is the same, and write a video of it.
 
-    Example: vlaeval replay runs/parity so101/PickPlace/i104/e0/p0 --arm student --video failure.mp4
+    Example: vlaeval replay runs/parity so101/PickPlace/i104/e0/p0 --arm student \
+        --video failure.mp4
 
     Exit code 0 when scene, actions and outcome are reproduced bit for bit, 1 when not. Reports list
     the keys of the episodes in which two arms differ, with this command.

@@ -30,10 +30,10 @@ def run(
     set_: Changes = (),
     json: bool = False,
 ) -> int:
-    """Run policies under a protocol, or continue the run that the folder holds.
+    r"""Run policies under a protocol, or continue the run that the folder holds.
 
-    Example: vlaeval run so101-pick-place --arm 'student=impaired:expert?action_noise=0.1'
-    --arm teacher=expert --out runs/first
+    Example: vlaeval run so101-pick-place --out runs/first \
+        --arm 'student=impaired:expert?action_noise=0.1' --arm teacher=expert
 
     The same command on the same folder continues: finished episodes are kept. The candidate comes
     first, then the reference: a sequential protocol compares these two and may stop early. Specs

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from vla_eval.cli.common import say
-from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
+from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.files.jsonfile import read_text
+
+if TYPE_CHECKING:
+    from vla_eval.tools import Serving
 
 __all__ = ["serve"]
 
-_SERVER = "vla_eval_policies.remote.server"
 _TOKEN_VARIABLE = "VLA_EVAL_TOKEN"  # noqa: S105 - the name of the variable, not a token
 
 Numbers = Annotated[str | None, tyro.conf.arg(metavar="N,N,...")]
@@ -68,11 +69,9 @@ def serve(
             "--max-batch and --max-frame-mb are at least 1, --batch-wait-ms at least 0, --port 0 to "
             "65535"
         )
-    try:
-        server = importlib.import_module(_SERVER)
-    except ImportError as error:
-        raise MissingExtraError(f"vlaeval serve ({error.name})", "remote") from None
-    options = server.ServeOptions(
+    from vla_eval.tools import POLICY_SERVER, ServeOptions, load_tool
+
+    options = ServeOptions(
         dialect=dialect,
         host=host,
         port=port,
@@ -86,19 +85,19 @@ def serve(
         max_frame_mb=max_frame_mb,
         seed=seed,
     )
-
     if host not in ("127.0.0.1", "::1", "localhost") and options.token is None:
         say(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
-
-    def ready(url: str, served: Any) -> None:
-        if json:
-            say(dumps({"url": url, "dialect": dialect, **served.offer.to_wire()}))
-        else:
-            say(f"serving {served.offer.policy.name} on {url} ({dialect}); Ctrl-C ends it")
-        sys.stdout.flush()
-
-    server.serve_policy(policy, options, ready)
+    serve_policy = load_tool(POLICY_SERVER)
+    serve_policy(policy, options, lambda serving: _ready(serving, dialect, json=json))
     return EXIT_COMPLETE
+
+
+def _ready(serving: Serving, dialect: str, *, json: bool) -> None:
+    if json:
+        say(dumps({"url": serving.url, "dialect": dialect, **serving.offer}))
+    else:
+        say(f"serving {serving.policy} on {serving.url} ({dialect}); Ctrl-C ends it")
+    sys.stdout.flush()
 
 
 def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:

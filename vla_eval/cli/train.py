@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from vla_eval.cli.common import Changes, print_json, say
-from vla_eval.errors import EXIT_COMPLETE, MissingExtraError, UsageError
+from vla_eval.errors import EXIT_COMPLETE, UsageError
+
+if TYPE_CHECKING:
+    from vla_eval.tools import Trained, Training
 
 __all__ = ["train"]
-
-_ROOM = "vla_eval_policies.training"
-_LINE_EVERY_S = 30.0
 
 
 def train(
@@ -33,16 +30,21 @@ def train(
     json: bool = False,
     trust: bool = False,
 ) -> int:
-    """Train a flow policy from demonstrations, or a student of a LeRobot checkpoint.
+    r"""Train a flow policy from demonstrations, or a student of a LeRobot checkpoint.
 
-    Example: vlaeval record so101 --policy expert --tasks PickPlace --init-states 0-99
-    --only-successes --out demos/pick-place
+    Demonstrations first:
 
-    and then, the small reference policy: vlaeval train examples/recipes/fm.toml --out runs/fm
+    Example: vlaeval record so101 --policy expert --tasks PickPlace \
+        --init-states 0-99 --only-successes --out demos/pick-place
 
-    or a one-step student of a SmolVLA, pi0 or pi0.5, its vision-language model frozen:
-    vlaeval train --base lerobot:checkpoints/teacher --method snapflow --dataset demos/pick-place
-    --out runs/student --set training.steps=10000 --set training.device=cuda
+    Then the small reference policy, or a one-step student of a SmolVLA, pi0 or pi0.5, its
+    vision-language model frozen:
+
+    Example: vlaeval train examples/recipes/fm.toml --out runs/fm
+
+    Example: vlaeval train --base lerobot:checkpoints/teacher --method snapflow \
+        --dataset demos/pick-place --out runs/student \
+        --set training.steps=10000 --set training.device=cuda
 
     The results are used as flow:DIR/policy.safetensors?nfe=10 and lerobot:DIR/pretrained_model. The
     same command on the same folder continues a run that was stopped, and ends with the same bits as
@@ -61,117 +63,36 @@ def train(
         json: Print the result as JSON.
         trust: Run code that the recipe's checkpoint brings along; see docs/trust.md.
     """
-    if base is not None or (recipe is not None and _begins_with_lerobot(recipe)):
-        return _train_lerobot(recipe, out, base, method, dataset, set_, json=json, trust=trust)
-    if recipe is None:
+    if recipe is None and base is None:
         raise UsageError(
             "nothing to train: give a RECIPE.toml (see examples/recipes/), or --base, --method and "
             "--dataset"
         )
-    if method is not None or dataset is not None:
-        raise UsageError(
-            "--method and --dataset belong to --base; to change a recipe: --set method.name=…, "
-            "--set data.datasets='[\"…\"]'"
-        )
-    recipes, run = _room("recipe", "flow"), _room("run", "flow")
-    loaded = recipes.load_recipe(recipe, set_)
-    with _Bar(loaded.training.steps) as bar:
-        checkpoint = run.train(loaded, out, on_step=bar.count, on_episode=bar.demonstrate)
-    card = importlib.import_module("vla_eval_policies.flow.checkpoint").read_card(checkpoint)
+    from vla_eval.tools import TRAINER, TrainingRequest, load_tool
+    from vla_eval.trust import foreign_code, need_trust
+
+    training = load_tool(TRAINER)(TrainingRequest(recipe, base, method, dataset, set_))
+    if base is None and training.base is not None:
+        need_trust(f"recipe {recipe}", foreign_code(None, [training.base]), trust=trust)
+    trained = _run(training, out)
     if json:
-        print_json({"checkpoint": str(checkpoint), "card": card.model_dump(mode="json")})
+        print_json({"checkpoint": str(trained.checkpoint), "card": trained.card})
     else:
-        say(f"{checkpoint}: {card.method}, {card.steps} steps on {card.data}")
-        say(f"next: vlaeval run PROTOCOL --policy 'flow:{checkpoint}'")
+        say(f"{trained.checkpoint}: {trained.method}, {trained.steps} steps on {trained.data}")
+        say(f"next: vlaeval run PROTOCOL --policy '{trained.spec}'")
     return EXIT_COMPLETE
 
 
-def _begins_with_lerobot(recipe: Path) -> bool:
-    return bool(_room("lerobot_recipe", "flow").is_lerobot_recipe(recipe))
+def _run(training: Training, folder: Path) -> Trained:
+    """Train, with the steps and their loss on stderr."""
+    from vla_eval.drawing.bar import Bar
 
+    def on_step(step: int, logs: Mapping[str, float]) -> None:
+        bar.show(step, f"step {step} of {training.steps}", lambda: f"loss {logs['loss']:.4f}")
 
-def _train_lerobot(
-    recipe: Path | None,
-    out: Path,
-    base: str | None,
-    method: str | None,
-    dataset: str | None,
-    changes: Sequence[str],
-    *,
-    json: bool,
-    trust: bool,
-) -> int:
-    loaded = _room("lerobot_recipe", "lerobot").make_recipe(
-        recipe, base=base, method=method, dataset=dataset, changes=changes
-    )
-    if base is None:
-        from vla_eval.trust import foreign_code, need_trust
-
-        need_trust(f"recipe {recipe}", foreign_code(None, [loaded.base]), trust=trust)
-    run = _room("lerobot_run", "lerobot")
-    with _Bar(loaded.training.steps) as bar:
-        checkpoint: Path = run.train_lerobot(loaded, out, on_step=bar.count)
-    student = importlib.import_module("vla_eval_policies.lerobot_policy.extra_time")
-    found = student.read_student(checkpoint)
-    if json:
-        print_json({"checkpoint": str(checkpoint), "card": found.training})
-    else:
-        card = found.training
-        say(f"{checkpoint}: {found.method.name}, {card['steps']} steps on {card['data']}")
-        say(f"next: vlaeval run PROTOCOL --policy 'lerobot:{checkpoint}'")
-    return EXIT_COMPLETE
-
-
-def _room(module: str, extra: str) -> Any:
-    """Import a module that needs torch; raises MissingExtraError."""
-    try:
-        return importlib.import_module(f"{_ROOM}.{module}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "safetensors"):
-            raise
-        raise MissingExtraError("vlaeval train", extra) from None
-
-
-class _Bar:
-    """Steps on stderr: a bar on a terminal, a line now and then in a log file."""
-
-    def __init__(self, total: int) -> None:
-        from time import monotonic
-
-        from tqdm import tqdm
-
-        self._clock = monotonic
-        self._last = monotonic()
-        self._total = total
-        self._bar: Any = tqdm(
-            total=total, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
-        )
-
-    def count(self, step: int, logs: Mapping[str, float]) -> None:
-        """Show a step."""
-        status = f"loss {logs['loss']:.4f}"
-        self._bar.n = step
-        self._bar.set_postfix_str(status, refresh=False)
-        self._bar.update(0)
-        if self._bar.disable and self._clock() - self._last > _LINE_EVERY_S:
-            self._last = self._clock()
-            say(f"step {step} of {self._total} · {status}", file=sys.stderr)
-
-    def demonstrate(self, done: int, total: int) -> None:
-        """Show how far the experts' demonstrations are; they come before the steps."""
+    def on_episode(done: int, total: int) -> None:
         status = f"demonstrations: {done} of {total} episodes"
-        if self._bar.disable and self._clock() - self._last > _LINE_EVERY_S:
-            self._last = self._clock()
-            say(status, file=sys.stderr)
-        self._bar.set_postfix_str(status if done < total else "")
+        bar.show(0, f"step 0 of {training.steps}", lambda: status)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.close()
+    with Bar(training.steps, "step") as bar:
+        return training.run(folder, on_step=on_step, on_episode=on_episode)

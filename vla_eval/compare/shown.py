@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from vla_eval.compare.gather import Contest, Entry
+from vla_eval.compare.gather import Contest, Entry, gather
 from vla_eval.compare.pairwise import method_of, pairing
-from vla_eval.errors import UsageError
+from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.judging.methods import Repeats as ByState
 from vla_eval.stats import (
     ClusteredPairs,
@@ -31,7 +32,7 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import z_quantile
 
-__all__ = ["RepeatedStates", "Shown", "what_it_could_show"]
+__all__ = ["RepeatedStates", "Shown", "what_it_could_show", "what_run_could_show"]
 
 _EXACT_UP_TO = 300
 """Pairs for which the search over the exact test takes some seconds at most."""
@@ -157,6 +158,44 @@ def what_it_could_show(
         * math.sqrt(max(table.discordance, 1 / table.n) * vif / table.n),
         repeats=repeats,
     )
+
+
+def what_run_could_show(
+    run: Path,
+    candidate: str | None = None,
+    reference: str | None = None,
+    *,
+    margin: float | None = None,
+    alpha: float | None = None,
+    power: float = 0.8,
+) -> Shown:
+    """Return what the pairs of two arms of a run folder can certify.
+
+    Args:
+        run: the folder.
+        candidate: name of an arm; default the protocol's, or the first that is not the reference.
+        reference: name of another; default the protocol's, or the first that is not the candidate.
+        margin: default the protocol's.
+        alpha: one-sided; default the protocol's.
+        power: to be reached.
+
+    Raises:
+        UsageError: no run, no such arms, or arms that cannot be paired.
+    """
+    field = gather([run])
+    names = [entry.name for entry in field.entries]
+    if len(names) < 2:
+        raise UsageError(f"{run}: has episodes of {len(names)} arms; a comparison takes two")
+    analysis = field.protocol.analysis
+    ours, theirs = candidate or analysis.candidate, reference or analysis.reference
+    ours = ours or next(name for name in names if name != theirs)
+    theirs = theirs or next(name for name in names if name != ours)
+    for name in (ours, theirs):
+        if name not in names:
+            raise UsageError(f"the run has no arm '{name}'{did_you_mean(name, names)}")
+    if ours == theirs:
+        raise UsageError(f"arm '{ours}' cannot be candidate and reference at once")
+    return what_it_could_show(field, ours, theirs, margin=margin, alpha=alpha, power=power)
 
 
 def _of_pairs(n: int, case: PairedCase, *, margin: float, alpha: float, target: float) -> _Outlook:

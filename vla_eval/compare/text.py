@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.drawing.svg import shorten
-from vla_eval.files.plain import one_line
-from vla_eval.summary.text import fold
+from vla_eval.drawing.terminal import folded, table
 
 __all__ = ["POST_HOC", "comparison_text"]
 
@@ -27,9 +26,9 @@ def comparison_text(comparison: Ranking) -> str:
         f"protocol {protocol.sha256[:12]} · {size}",
         *(f"! {each}" for each in comparison.warnings),
         "",
-        *_align([_HEAD, *(_arm(arm) for arm in comparison.arms)]),
+        *table([_HEAD, *(_arm(arm) for arm in comparison.arms)], numbers=True),
         "",
-        *_align([_PAIR_HEAD, *(_pair(pair) for pair in comparison.pairs)]),
+        *table([_PAIR_HEAD, *(_pair(pair) for pair in comparison.pairs)], numbers=True),
         "",
     ]
     if comparison.cochran is not None and len(comparison.arms) > 2:
@@ -38,7 +37,7 @@ def comparison_text(comparison: Ranking) -> str:
     if any(arm.pareto for arm in comparison.arms):
         lines.append("* no other policy is both as successful and as fast")
     lines.append(POST_HOC)
-    return "\n".join(folded for line in lines for folded in fold(line))
+    return folded(lines)
 
 
 _HEAD = ["policy", "success", "rate", "95 % Wilson", "letters", "infer", "NFE"]
@@ -69,16 +68,4 @@ def _pair(pair: PairResult) -> list[str]:
         f"[{low:+.1f}, {high:+.1f}]",
         "<0.0001" if pair.p_holm < 1e-4 else f"{pair.p_holm:.4f}",
         "differ" if pair.differ else "",
-    ]
-
-
-def _align(rows: list[list[str]]) -> list[str]:
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if position == 0 else cell.rjust(width)
-            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
     ]

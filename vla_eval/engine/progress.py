@@ -1,40 +1,25 @@
-"""Progress on stderr: a bar on a terminal, a line now and then in a log file."""
+"""The progress of a run: successes of every arm, with the interval and never as a bare rate."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from tqdm import tqdm
-
-from vla_eval.files.plain import printable
+from vla_eval.drawing.bar import Bar
 from vla_eval.record import EpisodeRecord
 from vla_eval.stats import wilson_interval
 
 __all__ = ["Progress"]
 
-_LOG_EVERY_S = 30.0
-
 
 class Progress:
-    """Counts episodes, and shows successes/n with the interval, never a bare rate."""
+    """Counts episodes, and shows successes/n of every arm."""
 
     def __init__(self, total: int, arms: Sequence[str], *, quiet: bool = False) -> None:
         self._counts = dict.fromkeys(arms, (0, 0))
-        self._total = total
-        self._quiet = quiet
-        self._last_line = monotonic()
+        self._bar = Bar(total, "ep", quiet=quiet)
         self.ended = 0
-        self._bar = tqdm(
-            total=total,
-            unit="ep",
-            dynamic_ncols=True,
-            disable=quiet or not sys.stderr.isatty(),
-            smoothing=0.1,
-        )
 
     def record(self, record: EpisodeRecord) -> None:
         """Count an attempt; errors do not move the bar."""
@@ -43,16 +28,11 @@ class Progress:
         successes, n = self._counts[record.arm]
         self._counts[record.arm] = (successes + int(record.outcome == "success"), n + 1)
         self.ended += 1
-        if not self._bar.disable:
-            self._bar.set_postfix_str(self._status(), refresh=False)
-            self._bar.update()
-        elif not self._quiet and monotonic() - self._last_line > _LOG_EVERY_S:
-            self._last_line = monotonic()
-            self.say(f"{self.ended}/{self._total} episodes · {self._status()}")
+        self._bar.show(self.ended, f"{self.ended}/{self._bar.total} episodes", self._status)
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""
-        tqdm.write(printable(sentence), file=sys.stderr)
+        self._bar.say(sentence)
 
     def _status(self) -> str:
         parts = []
@@ -72,4 +52,4 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         """Close the bar."""
-        self._bar.close()
+        self._bar.__exit__(kind, value, traceback)

@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from vla_eval.errors import UsageError
+from vla_eval.files.complaints import first_complaint
 from vla_eval.files.plain import shown
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "AwareTime",
     "check_arm_name",
     "files_in",
-    "first_complaint",
     "is_there",
     "open_regular",
     "read_json",
@@ -174,14 +174,20 @@ def read_text(
 
 
 def read_json(
-    path: Path, *, wrong: str, remedy: str = "", error: type[UsageError] = UsageError
+    path: Path,
+    *,
+    wrong: str,
+    remedy: str = "",
+    error: type[UsageError] = UsageError,
+    most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any]:
     """Read a JSON file that holds one object, whose content nobody has checked yet.
 
     Raises:
-        UsageError: one sentence with the path and what is wrong; for the arguments see `read_model`.
+        UsageError: one sentence with the path and what is wrong; for the arguments see `read_model`
+            and `read_text`.
     """
-    text = read_text(path, remedy=remedy, error=error)
+    text = read_text(path, remedy=remedy, error=error, most_bytes=most_bytes)
     after = f"; {remedy}" if remedy else ""
     try:
         found = _parsed(text)
@@ -272,15 +278,3 @@ def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         double = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise AmbiguousJsonError(f"the key {shown(double)} is there twice")
     return found
-
-
-def first_complaint(error: ValidationError) -> str:
-    """Return what a model's validation says first, as ``place: message`` in one line."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(_plain(str(part)) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
-
-
-def _plain(text: str) -> str:
-    """Return a key of somebody else's file so that it cannot break the line or the terminal."""
-    return text if text.isprintable() and len(text) <= 60 else shown(text)

@@ -10,8 +10,9 @@ from typing import Any
 
 from vla_eval.errors import ProtocolError, UsageError
 from vla_eval.files.jsonfile import read_text
+from vla_eval.files.plain import whole_number
 
-__all__ = ["MOST_BYTES", "as_json", "parse_toml", "read_toml", "typed_value"]
+__all__ = ["MOST_BYTES", "apply_change", "as_json", "parse_toml", "read_toml", "typed_value"]
 
 MOST_BYTES = 1_000_000
 """A larger file was not written by hand, and parsing it would take minutes."""
@@ -41,6 +42,42 @@ def parse_toml(text: str, where: str, *, error: type[UsageError] = ProtocolError
         raise error(f"{where}: not valid TOML: {str(trouble).partition(';')[0]}") from None
     as_json(found, where, error=error)
     return found
+
+
+def apply_change(
+    content: dict[str, Any], change: str, *, error: type[UsageError] = ProtocolError
+) -> None:
+    """Set one ``KEY.PATH=VALUE`` in the content of a TOML file, in place.
+
+    Tables that are missing are made. In a list, a part of the path is a position, counted from 0. For
+    the value see `typed_value`.
+
+    Raises:
+        UsageError: of the kind asked for: no such form, or a path through something without keys.
+    """
+    path, equals, text = change.partition("=")
+    *parents, last = path.strip().split(".")
+    if not equals or not last:
+        raise error(f"--set {change}: expected KEY.PATH=VALUE")
+    value = typed_value(text, f"--set {change}", error=error)
+    node: Any = content
+    for part in parents:
+        if isinstance(node, list):
+            node = node[_position(node, part, change, error)]
+        else:
+            node = node.setdefault(part, {})
+        if not isinstance(node, dict | list):
+            raise error(f"--set {change}: '{part}' is a value and has nothing inside it")
+    node[_position(node, last, change, error) if isinstance(node, list) else last] = value
+
+
+def _position(found: list[Any], part: str, change: str, error: type[UsageError]) -> int:
+    place = whole_number(part)
+    if place is None or place >= len(found):
+        raise error(
+            f"--set {change}: '{part}' is no position in a list of {len(found)} (count from 0)"
+        )
+    return place
 
 
 def typed_value(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> Any:

@@ -1,6 +1,12 @@
 """The gate for CI: has this checkpoint become worse than the baseline?"""
 
-from vla_eval.gate.baseline import Baseline, TaskOutcomes, baseline_of, read_baseline
+from vla_eval.gate.baseline import (
+    Baseline,
+    TaskOutcomes,
+    baseline_of,
+    read_baseline,
+    write_baseline,
+)
 from vla_eval.gate.compare import GateResult, Status, compare
 
 __all__ = [
@@ -11,4 +17,5 @@ __all__ = [
     "baseline_of",
     "compare",
     "read_baseline",
+    "write_baseline",
 ]

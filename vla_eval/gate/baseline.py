@@ -15,18 +15,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vla_eval.bounds import Alpha, Margin
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
+from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import ArmName, read_model
 from vla_eval.identity import server_identity
 from vla_eval.judging.ledger import ArmEpisodes, Mark
 from vla_eval.judging.looks import due_keys
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
-from vla_eval.protocol import MOST_EPISODES, Alpha, Margin
+from vla_eval.protocol import MOST_EPISODES
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.header import identity_sha256, refuse_unidentified
 
-__all__ = ["Baseline", "TaskOutcomes", "baseline_of", "read_baseline"]
+__all__ = ["Baseline", "TaskOutcomes", "baseline_of", "read_baseline", "write_baseline"]
 
 
 class _Frozen(BaseModel):
@@ -170,6 +172,28 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
         tasks=_condense(keys, episodes),
         due=due if due < len(keys) else None,
     )
+
+
+def write_baseline(baseline: Baseline, run: Path, file: Path) -> None:
+    """Write a baseline that others are to be measured by; makes the file's folder.
+
+    Args:
+        baseline: one arm of a run.
+        run: the run folder, for the message.
+        file: where it goes.
+
+    Raises:
+        UsageError: planned episodes have no result, so this is no baseline.
+    """
+    gaps = baseline.count(Mark.MISSING)
+    gaps += baseline.count(Mark.PENDING) if baseline.due is None else 0
+    if gaps:
+        raise UsageError(
+            f"{run}: {gaps} planned episodes of arm '{baseline.arm}' have no result, so this is no "
+            "baseline; repeat the run command to finish it"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, baseline.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
 def _task(key: EpisodeKey) -> str:

@@ -13,7 +13,15 @@ from enum import StrEnum
 
 import numpy as np
 
-from vla_eval.errors import RunFolderError, UsageError
+from vla_eval.bounds import check_margin
+from vla_eval.errors import (
+    EXIT_COMPLETE,
+    EXIT_INCONCLUSIVE,
+    EXIT_INFRASTRUCTURE,
+    EXIT_REFUTED,
+    RunFolderError,
+    UsageError,
+)
 from vla_eval.gate.baseline import Baseline
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import Case, Mark
@@ -21,7 +29,7 @@ from vla_eval.judging.looks import sequential_plan
 from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
-from vla_eval.protocol import Analysis, Protocol, check_margin
+from vla_eval.protocol import Analysis, Protocol
 from vla_eval.stats import (
     ClusteredRate,
     Judgement,
@@ -75,6 +83,16 @@ class GateResult:
     """Planned episodes of the new run that have errors only."""
     retried: int
     """Results of the new run after an attempt that was lost while the policy ran."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 where it holds, 1 where it regressed, 6 where it is open, 3 where episodes are missing."""
+        return {
+            Status.HOLDS: EXIT_COMPLETE,
+            Status.REGRESSED: EXIT_REFUTED,
+            Status.INCONCLUSIVE: EXIT_INCONCLUSIVE,
+            Status.MISSING: EXIT_INFRASTRUCTURE,
+        }[self.status]
 
 
 @dataclass(frozen=True)

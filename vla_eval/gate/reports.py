@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from vla_eval.files.atomic import write_atomically
 from vla_eval.files.plain import code, printable, xml_text
 from vla_eval.files.plain import markdown as markdown_text
 from vla_eval.gate.baseline import Baseline
 from vla_eval.gate.compare import GateResult, Status
 from vla_eval.stats import wilson_interval
 
-__all__ = ["annotation", "junit_xml", "markdown", "notes"]
+__all__ = ["annotation", "junit_xml", "markdown", "notes", "write_reports"]
 
 
 def notes(*arms: Baseline) -> list[str]:
@@ -28,6 +31,36 @@ _SIGNS = {
     Status.INCONCLUSIVE: "❔",
     Status.MISSING: "⚠️",
 }
+
+
+def write_reports(
+    result: GateResult,
+    now: Baseline,
+    before: Baseline,
+    *,
+    junit: Path | None = None,
+    markdown_file: Path | None = None,
+) -> None:
+    """Write the finding into files, and into the step summary where this runs under GitHub Actions.
+
+    Args:
+        result: the finding.
+        now: the run that is to pass.
+        before: what it is measured by.
+        junit: JUnit XML; makes its folder.
+        markdown_file: the finding for a pull request; makes its folder.
+    """
+    text = markdown(result, now, before)
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(junit, junit_xml(result, now))
+    if markdown_file is not None:
+        markdown_file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(markdown_file, text)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
 
 
 def junit_xml(result: GateResult, now: Baseline) -> str:

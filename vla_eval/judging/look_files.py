@@ -14,13 +14,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from vla_eval.errors import RunFolderError
+from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import ArmName, AwareTime, files_in, read_model
 from vla_eval.judging.looks import Look, looks_of
 from vla_eval.judging.roles import sequential_roles
 from vla_eval.plan import expand
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.lock import folder_lock
-from vla_eval.runs.store import Records, records_digest, write_atomically
+from vla_eval.runs.store import Records, records_digest
 
 __all__ = ["LoggedLook", "checked_looks", "looks_on_disk", "take_looks"]
 

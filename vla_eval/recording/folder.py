@@ -17,13 +17,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
+from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import read_json, read_model
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
-from vla_eval.recording.recorder import DatasetLayout, DatasetWriter, Frame, Recorder, open_writer
-from vla_eval.runs.store import write_atomically
+from vla_eval.recording.recorder import DatasetLayout, Frame, Recorder
+from vla_eval.recording.writer import DATASET_WRITER, DatasetWriter
 from vla_eval.spec import build_policy
 from vla_eval.stopping import stop_requested
+from vla_eval.tools import load_tool
 from vla_eval.trainedon import Scenes, shorten
 
 __all__ = ["Demonstration", "Demonstrations", "RecordingRequest", "record", "scenes_of"]
@@ -127,6 +129,7 @@ def record(
         return content
     if folder.exists() and not content.kept:  # ours, and nothing in it to append to
         shutil.rmtree(folder)
+    open_writer = load_tool(DATASET_WRITER)
     writer = open_writer(folder, layout, resume=bool(content.kept), images=request.images)
     session = _Session(folder, content, recorder, writer, layout)
     try:

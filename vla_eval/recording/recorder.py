@@ -4,18 +4,16 @@ Episodes run exactly as in an evaluation (:func:`~vla_eval.episode.run_episode`)
 difference: every step is looked at, if somebody listens. A frame is what the policy saw, or would have
 seen, before a step, the action that was executed, and what came of it.
 
-The format is a room's business: this module finds it by string and imports no LeRobot.
+What a dataset looks like on disk is the business of a tool, see :mod:`vla_eval.tools`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from gymnasium.spaces import Box, Dict
@@ -36,9 +34,7 @@ from vla_eval.policy import (
     is_blind,
 )
 
-__all__ = ["DatasetLayout", "DatasetWriter", "Executed", "Frame", "Recorder", "open_writer"]
-
-_WRITER = "vla_eval_policies.lerobot.writer:LeRobotWriter"
+__all__ = ["DatasetLayout", "Executed", "Frame", "Recorder"]
 
 
 @dataclass(frozen=True)
@@ -102,28 +98,6 @@ def _image_shape(space: Any) -> tuple[int, int, int]:
 def _names(env: EvalEnv, name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
     (size,) = shape
     return tuple(env.metadata.get(name) or (f"{name.partition('_')[0]}_{i}" for i in range(size)))
-
-
-class DatasetWriter(Protocol):
-    """Writes episodes frame by frame. Interrupted or not, ``close`` leaves a readable dataset."""
-
-    def add(self, frame: Frame) -> None:
-        """Append a frame to the episode at hand."""
-
-    def end_episode(self, *, keep: bool) -> None:
-        """Save the episode at hand, or forget it."""
-
-    def close(self) -> None:
-        """Make the folder complete."""
-
-
-def open_writer(
-    folder: Path, layout: DatasetLayout, *, resume: bool, images: Literal["video", "png"]
-) -> DatasetWriter:
-    """Return the LeRobotDataset writer; raises MissingExtraError without lerobot."""
-    module, _, name = _WRITER.partition(":")
-    factory: Callable[..., DatasetWriter] = getattr(importlib.import_module(module), name)
-    return factory(folder, layout, resume=resume, images=images)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from vla_eval.errors import RunFolderError, UsageError
+from vla_eval.files.atomic import write_atomically
 from vla_eval.files.differences import name_differences
 from vla_eval.files.jsonfile import check_arm_name, read_model
 from vla_eval.plan import Shard
@@ -27,7 +28,7 @@ from vla_eval.protocol import Protocol
 from vla_eval.runs.header import Arm, RunHeader, Session, identity_sha256
 from vla_eval.runs.lock import folder_lock, running_shards, take_shard_lock
 from vla_eval.runs.provenance import machine, other_physics, versions
-from vla_eval.runs.store import Records, read_records, write_atomically
+from vla_eval.runs.store import Records, read_records
 from vla_eval.spec import identity_of
 
 __all__ = ["Arm", "RunFolder", "RunHeader", "Session", "identity_sha256"]

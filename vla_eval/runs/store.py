@@ -22,11 +22,12 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from vla_eval.errors import InfrastructureError, RunFolderError
+from vla_eval.errors import RunFolderError
+from vla_eval.files.atomic import StorageError, fsync_folder
+from vla_eval.files.complaints import first_complaint
 from vla_eval.files.jsonfile import (
     MOST_BYTES,
     files_in,
-    first_complaint,
     open_regular,
     refuse_ambiguous,
 )
@@ -37,15 +38,9 @@ from vla_eval.runs.compact import Compactor, without_collection
 __all__ = [
     "RecordWriter",
     "Records",
-    "StorageError",
     "read_records",
     "records_digest",
-    "write_atomically",
 ]
-
-
-class StorageError(InfrastructureError):
-    """A record could not be written: disk full, quota, read-only file system."""
 
 
 class RecordWriter:
@@ -78,7 +73,7 @@ class RecordWriter:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o644)
-            _fsync_folder(self._path.parent)
+            fsync_folder(self._path.parent)
         try:
             rest = line[os.write(self._descriptor, line) :]
             if rest:  # a short write: the disk is all but full, and the second write says so
@@ -391,33 +386,3 @@ def records_digest(
                 # Formats 1 and 2 differ in timings only, so what is hashed is still format 1.
                 hasher.update(text.replace('{"format":2,', '{"format":1,', 1).encode())
     return hasher.hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that readers see the old or the new content, never a part.
-
-    Temporary file in the same folder, fsync, rename, fsync of the folder. A kill in between can
-    leave a ``.tmp`` file behind, which nothing reads.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _fsync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

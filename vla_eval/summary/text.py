@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Sequence
-
-from vla_eval.files.plain import one_line
+from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
 from vla_eval.judging.methods import JudgingMethod
 from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary.model import ArmSummary, Pair, RunSummary
 
-__all__ = ["difference_text", "fold", "interval_text", "points", "rate_text", "report_text"]
+__all__ = ["difference_text", "interval_text", "points", "rate_text", "report_text"]
 
-_WIDTH = 80
 _PHASES = {
     "build": "building scenes",
     "reset": "resetting",
@@ -44,16 +40,7 @@ def report_text(summary: RunSummary) -> str:
     for pair in summary.pairs:
         lines += ["", *_pair_lines(pair)]
     lines += ["", *_time_lines(summary)]
-    return "\n".join(folded for line in lines for folded in fold(line))
-
-
-def fold(line: str) -> list[str]:
-    """Break sentences at 80 columns; tables are short enough already. Strangers' text only shows."""
-    line = one_line(line)
-    if len(line) <= _WIDTH:
-        return [line]
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return textwrap.wrap(line, _WIDTH, subsequent_indent=indent, replace_whitespace=False)
+    return folded(lines)
 
 
 def _warnings(summary: RunSummary) -> list[str]:
@@ -96,7 +83,7 @@ def _warnings(summary: RunSummary) -> list[str]:
 def _arm_table(summary: RunSummary) -> list[str]:
     rows = [["arm", "success", "rate", "95 % Wilson", "mean score", "infer p50", "NFE"]]
     rows += [[name, *_arm_cells(arm)] for name, arm in summary.arms.items()]
-    return _table(rows)
+    return table(rows, numbers=True)
 
 
 def _arm_cells(arm: ArmSummary) -> list[str]:
@@ -119,7 +106,7 @@ def _task_table(summary: RunSummary) -> list[str]:
             each = arm.tasks.get(task)
             cells.append(interval_text(each.successes, each.n, each.wilson95) if each else "-")
         rows.append([task, *cells])
-    return _table(rows)
+    return table(rows, numbers=True)
 
 
 def rate_text(successes: int, n: int) -> str:
@@ -133,7 +120,7 @@ def interval_text(successes: int, n: int, interval: tuple[float, float]) -> str:
 
 
 def _pair_lines(pair: Pair) -> list[str]:
-    table = pair.table
+    counts = pair.table
     lines = [f"{pair.candidate} against {pair.reference}, paired by episode:"]
     if pair.unequal_scenes:
         lines.append(
@@ -148,10 +135,14 @@ def _pair_lines(pair: Pair) -> list[str]:
         return [*lines, "  no pairs yet"]
     rows = [
         ["", f"{pair.reference} succeeds", "fails"],
-        [f"{pair.candidate} succeeds", str(table.n11), str(table.n10)],
-        ["fails", str(table.n01), str(table.n00)],
+        [f"{pair.candidate} succeeds", str(counts.n11), str(counts.n10)],
+        ["fails", str(counts.n01), str(counts.n00)],
     ]
-    return [*lines, *(f"  {line}" for line in _table(rows)), f"  {difference_text(pair.method)}"]
+    return [
+        *lines,
+        *(f"  {line}" for line in table(rows, numbers=True)),
+        f"  {difference_text(pair.method)}",
+    ]
 
 
 def difference_text(method: JudgingMethod) -> str:
@@ -178,18 +169,3 @@ def _time_lines(summary: RunSummary) -> list[str]:
         return []
     parts = [f"{_PHASES[name]} {totals[name] / whole:.0%}" for name in totals]
     return [f"time in episodes: {whole:.1f} s = " + ", ".join(parts)]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns: the first to the left, the others to the right."""
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [_aligned(row, widths) for row in rows]
-
-
-def _aligned(row: Iterable[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell.ljust(width) if position == 0 else cell.rjust(width)
-        for position, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()

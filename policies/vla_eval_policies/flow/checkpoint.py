@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.files.complaints import first_complaint
 from vla_eval.files.jsonfile import (
     AmbiguousJsonError,
-    first_complaint,
     is_there,
     open_regular,
     refuse_ambiguous,

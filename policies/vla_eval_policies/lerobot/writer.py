@@ -68,7 +68,7 @@ def features(layout: DatasetLayout, images: Literal["video", "png"]) -> dict[str
 
 
 class LeRobotWriter:
-    """Implements :class:`vla_eval.recording.recorder.DatasetWriter`.
+    """Implements :class:`vla_eval.tools.DatasetWriter`.
 
     Args:
         folder: the dataset's root; must not exist, unless ``resume``.

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from vla_eval.errors import UsageError, did_you_mean
-from vla_eval.files.plain import shown
+from vla_eval.files.complaints import first_complaint
 from vla_eval_policies.methods.diffusion import DDIM, DDPM
 from vla_eval_policies.methods.drift import Drift
 from vla_eval_policies.methods.fm import FlowMatching, HighNoiseFlowMatching
@@ -64,8 +64,4 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"method '{name}', hyperparameter '{place}': {first['msg']} (got {shown(first['input'])})"
-        ) from None
+        raise UsageError(f"method '{name}', hyperparameters: {first_complaint(error)}") from None

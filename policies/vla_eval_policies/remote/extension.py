@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from vla_eval.errors import InvalidActionError, PolicySpecError
-from vla_eval.files.jsonfile import first_complaint
+from vla_eval.files.complaints import first_complaint
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 from vla_eval.record import Outcome

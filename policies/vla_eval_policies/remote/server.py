@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -20,14 +20,14 @@ from websockets.http11 import Request, Response
 
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.stopping import stop_signals
-from vla_eval_policies.remote.codec import Dialect
+from vla_eval.tools import ServeOptions, Serving
 from vla_eval_policies.remote.harness_session import HarnessSession
 from vla_eval_policies.remote.held import connections
 from vla_eval_policies.remote.layouts import layout_of
 from vla_eval_policies.remote.served import ServedPolicy
 from vla_eval_policies.remote.sessions import ClientSession, OpenpiSession, Setting
 
-__all__ = ["ServeOptions", "serve_policy"]
+__all__ = ["serve_policy"]
 
 _PING_S, _PONG_S = 60.0, 600.0
 """Clients may be busy with a simulator for minutes; one that has gone is noticed in the end."""
@@ -37,30 +37,7 @@ _LAST_S = 3.0
 """How long its process may take to end after that."""
 
 
-@dataclass(frozen=True)
-class ServeOptions:
-    """How to serve."""
-
-    dialect: Dialect = "openpi"
-    host: str = "127.0.0.1"
-    port: int = 8000
-    """0 takes a free one."""
-    layout: str | None = None
-    """None: ``native`` for openpi, ``harness-libero`` for the harness."""
-    images: str | None = None
-    action_low: tuple[float, ...] | None = None
-    action_high: tuple[float, ...] | None = None
-    max_batch: int = 1
-    batch_wait_ms: float = 2.0
-    token: str | None = None
-    """What clients have to send as ``Authorization: Api-Key TOKEN`` (or ``Bearer``)."""
-    max_frame_mb: int = 64
-    seed: int = 0
-
-
-def serve_policy(
-    spec: str, options: ServeOptions, ready: Callable[[str, ServedPolicy], None]
-) -> None:
+def serve_policy(spec: str, options: ServeOptions, ready: Callable[[Serving], None]) -> None:
     """Serve until the process is interrupted or terminated; a second signal ends it at once.
 
     A policy that hangs keeps nobody waiting: the process ends after some seconds, exit code 0.
@@ -68,7 +45,7 @@ def serve_policy(
     Args:
         spec: the policy.
         options: how.
-        ready: called with the address when clients may come.
+        ready: called when clients may come.
 
     Raises:
         PolicySpecError: the policy cannot be had or cannot be served.
@@ -89,9 +66,7 @@ def serve_policy(
     asyncio.run(_serve(setting, options, ready))
 
 
-async def _serve(
-    setting: Setting, options: ServeOptions, ready: Callable[[str, ServedPolicy], None]
-) -> None:
+async def _serve(setting: Setting, options: ServeOptions, ready: Callable[[Serving], None]) -> None:
     session: type[ClientSession] = OpenpiSession if options.dialect == "openpi" else HarnessSession
 
     async def handle(socket: ServerConnection) -> None:
@@ -122,7 +97,8 @@ async def _serve(
         ) from None
     port = server.sockets[0].getsockname()[1]
     host = f"[{options.host}]" if ":" in options.host else options.host
-    ready(f"ws://{host}:{port}", setting.policy)
+    offer = setting.policy.offer
+    ready(Serving(f"ws://{host}:{port}", offer.policy.name, offer.to_wire()))
     await stop.wait()
     threading.Thread(target=_leave_anyway, daemon=True).start()
     server.close()

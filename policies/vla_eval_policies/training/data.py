@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval.files.complaints import first_complaint
 from vla_eval.files.jsonfile import read_json
 from vla_eval.recording.folder import scenes_of
 from vla_eval.trainedon import Scenes, together
@@ -257,5 +258,5 @@ def network_for(config: dict[str, Any], frames: Frames, cameras: Sequence[str]) 
         return FlowConfig.model_validate({**config, **sizes_of(frames), "cameras": tuple(cameras)})
     except ValidationError as error:
         raise UsageError(
-            f"the recipe's network does not fit the data: {error.errors()[0]['msg']}"
+            f"the recipe's network does not fit the data: {first_complaint(error)}"
         ) from None

@@ -27,7 +27,7 @@ from pydantic import Field as Option
 from vla_eval.catalog import find_suite
 from vla_eval.environment import AbsoluteActions, EvalEnv, NewScenes, Scatters, make_env
 from vla_eval.errors import MissingExtraError, UsageError
-from vla_eval.runs.store import write_atomically
+from vla_eval.files.atomic import write_atomically
 from vla_eval.trainedon import shorten
 from vla_eval_policies.experts import begin_episode
 from vla_eval_policies.experts.motion import PACES

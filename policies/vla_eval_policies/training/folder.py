@@ -21,8 +21,8 @@ import torch
 from pydantic import BaseModel
 
 from vla_eval.errors import InterruptedRunError, RunFolderError
+from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import read_json, read_text
-from vla_eval.runs.store import write_atomically
 from vla_eval.stopping import stop_requested
 from vla_eval_policies.training.loop import Trainer
 

@@ -26,13 +26,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic import Field as Option
 
 from vla_eval.errors import UsageError, did_you_mean
-from vla_eval.files.tomlfile import read_toml, typed_value
+from vla_eval.files.complaints import first_complaint
+from vla_eval.files.tomlfile import apply_change, read_toml
 from vla_eval_policies.flow.network import FlowConfig
 from vla_eval_policies.methods import Method, make_method
 from vla_eval_policies.training.expert_data import ExpertData
@@ -41,7 +42,6 @@ from vla_eval_policies.training.loop import Optimisation
 __all__ = [
     "Data",
     "Recipe",
-    "apply_change",
     "load_recipe",
     "named_method",
     "read_recipe",
@@ -108,7 +108,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """
     content = read_recipe(path)
     for change in changes:
-        apply_change(content, change)
+        apply_change(content, change, error=UsageError)
     recipe = validate(Recipe, content, f"recipe {path}")
     try:
         recipe.make_method()
@@ -128,7 +128,7 @@ def validate[M: BaseModel](kind: type[M], content: Mapping[str, Any], where: str
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{where}, {_first(error, kind)}") from None
+        raise UsageError(f"{where}: {first_complaint(error, kind)}") from None
 
 
 def named_method(content: Mapping[str, JsonValue]) -> Method:
@@ -151,42 +151,11 @@ def _check_network(path: Path, recipe: Recipe) -> None:
     if unknown:
         name = unknown.pop()
         hint = did_you_mean(name, FlowConfig.model_fields)
-        raise UsageError(f"recipe {path}, 'network.{name}' is unknown{hint}")
+        raise UsageError(f"recipe {path}: unknown key 'network.{name}'{hint}")
     relative = recipe.network.get("relative_actions", 1)
     size = relative if isinstance(relative, int) and relative > 1 else 1
     stand_in = {"cameras": ("camera",), "state_size": size, "action_size": size}
     try:
         FlowConfig.model_validate({**recipe.network, **stand_in})
     except ValidationError as error:
-        raise UsageError(f"recipe {path}, [network]: {_first(error, FlowConfig)}") from None
-
-
-def apply_change(content: dict[str, Any], change: str) -> None:
-    """Set one ``key.path=value`` in a recipe's content; raises UsageError."""
-    key, equals, text = change.partition("=")
-    *sections, name = key.split(".")
-    if not equals or not name:
-        raise UsageError(f"--set {change}: expected KEY=VALUE, for example training.steps=100")
-    value = typed_value(text, f"--set {change}", error=UsageError)
-    for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
-            raise UsageError(f"--set {change}: '{section}' is no section")
-    content[name] = value
-
-
-def _first(error: ValidationError, kind: type[BaseModel]) -> str:
-    """Say what the first problem is, and where."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    if first["type"] != "extra_forbidden":
-        return f"'{place}': {first['msg']}"
-    for part in first["loc"][:-1]:
-        declared = kind.model_fields[str(part)].annotation
-        choices = [each for each in get_args(declared) or (declared,) if isinstance(each, type)]
-        kind = next(
-            each for each in choices if issubclass(each, BaseModel)
-        )  # only they forbid keys
-    return f"'{place}' is unknown{did_you_mean(str(first['loc'][-1]), kind.model_fields)}"
+        raise UsageError(f"recipe {path}, [network]: {first_complaint(error)}") from None

@@ -181,7 +181,7 @@ class Listed:
 
 @pytest.fixture
 def listed(monkeypatch):
-    monkeypatch.setattr("vla_eval.recording.recorder._WRITER", f"{__name__}:Listed")
+    monkeypatch.setattr("vla_eval.recording.folder.load_tool", lambda _: Listed)
     return Listed
 
 

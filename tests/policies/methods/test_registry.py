@@ -55,9 +55,9 @@ def test_overrides():
         ("snapflo", {}, "did you mean 'snapflow'"),
         ("snapflow:publishd", {}, "did you mean 'snapflow:published'"),
         ("snapflow", {"alfa": 1}, "did you mean 'alpha'"),
-        ("snapflow", {"alpha": 2}, "'alpha': Input should be less than or equal to 1"),
+        ("snapflow", {"alpha": 2}, "alpha: Input should be less than or equal to 1"),
         ("mse", {"alpha": 2}, "it has none"),
-        ("fm", {"solver": "rk4"}, "'solver'"),
+        ("fm", {"solver": "rk4"}, "solver"),
     ],
 )
 def test_refusals(name: str, options: dict, message: str):

@@ -7,7 +7,7 @@ from pathlib import Path
 from vla_eval.certificate import Certificate, Evidence
 from vla_eval.certificate.page.html import html_report
 from vla_eval.certificate.page.markdown import markdown_report
-from vla_eval.runs.store import write_atomically
+from vla_eval.files.atomic import write_atomically
 
 __all__ = ["write_reports"]
 

@@ -28,13 +28,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 from pydantic import Field as Option
 
 from vla_eval.errors import PolicySpecError, UsageError
+from vla_eval.files.tomlfile import apply_change
 from vla_eval.spec import PolicySpec, parse_options
 from vla_eval_policies.lerobot_policy.options import Options
 from vla_eval_policies.methods import Method
 from vla_eval_policies.methods.field import CONVENTION
 from vla_eval_policies.methods.meanflow import MeanFlow
 from vla_eval_policies.training.loop import Optimisation
-from vla_eval_policies.training.recipe import apply_change, named_method, read_recipe, validate
+from vla_eval_policies.training.recipe import named_method, read_recipe, validate
 
 __all__ = ["LeRobotRecipe", "differentiates", "is_lerobot_recipe", "make_recipe"]
 
@@ -165,7 +166,7 @@ def make_recipe(
             inner = content.setdefault(section[0], {}) if section else content
             inner[name] = (value,) if name == "datasets" else value
     for change in changes:
-        apply_change(content, change)
+        apply_change(content, change, error=UsageError)
     where = "these flags make no recipe" if path is None else f"recipe {path}"
     for key, flag in (("base", "--base"), ("method", "--method"), ("data", "--dataset")):
         if key not in content:

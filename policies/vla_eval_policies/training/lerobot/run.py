@@ -27,10 +27,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vla_eval.benchmarking.machine import hardware, peak_mb
 from vla_eval.errors import UsageError
-from vla_eval.latency import hardware, peak_mb
+from vla_eval.files.atomic import write_atomically
 from vla_eval.runs.provenance import versions
-from vla_eval.runs.store import write_atomically
 from vla_eval.trainedon import together
 from vla_eval_policies.lerobot_policy.checkpoint import (
     SIDECAR,

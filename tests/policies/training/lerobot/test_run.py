@@ -308,7 +308,7 @@ def test_a_student_saw_what_its_base_saw(tmp_path, capsys):
                 "--set",
                 "training.epochs=1",
             ],
-            "'training.epochs' is unknown",
+            "unknown key 'training.epochs'",
         ),
         (
             [

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import platform
-import resource
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
+from vla_eval.benchmarking.machine import forget_peak, peak_mb
 from vla_eval.environment import Observation
 from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.spec import PolicySpec
 from vla_eval.stats.amdahl import AmdahlFit, amdahl_fit
 
-__all__ = ["Latency", "fits", "hardware", "measure", "peak_mb", "with_options"]
+__all__ = ["Latency", "fits", "measure", "with_options"]
 
 _FEWEST = 3
 
@@ -69,7 +64,7 @@ def measure(
         repeats: how often, after the warm-up.
         budget_s: stop earlier when this much time is spent, after three repeats at least.
     """
-    _reset_peak()
+    forget_peak()
     warm_up_ms = _warm_up(policy, samples)
     chunks, totals = _repeat(policy, samples, repeats, budget_s)
     for _, context in samples:
@@ -135,41 +130,6 @@ def fits(measured: Sequence[Latency]) -> list[tuple[Latency, AmdahlFit]]:
     return found
 
 
-def hardware() -> dict[str, Any]:
-    """Return what was measured on: processor, its cores, threads, and accelerator."""
-    found: dict[str, Any] = {"processor": _processor(), "threads": None, "accelerator": None}
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        found["threads"] = torch.get_num_threads()
-        found["torch"] = str(torch.__version__)
-        if torch.cuda.is_available():
-            found["accelerator"] = torch.cuda.get_device_name()
-    return found
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _quantiles(values: Sequence[float]) -> tuple[float, float, float]:
     p50, p95, p99 = np.percentile(values, [50, 95, 99])
     return round(float(p50), 3), round(float(p95), 3), round(float(p99), 3)
-
-
-def _reset_peak() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_mb(device: str | None) -> float:
-    """Return the largest memory so far in MB: of the accelerator, or of this process."""
-    torch = sys.modules.get("torch")
-    if torch is not None and device is not None and device.startswith("cuda"):
-        return round(float(torch.cuda.max_memory_allocated(device)) / 1e6, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)

@@ -1,0 +1,100 @@
+"""Help pages: prose in 80 columns, examples left as they are, and no default where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from types import NoneType
+from typing import Annotated, Any, TextIO, get_args, get_origin, get_type_hints
+
+import tyro
+
+from vla_eval.drawing.terminal import WIDTH
+
+__all__ = ["describe", "wrapped_help"]
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_BRACKETS = re.compile(r"\[[^\]]*\]")
+_ARGUMENT = re.compile(r"^    (\w+): ", re.MULTILINE)
+
+
+@functools.cache
+def describe(verb: Callable[..., int]) -> None:
+    """Annotate the arguments of a verb with what its docstring says of them.
+
+    tyro would break a description where the docstring does, and write ``(default: None)`` behind one
+    that says what happens without the argument.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    texts = _descriptions(inspect.getdoc(verb) or "")
+    for name, text in texts.items():
+        hint = hints[name]
+        shown = tyro.conf.arg(help=text, help_behavior_hint=_default, metavar=_metavar(hint))
+        hints[name] = Annotated[hint, shown]
+    verb.__annotations__ = hints
+
+
+def _descriptions(docstring: str) -> dict[str, str]:
+    """Return the texts of the section Args, each in one line."""
+    _, _, section = docstring.partition("\nArgs:\n")
+    parts = _ARGUMENT.split(section)
+    return {
+        name: " ".join(text.split()) for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def _default(value: str) -> str:
+    return f"(default: {value})" if value not in ("None", "") else ""
+
+
+def _metavar(hint: Any) -> str | None:
+    """Return what an optional value is called; None leaves it to tyro, or to the annotation."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    if get_origin(hint) is Annotated or NoneType not in get_args(hint):
+        return None
+    return str(kinds[0].__name__).upper()
+
+
+class _Page(io.StringIO):
+    """Keeps what is written for a terminal, in the look of that terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+@contextlib.contextmanager
+def wrapped_help() -> Iterator[None]:
+    """Wrap what is written to stdout inside the block."""
+    page = _Page(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(page):
+            yield
+    finally:
+        for line in page.getvalue().splitlines():
+            print(_wrapped(line.rstrip()))
+
+
+def _wrapped(line: str) -> str:
+    """Break a line of prose; tables and the second lines of examples begin with a blank or a frame."""
+    plain = _STYLE.sub("", line)
+    if len(plain) <= WIDTH or not plain[0].isalpha():
+        return line
+    if plain.startswith("usage:"):
+        plain = _BRACKETS.sub(lambda found: found[0].replace(" ", "\xa0"), plain)
+        plain = textwrap.fill(plain.replace(",", ", "), WIDTH, subsequent_indent=" " * 4)
+        return plain.replace(", ", ",").replace("\xa0", " ")
+    return textwrap.fill(plain, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,45 @@
+"""Writing files so that no reader and no power cut sees half of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vla_eval.errors import InfrastructureError
+
+__all__ = ["StorageError", "fsync_folder", "write_atomically"]
+
+
+class StorageError(InfrastructureError):
+    """A file could not be written: disk full, quota, read-only file system."""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that readers see the old or the new content, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder. A kill in between can
+    leave a ``.tmp`` file behind, which nothing reads.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a folder's entries outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
