@@ -80,7 +80,8 @@ def test_looking_for_tools_loads_nothing_heavy():
     """A tool says what is missing when it is used; to find it takes no extra."""
     program = (
         "import sys\n"
-        "from vla_eval.tools import DATASET_WRITER, POLICY_SERVER, TRAINER, load_tool\n"
+        "from vla_eval.recording.writer import DATASET_WRITER\n"
+        "from vla_eval.tools import POLICY_SERVER, TRAINER, load_tool\n"
         "[load_tool(tool) for tool in (DATASET_WRITER, POLICY_SERVER, TRAINER)]\n"
         "print(*sorted(set(sys.modules) & {'torch', 'lerobot', 'websockets', 'safetensors'}))\n"
     )
