@@ -6,10 +6,17 @@ SOURCES = vla_eval vlaeval_launcher envs policies protocols plugins examples ben
 TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks tests/typing
 
 .DEFAULT_GOAL := help
-.PHONY: help first-look quickstart install test test-slow validate torture lint format lock clean
+.PHONY: help dev first-look quickstart install test test-slow validate torture lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+# Nearly all tests of these rooms need a simulator or torch.
+ROOMS = benchmarks envs examples policies
+
+dev: ## set up the core alone, and run its quick tests: seconds, and no simulator and no torch
+	@tools/setup.sh dev
+	$(PYTEST) -n auto -m "not slow and not long" $(ROOMS:%=--ignore=tests/%)
 
 first-look: ## set up the SO-101 simulator, and compare two scripted policies
 	@tools/setup.sh first-look

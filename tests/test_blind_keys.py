@@ -110,6 +110,7 @@ def test_a_changed_key_has_another_token(protocol_file):
     assert dataclasses.replace(episode, key=changed).policy_key != episode.policy_key
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spec", [WORKER, HOST])
 @pytest.mark.parametrize("blind", [True, False])
 def test_a_policy_hears_of_no_key(tmp_path, run, spec, blind):
@@ -127,6 +128,7 @@ def test_a_policy_hears_of_no_key(tmp_path, run, spec, blind):
     assert words & SECRETS == (set() if blind else SECRETS)
 
 
+@pytest.mark.long
 def test_records_do_not_depend_on_workers_and_arms_share_noise(tmp_path, run):
     """One worker, three, or two shards: equal records, with the open keys; twins act alike."""
     arms = {"a": f"{WORKER}?skill=0.7", "b": f"{HOST}?skill=0.7"}
@@ -145,6 +147,7 @@ def test_records_do_not_depend_on_workers_and_arms_share_noise(tmp_path, run):
     assert len(set(acted.values())) == 6
 
 
+@pytest.mark.long
 def test_an_episode_is_replayed(tmp_path, run):
     """By its open key, with the noise that its token gave."""
     run({"a": f"{WORKER}?skill=0.7"})

@@ -94,6 +94,7 @@ def test_report(doctor, tmp_path):
     assert "two episodes at once  do not disturb each other" in out
 
 
+@pytest.mark.long
 def test_machines(doctor, tmp_path):
     """--json has the same, and the numbers whole."""
     code, out = doctor(Policy(ACTIONS), "--json", "--suite", "two")
@@ -104,6 +105,7 @@ def test_machines(doctor, tmp_path):
     np.testing.assert_allclose(found["suites"][0]["actions"], ACTIONS)
 
 
+@pytest.mark.long
 def test_what_looks_like_a_mistake(doctor):
     """A finding that is not ok, or actions mostly out of bounds, end in exit code 1."""
     code, out = doctor(Policy(ACTIONS, Finding("state", "other units?", ok=False)))

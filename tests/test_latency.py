@@ -95,6 +95,7 @@ def _built(monkeypatch):
     monkeypatch.setattr(command, "build_policy", build)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_built")
 def test_every_configuration():
     """Steps, batches and dtypes are crossed; what a policy refuses is said and left out."""
@@ -111,6 +112,7 @@ def test_every_configuration():
     assert result["hardware"]["processor"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_built")
 def test_command(capsys):
     """The table fits 80 columns and says what one step could give; --json has it all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -27,6 +28,17 @@ BY_THE_SCHEMA = {"schema_version"}
 """Read by pydantic: another version is refused."""
 
 
+@functools.cache
+def reads(source: str) -> set[tuple[str, str]]:
+    """Return (owner, attribute) of every `owner.attribute` and `something.owner.attribute`."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(ast.Name(owner) | ast.Attribute(attr=owner), attribute):
+                found.add((owner, attribute))
+    return found
+
+
 def readers(model: type[BaseModel], field: str, sources: dict[str, str]) -> list[str]:
     """Return the files that read a field, by `owner.field` or `something.owner.field`."""
     found = []
@@ -35,14 +47,7 @@ def readers(model: type[BaseModel], field: str, sources: dict[str, str]) -> list
             owners = "|".join(OWNERS[model])
             read = bool(re.search(rf"\b(?:{owners})\.{field}\b", source))
         else:
-            read = any(
-                isinstance(node, ast.Attribute)
-                and node.attr == field
-                and isinstance(node.value, ast.Name | ast.Attribute)
-                and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr)
-                in OWNERS[model]
-                for node in ast.walk(ast.parse(source))
-            )
+            read = any((owner, field) in reads(source) for owner in OWNERS[model])
         found += [name] if read else []
     return found
 

@@ -53,6 +53,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_signal_while_the_command_starts_gives_2(start, name):
     """At its first line, while it imports, and when it has begun: no traceback, nothing else than 2."""
@@ -65,6 +66,7 @@ def test_a_signal_while_the_command_starts_gives_2(start, name):
         assert "interrupted" in stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_two_signals_give_2_and_end_it_at_once(start, name):
     """The second one, while the run is put in order, changes the time and not the code."""

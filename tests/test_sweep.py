@@ -34,6 +34,7 @@ def grid(tmp_path, protocol_file):
     return write
 
 
+@pytest.mark.long
 def test_cells_are_runs_and_the_table_has_their_counts(grid, tmp_path, capsys):
     """Every cell is a run folder; the table's counts are theirs; the same command changes nothing."""
     command = ["sweep", str(grid()), "--out", str(tmp_path / "out"), "--workers", "1", "--trust"]

@@ -53,6 +53,7 @@ def stranger(folder, protocol_file) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [
@@ -90,6 +91,7 @@ def test_reading_a_run_folder_imports_nothing_that_it_names(stranger, tmp_path, 
         assert "--trust" in done.stderr
 
 
+@pytest.mark.long
 def test_the_hook_sees_what_is_imported(stranger):
     """With the user's word the same command imports, and the hook says so."""
     arguments = ["replay", str(stranger / "run"), KEY, "--arm", "student", "--trust"]
@@ -99,6 +101,7 @@ def test_the_hook_sees_what_is_imported(stranger):
     assert "was imported" in done.stderr
 
 
+@pytest.mark.long
 def test_a_replay_needs_the_user_s_word_from_python_too(stranger):
     """Nothing is imported before; with the word the episode is run again."""
     with pytest.raises(UsageError, match=r"run\.json names code .*'fakes\.policies'.*trust=True"):
@@ -151,6 +154,7 @@ def test_shipped_protocols_name_nothing_foreign():
         assert not foreign_code(parse_protocol(read_toml(file), str(file)), ["expert"]), file
 
 
+@pytest.mark.long
 def test_run_says_what_the_user_s_own_protocol_imports(tmp_path, protocol_file, capsys):
     """A file on the command line is the user's choice; it is said, and not asked."""
     protocol = protocol_file(count=1)

@@ -45,12 +45,14 @@ def shipped():
     return audit(shipped_claims())
 
 
+@pytest.mark.long
 def test_the_page_in_the_docs_is_what_the_command_writes(shipped):
     """Whoever changes a claim, or how it is judged, runs the command in the page's first line."""
     page = markdown_page(shipped, picture="images/audit.svg", command=COMMAND)
     assert (DOCS / "audit.md").read_text(encoding="utf-8") == page, f"run: {COMMAND}"
 
 
+@pytest.mark.long
 def test_the_picture_in_the_docs_shows_the_same_numbers(shipped):
     """Its words are compared, since its curves depend on the version of matplotlib."""
 

@@ -42,6 +42,7 @@ ENVELOPES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ENVELOPES)
 def test_intervals_are_the_reference_ones(audited, name):
     """Difference, both intervals and both ends of the pairing envelope, to the printed digits."""

@@ -21,6 +21,8 @@ from vla_eval.errors import ProtocolError, RunFolderError, UsageError
 from vla_eval.released import load_protocol
 from vla_eval.stats import Flag, Verdict
 
+pytestmark = pytest.mark.long
+
 WORKER = "fakes.policies:InWorker"
 ARMS = {
     "student": f"{WORKER}?skill=0.97",

@@ -16,6 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 BASELINE = Path(__file__).parents[2] / "examples" / "ci" / "so101-pick-place.baseline.json"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folder", sorted((DOCS / "certificates").iterdir()), ids=lambda p: p.name)
 def test_committed_certificates_are_verified(folder):
     """Every number and word is recomputed, and the page shows what the command prints."""

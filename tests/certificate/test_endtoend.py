@@ -24,6 +24,7 @@ from vla_eval.stats import PairedTable, judge_paired, latency_ratio, power_paire
 ROLES = Roles(*ARMS)
 
 
+@pytest.mark.long
 def test_false_certificates_and_power_in_small():
     """30 certifications at the margin and 15 at parity: the full number is `make validate`'s."""
     bars = [*endtoend.fixed(30, 15), *endtoend.sequential(30, 15)]
@@ -118,6 +119,7 @@ def test_one_process_run_gives_no_interval(timed, tmp_path):
     assert "no interval" in text
 
 
+@pytest.mark.long
 def test_a_certificate_holds_everything_that_a_reader_needs(timed):
     """Verdict, tables, noise, power, seeds and hashes of a run of fixed size, in the file and on the page."""
     path, _ = timed

@@ -17,6 +17,8 @@ from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.runs.folder import RunHeader
 from vla_eval.stats import Flag, Verdict, tango_interval
 
+pytestmark = pytest.mark.long
+
 WORKER = "fakes.policies:InWorker"
 ARMS = {
     "student": f"{WORKER}?skill=0.97",

@@ -35,6 +35,8 @@ from vla_eval.recording import recorder as recording
 from vla_eval.recording import replay
 from vla_eval.runs.folder import RunFolder
 
+pytestmark = pytest.mark.long
+
 WORKER = "fakes.policies:InWorker"
 ARMS = {"student": f"{WORKER}?skill=0.7", "teacher": f"{WORKER}?skill=0.8&version=2"}
 STATES = 30

@@ -131,6 +131,7 @@ def begun(run: RunFolder) -> str:
     return min(each.timing.started_at for each in run.records().attempts)
 
 
+@pytest.mark.long
 def test_the_registered_run_is_admitted(made, run):
     """Identities of a registration are those that the run stores, spec and code included."""
     reg.check(made, run.header, ROLES, begun(run))
@@ -138,6 +139,7 @@ def test_the_registered_run_is_admitted(made, run):
     assert made.registered_at.tzinfo is not None
 
 
+@pytest.mark.long
 def test_a_run_that_is_another_is_refused(made, run):
     """Protocol, policy, spec, role and time: each difference is named in one sentence."""
     first = begun(run)
@@ -166,6 +168,7 @@ def test_a_run_that_is_another_is_refused(made, run):
             reg.check(made, run.header, ROLES, time)
 
 
+@pytest.mark.long
 def test_the_first_instant_counts_as_afterwards(made, run):
     """A registration has to be older than the first episode, not as old."""
     at = made.registered_at
@@ -174,6 +177,7 @@ def test_the_first_instant_counts_as_afterwards(made, run):
         reg.check(made, run.header, ROLES, at.isoformat())
 
 
+@pytest.mark.long
 def test_another_policy_under_the_same_spec_is_refused(made, run):
     """An arm whose identity changed between registration and run is not the registered one."""
     arms = tuple(

@@ -28,6 +28,7 @@ def cli(capsys):
     return call
 
 
+@pytest.mark.long
 def test_run_and_report_have_the_promised_json(cli, tmp_path, protocol_file):
     """`run --json` and `report --json` carry the keys that scripts rely on, and agree."""
     out = tmp_path / "run"
@@ -52,6 +53,7 @@ def test_run_and_report_have_the_promised_json(cli, tmp_path, protocol_file):
     assert json.loads((out / "results.json").read_text()) == value
 
 
+@pytest.mark.long
 def test_policy_is_short_for_one_arm(cli, tmp_path, protocol_file):
     """`--policy SPEC` runs one arm; the text report fits 80 columns."""
     code, stdout, stderr = cli(
@@ -99,6 +101,7 @@ def test_mistakes_are_one_sentence_and_exit_code_4(cli, tmp_path, monkeypatch, a
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("option", ["hold?chunk=3", "hold?chunk_size=many", "hold:x"])
 def test_bad_options_are_found_before_the_first_episode(cli, tmp_path, protocol_file, option):
     """An unknown or badly typed option of a policy is a usage error of the run."""
@@ -121,6 +124,7 @@ def test_help_shows_an_example(cli, verb):
     assert f"Example: vlaeval {verb}" in stdout
 
 
+@pytest.mark.long
 def test_a_damaged_record_file_is_exit_code_4(cli, tmp_path, protocol_file):
     """A record that was cut in the middle is refused with the file, the line and the remedy."""
     out = tmp_path / "run"
@@ -133,6 +137,7 @@ def test_a_damaged_record_file_is_exit_code_4(cli, tmp_path, protocol_file):
     assert f"{file.name}, line 1" in stderr
 
 
+@pytest.mark.long
 def test_missing_episodes_are_exit_code_3(cli, tmp_path, protocol_file):
     """A run with missing episodes is not complete, says so, and tells how to go on."""
     protocol = protocol_file(fault="raise", fault_states="3", limits="retries = 0")
@@ -142,6 +147,7 @@ def test_missing_episodes_are_exit_code_3(cli, tmp_path, protocol_file):
     assert "repeat the command" in stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_is_exit_code_2_and_continues(cli, tmp_path, protocol_file, number):
     """Ctrl-C and SIGTERM stop cleanly; the same command goes on."""
@@ -169,6 +175,7 @@ def test_interrupted_is_exit_code_2_and_continues(cli, tmp_path, protocol_file, 
     assert cli(*command)[0] == 0
 
 
+@pytest.mark.long
 def test_lists_are_complete(cli):
     """Suites, tasks, protocols and policies, for people and for machines."""
     suites = json.loads(cli("list", "suites", "--json")[1])
@@ -194,6 +201,7 @@ def test_plan_says_what_and_how_long(cli):
     assert max(len(line) for line in stdout.splitlines()) <= 80
 
 
+@pytest.mark.long
 def test_plan_says_what_repeats_show(cli):
     """States, repeats, the fewest states, and the power at parity at three dependences."""
     value = json.loads(cli("plan", "so101-one-step-look@1", "--json")[1])["clustered"]

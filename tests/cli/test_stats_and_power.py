@@ -109,6 +109,7 @@ def test_what_the_parser_refuses_is_exit_code_4(cli, arguments):
     assert cli("stats", *arguments)[0] == 4
 
 
+@pytest.mark.long
 def test_power_has_the_promised_json(cli):
     """Numbers of the reference's table, and the floor without discordant pairs."""
     arguments = ("power", "--margin", 0.1, "--p", 0.9, "--episodes", 100, "--json")
@@ -123,6 +124,7 @@ def test_power_has_the_promised_json(cli):
     assert value["paired"][0]["power_at_episodes"] == pytest.approx(0.741, abs=5.1e-4)
 
 
+@pytest.mark.long
 def test_power_for_people(cli):
     """The answer first, in 80 columns; far too many episodes are given by formula."""
     for arguments in (["--margin", 0.1], ["--margin", 0.005], ["--p", 0.5, "--difference", 0.4]):
@@ -284,6 +286,7 @@ def test_what_is_no_file_is_refused_at_once(cli, tmp_path):
         assert len(stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.long
 def test_power_of_repeated_states(cli):
     """Three tests at three dependences, and the same episodes on as many different states."""
     design = ("power", "--margin", 0.1, "--states", 60, "--repeats", 3)
@@ -309,6 +312,7 @@ def test_power_of_repeated_states(cli):
     assert max(len(line) for line in stdout.splitlines()) <= 80
 
 
+@pytest.mark.long
 def test_too_few_states_are_said_first(cli):
     """44 states do not show 5 points, however often they are repeated."""
     code, stdout, _ = cli("power", "--states", 44, "--repeats", 20, "--icc", 1)

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 RUN = [sys.executable, "-m", "vlaeval_launcher", "run"]
 
 

@@ -196,6 +196,7 @@ def test_tasks_of_different_size_weigh_the_same():
     assert apart.pairs[0].method == "Miettinen-Nurminen by task"
 
 
+@pytest.mark.long
 def test_pages(five):
     """One file, offline, escaped, stable; Markdown tables keep their columns; 80 columns."""
     page = html_page(five, command="vlaeval compare x")
@@ -250,6 +251,7 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_the_command(runs, capsys):
     """Same names are told apart by folder, the same policy twice is one; pages are written."""
     html, text = runs / "c.html", runs / "c.md"
@@ -290,6 +292,7 @@ def test_what_cannot_be_compared_is_one_sentence(runs, capsys, arguments, messag
     assert error.count("\n") == 1
 
 
+@pytest.mark.long
 def test_what_a_run_could_have_shown(runs, capsys):
     """The power of its size at parity, from rate, agreement and clusters; not from its result."""
     field = field_of(protocol_of(1, 60), {"student": 0.8, "teacher": 0.82})

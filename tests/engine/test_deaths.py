@@ -13,6 +13,8 @@ from vla_eval.released import load_protocol
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
 
+pytestmark = pytest.mark.long
+
 HOST = "fakes.dying:Host"
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from vla_eval.runs.store import read_records
 
+pytestmark = pytest.mark.long
+
 KILLS = 24
 ARMS = [
     "--arm",

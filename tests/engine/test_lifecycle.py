@@ -44,6 +44,7 @@ def attempts(tmp_path):
     return read_records([tmp_path / "run/episodes"]).attempts
 
 
+@pytest.mark.long
 def test_a_host_warms_up_once_and_outside_the_episodes_clocks(tmp_path, run):
     """A first call that would break an inference's limit does not; who asks does not matter."""
     slow = f"{HOST}?diary={tmp_path}&warm_up_s=1.5"
@@ -94,6 +95,7 @@ def test_the_host_s_policy_hears_of_every_end(tmp_path, run):
     assert by_state[2] == ["begin 2", "end 2 error", "begin 2", "end 2 success"]
 
 
+@pytest.mark.long
 def test_a_policy_that_cannot_be_used_like_this_ends_the_run(tmp_path, run):
     """What it says in the host is what the user reads, once and without retries."""
     with pytest.raises(UsageError, match=r"^this checkpoint wants three cameras$"):
@@ -164,6 +166,7 @@ def test_a_host_has_threads_of_its_own(tmp_path, protocol_file, monkeypatch):
     assert [threads for _, threads in started] == ["4", "4", "3", "3"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("placement", [pytest.param("worker", marks=pytest.mark.slow), "host"])
 def test_a_successor_with_other_code_or_weights_is_refused(tmp_path, run, monkeypatch, placement):
     """Where a process dies and what replaces it is another policy, nothing more is scored."""

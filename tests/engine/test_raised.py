@@ -15,6 +15,8 @@ from vla_eval.recording.replay import replay
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import Records, read_records
 
+pytestmark = pytest.mark.long
+
 WORKER = "fakes.raising:InWorker"
 HOST = "fakes.raising:InHost"
 CHEAT = "fakes.raising:Cheating"

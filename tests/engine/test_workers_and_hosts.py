@@ -12,6 +12,8 @@ from vla_eval.errors import InfrastructureError, RunFolderError, UsageError
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
 
+pytestmark = pytest.mark.long
+
 WORKER = "fakes.policies:InWorker"
 HOST = "fakes.policies:InHost"
 

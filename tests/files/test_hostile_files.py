@@ -20,6 +20,8 @@ from vla_eval.runs.folder import RunFolder, check_arm_names, identity_sha256
 from vla_eval.runs.header import Arm, same_policy
 from vla_eval.runs.store import read_records
 
+pytestmark = pytest.mark.long
+
 WORKER = "fakes.policies:InWorker"
 ARMS = {"new": f"{WORKER}?skill=0.97", "old": f"{WORKER}?skill=0.97&version=2"}
 SEQUENTIAL = 'stopping = "obrien-fleming-5"\n'

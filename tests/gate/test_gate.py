@@ -121,6 +121,7 @@ def runs(tmp_path, protocol_file):
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_baseline_file_is_small_and_says_what_the_run_says(runs):
     """A baseline has nine characters an episode and reads back as itself."""
     file = runs / "b.json"
@@ -129,6 +130,7 @@ def test_a_baseline_file_is_small_and_says_what_the_run_says(runs):
     assert file.stat().st_size < 1500
 
 
+@pytest.mark.long
 def test_the_workflow_of_a_regression(runs, capsys, monkeypatch):
     """Baseline, passing run, regressed run: exit codes, JUnit, step summary, annotation."""
     file, junit, summary = runs / "b.json", runs / "out/junit.xml", runs / "summary.md"
@@ -150,11 +152,13 @@ def test_the_workflow_of_a_regression(runs, capsys, monkeypatch):
     assert "| fake/Point |" in summary.read_text()
 
 
+@pytest.mark.long
 def test_a_run_is_a_baseline_too(runs):
     """Instead of a file, another run folder."""
     assert main(["check", str(runs / "bad"), "--baseline", str(runs / "good")]) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -176,6 +176,7 @@ def test_trouble_of_the_machine_neither_certifies_nor_refutes():
     assert judge_between(bad, good, 0.1, 0.05).verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.long
 def test_at_a_look_everything_is_wider():
     """Interval, failure ratio and p-value of a look are those of the look's level."""
     data = outcomes_of(100, lost=4)
@@ -194,6 +195,7 @@ def test_at_a_look_everything_is_wider():
 WORKER = "fakes.policies:InWorker"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_everybody_shows_the_same_interval(tmp_path, protocol_file, repeats):
     """Report, comparison and certificate of one run: one interval, one rate, one latency."""

@@ -149,6 +149,7 @@ def copy(parity, tmp_path) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_a_run_stops_at_the_look_that_certifies(parity, sequential):
     """Two arms that hardly fail are certified before the end, and nothing more is run."""
     summary = vla_eval.run(sequential(), PARITY, parity, workers=2)
@@ -178,6 +179,7 @@ def test_every_look_is_complete_before_the_next_begins(parity):
             )
 
 
+@pytest.mark.long
 def test_a_bad_candidate_is_stopped_for_futility(tmp_path, sequential):
     """A candidate that fails half of the time ends the run at the second look, refuted."""
     said = []
@@ -189,6 +191,7 @@ def test_a_bad_candidate_is_stopped_for_futility(tmp_path, sequential):
     assert len(certificate.sequential.looks) == 2
 
 
+@pytest.mark.long
 def test_errors_hold_a_look_up(tmp_path, sequential):
     """A look that lacks an episode is not taken: not certified, not refuted, and not run over."""
     path = sequential(
@@ -205,6 +208,7 @@ def test_errors_hold_a_look_up(tmp_path, sequential):
     assert vla_eval.run(path, PARITY, tmp_path / "run", workers=1).complete
 
 
+@pytest.mark.long
 def test_shards_of_one_folder_take_looks_together(tmp_path, sequential, parity):
     """A shard does its part of a look; whichever command finds it complete takes it."""
     path, out = sequential(), tmp_path / "run"
@@ -271,6 +275,7 @@ def test_killed_between_and_within_looks_it_stops_at_the_same_look(tmp_path, seq
     assert ours.looks == theirs.looks
 
 
+@pytest.mark.long
 def test_a_kill_between_the_last_record_and_its_look_is_mended(copy, sequential, parity):
     """Without the file of its last look the run takes that look again, and runs nothing."""
     last = max((copy / "looks").glob("*.json"))
@@ -286,6 +291,7 @@ def test_a_kill_between_the_last_record_and_its_look_is_mended(copy, sequential,
 # --- certifying ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_certificate_is_the_repeated_interval(parity, tmp_path):
     """Verdict, interval, bounds and looks are those of the plan, and a stranger recomputes them."""
     certificate = issue(parity, Roles("new", "old"))
@@ -303,12 +309,14 @@ def test_the_certificate_is_the_repeated_interval(parity, tmp_path):
     assert verify(certificate, parity) == []
 
 
+@pytest.mark.long
 def test_other_roles_than_those_of_the_looks_are_refused(parity):
     """The looks were taken for one comparison; another cannot be judged by them."""
     with pytest.raises(UsageError, match=r"stopped by looking at candidate 'new'"):
         issue(parity, Roles("old", "new"))
 
 
+@pytest.mark.long
 def test_a_run_that_was_ended_by_hand_is_judged_at_its_last_look(copy, parity):
     """Between looks the repeated interval still holds; before the first there is nothing to judge."""
     looks = gather(parity, Roles("new", "old")).looks
@@ -324,6 +332,7 @@ def test_a_run_that_was_ended_by_hand_is_judged_at_its_last_look(copy, parity):
     assert certificate.sequential.looks == looks[:-1]
 
 
+@pytest.mark.long
 def test_a_record_changed_after_its_look_is_found(copy):
     """A look keeps the digest of what it saw, also where the counts stay the same."""
     rewrite(copy, lambda record: record | {"steps": record["steps"] + 1})
@@ -331,6 +340,7 @@ def test_a_record_changed_after_its_look_is_found(copy):
         issue(copy, Roles("new", "old"))
 
 
+@pytest.mark.long
 def test_a_damaged_look_is_refused(copy):
     """A look file that is none is named."""
     (copy / "looks" / "1.json").write_text("{}")
@@ -375,6 +385,7 @@ def _keep_records(run: Path, keys: set) -> None:
 # --- the command line ------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_terminal_says_what_the_looks_decided(parity, sequential, capsys):
     """Run and certify name the look; no line is wider than a terminal."""
     arms = [part for name, spec in PARITY.items() for part in ("--arm", f"{name}={spec}")]

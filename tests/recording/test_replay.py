@@ -60,6 +60,7 @@ HOSTED = ErrorDetail(type="PolicyRaisedError", message="RuntimeError: out of mem
 OTHER = ErrorDetail(type="RuntimeError", message="no such camera")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "different"),
     [
@@ -77,6 +78,7 @@ def test_raising_again_in_the_same_way_is_a_replay(run, changes, different):
     assert set(again(run, *raised(run, **changes))) == different
 
 
+@pytest.mark.long
 def test_not_raising_is_no_replay_of_raising(run):
     """A policy that acts now did not raise then."""
     _, record = raised(run)
@@ -85,6 +87,7 @@ def test_not_raising_is_no_replay_of_raising(run):
     assert different["outcome"] == ("failure", "success")
 
 
+@pytest.mark.long
 def test_a_simulators_exception_is_not_the_policys(run, monkeypatch):
     """Where the environment raises, the record of a policy that raised is not reproduced."""
 

@@ -37,6 +37,7 @@ def loaded_by(statement: str, stubs: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", ["vla_eval", "vla_eval.cli", "vlaeval_launcher"])
 def test_import_loads_nothing_heavy(module: str, stubs: Path):
     """Importing the core, its command line or the launcher loads none of the heavy packages."""

@@ -17,8 +17,10 @@ def python_blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.mark.long
 def test_the_policy_of_the_readme_runs(tmp_path):
     """A newcomer's own policy, copied from the README, runs beside the expert."""
+    pytest.importorskip("mujoco", reason="needs the extra 'so101'")
     (tmp_path / "mine.py").write_text(python_blocks()[0])
     command = [
         sys.executable, "-m", "vlaeval_launcher", "run", "so101-quickstart",
@@ -41,6 +43,7 @@ def test_the_policy_of_the_readme_runs(tmp_path):
 
 def test_the_environment_of_the_readme_runs():
     """The three lines that make and reset an environment work."""
+    pytest.importorskip("mujoco", reason="needs the extra 'so101'")
     scope: dict[str, object] = {}
     exec(compile(python_blocks()[1], "README.md", "exec"), scope)  # noqa: S102 - our own README
     assert scope["info"]["init_state"] == 5

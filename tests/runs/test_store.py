@@ -271,6 +271,7 @@ with RecordWriter(Path({path!r})) as writer:
 """
 
 
+@pytest.mark.long
 def test_a_full_disk_stops_clearly_and_corrupts_nothing(tmp_path):
     """When only a part of a line fits, nothing of it stays, and the message says what to do."""
     path = tmp_path / "w.jsonl"

@@ -83,6 +83,7 @@ def test_copies_show_what_their_states_show_once():
     assert once.worst_repeat == pytest.approx(pairs, abs=1e-9)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("states", "margin"), [(12, 0.3), (14, 0.1), (30, 0.1)])
 def test_the_border_of_the_exact_test(states, margin):
     """A table passes if and only if its exact p-value is at most alpha; with 14 states none does."""
@@ -120,6 +121,7 @@ def test_the_fewest_states_of_common_margins():
     assert stats.minimum_states(0.05, test="worst-repeat") == stats.minimum_pairs_exact(0.05)
 
 
+@pytest.mark.long
 def test_tests_see_states_and_not_copies():
     """With 2, 3, 4 and 10 copies the p-values and the verdict are those of the states once."""
     rng = np.random.default_rng(3)
@@ -215,6 +217,7 @@ def run_of(outcome, *, test=None) -> SimpleNamespace:
     return SimpleNamespace(keys=keys, entries=entries, protocol=SimpleNamespace(analysis=analysis))
 
 
+@pytest.mark.long
 def test_what_repeated_states_could_have_shown(capsys):
     """Power, smallest margin and pairs needed are those of the states, with the run's own ICC."""
     success = np.ones((40, 3, 2), dtype=bool)
@@ -245,6 +248,7 @@ def test_what_repeated_states_could_have_shown(capsys):
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.long
 def test_too_few_states_are_said_and_the_protocols_test_is_used(capsys):
     """13 states do not show 20 points by their worst repeat; what a protocol asks for is used."""
     success = np.ones((13, 4, 2), dtype=bool)
@@ -259,6 +263,7 @@ def test_too_few_states_are_said_and_the_protocols_test_is_used(capsys):
     assert "worst-repeat takes 14" in text
 
 
+@pytest.mark.long
 def test_unequal_repeats_are_looked_at_by_bets():
     """Where episodes are missing the verdict is that of the bets, and so is the power."""
     field = run_of(np.ones((30, 3, 2), dtype=bool))

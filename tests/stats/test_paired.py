@@ -51,6 +51,7 @@ def test_tango_at_zero_is_mcnemar():
 counts = st.integers(0, 60)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(counts, counts, counts)
 def test_tango_swaps_and_inverts_the_test(n10, n01, rest):
@@ -102,6 +103,7 @@ def _coverage(interval, n: int, p10: float, p01: float) -> float:
 GRID = [(0.05, 0.05), (0.02, 0.02), (0.10, 0.05), (0.02, 0.12), (0.005, 0.055), (0.02, 0.0)]
 
 
+@pytest.mark.long
 def test_tango_covers_and_wald_does_not():
     """Exact coverage at N = 50 is at least 93 % for Tango; the same check catches Wald's interval."""
     tango = [_coverage(tango_interval, 50, *p) for p in GRID]

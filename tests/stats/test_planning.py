@@ -46,6 +46,7 @@ GUARDED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("margin", "p", "rho", "pairs"), GUARDED)
 def test_pairs_with_the_exact_guard(margin, p, rho, pairs):
     """From this N on a certificate is issued with 80 % probability; not yet with one pair less."""
@@ -139,6 +140,7 @@ def test_margin_from_a_control():
         stats.margin_from_control(0.9, 0.9)
 
 
+@pytest.mark.long
 def test_smallest_margin():
     """The margin that a sample certifies, to half a thousandth."""
     case = PairedCase(0.9)

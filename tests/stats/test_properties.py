@@ -27,6 +27,7 @@ def successes(part: float, n: int) -> int:
     return round(part * n)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(sizes, sizes, parts, parts)
 def test_miettinen_nurminen_swaps_and_inverts_the_test(n1, n2, a, b):
@@ -43,6 +44,7 @@ def test_miettinen_nurminen_swaps_and_inverts_the_test(n1, n2, a, b):
             assert z == pytest.approx(target, abs=1e-4)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(sizes, sizes, parts, parts, st.floats(-0.95, 0.95))
 def test_restricted_rates_maximise_the_likelihood(n1, n2, a, b, d):
@@ -61,6 +63,7 @@ def test_restricted_rates_maximise_the_likelihood(n1, n2, a, b, d):
     assert loss(min(high, max(low, p2))) <= best.fun + 1e-6
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(counts, counts, counts, counts)
 def test_paired_statistics_are_equivariant(n11, n10, n01, n00):
@@ -97,6 +100,7 @@ def test_the_score_at_0_is_mcnemar(n10, n01, rest):
     assert stats.tango_z(n10, n01, n, 0.0) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(counts, counts, counts, st.sampled_from([0.02, 0.05, 0.1, 0.2]))
 def test_the_exact_p_is_a_probability_that_prefers_the_candidate(n10, n01, rest, margin):

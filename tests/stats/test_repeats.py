@@ -141,6 +141,7 @@ def test_one_state_and_impossible_counts():
         clustered([(1, 1, 1), (1, 0, 0)])
 
 
+@pytest.mark.long
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30),
     st.sampled_from(stats.CLUSTER_TESTS),
@@ -306,6 +307,7 @@ def test_growth_optimal_bets(rho, bet, growth, pairs):
     assert math.log(20) / found[1] == pytest.approx(pairs, abs=0.51)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 200))
 def test_wealth_needs_counts_only(wins, losses, ties):

@@ -44,11 +44,13 @@ def test_errors_by_enumeration():
     check(exact.tango_errors())
 
 
+@pytest.mark.long
 def test_errors_of_the_guard():
     """The guarded test never errs in more than 5 %; without the guard it does."""
     check(exact.guard_errors())
 
 
+@pytest.mark.long
 def test_coverage_by_enumeration():
     """Tango's interval covers on the whole grid, and Wald's is caught."""
     check(exact.coverage())
@@ -90,6 +92,7 @@ def test_the_errors_are_those_of_the_verdict(monkeypatch):
     assert found == pytest.approx(0.277, abs=5.1e-4)
 
 
+@pytest.mark.long
 def test_the_border_is_where_enumeration_puts_it():
     """The probability beside the border, summed over all tables, is the largest error."""
     allowed = copies.passes(copies.NON_INFERIOR, "worst-repeat", 12, 0.2)
@@ -120,6 +123,7 @@ def test_the_generators_are_at_the_margin():
     assert np.mean([run.difference for run in runs]) == pytest.approx(-0.10, abs=0.005)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("test", stats.CLUSTER_TESTS)
 def test_intervals_hold_what_neither_test_rejects(test):
     """Simulated coverage asks the tests about the truth: the interval is no narrower than that."""

@@ -33,6 +33,7 @@ def foreign_distribution(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_help_runs_where_nothing_collides():
     """Without a collision the launcher hands over to the command line."""
     done = launch()
@@ -50,6 +51,7 @@ def test_refuses_beside_the_foreign_distribution(foreign_distribution: Path):
     assert "pip install --force-reinstall --no-deps vla-eval-suite" in done.stderr
 
 
+@pytest.mark.long
 def test_our_own_distribution_is_not_taken_for_the_foreign_one(tmp_path: Path):
     """`vla-eval-suite` begins with the foreign name and still does not collide."""
     info = tmp_path / "vla_eval_suite-0.1.0.dist-info"

@@ -16,6 +16,8 @@ from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.page import write_reports
 from vla_eval.cli import main
 
+pytestmark = pytest.mark.long
+
 WORKER = "fakes.policies:InWorker"
 
 

@@ -151,6 +151,7 @@ def test_stand_ins_and_changes_are_said_first(judged):
     assert "Stand-in assets" in markdown_report(certificate)
 
 
+@pytest.mark.long
 def test_many_episodes_stay_small(judged):
     """4,500 episodes an arm on 90 tasks: less than 2 MB, and what is left out is said."""
     evidence = synthetic(protocol_of(90, 50), timed=True, standins=False)

@@ -49,6 +49,7 @@ READERS = {
 """
 
 
+@pytest.mark.long
 def test_planted_faults_are_counted(tmp_path, monkeypatch):
     """A reader that raises, ends, hangs, takes forgeries or fills memory is seen, and named by its case."""
     (tmp_path / "planted.py").write_text(PLANTED)

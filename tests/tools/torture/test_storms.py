@@ -12,6 +12,8 @@ sys.path.insert(0, str(ROOT / "tools/torture"))
 
 import storms  # noqa: E402 - found by the line above
 
+pytestmark = pytest.mark.long
+
 LOSES = """
 import sys
 from pathlib import Path
