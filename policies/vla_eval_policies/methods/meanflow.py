@@ -23,7 +23,7 @@ the opposite "ratio". γ = 1 is plain L2; below, samples with large errors weigh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field as Option
@@ -54,6 +54,7 @@ class MeanFlow(Method):
     extra_time: ClassVar[ExtraTime] = ExtraTime.INTERVAL
     default_nfe: ClassVar[int] = 1
     knows_local_velocity: ClassVar[bool] = True
+    short_period_options: ClassVar[Mapping[str, Any]] = {"target": "split"}
     presets: ClassVar[Mapping[str, Preset]] = {
         "one-step-vla": Preset(
             {"flow_ratio": 0.2, "gamma": 0.5, "c": 1e-3, **_AS_PUBLISHED, "reduction": "sum"},
@@ -110,6 +111,11 @@ class MeanFlow(Method):
             error = error * batch.real.flatten(1).sum(1)
         weight = (error.detach() + self.c) ** (self.gamma - 1)
         return Loss((weight * error).mean(), {"error": float(error.detach().mean())})
+
+    @property
+    def differentiates(self) -> bool:
+        """Unless the target is split."""
+        return self.target == "derivative"
 
     def draw_interval(self, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw t and h = t − r, each (B,)."""

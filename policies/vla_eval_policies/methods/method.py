@@ -81,6 +81,8 @@ class Method(BaseModel):
     default_nfe: ClassVar[int]
     knows_local_velocity: ClassVar[bool] = False
     """Whether its networks learn the velocity of every point too, which method ``fm`` can walk."""
+    short_period_options: ClassVar[Mapping[str, Any]] = {}
+    """Other defaults for networks whose time features have short periods, such as SmolVLA's 0.004."""
     presets: ClassVar[Mapping[str, Preset]] = {}
     """By name: ``"published"`` of method ``snapflow`` is ``snapflow:published``."""
 
@@ -97,6 +99,11 @@ class Method(BaseModel):
     @abstractmethod
     def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
         """Return action chunks (B, H, D) with ``nfe`` evaluations of the field."""
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether the loss differentiates the network along the flow, which takes float32."""
+        return False
 
     def check_nfe(self, nfe: int) -> None:
         """Raise UsageError where the method is not defined for so many evaluations."""
