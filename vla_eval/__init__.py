@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vla_eval.catalog import Cost, Suite, Task
     from vla_eval.engine.runner import run
     from vla_eval.environment import EvalEnv, make_env
     from vla_eval.errors import VlaEvalError
@@ -33,6 +34,7 @@ _HOMES = {
     "ActionChunk": "policy",
     "BlindKey": "keys",
     "Context": "policy",
+    "Cost": "catalog",
     "EpisodeKey": "keys",
     "EvalEnv": "environment",
     "Policy": "policy",
@@ -40,6 +42,8 @@ _HOMES = {
     "PolicyMetadata": "policy",
     "Protocol": "protocol",
     "RunSummary": "summary.model",
+    "Suite": "catalog",
+    "Task": "catalog",
     "VlaEvalError": "errors",
     "check_policy": "policy_check",
     "expand": "plan",
@@ -54,6 +58,7 @@ __all__ = [
     "ActionChunk",
     "BlindKey",
     "Context",
+    "Cost",
     "EpisodeKey",
     "EvalEnv",
     "Policy",
@@ -61,6 +66,8 @@ __all__ = [
     "PolicyMetadata",
     "Protocol",
     "RunSummary",
+    "Suite",
+    "Task",
     "VlaEvalError",
     "check_policy",
     "expand",

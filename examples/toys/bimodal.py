@@ -16,11 +16,11 @@ import math
 import time
 
 import torch
+from mixture import Mixture
 from network import ToyNetwork, sample, train
 from torch import Tensor
 
 from vla_eval_policies.methods import LOW_FREQUENCIES, Batch, Method, make_method
-from vla_eval_policies.methods.oracles import Mixture
 
 __all__ = ["RADIUS", "STD", "draw_batch", "evaluate", "oracle", "train_method"]
 

@@ -133,13 +133,6 @@ def test_what_a_printed_spread_is():
     assert stats.spread_kind(0.902, 0.05, 600) is Spread.UNKNOWN
 
 
-def test_margin_from_a_control():
-    """Half of what the reference has over the control; a control as good as it tells nothing."""
-    assert stats.margin_from_control(0.9775, 0.9675) == pytest.approx(0.005)
-    with pytest.raises(ValueError, match="as good as"):
-        stats.margin_from_control(0.9, 0.9)
-
-
 @pytest.mark.long
 def test_smallest_margin():
     """The margin that a sample certifies, to half a thousandth."""

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 from bars import Bar
+from eprocess import Bets
 from scipy.special import expit
 
 from vla_eval.stats import (
-    Bets,
     Checkpoints,
     Decision,
     SequentialPlan,

@@ -57,7 +57,8 @@ def train(
         out: The run's folder.
         base: The checkpoint of LeRobot's to begin with: lerobot:FOLDER or lerobot:USER/MODEL; which
             of the dataset's cameras is which picture: lerobot:FOLDER?cameras=top:image
-        method: snapflow, meanflow, drift, fm, or a preset such as snapflow:published.
+        method: The name of a method or preset in docs/methods.md, such as snapflow or
+            snapflow:published; a name that is none is answered with the list.
         dataset: A LeRobotDataset v3, folder or hub id, such as `vlaeval record` makes.
         set_: Change a key of the recipe, such as training.steps=100 or seed=1. Repeatable.
         json: Print the result as JSON.

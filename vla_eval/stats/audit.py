@@ -14,7 +14,6 @@ __all__ = [
     "PairingEnvelope",
     "Spread",
     "grim_counts",
-    "margin_from_control",
     "pairing_envelope",
     "spread_kind",
 ]
@@ -119,16 +118,3 @@ def spread_kind(rate: float, spread: float, n: int, *, tolerance: float = 0.1) -
         if expected > 0 and abs(spread / expected - 1) <= tolerance:
             return kind
     return Spread.UNKNOWN
-
-
-def margin_from_control(p_reference: float, p_control: float) -> float:
-    """Return the largest margin that preserves half of what the reference has over a control.
-
-    δ ≤ ½ (p_reference − p_control).
-
-    Raises:
-        ValueError: a control that is as good as the reference: the suite tells them not apart.
-    """
-    if p_control >= p_reference:
-        raise ValueError("the negative control is as good as the reference: no margin can be told")
-    return (p_reference - p_control) / 2

@@ -11,21 +11,19 @@ repeats of a state depend on each other; states are independent. Two tests keep 
 
 ``both`` takes the smaller p-value, doubled (Bonferroni). Dividing Tango's score by √VIF, which is
 common, errs in up to 36 % where 5 % are promised, because the VIF is estimated as 1 where no pair is
-discordant; Obuchowski 1998 (Statistics in Medicine 17:1495), Durkalski 2003 and Yang, Sun and Hardin
-2010 are here to be looked at, and decide nothing.
+discordant.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from vla_eval.stats._numeric import Array, Interval, Ints, invert, z_quantile
+from vla_eval.stats._numeric import Array, Interval, Ints
 from vla_eval.stats.bounded import bet_p_above, interval_of
 from vla_eval.stats.exact import exact_p_above
 from vla_eval.stats.proportions import wilson_interval
@@ -146,37 +144,8 @@ class ClusteredPairs:
             alpha=alpha,
         )
 
-    def obuchowski_z(self, delta: float = 0.0) -> float:
-        """Return √((K−1)/K) Σe_k / √Σe_k², with e_k = d_k − n_k Δ."""
-        e = self._residuals(delta)
-        k = len(e)
-        return math.sqrt((k - 1) / k) * _ratio(float(e.sum()), float(np.sum(e**2)))
-
-    def yang_z(self, delta: float = 0.0) -> float:
-        """Return √((K−1)/K) Σe_k / √(½ Σ[(d_k − n_k Δ̂)² + e_k²]), with e_k = d_k − n_k Δ."""
-        e = self._residuals(delta)
-        k = len(e)
-        variance = 0.5 * float(np.sum(self._residuals(self.difference) ** 2 + e**2))
-        return math.sqrt((k - 1) / k) * _ratio(float(e.sum()), variance)
-
-    def durkalski_z(self, delta: float = 0.0) -> float:
-        """Return Σ(e_k/n_k) / √Σ(e_k/n_k)², with e_k = d_k − n_k Δ: clusters weigh the same."""
-        e = self._residuals(delta) / self.pairs
-        return _ratio(float(e.sum()), float(np.sum(e**2)))
-
-    def obuchowski_interval(self, *, alpha: float = 0.05) -> Interval:
-        """Return the interval that Obuchowski's statistic gives by inversion."""
-        return self._inverted(self.obuchowski_z, z_quantile(1 - alpha / 2))
-
-    def yang_interval(self, *, alpha: float = 0.05) -> Interval:
-        """Return the interval that the statistic of Yang, Sun and Hardin gives by inversion."""
-        return self._inverted(self.yang_z, z_quantile(1 - alpha / 2))
-
     def _residuals(self, delta: float) -> Array:
         return np.asarray(self.wins - self.losses - self.pairs * delta, dtype=np.float64)
-
-    def _inverted(self, statistic: Callable[[float], float], critical: float) -> Interval:
-        return invert(statistic, critical, estimate=self.difference)
 
 
 @dataclass(frozen=True)
@@ -231,9 +200,3 @@ class ClusteredRate:
     def interval(self, *, alpha: float = 0.05) -> Interval:
         """Return Wilson's two-sided interval of the effective counts."""
         return wilson_interval(*self.effective, alpha=alpha)
-
-
-def _ratio(numerator: float, variance: float) -> float:
-    if variance <= 0:
-        return 0.0 if numerator == 0 else math.copysign(math.inf, numerator)
-    return numerator / math.sqrt(variance)

@@ -18,8 +18,6 @@ from vla_eval.stats._numeric import Array, Interval, invert, normal_sf, z_quanti
 
 __all__ = [
     "PairedTable",
-    "bonett_price_interval",
-    "newcombe_paired_interval",
     "tango_interval",
     "tango_p_noninferior",
     "tango_scores",
@@ -147,37 +145,3 @@ def tango_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
     Asymptotic (Nam 1997); `exact_p_noninferior` is the guarantee. Counts as in `tango_z`.
     """
     return normal_sf(tango_z(n10, n01, n, -margin))
-
-
-def newcombe_paired_interval(table: PairedTable, *, alpha: float = 0.05) -> Interval:
-    """Return Newcombe's square-and-add interval, a cross-check of Tango's.
-
-    Newcombe 1998 (Statistics in Medicine 17:2635), method 10: Wilson limits l, u of both rates,
-    combined with the correlation φ, whose numerator is reduced by N/2 when positive.
-    """
-    from vla_eval.stats.proportions import wilson_interval
-
-    ones, others = table.n11 + table.n10, table.n11 + table.n01
-    p1, p2 = ones / table.n, others / table.n
-    l1, u1 = wilson_interval(ones, table.n, alpha=alpha)
-    l2, u2 = wilson_interval(others, table.n, alpha=alpha)
-    scale = math.sqrt(ones * (table.n - ones)) * math.sqrt(others * (table.n - others))
-    numerator = float(table.n11 * table.n00 - table.n10 * table.n01)
-    if numerator > 0:
-        numerator = max(numerator - table.n / 2, 0.0)
-    phi = numerator / scale if scale else 0.0
-
-    def reach(a: float, b: float) -> float:
-        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
-
-    return p1 - p2 - reach(p1 - l1, u2 - p2), p1 - p2 + reach(u1 - p1, p2 - l2)
-
-
-def bonett_price_interval(table: PairedTable, *, alpha: float = 0.05) -> Interval:
-    """Return Bonett and Price's interval, a cross-check: Wald on (n10 + 1, n01 + 1, N + 2).
-
-    Bonett and Price 2012 (Journal of Educational and Behavioral Statistics 37:479).
-    """
-    p10, p01 = (table.n10 + 1) / (table.n + 2), (table.n01 + 1) / (table.n + 2)
-    half = math.sqrt((p10 + p01 - (p10 - p01) ** 2) / (table.n + 2)) * z_quantile(1 - alpha / 2)
-    return max(-1.0, p10 - p01 - half), min(1.0, p10 - p01 + half)

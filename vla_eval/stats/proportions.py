@@ -1,12 +1,10 @@
-"""Intervals for one success rate (statsmodels has these right)."""
+"""The interval for one success rate (statsmodels has it right)."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from vla_eval.stats._numeric import Interval
 
-__all__ = ["clopper_pearson_interval", "jeffreys_interval", "wilson_interval"]
+__all__ = ["wilson_interval"]
 
 
 def wilson_interval(successes: float, n: float, *, alpha: float = 0.05) -> Interval:
@@ -20,28 +18,6 @@ def wilson_interval(successes: float, n: float, *, alpha: float = 0.05) -> Inter
     Raises:
         ValueError: counts that cannot be.
     """
-    return _interval(successes, n, alpha, "wilson")
-
-
-def clopper_pearson_interval(successes: float, n: float, *, alpha: float = 0.05) -> Interval:
-    """Return the exact interval, which covers at least 1 − alpha whatever the true rate.
-
-    Clopper and Pearson 1934; statsmodels calls it "beta". Arguments as for `wilson_interval`.
-    """
-    return _interval(successes, n, alpha, "beta")
-
-
-def jeffreys_interval(successes: float, n: float, *, alpha: float = 0.05) -> Interval:
-    """Return the central posterior interval under Jeffreys' prior Beta(½, ½): for display.
-
-    Arguments as for `wilson_interval`.
-    """
-    return _interval(successes, n, alpha, "jeffreys")
-
-
-def _interval(
-    successes: float, n: float, alpha: float, method: Literal["wilson", "beta", "jeffreys"]
-) -> Interval:
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes in {n} episodes")
     if n == 0:
@@ -50,6 +26,6 @@ def _interval(
     # an interval long before a report is asked for.
     from statsmodels.stats.proportion import proportion_confint
 
-    lower, upper = proportion_confint(successes, n, alpha=alpha, method=method)
+    lower, upper = proportion_confint(successes, n, alpha=alpha, method="wilson")
     # Rounding leaves −1e-18 and 1 + 1e-16 where 0 and 1 are meant.
     return max(0.0, float(lower)), min(1.0, float(upper))

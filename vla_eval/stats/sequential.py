@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from itertools import pairwise
@@ -117,23 +117,6 @@ class SequentialPlan:
     def interval(self, look: int, n10: int, n01: int) -> Interval:
         """Return the repeated confidence interval at a look: valid however the run stopped."""
         return repeated_interval(n10, n01, self.sizes[look - 1], bound=self.bounds[look - 1])
-
-    def resized(self, discordance: float, planned: float) -> SequentialPlan:
-        """Return the plan after a blinded look at the share of discordant pairs.
-
-        To be done with the pairs of the first look and before its test, which then uses the new
-        plan's bounds. The share does not tell which arm is better, so it costs no error; the pairs
-        that are needed are about proportional to it. No pair that was run is thrown away.
-
-        Args:
-            discordance: observed share of discordant pairs at the first look.
-            planned: share that the plan assumed.
-        """
-        first, later = self.sizes[0], self.looks - 1
-        needed = math.ceil(self.n_max * discordance / planned)
-        n_max = max(needed, first + later)
-        sizes = tuple(first + round((n_max - first) * i / max(later, 1)) for i in range(later + 1))
-        return replace(self, sizes=sizes)
 
 
 def repeated_interval(n10: int, n01: int, n: int, *, bound: float) -> Interval:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vla_eval.stats._numeric import Interval, invert, normal_sf, z_quantile
+from vla_eval.stats._numeric import Interval, invert, z_quantile
 from vla_eval.stats.paired import PairedTable, restricted_losses
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "heterogeneity",
     "heterogeneity_paired",
     "stratified_paired_interval",
-    "stratified_paired_p_noninferior",
     "stratified_paired_z",
 ]
 
@@ -61,13 +60,6 @@ def stratified_paired_interval(
         z_quantile(1 - alpha / 2),
         estimate=estimate,
     )
-
-
-def stratified_paired_p_noninferior(
-    strata: Sequence[PairedTable], *, margin: float, weights: Sequence[float] | None = None
-) -> float:
-    """Return the one-sided p-value of "the candidate is worse by the margin or more"."""
-    return normal_sf(stratified_paired_z(strata, -margin, weights=weights))
 
 
 def _weights(strata: Sequence[PairedTable], weights: Sequence[float] | None) -> list[float]:

@@ -16,18 +16,15 @@ from vla_eval.stats.clusters import ClusteredPairs, ClusterTest
 from vla_eval.stats.exact import exact_p_above
 from vla_eval.stats.independent import miettinen_nurminen_interval
 from vla_eval.stats.paired import PairedTable
-from vla_eval.stats.sequential import SequentialPlan
 
 __all__ = [
     "Flag",
     "Guards",
     "Judgement",
-    "Scope",
     "Verdict",
     "is_ceiling",
     "is_floor",
     "judge",
-    "judge_at_look",
     "judge_clustered",
     "judge_independent",
     "judge_paired",
@@ -55,13 +52,6 @@ class Verdict(_Said):
     INFERIOR = "inferior", "The candidate is worse than the reference by more than the margin."
     WORSE = "worse", "The candidate succeeds less often than the reference."
     INCONCLUSIVE = "inconclusive", "These episodes decide neither for nor against the claim."
-
-
-class Scope(_Said):
-    """What a verdict speaks about."""
-
-    CHECKPOINT = "checkpoint", "It speaks of these trained weights, not of the training recipe."
-    METHOD = "method", "It speaks of the training recipe, over training seeds."
 
 
 class Flag(_Said):
@@ -298,22 +288,6 @@ def judge_clustered(
         alpha=alpha,
     )
     return judge(data.interval(alpha=2 * alpha, test=test), margin, guards=guards)
-
-
-def judge_at_look(plan: SequentialPlan, look: int, table: PairedTable) -> Judgement:
-    """Return the verdict at a look: the repeated interval, and the exact test at the look's level.
-
-    Both hold however the run came to stop here, so that a run that was ended by hand may be judged
-    at its last look too.
-
-    Args:
-        plan: the plan of looks.
-        look: from 1.
-        table: all pairs up to this look.
-    """
-    level = plan.levels[look - 1]
-    guards = _exact_guards(table.n10, table.n01, table.n, margin=plan.margin, alpha=level)
-    return judge(plan.interval(look, table.n10, table.n01), plan.margin, guards=guards)
 
 
 def is_ceiling(p_reference: float, *, margin: float) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval.catalog import Task
 from vla_eval.environment import Action
 from vla_eval_envs.lekiwi.chassis import CAMERA_NAMES, DRIVE_JOINTS
 from vla_eval_envs.lekiwi.features import ARM_JOINTS, FEATURE_NAMES, UNIT_SYSTEMS, LeKiwiUnits
@@ -26,8 +28,17 @@ _HOME_RAD = to_radians(HOME)
 
 
 class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
-    """Base of the LeKiwi tasks; a task implements the abstract methods."""
+    """Base of the LeKiwi tasks.
 
+    A task is one module of this package. It sets ``max_steps`` and ``score_rule`` and implements the
+    abstract methods. Its expert is of the same name, with "Expert" behind it, in the module of the
+    same name in ``vla_eval_policies.experts.lekiwi``.
+    """
+
+    max_steps: ClassVar[int]
+    """Time limit of ``gym.make``, in steps of 1/30 s; a protocol sets its own."""
+    score_rule: ClassVar[str]
+    """What the score is made of, in a few words; for docs/tasks.md."""
     camera_names = CAMERA_NAMES
     distractors = DISTRACTORS
     gripping_geoms = (*jaw_geom_names()[0], *jaw_geom_names()[1])
@@ -52,6 +63,11 @@ class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
             render_mode=render_mode,
             levels=levels,
         )
+
+    @classmethod
+    @abstractmethod
+    def tasks(cls) -> tuple[Task, ...]:
+        """Return the catalogue's rows: one for each instruction that this class can set."""
 
     def _bind(self) -> None:
         model = self.model

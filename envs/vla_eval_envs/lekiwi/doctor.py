@@ -16,13 +16,14 @@ _GL = "run: sudo apt-get install -y libegl1 libgl1-mesa-dri, or set MUJOCO_GL to
 
 def checks() -> list[tuple[str, bool, str, str]]:
     """Return (name, ok, detail, remedy) of each check; SO-101's say what this one leaves out."""
+    from vla_eval_envs.lekiwi.shopping import Shopping
+
     try:
-        from vla_eval_envs.lekiwi.shopping import Shopping
+        env = Shopping(image_size=64)
     except MissingExtraError as error:
         return [("lekiwi: mujoco", False, str(error), _INSTALL)]
     except UsageError as error:
         return [("lekiwi: mujoco", False, str(error), _GL)]
-    env = Shopping(image_size=64)
     try:
         observation, _ = env.reset(options={"init_state": 0})
         spread = min(float(image.std()) for image in observation["pixels"].values())

@@ -43,7 +43,6 @@ _DAMPING = 2e-4
 # A cylinder meets a box in one point at a time, and would wander on its shelf. So bottle and tin stand
 # on feet, which meet the stand and nothing else; the cylinder begins a little above their soles.
 _FEET, _FOOT_RADIUS_M, _FOOT_M = 6, 0.002, 0.0003
-_CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 
 
 def add_items(spec: mujoco.MjSpec) -> None:
@@ -66,7 +65,7 @@ def _add_upright(
     """Add a cylinder that stands on a ring of feet. Lengths in m, mass in kg."""
     body.add_geom(
         name=name,
-        type=_CYLINDER,
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         pos=[0, 0, _FOOT_M / 2],
         size=[radius, half_height - _FOOT_M / 2, 0],
         mass=mass,
@@ -99,7 +98,7 @@ def _add_salt(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
     _add_upright(body, "salt", 0.021, ITEMS["salt"].half_height, 0.084)
     body.add_geom(
         name="salt_cap",
-        type=_CYLINDER,
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         pos=[0, 0, 0.060],
         size=[0.015, 0.010, 0],
         mass=0.004,
@@ -118,7 +117,7 @@ def _add_matcha(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
     _add_upright(body, "matcha", 0.024, ITEMS["matcha"].half_height, 0.068)
     body.add_geom(
         name="matcha_lid",
-        type=_CYLINDER,
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         pos=[0, 0, 0.036],
         size=[0.022, 0.004, 0],
         mass=0.005,

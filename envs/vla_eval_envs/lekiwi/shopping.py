@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
+from vla_eval.catalog import Task
 from vla_eval_envs.lekiwi.arrival import BasketDetector
 from vla_eval_envs.lekiwi.base import LeKiwiEnv
 from vla_eval_envs.lekiwi.chassis import add_robot
 from vla_eval_envs.lekiwi.items import ITEMS, add_items
-from vla_eval_envs.lekiwi.states import FROZEN
+from vla_eval_envs.lekiwi.states import FrozenShelves
 from vla_eval_envs.lekiwi.world import BASKET, add_shop
+from vla_eval_envs.manipulation.frozen import DEVELOPMENT_STATES
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.predicates import GraspDetector
 from vla_eval_envs.so101.world import set_physics
@@ -104,6 +107,43 @@ class Shopping(LeKiwiEnv):
     * v0: first release.
     """
 
+    max_steps = 900
+    score_rule = "0.5 grasp + 0.5 in the basket, released"
+    frozen: ClassVar[Mapping[str, FrozenShelves]] = {
+        item: FrozenShelves(item, seed, sha256)
+        for item, seed, sha256 in (
+            ("salt", 20260201, "95c6cee772b7615f7cb8fd14f91ebdeb007ab20b085ce302da9b2a6767f97bae"),
+            (
+                "matcha",
+                20260202,
+                "5502f8ff1fd337be25133a914a528804c4cbe93e6959246e07b9d4504cad3b6a",
+            ),
+            (
+                "chocolate",
+                20260203,
+                "feff7025084d62afc197c66c436c4651e340ed9693a44ddb71a337197322a4cc",
+            ),
+        )
+    }
+    """The initial states by the item that is asked for."""
+
+    @classmethod
+    def tasks(cls) -> tuple[Task, ...]:
+        """Return the catalogue's rows: one task for each item."""
+        return tuple(
+            Task(
+                name=f"Shopping{item.capitalize()}",
+                env_id=f"vla_eval_envs:lekiwi/Shopping{item.capitalize()}-v0",
+                instruction=_instruction(item),
+                init_states=frozen.count,
+                max_steps=cls.max_steps,
+                entry_point=f"{cls.__module__}:{cls.__name__}",
+                kwargs={"item": item},
+                development_states=DEVELOPMENT_STATES,
+            )
+            for item, frozen in cls.frozen.items()
+        )
+
     def __init__(
         self,
         *,
@@ -119,9 +159,9 @@ class Shopping(LeKiwiEnv):
             raise ValueError(f"item must be one of {', '.join(ITEMS)}, not {item!r}")
         self.item = item
         self._look = look
-        self.task_description = f"pick up the {ITEMS[item].phrase} and put it in the basket"
+        self.task_description = _instruction(item)
         super().__init__(
-            FROZEN[item].load(),
+            self.frozen[item].load(),
             image_size=image_size,
             shadows=shadows,
             units=units,
@@ -172,3 +212,7 @@ class Shopping(LeKiwiEnv):
         placed = arrived.pop(self.item) or placed
         clean = self.subgoals["no_wrong_item"] and not any(arrived.values())
         return {"grasped": grasped, "placed": placed, "no_wrong_item": clean}
+
+
+def _instruction(item: str) -> str:
+    return f"pick up the {ITEMS[item].phrase} and put it in the basket"

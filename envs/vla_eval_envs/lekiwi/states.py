@@ -1,11 +1,7 @@
-"""Frozen initial states: numbered starts in committed files, whose sha256 the tasks pin.
-
-``python -m vla_eval_envs.lekiwi.states salt`` prints the file that the generator gives.
-"""
+"""Frozen initial states of shopping: numbered starts in committed files, whose sha256 the tasks pin."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +9,9 @@ import numpy as np
 
 from vla_eval_envs.manipulation.frozen import DECIMALS, read_states, states_text
 
-__all__ = ["FROZEN", "ITEM_ORDER", "FrozenShelves"]
+__all__ = ["ITEM_ORDER", "FrozenShelves"]
 
 ITEM_ORDER = ("salt", "matcha", "chocolate")
-_COUNT = 200
 _BASE_SPREAD = (0.05, 0.08, 0.2)
 """x, y (m) and yaw (rad) of the robot around the origin; 0.2 rad are 11.5 degrees."""
 _LANES = (-0.13, 0.0, 0.13)
@@ -35,6 +30,7 @@ class FrozenShelves:
     item: str
     seed: int
     sha256: str
+    count: int = 200
 
     @property
     def name(self) -> str:
@@ -44,7 +40,7 @@ class FrozenShelves:
     def generate(self) -> str:
         """Return the file's text: draws from the seed, rounded."""
         generator = np.random.Generator(np.random.PCG64(self.seed))
-        rows = [_draw(generator) for _ in range(_COUNT)]
+        rows = [_draw(generator) for _ in range(self.count)]
         head: dict[str, Any] = {
             "task": self.name,
             "generator": "numpy PCG64: a permutation of the lanes, then uniform",
@@ -70,18 +66,3 @@ def _draw(generator: np.random.Generator) -> list[float]:
             generator.uniform(-_YAW_SPREAD, _YAW_SPREAD),
         ]
     return [float(value) + 0.0 for value in np.round(row, DECIMALS)]
-
-
-FROZEN = {
-    item: FrozenShelves(item, seed, sha256)
-    for item, seed, sha256 in (
-        ("salt", 20260201, "95c6cee772b7615f7cb8fd14f91ebdeb007ab20b085ce302da9b2a6767f97bae"),
-        ("matcha", 20260202, "5502f8ff1fd337be25133a914a528804c4cbe93e6959246e07b9d4504cad3b6a"),
-        ("chocolate", 20260203, "feff7025084d62afc197c66c436c4651e340ed9693a44ddb71a337197322a4cc"),
-    )
-}
-"""By the item that is asked for."""
-
-
-if __name__ == "__main__":
-    sys.stdout.write(FROZEN[sys.argv[1]].generate())

@@ -1,4 +1,7 @@
-"""Files of frozen initial states: numbered starts whose sha256 the tasks pin."""
+"""Files of frozen initial states: numbered starts whose sha256 the tasks pin.
+
+``python -m vla_eval_envs.freeze NAME`` prints the file that a task's generator gives.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["DECIMALS", "read_states", "states_text"]
+__all__ = ["DECIMALS", "DEVELOPMENT_STATES", "read_states", "states_text"]
 
 DECIMALS = 4
 """0.1 mm and 0.1 mrad: far below what changes an episode's difficulty, and exact in JSON."""
+DEVELOPMENT_STATES = 100
+"""The first so many states of every file are for demonstrations, tuning and choosing checkpoints."""
 
 
 def states_text(head: Mapping[str, Any], rows: Iterable[Sequence[float]]) -> str:

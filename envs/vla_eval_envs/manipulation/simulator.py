@@ -1,9 +1,17 @@
-"""MuJoCo, imported in one place: after the choice of a GL backend, with a clear error without it."""
+"""MuJoCo, imported in one place: after the choice of a GL backend, with a clear error without it.
+
+``mujoco`` here stands for the module and imports it when something of it is first used, so that the
+modules of tasks can be imported, and the tasks listed, where MuJoCo is not installed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +21,29 @@ from vla_eval_envs.mujoco_warnings import record_warnings
 
 __all__ = ["model_digest", "mujoco"]
 
-# Physics works without a renderer; whoever asks for a picture gets this error then.
-with contextlib.suppress(InfrastructureError):
-    choose_gl_backend()
 
-try:
+@functools.cache
+def _imported() -> ModuleType:
+    # Physics works without a renderer; whoever asks for a picture gets this error then.
+    with contextlib.suppress(InfrastructureError):
+        choose_gl_backend()
+    try:
+        module = importlib.import_module("mujoco")
+    except ImportError as error:
+        raise MissingExtraError("SO-101 simulation", "so101") from error
+    record_warnings(module)
+    return module
+
+
+class _MuJoCo:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_imported(), name)
+
+
+if TYPE_CHECKING:
     import mujoco
-except ImportError as error:
-    raise MissingExtraError("SO-101 simulation", "so101") from error
-
-record_warnings(mujoco)
+else:
+    mujoco = _MuJoCo()
 
 
 def model_digest(model: mujoco.MjModel) -> str:

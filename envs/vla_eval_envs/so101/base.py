@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval.catalog import Task
 from vla_eval.environment import Action
 from vla_eval_envs.manipulation.env import ManipulationEnv, render_metadata
+from vla_eval_envs.manipulation.frozen import DEVELOPMENT_STATES
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.manipulation.units import choose_units
 from vla_eval_envs.so101.arm import add_arm, jaw_geom_names
@@ -31,10 +33,16 @@ _HOME_RAD = to_radians(HOME)
 class SO101Env(ManipulationEnv[UnitSystem]):
     """Base of the SO-101 tasks.
 
-    A task sets ``task_description`` and ``frozen`` and implements :meth:`_add_objects`,
-    :meth:`_bind`, :meth:`_arrange_objects` and :meth:`_watch`.
+    A task is one module of this package. It sets ``task_description``, ``max_steps``, ``score_rule``
+    and ``frozen`` and implements :meth:`_add_objects`, :meth:`_bind`, :meth:`_arrange_objects` and
+    :meth:`_watch`. Its expert is of the same name, with "Expert" behind it, in the module of the
+    same name in ``vla_eval_policies.experts.so101``.
     """
 
+    max_steps: ClassVar[int]
+    """Time limit of ``gym.make``, in steps of 1/30 s; a protocol sets its own."""
+    score_rule: ClassVar[str]
+    """What the score is made of, in a few words; for docs/tasks.md."""
     frozen: ClassVar[FrozenStates]
     """The initial states."""
     camera_names = ("top", "wrist")
@@ -61,6 +69,21 @@ class SO101Env(ManipulationEnv[UnitSystem]):
             shadows=shadows,
             render_mode=render_mode,
             levels=levels,
+        )
+
+    @classmethod
+    def tasks(cls) -> tuple[Task, ...]:
+        """Return the catalogue's row of this task."""
+        return (
+            Task(
+                name=cls.__name__,
+                env_id=f"vla_eval_envs:so101/{cls.__name__}-v0",
+                instruction=cls.task_description,
+                init_states=cls.frozen.count,
+                max_steps=cls.max_steps,
+                entry_point=f"{cls.__module__}:{cls.__name__}",
+                development_states=DEVELOPMENT_STATES,
+            ),
         )
 
     def _build(self, spec: mujoco.MjSpec) -> None:

@@ -26,11 +26,12 @@ def checks() -> list[tuple[str, bool, str, str]]:
 def _check_mujoco() -> tuple[str, bool, str, str]:
     try:
         from vla_eval_envs.manipulation.simulator import mujoco
+
+        found = str(mujoco.__version__)
     except MissingExtraError as error:
         return "so101: mujoco", False, str(error), _INSTALL
     except VlaEvalError as error:
         return "so101: mujoco", False, str(error), _GL
-    found = str(mujoco.__version__)
     detail = f"mujoco {found}" if found == _MUJOCO else f"mujoco {found}, expected {_MUJOCO}"
     return "so101: mujoco", found == _MUJOCO, detail, "" if found == _MUJOCO else _INSTALL
 

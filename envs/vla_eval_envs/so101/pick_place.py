@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
-from vla_eval_envs.so101.frozen import PICK_PLACE
+from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.objects import Box, add_cube
 from vla_eval_envs.so101.predicates import DeliveryDetector, PlacementDetector
 
@@ -95,8 +95,13 @@ class PickPlace(DeliveryTask):
     """
 
     task_description = "grasp the red block and put it in the box"
-
-    frozen = PICK_PLACE
+    max_steps = 600
+    score_rule = "0.5 grasp + 0.5 placement"
+    frozen = FrozenStates(
+        name="pick_place",
+        seed=20260101,
+        sha256="69c56d54d8b5f9abe5b07c7f8be9e10f18dfcf05eb72c1507441c760e490d828",
+    )
     deliveries = (Delivery("block", "grasped", "placed"),)
     boxes: ClassVar[tuple[Box, ...]] = (BOX,)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vla_eval_envs.so101.frozen import PICK_PLACE_EITHER
+from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.pick_place import BOX, PickPlace
 
 __all__ = ["LEFT_BOX", "RIGHT_BOX", "PickPlaceEither"]
@@ -37,5 +37,10 @@ class PickPlaceEither(PickPlace):
     """
 
     task_description = "put the red block in either box"
-    frozen = PICK_PLACE_EITHER
+    score_rule = "as PickPlace; two goals, equally good"
+    frozen = FrozenStates(
+        name="pick_place_either",
+        seed=20260104,
+        sha256="2261dc355845c3fc727e0d05ee195ea3dbed30d59385633e816823e9bba3cc42",
+    )
     boxes = (LEFT_BOX, RIGHT_BOX)

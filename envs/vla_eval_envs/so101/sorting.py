@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
-from vla_eval_envs.so101.frozen import SORTING
+from vla_eval_envs.so101.frozen import IN_FRONT_HIGH, IN_FRONT_LOW, ONE_OBJECT, FrozenStates
 from vla_eval_envs.so101.objects import Box, add_cube
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, BLOCK_MASS, RED
 from vla_eval_envs.so101.predicates import DeliveryDetector, PlacementDetector
@@ -55,7 +55,18 @@ class Sorting(DeliveryTask):
     """
 
     task_description = "put the red cube in the left box and the green cube in the right box"
-    frozen = SORTING
+    max_steps = 900
+    score_rule = "0.25 per grasp, 0.25 per cube in its box"
+    frozen = FrozenStates(
+        name="sorting",
+        seed=20260103,
+        sha256="63c855c58215143ef363b1169d5ce9d25cb5e2b9587682325a326c87d8375000",
+        fields=tuple(f"{name}_{field}" for name in ("red", "green") for field in ONE_OBJECT),
+        low=IN_FRONT_LOW * 2,
+        high=IN_FRONT_HIGH * 2,
+        # Room for a jaw between two 30 mm cubes, if the hand turns the right way.
+        min_distance_m=0.060,
+    )
     deliveries = tuple(Delivery(name, f"{name}_grasped", f"{name}_placed") for name in BOX_OF)
     deliveries_last = False
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
-from vla_eval_envs.so101.frozen import STACKING
+from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.objects import TOY_SIZE, Colour, add_cube, add_toy
 from vla_eval_envs.so101.predicates import DeliveryDetector, StackDetector
 
@@ -55,7 +55,13 @@ class Stacking(DeliveryTask):
     """
 
     task_description = "put the orange toy on the coloured blocks"
-    frozen = STACKING
+    max_steps = 600
+    score_rule = "0.5 grasp + 0.5 stacked and settled"
+    frozen = FrozenStates(
+        name="stacking",
+        seed=20260102,
+        sha256="9de5ce1bab6716b4f5b7ca2db22137cd22c82f6187fbe336f97d02dbe6e4454c",
+    )
     deliveries = (Delivery("toy", "grasped", "stacked"),)
 
     def _add_objects(self, spec: mujoco.MjSpec) -> None:

@@ -1,37 +1,34 @@
 """Scripted experts, one module a task: privileged policies that read the simulator's state.
 
+An expert has its task's names: ``so101.stacking:StackingExpert`` is that of the environment
+``vla_eval_envs.so101.stacking:Stacking``, and nothing else says so. LIBERO has one expert for all of
+its tasks, which reads goals and shapes.
+
 The project's rooms do not import each other, with one exception, made here: an expert may import its
 own task from ``vla_eval_envs``, for the kinematics and the places of things. Modules are imported
-only when an episode of their task begins, so that listing policies loads no simulator.
+only when an episode of their task begins.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval.catalog import suites
 from vla_eval.environment import EvalEnv
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval_policies.experts.motion import Pace
 
-__all__ = ["EXPERTS", "EpisodeExpert", "ExpertMaker", "begin_episode"]
+__all__ = ["EpisodeExpert", "ExpertMaker", "begin_episode", "experts"]
 
 _HERE = "vla_eval_policies.experts"
-EXPERTS = {
-    "lekiwi/ShoppingChocolate": f"{_HERE}.lekiwi.shopping:ShoppingExpert",
-    "lekiwi/ShoppingMatcha": f"{_HERE}.lekiwi.shopping:ShoppingExpert",
-    "lekiwi/ShoppingSalt": f"{_HERE}.lekiwi.shopping:ShoppingExpert",
-    "so101/PickPlace": f"{_HERE}.so101.pick_place:PickPlaceExpert",
-    "so101/PickPlaceEither": f"{_HERE}.so101.pick_place:PickPlaceEitherExpert",
-    "so101/Sorting": f"{_HERE}.so101.sorting:SortingExpert",
-    "so101/Stacking": f"{_HERE}.so101.stacking:StackingExpert",
-}
-"""``suite/task`` to the ``module:class`` of its expert, an :class:`ExpertMaker`."""
+_ENVS = "vla_eval_envs."
 _LIBERO = f"{_HERE}.libero.expert:LiberoExpert"
-"""One expert for all of LIBERO: it reads goals and shapes, not the names of tasks."""
 
 
 class EpisodeExpert(Protocol):
@@ -64,11 +61,31 @@ def begin_episode(
     Raises:
         UsageError: the task has no expert.
     """
-    name = f"{suite}/{task}"
-    reference = _LIBERO if suite.startswith("libero_") else EXPERTS.get(name)
-    if reference is None:
-        hint = did_you_mean(name, EXPERTS)
+    name, known = f"{suite}/{task}", experts()
+    if name not in known:
+        hint = did_you_mean(name, [each for each in known if each.startswith(f"{suite}/")])
         raise UsageError(f"the policy 'expert' has no expert for the task '{name}'{hint}")
-    module, _, attribute = reference.partition(":")
+    module, _, attribute = known[name].partition(":")
     maker: ExpertMaker = getattr(importlib.import_module(module), attribute)
     return maker(env, pace=pace, generator=generator)
+
+
+@functools.cache
+def experts() -> dict[str, str]:
+    """Return the ``module:class`` of every task's expert, an :class:`ExpertMaker`, by ``suite/task``."""
+    found = {}
+    for suite in suites():
+        for task in suite.tasks:
+            expert = _LIBERO if suite.name.startswith("libero_") else _expert_of(task.entry_point)
+            if expert is not None:
+                found[f"{suite.name}/{task.name}"] = expert
+    return found
+
+
+def _expert_of(entry_point: str) -> str | None:
+    """Return the expert that has the names of an environment, if there is its module."""
+    module, _, name = entry_point.partition(":")
+    expert = f"{_HERE}.{module.removeprefix(_ENVS)}"
+    if not module.startswith(_ENVS) or importlib.util.find_spec(expert) is None:
+        return None
+    return f"{expert}:{name}Expert"

@@ -25,9 +25,6 @@ from vla_eval_policies.methods.solvers import Solver
 
 __all__ = ["FlowOptions", "FlowPolicy", "build"]
 
-_WALKABLE = ("fm", "fm-high-noise", "snapflow", "meanflow", "shortcut")
-"""Methods whose networks also know the local velocity, which method ``fm`` can walk."""
-
 
 class FlowOptions(BaseModel):
     """Options of the spec."""
@@ -215,12 +212,12 @@ def build(target: str, options: FlowOptions) -> Policy:
 def _method(trained: Method, options: FlowOptions) -> Method:
     """Return the sampler: the checkpoint's own method, or its local velocity walked by ``fm``."""
     wanted = options.method or trained.name
-    if wanted == "fm" and trained.name in _WALKABLE:
+    if wanted == "fm" and trained.knows_local_velocity:
         return make_method("fm", {"solver": options.solver or "euler"})
     if wanted != trained.name:
         raise PolicySpecError(
             f"method={wanted}: this checkpoint was trained with '{trained.name}'"
-            + (", and can be sampled as that or as 'fm'" if trained.name in _WALKABLE else "")
+            + (", and can be sampled as that or as 'fm'" if trained.knows_local_velocity else "")
         )
     if options.solver is not None and "solver" in type(trained).model_fields:
         return make_method(trained.name, {**trained.model_dump(), "solver": options.solver})

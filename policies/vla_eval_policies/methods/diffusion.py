@@ -16,6 +16,7 @@ clip. Truncation is not the conditional mean here, as it is in flow matching.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from vla_eval.errors import UsageError
 from vla_eval_policies.methods.field import Batch, Convention, Draw, Field, squared_error
-from vla_eval_policies.methods.method import Loss, Method, at
+from vla_eval_policies.methods.method import Loss, Method, Preset, at
 
 __all__ = ["DDIM", "DDPM", "alpha_bars"]
 
@@ -37,17 +38,21 @@ class DDPM(Method):
     convention: ClassVar[Convention] = Convention(noise_at=1.0, output="noise")
     default_nfe: ClassVar[int] = 100
     eta: ClassVar[float] = 1.0
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "diffusion-policy": Preset(
+            {"timesteps": 100, "clip": 1.0},
+            "Chi et al., RSS 2023, in LeRobot's configuration",
+            open="Needs actions scaled to [−1, 1].",
+        ),
+    }
 
     timesteps: int = Option(default=100, ge=2, le=100_000)
-    """T."""
+    """T, the number of noise levels, and the most steps that a sample can take."""
     clip: float = Option(default=5.0, gt=0.0)
-    """Bound of |â|; 1 as published goes with actions that are scaled to [−1, 1]."""
+    """Bound of the denoised action's entries; the published 1 is for actions scaled to [−1, 1]."""
 
-    def loss(
-        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
-    ) -> Loss:
+    def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
         """‖ ε_θ(x_k, t) − ε ‖² at a random k."""
-        del teacher
         noise = batch.noise(generator)
         count = batch.actions.shape[0]
         k = torch.randint(self.timesteps, (count,), generator=generator, device=generator.device)

@@ -24,6 +24,7 @@ is exactly 0 where all chunks coincide, where W·Y − (ΣW)·g is all rounding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -31,12 +32,13 @@ from pydantic import Field as Option
 from torch import Tensor
 
 from vla_eval_policies.methods.field import Batch, Draw, Field
-from vla_eval_policies.methods.method import Loss, Method, at
+from vla_eval_policies.methods.method import Loss, Method, Preset, at
 
 __all__ = ["Drift", "Grouping", "drift_force", "spread_to_error"]
 
 Grouping = Literal["action-dimension", "chunk", "timestep"]
 
+_TEMPERATURES = (0.02, 0.05, 0.2)
 _SMALL_DISTANCE2 = 1e-8
 _SMALL_SCALE = 1e-3
 _SMALL_AFFINITY2 = 1e-6
@@ -51,20 +53,41 @@ class Drift(Method):
     summary: ClassVar[str] = "one step, trained by attraction to demonstrations and repulsion"
     default_nfe: ClassVar[int] = 1
 
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "drift-vla": Preset(
+            {
+                "samples": 8,
+                "temperatures": _TEMPERATURES,
+                "grouping": "action-dimension",
+                "output": "direct",
+            },
+            "Zuo, Drift-VLA, July 2026",
+            training="learning rate 1e-4, batch 64, 30 000 steps; the vision-language model is frozen",
+            open="From an expert that was not initialised with unit spread this can collapse; "
+            "spread_to_error tells.",
+        ),
+        "dbp": Preset(
+            {
+                "samples": 4,
+                "temperatures": _TEMPERATURES,
+                "grouping": "chunk",
+                "output": "direct",
+            },
+            "arXiv 2604.03540, and its code",
+        ),
+    }
+
     samples: int = Option(default=8, ge=2, le=1024)
-    """G."""
-    temperatures: tuple[float, ...] = Option(default=(0.02, 0.05, 0.2), min_length=1)
-    """R."""
+    """G, how many chunks are generated for each observation and repel each other."""
+    temperatures: tuple[float, ...] = Option(default=_TEMPERATURES, min_length=1)
+    """R, in units of the mean distance: how near a chunk must be to be felt; the forces are added."""
     grouping: Grouping = "action-dimension"
     """One problem for each action dimension's trajectory, for the whole chunk, or for each step."""
     output: Literal["velocity", "direct"] = "velocity"
-    """How the network's output becomes a chunk."""
+    """How the output f becomes a chunk: velocity is ε − f, of unit spread at first; direct is −f."""
 
-    def loss(
-        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
-    ) -> Loss:
+    def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
         """‖ g/σ − sg(g/σ + V) ‖² over the real coordinates."""
-        del teacher
         many = batch.repeat(self.samples)
         g = self._generate(field.repeat(self.samples), many.noise(generator))
         g = g.float().reshape(-1, self.samples, *g.shape[1:])

@@ -5,8 +5,8 @@ Time runs from noise to action::
     x_t = t·ε + (1 − t)·a        t = 1: noise ε ~ N(0, I),   t = 0: action a
     v   = dx_t/dt = ε − a        a sampler walks x ← x − h·v with t falling from 1 to 0
 
-as in π0, π0.5 and SmolVLA. Shortcut models and real-time chunking were published with time the other
-way round; :func:`reversed_field` is the only place where the two meet.
+as in π0, π0.5 and SmolVLA. Shortcut models were published with time the other way round;
+:func:`reversed_field` is the only place where the two meet.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ Dai et al., arXiv 2605.08638. Works on top of any sampler. With K chunks as poin
 The guard measures dimension as much as modes: for isotropic Gaussian samples the ratio tends to
 √((1 − 1/K)/2), 0.66 for K = 8, in many dimensions, and never falls below τ = 0.3. So the firing
 rate is reported. One call costs K samples in each pass: NFE is K × n, never n.
+
+The paper has K = 16, C = 2 and τ = 0.3 for SmolVLA and π0.5; Drift-VLA has K = 8, C = 4 for SmolVLA.
 """
 
 from __future__ import annotations
@@ -40,14 +42,16 @@ class Selection:
 class KeyStone(BaseModel):
     """The selector."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     samples: int = Option(default=8, ge=1, le=1024)
-    """K."""
+    """K, how many chunks are sampled for each that is executed."""
     clusters: int = Option(default=2, ge=1, le=1024)
-    """C."""
+    """C, the clusters of k-means; the largest one's medoid is executed."""
     guard: float = Option(default=0.3, ge=0.0)
-    """τ."""
+    """τ of the spread, below which all samples count as one mode."""
 
     def cost(self, inner: TrainingCost) -> TrainingCost:
         """Return what a chunk costs: the inner sampler's passes, with K samples in each."""

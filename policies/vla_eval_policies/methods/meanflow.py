@@ -22,7 +22,8 @@ the opposite "ratio". γ = 1 is plain L2; below, samples with large errors weigh
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field as Option
@@ -37,10 +38,12 @@ from vla_eval_policies.methods.field import (
     interpolate,
     squared_error,
 )
-from vla_eval_policies.methods.method import Loss, Method, at
+from vla_eval_policies.methods.method import Loss, Method, Preset, at
 from vla_eval_policies.methods.solvers import euler
 
 __all__ = ["MeanFlow"]
+
+_AS_PUBLISHED = {"times": "logit-normal", "whole": 0.0}
 
 
 class MeanFlow(Method):
@@ -50,27 +53,47 @@ class MeanFlow(Method):
     summary: ClassVar[str] = "one or a few steps along the mean velocity of an interval"
     extra_time: ClassVar[ExtraTime] = ExtraTime.INTERVAL
     default_nfe: ClassVar[int] = 1
+    knows_local_velocity: ClassVar[bool] = True
+    short_period_options: ClassVar[Mapping[str, Any]] = {"target": "split"}
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "one-step-vla": Preset(
+            {"flow_ratio": 0.2, "gamma": 0.5, "c": 1e-3, **_AS_PUBLISHED, "reduction": "sum"},
+            "arXiv 2603.01469, tables I to IV: flow ratio 0.2, γ 0.5, chunk 20",
+            training="60 000 steps on one task, 200 000 on several; SmolVLM-2 is frozen",
+            open="c and the law of times are not published; 1e-3, and the law of the MeanFlow paper.",
+        ),
+        "imagenet": Preset(
+            {"flow_ratio": 0.75, "gamma": 0.0, "c": 0.01, **_AS_PUBLISHED, "reduction": "sum"},
+            "Geng et al., arXiv 2505.13447, and its code",
+            training="learning rate 1e-4, β₂ 0.95, moving average 0.9999",
+            open="Without classifier-free guidance.",
+        ),
+        "mp1": Preset(
+            {"flow_ratio": 0.5, "gamma": 0.5, "c": 1e-3, **_AS_PUBLISHED, "reduction": "mean"},
+            "arXiv 2507.10543, and its code",
+            training="AdamW, learning rate 1e-4, moving average with power 0.75",
+            open="Without its dispersive loss, which belongs to its UNet, and without its guidance, "
+            "whose condition is the same on both sides, so that its mean is u itself.",
+        ),
+    }
 
     flow_ratio: float = Option(default=0.5, ge=0.0, le=1.0)
-    """Share of samples with r = t."""
+    """Share of samples with r = t, which learn the local velocity; 1 is flow matching."""
     gamma: float = Option(default=0.5, ge=0.0, le=1.0)
-    """γ of the adaptive loss."""
+    """γ of the loss's weight (Δ² + c)^−(1 − γ): 1 is plain L2, below it large errors weigh less."""
     c: float = Option(default=1e-3, gt=0.0)
-    """Keeps the adaptive weight finite; in units of Δ², hence of ``reduction``."""
+    """Keeps the weight finite; in units of Δ², hence of ``reduction``."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Of Δ² over a chunk's real entries; published codes differ, by the factor H·D."""
+    """Whether Δ² is the mean or the sum over a chunk's real entries; published codes differ, by H·D."""
     times: Literal["uniform", "logit-normal"] = "uniform"
-    """Law of the two times, of which t is the larger."""
+    """Law from which the two times r < t are drawn."""
     whole: float = Option(default=0.1, ge=0.0, le=1.0)
     """Share of samples with (r, t) = (0, 1), the one interval that one step uses."""
     target: Literal["derivative", "split"] = "derivative"
     """What u is held to: v − h·du/dt, or its own two parts of a split interval."""
 
-    def loss(
-        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
-    ) -> Loss:
+    def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
         """sg(w)·‖ u_θ − sg(v − h·du_θ/dt) ‖²."""
-        del teacher
         noise = batch.noise(generator)
         t, h = self.draw_interval(batch.actions, generator)
         z, v = interpolate(batch.actions, noise, t), noise - batch.actions
@@ -88,6 +111,11 @@ class MeanFlow(Method):
             error = error * batch.real.flatten(1).sum(1)
         weight = (error.detach() + self.c) ** (self.gamma - 1)
         return Loss((weight * error).mean(), {"error": float(error.detach().mean())})
+
+    @property
+    def differentiates(self) -> bool:
+        """Unless the target is split."""
+        return self.target == "derivative"
 
     def draw_interval(self, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw t and h = t − r, each (B,)."""

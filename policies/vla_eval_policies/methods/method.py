@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +14,7 @@ from torch import Tensor
 from vla_eval.errors import UsageError
 from vla_eval_policies.methods.field import CONVENTION, Batch, Convention, Draw, ExtraTime, Field
 
-__all__ = ["Loss", "Method", "TrainingCost"]
+__all__ = ["Loss", "Method", "Preset", "TaughtMethod", "TrainingCost"]
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,31 @@ class Loss:
     """Parts worth plotting."""
 
 
-class Method(BaseModel):
-    """Base of all methods; the fields of a subclass are its hyperparameters.
+@dataclass(frozen=True)
+class Preset:
+    """A paper's numbers for a method."""
 
-    A subclass declares its name, what second time it feeds to the network, and what the network's
-    output means, and implements :meth:`loss`, :meth:`sample` and, where not every number of function
-    evaluations is defined, :meth:`check_nfe`. It knows nothing of networks, robots or files.
+    options: Mapping[str, Any]
+    """Hyperparameters that the source gives, by name; the others keep their defaults."""
+    source: str
+    training: str = ""
+    """What the source says about optimisation."""
+    open: str = ""
+    """What it does not say, and what was read into it."""
+
+
+class Method(BaseModel):
+    """Base of all methods; the fields of a subclass are its hyperparameters, each with its meaning.
+
+    A subclass declares its name, what second time it feeds to the network, what the network's output
+    means, and the papers' presets. It implements :meth:`loss`, :meth:`sample` and, where not every
+    number of function evaluations is defined, :meth:`check_nfe`. It knows nothing of networks, robots
+    or files. The registry finds it by its module being in this package.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -63,25 +79,31 @@ class Method(BaseModel):
     extra_time: ClassVar[ExtraTime] = ExtraTime.NONE
     convention: ClassVar[Convention] = CONVENTION
     default_nfe: ClassVar[int]
-    uses_teacher: ClassVar[bool] = False
-    """Whether the loss bootstraps from a moving average of the network."""
+    knows_local_velocity: ClassVar[bool] = False
+    """Whether its networks learn the velocity of every point too, which method ``fm`` can walk."""
+    short_period_options: ClassVar[Mapping[str, Any]] = {}
+    """Other defaults for networks whose time features have short periods, such as SmolVLA's 0.004."""
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    """By name: ``"published"`` of method ``snapflow`` is ``snapflow:published``."""
 
     @abstractmethod
-    def loss(
-        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
-    ) -> Loss:
+    def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
         """Return the training loss of a batch.
 
         Args:
             field: the network, bound to the batch's observations.
             batch: their demonstrated chunks.
             generator: of every random draw.
-            teacher: a moving average of the network, bound to the same; for methods that bootstrap.
         """
 
     @abstractmethod
     def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
         """Return action chunks (B, H, D) with ``nfe`` evaluations of the field."""
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether the loss differentiates the network along the flow, which takes float32."""
+        return False
 
     def check_nfe(self, nfe: int) -> None:
         """Raise UsageError where the method is not defined for so many evaluations."""
@@ -98,6 +120,20 @@ class Method(BaseModel):
             raise UsageError(
                 f"method '{self.name}' is defined for nfe=1 only (not {nfe}); {instead}"
             )
+
+
+class TaughtMethod(Method):
+    """Base of methods whose targets come from a moving average of the network, the teacher."""
+
+    @abstractmethod
+    def taught_loss(
+        self, field: Field, teacher: Field, batch: Batch, generator: torch.Generator
+    ) -> Loss:
+        """Return the training loss of a batch; the teacher is bound to the same observations."""
+
+    def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
+        """Return the loss of a network that is its own teacher."""
+        return self.taught_loss(field, field, batch, generator)
 
 
 def at(value: float, like: Tensor) -> Tensor:

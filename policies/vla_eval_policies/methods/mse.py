@@ -26,11 +26,9 @@ class Regression(Method):
     summary: ClassVar[str] = "regression to the mean of the demonstrations: a control"
     default_nfe: ClassVar[int] = 1
 
-    def loss(
-        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
-    ) -> Loss:
+    def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
         """‖ f_θ(0, 1) + a ‖²."""
-        del generator, teacher
+        del generator
         actions = -field(torch.zeros_like(batch.actions), at(1.0, batch.actions))
         return Loss(squared_error(actions, batch.actions, batch.real).mean())
 

@@ -1,40 +1,44 @@
-"""The methods by name."""
+"""The methods by name: every module of this package is looked through for them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.files.complaints import first_complaint
-from vla_eval_policies.methods.diffusion import DDIM, DDPM
-from vla_eval_policies.methods.drift import Drift
-from vla_eval_policies.methods.fm import FlowMatching, HighNoiseFlowMatching
-from vla_eval_policies.methods.meanflow import MeanFlow
-from vla_eval_policies.methods.method import Method
-from vla_eval_policies.methods.mse import Regression
-from vla_eval_policies.methods.presets import PRESETS
-from vla_eval_policies.methods.shortcut import Shortcut
-from vla_eval_policies.methods.snapflow import SnapFlow
+from vla_eval_policies.methods.method import Method, Preset
 
-__all__ = ["METHODS", "make_method"]
+__all__ = ["METHODS", "PRESETS", "make_method"]
+
+_PACKAGE = "vla_eval_policies.methods"
+
+
+def _kinds() -> Iterator[type[Method]]:
+    """Import the package's modules and yield the methods in them: the classes with a name."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        for value in vars(importlib.import_module(f"{_PACKAGE}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Method) and hasattr(value, "name"):
+                yield value
+
 
 METHODS: Final[Mapping[str, type[Method]]] = {
-    each.name: each
-    for each in (
-        FlowMatching,
-        HighNoiseFlowMatching,
-        Regression,
-        SnapFlow,
-        MeanFlow,
-        Shortcut,
-        Drift,
-        DDPM,
-        DDIM,
-    )
+    kind.name: kind for kind in sorted(_kinds(), key=lambda kind: kind.name)
 }
+PRESETS: Final[Mapping[str, Preset]] = {
+    f"{name}:{whose}": preset
+    for name, kind in METHODS.items()
+    for whose, preset in kind.presets.items()
+}
+"""The papers' hyperparameters by name, ``METHOD:WHOSE``, such as ``meanflow:one-step-vla``.
+
+Reproducing a paper's numbers takes its network and its data too; these are its method.
+"""
 
 
 def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
@@ -48,15 +52,14 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
         UsageError: no such method, preset or hyperparameter, or a value out of range.
     """
     given = dict(options or {})
+    kind_name = name.partition(":")[0]
     if ":" in name:
         if name not in PRESETS:
             raise UsageError(f"there is no preset '{name}'{did_you_mean(name, PRESETS)}")
-        preset = PRESETS[name].method
-        kind, given = type(preset), {**preset.model_dump(), **given}
-    elif name in METHODS:
-        kind = METHODS[name]
-    else:
+        given = {**PRESETS[name].options, **given}
+    elif name not in METHODS:
         raise UsageError(f"there is no method '{name}'{did_you_mean(name, METHODS)}")
+    kind = METHODS[kind_name]
     for option in given:
         if option not in kind.model_fields:
             hint = did_you_mean(option, kind.model_fields) or "; it has none"

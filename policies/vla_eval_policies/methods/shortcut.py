@@ -14,6 +14,7 @@ The paper's split of a batch (β of it bootstraps) is read as both terms on ever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -31,7 +32,7 @@ from vla_eval_policies.methods.field import (
     squared_error,
 )
 from vla_eval_policies.methods.fm import flow_matching_error
-from vla_eval_policies.methods.method import Loss, Method, at
+from vla_eval_policies.methods.method import Loss, Preset, TaughtMethod, at
 from vla_eval_policies.methods.solvers import euler
 
 __all__ = ["Shortcut"]
@@ -41,27 +42,35 @@ _SIZES = _FINEST.bit_length() - 1
 """How many step sizes have a half: 1, 1/2 … 1/64."""
 
 
-class Shortcut(Method):
+class Shortcut(TaughtMethod):
     """``shortcut``."""
 
     name: ClassVar[str] = "shortcut"
     summary: ClassVar[str] = "any power of two of steps; each step size learns from its half"
     extra_time: ClassVar[ExtraTime] = ExtraTime.STEP
     default_nfe: ClassVar[int] = 1
-    uses_teacher: ClassVar[bool] = True
+    knows_local_velocity: ClassVar[bool] = True
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "published": Preset(
+            {"bootstrap": 0.125},
+            "Frans et al., arXiv 2410.12557, and its code",
+            training="moving average 0.999",
+            open="Without the clip of targets to ±4.",
+        ),
+    }
 
     bootstrap: float = Option(default=0.25, ge=0.0, le=1.0)
-    """β."""
+    """β, the share of self-consistency in the loss; the rest is flow matching."""
 
-    def loss(
-        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
+    def taught_loss(
+        self, field: Field, teacher: Field, batch: Batch, generator: torch.Generator
     ) -> Loss:
         """(1 − β)·flow matching + β·self-consistency."""
         flow = flow_matching_error(field, batch, generator).mean()
         noise = batch.noise(generator)
         t, d = _draw_step(batch.actions, generator)
         x = interpolate(batch.actions, noise, t)
-        target = self.target(field if teacher is None else teacher, x, t, d)
+        target = self.target(teacher, x, t, d)
         consistency = squared_error(field(x, t, d), target, batch.real).mean()
         value = (1 - self.bootstrap) * flow + self.bootstrap * consistency
         return Loss(

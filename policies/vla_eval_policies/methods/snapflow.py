@@ -17,6 +17,7 @@ in expectation, with less variance.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -32,7 +33,7 @@ from vla_eval_policies.methods.field import (
     squared_error,
 )
 from vla_eval_policies.methods.fm import flow_matching_error
-from vla_eval_policies.methods.method import Loss, Method, at
+from vla_eval_policies.methods.method import Loss, Method, Preset, at
 from vla_eval_policies.methods.solvers import solve
 
 __all__ = ["SnapFlow"]
@@ -45,19 +46,31 @@ class SnapFlow(Method):
     summary: ClassVar[str] = "one step, distilled from the policy's own two half-steps"
     extra_time: ClassVar[ExtraTime] = ExtraTime.TARGET
     default_nfe: ClassVar[int] = 1
+    knows_local_velocity: ClassVar[bool] = True
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "published": Preset(
+            {"alpha": 0.5, "weight": 0.1, "substeps": 2},
+            "Luan et al., arXiv 2604.05656",
+            training="30 000 steps, no moving average; the vision-language model is frozen",
+            open="Batch size, learning rate and the law of t are not published. Starts from a "
+            "flow-matching checkpoint.",
+        ),
+        "ten-substeps": Preset(
+            {"alpha": 0.5, "weight": 1.0, "substeps": 10},
+            "this project: the shortcut learns the ten-step map instead of the two-step map",
+            open="Weight 1 instead of 0.1.",
+        ),
+    }
 
     alpha: float = Option(default=0.5, ge=0.0, le=1.0)
-    """Weight of flow matching."""
+    """α, the share of flow matching in the loss; the rest is the shortcut's."""
     weight: float = Option(default=0.1, ge=0.0)
-    """λ of the shortcut term."""
+    """λ, a further factor of the shortcut term."""
     substeps: int = Option(default=2, ge=1, le=10_000)
     """Euler steps behind the shortcut's target; 2 as published."""
 
-    def loss(
-        self, field: Field, batch: Batch, generator: torch.Generator, teacher: Field | None = None
-    ) -> Loss:
-        """α·flow matching + (1 − α)·λ·shortcut."""
-        del teacher  # "no external teacher": the field's own velocities
+    def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
+        """α·flow matching + (1 − α)·λ·shortcut, whose target is of the field's own velocities."""
         flow = flow_matching_error(field, batch, generator).mean()
         noise = batch.noise(generator)
         target = self.target(field, noise)

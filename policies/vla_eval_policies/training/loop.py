@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vla_eval.errors import UsageError
-from vla_eval_policies.methods import Batch, Method
+from vla_eval_policies.methods import Batch, Field, Loss, Method, TaughtMethod
 from vla_eval_policies.methods.network import VelocityNetwork
 
 __all__ = ["DrawBatch", "Optimisation", "Trainer", "step_generator"]
@@ -123,13 +123,7 @@ class Trainer:
         lr = self._how.lr_at(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        field = self._network.bind(observation)
-        with torch.no_grad():
-            teacher = self.averaged.bind(observation) if self._method.uses_teacher else None
-        if self._draws > 1:
-            field, batch = field.repeat(self._draws), batch.repeat(self._draws)
-            teacher = teacher and teacher.repeat(self._draws)
-        loss = self._method.loss(field, batch, generator, teacher)
+        loss = self._loss(observation, batch, generator)
         if not torch.isfinite(loss.value):
             raise UsageError(
                 f"the loss of step {self.step} is {loss.value.item()}; a smaller lr or, for "
@@ -142,6 +136,22 @@ class Trainer:
         self._average.update_parameters(self._network)
         self.step += 1
         return {"loss": float(loss.value.detach()), "lr": lr, "gradient": float(norm), **loss.logs}
+
+    def _loss(self, observation: Any, batch: Batch, generator: torch.Generator) -> Loss:
+        """Return the method's loss of a minibatch, each chunk used ``draws`` times."""
+        batch = batch.repeat(self._draws) if self._draws > 1 else batch
+        field = self._bind(self._network, observation)
+        if not isinstance(self._method, TaughtMethod):
+            return self._method.loss(field, batch, generator)
+        with torch.no_grad():
+            teacher = self._bind(self.averaged, observation)
+        return self._method.taught_loss(field, teacher, batch, generator)
+
+    def _bind(self, network: VelocityNetwork, observation: Any) -> Field:
+        """Encode the observations once, whatever the number of draws."""
+        field = network.bind(observation)
+        # Repeating once would copy, and a copy's layout in memory can change a product's last bits.
+        return field.repeat(self._draws) if self._draws > 1 else field
 
     def state(self) -> dict[str, Any]:
         """Return everything that continuing takes, for ``torch.save``."""

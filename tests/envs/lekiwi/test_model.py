@@ -16,7 +16,7 @@ from vla_eval_envs.lekiwi.catalog import suites
 from vla_eval_envs.lekiwi.features import ARM_JOINTS, FEATURE_NAMES, UNIT_SYSTEMS
 from vla_eval_envs.lekiwi.items import ITEMS
 from vla_eval_envs.lekiwi.shopping import Shopping
-from vla_eval_envs.lekiwi.states import FROZEN, ITEM_ORDER
+from vla_eval_envs.lekiwi.states import ITEM_ORDER
 from vla_eval_envs.lekiwi.wheels import MAX_TICKS, from_ticks, to_ticks
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.units import JOINT_NAMES, to_units
@@ -101,7 +101,7 @@ def test_units_of_velocities():
 @pytest.mark.parametrize("item", ITEM_ORDER)
 def test_frozen_states_are_what_the_generator_gives(item):
     """The committed file equals its recipe, its hash is the pinned one, and no two rows agree."""
-    frozen = FROZEN[item]
+    frozen = Shopping.frozen[item]
     assert hashlib.sha256(frozen.generate().encode()).hexdigest() == frozen.sha256
     states = frozen.load()
     assert len(states) == 200
@@ -115,15 +115,15 @@ def test_frozen_states_are_what_the_generator_gives(item):
 
 def test_each_task_has_states_of_its_own():
     """No two tasks share their draws, and each item comes to stand in each lane."""
-    assert len({frozen.sha256 for frozen in FROZEN.values()}) == len(FROZEN) == 3
-    for frozen in FROZEN.values():
+    assert len({frozen.sha256 for frozen in Shopping.frozen.values()}) == len(Shopping.frozen)
+    for frozen in Shopping.frozen.values():
         lanes = [round(state[f"{frozen.item}_y_m"] / 0.13) for state in frozen.load()]
         assert min(lanes.count(lane) for lane in (-1, 0, 1)) >= 50
 
 
 def test_changed_states_are_refused():
     """A file that is not the frozen one is never used."""
-    other = dataclasses.replace(FROZEN["salt"], sha256="0" * 64)
+    other = dataclasses.replace(Shopping.frozen["salt"], sha256="0" * 64)
     with pytest.raises(RuntimeError, match="was changed"):
         other.load()
 
@@ -131,7 +131,7 @@ def test_changed_states_are_refused():
 def test_catalogue_and_items_agree(env):
     """The catalogue, which loads no simulator, knows the items, and the model has them."""
     (suite,) = suites()
-    assert [task.kwargs["item"] for task in suite.tasks] == list(ITEMS) == list(FROZEN)
+    assert [task.kwargs["item"] for task in suite.tasks] == list(ITEMS) == list(Shopping.frozen)
     for task, item in zip(suite.tasks, ITEMS.values(), strict=True):
         assert item.phrase in task.instruction
         assert env.model.body(item.name).id > 0

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from vla_eval_envs.manipulation.simulator import mujoco
+from vla_eval_envs.manipulation.tasks import task_classes
 from vla_eval_envs.so101 import doctor
 from vla_eval_envs.so101.arm import LINKS
 from vla_eval_envs.so101.catalog import suites
-from vla_eval_envs.so101.frozen import FROZEN, PICK_PLACE
 from vla_eval_envs.so101.kinematics import forward, inverse, inverse_path
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_envs.so101.units import (
@@ -168,13 +168,14 @@ def test_frozen_states_are_what_the_generator_gives(task):
 
 def test_each_task_has_states_of_its_own():
     """No two tasks share their draws."""
-    assert len({frozen.seed for frozen in FROZEN.values()}) == len(FROZEN) == 4
-    assert len({frozen.sha256 for frozen in FROZEN.values()}) == 4
+    frozen = [kind.frozen for kind in task_classes("vla_eval_envs.so101")]
+    assert len({each.seed for each in frozen}) == len(suites()[0].tasks)
+    assert len({each.sha256 for each in frozen}) == len(suites()[0].tasks)
 
 
 def test_changed_states_are_refused():
     """A file that is not the frozen one is never used."""
-    other = dataclasses.replace(PICK_PLACE, sha256="0" * 64)
+    other = dataclasses.replace(PickPlace.frozen, sha256="0" * 64)
     with pytest.raises(RuntimeError, match="was changed"):
         other.load()
 

@@ -15,8 +15,8 @@ import bimodal
 import toy_bimodal
 from toy_bimodal import CASES
 
+from fakes.closed_forms import OracleField
 from vla_eval_policies.methods import make_method
-from vla_eval_policies.methods.oracles import OracleField
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SEED = 0

@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fakes.closed_forms import OracleField, PointMass
 from fakes.methods import Spy, full_batch, generator, noise, tiny
 from vla_eval.errors import UsageError
-from vla_eval_policies.methods import METHODS, ExtraTime, make_method
-from vla_eval_policies.methods.diffusion import alpha_bars
+from vla_eval_policies.methods import METHODS, ExtraTime, Method, make_method
+from vla_eval_policies.methods.diffusion import DDPM, alpha_bars
 from vla_eval_policies.methods.field import CONVENTION, local_velocity, reversed_field
-from vla_eval_policies.methods.oracles import OracleField, PointMass
 
 ACTION = torch.tensor([[0.3, -0.8], [0.5, 0.1]], dtype=torch.float64)
-REGRESSORS = ("mse",)
-"""They feed no noise, so their exact network is the action itself."""
 
 
 def exact_field(name: str, sign: float = 1.0) -> OracleField:
@@ -24,9 +22,16 @@ def exact_field(name: str, sign: float = 1.0) -> OracleField:
     if method.convention.output == "noise":
         bars = alpha_bars(100)
         return OracleField(lambda x, t, _: sign * oracle.noise(x, t, bars))
-    if name in REGRESSORS:
-        return OracleField(lambda x, _t, _e: sign * -ACTION.expand_as(x))
     return OracleField(lambda x, t, _: sign * oracle.velocity(x, t), method.extra_time)
+
+
+def most_evaluations(method: Method) -> int:
+    """Return 4, or 1 where the method is defined for one evaluation only."""
+    try:
+        method.check_nfe(4)
+    except UsageError:
+        return 1
+    return 4
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -68,7 +73,7 @@ def test_loss_is_least_at_the_exact_field(name: str):
 def test_time_runs_from_noise_to_action(name: str):
     """The first evaluation is at t = 1, none is at t = 0, and the time falls."""
     method = make_method(name)
-    nfe = 4 if name not in ("mse", "snapflow", "drift") else 1
+    nfe = most_evaluations(method)
     spy = Spy(exact_field(name))
     method.sample(spy, lambda: noise(3, 2, 2), nfe)
     assert spy.times[0] == pytest.approx(1.0)
@@ -133,8 +138,29 @@ def test_reversed_network_is_adapted():
 
 
 def test_declared_convention():
-    """All but diffusion predict ε − a, with the noise at t = 1."""
-    for name, kind in METHODS.items():
-        assert kind.convention.noise_at == CONVENTION.noise_at == 1.0
-        expected = "noise" if name in ("ddpm", "ddim") else "noise - action"
-        assert kind.convention.output == expected
+    """The noise is at t = 1; all but diffusion predict ε − a."""
+    assert {kind.convention.noise_at for kind in METHODS.values()} == {CONVENTION.noise_at} == {1.0}
+    others = {name for name, kind in METHODS.items() if kind.convention != CONVENTION}
+    assert others == {name for name, kind in METHODS.items() if issubclass(kind, DDPM)}
+    assert {METHODS[name].convention.output for name in others} == {"noise"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, kind in METHODS.items() if kind.knows_local_velocity]
+)
+def test_local_velocity_is_learned(name: str):
+    """Where a method says that its networks know it, a wrong local velocity has more loss."""
+    method, oracle = make_method(name), PointMass(ACTION)
+
+    def field(share: float) -> OracleField:
+        def velocity(x, t, extra):
+            local = method.extra_time.local(t)
+            right = torch.ones_like(t) if local is None else (extra == local).to(t)
+            wrong = share * right + (1 - right)
+            return wrong[:, None, None] * oracle.velocity(x, t)
+
+        return OracleField(velocity, method.extra_time)
+
+    batch = full_batch(ACTION.expand(64, 2, 2))
+    losses = [float(method.loss(field(share), batch, generator()).value) for share in (1.0, 0.5)]
+    assert losses[0] + 0.01 < losses[1]

@@ -18,7 +18,7 @@ from vla_eval.spec import PolicySpec
 from vla_eval.sweep import load_grid
 from vla_eval_policies.flow.policy import FlowOptions
 from vla_eval_policies.flow.shipped import checkpoint_path
-from vla_eval_policies.methods import METHODS, PRESETS
+from vla_eval_policies.methods import METHODS
 from vla_eval_policies.training.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,23 +36,13 @@ def assert_shipped(arm: dict) -> None:
     assert hashlib.sha256(shipped).hexdigest() == arm["weights_sha256"]
 
 
-def presets_table() -> str:
-    """The table of presets, with the hyperparameters that are not the defaults."""
-    lines = ["| preset | differs from the defaults in | source |", "|---|---|---|"]
-    for name, preset in PRESETS.items():
-        values = preset.method.model_dump()
-        changed = [
-            f"{key} {value}"
-            for key, value in values.items()
-            if value != type(preset.method).model_fields[key].default
-        ]
-        lines.append(f"| `{name}` | {', '.join(changed) or 'nothing'} | {preset.source} |")
-    return "\n".join(lines) + "\n"
+@pytest.mark.parametrize("name", ["methods", "hyperparameters", "presets"])
+def test_tables_of_methods_are_the_codes(name: str):
+    """Methods, hyperparameters and presets are listed as `tools/doc_tables.py` writes them."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    import doc_tables
 
-
-def test_presets_are_listed():
-    """The page's table is the code's."""
-    assert section("presets") == presets_table()
+    assert section(name) == getattr(doc_tables, name)()
 
 
 @pytest.mark.parametrize(

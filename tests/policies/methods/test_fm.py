@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fakes.closed_forms import Gaussian, Mixture, OracleField
 from fakes.methods import Spy, full_batch, generator, noise, tiny
 from vla_eval.errors import UsageError
 from vla_eval_policies.methods import Batch, ExtraTime, make_method
 from vla_eval_policies.methods.fm import draw_times
-from vla_eval_policies.methods.oracles import Gaussian, Mixture, OracleField
 from vla_eval_policies.methods.solvers import solve, steps_of
 
 TWO_MODES = Mixture(torch.tensor([[[1.0, 1.0]], [[-1.0, -1.0]]], dtype=torch.float64), 0.15)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fakes.closed_forms import Gaussian, OracleField
 from fakes.methods import full_batch, generator, noise, tiny
 from vla_eval_policies.methods import SMOLVLA_PERIODS, ExtraTime, make_method
 from vla_eval_policies.methods.field import interpolate
 from vla_eval_policies.methods.meanflow import mean_velocity_and_slope, split_velocity
-from vla_eval_policies.methods.oracles import Gaussian, OracleField
 
 
 @pytest.mark.parametrize("nfe", [1, 3, 10])

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.func import jvp
 
+from fakes.closed_forms import Gaussian, Mixture, PointMass
 from fakes.methods import noise
-from vla_eval_policies.methods.oracles import Gaussian, Mixture, PointMass
 
 
 def test_gaussian_flow_solves_its_own_velocity():

@@ -1,15 +1,15 @@
-"""Shortcut models, diffusion, and real-time chunking."""
+"""Shortcut models and diffusion."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from fakes.closed_forms import Gaussian, Mixture, OracleField, PointMass
 from fakes.methods import Spy, full_batch, generator, noise, tiny
 from vla_eval.errors import UsageError
-from vla_eval_policies.methods import ExtraTime, RealTimeChunking, make_method
+from vla_eval_policies.methods import ExtraTime, make_method
 from vla_eval_policies.methods.diffusion import alpha_bars
-from vla_eval_policies.methods.oracles import Gaussian, Mixture, OracleField, PointMass
 
 
 def test_shortcut_identity_holds_for_the_oracle():
@@ -48,7 +48,9 @@ def test_shortcut_bootstraps_from_the_teacher():
     method = make_method("shortcut", {"bootstrap": 1.0})
     observation = torch.zeros(16, 2)
     own = method.loss(network.bind(observation), batch, generator()).value
-    taught = method.loss(network.bind(observation), batch, generator(), teacher.bind(observation))
+    taught = method.taught_loss(
+        network.bind(observation), teacher.bind(observation), batch, generator()
+    )
     assert own.item() != taught.value.item()
     taught.value.backward()
     assert all(each.grad is None for each in teacher.parameters())
@@ -121,62 +123,3 @@ def test_ddpm_variance_is_the_posteriors():
     assert len(draws) == 1
     make_method("ddpm").sample(field, draw, 10)
     assert len(draws) == 1 + 10  # the start, and all steps but the last
-
-
-def gaussian_field(mean=0.0, std=0.5):
-    oracle = Gaussian(mean, std)
-    return OracleField(lambda x, t, _: oracle.velocity(x, t))
-
-
-def test_guidance_without_weight_is_the_plain_flow():
-    """W = 0 gives the plain chunks to the last bits; W = 1 does not."""
-    rtc, x = RealTimeChunking(), noise(8, 6, 2)
-    previous = torch.ones(8, 6, 2, dtype=torch.float64)
-    plain = make_method("fm").sample(gaussian_field(), lambda: x, 5)
-    none = rtc.sample(gaussian_field(), lambda: x, 5, previous=previous, weights=torch.zeros(6))
-    assert torch.allclose(plain, none, atol=1e-12)
-    whole = rtc.sample(gaussian_field(), lambda: x, 5, previous=previous, weights=torch.ones(6))
-    assert (whole - previous).abs().mean() < 0.7 * (plain - previous).abs().mean()
-
-
-def test_guidance_pulls_the_frozen_steps_alone():
-    """The steps with weight come nearer to the previous chunk, the others stay where they were."""
-    rtc, x = RealTimeChunking(), noise(64, 6, 2)
-    previous = torch.ones(64, 6, 2, dtype=torch.float64)
-    weights = rtc.weights(6, delay=2, overlap=2)
-    plain = make_method("fm").sample(gaussian_field(), lambda: x, 5)
-    guided = rtc.sample(gaussian_field(), lambda: x, 5, previous=previous, weights=weights)
-    assert torch.allclose(guided[:, 2:], plain[:, 2:], atol=1e-12)
-    assert (guided[:, :2] - 1).abs().mean() < 0.7 * (plain[:, :2] - 1).abs().mean()
-
-
-def test_guidance_does_nothing_at_pure_noise():
-    """An exact field's denoised estimate does not depend on x at t = 1, so one step is refused."""
-    from torch.func import vjp
-
-    field, t = gaussian_field(), torch.ones(4, dtype=torch.float64)
-    _, pull_back = vjp(lambda x: x - field(x, t), noise(4, 6, 2))
-    assert (pull_back(torch.ones(4, 6, 2, dtype=torch.float64))[0].abs() < 1e-12).all()
-    # The gradient of the estimate elsewhere: J = (1 − t)s²/S_t².
-    half = 0.5 * t
-    _, pull_back = vjp(lambda x: x - 0.5 * field(x, half), noise(4, 6, 2))
-    expected = 0.5 * 0.25 / (0.25 * 0.25 + 0.25)
-    pulled = pull_back(torch.ones(4, 6, 2, dtype=torch.float64))[0]
-    assert torch.allclose(pulled, torch.full_like(pulled, expected))
-    with pytest.raises(UsageError, match="nfe of at least 2"):
-        RealTimeChunking().sample(
-            field, lambda: noise(4, 6, 2), 1, previous=noise(4, 6, 2), weights=torch.ones(6)
-        )
-
-
-@pytest.mark.parametrize("decay", ["linear", "exponential"])
-def test_guidance_weights(decay):
-    """1 while frozen, then falling, then 0; an overlap shorter than the delay is refused."""
-    weights = RealTimeChunking(decay=decay).weights(10, delay=3, overlap=7)
-    assert weights[:3].tolist() == [1, 1, 1]
-    assert weights[7:].tolist() == [0, 0, 0]
-    middle = weights[2:8].tolist()
-    assert middle == sorted(middle, reverse=True)
-    assert len(set(middle)) == 6
-    with pytest.raises(UsageError, match="delay"):
-        RealTimeChunking().weights(10, delay=5, overlap=4)

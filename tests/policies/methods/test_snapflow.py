@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fakes.closed_forms import Gaussian, Mixture, OracleField
 from fakes.methods import full_batch, generator, noise, tiny
 from vla_eval.errors import UsageError
 from vla_eval_policies.methods import make_method
 from vla_eval_policies.methods.field import ExtraTime
-from vla_eval_policies.methods.oracles import Gaussian, Mixture, OracleField
 
 
 @pytest.mark.parametrize("substeps", [2, 10])

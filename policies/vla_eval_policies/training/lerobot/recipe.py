@@ -31,13 +31,12 @@ from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.files.tomlfile import apply_change
 from vla_eval.spec import PolicySpec, parse_options
 from vla_eval_policies.lerobot_policy.options import Options
-from vla_eval_policies.methods import Method
+from vla_eval_policies.methods import METHODS, Method
 from vla_eval_policies.methods.field import CONVENTION
-from vla_eval_policies.methods.meanflow import MeanFlow
 from vla_eval_policies.training.loop import Optimisation
 from vla_eval_policies.training.recipe import named_method, read_recipe, validate
 
-__all__ = ["LeRobotRecipe", "differentiates", "is_lerobot_recipe", "make_recipe"]
+__all__ = ["LeRobotRecipe", "is_lerobot_recipe", "make_recipe"]
 
 _OF_THE_BASE = {"cameras", "tokenizer", "vlm", "revision"}
 _LONGEST_WARMUP = 1000
@@ -107,10 +106,12 @@ class LeRobotRecipe(BaseModel):
                 f"method '{method.name}' learns {method.convention.output}, which no SmolVLA, pi0 or "
                 "pi0.5 predicts"
             )
-        if differentiates(method) and self.training.gradient_checkpointing:
+        if method.differentiates and self.training.gradient_checkpointing:
+            others = method.short_period_options.items()
             raise UsageError(
-                "method 'meanflow' with target = 'derivative' differentiates forwards, which "
-                "gradient_checkpointing does not allow; leave one of them off"
+                f"method '{method.name}' differentiates forwards, which gradient_checkpointing does not "
+                "allow; leave that off"
+                + "".join(f", or set method.{option} = '{value}'" for option, value in others)
             )
         return method
 
@@ -133,11 +134,6 @@ class LeRobotRecipe(BaseModel):
         return spec.target, parse_options(Options, options, "lerobot")
 
 
-def differentiates(method: Method) -> bool:
-    """Return whether a method's loss differentiates the network along the flow, which takes float32."""
-    return isinstance(method, MeanFlow) and method.target == "derivative"
-
-
 def is_lerobot_recipe(path: Path) -> bool:
     """Return whether a recipe begins with a checkpoint of LeRobot's; raises UsageError."""
     return "base" in read_recipe(path)
@@ -153,8 +149,8 @@ def make_recipe(
 ) -> LeRobotRecipe:
     """Return the recipe that a file, flags and changes make together; the later ones win.
 
-    Plain "meanflow" gets ``target = "split"``: the time embedding of these experts has periods down to
-    0.004, and MeanFlow's derivative explodes in it.
+    A method without a preset gets its ``short_period_options``: the time embedding of these experts has
+    periods down to 0.004, and MeanFlow's derivative explodes in it.
 
     Raises:
         UsageError: not a recipe: what is missing, or which key is wrong.
@@ -171,8 +167,10 @@ def make_recipe(
     for key, flag in (("base", "--base"), ("method", "--method"), ("data", "--dataset")):
         if key not in content:
             raise UsageError(f"{where}: '{key}' is missing; give {flag}")
-    if isinstance(content["method"], dict) and content["method"].get("name") == MeanFlow.name:
-        content["method"].setdefault("target", "split")
+    if isinstance(content["method"], dict):
+        kind = METHODS.get(str(content["method"].get("name")), Method)
+        for option, value in kind.short_period_options.items():
+            content["method"].setdefault(option, value)
     recipe = validate(LeRobotRecipe, content, where)
     try:
         recipe.make_method()

@@ -48,7 +48,7 @@ from vla_eval_policies.training.curves import plot
 from vla_eval_policies.training.folder import OnStep, Taken, claim, log_lines, take_steps
 from vla_eval_policies.training.lerobot.data import LeRobotDataset
 from vla_eval_policies.training.lerobot.network import ExpertNetwork, Precision
-from vla_eval_policies.training.lerobot.recipe import LeRobotRecipe, differentiates
+from vla_eval_policies.training.lerobot.recipe import LeRobotRecipe
 from vla_eval_policies.training.loop import Trainer
 
 __all__ = ["train_lerobot"]
@@ -163,7 +163,7 @@ def _trainer(
     how = recipe.training
     dtype = torch.bfloat16 if how.dtype == "bfloat16" else torch.float32
     # A derivative along the flow is lost in bfloat16's eight bits.
-    expert = torch.float32 if differentiates(method) else dtype
+    expert = torch.float32 if method.differentiates else dtype
     network = ExpertNetwork(loaded, Precision(dtype, expert, how.gradient_checkpointing))
     trainer = Trainer(
         network,

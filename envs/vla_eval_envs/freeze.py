@@ -1,0 +1,37 @@
+"""Print a task's file of initial states as its generator gives it, and on stderr its sha256.
+
+``python -m vla_eval_envs.freeze stacking``; a task that is new pins the sha256 that this prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+
+from vla_eval_envs.lekiwi.shopping import Shopping
+from vla_eval_envs.lekiwi.states import FrozenShelves
+from vla_eval_envs.manipulation.tasks import task_classes
+from vla_eval_envs.so101.frozen import FrozenStates
+
+__all__ = ["frozen_states"]
+
+
+def frozen_states() -> dict[str, FrozenStates | FrozenShelves]:
+    """Return the initial states of every task by the name of their file."""
+    so101 = [kind.frozen for kind in task_classes("vla_eval_envs.so101")]
+    return {each.name: each for each in (*so101, *Shopping.frozen.values())}
+
+
+def main() -> None:
+    """Print the file whose name is the command's argument."""
+    known = frozen_states()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sorted(known))
+    text = known[parser.parse_args().name].generate()
+    sys.stdout.write(text)
+    sys.stderr.write(f"sha256 {hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The protocols of this package: every TOML file of this folder."""
