@@ -2,8 +2,8 @@
 QUICKSTART = .venv/bin/vlaeval quickstart
 PYTEST = .venv/bin/pytest
 SOURCES = vla_eval vlaeval_launcher envs policies protocols plugins examples benchmarks tests tools
-# Checked by mypy: everything but the tests, of which only tests/typing promises types.
-TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks tests/typing
+# Checked by mypy: everything but examples and tests, of which only tests/typing promises types.
+TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard tools/*.py) tests/typing
 
 .DEFAULT_GOAL := help
 .PHONY: help dev first-look quickstart install test test-slow validate torture lint format lock clean

@@ -1,12 +1,13 @@
 """A first look: step a task, plot what a policy sees, evaluate two policies on ten episodes.
 
-Run it as it is, or open it as a notebook (the cells begin with ``# %%``). It needs matplotlib, and
-nothing of LIBERO or torch::
-
     python examples/first_look.py
+    python examples/first_look.py runs/another-folder
+
+Run it as it is, or open it as a notebook (the cells begin with ``# %%``). It needs neither LIBERO nor torch.
 """
 
 # %% A task is a Gymnasium environment
+import argparse
 import sys
 from pathlib import Path
 
@@ -15,11 +16,9 @@ import matplotlib.pyplot as plt
 
 import vla_eval
 
-OUT = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/first-look")
-
 
 def step_an_environment():
-    """Turn the arm by hand for two seconds; return what it saw and where its joints were."""
+    """Turn the arm by hand for two seconds; return the last observation and the joint positions."""
     env = gymnasium.make("vla_eval_envs:so101/PickPlace-v0")
     observation, info = env.reset(seed=0, options={"init_state": 5})  # one of 200 frozen starts
     print(info["task"])
@@ -41,14 +40,14 @@ def step_an_environment():
 
 # %% An observation is pictures and joint positions
 def plot(observation, joints, file):
-    """Draw the last pictures of both cameras, and the way of two joints."""
+    """Draw the last pictures of both cameras, and how two joints moved."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
     for axis, (name, picture) in zip(axes, observation["pixels"].items(), strict=False):
         axis.imshow(picture)
         axis.set_title(f"camera {name}, {picture.shape[1]} x {picture.shape[0]}")
         axis.axis("off")
     for index, name in enumerate(("shoulder_pan", "shoulder_lift")):
-        axes[2].plot([each[index] for each in joints], label=name)
+        axes[2].plot([position[index] for position in joints], label=name)
     axes[2].set(xlabel="step of 1/30 s", ylabel="degrees", title="agent_pos")
     axes[2].legend()
     figure.savefig(file, dpi=120)
@@ -57,7 +56,7 @@ def plot(observation, joints, file):
 
 # %% An evaluation runs policies under a protocol, on the same scenes
 def evaluate(folder):
-    """Ten episodes each of the scripted expert, with and without noise on its actions."""
+    """Run ten episodes of the scripted expert, with and without noise on its actions."""
     arms = {"noisy": "impaired:expert?action_noise=0.02", "expert": "expert"}
     summary = vla_eval.run(
         "so101-quickstart", arms, out=folder, overrides=["blocks.0.init_states.count=10"]
@@ -68,7 +67,19 @@ def evaluate(folder):
 
 # %% The guard is needed: an evaluation starts worker processes, which import this file
 if __name__ == "__main__":
-    OUT.mkdir(parents=True, exist_ok=True)
-    plot(*step_an_environment(), OUT / "frame.png")
-    evaluate(OUT / "run")
-    print(f"\nthe picture is {OUT / 'frame.png'}, all records are in {OUT / 'run'}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "out",
+        nargs="?",
+        type=Path,
+        default=Path("runs/first-look"),
+        help="folder (runs/first-look)",
+    )
+    # The arguments of a notebook are not for us.
+    out = parser.parse_args([] if "ipykernel" in sys.modules else None).out
+    out.mkdir(parents=True, exist_ok=True)
+    plot(*step_an_environment(), out / "frame.png")
+    evaluate(out / "run")
+    print(f"\nthe picture is {out / 'frame.png'}, all records are in {out / 'run'}")

@@ -1,11 +1,14 @@
-"""Prove that MuJoCo can render without a screen, by rendering; exit status 0 if it can.
+"""Prove that MuJoCo can render without a screen, by rendering; exit status 0 if it can, else 1.
 
-Looking for libraries does not tell: libEGL is an empty shell until it finds a vendor's library,
-and that one may find no usable device.
+    .venv/bin/python tools/check_gl.py
+
+To look for libraries is not enough: libEGL is an empty shell until it finds the library of a vendor, which
+may find no usable device.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -24,10 +27,10 @@ with mujoco.Renderer(model, 32, 32) as renderer:
 
 
 def renders(backend: str) -> bool:
-    """Whether MuJoCo draws a sphere with this backend.
+    """Return whether MuJoCo draws a sphere with this backend.
 
-    Each backend gets a process of its own: MuJoCo binds one when it is imported, and a broken
-    driver may end the process instead of raising.
+    Every backend gets its own process: MuJoCo binds a backend when it is imported, and a broken driver
+    may end the process instead of raising.
     """
     # Mesa would keep its shaders in the home folder.
     environment = os.environ | {
@@ -45,4 +48,7 @@ def renders(backend: str) -> bool:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     sys.exit(0 if any(map(renders, BACKENDS)) else 1)

@@ -1,11 +1,15 @@
-"""Refuse committed text that names a package registry's host or a path of one machine.
+"""Refuse committed text that names the host of a package registry or a path of one machine.
 
-Such a name ties the project to the network or the disk of whoever wrote it. Files to check are
-the arguments; without any, all tracked files are checked.
+    .venv/bin/python tools/check_names.py
+    .venv/bin/python tools/check_names.py README.md docs/tasks.md
+
+Such a name ties the project to the network or the disk of whoever wrote it. Without arguments, all tracked
+files are checked. Exit status 1 if a file offends.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -29,7 +33,7 @@ FORBIDDEN = re.compile(
 
 
 def offences(path: Path) -> list[str]:
-    """Lines of a text file that name what they must not, as `path:line: match`."""
+    """Return the lines of a text file that name what they must not, as `path:line: match`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
@@ -41,15 +45,19 @@ def offences(path: Path) -> list[str]:
     ]
 
 
-def main(arguments: list[str]) -> int:
-    """Check the named files, or all tracked ones; 1 if any offends."""
-    if not arguments:
+def main(files: list[str]) -> int:
+    """Check the named files, or all tracked ones; return 1 if any offends."""
+    if not files:
         tracked = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True)
-        arguments = [name for name in tracked.stdout.decode().split("\0") if name]
-    found = [line for name in arguments for line in offences(Path(name))]
-    print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)
-    return 1 if found else 0
+        files = [name for name in tracked.stdout.decode().split("\0") if name]
+    lines = [line for name in files for line in offences(Path(name))]
+    print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", help="to check (all tracked files)")
+    sys.exit(main(parser.parse_args().files))

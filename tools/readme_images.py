@@ -1,13 +1,15 @@
 """Render the pictures of README, docs/tasks.md and docs/libero.md anew.
 
-Run: .venv/bin/python tools/readme_images.py
+    .venv/bin/python tools/readme_images.py
 
-SO-101 and LeKiwi in the middle of an expert's episode; the first initial state of one task of each
-LIBERO suite (these need VLA_EVAL_LIBERO_ASSETS, or the assets in the hub's cache).
+SO-101 is shown in the middle of an expert's episode; a task of every LIBERO suite in its first initial state
+(these need VLA_EVAL_LIBERO_ASSETS, or the assets in the hub's cache).
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vla_eval.environment import EvalEnv, make_env
+from vla_eval.errors import VlaEvalError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context
 from vla_eval.spec import build_policy
@@ -67,7 +70,7 @@ def at_work(suite: str, task: str, steps: int, cameras: tuple[str, ...]) -> list
 
 
 def so101_tasks() -> Picture:
-    """Return the other SO-101 tasks from the side."""
+    """Return Stacking, Sorting and PickPlaceEither from the side."""
     moments = (("Stacking", 110), ("Sorting", 190), ("PickPlaceEither", 100))
     return strip([at_work("so101", task, steps, ())[0] for task, steps in moments])
 
@@ -81,9 +84,21 @@ def libero(task: str) -> Picture:
     return picture
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Render all pictures."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     pick_place = at_work("so101", "PickPlace", 70, ("top", "wrist"))
     imageio.imwrite(FOLDER / "so101.png", strip(pick_place))
     imageio.imwrite(FOLDER / "so101-tasks.png", so101_tasks())
     imageio.imwrite(FOLDER / "libero.png", strip([libero(task) for task in LIBERO_TASKS]))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except VlaEvalError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,19 +1,20 @@
-"""In which scenes the demonstrations of the shipped checkpoints began, found by making them again.
+"""Find the scenes in which the demonstrations of the shipped checkpoints began, by making them again.
 
-The cards of these checkpoints are older than their entry ``trained_on``, and no byte of a released file
-is changed. A card's recipe makes the same demonstrations again, so this does, compares them with the
-card's ``data_sha256`` and number of episodes, and writes the scenes of the episodes that were kept into
-``flow/checkpoints/trained_on.json``. Of LIBERO, whose episodes are dear, it only begins them: the scenes
-of the few that failed, and were left out, are among those that are written (``same_bytes`` is null).
-A student has learned from its teacher's demonstrations too. A start that is not shipped is looked up in
-``examples/recipes`` by the folder that it was trained in.
+    .venv/bin/python tools/trained_on.py            # all; a quarter of an hour, and LIBERO's assets
+    .venv/bin/python tools/trained_on.py so101      # names that begin so; other entries stay
 
-    python tools/trained_on.py                 # everything; a quarter of an hour, and LIBERO's assets
-    python tools/trained_on.py so101           # what begins so; the file's other entries stay
+The cards of these checkpoints are older than their entry trained_on, and no byte of a released file is
+changed. The recipe on a card makes the same demonstrations again: this script makes them, compares them with
+the card's data_sha256 and number of episodes, and writes the scenes of the episodes that were kept into
+flow/checkpoints/trained_on.json. Episodes of LIBERO take long, so they are only begun: the scenes of the few
+that failed, and were left out, are among those that are written (same_bytes is null). A student has learned
+from its teacher's demonstrations too. A start that is not shipped is looked up in examples/recipes by the
+folder that it was trained in.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from vla_eval.catalog import find_suite
-from vla_eval.environment import make_env
+from vla_eval.environment import NewScenes, make_env
+from vla_eval.errors import UsageError, VlaEvalError, did_you_mean
 from vla_eval.trainedon import shorten
 from vla_eval_policies.flow.checkpoint import Card, read_card
 from vla_eval_policies.flow.shipped import checkpoint_path, shipped_names
@@ -36,11 +38,13 @@ FILE = ROOT / "policies/vla_eval_policies/flow/checkpoints/trained_on.json"
 
 
 def begun_again(card: Card, plan: ExpertData) -> dict[str, Any]:
-    """Return the scenes that the episodes of a card's demonstrations, all in LIBERO, began in."""
+    """Begin the demonstrations of a card, all in LIBERO, and return their scenes."""
     scenes: list[str] = []
     for number, task in enumerate(plan.tasks):
         suite, _, name = task.partition("/")
         env = make_env(find_suite(suite).task(name).env_id, plan.env_kwargs)
+        if not isinstance(env, NewScenes):
+            raise UsageError(f"{task}: its environment has no new scenes to begin")
         for repeat, state in np.ndindex(plan.repeats, plan.init_states):
             # As vla_eval_policies.training.expert_data begins an episode.
             generator = np.random.default_rng((plan.seed, number, state, repeat))
@@ -52,13 +56,13 @@ def begun_again(card: Card, plan: ExpertData) -> dict[str, Any]:
 
 
 def made_again(card: Card, plan: ExpertData) -> dict[str, Any]:
-    """Return what is known of a card's demonstrations."""
+    """Make a card's demonstrations again, and return their scenes."""
     network = card.network
     frames = generate(
         plan, network.cameras, network.image_size, network.chunk_size, on_episode=_say
     )
     if frames.describe() != card.data or frames.scenes is None:
-        sys.exit(f"other demonstrations: {frames.describe()}; the card has {card.data}")
+        raise UsageError(f"other demonstrations: {frames.describe()}; the card has {card.data}")
     return {
         "data_sha256": card.data_sha256,
         "same_bytes": frames.sha256() == card.data_sha256,
@@ -74,7 +78,7 @@ def _say(done: int, total: int) -> None:
 def plan_of(recipe: Any) -> ExpertData:
     """Return a recipe's only source of demonstrations, to be made anew."""
     if recipe["data"]["datasets"]:
-        sys.exit("a recipe names datasets, which cannot be made again")
+        raise UsageError("a recipe names datasets, which cannot be made again")
     return ExpertData.model_validate({**recipe["data"]["expert"], "cache": None})
 
 
@@ -96,20 +100,23 @@ def refuse_other_scenes(plan: ExpertData, start: str) -> None:
     """Follow starts that are not shipped, and stop where one was not trained in the same scenes."""
     while True:
         recipe = load_recipe(ROOT / f"examples/recipes/{Path(start).parent.name}.toml")
-        told = plan_of(recipe.model_dump(mode="json"))
+        earlier = plan_of(recipe.model_dump(mode="json"))
         # Poses or displacements are two readings of the same episodes.
-        if told.model_copy(update={"absolute": plan.absolute}) != plan:
-            sys.exit(f"{start} was trained on other demonstrations")
+        if earlier.model_copy(update={"absolute": plan.absolute}) != plan:
+            raise UsageError(f"{start} was trained on other demonstrations")
         if recipe.training.start is None:
             return
         start = recipe.training.start
 
 
 def main(prefix: str) -> None:
-    """Make the demonstrations again, each once, and write the file."""
-    said: dict[str, Any] = {"demonstrations": {}, "checkpoints": {}}
+    """Make the demonstrations again, no set of them twice, and write the file."""
+    written: dict[str, Any] = {"demonstrations": {}, "checkpoints": {}}
     if prefix:
-        said = json.loads(FILE.read_text(encoding="utf-8"))
+        written = json.loads(FILE.read_text(encoding="utf-8"))
+    if not any(name.startswith(prefix) for name in shipped_names()):
+        hint = did_you_mean(prefix, shipped_names())
+        raise UsageError(f"no shipped checkpoint has a name that begins with '{prefix}'{hint}")
     paths = {name: checkpoint_path(name) for name in shipped_names()}
     digests = {name: sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
     shipped = {digests[name]: read_card(path) for name, path in paths.items()}
@@ -124,11 +131,19 @@ def main(prefix: str) -> None:
                 libero = all(task.startswith("libero_") for task in plan.tasks)
                 made[key] = (begun_again if libero else made_again)(card, plan)
             used += [key] if key not in used else []
-        said["demonstrations"] |= made
-        said["checkpoints"][name] = {"weights_sha256": digest, "demonstrations": used}
-        FILE.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        written["demonstrations"] |= made
+        written["checkpoints"][name] = {"weights_sha256": digest, "demonstrations": used}
+        FILE.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         sys.stderr.write(f"{name}: {', '.join(used)}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("prefix", nargs="?", default="", help="of the checkpoints' names (all)")
+    try:
+        main(parser.parse_args().prefix)
+    except VlaEvalError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)

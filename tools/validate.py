@@ -1,12 +1,16 @@
 """Check the statistics against what they promise, and the checks against methods that break it.
 
-Prints bar and observation for each; exit status 1 if a bar is broken, or if a deliberately wrong
-method (Wald, yesterday's clusters, bootstrap of few seeds, peeking …) is not caught. About ten minutes
-on two cores. ``--page FILE`` also writes the page of the documentation, if everything passed.
+    .venv/bin/python tools/validate.py
+    .venv/bin/python tools/validate.py --page docs/validation.md
+
+prints every bar with its observation; exit status 1 if a bar is broken, or if a deliberately wrong method
+(Wald, yesterday's clusters, bootstrap of few seeds, peeking …) is not caught. It takes about ten minutes on
+two cores. --page also writes the page of the documentation, if everything passed.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -68,28 +72,32 @@ def run(title: str) -> list[Bar]:
     return list(GROUPS[title]())
 
 
-def main(arguments: list[str]) -> int:
-    """Run all; return the exit status."""
+def main(to: Path | None) -> int:
+    """Run all groups, write the page if ``to`` names its file, and return the exit status."""
     began = time.monotonic()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     print("state   observed    limits (%)         what")
-    found: dict[str, list[Bar]] = {}
+    results: dict[str, list[Bar]] = {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         # What is printed keeps its order.
         order = dict.fromkeys((*LONGEST, *GROUPS))
         waiting = {title: pool.submit(run, title) for title in order}
         for title in GROUPS:
-            found[title] = waiting[title].result()
-            print("\n".join(bar.line() for bar in found[title]), flush=True)
-    bars = [bar for each in found.values() for bar in each]
+            results[title] = waiting[title].result()
+            print("\n".join(bar.line() for bar in results[title]), flush=True)
+    bars = [bar for group in results.values() for bar in group]
     failed = sum(not bar.passed for bar in bars)
     seconds = time.monotonic() - began
     print(f"{len(bars)} bars, {failed} failed, {seconds:.0f} s")
-    if arguments[:1] == ["--page"] and not failed:
+    if to is not None and not failed:
         about = {title: GROUPS[title].__doc__ or "" for title in GROUPS}
-        Path(arguments[1]).write_text(page(found, about), encoding="utf-8")
+        to.write_text(page(results, about), encoding="utf-8")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE")
+    sys.exit(main(parser.parse_args().page))

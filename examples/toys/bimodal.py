@@ -1,4 +1,4 @@
-"""Toy A: two ways to act, and no telling which. What does each method make of it?
+"""Toy A: two ways to act, and no telling which. What do the methods make of it?
 
 The observation o is uniform in [-1, 1]; the action, two-dimensional, is ±√2·(cos θ, sin θ) with
 θ = π/4 + o/2, either sign with the same probability, plus noise of 0.15. A policy that averages the
@@ -11,11 +11,11 @@ two ways acts at 0, where nobody ever acted.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 
 import torch
+from command_line import read_command
 from mixture import Mixture
 from network import ToyNetwork, sample, train
 from torch import Tensor
@@ -65,7 +65,7 @@ def train_method(
     start: ToyNetwork | None = None,
     periods: tuple[float, float] = LOW_FREQUENCIES,
 ):
-    """Train a network, from scratch or from another one's weights; return it and the last logs."""
+    """Train a network, from scratch or from the weights of ``start``; return it and the last logs."""
     torch.manual_seed(seed)
     network = ToyNetwork(1, SHAPE, method.extra_time, periods=periods)
     if start is not None:
@@ -115,22 +115,18 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("method", help="fm, snapflow, meanflow, shortcut, drift, mse, a preset …")
-    parser.add_argument("--nfe", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=3000)
-    arguments = parser.parse_args()
+    command = read_command(__doc__, steps=3000)
     torch.set_num_threads(1)
-    method = make_method(arguments.method)
     began = time.perf_counter()
     start = None
-    if method.name == "snapflow":
-        start, _ = train_method(make_method("fm"), seed=arguments.seed, steps=arguments.steps)
-    network, logs = train_method(method, seed=arguments.seed, steps=arguments.steps, start=start)
-    nfe = arguments.nfe or method.default_nfe
-    row = evaluate(network, method, nfe)
-    print(f"{arguments.method}, nfe {nfe}, {time.perf_counter() - began:.0f} s; last step: {logs}")
+    if command.method.name == "snapflow":
+        start, _ = train_method(make_method("fm"), seed=command.seed, steps=command.steps)
+    network, logs = train_method(
+        command.method, seed=command.seed, steps=command.steps, start=start
+    )
+    row = evaluate(network, command.method, command.nfe)
+    seconds = time.perf_counter() - began
+    print(f"{command.name}, nfe {command.nfe}, {seconds:.0f} s; last step: {logs}")
     for name, value in row.items():
         print(f"  {name:16} {value:.4f}")
 

@@ -2,8 +2,8 @@
 
 A point starts near (0, 0), a disc of radius 0.18 stands at (0, 0.5), the goal is (0, 1). The expert
 passes on either side with the same probability. The observation is the position, a chunk is 16
-displacements. A policy that averages the two ways walks into the disc; but if it looks again after
-every step, chance leads it to one side, and it then looks fine.
+displacements. A policy that averages the two ways walks into the disc. If it looks again after every step,
+however, chance leads it to one side, and it seems to work.
 
     python examples/toys/navigation.py fm            # success over the execution horizon
     python examples/toys/navigation.py fm --nfe 1
@@ -11,11 +11,11 @@ every step, chance leads it to one side, and it then looks fine.
 
 from __future__ import annotations
 
-import argparse
 import time
 from typing import NamedTuple
 
 import torch
+from command_line import read_command
 from network import ToyNetwork, train
 from torch import Tensor
 
@@ -57,14 +57,14 @@ def expert_walk(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]
 
 
 class Scaling(NamedTuple):
-    """To mean 0 and unit spread in each dimension, and back."""
+    """Scales every dimension to mean 0 and unit spread, and back."""
 
     mean: Tensor
     std: Tensor
 
     @classmethod
     def of(cls, values: Tensor) -> Scaling:
-        """Return what brings values (..., D) there, and others of their kind near it."""
+        """Return the scaling that brings values (..., D) to mean 0 and unit spread."""
         rows = values.flatten(0, -2)
         return cls(rows.mean(0), rows.std(0))
 
@@ -122,7 +122,7 @@ def train_method(
     lr: float = 3e-3,
     start: ToyNetwork | None = None,
 ) -> ToyNetwork:
-    """Train a network, from scratch or from another one's weights."""
+    """Train a network, from scratch or from the weights of ``start``."""
     torch.manual_seed(seed)
     network = ToyNetwork(2, CHUNK, method.extra_time)
     if start is not None:
@@ -141,7 +141,7 @@ def chunks_of(
     keystone: KeyStone | None = None,
     executed: int = CHUNK[0],
 ) -> Tensor:
-    """Return one chunk for each observation, (B, 16, 2), scaled; with KeyStone the selected of K."""
+    """Return a chunk for every observation, (B, 16, 2), scaled; with KeyStone the selected one of K."""
     many = keystone.samples if keystone else 1
 
     def draw() -> Tensor:
@@ -151,7 +151,7 @@ def chunks_of(
     if keystone is None:
         return samples
     groups = samples.unflatten(0, (-1, many))
-    chosen = [keystone.select(each[:, :executed].numpy()).index for each in groups]
+    chosen = [keystone.select(group[:, :executed].numpy()).index for group in groups]
     return groups[torch.arange(len(groups)), chosen]
 
 
@@ -199,28 +199,23 @@ def offline_errors(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("method", help="fm, snapflow, meanflow, shortcut, drift, mse, a preset …")
-    parser.add_argument("--nfe", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    arguments = parser.parse_args()
+    command = read_command(__doc__, steps=STEPS)
     torch.set_num_threads(1)
-    method = make_method(arguments.method)
-    demos = Demonstrations(300, seed=arguments.seed)
+    demos = Demonstrations(300, seed=command.seed)
     began = time.perf_counter()
     start = None
-    if method.name == "snapflow":
-        start = train_method(make_method("fm"), demos, seed=arguments.seed, steps=arguments.steps)
-    network = train_method(method, demos, seed=arguments.seed, steps=arguments.steps, start=start)
-    nfe = arguments.nfe or method.default_nfe
-    print(f"{arguments.method}, nfe {nfe}, trained in {time.perf_counter() - began:.0f} s")
-    for horizon in HORIZONS:
-        count = rollout(network, method, demos, nfe=nfe, horizon=horizon)
-        print(f"  execution horizon {horizon:2}: {count}/256")
-    print(
-        f"  offline: {offline_errors(network, method, Demonstrations(50, seed=99, like=demos), nfe)}"
+    if command.method.name == "snapflow":
+        start = train_method(make_method("fm"), demos, seed=command.seed, steps=command.steps)
+    network = train_method(
+        command.method, demos, seed=command.seed, steps=command.steps, start=start
     )
+    seconds = time.perf_counter() - began
+    print(f"{command.name}, nfe {command.nfe}, trained in {seconds:.0f} s")
+    for horizon in HORIZONS:
+        arrived = rollout(network, command.method, demos, nfe=command.nfe, horizon=horizon)
+        print(f"  execution horizon {horizon:2}: {arrived}/256")
+    held_out = Demonstrations(50, seed=99, like=demos)
+    print(f"  offline: {offline_errors(network, command.method, held_out, command.nfe)}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method, TimeEmbedding
 from vla_eval_policies.methods.network import VelocityNetwork
@@ -62,7 +63,7 @@ class ToyNetwork(VelocityNetwork):
         return self.body(inputs).reshape(x.shape)
 
     def bind(self, observation: Tensor) -> ToyField:
-        """There is nothing to encode."""
+        """Return the velocity field of these observations; nothing has to be encoded."""
         return ToyField(self, observation)
 
 
@@ -71,14 +72,16 @@ def train(network: ToyNetwork, method: Method, draw, *, steps: int, seed: int, l
     how = Optimisation(steps=steps, lr=lr, warmup=steps // 10, ema=0.999)
     trainer = Trainer(network, method, draw, how, seed=seed)
     logs = {}
-    while not trainer.done:
-        logs = trainer.advance()
+    with tqdm(total=steps, unit="step", disable=None) as bar:  # on a terminal only
+        while not trainer.done:
+            logs = trainer.advance()
+            bar.update()
     return trainer.averaged.eval(), logs
 
 
 @torch.no_grad()
 def sample(network: ToyNetwork, method: Method, observation: Tensor, nfe: int, *, seed: int, shape):
-    """Return one chunk for each observation, (B, H, D)."""
+    """Return a chunk for every observation, (B, H, D)."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw() -> Tensor:
