@@ -5,11 +5,13 @@ Run: .venv/bin/python tools/doc_tables.py
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vla_eval.catalog import find_suite
 from vla_eval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,14 +23,13 @@ SECOND_TIMES = {"none": "–", "target": "target s", "interval": "interval h", "
 
 def tasks() -> str:
     """Return the table of the SO-101 and LeKiwi tasks."""
-    from vla_eval_envs.manipulation.tasks import task_classes
-
-    rows = [
-        (f"`{suite}/{task.name}`", task.instruction, kind.score_rule, f"{task.max_steps} steps")
-        for suite in ("so101", "lekiwi")
-        for kind in task_classes(f"vla_eval_envs.{suite}")
-        for task in kind.tasks()
-    ]
+    rows = []
+    for suite in ("so101", "lekiwi"):
+        for task in find_suite(suite).tasks:
+            module, _, name = task.entry_point.partition(":")
+            rule = getattr(importlib.import_module(module), name).score_rule
+            row = (f"`{suite}/{task.name}`", task.instruction, rule, f"{task.max_steps} steps")
+            rows.append(row)
     return _table(("id", "instruction", "score", "limit"), rows)
 
 

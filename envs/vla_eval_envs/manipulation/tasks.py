@@ -26,7 +26,7 @@ class TaskClass(Protocol):
 
 
 def task_classes(package: str) -> list[TaskClass]:
-    """Return the tasks of a package, in the order of their modules' names.
+    """Return the tasks of a package.
 
     All of its modules are imported, which loads no simulator. A class without ``max_steps`` is a
     base of tasks and no task.

@@ -24,6 +24,7 @@ class FrozenStates:
     name: str
     """Of the file ``states/<name>.json``."""
     seed: int
+    """Another one for each task: the next higher number, since tasks are listed in its order."""
     sha256: str
     fields: tuple[str, ...] = ONE_OBJECT
     low: tuple[float, ...] = IN_FRONT_LOW

@@ -1,7 +1,7 @@
 """Scripted experts, one module a task: privileged policies that read the simulator's state.
 
-An expert has its task's names: ``so101.stacking:StackingExpert`` is that of the environment
-``vla_eval_envs.so101.stacking:Stacking``, and nothing else says so. LIBERO has one expert for all of
+An expert has its task's names: ``so101.pick_place:PickPlaceExpert`` is that of the environment
+``vla_eval_envs.so101.pick_place:PickPlace``, and nothing else says so. LIBERO has one expert for all of
 its tasks, which reads goals and shapes.
 
 The project's rooms do not import each other, with one exception, made here: an expert may import its
