@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from vla_eval.catalog import Suite, Task, suites
+from vla_eval.catalog import Suite, Task, find_suite, suites
 from vla_eval.environment import EvalEnv, Observation, make_env
 from vla_eval.episode import check_chunk, check_reply
 from vla_eval.errors import InvalidActionError, PolicySpecError, UsageError
@@ -23,6 +24,7 @@ from vla_eval.policy_check import first_inference, policy_findings
 
 __all__ = [
     "Inspection",
+    "action_bounds",
     "draw",
     "inspect_policy",
     "representatives",
@@ -91,6 +93,22 @@ def inspect_policy(
         inspection = _inspect(policy, env, *seen, task=task.name)
         behaviour = policy_findings(policy, env, suite.name, task.name)
         return replace(inspection, behaviour=tuple(behaviour))
+    finally:
+        env.close()
+
+
+def action_bounds(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the lower and the upper bounds of a suite's actions, as its first task has them.
+
+    Raises:
+        UsageError, InfrastructureError: no such suite, or its environment cannot be had.
+    """
+    env = make_env(find_suite(name).tasks[0].env_id, {})
+    try:
+        space = env.action_space
+        if not isinstance(space, Box):
+            raise UsageError(f"suite '{name}': the action space must be a Box, not {space}")
+        return tuple(map(float, space.low)), tuple(map(float, space.high))
     finally:
         env.close()
 

@@ -20,6 +20,7 @@ from vla_eval.trainedon import Scenes, is_short
 __all__ = [
     "POSES_WANTED",
     "ActionChunk",
+    "AnswersWithPoses",
     "Blind",
     "Context",
     "EndsEpisodes",
@@ -237,6 +238,14 @@ class Exemplifies(Protocol):
 
     def example(self, seed: int) -> tuple[Observation, Context]:
         """Return an observation and its context; no simulator is needed."""
+
+
+@runtime_checkable
+class AnswersWithPoses(Protocol):
+    """A policy that may answer with poses that the hand is sent to, and not with displacements."""
+
+    answers_with_poses: bool
+    """Whether it does; a task or a client that takes displacements is then refused."""
 
 
 @runtime_checkable

@@ -21,6 +21,11 @@ __all__ = ["serve"]
 
 _TOKEN_VARIABLE = "VLA_EVAL_TOKEN"  # noqa: S105 - the name of the variable, not a token
 
+_NO_BOUNDS = (
+    "note: clients of other makes do not send the actions' bounds and will be refused; for them add "
+    "--suite so101, --layout libero, or --action-low=… and --action-high=…"
+)
+
 Numbers = Annotated[str | None, tyro.conf.arg(metavar="N,N,...")]
 
 
@@ -32,6 +37,7 @@ def serve(
     port: int = 8000,
     layout: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     images: Annotated[str | None, tyro.conf.arg(metavar="KEY=CAMERA,...")] = None,
+    suite: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     action_low: Numbers = None,
     action_high: Numbers = None,
     max_batch: int = 1,
@@ -54,6 +60,7 @@ def serve(
         port: 0 takes a free one.
         layout: How clients name observations: native (default), libero, harness-libero.
         images: Other names of pictures on the wire, and our cameras.
+        suite: Take the bounds of this suite's actions, for clients that do not send any.
         action_low: Lower bounds of the actions, for clients that do not say them; with an equals
             sign, as in --action-low=-1,-1
         action_high: Upper bounds.
@@ -69,6 +76,9 @@ def serve(
             "--max-batch and --max-frame-mb are at least 1, --batch-wait-ms at least 0, --port 0 to "
             "65535"
         )
+    low, high = _numbers("--action-low", action_low), _numbers("--action-high", action_high)
+    if suite is not None:
+        low, high = _bounds_of(suite, low or high)
     from vla_eval.tools import POLICY_SERVER, ServeOptions, load_tool
 
     options = ServeOptions(
@@ -77,8 +87,8 @@ def serve(
         port=port,
         layout=layout,
         images=images,
-        action_low=_numbers("--action-low", action_low),
-        action_high=_numbers("--action-high", action_high),
+        action_low=low,
+        action_high=high,
         max_batch=max_batch,
         batch_wait_ms=batch_wait_ms,
         token=_token(token_file),
@@ -87,9 +97,23 @@ def serve(
     )
     if host not in ("127.0.0.1", "::1", "localhost") and options.token is None:
         say(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
+    if dialect == "openpi" and layout in (None, "native") and low is None:
+        say(_NO_BOUNDS, file=sys.stderr)
     serve_policy = load_tool(POLICY_SERVER)
     serve_policy(policy, options, lambda serving: _ready(serving, dialect, json=json))
     return EXIT_COMPLETE
+
+
+def _bounds_of(
+    suite: str, given: tuple[float, ...] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    from vla_eval.inspection import action_bounds
+
+    if given is not None:
+        raise UsageError(
+            "--suite gives the actions' bounds; leave --action-low and --action-high out"
+        )
+    return action_bounds(suite)
 
 
 def _ready(serving: Serving, dialect: str, *, json: bool) -> None:

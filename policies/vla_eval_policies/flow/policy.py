@@ -71,7 +71,7 @@ class FlowPolicy:
         poses: bool = False,
     ) -> None:
         self._threads = options.threads
-        self._poses = poses
+        self.answers_with_poses = poses
         config = network.config
         self.nfe = options.nfe or method.default_nfe
         self.keystone = KeyStone(
@@ -116,7 +116,7 @@ class FlowPolicy:
         """Encode the observations once, then sample and select a chunk for each."""
         if not observations:
             return []
-        if self._poses and any(context.normalised for context in contexts):
+        if self.answers_with_poses and any(context.normalised for context in contexts):
             raise PolicySpecError(
                 "the policy was trained to answer with poses, and the task takes displacements; "
                 f"{POSES_WANTED}"

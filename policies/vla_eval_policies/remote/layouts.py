@@ -13,7 +13,7 @@ from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, did_you_mean
 from vla_eval_policies.remote.codec import WireError
 
-__all__ = ["LAYOUTS", "ObservationLayout", "layout_of", "resize_with_pad"]
+__all__ = ["DISPLACEMENTS", "LAYOUTS", "ObservationLayout", "layout_of", "resize_with_pad"]
 
 _NATIVE_IMAGES = "observation/images/"
 
@@ -102,6 +102,9 @@ LAYOUTS = {
         ),
     )
 }
+
+DISPLACEMENTS = frozenset(name for name, layout in LAYOUTS.items() if layout.action_low is not None)
+"""Layouts whose clients, LIBERO's, take displacements."""
 
 
 def layout_of(

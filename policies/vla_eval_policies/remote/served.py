@@ -24,10 +24,11 @@ from vla_eval.engine.batching import (
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, VlaEvalError
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
-from vla_eval.policy import ActionChunk, Context
+from vla_eval.policy import ActionChunk, AnswersWithPoses, Context, ability
 from vla_eval.record import Outcome
 from vla_eval.spec import build_policy, code_sha256
 from vla_eval_policies.remote.extension import Offer
+from vla_eval_policies.remote.layouts import DISPLACEMENTS
 
 __all__ = ["PolicyFailedError", "ServedPolicy"]
 
@@ -72,6 +73,13 @@ class ServedPolicy:
         if policy.metadata.privileged:
             raise PolicySpecError(
                 f"policy '{spec}' reads the simulator itself, which no client can send"
+            )
+        poses = ability(policy, AnswersWithPoses)
+        if poses is not None and poses.answers_with_poses and layout in DISPLACEMENTS:
+            raise PolicySpecError(
+                f"policy '{spec}' answers with poses, and clients of the layout '{layout}' take "
+                "displacements; serve it without --layout, for vlaeval run with "
+                "blocks.0.env_kwargs.control_mode = absolute"
             )
         self.offer = Offer(policy.metadata, code_sha256(spec), layout, max_batch, batch_wait_ms)
         self.sessions = itertools.count(1)

@@ -17,6 +17,7 @@ from vla_eval.cli import main
 from vla_eval.environment import make_env
 from vla_eval.episode import PhaseClock, run_episode
 from vla_eval.errors import PolicySpecError
+from vla_eval.inspection import action_bounds
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import Context, WarmUps
@@ -197,3 +198,21 @@ def test_what_cannot_be_served_is_said(arguments, sentence, capsys):
     """Exit code 4 and one sentence."""
     assert main(["serve", *arguments]) == 4
     assert sentence in capsys.readouterr().err
+
+
+def test_what_can_never_work_is_refused_at_the_start(capsys):
+    """A policy that answers with poses is not served to clients that take displacements."""
+    pytest.importorskip("torch")
+    assert main(["serve", "flow:libero/snapflow", "--layout", "libero", "--port", "0"]) == 4
+    assert "answers with poses, and clients of the layout 'libero' take" in capsys.readouterr().err
+
+
+def test_bounds_of_a_suite():
+    """The suite's own bounds; asked for twice, they are refused."""
+    low, high = action_bounds("so101")
+    env = make_env("vla_eval_envs:so101/PickPlace-v0", {})
+    assert (env.action_space.low == np.float32(low)).all()
+    assert (env.action_space.high == np.float32(high)).all()
+    env.close()
+    assert main(["serve", "random", "--suite", "so101", "--action-low=-1"]) == 4
+    assert main(["serve", "random", "--suite", "so100"]) == 4
