@@ -214,12 +214,12 @@ def _read_requests(
         slot = connection.recv()
         connection.send(identity)
         while True:
-            what = connection.recv()
-            if isinstance(what, Infer):
-                open_episodes.add(what.context.key)
-            elif isinstance(what, End):
-                open_episodes.discard(what.key)
-            put(InferenceRequest(what, answer, slot))
+            request = connection.recv()
+            if isinstance(request, Infer):
+                open_episodes.add(request.context.key)
+            elif isinstance(request, End):
+                open_episodes.discard(request.key)
+            put(InferenceRequest(request, answer, slot))
     except (AuthenticationError, EOFError, OSError):
         for key in open_episodes:  # the worker died and sent no End
             put(InferenceRequest(End(key, "error"), lambda _: None, slot))
