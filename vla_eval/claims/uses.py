@@ -55,7 +55,7 @@ class Attempt:
     files: tuple[Path, ...]
     """Files that hold this use."""
     warnings: tuple[str, ...]
-    """One sentence for each file that failed; the count may then be too low."""
+    """One sentence for each problem; the count may then be too low."""
 
 
 class _Use(BaseModel):
