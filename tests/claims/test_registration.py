@@ -1,4 +1,4 @@
-"""Registrations and released locks: what was there before the data, and what only says so."""
+"""Registrations and the lock of released protocols: true and false claims to be older than the data."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_lock_knows_what_is_released(protocol_file):
 
 
 def test_every_shipped_protocol_is_released():
-    """Whoever runs what is shipped is not told that it is unknown or edited."""
+    """A run of a shipped protocol gets no warning that it is unknown or edited."""
     assert {standing(each) for each in released.shipped_protocols()} == {"released"}
 
 
@@ -63,7 +63,7 @@ def test_a_released_name_with_another_version_is_nobodys(tmp_path):
 
 
 def test_an_edited_release_is_refused():
-    """A margin that was changed after the fact is found, though every hash in the run was mended."""
+    """A margin that was changed after the fact is found, even if every hash in the run was recomputed."""
     forged = edited(load_protocol("so101-pick-place@1"), margin=0.45)
     with pytest.raises(
         ProtocolError, match=r"so101-pick-place@1, which is released with hash c14b"
@@ -92,7 +92,7 @@ def test_invented_and_removed_overrides_are_refused(overrides, message):
 
 
 def test_reading_imports_nothing_that_a_protocol_names():
-    """The environment's package is looked at by no reader."""
+    """No reader imports the environment's package."""
     protocol = load_protocol("so101-pick-place")
     block = protocol.blocks[0].model_copy(update={"env_id": "no_such_package:a/{task}-v0"})
     with pytest.raises(ProtocolError, match="is released with hash"):
@@ -215,7 +215,7 @@ def test_roles_that_nobody_could_certify_are_refused(protocol_file, analysis, as
 
 
 def test_roles_are_the_protocols_where_it_names_them(protocol_file):
-    """What the protocol fixes need not be said again; a sequential one takes the first two arms."""
+    """Roles that the protocol fixes need no option; a sequential protocol takes the first two arms."""
     protocol = load_protocol(str(protocol_file()))
     fixed = edited(protocol, candidate="teacher", reference="student")
     assert reg.register(fixed, ARMS).roles.candidate == "teacher"
@@ -224,7 +224,7 @@ def test_roles_are_the_protocols_where_it_names_them(protocol_file):
 
 
 def test_a_policy_that_cannot_be_loaded_is_not_registered(protocol_file):
-    """Who cannot be identified before the run has nothing to register."""
+    """A policy that cannot be identified before the run cannot be registered."""
     protocol = load_protocol(str(protocol_file()))
     arms = {**ARMS, "student": "fakes.policies:Unloadable"}
     with pytest.raises(InfrastructureError, match=r"arm 'student'.*the checkpoint is truncated"):
@@ -260,7 +260,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES)
 def test_damaged_files_are_refused(made, tmp_path, damage, message):
-    """A registration is read if it says everything once; else one sentence says what is wrong."""
+    """A registration is read if each key is there once; else one sentence names the fault."""
     path = tmp_path / "registration.json"
     reg.write_registration(made, path)
     path.write_bytes(damage(path.read_text()).encode(errors="surrogateescape"))
@@ -271,7 +271,7 @@ def test_damaged_files_are_refused(made, tmp_path, damage, message):
 
 
 def test_what_is_no_file_is_refused(tmp_path):
-    """A missing file, a folder and a named pipe, which would be waited for, are each said in words."""
+    """A missing file, a folder and a named pipe, which would block, each give one sentence."""
     os.mkfifo(tmp_path / "pipe")
     for name, message in (
         ("none", "no such file"),
@@ -305,7 +305,7 @@ def test_the_copy_in_the_run_folder(made, tmp_path):
 
 
 def test_the_verb(protocol_file, tmp_path, capsys, monkeypatch):
-    """`register` writes the file, shows it, and says what comes next, as commands to copy."""
+    """`register` writes the file, shows it, and prints the next commands to copy."""
     repo = tmp_path / "repo"
     empty = ["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x"]
     for words in (["init", "-q", str(repo)], ["-C", str(repo), *empty]):

@@ -1,4 +1,4 @@
-"""Git, asked for facts: which commit holds a file, since when, and that nothing of a stranger's runs."""
+"""Facts from git: the commit of a file and its date; programs of an unknown repository never run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_a_commit_does_not_hold_is_refused(repo, tmp_path):
 
 
 def test_without_git_and_with_a_git_that_hangs(repo, tmp_path, monkeypatch):
-    """Both are said in a sentence; a registration can be made without git."""
+    """Both give one sentence; a registration can be made without git."""
     file, programs = repo / "sub folder" / "r.json", tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
@@ -106,7 +106,7 @@ def test_without_git_and_with_a_git_that_hangs(repo, tmp_path, monkeypatch):
 
 
 def test_nothing_of_a_repositorys_own_is_run(repo, tmp_path):
-    """Programs that a stranger's repository names are not run, and replaced commits are not believed."""
+    """Programs that an unknown repository names are not run, and replaced commits are not trusted."""
     spoiled = tmp_path / "spoiled"
     program = f"touch '{spoiled}'; false"
     git(repo, "config", "core.fsmonitor", program)
@@ -125,7 +125,7 @@ def test_nothing_of_a_repositorys_own_is_run(repo, tmp_path):
 
 
 def test_a_hooks_variables_do_not_lead_elsewhere(repo, tmp_path, monkeypatch):
-    """Called from a git hook, the file's own repository is still the one that is asked."""
+    """Inside a git hook, the file's own repository still gives the facts."""
     git(tmp_path, "init", "--quiet", str(tmp_path / "other"))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     assert repository.top_of(repo / "sub folder").samefile(repo)

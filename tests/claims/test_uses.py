@@ -1,4 +1,4 @@
-"""The ledger of uses: what counts as an attempt, where it is kept, and that it never fails."""
+"""The count of uses: what counts as an attempt, where it is stored, and that it never fails."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_protocols_and_references_are_counted_apart(run):
 
 
 def test_a_candidate_that_was_run_again_leaves_a_line(run, cache):
-    """Other records of the same candidate keep its number, and are said."""
+    """Other records of the same candidate keep its number, and give a warning."""
     certify(run, "a")
     certify(run, "b")
     again = certify(run, "a", records_sha256="better ones")
@@ -102,7 +102,7 @@ def test_a_repository_has_a_file_of_its_own(repo, cache):
 
 
 def test_both_files_are_read(repo, run, cache):
-    """What colleagues committed counts here, and what this machine remembers counts there."""
+    """Lines that colleagues committed and lines in this machine's cache count together."""
     ledger = repo / LEDGER_NAME
     for name in "ab":
         certify(repo / "runs" / "a", name)
@@ -116,7 +116,7 @@ def test_both_files_are_read(repo, run, cache):
 
 
 def test_files_of_two_people_put_together(repo, cache):
-    """Two candidates that got one number apart keep it; the next is counted after all of them."""
+    """Two candidates that got one number in separate files keep it; the next comes after all of them."""
     ledger = repo / LEDGER_NAME
     for name in "ab":
         certify(repo, name)
@@ -129,7 +129,7 @@ def test_files_of_two_people_put_together(repo, cache):
 
 
 def test_where_it_would_be_ignored_there_is_no_file(repo, cache):
-    """A repository that ignores the name gets none; the cache counts alone."""
+    """A repository that ignores the name gets no file; the cache counts alone."""
     (repo / ".gitignore").write_text("*.jsonl\n")
     made = certify(repo / "runs" / "a", "a")
     assert made == Attempt(1, (cache / "uses.jsonl",), ())
@@ -137,7 +137,7 @@ def test_where_it_would_be_ignored_there_is_no_file(repo, cache):
 
 
 def test_damaged_lines_are_passed_over(repo, cache):
-    """Conflict marks, halves, and lines of something else warn once, and never stop anybody."""
+    """Conflict marks, half lines and foreign lines give one warning, and never stop a command."""
     certify(repo, "a")
     ledger = repo / LEDGER_NAME
     whole = ledger.read_text()
@@ -161,7 +161,7 @@ def test_damaged_lines_are_passed_over(repo, cache):
 
 
 def test_keys_of_a_later_version_are_passed_over(run, cache):
-    """A line with more in it than this version knows still counts."""
+    """A line with keys that this version does not know still counts."""
     certify(run, "a")
     file = cache / "uses.jsonl"
     file.write_text(json.dumps({**lines(file)[0], "later": 1}) + "\n")
@@ -169,7 +169,7 @@ def test_keys_of_a_later_version_are_passed_over(run, cache):
 
 
 def test_what_cannot_be_written_is_a_warning(repo, cache, tmp_path, monkeypatch):
-    """No cache, a folder or a link in a file's place: the use is counted as far as it goes."""
+    """Without a cache, or with a folder or link in a file's place, the use is counted where possible."""
     target = tmp_path / "precious"
     target.write_text("mine\n")
     (repo / LEDGER_NAME).symlink_to(target)
@@ -216,7 +216,7 @@ def test_a_pipe_in_a_ledgers_place_is_not_waited_for(repo):
 
 
 def test_a_lock_that_somebody_holds_is_a_warning(run, cache, monkeypatch):
-    """Whoever waits in vain counts anyway, and says so."""
+    """A command that does not get the lock counts anyway, and warns."""
     cache.mkdir()
     monkeypatch.setattr(uses, "_PATIENCE_S", 0.1)
     with uses.FileLock(cache / "uses.lock"):

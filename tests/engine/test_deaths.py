@@ -1,4 +1,4 @@
-"""Deaths of policy hosts: nobody else is charged with them, and their number is bounded."""
+"""Deaths of policy hosts: they are charged to no other process, and their number is bounded."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_host_that_dies_once_while_workers_start_costs_nothing(tmp_path, run, 
 
 
 def test_a_host_that_always_dies_ends_the_run_and_is_named(tmp_path, run):
-    """The message says who died, how, and how often."""
+    """The message names the process, the way it died, and the number of deaths."""
     text = (
         rf"^the policy host of arm 'a' failed {IN_A_ROW} times in a row before an episode of "
         rf"'a' ended: died \(exit code 3\) × {IN_A_ROW}; see the messages above"
@@ -53,7 +53,7 @@ def test_a_host_that_always_dies_ends_the_run_and_is_named(tmp_path, run):
 
 
 def test_a_host_that_dies_between_inferences_repeats_no_episode_for_ever(tmp_path, run):
-    """Where nobody is to blame, the host's own deaths end the run, long before 20 repeats."""
+    """If no episode caused them, the host's own deaths end the run, long before 20 repeats."""
     with pytest.raises(InfrastructureError, match="policy host of arm 'a' failed"):
         run(f"{HOST}?after_s=0.9", workers=1, count=2, step_s=0.2)
     attempts = read_records([tmp_path / "run/episodes"]).attempts
@@ -62,7 +62,7 @@ def test_a_host_that_dies_between_inferences_repeats_no_episode_for_ever(tmp_pat
 
 
 def test_each_process_has_a_count_of_its_own():
-    """Deaths of others do not add up, and whoever did its work begins anew."""
+    """Deaths of other processes do not add up, and progress resets a process's count."""
     deaths = Deaths()
     for _ in range(IN_A_ROW - 1):
         for who in ("worker 0", "worker 1", "worker 2"):
@@ -78,7 +78,7 @@ def test_each_process_has_a_count_of_its_own():
 def test_waiting_for_company_is_no_longer_than_an_inference_may_be(
     tmp_path, protocol_file, monkeypatch
 ):
-    """A protocol that says otherwise does not keep a host from inferring."""
+    """A host waits for a batch no longer than the limit of an inference, even if the protocol says more."""
     started = []
 
     class Process:
@@ -101,7 +101,7 @@ def test_waiting_for_company_is_no_longer_than_an_inference_may_be(
 
 
 def test_what_a_killed_process_began_to_write_is_removed(tmp_path, run):
-    """The next command in the folder leaves nothing half-written there."""
+    """The next command in the folder removes half-written files."""
     (tmp_path / "run").mkdir()
     for name in ("run", "protocol", "results"):
         (tmp_path / f"run/.{name}.json.123.tmp").write_text("{")
@@ -111,7 +111,7 @@ def test_what_a_killed_process_began_to_write_is_removed(tmp_path, run):
 
 @pytest.mark.slow
 def test_a_worker_that_cannot_reach_a_living_host_ends_the_run(run, monkeypatch):
-    """Then it is the worker's own trouble, and starting it again is bounded too."""
+    """Then the fault is the worker's own, and the number of its restarts is bounded too."""
     job = children.WorkerJob
     monkeypatch.setattr(children, "WorkerJob", lambda **parts: job(**{**parts, "authkey": b"?"}))
     text = (

@@ -60,7 +60,7 @@ def victims(run: subprocess.Popen[bytes], kind: str) -> list[psutil.Process]:
 
 
 def kill(run: subprocess.Popen[bytes], kind: str) -> int:
-    """SIGKILL what is named; return how many processes it hit."""
+    """SIGKILL the named processes; return their number."""
     try:
         chosen = victims(run, kind)
     except psutil.NoSuchProcess:
@@ -87,7 +87,7 @@ def wait_for_orphans(pids: list[int]) -> None:
 
 @pytest.mark.timeout(280)
 def test_killed_at_random_moments_the_run_ends_as_if_undisturbed(tmp_path, protocol_file):
-    """24 kills of a worker or host, the main process, or all of it lose and change nothing."""
+    """24 kills of a worker or host, of the main process, or of all lose and change no record."""
     random.seed(20261120)
     protocol = protocol_file(count=80, step_s=0.02, limits="retries = 30")
     done = subprocess.run(command(protocol, tmp_path / "calm"), capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Warming up, ending episodes, thread budgets, and who may take a dead process's place."""
+"""Warm-up, ends of episodes, thread budgets, and successors of dead processes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def attempts(tmp_path):
 
 @pytest.mark.long
 def test_a_host_warms_up_once_and_outside_the_episodes_clocks(tmp_path, run):
-    """A first call that would break an inference's limit does not; who asks does not matter."""
+    """A slow first call counts as warm-up: it breaks no limit of an inference, for any worker."""
     slow = f"{HOST}?diary={tmp_path}&warm_up_s=1.5"
     batches = {"run": "max_batch = 4\nbatch_wait_ms = 1.0"}
     limits = "infer_s = 1.3\nretries = 0"
@@ -64,7 +64,7 @@ def test_a_host_warms_up_once_and_outside_the_episodes_clocks(tmp_path, run):
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [WORKER, HOST])
 def test_warming_up_that_hangs_has_the_limit_of_setting_up(tmp_path, run, spec):
-    """It is stopped, and charged to the episode like any time-out of the policy."""
+    """The warm-up is stopped, and charged to the episode like any time-out of the policy."""
     spec = f"{spec}?diary={tmp_path}&warm_up_s=60"
     summary = run({"a": spec}, count=1, limits="infer_s = 0.2\nsetup_s = 5.0\nretries = 0")
     assert summary.arms["a"].errors == 1
@@ -74,7 +74,7 @@ def test_warming_up_that_hangs_has_the_limit_of_setting_up(tmp_path, run, spec):
 
 @pytest.mark.slow
 def test_the_host_s_policy_hears_of_every_end(tmp_path, run):
-    """Of successes, of attempts that were lost, and of workers that were killed in mid-episode."""
+    """The ends of successes, of lost attempts, and of episodes whose worker was killed."""
     markers = tmp_path / "markers"
     markers.mkdir()
     spec = f"{HOST}?diary={tmp_path}&fault=raise&fault_states=1"
@@ -97,7 +97,7 @@ def test_the_host_s_policy_hears_of_every_end(tmp_path, run):
 
 @pytest.mark.long
 def test_a_policy_that_cannot_be_used_like_this_ends_the_run(tmp_path, run):
-    """What it says in the host is what the user reads, once and without retries."""
+    """The user reads the policy's own message from the host, once and without retries."""
     with pytest.raises(UsageError, match=r"^this checkpoint wants three cameras$"):
         run({"a": f"{HOST}?diary={tmp_path}&fault=unsuitable"})
     assert attempts(tmp_path) == []
@@ -111,7 +111,7 @@ def one_episode(policy, state: int, clock: PhaseClock, warm_ups: WarmUps | None 
 
 
 def test_in_process_too(tmp_path):
-    """Warm-up by kind of observation and in a phase of its own; ends with their outcomes."""
+    """A policy in the worker is warmed up for each kind of observation, and learns the outcomes."""
     policy = DiaryWalker(Options(diary=str(tmp_path), warm_up_s=0.01))
     warm_ups, first, second = WarmUps(), PhaseClock(), PhaseClock()
     one_episode(policy, 0, first, warm_ups)
@@ -126,7 +126,7 @@ def test_in_process_too(tmp_path):
 
 
 def test_what_a_policy_raises_first_is_what_counts(tmp_path):
-    """A lost attempt is ended as lost; an end that fails spoils the attempt."""
+    """The policy is told of a lost attempt; an exception at an episode's end loses the attempt."""
     options = {"diary": str(tmp_path), "fault_states": "0"}
     clock = PhaseClock()
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -139,7 +139,7 @@ def test_what_a_policy_raises_first_is_what_counts(tmp_path):
 
 
 def test_a_host_has_threads_of_its_own(tmp_path, protocol_file, monkeypatch):
-    """Two workers share the cores, the host gets half of them whatever the workers; the user's stay."""
+    """Two workers share the cores, the host always gets half of them; the user's settings stay."""
     started = []
 
     class Process:
@@ -169,7 +169,7 @@ def test_a_host_has_threads_of_its_own(tmp_path, protocol_file, monkeypatch):
 @pytest.mark.long
 @pytest.mark.parametrize("placement", [pytest.param("worker", marks=pytest.mark.slow), "host"])
 def test_a_successor_with_other_code_or_weights_is_refused(tmp_path, run, monkeypatch, placement):
-    """Where a process dies and what replaces it is another policy, nothing more is scored."""
+    """If the successor of a dead process holds another policy, the run scores nothing more."""
     module = tmp_path / "swapped.py"
     module.write_text(
         "import os, pathlib\n"

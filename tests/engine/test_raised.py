@@ -1,4 +1,4 @@
-"""What a policy raises: its failure once it is reproduced, never a free second throw of the dice."""
+"""Exceptions of a policy: a reproduced one is its failure, and none gives it a free second attempt."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_exception_that_comes_again_is_the_policy_s_failure(tmp_path, run, sp
 
 
 def test_what_was_known_when_the_policy_raised_is_kept(tmp_path, run):
-    """Scene, instruction and executed actions of an attempt that was cut short are in its record."""
+    """The record of an interrupted attempt holds its scene, instruction and executed actions."""
     run({"a": f"{WORKER}?states=1"}, count=2, odd_provenance=True)
     found = records(tmp_path)
     (whole,) = (each for slot, each in found.final.items() if slot[1].init_state == 0)
@@ -79,7 +79,7 @@ def test_what_was_known_when_the_policy_raised_is_kept(tmp_path, run):
 
 
 def test_an_environment_s_error_keeps_what_was_known_too(tmp_path, run):
-    """And it stays an error, however often it comes again: the simulator's trouble is not the policy's."""
+    """It stays an error at every repetition: a fault of the simulator is not the policy's failure."""
     limits = "retries = 2\nerror_cap = 0.5"
     run({"a": WORKER}, count=2, fault="raise", fault_states="1", fault_step=3, limits=limits)
     (errors,) = records(tmp_path).errors.values()
@@ -91,7 +91,7 @@ def test_an_environment_s_error_keeps_what_was_known_too(tmp_path, run):
 
 
 def test_a_policy_that_raises_where_it_would_fail_leaves_its_traces(tmp_path, run):
-    """With dice of its own it is tried again; every throw it took is counted, in the order of throwing."""
+    """A policy with its own randomness is tried again; all its attempts are counted, in their order."""
     summary = run({"cheat": CHEAT}, count=20, max_steps=40, limits="retries = 3", workers=2)
     found = records(tmp_path)
     errors = [each for each in found.attempts if each.outcome == "error"]
@@ -109,7 +109,7 @@ def test_a_policy_that_raises_where_it_would_fail_leaves_its_traces(tmp_path, ru
 
 
 def test_two_exceptions_that_differ_prove_nothing(tmp_path, run):
-    """Other words each time: the episode stays missing, and a later call tries it again."""
+    """With another message each time the episode stays missing, and a later call tries it again."""
     (tmp_path / "count").mkdir()
     spec = f"{WORKER}?states=1&folder={tmp_path / 'count'}"
     for total in (2, 4):
@@ -120,7 +120,7 @@ def test_two_exceptions_that_differ_prove_nothing(tmp_path, run):
 
 
 def test_an_exception_that_passes_is_followed_by_a_result(tmp_path, run):
-    """What is not reproduced decides nothing, and stays countable."""
+    """An exception that is not reproduced decides nothing, and its record stays."""
     (tmp_path / "count").mkdir()
     summary = run({"a": f"{WORKER}?states=1&times=1&folder={tmp_path / 'count'}"}, count=2)
     assert (summary.arms["a"].successes, summary.complete) == (2, True)
@@ -144,7 +144,7 @@ def test_the_repetition_may_be_another_call_s(tmp_path, run):
 
 
 def test_a_run_that_only_raises_stops(tmp_path, run):
-    """A wrong camera's name is no score of nought: three episodes, then the run says what it may be."""
+    """A wrong camera's name gives no success rate of 0: after three episodes the run stops with a hint."""
     with pytest.raises(InfrastructureError, match=r"'wrist'.*set-up may be wrong.*new folder"):
         run({"a": f"{WORKER}?states=all"}, count=30)
     found = records(tmp_path)
@@ -156,7 +156,7 @@ def test_a_run_that_only_raises_stops(tmp_path, run):
 
 
 def test_a_run_whose_first_episodes_raise_goes_on_when_it_is_told_to(tmp_path, run):
-    """Where it was the policy after all, the same command continues, and nothing is tried again."""
+    """If the policy is the cause, the same command continues, and repeats no episode."""
     with pytest.raises(InfrastructureError, match="repeat the command to go on"):
         run({"a": f"{WORKER}?states=0,1,2"}, count=5)
     summary = run({"a": f"{WORKER}?states=0,1,2"}, count=5)
@@ -178,7 +178,7 @@ def test_neighbours_in_a_batch_are_not_blamed(tmp_path, run):
 
 
 def test_every_record_names_its_call(tmp_path, run):
-    """Those of workers and those of the supervisor; it is the token in the file's name."""
+    """Records of workers and of the supervisor hold the token that is in the file's name."""
     markers = tmp_path / "markers"
     markers.mkdir()
     fault = {"fault": "die", "fault_states": "1", "fault_folder": str(markers)}

@@ -19,7 +19,7 @@ HOST = "fakes.policies:InHost"
 
 
 def reproducible(*folders: Path) -> list[str]:
-    """Return what the final records say, timings aside, in the keys' order."""
+    """Return the final records without timings, in the keys' order."""
     final = read_records([folder / "episodes" for folder in folders]).final
     return [json.dumps(final[slot].reproducible(), sort_keys=True) for slot in sorted(final)]
 
@@ -60,7 +60,7 @@ def test_records_do_not_depend_on_workers_or_shards(tmp_path, run):
 
 
 def test_batching_changes_no_noise(tmp_path, run):
-    """Three workers whose requests are inferred together get the noise they get alone."""
+    """Three workers with shared inferences get the same noise as each would get alone."""
     arms = {"a": f"{HOST}?skill=0.5&infer_s=0.01"}
     run(arms, out="single", workers=1)
     run(arms, out="batched", workers=3, run="max_batch = 8\nbatch_wait_ms = 50.0")
@@ -174,7 +174,7 @@ def test_invalid_actions_fail_their_episodes_only(tmp_path, run, fault, spec):
 
 
 def test_when_everything_fails_the_run_stops_early(tmp_path, run):
-    """A machine on which nothing works is not asked for every episode of the plan."""
+    """On a machine on which nothing works, the run does not try every episode of the plan."""
     with pytest.raises(InfrastructureError, match=r"all ended in errors.*the simulator diverged"):
         run({"a": WORKER}, count=50, fault="raise", fault_states=",".join(map(str, range(50))))
     assert len(read_records([tmp_path / "run/episodes"]).attempts) < 20
@@ -189,7 +189,7 @@ def test_a_policy_that_cannot_be_loaded_says_so(run, spec):
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path, run):
-    """Other protocol, other arms, other policy behind the same spec: named, and refused."""
+    """Another protocol, other arms, another policy behind the same spec are named and refused."""
     run({"a": WORKER})
     with pytest.raises(RunFolderError, match=r"blocks\.0\.max_steps: 40 before, 41 now"):
         run({"a": WORKER}, max_steps=41)
@@ -276,7 +276,7 @@ BAD_REPLIES = {"none": "NoneType", "array": "ndarray", "two": "2 chunks", "late"
 @pytest.mark.parametrize("fault", BAD_REPLIES)
 @pytest.mark.parametrize("spec", [WORKER, HOST])
 def test_a_reply_that_is_no_list_of_chunks_is_the_policy_s_error(tmp_path, run, fault, spec):
-    """Whatever infer returns instead of chunks is a policy_error, in worker and host alike."""
+    """Any reply of infer that is no list of chunks is a policy_error, in worker and host alike."""
     with pytest.raises(InfrastructureError, match=BAD_REPLIES[fault]):
         run({"a": f"{spec}?reply={fault}"}, limits="retries = 0")
     attempts = read_records([tmp_path / "run/episodes"]).attempts
@@ -331,7 +331,7 @@ def test_other_code_behind_the_same_spec_is_refused(tmp_path, run, monkeypatch):
 
 
 def test_overlapping_shards_are_refused(tmp_path, run):
-    """While a shard of two is being run, nobody may run the whole or a shard of three."""
+    """While a shard of two is running, the whole plan and a shard of three are refused."""
     from vla_eval.plan import Shard
     from vla_eval.runs.lock import take_shard_lock
 
@@ -344,7 +344,7 @@ def test_overlapping_shards_are_refused(tmp_path, run):
 
 
 def test_a_run_that_is_loading_is_not_replaced(tmp_path, run):
-    """Another command on a folder whose first run has not begun yet is refused, not obeyed."""
+    """Another command is refused while the folder's first run is still loading."""
     from vla_eval.plan import Shard
     from vla_eval.runs.lock import take_shard_lock
 

@@ -1,4 +1,4 @@
-"""Bad input of every class is one sentence with its place and exit code 4, and never a bug of ours."""
+"""Bad input of every kind gives one sentence with its place and exit code 4, never a traceback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(made, tmp_path) -> Path:
 
 
 def complaint(capsys, *command: str) -> str:
-    """Return what a command says before it gives up with exit code 4."""
+    """Return the message of a command that ends with exit code 4."""
     capsys.readouterr()
     assert main(list(command)) == 4
     said = capsys.readouterr().err
@@ -63,7 +63,7 @@ def test_overrides_that_json_cannot_hold_are_refused(capsys, key, value):
 
 @pytest.mark.parametrize("value", [HUGE, f"0x{'f' * 5000}", DEEP, "1979-02-30", "07:32:00", "nan"])
 def test_toml_that_json_cannot_hold_is_refused(tmp_path, value):
-    """Whatever Python's parser raises, the file is named."""
+    """The message names the file for every exception of Python's parser."""
     path = tmp_path / "a.toml"
     path.write_text(f"a = {value}\n")
     with pytest.raises(ProtocolError, match=r"a\.toml: "):
@@ -72,7 +72,7 @@ def test_toml_that_json_cannot_hold_is_refused(tmp_path, value):
 
 @pytest.mark.parametrize("number", ["²", "٣", "1" * 19, "-1", "", " 1", "1_0"])
 def test_numbers_are_ascii_digits(number):
-    """What looks like a digit to one function and not to the other is none."""
+    """Other digits than ASCII ones, signs, spaces, underscores and more than 18 digits are refused."""
     assert whole_number(number) is None
     with pytest.raises(UsageError, match="--shard"):
         Shard.parse(f"{number}/3")
@@ -101,14 +101,14 @@ def test_numbers_of_protocols_are_bounded(override):
 
 
 def test_the_episodes_of_an_arm_are_bounded():
-    """Tasks times states times seeds: a bound on each alone would not hold memory."""
+    """The product of tasks, states and seeds is bounded: a bound on each alone would not limit memory."""
     changes = ["blocks.0.init_states.count=1000000", "run.policy_seeds=[0, 1]"]
     with pytest.raises(ProtocolError, match=r"make 2,000,000 episodes an arm; at most 1,000,000"):
         load_protocol("so101-pick-place", overrides=changes)
 
 
 def test_a_count_in_run_json_is_bounded_too(run, capsys):
-    """The same numbers are refused where a stranger's run folder holds them."""
+    """The same numbers are refused in a run folder of unknown origin."""
     content = json.loads((run / "run.json").read_text())
     content["protocol"]["blocks"][0]["init_states"] = {"count": 10**9}
     (run / "run.json").write_text(json.dumps(content))
@@ -117,7 +117,7 @@ def test_a_count_in_run_json_is_bounded_too(run, capsys):
 
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "1e999", HUGE, '{"a":1,"a":2}'])
 def test_identities_that_no_json_holds_are_refused(run, capsys, token):
-    """NaN in an identity was a crash of its hash."""
+    """NaN in an identity, which cannot be hashed, is refused."""
     text = (run / "run.json").read_text()
     (run / "run.json").write_text(text.replace('"options": {}', f'"options": {token}', 1))
     assert "run.json: is damaged" in complaint(capsys, "report", str(run))
@@ -165,7 +165,7 @@ def test_what_is_no_file_is_named_and_never_opened(made, run, capsys, place, kin
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\x1b[2J"])
 def test_names_that_no_file_can_have_are_refused(capsys, name):
-    """A name of 300 characters is no bug of ours, and its escape sequences stay text."""
+    """A name of 300 characters is refused in a sentence, and its escape sequences stay text."""
     for command in ("report", "audit"):
         assert "\x1b" not in complaint(capsys, command, name)
 
@@ -180,7 +180,7 @@ def test_margins_that_no_protocol_could_have_are_refused(run, capsys, margin):
 
 
 def test_damaged_records_name_their_run(run, tmp_path, capsys):
-    """Of three folders, the message says which one."""
+    """The message names the damaged one of three folders."""
     other = tmp_path / "other"
     shutil.copytree(run, other)
     file = next((other / "episodes").glob("*.jsonl"))
@@ -204,7 +204,7 @@ def test_odd_records_and_chains_are_refused(run, nested):
 
 
 def test_a_protocol_beside_run_json_is_the_runs(run, capsys):
-    """An edited copy of the protocol is found where the run is read; a missing one is no harm."""
+    """Reading a run refuses an edited copy of the protocol; a missing copy is fine."""
     file = run / "protocol.json"
     content = json.loads(file.read_text())
     content["analysis"]["margin"] = 0.2
@@ -222,7 +222,7 @@ HOSTILE = (
 
 
 def test_hostile_names_are_only_shown_in_reports_for_ci():
-    """Markdown, XML and workflow commands hold the text, and nothing comes out of it."""
+    """Markdown, XML and workflow commands show the text, and it has no other effect."""
     arm = Baseline(
         protocol=HOSTILE,
         protocol_sha256="0" * 64,
@@ -269,7 +269,7 @@ def _most(model: type, name: str) -> int:
 
 
 def test_the_page_of_limits_says_what_the_code_does():
-    """Its numbers are those of the models."""
+    """The numbers on the page are those of the models."""
     from vla_eval import protocol
     from vla_eval.files import jsonfile, tomlfile
 
@@ -309,7 +309,7 @@ def test_what_strangers_wrote_does_nothing_to_a_terminal(run, capsys):
 
 
 def test_text_is_made_plain():
-    """Letters of all languages stay; controls, marks of direction and halves of letters do not."""
+    """Letters of all languages stay; control characters, direction marks and surrogates are escaped."""
     assert printable("Grüße 漢字 – 95 % ⚠️\nnext") == "Grüße 漢字 – 95 % ⚠️\nnext"
     assert printable("a\x1b\x07\x9b\u202e\ud800\r") == r"a\x1b\x07\x9b\u202e\ud800\r"
     assert one_line("a\nb") == r"a\nb"
@@ -318,7 +318,7 @@ def test_text_is_made_plain():
 
 
 def test_a_folder_that_goes_away_is_said_to_be_gone(tmp_path, run):
-    """Deleted while a worker writes: no word of freeing space, and nothing is made anew."""
+    """If the folder is deleted while a worker writes, the message is not about disk space; no folder is made."""
     folder = tmp_path / "gone"
     folder.mkdir()
     record = RunFolder.open(run).records().attempts[0]
@@ -333,7 +333,7 @@ def test_a_folder_that_goes_away_is_said_to_be_gone(tmp_path, run):
 
 
 def test_a_complete_run_that_cannot_be_written_shows_its_result(run, monkeypatch):
-    """On a read-only mount the same command shows what is there."""
+    """On a read-only mount the same command shows the stored result."""
     found = RunFolder.open(run).header
     arms = {arm.name: arm.spec for arm in found.arms}
     real = os.access
@@ -346,7 +346,7 @@ def test_a_complete_run_that_cannot_be_written_shows_its_result(run, monkeypatch
 
 
 def test_a_system_that_refuses_is_no_bug_of_ours(run, capsys):
-    """What the file system says is the message, wherever it says it."""
+    """The message holds the file system's own reason, at every place."""
     junit = "/proc/nowhere/junit.xml"
     assert "/proc/nowhere" in complaint(
         capsys, "check", str(run), "--baseline", str(run), "--junit", junit

@@ -1,4 +1,4 @@
-"""Files that somebody else wrote: pipes, keys that are there twice, times that are none, forged arms."""
+"""Files of unknown origin: pipes, double keys, invalid times, forged arms."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], list[str]]]] =
 
 
 def complaint(capsys, command: list[str]) -> str:
-    """Return the one line that a command says on stderr before it gives up with exit code 4."""
+    """Return the one line on stderr of a command that ends with exit code 4."""
     capsys.readouterr()
     assert main(command) == 4
     said = capsys.readouterr()
@@ -81,7 +81,7 @@ def complaint(capsys, command: list[str]) -> str:
 
 
 def test_untouched_they_are_all_read(run):
-    """What is refused below is refused for what was done to it."""
+    """The untouched files are read, so the refusals below have the change as their cause."""
     for _, command in READERS.values():
         assert main(command(run)) in (0, 1, 6)
 
@@ -131,7 +131,7 @@ def test_a_run_without_its_folder_of_records(run, capsys, kind):
 
 
 def edit(file: Path, change: Callable[[str], str]) -> None:
-    """Change a file's text; of a record file every record, and mend the chain as a forger would."""
+    """Change a file's text; in a record file change every record, and recompute the chain like a forger."""
     if file.suffix != ".jsonl":
         file.write_text(change(file.read_text()))
         return
@@ -144,7 +144,7 @@ def edit(file: Path, change: Callable[[str], str]) -> None:
 
 
 def twice(text: str, name: str) -> str:
-    """Put a key before its like, with another value; every character of the text stays."""
+    """Put an equal key with another value before a key; every character of the text stays."""
     place = text.index(f'"{name}"')
     return f'{text[:place]}"{name}": "another",{text[place:]}'
 
@@ -167,7 +167,7 @@ DOUBLES = [
 
 @pytest.mark.parametrize(("what", "name"), DOUBLES)
 def test_a_key_that_is_there_twice_is_refused(run, capsys, what, name):
-    """Anywhere in a file, since of two readers one believes the first and the other the last."""
+    """This holds anywhere in a file: one reader would take the first value, another the last."""
     place, command = READERS[what]
     edit(place(run), lambda text: twice(text, name))
     assert f"the key '{name}' is there twice" in complaint(capsys, command(run))
@@ -197,7 +197,7 @@ TRICKS = {
 
 @pytest.mark.parametrize("trick", TRICKS)
 def test_a_record_with_a_double_key_is_refused_however_it_is_written(run, trick):
-    """Counting colons is how a double key is found fast; no way of writing it escapes."""
+    """A double key is found fast by counting colons; every form of the key is found."""
     file = records_file(run)
     edit(file, TRICKS[trick])
     with pytest.raises(RunFolderError, match=r"line 1: is no episode record \(the key .* is there"):
@@ -215,7 +215,7 @@ def test_a_record_with_a_double_key_is_refused_however_it_is_written(run, trick)
     ],
 )
 def test_other_ways_of_writing_a_record_are_read(run, change):
-    """What was not written by us but says the same, once, is no less true."""
+    """A record in another JSON layout with the same content is read."""
     file = records_file(run)
     before = len(read_records([file]).attempts)
     edit(file, change)
@@ -234,7 +234,7 @@ def test_a_double_key_beside_the_record_is_refused(run, head):
 
 
 def test_what_follows_the_record_is_refused(run):
-    """Nothing stands between the record and the end of its line."""
+    """Text between the record and the end of its line is refused."""
     file = records_file(run)
     line = file.read_text().splitlines()[0]
     for bad in (line[:-1], line[:-1] + "]", line + "}", line[:-1] + ',"record":{}}'):
@@ -265,7 +265,7 @@ NO_TIMES = {
     [("records", "started_at"), ("run.json", "created_at"), ("a look", "taken_at")],
 )
 def test_a_time_without_a_zone_is_refused(run, capsys, what, name, value):
-    """And what is no time at all: one sentence with the value, no internal error."""
+    """So is a text that is no time: one sentence with the value, no internal error."""
     place, command = READERS[what]
 
     def change(text: str) -> str:
@@ -296,7 +296,7 @@ def test_a_forged_spec_is_refused(run, capsys):
 
 
 def without_specs(run: Path) -> None:
-    """Make a run what it was before identities held specs and records their calls."""
+    """Give a run its older form, with no spec in identities and no token in records."""
     content = json.loads((run / "run.json").read_text())
     hashes = {}
     for arm in content["arms"]:
@@ -328,7 +328,7 @@ def test_a_run_of_before_is_read_and_continued(tmp_path, protocol_file):
 
 
 def test_one_policy_may_have_two_specs():
-    """Where its checkpoint lies differs from machine to machine; the rest of its identity does not."""
+    """The place of a checkpoint differs between machines; the rest of the identity does not."""
     here = Arm(name="a", spec="flow:/here", identity={"weights": "w", "spec": "flow:/here"})
     there = Arm(name="a", spec="flow:/there", identity={"weights": "w", "spec": "flow:/there"})
     before = Arm(name="a", spec="flow:/here", identity={"weights": "w"})
@@ -372,7 +372,7 @@ def test_arm_names_are_ascii(run, capsys, protocol_file, tmp_path):
 
 @pytest.mark.parametrize("names", [["new", "new"], []])
 def test_arms_that_cannot_be_told_apart_are_refused(run, capsys, names):
-    """Two of one name, or none at all, are no run of ours."""
+    """A run with two arms of one name, or without arms, is refused."""
     content = json.loads((run / "run.json").read_text())
     arm = content["arms"][0]
     content["arms"] = [arm | {"name": name} for name in names]

@@ -1,4 +1,4 @@
-"""The ledger: which results pair, what is missing or retried, and the worst that it could have been."""
+"""The ledger: pairs of results, missing and retried episodes, and the worst case."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_each_episode_came_to():
 
 
 def test_an_attempt_lost_before_the_policy_looked_is_innocent():
-    """A scene that could not be built says nothing of the policy; one that broke under it may."""
+    """A scene that could not be built is not the policy's fault; one that broke later may be."""
     innocent = record("a", KEYS[0], "error", reason="env_error", inferences=0)
     acted = record("a", KEYS[1], "error", reason="env_error", inferences=3)
     arm = arm_of(
@@ -78,7 +78,7 @@ def test_an_attempt_lost_before_the_policy_looked_is_innocent():
 
 
 def test_only_known_and_equal_scenes_pair():
-    """An unknown scene is no reason to pair, a different one a reason not to; both are named."""
+    """Episodes with an unknown scene or with different scenes do not pair; both kinds are named."""
     ours = arm_of("a", *(record("a", key, "success") for key in KEYS[:4]))
     changed = [record("b", KEYS[0], "success", scene_hash="other")]
     unknown = [record("b", KEYS[1], "success", scene_hash="")]
@@ -94,7 +94,7 @@ def test_only_known_and_equal_scenes_pair():
 
 
 def test_the_worst_and_the_best_case():
-    """What is missing, pending or retried goes against the candidate, or for it; the rest stays."""
+    """Missing, pending and retried episodes count against the candidate, or for it; the others stay."""
     marks = dict(zip(KEYS, map(Mark, "10SFx-"), strict=True))
     won = dict.fromkeys(KEYS, Mark.WON)
 
@@ -170,7 +170,7 @@ def test_unequal_tasks_without_a_loss_are_guarded():
 
 
 def test_trouble_of_the_machine_neither_certifies_nor_refutes():
-    """A verdict between two cases is given only where it holds in both."""
+    """A verdict is given only if it holds in the worst and in the best case."""
     good, bad = judging(outcomes_of(100), ANALYSIS), judging(outcomes_of(100, lost=40), ANALYSIS)
     assert judge_between(good, good, 0.1, 0.05).verdict is Verdict.EQUIVALENT
     assert judge_between(bad, bad, 0.1, 0.05).verdict is Verdict.INFERIOR

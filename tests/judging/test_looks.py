@@ -1,4 +1,4 @@
-"""Sequential runs: looks after balanced blocks, stopping, kills, shards, and what certify makes of it."""
+"""Sequential runs: looks after balanced blocks, stopping, kills, shards, and their certificates."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_looks_are_balanced_over_the_tasks():
 
 
 def test_a_fixed_protocol_is_one_block(protocol_file):
-    """Without looks the plan is one block, and its hash does not know of looks."""
+    """Without looks the plan is one block, and its hash is independent of looks."""
     protocol = load_protocol(str(protocol_file(count=7)))
     assert look_sizes(protocol) == (7,)
     assert in_stages(protocol) == (expand(protocol),)
@@ -165,7 +165,7 @@ def test_a_run_stops_at_the_look_that_certifies(parity, sequential):
 
 
 def test_every_look_is_complete_before_the_next_begins(parity):
-    """No episode of a block began before all of the block before it had ended, in any arm."""
+    """In every arm, a block begins only after all episodes of the block before it have ended."""
     protocol = RunFolder.open(parity).header.protocol
     records = read_records([parity / "episodes"]).attempts
     sizes = (0, *look_sizes(protocol))
@@ -193,7 +193,7 @@ def test_a_bad_candidate_is_stopped_for_futility(tmp_path, sequential):
 
 @pytest.mark.long
 def test_errors_hold_a_look_up(tmp_path, sequential):
-    """A look that lacks an episode is not taken: not certified, not refuted, and not run over."""
+    """A look that lacks an episode is not taken: no verdict is given, and no further block starts."""
     path = sequential(
         fault="raise", fault_states="3", fault_folder=str(tmp_path), limits="retries = 0"
     )
@@ -210,7 +210,7 @@ def test_errors_hold_a_look_up(tmp_path, sequential):
 
 @pytest.mark.long
 def test_shards_of_one_folder_take_looks_together(tmp_path, sequential, parity):
-    """A shard does its part of a look; whichever command finds it complete takes it."""
+    """Each shard runs its part of a look; the command that completes the look takes it."""
     path, out = sequential(), tmp_path / "run"
     for shard in ("1/2", "2/2") * 3:
         summary = vla_eval.run(path, PARITY, out, workers=1, shard=shard)
@@ -277,7 +277,7 @@ def test_killed_between_and_within_looks_it_stops_at_the_same_look(tmp_path, seq
 
 @pytest.mark.long
 def test_a_kill_between_the_last_record_and_its_look_is_mended(copy, sequential, parity):
-    """Without the file of its last look the run takes that look again, and runs nothing."""
+    """Without the file of its last look the run takes that look again, and runs no episode."""
     last = max((copy / "looks").glob("*.json"))
     before = json.loads(last.read_text())
     last.unlink()
@@ -293,7 +293,7 @@ def test_a_kill_between_the_last_record_and_its_look_is_mended(copy, sequential,
 
 @pytest.mark.long
 def test_the_certificate_is_the_repeated_interval(parity, tmp_path):
-    """Verdict, interval, bounds and looks are those of the plan, and a stranger recomputes them."""
+    """Verdict, interval, bounds and looks are those of the plan, and can be recomputed."""
     certificate = issue(parity, Roles("new", "old"))
     looks = certificate.sequential.looks
     comparison = certificate.comparison
@@ -334,7 +334,7 @@ def test_a_run_that_was_ended_by_hand_is_judged_at_its_last_look(copy, parity):
 
 @pytest.mark.long
 def test_a_record_changed_after_its_look_is_found(copy):
-    """A look keeps the digest of what it saw, also where the counts stay the same."""
+    """A look keeps the digest of its records, so a change with equal counts is found too."""
     rewrite(copy, lambda record: record | {"steps": record["steps"] + 1})
     with pytest.raises(RunFolderError, match="changed afterwards"):
         issue(copy, Roles("new", "old"))
@@ -342,7 +342,7 @@ def test_a_record_changed_after_its_look_is_found(copy):
 
 @pytest.mark.long
 def test_a_damaged_look_is_refused(copy):
-    """A look file that is none is named."""
+    """A file that is no look is named."""
     (copy / "looks" / "1.json").write_text("{}")
     with pytest.raises(RunFolderError, match=r"1\.json: is damaged"):
         issue(copy, Roles("new", "old"))

@@ -1,4 +1,4 @@
-"""Running one recorded episode again: a policy that raised, and what the recorder looks at."""
+"""Replays of one recorded episode: policies that raised, and the recorder's observations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(runs, protocol_file) -> Path:
 
 
 def raised(run: Path, **changes) -> tuple[Recorder, EpisodeRecord]:
-    """A policy that raises in state 2, and a record that says so."""
+    """A policy that raises in state 2, and the record of that episode."""
     slot = ("student", EpisodeKey("fake", "Point", 2, 0, 0))
     nothing = {"outcome": "failure", "steps": 0, "actions_sha256": hashlib.sha256().hexdigest()}
     said = {"error": ErrorDetail(type="RuntimeError", message="out of memory")}
@@ -80,7 +80,7 @@ def test_raising_again_in_the_same_way_is_a_replay(run, changes, different):
 
 @pytest.mark.long
 def test_not_raising_is_no_replay_of_raising(run):
-    """A policy that acts now did not raise then."""
+    """A policy that acts in the replay does not reproduce an exception."""
     _, record = raised(run)
     different = again(run, Recorder(Walker(Options())), record)
     assert different["reason"] == ("policy_raised", None)
@@ -89,7 +89,7 @@ def test_not_raising_is_no_replay_of_raising(run):
 
 @pytest.mark.long
 def test_a_simulators_exception_is_not_the_policys(run, monkeypatch):
-    """Where the environment raises, the record of a policy that raised is not reproduced."""
+    """An exception of the environment does not reproduce the record of a policy that raised."""
 
     def diverge(self, action):
         raise RuntimeError("out of memory")
@@ -124,7 +124,7 @@ def test_without_a_listener_only_the_policy_looks(run):
 
 
 def test_a_blind_policy_is_looked_for_only_if_somebody_listens(run):
-    """A policy that never looks costs no observation, and its frames have them all the same."""
+    """A blind policy costs no observation without a listener; with one its frames have observations."""
 
     class Blind(Walker):
         blind = True
@@ -149,7 +149,7 @@ def test_a_blind_policy_is_looked_for_only_if_somebody_listens(run):
 
 
 def test_a_privileged_policy_sees_the_environment_itself(run):
-    """What it is given is what the worker gives it: no wrapper."""
+    """The policy gets the environment without a wrapper, as from a worker."""
     seen = []
 
     class Privileged(Walker):
@@ -173,7 +173,7 @@ def test_a_privileged_policy_sees_the_environment_itself(run):
 
 
 def test_a_policy_is_warmed_up_once(run, tmp_path):
-    """As in an evaluation: before the first inference, once for each kind of observation."""
+    """Warm-up is as in an evaluation: before the first inference, once for each kind of observation."""
     recorder = Recorder(DiaryWalker(Options(diary=str(tmp_path))))
     for state in (0, 1):
         recorder.run(episode_of(run, state))

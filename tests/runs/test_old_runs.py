@@ -51,7 +51,7 @@ def test_format_1_names_the_machine_host(tmp_path):
 
 
 def test_other_formats_are_refused(tmp_path):
-    """A record from the future is no record of ours, and two names for one thing are one too many."""
+    """A record of a later format is refused, and so is a record with both names of a field."""
     run = tmp_path / "run"
     shutil.copytree(OLD / "format1", run)
     file = next((run / "episodes").glob("*w0.jsonl"))

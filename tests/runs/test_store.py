@@ -59,7 +59,7 @@ def test_idle_writers_leave_no_file(tmp_path):
 
 
 def test_a_torn_last_line_is_ignored_and_reported(tmp_path):
-    """However much of the last line a kill left: the lines before it count, and it is reported."""
+    """For every length of a torn last line, the lines before it count, and the line is reported."""
     path = write(tmp_path, record(0), record(1))
     data = path.read_bytes()
     first = data.index(b"\n") + 1
@@ -92,7 +92,7 @@ def test_damage_is_refused_with_file_and_line(tmp_path, damage):
 
 
 def test_errors_give_way_to_results(tmp_path):
-    """An error counts until an attempt succeeds or fails, in whatever order files are read."""
+    """An error counts until an attempt succeeds or fails, for every order of the files."""
     error = record(0, outcome="error", reason="env_error")
     write(tmp_path, record(0, attempt=2, score=1.0), name="a.jsonl")
     write(tmp_path, error, name="b.jsonl")
@@ -139,7 +139,7 @@ SLOT = ("a", record(0).key)
 
 @pytest.mark.parametrize("order", permutations([1, 2, 3]))
 def test_the_second_of_two_equal_exceptions_is_the_result(order):
-    """In whatever order files are read; all else of it stays, and the errors stay errors."""
+    """This holds for every order of the files; the other fields stay, and the errors stay errors."""
     records = add(*(raised(each) for each in order))
     assert records.final[SLOT] == raised(2, outcome="failure", reason="policy_raised")
     assert records.sessions[SLOT] == "call 2"
@@ -189,7 +189,7 @@ def test_a_copied_attempt_reproduces_nothing():
 
 @pytest.mark.parametrize("order", permutations([0, 1, 2]))
 def test_a_result_after_a_reproduced_exception_contradicts_it(order):
-    """Whatever is read first, the earlier result is kept, and the other is reported once."""
+    """For every order of reading, the earlier result is kept, and the later one is reported once."""
     later = record(0, timing=Timing(started_at="2026-01-01T08:00:00+07:00"))
     attempts = [raised(1), raised(2), later]
     records = add(*(attempts[each] for each in order))
@@ -204,7 +204,7 @@ def test_a_result_after_a_reproduced_exception_contradicts_it(order):
 
 
 def test_a_result_after_one_exception_is_the_result():
-    """What was not reproduced contradicts nothing, and is counted."""
+    """An exception that is not reproduced contradicts no result, and its record stays."""
     records = add(raised(1), record(0, attempt=2))
     assert records.final[SLOT] == record(0, attempt=2)
     assert records.errors[SLOT] == [raised(1)]
@@ -212,7 +212,7 @@ def test_a_result_after_one_exception_is_the_result():
 
 
 def test_a_derived_result_is_never_read_from_a_line(tmp_path):
-    """Whoever writes policy_raised into a file says more than a run ever does."""
+    """A run never writes policy_raised into a file, so a line with it is refused."""
     write(tmp_path, raised(1, outcome="failure", reason="policy_raised"))
     with pytest.raises(RunFolderError, match=r"w\.jsonl, line 1: says 'policy_raised'"):
         read_records([tmp_path])
@@ -228,7 +228,7 @@ NAME = "20260101T000000-{}-0001-w0.jsonl"
 
 
 def test_the_call_stands_in_the_record(tmp_path):
-    """And not in the file's name only: a file under another call's name is refused."""
+    """The record holds the token too: a file under another call's name is refused."""
     mine = record(0, timing=Timing(started_at="2026-01-01T00:00:00+00:00", session="a" * 16))
     path = write(tmp_path, mine, name=NAME.format("a" * 16))
     assert read_records([tmp_path]).sessions == {SLOT: "a" * 16}
@@ -246,7 +246,7 @@ def test_a_name_that_names_no_call_denies_none(tmp_path):
 
 
 def test_records_of_before_have_their_call_in_the_file_s_name(tmp_path):
-    """As it was when records did not say it."""
+    """Older records hold no token, so the file's name gives it."""
     write(tmp_path, record(0), name=NAME.format("c" * 16))
     assert read_records([tmp_path]).sessions == {SLOT: "c" * 16}
 
@@ -273,7 +273,7 @@ with RecordWriter(Path({path!r})) as writer:
 
 @pytest.mark.long
 def test_a_full_disk_stops_clearly_and_corrupts_nothing(tmp_path):
-    """When only a part of a line fits, nothing of it stays, and the message says what to do."""
+    """If only a part of a line fits on the disk, it is removed, and the message gives the remedy."""
     path = tmp_path / "w.jsonl"
     script = FULL.format(tests=str(Path(__file__).parent), path=str(path))
     done = subprocess.run(
@@ -302,7 +302,7 @@ def test_atomic_write_replaces_or_keeps(tmp_path, monkeypatch):
 
 
 def test_records_take_little_memory_and_stay_what_they_are(tmp_path):
-    """A file of records takes at most three times its bytes; each still says what was written."""
+    """Records take at most three times the bytes of their file, and stay equal to what was written."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
     import read_records as benchmark
 

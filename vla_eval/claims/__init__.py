@@ -1,1 +1,1 @@
-"""What was said before a run: registrations, the repository that shows when, uses of held-out states."""
+"""Claims before a run: registrations, their date in a repository, and uses of held-out states."""

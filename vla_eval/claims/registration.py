@@ -1,18 +1,18 @@
-"""Registrations: what a run will compare, written down before its first episode.
+"""Registrations: the plan of a comparison, written down before the run's first episode.
 
-A protocol fixes margin, states and test, and its hash is in every record. It does not say when it was
-written: who has seen a run can write one that fits it. A registration is a small file that names the
-protocol's hash, the arms with the hashes of their identities, and their roles. Written before the first
-episode and *committed*, it shows that the claim was there before its data::
+A protocol fixes margin, states and test, and its hash is in every record. But it has no date: somebody
+who has seen a run can write a protocol that fits it. A registration is a small file with the hash of the
+protocol, the arms with the hashes of their identities, and their roles. Written before the first
+episode and *committed*, it shows that the claim existed before its data::
 
     vlaeval register so101-pick-place --arm student=… --arm teacher=… --candidate student …
     git add registration.json && git commit && git push
     vlaeval run so101-pick-place --arm student=… --arm teacher=… --out runs/parity
 
 The times in the file and in the records are those of the machine that wrote them, and the date of a
-commit can be set by hand. What dates a registration for strangers is a copy that its author cannot
-change: a push to a public host, a timestamp service. :func:`check` says whether a run is the one that
-was registered; :func:`committed_since` says what git can say.
+commit can be set by hand. Others can trust the date of a copy that the author cannot change: a push to
+a public host, or a timestamp service. :func:`check` refuses a run that is not the registered one;
+:func:`committed_since` returns the date that git knows.
 
 A copy lies at ``RUN/registration.json`` (:func:`keep`), where a verifier finds it (:func:`kept`).
 """
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 FILE_NAME = "registration.json"
-"""What a run folder's copy is called."""
+"""File name of the copy in a run folder."""
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -79,16 +79,16 @@ class _Frozen(BaseModel):
 
 
 class RegisteredArm(_Frozen):
-    """One policy that will run."""
+    """One registered policy."""
 
     name: ArmName
     spec: str
     identity_sha256: Sha256
-    """Of metadata (weights, options), code and spec, as ``run.json`` stores them."""
+    """Hash of metadata (weights, options), code and spec, as ``run.json`` stores them."""
 
 
 class RegisteredRoles(_Frozen):
-    """Which arm will be what."""
+    """Registered arms by their roles."""
 
     candidate: ArmName
     reference: ArmName
@@ -96,24 +96,24 @@ class RegisteredRoles(_Frozen):
 
 
 class Registration(_Frozen):
-    """What will be run and judged."""
+    """The plan of a comparison: protocol, arms and roles."""
 
     format: Literal[1] = 1
     protocol: str
-    """Label, for the reader; the hash is what counts."""
+    """Label of the protocol, for the reader only; the hash decides."""
     protocol_sha256: Sha256
     standing: Standing
-    """How the protocol stood to the released ones when this was written."""
+    """Relation of the protocol to the released ones at the time of registration."""
     arms: tuple[RegisteredArm, ...]
     roles: RegisteredRoles
     margin: float
-    """The protocol's, for the reader."""
+    """The protocol's margin, for the reader."""
     alpha: float
-    """The protocol's, for the reader."""
+    """The protocol's alpha, for the reader."""
     registered_at: Moment
-    """UTC, by the clock of the machine that wrote it."""
+    """Time of registration: UTC, by the clock of the machine that wrote the file."""
     commit: str | None = None
-    """The commit that the file's repository was at, if it lies in one."""
+    """Current commit of the file's repository at that time; None without one."""
 
 
 def register(
@@ -125,19 +125,19 @@ def register(
     control: str | None = None,
     folder: Path = Path(),
 ) -> Registration:
-    """Say what will be run. The policies are built, so that their identities are those of the run.
+    """Make a registration. The policies are built, so that their identities are those of the run.
 
     Args:
-        protocol: what will be run.
+        protocol: the protocol of the run.
         specs: policy specs by the names of their arms, in the order of the run.
-        candidate: which arm has to prove itself; default the protocol's.
-        reference: which arm it is measured by; default the protocol's.
-        control: which arm must fail; default the protocol's, which may be none.
-        folder: where the file will lie; its repository's commit goes into it.
+        candidate: the arm that has to prove itself; default the protocol's candidate.
+        reference: the arm that it is compared with; default the protocol's reference.
+        control: the arm that must fail; default the protocol's negative control, which may be none.
+        folder: folder of the file; the current commit of its repository is registered too.
 
     Raises:
-        UsageError: the roles are not complete or not the protocol's, or a policy cannot be built.
-        ProtocolError: the protocol only claims to be a released one.
+        UsageError: the roles are incomplete or contradict the protocol, or a policy cannot be built.
+        ProtocolError: the protocol claims falsely to be a released one.
         InfrastructureError: a policy could not be loaded.
     """
     known = standing(protocol)
@@ -157,7 +157,7 @@ def register(
 
 def _arm(name: str, spec: str) -> RegisteredArm:
     try:
-        with redirect_stdout(sys.stderr):  # what a policy prints is no result of ours
+        with redirect_stdout(sys.stderr):  # the output of a policy is no result
             metadata = build_policy(spec).metadata
     except VlaEvalError:
         raise
@@ -173,15 +173,15 @@ def _arm(name: str, spec: str) -> RegisteredArm:
 def _complete(
     protocol: Protocol, arms: Sequence[str], asked: tuple[str | None, str | None, str | None]
 ) -> RegisteredRoles:
-    """Fill the roles that were left out; refuse those that nobody could certify."""
+    """Fill in the omitted roles; raise UsageError if roles are missing or contradictory."""
     analysis = protocol.analysis
     fixed = (analysis.candidate, analysis.reference, analysis.negative_control)
     looks = analysis.stopping != "fixed"
     taken = sequential_roles(protocol, arms) if looks else (None, None)
     flags = ("candidate", "reference", "control")
     names: list[str | None] = []
-    for flag, given, planned, looked in zip(flags, asked, fixed, (*taken, None), strict=True):
-        name = given or planned or looked
+    for flag, chosen, planned, looked in zip(flags, asked, fixed, (*taken, None), strict=True):
+        name = chosen or planned or looked
         if planned is not None and name != planned:
             raise UsageError(f"{protocol.label} fixes its {flag} as arm '{planned}', not '{name}'")
         if looked is not None and name != looked:
@@ -194,8 +194,8 @@ def _complete(
         if name is not None and name not in arms:
             raise UsageError(f"--{flag}: there is no arm '{name}'{did_you_mean(name, arms)}")
         names.append(name)
-    given_names = [name for name in names if name is not None]
-    if len(set(given_names)) != len(given_names):
+    taken_names = [name for name in names if name is not None]
+    if len(set(taken_names)) != len(taken_names):
         raise UsageError("one arm cannot have two roles")
     return RegisteredRoles(candidate=str(names[0]), reference=str(names[1]), control=names[2])
 
@@ -204,7 +204,7 @@ def write_registration(registration: Registration, path: Path) -> None:
     """Write a registration to a new file.
 
     Raises:
-        UsageError: the file is there already.
+        UsageError: the file exists already.
         StorageError: it cannot be written.
     """
     refuse_overwriting(path)
@@ -216,7 +216,7 @@ def write_registration(registration: Registration, path: Path) -> None:
 
 
 def refuse_overwriting(path: Path) -> None:
-    """Raise UsageError where a registration would replace something."""
+    """Raise UsageError if a registration would replace a file."""
     if path.exists() or path.is_symlink():
         raise UsageError(
             f"{path}: is there already, and a registration is written once; name another file with "
@@ -225,29 +225,29 @@ def refuse_overwriting(path: Path) -> None:
 
 
 def read_registration(path: Path) -> Registration:
-    """Read a registration; raises UsageError where it is none."""
+    """Read a registration; raise UsageError if the file holds none."""
     return read_model(path, Registration, wrong="is no registration")
 
 
 def _content(path: Path) -> bytes:
-    """Return a file's bytes; raises UsageError where there is no file."""
+    """Return a file's bytes; raise UsageError if there is no file."""
     return read_text(path).encode()
 
 
 def check(registration: Registration, run: RunHeader, roles: Roles, first_episode_at: str) -> None:
     """Refuse a run that is not the registered one.
 
-    Arms that were not registered may run along; what is claimed is claimed of registered ones.
+    The run may have further arms, which were not registered; claims hold for registered arms only.
 
     Args:
-        registration: what was said beforehand.
+        registration: the registration from before the run.
         run: the content of ``run.json``.
-        roles: with which the run is to be judged.
-        first_episode_at: when the first attempt of any arm began; ISO 8601 with its zone.
+        roles: the roles for the judgement.
+        first_episode_at: start of the first attempt of any arm; ISO 8601 with its zone.
 
     Raises:
-        RunFolderError: another protocol, another policy, or episodes from before the registration.
-        UsageError: other roles.
+        RunFolderError: the protocol or a policy differs, or an episode is older than the registration.
+        UsageError: the roles differ.
     """
     _check_protocol(registration, run)
     arms = {arm.name: arm for arm in run.arms}
@@ -283,10 +283,10 @@ def _check_protocol(registration: Registration, run: RunHeader) -> None:
             f"{registration.protocol} with hash {registration.protocol_sha256[:12]} was registered"
         )
     analysis = run.protocol.analysis
-    said = (registration.protocol, registration.margin, registration.alpha)
-    if said != (run.protocol.label, analysis.margin, analysis.alpha):
+    label, margin, alpha = registration.protocol, registration.margin, registration.alpha
+    if (label, margin, alpha) != (run.protocol.label, analysis.margin, analysis.alpha):
         raise RunFolderError(
-            f"the registration shows its readers {said[0]}, margin {said[1]} and alpha {said[2]}, "
+            f"the registration shows its readers {label}, margin {margin} and alpha {alpha}, "
             f"and the protocol with its hash is {run.protocol.label}, margin {analysis.margin} and "
             f"alpha {analysis.alpha}: it was edited"
         )
@@ -311,20 +311,20 @@ def _check_arm(registered: RegisteredArm, arm: Arm | None) -> None:
 
 def _moment(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            return _in_utc(found)
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return _in_utc(moment)
     except ValueError:
         pass
     raise RunFolderError(f"the run's first episode began at {text!r}, which is no time with a zone")
 
 
 def keep(path: Path, run: Path) -> None:
-    """Put a copy of a registration where the verifier of a run folder finds it.
+    """Copy a registration into a run folder, where a verifier finds it.
 
     Raises:
-        UsageError: it is no registration.
-        RunFolderError: the folder holds another one already.
+        UsageError: the file is no registration.
+        RunFolderError: the folder holds another registration already.
     """
     read_registration(path)
     copy = run / FILE_NAME
@@ -337,6 +337,6 @@ def keep(path: Path, run: Path) -> None:
 
 
 def kept(run: Path) -> Registration | None:
-    """Return the registration that lies in a run folder; raises UsageError where it is damaged."""
+    """Return the registration in a run folder, if any; raise UsageError if it is damaged."""
     copy = run / FILE_NAME
     return read_registration(copy) if copy.exists() or copy.is_symlink() else None

@@ -1,8 +1,8 @@
-"""Git, asked for facts: commits, contents, dates.
+"""Facts from git: commits, contents, dates.
 
 A repository's own configuration can name programs that git then runs (a file-system monitor, hooks,
-transports of a partial clone). Whoever unpacks a stranger's folder and certifies or verifies it has not
-agreed to that, so nothing of the kind is used here: only git's plumbing, with those settings off.
+transports of a partial clone). Certifying or verifying a folder of unknown origin must not run them, so
+this module uses git's plumbing only, with those settings off.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",
 }
 _HIDDEN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
-"""Set while git itself runs us, in a hook for example; the folder decides, not they."""
+"""Variables that git sets for its hooks, for example; they are removed, so that the folder decides."""
 
 
 def git(folder: Path, *arguments: str) -> tuple[int, bytes]:
-    """Run a plumbing command in a folder; return its exit code and what it printed.
+    """Run a plumbing command in a folder; return its exit code and its output.
 
     Raises:
-        UsageError: there is no git, or it does not come back.
+        UsageError: git is not installed, or does not end in time.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", *_SAFE, "-C", str(folder), *arguments],
             capture_output=True,
             stdin=subprocess.DEVNULL,
@@ -51,14 +51,14 @@ def git(folder: Path, *arguments: str) -> tuple[int, bytes]:
         raise UsageError(
             f"{folder}: git {arguments[0]} did not end within {_TIMEOUT_S:.0f} s"
         ) from None
-    return done.returncode, done.stdout
+    return process.returncode, process.stdout
 
 
 def top_of(folder: Path) -> Path:
-    """Return the top folder of the work tree that a folder lies in.
+    """Return the top folder of a folder's work tree.
 
     Raises:
-        UsageError: there is no git, the folder is in no repository, or git refuses it.
+        UsageError: git is not installed, the folder is in no repository, or git refuses it.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder")
@@ -69,7 +69,7 @@ def top_of(folder: Path) -> Path:
 
 
 def head_of(folder: Path) -> str | None:
-    """Return the commit that a folder's repository is at; None: no repository, or no commit yet."""
+    """Return the current commit of a folder's repository; None without a repository or a commit."""
     try:
         code, printed = git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     except UsageError:
@@ -78,17 +78,17 @@ def head_of(folder: Path) -> str | None:
 
 
 def is_ignored(top: Path, name: str) -> bool:
-    """Return whether a file of that name at the top of a repository would be left out of commits."""
+    """Return whether git ignores a file of that name at the top of a repository."""
     return git(top, "check-ignore", "--quiet", "--", name)[0] == 0
 
 
 def committed_since(path: Path, commit: str) -> datetime:
     """Return the date of a commit that holds a file exactly as it is now.
 
-    It shows that somebody who has this repository has a commit with this content, in the history that
-    is checked out, dated so by its committer. It does not show that the date is true: a committer's
-    date can be set by hand, and a history can be made anew. A date that its author could not choose
-    comes from a public host that the commit was pushed to, or from a timestamp service.
+    The date shows that the checked-out history of this repository has a commit with this content and
+    this committer's date. It does not show that the date is true: a committer can set the date by
+    hand, and can rewrite the history. A date that the author could not choose comes from a public host
+    that the commit was pushed to, or from a timestamp service.
 
     Args:
         path: a file inside a git repository, such as a registration.
@@ -98,8 +98,8 @@ def committed_since(path: Path, commit: str) -> datetime:
         The committer's date, in UTC.
 
     Raises:
-        UsageError: no git, no repository, no such commit, not in the history of HEAD, the file is not
-            in the commit, or is in it with another content.
+        UsageError: there is no git, no repository or no such commit; the commit is not in the history
+            of HEAD; or it does not hold the file with this content.
     """
     file = path.resolve()
     try:
@@ -108,7 +108,7 @@ def committed_since(path: Path, commit: str) -> datetime:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
     top = top_of(file.parent)
     code, printed = 1, b""
-    if not commit.startswith("-"):  # that would be an option
+    if not commit.startswith("-"):  # git would take it as an option
         code, printed = git(top, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
     if code:
         raise UsageError(f"{top}: there is no commit '{commit}' in this repository")
@@ -132,7 +132,7 @@ def committed_since(path: Path, commit: str) -> datetime:
 def _committer_date(sha: str, commit: bytes) -> datetime:
     """Return the date in a commit object: ``committer NAME <MAIL> SECONDS ZONE``."""
     try:
-        line = next(each for each in commit.split(b"\n") if each.startswith(b"committer "))
+        line = next(row for row in commit.split(b"\n") if row.startswith(b"committer "))
         return datetime.fromtimestamp(int(line.split()[-2]), UTC)
     except (StopIteration, ValueError, IndexError, OverflowError, OSError):
         raise UsageError(f"commit {sha[:12]} has no date that can be read") from None

@@ -1,23 +1,23 @@
-"""Uses: how often the same held-out episodes have been certified on.
+"""Uses: counts the certifications on the same held-out episodes.
 
-Twenty candidates at the margin, each certified at 5 % on the same states, give one false certificate in
-64 cases of 100. So every certification is written down, and tells its number m: how many distinct
-candidates have been certified with this protocol and this reference, this one included.
+Twenty candidates at the margin, each certified at 5 % on the same states, give at least one false
+certificate with probability 64 %. So every certification is written down with its number m: the number
+of distinct candidates certified so far with this protocol and this reference, this one included.
 
-The first is judged at the protocol's alpha, and the m-th from the second on at
-:func:`~vla_eval.stats.multiplicity.attempt_alpha` (m) = 6 alpha / (pi^2 m^2). All attempts that there
-will ever be then err with at most alpha + (pi^2/6 - 1) * 6/pi^2 * alpha = **1.39 alpha** together: the
-chance that any candidate that is worse by the margin is certified. The price of looking at the first
-one at full alpha is the 0.39. That holds for candidates that are not made by looking at earlier
-attempts' episodes; who tunes on these states needs new ones.
+The first attempt is judged at the protocol's alpha, and the m-th (m >= 2) at
+:func:`~vla_eval.stats.multiplicity.attempt_alpha` (m) = 6 alpha / (pi^2 m^2). The chance that any
+candidate that is worse by the margin is ever certified is then at most
+alpha + (pi^2/6 - 1) * 6/pi^2 * alpha = **1.39 alpha**. The 0.39 is the price of the full alpha for the
+first attempt. The bound holds for candidates that were made without a look at earlier attempts'
+episodes; a candidate that was tuned on these states needs new states.
 
-A use is one JSON line in two places: ``uses.jsonl`` in the cache, and ``vlaeval-uses.jsonl`` at the top
-of the git repository that the run folder lies in, to be committed, so that a team counts together.
-Both are read and what they hold is taken together. The repository's file is left out where it would
-be ignored. The candidate's number stands in its line and stays; certifying again adds nothing.
+A use is one JSON line in two files: ``uses.jsonl`` in the cache, and ``vlaeval-uses.jsonl`` at the top
+of the run folder's git repository. The second file is meant to be committed, so that a team counts
+together; it is omitted if git ignores it. The count is over the lines of both files. A candidate keeps
+the number in its line; to certify it again adds no line.
 
-It is a memory for honest people: who deletes both files, or certifies elsewhere, is not counted, and a
-result that was only looked at (``vlaeval report``) is no attempt.
+The count relies on honest users: it misses a user who deletes both files or certifies elsewhere. A
+result that was only reported (``vlaeval report``) is no attempt.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from vla_eval.errors import UsageError
 __all__ = ["LEDGER_NAME", "Attempt", "attempt"]
 
 LEDGER_NAME = "vlaeval-uses.jsonl"
-"""What the file at the top of a repository is called."""
+"""Name of the file at the top of a repository."""
 _PATIENCE_S = 30.0
 
 
@@ -51,21 +51,21 @@ class Attempt:
     """One certification among those on the same protocol with the same reference."""
 
     number: int
-    """From 1: the how-manieth distinct candidate this is."""
+    """Number of the candidate among the distinct candidates, from 1."""
     files: tuple[Path, ...]
-    """Where it is written down."""
+    """Files that hold this use."""
     warnings: tuple[str, ...]
-    """What went wrong with that, a sentence each; the count may be too low then."""
+    """One sentence for each problem; the count may then be too low."""
 
 
 class _Use(BaseModel):
-    """One line. Keys that a later version adds are passed over."""
+    """One line of a file. Unknown keys, which a later version may add, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     format: Literal[1] = 1
     label: str
-    """The protocol's, for the reader."""
+    """Label of the protocol, for the reader."""
     protocol_sha256: str
     reference_sha256: str
     candidate_sha256: str
@@ -74,7 +74,7 @@ class _Use(BaseModel):
     at: AwareDatetime
 
     def same(self, other: _Use) -> bool:
-        """Whether two lines speak of one use: of the same candidate with the same records."""
+        """Return whether two lines are the same use: the same candidate with the same records."""
         ignored = {"attempt", "at", "label"}
         return self.model_dump(exclude=ignored) == other.model_dump(exclude=ignored)
 
@@ -88,28 +88,28 @@ def attempt(
     candidate_sha256: str,
     records_sha256: str,
 ) -> Attempt:
-    """Write down that a candidate is certified, and return the how-manieth it is.
+    """Write down that a candidate is certified, and return its number.
 
-    Nothing about it can fail: what cannot be read or written becomes a warning.
+    The function never fails: a file that cannot be read or written becomes a warning.
 
     Args:
         run: the run folder; its repository has one of the two files.
-        protocol_sha256: of the protocol.
-        label: the protocol's, for the reader.
-        reference_sha256: of the reference's identity.
-        candidate_sha256: of the candidate's identity.
-        records_sha256: of the records; the same candidate with other records keeps its number, and
-            leaves a line and a warning.
+        protocol_sha256: hash of the protocol.
+        label: label of the protocol, for the reader.
+        reference_sha256: hash of the reference's identity.
+        candidate_sha256: hash of the candidate's identity.
+        records_sha256: hash of the records. The same candidate with other records keeps its number, and
+            adds a line and a warning.
     """
     warnings: list[str] = []
     cache = _cache_folder(warnings)
     with _locked(cache, warnings):
         files = [cache / "uses.jsonl"] if cache is not None else []
         files += _repository_file(run, warnings)
-        found = {file: list(_read(file, warnings)) for file in files}
+        uses_by_file = {file: list(_read(file, warnings)) for file in files}
         before = [
             use
-            for uses in found.values()
+            for uses in uses_by_file.values()
             for use in uses
             if (use.protocol_sha256, use.reference_sha256) == (protocol_sha256, reference_sha256)
         ]
@@ -126,18 +126,18 @@ def attempt(
         kept = [
             file
             for file in files
-            if any(use.same(now) for use in found[file]) or _append(file, now, warnings)
+            if any(use.same(now) for use in uses_by_file[file]) or _append(file, now, warnings)
         ]
     return Attempt(now.attempt, tuple(kept), tuple(warnings))
 
 
 def _number(before: list[_Use], candidate: str) -> int:
-    """Return the number that a candidate has already, else the next one."""
+    """Return the candidate's existing number, else the next one."""
     own = [use.attempt for use in before if use.candidate_sha256 == candidate]
     if own:
         return max(own)
     distinct = {use.candidate_sha256 for use in before}
-    # In files of two people that were put together, two candidates can have one number.
+    # In merged files of two users, two candidates can have one number.
     return 1 + max([len(distinct), *(use.attempt for use in before)])
 
 
@@ -148,13 +148,13 @@ def _note_other_records(before: list[_Use], now: _Use, warnings: list[str]) -> N
     if others:
         warnings.append(
             f"this candidate was certified on {now.label} before with other records "
-            f"({', '.join(sorted(each[:12] for each in others))}): it was run again, and the "
+            f"({', '.join(sorted(digest[:12] for digest in others))}): it was run again, and the "
             "results differ"
         )
 
 
 def _cache_folder(warnings: list[str]) -> Path | None:
-    """Return the cache: VLA_EVAL_CACHE, else the platform's place, as environments keep theirs."""
+    """Return the cache folder: VLA_EVAL_CACHE, else the platform's place, as environments do."""
     chosen = os.environ.get("VLA_EVAL_CACHE")
     folder = Path(chosen).expanduser() if chosen else user_cache_path("vla_eval")
     try:
@@ -170,7 +170,7 @@ def _cache_folder(warnings: list[str]) -> Path | None:
 
 @contextmanager
 def _locked(cache: Path | None, warnings: list[str]) -> Iterator[None]:
-    """Be the only one of this user who counts; the lock lies in the cache for both files."""
+    """Hold this user's exclusive lock for both files; it lies in the cache."""
     if cache is None:
         yield
         return
@@ -189,7 +189,7 @@ def _locked(cache: Path | None, warnings: list[str]) -> Iterator[None]:
 
 
 def _repository_file(run: Path, warnings: list[str]) -> list[Path]:
-    """Return the ledger of the run's repository, where there is one that would keep it."""
+    """Return the file of the run's repository; an empty list if there is none or git ignores it."""
     try:
         top = top_of(run.resolve())
         if is_ignored(top, LEDGER_NAME):
@@ -197,14 +197,14 @@ def _repository_file(run: Path, warnings: list[str]) -> list[Path]:
     except UsageError:
         return []
     file = top / LEDGER_NAME
-    if file.is_symlink():  # a stranger's repository must not choose what is written to
+    if file.is_symlink():  # an unknown repository must not choose the file that is written
         warnings.append(f"{file}: is a link, and a ledger is a file; it was passed over")
         return []
     return [file]
 
 
 def _read(file: Path, warnings: list[str]) -> Iterator[_Use]:
-    """Yield the uses that a file holds; damaged lines are passed over."""
+    """Yield the uses in a file; damaged lines are skipped with a warning."""
     try:
         if not file.exists():
             return
@@ -224,27 +224,27 @@ def _read(file: Path, warnings: list[str]) -> Iterator[_Use]:
     if damaged:
         warnings.append(
             f"{file}: {len(damaged)} lines hold no use and are not counted (the first is line "
-            f"{damaged[0]}); mend or remove them"
+            f"{damaged[0]}); correct or remove them"
         )
 
 
 def _refuse_other_than_file(found: os.stat_result) -> None:
-    """Raise OSError for a named pipe, a folder or a device; none of them is waited for."""
+    """Raise OSError for a named pipe, a folder or a device, without waiting for it."""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is no file")
 
 
 def _append(file: Path, use: _Use, warnings: list[str]) -> bool:
-    """Write a use down; return whether that worked."""
+    """Append a use to a file; return whether that succeeded."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(file, flags, 0o644)
         try:
-            found = os.fstat(descriptor)
-            _refuse_other_than_file(found)
-            torn = found.st_size and os.pread(descriptor, 1, found.st_size - 1) != b"\n"
+            status = os.fstat(descriptor)
+            _refuse_other_than_file(status)
+            torn = status.st_size and os.pread(descriptor, 1, status.st_size - 1) != b"\n"
             line = b"\n" * bool(torn) + use.model_dump_json().encode() + b"\n"
-            os.write(descriptor, line)  # a half of it is a damaged line to the next reader
+            os.write(descriptor, line)  # the next reader skips half a line as damaged
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Whatever many ask one policy for, batched: the loop inside a policy host and inside a server."""
+"""Batches the requests of many clients to one policy: the loop of a policy host and of a server."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Infer:
-    """One observation that wants a chunk."""
+    """A request for the action chunk of one observation."""
 
     observation: Observation
     context: Context
     alone: bool = False
-    """In a batch of its own, so that what is raised over it is raised over nothing else."""
+    """Whether the observation gets a batch of its own, so that it is the only cause of an exception."""
 
 
 @dataclass(frozen=True)
 class WarmUp:
-    """An observation of the kind that will come; see :class:`vla_eval.policy.WarmsUp`."""
+    """A request to warm the policy up with a typical observation; see :class:`vla_eval.policy.WarmsUp`."""
 
     observation: Observation
     context: Context
@@ -55,16 +55,16 @@ class End:
 
 @dataclass(frozen=True)
 class Trouble:
-    """The policy raised."""
+    """The answer after the policy raised an exception."""
 
     message: str
     usage: bool = False
-    """It said that it cannot be used like this at all; repeating would not help."""
+    """Whether the policy cannot be used in this way at all, so that a repetition would not help."""
 
 
 @dataclass(frozen=True)
 class WarmedUp:
-    """Warming up is over, or was not needed; ending an episode is answered like this too."""
+    """The answer to `WarmUp`, whether or not warming up was needed, and to `End`."""
 
 
 Answer = ActionChunk | Trouble | WarmedUp
@@ -72,26 +72,27 @@ Answer = ActionChunk | Trouble | WarmedUp
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """What somebody asks, and where the answer goes."""
+    """A client's request, and the callback for its answer."""
 
     what: Infer | WarmUp | End
     answer: Callable[[Answer], None]
-    """Called in the loop's thread."""
+    """Callback for the answer; it is called in the loop's thread."""
     member: int = 0
-    """Who asks; passed on to ``said``."""
+    """Number of the client; it is passed on to ``said``."""
 
 
 class PolicyLoop:
-    """Owns the policy: one thread in which everything that is asked of it happens.
+    """Owns the policy, and serves all requests to it in one thread.
 
-    Noise is seeded per sample (``Context.generator``), so who shares a batch does not change
-    anybody's noise.
+    Noise is seeded per sample (``Context.generator``), so it does not depend on the other samples of
+    the batch.
 
     Args:
         policy: the policy.
-        max_batch: most observations an inference.
-        wait_s: longest wait for company, from the first observation of a batch on.
-        said: called when something begins, with the phase, the time (monotonic clock) and who is in it.
+        max_batch: largest number of observations in one inference.
+        wait_s: longest wait for further observations after the first one of a batch, in s.
+        said: called at the beginning of each phase, with the phase, the time (monotonic clock) and the
+            members (`InferenceRequest.member`) that take part in it.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class PolicyLoop:
         self._warm_ups = WarmUps(max_batch)
 
     def run(self) -> None:
-        """Serve until somebody puts None."""
+        """Serve until None is put into ``requests``."""
         while True:
             request = self.requests.get()
             if request is None:
@@ -119,18 +120,18 @@ class PolicyLoop:
             batch, later = self._gather(request)
             if batch:
                 self._infer(batch)
-            for each in later:
-                if each is None:
+            for late_request in later:
+                if late_request is None:
                     return
-                if isinstance(each.what, Infer):
-                    self._infer([each])
+                if isinstance(late_request.what, Infer):
+                    self._infer([late_request])
                 else:
-                    self._one(each)
+                    self._one(late_request)
 
     def _gather(
         self, first: InferenceRequest
     ) -> tuple[list[InferenceRequest], list[InferenceRequest | None]]:
-        """Return a batch, and what else came while it was gathered."""
+        """Return a batch, and the other requests that arrived while it was gathered."""
         if not _is_shared(first):
             return [], [first]
         batch, later = [first], list[InferenceRequest | None]()
@@ -157,7 +158,7 @@ class PolicyLoop:
         try:
             start = perf_counter()
             reply = self._policy.infer(
-                [each.observation for each in samples], [each.context for each in samples]
+                [sample.observation for sample in samples], [sample.context for sample in samples]
             )
             infer_ms = 1e3 * (perf_counter() - start)
             answers = [

@@ -1,4 +1,4 @@
-"""Children of the supervisor: how workers and policy hosts are started, and what is known of them."""
+"""Children of the supervisor: starts workers and policy hosts, and checks which policies they load."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["Child", "Launcher", "WorkerChild", "exit_text"]
 
 @dataclass(eq=False)
 class Child:
-    """A process of ours, the pipe to it, and its heartbeat."""
+    """A child process, the pipe to it, and its heartbeat."""
 
     process: BaseProcess
     connection: Connection
@@ -47,7 +47,7 @@ class Child:
 
 @dataclass(eq=False)
 class WorkerChild(Child):
-    """A worker, and what it is busy with."""
+    """A worker, and the item that it works on."""
 
     slot: int = 0
     record_file: Path = Path()
@@ -59,11 +59,11 @@ class Launcher:
     """Starts the children of one run."""
 
     def __init__(self, folder: RunFolder, slots: int) -> None:
-        """Prepare.
+        """Prepare; no process is started yet.
 
         Args:
             folder: the run.
-            slots: how many workers there may be at a time.
+            slots: largest number of workers at a time.
 
         Raises:
             PolicySpecError: an arm's spec names no policy.
@@ -82,13 +82,13 @@ class Launcher:
             for number, (name, text) in enumerate(self._arms.items())
             if placement_of(text) == "host"
         }
-        """Sockets of the arms that sit in a host."""
+        """Sockets of the arms whose policy runs in a host, by the arm's name."""
         cores = os.cpu_count() or 1
         self.worker_threads = max(1, cores // slots)
-        """Threads for the numerics of each worker: the simulators run side by side."""
+        """Numerics threads of each worker; the simulators run side by side."""
         self.host_threads = max(1, cores // (2 * max(1, len(self.addresses))))
-        """Threads for the numerics of each policy host: half the cores, since workers compute beside
-        it, and not a number that depends on theirs, since sums may round by the number of threads."""
+        """Numerics threads of each policy host: half the cores, since workers compute beside it. The
+        number must not depend on the number of workers: it can change a sum's last bits."""
 
     def start_host(self, name: str) -> Child:
         """Start the policy host of an arm."""
@@ -141,14 +141,14 @@ class Launcher:
         return WorkerChild(process, ours, heartbeat, slot=slot, record_file=record_file)
 
     def recognise(self, who: str, ready: Ready) -> None:
-        """Compare what a child loaded with what the first one did.
+        """Compare the policies that a child loaded with those that the first child loaded.
 
         Args:
             who: the child's name.
-            ready: what it said.
+            ready: its message.
 
         Raises:
-            RunFolderError: other weights, other options or other code, after a restart for example.
+            RunFolderError: the weights, the options or the code changed, after a restart for example.
         """
         for name, metadata in ready.identities.items():
             now: dict[str, Any] = asdict(metadata)
@@ -165,21 +165,21 @@ class Launcher:
                 )
 
     def new_record_file(self, writer: str) -> Path:
-        """Return a name that no earlier or parallel process can have taken."""
+        """Return a path that no earlier or parallel process can have taken."""
         self._files += 1
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         return self._folder.episodes / f"{now}-{self.session}-{self._files:04d}-{writer}.jsonl"
 
 
 def _socket_address(name: str) -> str:
-    """Return a socket that leaves no file behind where the system knows such (Linux)."""
+    """Return a socket's address; on Linux it leaves no file behind."""
     if platform.system() == "Linux":
         return f"\0vlaeval-{name}"
     return str(Path(tempfile.gettempdir()) / f"vlaeval-{name}.sock")
 
 
 def exit_text(process: BaseProcess) -> str:
-    """Say how a process ended, which it has or is about to."""
+    """Return how a process ended: its signal or exit code. It has ended, or is about to."""
     process.join(timeout=_REAP_S)
     code = process.exitcode
     if code is not None and code < 0:

@@ -1,4 +1,4 @@
-"""Which episode a free worker gets next."""
+"""Decides which episode a free worker gets next."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Dispatcher", "next_item", "pending_items"]
 def pending_items(
     plan: Iterable[PlannedEpisode], arms: Sequence[str], records: Records
 ) -> list[WorkItem]:
-    """Return what is left of a plan, the arms of one key next to each other.
+    """Return the open items of a plan, the arms of one key next to each other.
 
     The order of the arms changes from key to key (by the key's hash), so that no arm always runs
-    first: whatever drifts on the machine then drifts for all arms alike.
+    first: a drift of the machine then affects all arms alike.
     """
     return [
         next_item(arm, episode, records.errors.get((arm, episode.key), ()))
@@ -32,9 +32,9 @@ def pending_items(
 
 
 def next_item(arm: str, episode: PlannedEpisode, errors: Sequence[EpisodeRecord]) -> WorkItem:
-    """Return the attempt that follows those that ended in errors."""
-    attempt = 1 + max((each.attempt for each in errors), default=0)
-    raised = any(each.reason == "policy_error" for each in errors)
+    """Return the next attempt of an episode after attempts that ended in errors."""
+    attempt = 1 + max((record.attempt for record in errors), default=0)
+    raised = any(record.reason == "policy_error" for record in errors)
     return WorkItem(arm, episode, attempt, alone=raised)
 
 
@@ -56,7 +56,7 @@ class Dispatcher:
         self._queues: dict[object, deque[WorkItem]] = {}
 
     def add(self, items: Iterable[WorkItem]) -> None:
-        """Add items, after those that are there."""
+        """Add items at the end of the queues."""
         for item in items:
             self._queues.setdefault(item.episode.scene, deque()).append(item)
 
@@ -64,7 +64,7 @@ class Dispatcher:
         return sum(len(queue) for queue in self._queues.values())
 
     def put_back(self, item: WorkItem) -> None:
-        """Give an item a second chance, before the others of its scene."""
+        """Put an item back at the front of its scene's queue."""
         self._queues.setdefault(item.episode.scene, deque()).appendleft(item)
 
     def take(self, current: object, others: Sequence[object]) -> WorkItem | None:
@@ -72,7 +72,7 @@ class Dispatcher:
 
         Args:
             current: the scene that the asking worker has built, or None.
-            others: the scenes that the other workers are on.
+            others: the scenes that the other workers have built.
         """
         scene = current if self._queues.get(current) else self._best_scene(others)
         if scene is None:

@@ -1,7 +1,7 @@
 """The policy host: one process that owns a policy and batches the workers' requests.
 
-Workers connect over a Unix socket of this machine with a random key. Whatever is waiting, up to
-``max_batch`` observations, is inferred together.
+Workers connect over a Unix socket of this machine with a random key. All waiting observations, at most
+``max_batch``, share one inference.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["HostLostError", "HostedPolicy", "PolicyRaisedError", "host_main"]
 
 
 class HostLostError(PolicyLostError):
-    """The policy host died or fell silent while this episode needed it."""
+    """The policy host died or did not answer while this episode needed it."""
 
 
 class PolicyRaisedError(VlaEvalError):
@@ -45,7 +45,7 @@ class PolicyRaisedError(VlaEvalError):
 
 
 class HostedPolicy:
-    """A policy in another process: the worker's side."""
+    """The worker's proxy for a policy in a policy host."""
 
     def __init__(self, address: str, authkey: bytes, slot: int, wait_s: float) -> None:
         self._address = address
@@ -54,12 +54,12 @@ class HostedPolicy:
         self._wait_s = wait_s
         self._connection: Connection | None = None
         self.alone = False
-        """Whether what is asked next must share no batch; see :class:`Infer`."""
+        """Whether the next requests get batches of their own; see :class:`Infer`."""
         self._identity = self._connect()
 
     @property
     def metadata(self) -> PolicyMetadata:
-        """The policy's own, as the host said it."""
+        """The policy's own metadata, as the host reported it."""
         return self._identity.metadata
 
     def _connect(self) -> Identity:
@@ -72,17 +72,17 @@ class HostedPolicy:
         return identity
 
     def renew(self) -> bool:
-        """Before an episode: where the host was restarted, find the new one; return whether.
+        """Connect to the new host if the host was restarted; return whether it was.
 
-        Nothing reconnects in mid-episode: there the policy's state is lost with its host, and the
-        episode has to be repeated.
+        Called before an episode only. During an episode the policy's state is lost with its host, so
+        the episode has to be repeated.
 
         Raises:
-            HostLostError: there is no host, or it holds another policy than the first one did (the
-                supervisor notices that too, and ends the run).
+            HostLostError: there is no host, or it holds another policy than the first one (the
+                supervisor also notices that, and ends the run).
         """
         if self._connection is not None and not self._connection.poll(0):
-            return False  # between requests it has nothing to say, unless it has gone
+            return False  # between requests the host sends nothing; a closed connection is readable
         identity = self._connect()
         if identity != self._identity:
             changed = name_differences(self._identity.to_json(), identity.to_json())
@@ -90,7 +90,7 @@ class HostedPolicy:
         return True
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Let the host warm the policy up, if it wants that; the host knows for which kinds it has."""
+        """Ask the host to warm the policy up; the host skips kinds of observations it has warmed up for."""
         self._ask(WarmUp(observations[0], dataclasses.replace(contexts[0], env=None)))
 
     def infer(
@@ -101,7 +101,7 @@ class HostedPolicy:
         Raises:
             HostLostError: the host died, or did not answer in time.
             PolicyRaisedError: the policy raised in the host.
-            UsageError: it said there that it cannot be used like this.
+            UsageError: the policy reported that it cannot be used in this way.
         """
         return [
             self._ask(Infer(observation, dataclasses.replace(context, env=None), self.alone))
@@ -109,7 +109,7 @@ class HostedPolicy:
         ]
 
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Tell the host that an episode is over; after an error, the host may be gone itself."""
+        """Tell the host that an episode is over, unless the connection to the host was lost."""
         if self._connection is not None:
             self._ask(End(key, outcome))
 
@@ -128,7 +128,7 @@ class HostedPolicy:
 
     def _receive(self) -> Any:
         if self._connection is None or not self._connection.poll(self._wait_s):
-            self._connection = None  # so that nobody takes the late answer for another's
+            self._connection = None  # so that a late answer is not taken for the next one
             raise HostLostError(f"the policy host did not answer within {self._wait_s:.0f} s")
         return self._connection.recv()
 
@@ -145,13 +145,13 @@ def host_main(
     """Load the policy, tell the supervisor, and serve until the supervisor goes away.
 
     Args:
-        supervisor: where to say Ready or Stopped.
+        supervisor: connection for the message Ready or Stopped.
         parent_pid: the supervisor's process id; the host dies with it.
-        arm: its name, and the policy's spec.
+        arm: (name of the arm, spec of its policy).
         address: path of the Unix socket to listen on.
         authkey: shared secret of this run.
-        batching: (most samples a batch, longest wait for company in seconds).
-        heartbeat: where to say what is being done.
+        batching: (largest number of samples in a batch, longest wait for further ones in s).
+        heartbeat: shared memory for the current phase.
     """
     become_child(parent_pid)
     name, spec = arm
@@ -185,7 +185,7 @@ def host_main(
 def _accept(
     listener: Listener, authkey: bytes, identity: Identity, put: Callable[[InferenceRequest], None]
 ) -> None:
-    """Accept connections; each greets in a thread of its own, so that a silent one stops nobody."""
+    """Accept connections, and greet each in its own thread, so that a silent client blocks no other."""
     while True:
         try:
             connection: Connection = listener.accept()
@@ -205,7 +205,7 @@ def _read_requests(
     slot, open_episodes = 0, set[PolicyKey]()
 
     def answer(reply: object) -> None:
-        with suppress(OSError):  # that worker died; its episode is repeated
+        with suppress(OSError):  # the worker died; its episode is repeated
             connection.send(reply)
 
     try:
@@ -214,13 +214,13 @@ def _read_requests(
         slot = connection.recv()
         connection.send(identity)
         while True:
-            what = connection.recv()
-            if isinstance(what, Infer):
-                open_episodes.add(what.context.key)
-            elif isinstance(what, End):
-                open_episodes.discard(what.key)
-            put(InferenceRequest(what, answer, slot))
+            request = connection.recv()
+            if isinstance(request, Infer):
+                open_episodes.add(request.context.key)
+            elif isinstance(request, End):
+                open_episodes.discard(request.key)
+            put(InferenceRequest(request, answer, slot))
     except (AuthenticationError, EOFError, OSError):
-        for key in open_episodes:  # its worker died without saying so
+        for key in open_episodes:  # the worker died and sent no End
             put(InferenceRequest(End(key, "error"), lambda _: None, slot))
         connection.close()

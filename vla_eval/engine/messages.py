@@ -1,4 +1,4 @@
-"""What the supervisor, the workers and the policy hosts say to each other."""
+"""Messages between the supervisor, the workers and the policy hosts."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a policy is, as the process that loaded it says."""
+    """Identity of a policy, as reported by the process that loaded it."""
 
     metadata: PolicyMetadata
     code_sha256: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as ``run.json`` has it."""
+        """Return the identity in the form of ``run.json``."""
         return {**asdict(self.metadata), "code_sha256": self.code_sha256}
 
 
 @dataclass(frozen=True)
 class ArmJob:
-    """One arm, as a worker needs to know it."""
+    """The facts about one arm that a worker needs."""
 
     spec: str
     host_address: str | None
-    """Socket of the policy host; None builds the policy inside the worker."""
+    """Socket of the policy host; with None the worker builds the policy itself."""
 
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """Everything a worker is started with."""
+    """Everything that a worker needs at its start."""
 
     parent_pid: int
     slot: int
-    """Which of the n workers it is; a successor takes the slot of a dead one."""
+    """Number of the worker's place; the successor of a dead worker takes over its slot."""
     arms: Mapping[str, ArmJob]
     n_action_steps: int | None
     protocol_sha256: str
     record_file: Path
     session: str
-    """Token of this call of ``vlaeval run``; it stands in every record and in every file's name."""
+    """Token of this call of ``vlaeval run``; every record and every file name holds it."""
     authkey: bytes
     host_wait_s: float
-    """How long to wait for a policy host, queueing and a slow batch included."""
+    """Longest wait for a policy host in s, queueing and a slow batch included."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class WorkItem:
     episode: PlannedEpisode
     attempt: int
     alone: bool = False
-    """Inferred in no batch with others: the policy raised in an earlier attempt, and whether that was
-    over this episode or over a neighbour in its batch is to be seen."""
+    """Whether the episode's observations get batches of their own. The policy raised in an earlier
+    attempt, and this attempt shows whether this episode or a neighbour in its batch was the cause."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class Ready:
     """Worker or host to supervisor: policies are loaded."""
 
     identities: Mapping[str, PolicyMetadata]
-    """Of a worker: of all arms. Of a host: of its own."""
+    """Metadata of the loaded policies by arm: all arms from a worker, one arm from a host."""
     code_sha256: Mapping[str, str]
-    """Of the code of those arms that this process loaded itself."""
+    """Hash of the code by arm, for the arms that this process loaded itself."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Supervisor to worker: policies are who they should be; here are their hashes."""
+    """Supervisor to worker: the policies are the expected ones; these are their hashes."""
 
     policy_sha256: Mapping[str, str]
 
@@ -103,18 +103,18 @@ class Done:
 
 @dataclass(frozen=True)
 class HostAway:
-    """Worker to supervisor: I leave, since a policy host cannot be reached while I start."""
+    """Worker to supervisor: I end, because I could not reach a policy host at my start."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Worker or host to supervisor: nothing can go on, for this reason."""
+    """Worker or host to supervisor: the run cannot go on, for this reason."""
 
     exit_code: int
     message: str
 
 
 class Stop:
-    """Supervisor to worker: no more work."""
+    """Supervisor to worker: there is no more work."""

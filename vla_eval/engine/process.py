@@ -1,4 +1,4 @@
-"""What every child process does first: die with its parent, and keep its threads few."""
+"""Set-up of every child process: it dies with its parent, and uses few threads."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _PR_SET_PDEATHSIG = 1
 
 @contextmanager
 def capped_threads(threads: int) -> Iterator[None]:
-    """Let processes that are started inside inherit a cap on BLAS and software-GL threads.
+    """Limit the BLAS and software-GL threads of the processes that are started inside the block.
 
-    The libraries read these variables when they are loaded, so the child's own code would be late.
-    What the user set stays.
+    The libraries read these variables when they are loaded, so the child itself could set them only too
+    late. Variables that the user has set keep their values.
     """
     added = [name for name in _THREAD_VARIABLES if name not in os.environ]
     os.environ.update(dict.fromkeys(added, str(threads)))
@@ -49,13 +49,13 @@ def capped_threads(threads: int) -> Iterator[None]:
 
 @contextmanager
 def shielded_from_interrupt() -> Iterator[None]:
-    """Let a process start inside: it ignores Ctrl-C, and no signal stops its start half-way.
+    """Start a process inside the block: it ignores Ctrl-C, and no signal stops its start half-way.
 
-    A child inherits that SIGINT is blocked, until it ignores it (:func:`become_child`). What comes
-    here meanwhile is handled at the end.
+    The child inherits that SIGINT is blocked, until it ignores SIGINT (:func:`become_child`). Signals
+    that arrive meanwhile are handled at the end.
     """
     received: list[int] = []
-    handled = [each for each in stop_signals() if callable(signal.getsignal(each))]
+    handled = [number for number in stop_signals() if callable(signal.getsignal(number))]
     resource_tracker.ensure_running()  # its own start unblocks SIGINT
     try:
         with handling(handled, lambda number, _frame: received.append(number)):
@@ -65,14 +65,14 @@ def shielded_from_interrupt() -> Iterator[None]:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     finally:
-        for each in received:
-            signal.raise_signal(each)
+        for number in received:
+            signal.raise_signal(number)
 
 
 def become_child(parent_pid: int) -> None:
     """Ignore Ctrl-C (the supervisor decides), die with the supervisor, keep stdout clean.
 
-    What simulators and policies print goes to stderr: the parent's stdout is for results.
+    The output of simulators and policies goes to stderr: the parent's stdout is for results.
     """
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -80,12 +80,12 @@ def become_child(parent_pid: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it died before prctl was in force
+    if os.getppid() != parent_pid:  # the parent died before prctl was in force
         os._exit(1)
 
 
 class Heartbeat:
-    """Shared memory in which a child says what it is doing and since when."""
+    """Shared memory in which a child reports its phase and since when it lasts."""
 
     def __init__(self, slots: int = 0) -> None:
         self._state: Any = SPAWN.RawArray("d", 2)
@@ -93,7 +93,7 @@ class Heartbeat:
         self._host_stopped: Any = SPAWN.RawValue("b", 0)
 
     def enter(self, phase: Phase, now_s: float) -> None:
-        """Child: a phase begins at ``now_s`` (monotonic clock, the same in all processes)."""
+        """Child: report that a phase begins at ``now_s`` (monotonic clock, the same in all processes)."""
         self._state[1] = now_s
         self._state[0] = PHASES.index(phase)
 
@@ -102,7 +102,7 @@ class Heartbeat:
         return PHASES[int(self._state[0])], now_s - self._state[1]
 
     def set_members(self, members: list[int]) -> None:
-        """Host: these worker slots are in the batch that is being inferred."""
+        """Host: report the worker slots of the batch that is being inferred."""
         for slot in range(len(self._flags)):
             self._flags[slot] = int(slot in members)
 
@@ -111,7 +111,7 @@ class Heartbeat:
         return {slot for slot in range(len(self._flags)) if self._flags[slot]}
 
     def mark_host_stopped(self) -> None:
-        """Supervisor, to a worker: the host that it waits for is being stopped, on purpose."""
+        """Supervisor: tell a worker that the host it waits for is being stopped on purpose."""
         self._host_stopped.value = 1
 
     @property

@@ -1,4 +1,4 @@
-"""The progress of a run: successes of every arm, with the interval and never as a bare rate."""
+"""The progress of a run: successes of every arm, always with their interval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Counts episodes, and shows successes/n of every arm."""
+    """Counts episodes, and shows the successes and the number of episodes of every arm."""
 
     def __init__(self, total: int, arms: Sequence[str], *, quiet: bool = False) -> None:
         self._counts = dict.fromkeys(arms, (0, 0))

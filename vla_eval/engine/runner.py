@@ -55,15 +55,15 @@ def run(
         out: the run folder.
         workers: environments at a time; default one per core.
         shard: ``i/n`` runs the i-th of n parts of the plan.
-        overrides: ``key.path=value`` changes of the protocol; they mark the run as modified.
-        notify: called with one sentence when something was repaired; default prints to stderr.
+        overrides: ``key.path=value`` changes of the protocol; a run with changes is marked as modified.
+        notify: called with one sentence after a repair; default prints to stderr.
 
     Returns:
-        The summary of what the folder holds now.
+        The summary of all results that the folder holds now.
 
     Raises:
-        UsageError: something asked for cannot be (see vla_eval.errors).
-        InfrastructureError: the machine could not go on.
+        UsageError: the request cannot be met (see vla_eval.errors).
+        InfrastructureError: the machine cannot go on.
         InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; repeat the command to continue.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -94,7 +94,7 @@ def run(
 
 
 def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
-    """Return the summary of this very run where it is complete and nothing can be written there."""
+    """Return the summary of this run if it is complete and its folder is read-only; else None."""
     if not (path / "run.json").is_file() or os.access(path, os.W_OK):
         return None
     RunFolder.open(path).refuse_other_run(protocol, arms)
@@ -116,10 +116,15 @@ def _run_locked(
         )
     records = folder.records()
     due = set(due_keys(protocol, names, records))
-    items = pending_items([each for each in plan if each.key in due], names, records)
+    items = pending_items([episode for episode in plan if episode.key in due], names, records)
     total = len(plan) * len(names)
     keys = {episode.key for episode in plan}
-    errors = [each for slot, found in records.errors.items() if slot[1] in keys for each in found]
+    errors = [
+        record
+        for (_arm, key), attempts in records.errors.items()
+        if key in keys
+        for record in attempts
+    ]
     with Progress(total, names, quiet=not items) as progress:
         raised = _replay(records, keys, progress)
         say = notify or progress.say
@@ -145,9 +150,9 @@ def _run_locked(
 def _work(
     folder: RunFolder, blocks: Sequence[Sequence[PlannedEpisode]], say: Callable[[str], None]
 ) -> Iterator[list[WorkItem]]:
-    """Yield what is left of each block, as long as the looks after the blocks say so.
+    """Yield the open items of each block, until a look after a block stops the run.
 
-    A generator: what follows a ``yield`` runs when everything that was yielded has ended.
+    A generator: the code after a ``yield`` runs when all yielded items have ended.
     """
     names = [arm.name for arm in folder.header.arms]
     for number, block in enumerate(blocks, start=1):
@@ -160,7 +165,7 @@ def _work(
 
 
 def _may_go_on(folder: RunFolder, number: int, say: Callable[[str], None]) -> bool:
-    """Take the look after a block, and say what it decides."""
+    """Take the look after a block, and report its decision."""
     looks = take_looks(folder)
     if len(looks) < number:
         say(
@@ -185,7 +190,7 @@ def _finish(folder: RunFolder) -> RunSummary:
 
 
 def _replay(records: Records, keys: Container[EpisodeKey], progress: Progress) -> int:
-    """Count what has ended; return how much of that are exceptions of the policy."""
+    """Count the ended episodes; return how many of them ended by an exception of the policy."""
     ended = [
         record
         for record in records.final.values()
@@ -198,11 +203,11 @@ def _replay(records: Records, keys: Container[EpisodeKey], progress: Progress) -
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP like Ctrl-C, where nobody else handles them."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C, unless the caller handles them already."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = [each for each in stop_signals() if signal.getsignal(each) == signal.SIG_DFL]
+    numbers = [number for number in stop_signals() if signal.getsignal(number) == signal.SIG_DFL]
     with handling(numbers, interrupt):
         yield

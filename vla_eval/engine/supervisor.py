@@ -1,4 +1,4 @@
-"""The supervisor: starts workers and policy hosts, hands out episodes, notices who died or hangs."""
+"""The supervisor: starts workers and policy hosts, hands out episodes, notices dead or hung ones."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ __all__ = ["Supervisor"]
 _POLL_S = 0.25
 _STOP_GRACE_S = 3.0
 _HOST_ENDS_S = 1.0
-"""So long after its sockets a dying host may be seen to be dead."""
+"""Longest time between the loss of a dying host's sockets and its end."""
 _FUTILE_EPISODES = 3
-"""So many episodes given up before any other ended end the run."""
+"""Number of episodes lost to errors that ends a run in which no other episode has ended."""
 _POLICY_PHASES: tuple[Phase, ...] = ("warm_up", "infer", "end_episode")
 _COLLATERAL_CAP = 20
-"""So often may an episode be repeated because of somebody else's trouble."""
+"""Largest number of repeats of an episode, repeats after failures that it did not cause included."""
 
 
 class Supervisor:
-    """Runs work items to their end on this machine."""
+    """Runs work items on this machine until each has ended or was given up."""
 
     def __init__(
         self,
@@ -57,18 +57,18 @@ class Supervisor:
         on_record: Callable[[EpisodeRecord], None],
         notify: Callable[[str], None],
     ) -> None:
-        """Prepare; nothing is started yet.
+        """Prepare; no process is started yet.
 
         Args:
             folder: the run; its protocol holds limits and batching.
-            blocks: what is to be done; the next block is asked for when all of the last ended.
-            workers: how many environments at a time.
-            ended: how many episodes of the run have ended already otherwise than by an exception of
-                the policy.
-            errors: the attempts of the run that ended in errors before.
-            on_record: called in this process with every attempt's record, or with the failure that
-                follows from it.
-            notify: called with one sentence when something was repaired.
+            blocks: the items to run; the next block is taken when all items of the last have ended.
+            workers: number of environments at a time.
+            ended: number of the run's episodes that have ended already, without those that ended by an
+                exception of the policy.
+            errors: the earlier attempts of the run that ended in errors.
+            on_record: called in this process with the record of every attempt, or with the failure that
+                follows from that record.
+            notify: called with one sentence after a repair.
         """
         self._folder = folder
         self._run = folder.header.protocol.run
@@ -89,15 +89,15 @@ class Supervisor:
         self._errors = Records()
         for error in errors:
             self._errors.add(error, "")
-        self._raised = sum(each.outcome != "error" for each in self._errors.final.values())
+        self._raised = sum(record.outcome != "error" for record in self._errors.final.values())
         self._deaths = Deaths()
         self._own_writer = RecordWriter(self._launcher.new_record_file("supervisor"))
 
     def run(self) -> None:
-        """Run everything; returns when each item ended or was given up.
+        """Run all items; return when each has ended or was given up.
 
         Raises:
-            UsageError: a policy or environment cannot be had as asked.
+            UsageError: a policy or environment cannot be built as requested.
             InfrastructureError: this machine cannot go on (disk full, everything fails).
         """
         try:
@@ -109,10 +109,10 @@ class Supervisor:
             self._shut_down()
 
     def _is_busy(self) -> bool:
-        return len(self._dispatcher) > 0 or any(each.item for each in self._workers.values())
+        return len(self._dispatcher) > 0 or any(worker.item for worker in self._workers.values())
 
     def _begin_block(self) -> bool:
-        """Get the next block; False when there is none."""
+        """Take the next block; return False if there is none."""
         items = next(self._blocks, None)
         if items is None:
             return False
@@ -130,14 +130,14 @@ class Supervisor:
         for worker in list(self._workers.values()):
             if worker.ready and worker.item is None and len(self._dispatcher):
                 self._hand_out(worker)
-        idle = sum(1 for each in self._workers.values() if each.item is None)
+        idle = sum(1 for worker in self._workers.values() if worker.item is None)
         for slot in range(self._slots):
             if slot not in self._workers and idle < len(self._dispatcher):
                 self._workers[slot] = self._launcher.start_worker(slot)
                 idle += 1
 
     def _has_all_hosts(self) -> bool:
-        """Return whether each policy host is there and has loaded its policy."""
+        """Return whether each policy host has started and loaded its policy."""
         ready = {name for name, host in self._hosts.items() if host.ready}
         return ready == set(self._launcher.addresses)
 
@@ -190,17 +190,17 @@ class Supervisor:
             self._hand_out(child)
 
     def _hand_out(self, worker: WorkerChild) -> None:
-        """Give a worker the next item; without one, or without a host, it waits for both."""
+        """Give a worker the next item; the worker waits if there is no item or a host is missing."""
         if not self._has_all_hosts():
             return
-        others = [each.scene for each in self._workers.values() if each is not worker]
+        others = [other.scene for other in self._workers.values() if other is not worker]
         worker.item = self._dispatcher.take(worker.scene, others)
         if worker.item is not None:
             worker.scene = worker.item.episode.scene
             self._send(worker, worker.item)
 
     def _send(self, child: Child, message: object) -> bool:
-        """Send; bury a child that died a moment ago. Return whether it was alive."""
+        """Send a message, and return whether the child was alive; a dead child is buried."""
         try:
             child.connection.send(message)
         except OSError:
@@ -228,7 +228,7 @@ class Supervisor:
             self._retry(message.item, charge=not innocent, why=_why(message.record))
 
     def _note(self, record: EpisodeRecord) -> bool:
-        """Tell what an attempt gave; return whether its episode has ended with it."""
+        """Count the record of an attempt; return whether its episode has ended."""
         if record.outcome != "error":
             self._on_record(record)
             self._ended += 1
@@ -265,8 +265,7 @@ class Supervisor:
                 for worker in self._workers.values():
                     if worker.slot in host.heartbeat.members():
                         worker.heartbeat.mark_host_stopped()
-                what = f"was stopped: '{phase}' took over {limit:g} s"
-                self._bury(host, what)
+                self._bury(host, f"was stopped: '{phase}' took over {limit:g} s")
         for worker in list(self._workers.values()):
             if worker.item is not None:
                 self._look_at_worker(worker, *worker.heartbeat.read(now))
@@ -274,7 +273,7 @@ class Supervisor:
     def _look_at_worker(self, worker: WorkerChild, phase: Phase, seconds: float) -> None:
         hosted = worker.item is not None and worker.item.arm in self._launcher.addresses
         if phase in _POLICY_PHASES and hosted:
-            return  # the host's clock counts, and the worker itself does not wait for ever
+            return  # the host's clock counts, and the worker's own wait is limited too
         reason: Reason = "policy_timeout" if phase in _POLICY_PHASES else "env_timeout"
         limit = self._limit_of(phase)
         if seconds > limit:
@@ -287,7 +286,7 @@ class Supervisor:
         return limits.infer_s if phase in _POLICY_PHASES else limits.env_s
 
     def _bury(self, child: Child, what: str, reason: Reason = "worker_died") -> None:
-        """Remove a child that died or has to; its episode gets another chance."""
+        """End and remove a child that died or hangs; its episode is tried again."""
         child.kill()
         if isinstance(child, WorkerChild):
             del self._workers[child.slot]
@@ -295,7 +294,7 @@ class Supervisor:
             if not child.ready:
                 self._deaths.note(_worker_name(child), what, "it could take an episode")
             return
-        name = next(each for each, host in self._hosts.items() if host is child)
+        name = next(arm for arm, host in self._hosts.items() if host is child)
         del self._hosts[name]
         self._notify(f"{_host_name(name)} {what}; starting another")
         if child.heartbeat.read(monotonic())[0] in _POLICY_PHASES:
@@ -304,7 +303,7 @@ class Supervisor:
             self._deaths.note(_host_name(name), what, f"an episode of '{name}' ended")
 
     def _let_go(self, worker: WorkerChild, why: str) -> None:
-        """Remove a worker that found no policy host; it counts as its own death only if all are there."""
+        """Remove a worker that reached no policy host; this is its own death only if all hosts live."""
         worker.kill()
         del self._workers[worker.slot]
         hosts = list(self._hosts.values())
@@ -348,23 +347,25 @@ class Supervisor:
         self._stop_if_futile(why)
 
     def _stop_if_futile(self, why: str) -> None:
-        """End a run in which nothing has ever ended but in errors."""
+        """End a run in which every episode so far ended in errors."""
         count = self._given_up + self._raised
         if self._ended or count < _FUTILE_EPISODES:
             return
-        said = (
+        sentence = (
             f"the first {count} episodes all ended in errors, the last with: {why}; the run stopped"
         )
         if self._raised:
             raise InfrastructureError(
-                f"{said} since the set-up may be wrong (a camera's name, for example): then mend it "
+                f"{sentence} since the set-up may be wrong (a camera's name, for example): then fix it "
                 f"and use a new folder, for here {self._raised} count as the policy's failures; if it "
                 "is the policy, repeat the command to go on"
             )
-        raise InfrastructureError(f"{said}, nothing was scored; mend it, then repeat the command")
+        raise InfrastructureError(
+            f"{sentence}, nothing was scored; fix it, then repeat the command"
+        )
 
     def _shut_down(self) -> None:
-        idle = [each for each in self._workers.values() if each.item is None and each.ready]
+        idle = [worker for worker in self._workers.values() if worker.item is None and worker.ready]
         for worker in idle:
             with suppress(OSError):
                 worker.connection.send(Stop())
@@ -390,7 +391,7 @@ def _why(record: EpisodeRecord) -> str:
 
 
 def _recorded(path: Path, item: WorkItem) -> EpisodeRecord | None:
-    """Return the item's record, where the worker got as far as writing it."""
+    """Return the item's record if the worker has written it, else None."""
     if not path.exists():
         return None
     records = read_records([path])

@@ -53,7 +53,7 @@ class _HeartbeatClock(PhaseClock):
 
 
 class _Worker:
-    """Keeps the policies for its whole life, and the environment until another is needed."""
+    """Keeps the policies to its end, and the environment until an item needs another one."""
 
     def __init__(self, job: WorkerJob, heartbeat: Heartbeat) -> None:
         self._job = job
@@ -79,18 +79,18 @@ class _Worker:
             }
 
     def ready(self) -> Ready:
-        """Say which policies are here."""
-        return Ready({name: each.metadata for name, each in self.policies.items()}, self._code)
+        """Return the message that reports the loaded policies."""
+        return Ready({name: policy.metadata for name, policy in self.policies.items()}, self._code)
 
     def start(self, message: Start) -> None:
-        """Take note of the hashes that go into every record."""
+        """Store the policies' hashes, which go into every record."""
         self._policy_sha256 = dict(message.policy_sha256)
 
     def run(self, item: WorkItem) -> EpisodeRecord:
-        """Run one attempt and put its record on disk.
+        """Run one attempt and write its record to disk.
 
         Raises:
-            UsageError: the environment cannot be had at all (a missing extra, missing assets).
+            UsageError: the environment cannot be built at all (a missing extra, missing assets).
             StorageError: the record cannot be written.
         """
         clock = _HeartbeatClock(self._heartbeat)
@@ -128,7 +128,7 @@ class _Worker:
             result.outcome, result.reason = "error", reason
             try:
                 record = record_of(result, error)
-            except ValidationError:  # what is known is what could not be stored
+            except ValidationError:  # the result itself cannot be stored
                 record = record_of(EpisodeResult(outcome="error", reason=reason), error)
         self._writer.append(record)
         return record
@@ -189,7 +189,7 @@ class _Worker:
 
 
 def _reason_of(raised: Exception, phase: Phase, *, stopped: bool) -> Reason:
-    """Classify an exception; ``stopped``: the supervisor stopped the host over this episode."""
+    """Classify an exception; ``stopped``: the supervisor stopped the host during this episode."""
     if isinstance(raised, PolicyTimeoutError):
         return "policy_timeout"
     if isinstance(raised, PolicyLostError):
@@ -247,7 +247,7 @@ def error_record(
     policy_sha256: str,
     session: str,
 ) -> EpisodeRecord:
-    """Return the record of an attempt whose worker could not write one itself."""
+    """Return the record of an attempt whose worker could not write it."""
     return EpisodeRecord(
         **_origin(item),
         outcome="error",
@@ -262,7 +262,7 @@ def error_record(
 
 
 def worker_main(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None:
-    """Load the policies, then run what the supervisor sends until it says Stop.
+    """Load the policies, then run the supervisor's items until it sends Stop.
 
     After an infrastructure error the worker reports the record and ends: the next attempt gets a
     fresh process, with a fresh simulator and a fresh GL context.
@@ -281,7 +281,7 @@ def _serve(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None
     try:
         worker = _Worker(job, heartbeat)
     except HostLostError as error:
-        supervisor.send(HostAway(str(error)))  # it restarts the host, and then this worker
+        supervisor.send(HostAway(str(error)))  # the supervisor restarts the host, then this worker
         return
     except VlaEvalError:
         raise

@@ -1,1 +1,1 @@
-"""Files that anybody may have written: JSON, TOML, and their text made harmless."""
+"""Files from unknown authors: JSON, TOML, and their text made harmless."""

@@ -1,4 +1,4 @@
-"""Writing files so that no reader and no power cut sees half of one."""
+"""Writes files atomically: neither a reader nor a power cut leaves half a file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class StorageError(InfrastructureError):
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that readers see the old or the new content, never a part.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder. A kill in between can
-    leave a ``.tmp`` file behind, which nothing reads.
+    Steps: temporary file in the same folder, fsync, rename, fsync of the folder. A kill in between can
+    leave a ``.tmp`` file behind, which no reader opens.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -37,7 +37,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a folder's entries outlast a power cut."""
+    """Make a folder's entries survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

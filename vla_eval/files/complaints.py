@@ -1,4 +1,4 @@
-"""What a model's validation finds wrong with somebody's file, in sentences that name the place."""
+"""Turns the validation errors of a file into sentences that name the place."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["all_complaints", "complaint", "first_complaint"]
 
 
 def complaint(item: ErrorDetails, place: str, known: Sequence[str] = ()) -> str:
-    """Return one thing that is wrong as a sentence.
+    """Return one validation error as a sentence.
 
     Args:
-        item: the finding.
-        place: the path of its key; empty for what concerns the whole.
-        known: the keys that would have been right there, for a hint beside an unknown one.
+        item: the validation error.
+        place: the path of its key; empty for an error of the whole file.
+        known: the valid keys at that place, for a hint beside an unknown key.
     """
     if item["type"] == "extra_forbidden":
         return f"unknown key '{place}'{did_you_mean(str(item['loc'][-1]), known)}"
@@ -29,46 +29,46 @@ def complaint(item: ErrorDetails, place: str, known: Sequence[str] = ()) -> str:
     where = f"{place}: " if place else ""
     if item["type"] == "value_error":
         return f"{where}{item['ctx']['error']}"
-    if "url" not in item:  # a sentence of ours, which says what it was given
+    if "url" not in item:  # our own sentence, which shows the value
         return f"{where}{item['msg']}"
     return f"{where}{item['msg']} (got {shown(item['input'])})"
 
 
 def first_complaint(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """Return what is wrong first; with the model, an unknown key has the nearest known one beside it."""
+    """Return the first error as a sentence; the model adds the nearest known key to an unknown one."""
     item = error.errors()[0]
     return complaint(item, *_place(item["loc"], model))
 
 
 def all_complaints(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return all that is wrong with a file, joined to one sentence."""
-    found = []
+    """Return all errors of a file, joined to one sentence."""
+    complaints = []
     for item in error.errors():
         place, known = _place(item["loc"], model)
-        found.append(complaint(item, place or "the file", known))
-    return "; ".join(dict.fromkeys(found))
+        complaints.append(complaint(item, place or "the file", known))
+    return "; ".join(dict.fromkeys(complaints))
 
 
 def _place(loc: tuple[int | str, ...], model: type[BaseModel] | None) -> tuple[str, list[str]]:
-    """Return the path of a key, and the keys that are known where it is.
+    """Return the path of a key, and the known keys at its place.
 
-    Between the keys pydantic names the member of a union that it tried; nobody wrote that one.
+    Between the keys pydantic names the member of a union that it tried; that name is not in the file.
     """
     models = set() if model is None else {model}
     parts, known = list[str](), list[str]()
     for part in map(str, loc):
-        if "[" in part or part in {each.__name__ for each in models}:
+        if "[" in part or part in {model.__name__ for model in models}:
             continue
         parts.append(part if part.isprintable() and len(part) <= 60 else shown(part))
-        fields = [each.model_fields for each in models]
-        known = [name for each in fields for name in each]
-        inside = [each[part].annotation for each in fields if part in each]
-        models = {found for each in inside for found in _models_in(each)} or models
+        fields = [model.model_fields for model in models]
+        known = [name for names in fields for name in names]
+        annotations = [names[part].annotation for names in fields if part in names]
+        models = {model for inside in annotations for model in _models_in(inside)} or models
     return ".".join(parts), known
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models that a field's annotation speaks of."""
+    """Return the models in a field's annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for each in get_args(annotation) for found in _models_in(each)]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

@@ -1,4 +1,4 @@
-"""Where two JSON values differ, in words."""
+"""Differences of two JSON values, in words."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 __all__ = ["Difference", "differences", "name_differences"]
 
 _LONGEST = 200
-"""Of a value in a sentence, in characters; a policy may have learned from hundreds of scenes."""
+"""Longest text of a value in a sentence, in characters; a value may list hundreds of scenes."""
 
 Difference = tuple[str, Any, Any]
-"""(path, left value, right value); None stands for what is not there."""
+"""(path, left value, right value); None stands for a missing value."""
 
 
 def differences(
@@ -23,8 +23,8 @@ def differences(
             place = f"{path}.{key}" if path else str(key)
             yield from differences(left.get(key), right.get(key), tolerance=tolerance, path=place)
     elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        for index, (one, other) in enumerate(zip(left, right, strict=True)):
-            yield from differences(one, other, tolerance=tolerance, path=f"{path}.{index}")
+        for index, (before, after) in enumerate(zip(left, right, strict=True)):
+            yield from differences(before, after, tolerance=tolerance, path=f"{path}.{index}")
     elif isinstance(left, float) and isinstance(right, float):
         if abs(left - right) > tolerance:
             yield path, left, right
@@ -34,11 +34,11 @@ def differences(
 
 def name_differences(left: Any, right: Any) -> str:
     """Name up to three places where two values differ, with both values."""
-    found = [
-        f"{path}: {_shown(one)} before, {_shown(other)} now"
-        for path, one, other in differences(left, right)
+    parts = [
+        f"{path}: {_shown(before)} before, {_shown(now)} now"
+        for path, before, now in differences(left, right)
     ]
-    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+    return "; ".join(parts[:3]) + (f"; and {len(parts) - 3} more" if len(parts) > 3 else "")
 
 
 def _shown(value: Any) -> str:

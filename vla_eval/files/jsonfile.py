@@ -1,8 +1,8 @@
-"""JSON that anybody may have written: it is read if it is a file, and says everything once.
+"""JSON from unknown authors: only a regular file is read, and each key must be there once.
 
-Two things are never taken on trust. A named pipe, a socket or a device in a file's place is not
-opened, since that may wait for ever or do something. A key that is there twice is refused: of two
-readers one would believe the first and the other the last.
+Two things are always checked. A named pipe, a socket or a device in a file's place is not opened,
+since opening it may wait for ever or have an effect. A key that is there twice is refused: one reader
+would take its first value, another reader its last.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
 }
 MOST_BYTES = 16_000_000
-"""A larger JSON file is none of ours, and reading it could take all memory."""
+"""Largest JSON file that is read: ours are smaller, and a larger one could take all memory."""
 _ARM_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class AmbiguousJsonError(ValueError):
-    """Two readers could read a JSON text differently, or one not at all; the message says where."""
+    """A JSON text has two readings or none; the message says where."""
 
 
 def _aware(value: str) -> str:
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is not None:
-            if not 1 < moment.year < 9999:  # those can lie outside of what can be compared
+            if not 1 < moment.year < 9999:  # the time in UTC may overflow
                 moment.astimezone(UTC)
             return value
     except (ValueError, OverflowError):
@@ -76,12 +76,12 @@ def _aware(value: str) -> str:
 
 
 def check_arm_name(name: str) -> str:
-    """Return the name of an arm, if it can be told apart from others in a table and in a file.
+    """Return the name of an arm if it is distinguishable from others in a table and in a file.
 
     ASCII only: a Cyrillic letter can look like a Latin one.
 
     Raises:
-        ValueError: it is none; says what is allowed.
+        ValueError: the name is not allowed; the message states the allowed characters.
     """
     if not _ARM_NAME.fullmatch(name):
         raise PydanticCustomError(
@@ -93,9 +93,9 @@ def check_arm_name(name: str) -> str:
 
 
 ArmName = Annotated[str, AfterValidator(check_arm_name)]
-"""What an arm may be called, wherever that is read."""
+"""Type of an arm's name in every model."""
 AwareTime = Annotated[str, AfterValidator(_aware)]
-"""A time as it was written, in ISO 8601 with its zone, so that any two can be compared."""
+"""Type of a time: its original text, in ISO 8601 with a zone, so that times can be compared."""
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading.
 
     Raises:
-        OSError: there is none, it cannot be read, or it is no file; nothing else is ever opened.
+        OSError: the file is missing or cannot be read, or it is no regular file (then it is not opened).
     """
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:
@@ -113,16 +113,16 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
 
 
 def read_regular(path: Path, *, most_bytes: int | None = None) -> bytes:
-    """Return a file's content; raises OSError as `open_regular` does, and where it is too large."""
+    """Return a file's content; raise OSError as `open_regular` does, and if the file is too large."""
     with open_regular(path) as file:
-        found = file.read() if most_bytes is None else file.read(most_bytes + 1)
-    if most_bytes is not None and len(found) > most_bytes:
+        content = file.read() if most_bytes is None else file.read(most_bytes + 1)
+    if most_bytes is not None and len(content) > most_bytes:
         raise OSError(f"it has more than {most_bytes // 1_000_000} MB, and such files are small")
-    return found
+    return content
 
 
 def is_there(path: Path) -> bool:
-    """Whether something has that name; what no file can be named has nothing."""
+    """Return whether the path exists; False for a path that no file can have."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -130,14 +130,14 @@ def is_there(path: Path) -> bool:
 
 
 def files_in(folder: Path, ending: str) -> list[Path]:
-    """Return what lies in a folder under names with an ending, sorted; nothing of a missing folder.
+    """Return the sorted paths in a folder whose names have an ending; none for a missing folder.
 
     Raises:
-        OSError: the folder cannot be read, so nobody knows what is in it.
+        OSError: the folder cannot be read, so its content is unknown.
     """
     try:
-        with os.scandir(folder) as found:
-            return sorted(folder / each.name for each in found if each.name.endswith(ending))
+        with os.scandir(folder) as entries:
+            return sorted(folder / entry.name for entry in entries if entry.name.endswith(ending))
     except FileNotFoundError:
         return []
 
@@ -154,13 +154,13 @@ def read_text(
 
     Args:
         path: the file.
-        remedy: what to do where it cannot be read.
-        missing: the whole sentence where there is no such file.
-        error: what is raised.
-        most_bytes: a larger file is refused.
+        remedy: advice in the message if the file cannot be read.
+        missing: the whole message if there is no such file.
+        error: class of the exception.
+        most_bytes: largest size; a larger file is refused.
 
     Raises:
-        UsageError: one sentence with the path and what is wrong.
+        UsageError: the message names the path and the fault in one sentence.
     """
     after = f"; {remedy}" if remedy else ""
     try:
@@ -181,21 +181,21 @@ def read_json(
     error: type[UsageError] = UsageError,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any]:
-    """Read a JSON file that holds one object, whose content nobody has checked yet.
+    """Read a JSON file that holds one object; its content is not checked.
 
     Raises:
-        UsageError: one sentence with the path and what is wrong; for the arguments see `read_model`
-            and `read_text`.
+        UsageError: the message names the path and the fault in one sentence; for the arguments see
+            `read_model` and `read_text`.
     """
     text = read_text(path, remedy=remedy, error=error, most_bytes=most_bytes)
     after = f"; {remedy}" if remedy else ""
     try:
-        found = _parsed(text)
+        content = _parsed(text)
     except AmbiguousJsonError as trouble:
         raise error(f"{path}: {wrong} ({trouble}){after}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise error(f"{path}: {wrong} (an object {{…}} is expected){after}")
-    return found
+    return content
 
 
 def _reason(trouble: OSError | UnicodeDecodeError) -> object:
@@ -217,32 +217,32 @@ def read_model[Model: BaseModel](
 
     Args:
         path: the file.
-        model: what it has to hold.
-        wrong: what is said of a file that does not, such as ``is no certificate``.
-        remedy: what to do then.
-        missing: the whole sentence where there is no such file.
-        error: what is raised.
+        model: class of the content.
+        wrong: predicate of the message about a file with other content, such as ``is no certificate``.
+        remedy: advice in that message.
+        missing: the whole message if there is no such file.
+        error: class of the exception.
 
     Raises:
-        UsageError: one sentence with the path, what is wrong, and where in the file.
+        UsageError: the message names the path, the fault, and its place in the file in one sentence.
     """
     after = f"; {remedy}" if remedy else ""
     try:
         text = read_text(path, remedy=remedy, missing=missing, error=error)
-        found = model.model_validate_json(text)
+        content = model.model_validate_json(text)
         refuse_ambiguous(text)
     except ValidationError as trouble:
         raise error(f"{path}: {wrong} ({first_complaint(trouble)}){after}") from None
     except AmbiguousJsonError as trouble:
         raise error(f"{path}: {wrong} ({trouble}){after}") from None
-    return found
+    return content
 
 
 def refuse_ambiguous(text: str | bytes) -> None:
-    """Parse a text that is valid JSON and look at all of its objects.
+    """Parse a text that is valid JSON, and inspect all of its objects.
 
     Raises:
-        AmbiguousJsonError: one of them has a key twice, or the text cannot be parsed here after all.
+        AmbiguousJsonError: an object has a key twice, or the text cannot be parsed here after all.
     """
     if len(text) > MOST_BYTES:
         raise AmbiguousJsonError(f"it has more than {MOST_BYTES // 1_000_000} MB")
@@ -250,7 +250,7 @@ def refuse_ambiguous(text: str | bytes) -> None:
 
 
 def _parsed(text: str | bytes) -> Any:
-    """Return what a text says; raises AmbiguousJsonError for whatever is wrong with it."""
+    """Return the value of a JSON text; raise AmbiguousJsonError for any fault in it."""
     try:
         return json.loads(
             text, object_pairs_hook=_distinct, parse_constant=_no_number, parse_float=_finite
@@ -273,8 +273,8 @@ def _finite(digits: str) -> float:
 
 
 def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    content = dict(pairs)
+    if len(content) != len(pairs):
         double = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise AmbiguousJsonError(f"the key {shown(double)} is there twice")
-    return found
+    return content

@@ -1,7 +1,7 @@
-"""Text from strangers, made harmless: for a terminal, for Markdown, for XML, as a number.
+"""Makes text from unknown authors harmless: for a terminal, for Markdown, for XML, as a number.
 
 A name, a path or an error message may hold anything: escape sequences that clear a screen, line ends
-that begin a heading, digits that only look like digits. What prints it asks this module first.
+that begin a heading, characters that only look like digits. Every printer passes it through this module.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _MOST_DIGITS = 18
 
 
 def printable(text: str) -> str:
-    """Return a text that a terminal only shows: control characters are written as escapes.
+    """Return a text without effects on a terminal: control characters are written as escapes.
 
-    Line ends stay, and so does every letter of every language. Marks that turn the direction of
-    writing do not: with them a line says something else than its bytes.
+    Line ends and the letters of every language stay. Marks that change the direction of writing are
+    escaped too: with them a line reads differently from its bytes.
     """
     if text.isprintable():
         return text
@@ -38,12 +38,12 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text as `printable` does, without a line end: for a cell of a table, or a sentence."""
+    """Return a text as `printable` does, with line ends escaped: for a table's cell, or a sentence."""
     return text if text.isprintable() else printable(text).replace("\n", "\\n")
 
 
 def printable_json(text: str) -> str:
-    """Return a JSON text that a terminal only shows; it holds the same values."""
+    """Return a JSON text with the same values and without effects on a terminal."""
     if text.isprintable():
         return text
     return "".join(_escaped(letter) for letter in text)
@@ -60,7 +60,7 @@ def _visible(letter: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value of somebody else's file for a sentence: quoted, and short enough for a line."""
+    """Return a value of an unknown file for a sentence: quoted, and short enough for a line."""
     try:
         text = repr(value)
     except ValueError:  # an integer of more digits than Python prints
@@ -69,21 +69,21 @@ def shown(value: object) -> str:
 
 
 def whole_number(text: str) -> int | None:
-    """Read a number that somebody typed: ASCII digits, at most 18 of them; None is anything else."""
+    """Read a typed whole number: 1 to 18 ASCII digits; return None for any other text."""
     digits = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
     return int(text) if digits else None
 
 
 def markdown(text: str) -> str:
-    """Return a text for GitHub's Markdown that shows as it is, in a table too.
+    """Return a text that GitHub's Markdown shows unchanged, in a table too.
 
-    No markup, no link, no picture, no mention and no second line comes out of it.
+    The result has no markup, link, picture, mention or second line.
     """
     flat = html.escape(" ".join(printable(text).split()), quote=False)
     escaped = re.sub(r"([\\`*_\[\]|~@#$])|(?<=www)\.|:(?=//)", _entity, flat)
     return escaped.replace(
         "&#64;", "&#64;&#8203;"
-    )  # mentions are looked for after entities are read
+    )  # GitHub looks for mentions after it has replaced entities
 
 
 def _entity(match: re.Match[str]) -> str:
@@ -91,12 +91,12 @@ def _entity(match: re.Match[str]) -> str:
 
 
 def code(text: str) -> str:
-    """Return a text for GitHub's Markdown, set as code; it shows as it is."""
+    """Return a text that GitHub's Markdown shows unchanged, set as code."""
     return f"<code>{markdown(text)}</code>"
 
 
 def xml_text(text: str) -> str:
-    """Return a text of which every character may stand in an XML document."""
+    """Return a text whose characters are all allowed in an XML document."""
     return "".join(letter if _is_xml(ord(letter)) else _visible(letter) for letter in text)
 
 

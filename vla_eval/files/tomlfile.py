@@ -1,4 +1,4 @@
-"""TOML that anybody may have written: whatever is wrong with it is one sentence that says where."""
+"""TOML from unknown authors: every fault becomes one sentence that names the place."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vla_eval.files.plain import whole_number
 __all__ = ["MOST_BYTES", "apply_change", "as_json", "parse_toml", "read_toml", "typed_value"]
 
 MOST_BYTES = 1_000_000
-"""A larger file was not written by hand, and parsing it would take minutes."""
+"""Largest TOML file that is read: a larger one is not handwritten, and its parsing takes minutes."""
 
 
 def read_toml(path: Path, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises:
-        UsageError: of the kind asked for, with the file, the line and the trouble.
+        UsageError: an exception of class ``error``; the message names the file, the line and the fault.
     """
     return parse_toml(read_text(path, error=error, most_bytes=MOST_BYTES), str(path), error=error)
 
@@ -30,18 +30,18 @@ def read_toml(path: Path, *, error: type[UsageError] = ProtocolError) -> dict[st
 def parse_toml(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> dict[str, Any]:
     """Parse the text of a TOML file; ``where`` names it in messages. Raises as `read_toml` does.
 
-    What JSON cannot hold, such as a date or a number of 5000 digits, is refused.
+    Values that JSON cannot hold, such as a date or a number of 5000 digits, are refused.
     """
     try:
-        found = tomllib.loads(text)
+        content = tomllib.loads(text)
     except RecursionError:
         raise error(f"{where}: not valid TOML: lists or tables are nested too deeply") from None
     except tomllib.TOMLDecodeError as trouble:
         raise error(f"{where}: not valid TOML: {trouble}") from None
     except (ValueError, OverflowError) as trouble:  # a number of 5000 digits, a 30th of February
         raise error(f"{where}: not valid TOML: {str(trouble).partition(';')[0]}") from None
-    as_json(found, where, error=error)
-    return found
+    as_json(content, where, error=error)
+    return content
 
 
 def apply_change(
@@ -49,11 +49,12 @@ def apply_change(
 ) -> None:
     """Set one ``KEY.PATH=VALUE`` in the content of a TOML file, in place.
 
-    Tables that are missing are made. In a list, a part of the path is a position, counted from 0. For
-    the value see `typed_value`.
+    Missing tables are created. In a list, a part of the path is a position, counted from 0. For the
+    value see `typed_value`.
 
     Raises:
-        UsageError: of the kind asked for: no such form, or a path through something without keys.
+        UsageError: an exception of class ``error``: the change has another form, or its path goes through
+            a value without keys.
     """
     path, equals, text = change.partition("=")
     *parents, last = path.strip().split(".")
@@ -81,11 +82,11 @@ def _position(found: list[Any], part: str, change: str, error: type[UsageError])
 
 
 def typed_value(text: str, where: str, *, error: type[UsageError] = ProtocolError) -> Any:
-    """Return the value of a ``KEY=VALUE`` that somebody typed: read as TOML, else taken as a string.
+    """Return the value of a typed ``KEY=VALUE``: read as TOML if possible, else taken as a string.
 
     Raises:
-        UsageError: of the kind asked for: a value that no JSON file could hold, such as ``inf`` or a
-            date, or one that is nested too deeply or has too many digits.
+        UsageError: an exception of class ``error``: JSON cannot hold the value, such as ``inf`` or a
+            date, or the value is nested too deeply or has too many digits.
     """
     try:
         value = tomllib.loads(f"value = {text}")["value"]
@@ -101,12 +102,12 @@ def typed_value(text: str, where: str, *, error: type[UsageError] = ProtocolErro
 
 
 def as_json(data: Mapping[str, Any], where: str, *, error: type[UsageError] = ProtocolError) -> str:
-    """Return the content of a TOML file as JSON; raises UsageError where it has a date, inf or NaN."""
+    """Return the content of a TOML file as JSON; raise UsageError if it has a date, inf or NaN."""
     try:
         return json.dumps(data, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as trouble:
-        said = "nested too deeply" if isinstance(trouble, RecursionError) else trouble
+        fault = "nested too deeply" if isinstance(trouble, RecursionError) else trouble
         raise error(
-            f"{where}: holds a value that cannot be used here: {said}; use text, whole numbers and "
+            f"{where}: holds a value that cannot be used here: {fault}; use text, whole numbers and "
             "finite decimals"
         ) from None

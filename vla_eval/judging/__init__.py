@@ -1,1 +1,1 @@
-"""From records to verdicts: which episodes pair, at which looks, by which test."""
+"""From records to verdicts: the pairs of episodes, the looks, and the tests."""

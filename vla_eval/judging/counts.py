@@ -1,8 +1,8 @@
-"""Bare counts, such as those of a table in a paper: intervals, p-values and a verdict.
+"""Judges bare counts, such as those of a table in a paper: intervals, p-values and a verdict.
 
-The candidate comes first everywhere. The results are what ``vlaeval stats --json`` prints; ``ci90`` and
-``ci95`` are intervals of the difference, candidate minus reference, ``ci_of_verdict`` is the one of
-level 1 − 2 alpha that the verdict rests on.
+The candidate comes first everywhere. ``vlaeval stats --json`` prints these results. ``ci90`` and
+``ci95`` are intervals of the difference, candidate minus reference; ``ci_of_verdict`` is the interval
+of level 1 − 2 alpha on which the verdict rests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["judge_arms", "judge_pairs", "judge_states"]
 _MOST_PAIRS = 100_000
 _MOST_EPISODES = 10**9
 _DISAGREEMENT = 0.005
-"""Newcombe's interval may differ by this much; more is worth a flag."""
+"""Largest difference from Newcombe's interval without a flag."""
 
 
 def judge_pairs(
@@ -48,14 +48,14 @@ def judge_pairs(
 
     Args:
         n11: episodes in which both arms succeeded.
-        n10: only the candidate succeeded.
-        n01: only the reference succeeded.
-        n00: neither succeeded.
-        margin: how much worse is still good enough, as a fraction.
+        n10: episodes in which only the candidate succeeded.
+        n01: episodes in which only the reference succeeded.
+        n00: episodes in which neither succeeded.
+        margin: non-inferiority margin, as a fraction.
         alpha: one-sided level.
 
     Raises:
-        UsageError: no such table, or one whose exact test takes minutes.
+        UsageError: the counts are no table of pairs, or its exact test takes minutes.
     """
     if min(n11, n10, n01, n00) < 0:
         raise UsageError("counts of pairs cannot be negative")
@@ -92,11 +92,11 @@ def judge_arms(
         n1: episodes of the candidate.
         x2: successes of the reference.
         n2: episodes of the reference.
-        margin: how much worse is still good enough, as a fraction.
+        margin: non-inferiority margin, as a fraction.
         alpha: one-sided level.
 
     Raises:
-        UsageError: no such counts.
+        UsageError: the counts are impossible, or too large to judge.
     """
     counts = (x1, n1, x2, n2)
     for successes, n in (counts[:2], counts[2:]):
@@ -140,11 +140,11 @@ def judge_states(
     """Judge repeats of initial states; the verdict holds however the repeats depend on each other.
 
     Args:
-        pairs: of every state, all of them and those that one arm alone succeeded in.
-        margin: how much worse is still good enough, as a fraction.
+        pairs: for every state the number of pairs, and of those in which one arm alone succeeded.
+        margin: non-inferiority margin, as a fraction.
         alpha: one-sided level.
         test: see :mod:`vla_eval.stats.clusters`.
-        where: names the counts in messages.
+        where: name of the counts in messages.
 
     Raises:
         UsageError: the test cannot judge states with different numbers of repeats.
@@ -198,7 +198,7 @@ def _finite(interval: tuple[float, float]) -> list[float | None]:
 
 
 def _checked(checks: tuple[CrossCheck, ...]) -> dict[str, float]:
-    """Return what statsmodels computed too; refuse numbers that two programs dispute."""
+    """Return statsmodels' numbers; raise VlaEvalError if they contradict ours."""
     for check in checks:
         if not check.agrees:
             raise VlaEvalError(

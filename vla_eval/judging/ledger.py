@@ -1,16 +1,15 @@
-"""The ledger: which attempts are results, which results pair, and what the missing could have been.
+"""The ledger: results among attempts, pairs among results, and bounds for the missing results.
 
-Everything that counts pairs counts them here: reports, looks, certificates, comparisons, the gate.
+Reports, looks, certificates, comparisons and the gate all count their pairs here.
 
 - A **result** is an episode that ended in success or failure.
-- An episode with errors only is **missing**; one that was never tried is **pending**.
-- A result that came after an attempt that was lost while the policy had a say is **retried**: a
-  policy with randomness of its own would otherwise get another chance whenever it raises in time.
-  Attempts that were lost before the first inference (a scene that could not be built) are innocent.
-- Two results of one key are a **pair** if both scenes are known and equal. An unknown scene is no
-  reason to pair.
-- In the **worst** case for the candidate its missing and retried episodes are failures and those of
-  the reference are successes; in the **best** case it is the other way round.
+- An episode with errors only is **missing**; an episode without an attempt is **pending**.
+- A result after a lost attempt that the policy can have influenced is **retried**: otherwise a policy
+  with randomness of its own would get another chance whenever it raises in time. An attempt that was
+  lost before the first inference (the scene could not be built) is innocent.
+- Two results of one key are a **pair** if both scenes are known and equal.
+- In the **worst** case for the candidate its missing, pending and retried episodes are failures, and
+  those of the reference are successes; in the **best** case it is the other way round.
 """
 
 from __future__ import annotations
@@ -45,20 +44,20 @@ _ENVIRONMENT = ("env_error", "env_timeout")
 
 
 class Mark(StrEnum):
-    """What one planned episode of one arm came to."""
+    """Standing of one planned episode of one arm."""
 
     WON = "1"
     LOST = "0"
     WON_RETRIED = "S"
     LOST_RETRIED = "F"
     MISSING = "x"
-    """Errors only."""
+    """The episode has errors only."""
     PENDING = "-"
-    """Never tried."""
+    """The episode has no attempt yet."""
 
     @property
     def ended(self) -> bool:
-        """Whether there is a result."""
+        """Whether the episode has a result."""
         return self not in (Mark.MISSING, Mark.PENDING)
 
     @property
@@ -67,7 +66,7 @@ class Mark(StrEnum):
         return self in (Mark.WON, Mark.WON_RETRIED)
 
     def in_case(self, *, favourable: bool) -> bool:
-        """Return whether it counts as a success where everything doubtful goes one way."""
+        """Return whether the episode is a success if every doubtful one counts as ``favourable``."""
         return self.won if self in (Mark.WON, Mark.LOST) else favourable
 
 
@@ -85,21 +84,21 @@ class ArmEpisodes:
 
     name: str
     finals: Mapping[EpisodeKey, EpisodeRecord]
-    """Those that ended in success or failure, in the plan's order."""
+    """Results: records that ended in success or failure, in the plan's order."""
     missing: tuple[EpisodeKey, ...] = ()
-    """Those that have errors only."""
+    """Episodes with errors only."""
     pending: tuple[EpisodeKey, ...] = ()
-    """Those that were never tried."""
+    """Episodes without an attempt."""
     retried: frozenset[EpisodeKey] = frozenset()
-    """Results that came after an attempt that was lost while the policy had a say."""
+    """Results after a lost attempt that the policy can have influenced."""
     attempts: int = 0
-    """Attempts of these episodes, lost ones included."""
+    """Number of attempts of these episodes, lost ones included."""
     error_reasons: Mapping[str, int] = field(default_factory=dict)
-    """Why the missing episodes are missing: the reason of the last attempt, counted."""
+    """Number of missing episodes by the reason of their last attempt."""
 
     @classmethod
     def of(cls, records: Records, name: str, keys: Sequence[EpisodeKey]) -> ArmEpisodes:
-        """Sort an arm's attempts of a plan."""
+        """Sort an arm's episodes of a plan by their standing."""
         known = {key: record for key in keys if (record := records.final.get((name, key)))}
         finals = {key: record for key, record in known.items() if record.outcome != "error"}
         lost = {key: records.errors.get((name, key), []) for key in keys}
@@ -122,16 +121,16 @@ class ArmEpisodes:
 
     @property
     def n(self) -> int:
-        """Results."""
+        """Number of results."""
         return len(self.finals)
 
     @property
     def successes(self) -> int:
-        """Results that are successes."""
+        """Number of successes."""
         return sum(map(won, self.finals.values()))
 
     def marks(self) -> dict[EpisodeKey, Mark]:
-        """Return what each episode of the plan came to."""
+        """Return the standing of each episode of the plan."""
         ended = {
             key: (Mark.LOST, Mark.WON, Mark.LOST_RETRIED, Mark.WON_RETRIED)[
                 won(record) + 2 * (key in self.retried)
@@ -149,7 +148,7 @@ class ArmEpisodes:
         return {name: ArmEpisodes(self.name, finals) for name, finals in tasks.items()}
 
     def by_state(self) -> ClusteredRate | None:
-        """Return the counts of each initial state; None without results."""
+        """Return episodes and successes of each initial state; None without results."""
         counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
         for key, record in self.finals.items():
             cell = counts[key.suite, key.task, key.init_state]
@@ -162,12 +161,12 @@ class ArmEpisodes:
 
 
 def _had_a_say(attempt: EpisodeRecord) -> bool:
-    """Whether a lost attempt can have been lost because of what the policy did."""
+    """Return whether the policy can have caused the loss of an attempt."""
     return attempt.reason not in _ENVIRONMENT or attempt.inferences > 0
 
 
 def won(record: EpisodeRecord) -> bool:
-    """Whether an episode was a success."""
+    """Return whether an episode was a success."""
     return record.outcome == "success"
 
 
@@ -179,27 +178,27 @@ class Pairing:
     candidate: ArmEpisodes
     reference: ArmEpisodes
     pairs: tuple[tuple[EpisodeRecord, EpisodeRecord], ...]
-    """Both arms' records of every key that pairs, in the plan's order."""
+    """(Candidate's record, reference's record) of every pair, in the plan's order."""
     unequal: tuple[EpisodeKey, ...] = ()
-    """Both have a result, in scenes that differ."""
+    """Episodes with two results, in scenes that differ."""
     unknown: tuple[EpisodeKey, ...] = field(default=())
-    """Both have a result, and a scene is unknown."""
+    """Episodes with two results, of which a scene is unknown."""
 
     def outcomes(self, case: Case = "observed") -> tuple[Outcome, ...]:
-        """Return the pairs; in the worst or best case for the candidate every planned one."""
+        """Return the outcomes of the pairs; in the worst or best case those of every planned episode."""
         paired = {ours.key for ours, _ in self.pairs} if case == "observed" else set(self.keys)
         keys = [key for key in self.keys if key in paired]
         return outcomes(keys, self.candidate.marks(), self.reference.marks(), case)
 
     @property
     def doubtful(self) -> bool:
-        """Whether the worst case differs from what was observed."""
+        """Whether the worst case differs from the observed one."""
         arms = (self.candidate, self.reference)
         return any(arm.missing or arm.pending or arm.retried for arm in arms)
 
     @property
     def objection(self) -> str:
-        """Why these episodes may not be used as pairs; empty if they may."""
+        """Reason against the use of these episodes as pairs; empty if there is none."""
         both = len(self.pairs) + len(self.unequal) + len(self.unknown)
         if not both:
             return "no episode was run by both"
@@ -219,7 +218,7 @@ class Pairing:
 
 
 def pair(keys: Iterable[EpisodeKey], candidate: ArmEpisodes, reference: ArmEpisodes) -> Pairing:
-    """Pair two arms on a plan: the one rule."""
+    """Pair two arms on a plan, by the rule at the top of this module."""
     planned = tuple(keys)
     pairs, unequal, unknown = [], [], []
     for key in planned:
@@ -245,10 +244,10 @@ def outcomes(
 
     Args:
         keys: the episodes.
-        ours: what the candidate's came to.
-        theirs: what the reference's came to.
-        case: ``observed`` leaves out what has no result; in the worst or best case for the candidate
-            everything that is missing, pending or retried counts, one way or the other.
+        ours: standing of the candidate's episodes.
+        theirs: standing of the reference's episodes.
+        case: ``observed`` leaves out episodes without two results; in the worst or best case for the
+            candidate every missing, pending or retried episode counts for or against it.
     """
     if case == "observed":
         return tuple(
@@ -264,8 +263,8 @@ def outcomes(
 
 
 def table(outcomes: Iterable[Outcome]) -> PairedTable:
-    """Return the counts of pairs; the first digit is the candidate."""
-    cells = [(each.ours, each.theirs) for each in outcomes]
+    """Return the counts of pairs; the first digit of a name (``n10``) is the candidate's."""
+    cells = [(outcome.ours, outcome.theirs) for outcome in outcomes]
     return PairedTable(
         n11=cells.count((True, True)),
         n10=cells.count((True, False)),
@@ -275,7 +274,7 @@ def table(outcomes: Iterable[Outcome]) -> PairedTable:
 
 
 def clusters(outcomes: Iterable[Outcome]) -> ClusteredPairs:
-    """Return the counts of each initial state."""
+    """Return pairs, wins and losses of the candidate in each initial state."""
     counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
     for key, ours, theirs in outcomes:
         cell = counts[key.suite, key.task, key.init_state]
@@ -289,6 +288,6 @@ def clusters(outcomes: Iterable[Outcome]) -> ClusteredPairs:
 def by_task(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """Return the pairs of each ``suite/task``, in the plan's order."""
     tasks: dict[str, list[Outcome]] = defaultdict(list)
-    for each in outcomes:
-        tasks[f"{each.key.suite}/{each.key.task}"].append(each)
+    for outcome in outcomes:
+        tasks[f"{outcome.key.suite}/{outcome.key.task}"].append(outcome)
     return dict(tasks)

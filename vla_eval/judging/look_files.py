@@ -1,7 +1,7 @@
-"""The looks of a run on disk: ``looks/1.json`` and so on, each written once and never again.
+"""The looks of a run on disk: ``looks/1.json`` and so on, each written exactly once.
 
-Looks follow from the records, so these files decide nothing. They show when a look was taken and
-what it saw, and that nobody changed a record of it afterwards.
+Looks follow from the records, so these files decide nothing. They show the time and the counts of a
+look, and that its records were not changed afterwards.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ __all__ = ["LoggedLook", "checked_looks", "looks_on_disk", "take_looks"]
 
 
 class LoggedLook(BaseModel):
-    """One look, as it was taken."""
+    """One look, as it was when it was taken."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     taken_at: AwareTime
-    """UTC, ISO 8601."""
+    """Time of the look: UTC, ISO 8601."""
     protocol_sha256: str
     candidate: ArmName
     reference: ArmName
     records_sha256: str
-    """Over what is reproducible in the records of all arms up to this look."""
+    """Hash of the reproducible fields in the records of all arms up to this look."""
     look: Look
 
 
 def take_looks(folder: RunFolder) -> tuple[Look, ...]:
-    """Take every look that the records allow, and put the new ones on disk.
+    """Take every look that the records allow, and write the new ones to disk.
 
     Raises:
-        RunFolderError: a look that was taken before does not follow from the records now.
+        RunFolderError: an earlier look no longer follows from the records.
         StorageError: a look cannot be written.
     """
     with folder_lock(folder.path):
@@ -62,7 +62,7 @@ def take_looks(folder: RunFolder) -> tuple[Look, ...]:
 
 
 def checked_looks(folder: RunFolder, records: Records) -> tuple[Look, ...]:
-    """Return the looks that follow from the records, and compare them with those on disk.
+    """Return the looks that follow from the records, after a comparison with those on disk.
 
     Raises:
         RunFolderError: they differ, or a file is damaged.
@@ -87,8 +87,8 @@ def checked_looks(folder: RunFolder, records: Records) -> tuple[Look, ...]:
 
 
 def looks_on_disk(run: Path) -> set[int]:
-    """Return the numbers of the looks that were put on disk."""
-    return {each.look.number for each in _on_disk(run)}
+    """Return the numbers of the looks on disk."""
+    return {logged.look.number for logged in _on_disk(run)}
 
 
 def _logged(folder: RunFolder, records: Records, look: Look) -> LoggedLook:

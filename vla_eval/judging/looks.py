@@ -1,13 +1,16 @@
-"""Looks: when a sequential run may stop. A pure function of the protocol and of the records.
+"""Looks: the interim analyses that can stop a sequential run.
 
-A protocol with ``analysis.stopping = "obrien-fleming-5"`` is run in five blocks, each balanced over
-the tasks. When every arm has ended every episode of a block, the candidate is looked at: Tango's
-score of all pairs so far against the bound of the look (Lan and DeMets' O'Brien–Fleming spending,
-:mod:`vla_eval.stats.sequential`). The run stops when the bound is crossed and the exact test agrees
-at the look's own level, and, from the second look on, when the estimate is below −margin (futility,
-which costs no error). An episode without a result is no look: the machine's trouble neither
-certifies nor refutes. What a certificate would refuse, pairs of unequal or unknown scenes, ends the
-run; a retried episode counts as it would against the candidate (:mod:`vla_eval.judging.ledger`).
+Looks are a pure function of the protocol and of the records. A protocol with
+``analysis.stopping = "obrien-fleming-5"`` is run in five blocks, each balanced over the tasks. A look
+is taken when every arm has ended every episode of a block: Tango's score of all pairs so far is
+compared with the bound of the look (Lan and DeMets' O'Brien–Fleming spending,
+:mod:`vla_eval.stats.sequential`).
+
+The run stops if the bound is crossed and the exact test agrees at the look's own level. From the second
+look on it also stops if the estimate is below −margin (futility, which costs no error). While an
+episode lacks a result, its look waits: errors of the machine neither certify nor refute. Pairs of
+unequal or unknown scenes, which a certificate would refuse, end the run. A retried episode counts
+against the candidate (:mod:`vla_eval.judging.ledger`).
 """
 
 from __future__ import annotations
@@ -38,14 +41,14 @@ __all__ = [
 
 
 class Look(BaseModel):
-    """What was seen at one look, and what follows from it."""
+    """Counts and decision of one look."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     number: Annotated[int, Field(ge=1, le=LOOKS)]
-    """From 1."""
+    """Number of the look, from 1."""
     pairs: int
-    """Pairs of candidate and reference so far; retried ones count against the candidate."""
+    """Number of pairs so far; retried episodes count against the candidate."""
     n11: int
     n10: int
     n01: int
@@ -53,20 +56,20 @@ class Look(BaseModel):
     z: float
     """Tango's score at −margin."""
     bound: float
-    """What the score has to reach at this look."""
+    """Bound that the score has to reach at this look."""
     p_exact: float
-    """One-sided, exact unconditional."""
+    """One-sided p-value of the exact unconditional test."""
     level: float
-    """What the exact p-value must not exceed: the tail of the normal distribution at the bound."""
+    """Largest allowed exact p-value: the tail of the normal distribution at the bound."""
     decision: Decision
 
 
 def sequential_plan(protocol: Protocol, *, margin: float | None = None) -> SequentialPlan | None:
-    """Return the plan of looks, or None where the protocol fixes the number of episodes.
+    """Return the plan of looks, or None if the protocol fixes the number of episodes.
 
     Args:
-        protocol: what is run.
-        margin: another margin than the protocol's, for a judgement after the fact.
+        protocol: the protocol of the run.
+        margin: a margin in place of the protocol's, for a judgement after the fact.
     """
     if protocol.analysis.stopping == "fixed":
         return None
@@ -76,15 +79,15 @@ def sequential_plan(protocol: Protocol, *, margin: float | None = None) -> Seque
 
 
 def looks_of(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple[Look, ...]:
-    """Return the looks that the records allow, in order, up to the one at which the run stops.
+    """Return the looks that the records allow, in order, up to the look that stops the run.
 
     Args:
-        protocol: what is run.
-        arms: all arms of the run, in its order; each must have ended a look's episodes.
-        records: the results.
+        protocol: the protocol of the run.
+        arms: all arms of the run, in its order; a look needs the results of each.
+        records: the records of the run.
 
     Raises:
-        RunFolderError: episodes of a look are no pairs (:mod:`vla_eval.judging.ledger`).
+        RunFolderError: results of a look are no pairs (:mod:`vla_eval.judging.ledger`).
     """
     plan = sequential_plan(protocol)
     if plan is None:
@@ -137,7 +140,7 @@ def _look(plan: SequentialPlan, number: int, table: PairedTable) -> Look:
 
 
 def look_sentence(look: Look, looks: int) -> str:
-    """Say in one sentence what a look decides."""
+    """Return one sentence about the decision of a look."""
     meaning = {
         Decision.CERTIFY: "the bound is crossed: the run stops, the claim is certified",
         Decision.FUTILE: "the estimate is below the margin: the run stops, the claim is not certified",
@@ -154,7 +157,7 @@ def look_sentence(look: Look, looks: int) -> str:
 
 
 def due_keys(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple[EpisodeKey, ...]:
-    """Return what a run has to hold to be complete: the plan, or its part up to the stop."""
+    """Return the episodes of a complete run: the plan, or its part up to the look that stops it."""
     keys = tuple(episode.key for episode in expand(protocol))
     if protocol.analysis.stopping == "fixed" or len(arms) < 2:
         return keys

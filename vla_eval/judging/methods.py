@@ -1,7 +1,7 @@
-"""How a protocol judges the pairs of two arms: one method for a verdict and for every interval shown.
+"""Judging methods for the pairs of two arms: one method gives the verdict and every interval shown.
 
 =============== ============================================== ==================================
-method          when                                           what
+method          condition                                      statistics
 =============== ============================================== ==================================
 `TangoExact`    every state once                               Tango's interval, the exact test
 `Repeats`       ``cluster = "initial-state"``, states repeated tests that hold for any dependence
@@ -9,7 +9,7 @@ method          when                                           what
 `AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
 =============== ============================================== ==================================
 
-With tasks of equal sizes pairs and tasks weigh the same, so ``strata`` changes nothing then.
+``strata`` has no effect on tasks of equal sizes, since then pairs and tasks weigh the same.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class JudgingMethod(ABC):
     outcomes: tuple[Outcome, ...]
 
     name = ""
-    """What stands before an interval."""
+    """Name of the method in front of an interval."""
 
     @cached_property
     def table(self) -> PairedTable:
@@ -84,18 +84,18 @@ class JudgingMethod(ABC):
 
     @abstractmethod
     def p_above(self, delta: float) -> float:
-        """Return the one-sided p-value of "the difference is Δ or less", of a test that keeps its level."""
+        """Return the one-sided p-value of "the difference is Δ or less", by a test that keeps its level."""
 
     @abstractmethod
     def p_below(self, delta: float) -> float:
         """Return the one-sided p-value of "the difference is Δ or more"."""
 
     def level(self, alpha: float) -> float:
-        """Return what a two-sided level becomes: at a look less."""
+        """Return the level in use for a two-sided level; at a look it is smaller."""
         return alpha
 
     def judge(self, margin: float, alpha: float) -> Judgement:
-        """Return the verdict at one-sided level alpha: the interval, and a test for each claim."""
+        """Return the verdict at one-sided level alpha, from the interval and a test for each claim."""
         return judge_between(self, self, margin, alpha)
 
     def p_different(self) -> float:
@@ -104,7 +104,7 @@ class JudgingMethod(ABC):
 
     @property
     def inflation(self) -> float:
-        """Variance inflation by repeats of initial states; 1 without."""
+        """Variance inflation by repeats of initial states; 1 without repeats."""
         return 1.0
 
     def failure_ratio(self, alpha: float = 0.05) -> Interval:
@@ -114,7 +114,7 @@ class JudgingMethod(ABC):
     def by_task(self) -> dict[str, JudgingMethod]:
         """Return the same method on each task's pairs."""
         tasks = ledger.by_task(self.outcomes)
-        return {name: self._of(tuple(each)) for name, each in tasks.items()}
+        return {name: self._of(tuple(outcomes)) for name, outcomes in tasks.items()}
 
     @abstractmethod
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
@@ -122,13 +122,13 @@ class JudgingMethod(ABC):
 
     def heterogeneity(self) -> Heterogeneity | None:
         """Test whether tasks agree on the difference; None with fewer than two tasks."""
-        tables = [each.table for each in self.by_task().values()]
+        tables = [method.table for method in self.by_task().values()]
         return heterogeneity_paired(tables) if len(tables) > 1 else None
 
 
 @dataclass(frozen=True)
 class TangoExact(JudgingMethod):
-    """Independent pairs."""
+    """Method for independent pairs: Tango's interval and the exact test."""
 
     name = "Tango"
 
@@ -154,7 +154,7 @@ class TangoExact(JudgingMethod):
 
 @dataclass(frozen=True)
 class Repeats(JudgingMethod):
-    """Several repeats of each initial state."""
+    """Method for several repeats of each initial state."""
 
     test: ClusterTest = "both"
 
@@ -162,11 +162,11 @@ class Repeats(JudgingMethod):
 
     @cached_property
     def clusters(self) -> ClusteredPairs:
-        """Counts of each state."""
+        """Pairs, wins and losses in each state."""
         return ledger.clusters(self.outcomes)
 
     def interval(self, alpha: float) -> Interval:
-        """Return the differences that the test does not reject."""
+        """Return the interval of the differences that the test does not reject."""
         return self.clusters.interval(alpha=alpha, test=self.test)
 
     def p_above(self, delta: float) -> float:
@@ -189,12 +189,12 @@ class Repeats(JudgingMethod):
         return min(1.0, (self.inflation - 1) / (repeats - 1)) if repeats > 1 else None
 
     def heterogeneity(self) -> Heterogeneity | None:
-        """Test whether tasks agree, with the variance between states, a won and a lost one added."""
-        tasks = [ledger.clusters(each) for each in ledger.by_task(self.outcomes).values()]
+        """Test whether tasks agree, with the variance between states (one won and one lost state added)."""
+        tasks = [ledger.clusters(outcomes) for outcomes in ledger.by_task(self.outcomes).values()]
         if len(tasks) < 2:
             return None
         return heterogeneity(
-            [each.difference for each in tasks], [_variance(each) for each in tasks]
+            [task.difference for task in tasks], [_variance(task) for task in tasks]
         )
 
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
@@ -202,14 +202,14 @@ class Repeats(JudgingMethod):
 
 
 def _variance(data: ClusteredPairs) -> float:
-    """Return the variance of a difference over states, never 0."""
+    """Return the variance of the mean difference over states; it is above 0."""
     means = np.append((data.wins - data.losses) / data.pairs, [1.0, -1.0])
     return float(np.var(means)) / len(data.pairs)
 
 
 @dataclass(frozen=True)
 class Weighted(JudgingMethod):
-    """Tasks of unequal sizes that weigh the same."""
+    """Method for tasks of unequal sizes that weigh the same."""
 
     repeats: bool = False
 
@@ -217,11 +217,11 @@ class Weighted(JudgingMethod):
 
     @cached_property
     def _units(self) -> tuple[Array, Array]:
-        """Return (K,) mean differences of the states and their weights."""
+        """Mean differences of the K states, (K,), and their weights, (K,)."""
         means, weights = [], []
         tasks = ledger.by_task(self.outcomes)
-        for each in tasks.values():
-            data = ledger.clusters(each)
+        for outcomes in tasks.values():
+            data = ledger.clusters(outcomes)
             means.append((data.wins - data.losses) / data.pairs)
             weights.append(np.full(len(data.pairs), 1 / len(tasks) / len(data.pairs)))
         return np.concatenate(means), np.concatenate(weights)
@@ -233,27 +233,27 @@ class Weighted(JudgingMethod):
         return float(units @ weights)
 
     def interval(self, alpha: float) -> Interval:
-        """Return the stratified score interval, or that of the bets where it is wider or states repeat."""
+        """Return the hull of the stratified score interval and the bets' interval; with repeats the latter."""
         units, weights = self._units
         low, high = bet_interval(units, alpha=alpha, weights=weights)
         if self.repeats:
             return low, high
-        tables = [ledger.table(each) for each in ledger.by_task(self.outcomes).values()]
+        tables = [ledger.table(outcomes) for outcomes in ledger.by_task(self.outcomes).values()]
         score = stratified_paired_interval(tables, alpha=alpha)
         return min(low, score[0]), max(high, score[1])
 
     @property
     def inflation(self) -> float:
-        """Variance inflation by repeats; unequal weights of pairs are left out."""
+        """Variance inflation by repeats; it ignores the unequal weights of pairs."""
         return ledger.clusters(self.outcomes).vif if self.repeats else 1.0
 
     def p_above(self, delta: float) -> float:
-        """Bet on the weighted mean."""
+        """Apply the betting test to the weighted mean."""
         units, weights = self._units
         return bet_p_above(units, delta, weights)
 
     def p_below(self, delta: float) -> float:
-        """Bet on the weighted mean, mirrored."""
+        """Apply the betting test to the mirrored weighted mean."""
         units, weights = self._units
         return bet_p_above(-units, -delta, weights)
 
@@ -263,29 +263,29 @@ class Weighted(JudgingMethod):
 
 @dataclass(frozen=True)
 class AtLook(JudgingMethod):
-    """Pairs of a run that may stop early, seen at a look."""
+    """Method for the pairs of a sequential run, at one look."""
 
     plan: SequentialPlan
     number: int
-    """Which look, from 1."""
+    """Number of the look, from 1."""
 
     name = "repeated"
 
     def level(self, alpha: float) -> float:
-        """Return the two-sided level of the look at a two-sided alpha of the whole run."""
+        """Return the two-sided level of the look for a two-sided alpha of the whole run."""
         return 2 * normal_sf(self._bound(alpha))
 
     def _bound(self, alpha: float) -> float:
         return replace(self.plan, alpha=alpha / 2).bounds[self.number - 1]
 
     def interval(self, alpha: float) -> Interval:
-        """Return the repeated interval: it holds however the run came to stop."""
+        """Return the repeated interval; it is valid for every stopping rule."""
         return repeated_interval(
             self.table.n10, self.table.n01, self.table.n, bound=self._bound(alpha)
         )
 
     def p_above(self, delta: float) -> float:
-        """Apply the exact test; to be held against the look's level."""
+        """Apply the exact test; compare its p-value with the look's level."""
         return exact_p_above(self.table.n10, self.table.n01, self.table.n, delta=delta)
 
     def p_below(self, delta: float) -> float:
@@ -293,7 +293,7 @@ class AtLook(JudgingMethod):
         return exact_p_above(self.table.n01, self.table.n10, self.table.n, delta=-delta)
 
     def p_different(self) -> float:
-        """Return the smallest level at which the repeated interval leaves 0 out, from 1e-4 to 1."""
+        """Return the smallest level from 1e-4 to 1 at which the repeated interval excludes 0."""
 
         def excess(log_alpha: float) -> float:
             low, high = self.interval(math.exp(log_alpha))
@@ -309,10 +309,11 @@ class AtLook(JudgingMethod):
 def judge_between(
     worst: JudgingMethod, best: JudgingMethod, margin: float, alpha: float
 ) -> Judgement:
-    """Return what holds in the worst and in the best case for the candidate, and so in all between.
+    """Return the verdict that holds in the worst and in the best case, and so in all cases between.
 
-    That the candidate is good enough has to hold in its worst case, and that it is not too good, or
-    worse, in its best: trouble of the machine neither certifies nor refutes.
+    A claim that the candidate is good enough must hold in its worst case. A claim that it is not better
+    by the margin, or that it is worse, must hold in its best case. So errors of the machine neither
+    certify nor refute.
     """
     level = worst.level(2 * alpha) / 2
     guards = Guards.of(worst.p_above, best.p_below, margin=margin, alpha=level)
@@ -327,9 +328,9 @@ def judging(
 
     Args:
         outcomes: the pairs, at least one.
-        analysis: of the protocol.
-        plan: of a protocol with looks: its plan. Between two looks the bound of the last one counts,
-            and before the first look that of the first.
+        analysis: the protocol's analysis.
+        plan: the plan of looks, if the protocol has looks. Between two looks the bound of the last one
+            counts, and before the first look the bound of the first.
     """
     pairs = tuple(outcomes)
     if plan is not None:
@@ -347,17 +348,17 @@ def judging(
 
 
 def _unequal(outcomes: Sequence[Outcome]) -> bool:
-    sizes = {len(each) for each in ledger.by_task(outcomes).values()}
+    sizes = {len(pairs) for pairs in ledger.by_task(outcomes).values()}
     return len(sizes) > 1
 
 
 def rate_interval(arm: ArmEpisodes, analysis: Analysis, *, level: float = 0.05) -> Interval:
-    """Return Wilson's interval of an arm's success rate; where states repeat, of effective counts.
+    """Return Wilson's interval of an arm's success rate; if states repeat, from effective counts.
 
     Args:
         arm: one arm's episodes.
-        analysis: of the protocol.
-        level: two-sided; of a run that may stop early that of the look (`Method.level`).
+        analysis: the protocol's analysis.
+        level: two-sided level; in a sequential run the level of the look (`JudgingMethod.level`).
     """
     data = arm.by_state() if analysis.cluster != "none" else None
     if data is None:

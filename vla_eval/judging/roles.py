@@ -1,4 +1,4 @@
-"""Which arm of a run is what: candidate, reference, control."""
+"""Roles of the arms of a run: candidate, reference, control."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Roles", "sequential_roles"]
 
 @dataclass(frozen=True)
 class Roles:
-    """Which arm is what."""
+    """Names of the arms by their roles."""
 
     candidate: str
     reference: str
@@ -21,15 +21,15 @@ class Roles:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All arms that have a role."""
+        """Names of all arms with a role."""
         return tuple(name for name in (self.candidate, self.reference, self.control) if name)
 
 
 def sequential_roles(protocol: Protocol, arms: Sequence[str]) -> tuple[str, str]:
-    """Return (candidate, reference): the protocol's, else the first two arms of the run.
+    """Return (candidate, reference): as the protocol names them, else in the order of the arms.
 
     Raises:
-        UsageError: fewer than two arms, or an arm of the protocol's that is not among them.
+        UsageError: there are fewer than two arms, or the protocol names an arm that is not among them.
     """
     if len(arms) < 2:
         raise UsageError(

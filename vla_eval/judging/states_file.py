@@ -1,4 +1,4 @@
-"""Counts of every initial state, in a JSON file: ``{"n": [...], "won": [...], "lost": [...]}``."""
+"""Reads counts of every initial state from a JSON file: ``{"n": [...], "won": [...], "lost": [...]}``."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ __all__ = ["read_states"]
 _KEYS = ("n", "won", "lost")
 _MOST_BYTES = 1_000_000
 _MOST_STATES = 2000
-"""The exact test of more takes minutes."""
+"""Largest number of states; the exact test of more takes minutes."""
 _MOST_PAIRS = 1_000_000
-"""Of one state."""
+"""Largest number of pairs of one state."""
 
 
 def read_states(file: Path) -> ClusteredPairs:
-    """Return the pairs of each state, and how many of them only one arm succeeded in.
+    """Return for each state its pairs, and the pairs in which only one arm succeeded.
 
     Raises:
-        UsageError: no such file, or not such counts; says which state.
+        UsageError: the file is missing, or its counts are wrong; the message names the state.
     """
-    found = read_json(
+    content = read_json(
         file,
         wrong="holds no counts",
         remedy='expected an object {"n": [...], "won": [...], "lost": [...]}',
         most_bytes=_MOST_BYTES,
     )
     for key in _KEYS:
-        if key not in found:
+        if key not in content:
             raise UsageError(f"{file}: the key '{key}' is missing; expected n, won and lost")
-    for key in found:
+    for key in content:
         if key not in _KEYS:
             raise UsageError(f"{file}: unknown key '{key[:40]}'{did_you_mean(key, _KEYS)}")
-    columns = [_counts(file, key, found[key]) for key in _KEYS]
+    columns = [_counts(file, key, content[key]) for key in _KEYS]
     _check(file, columns)
     return ClusteredPairs(*(np.array(column, dtype=np.int64) for column in columns))
 
@@ -48,7 +48,7 @@ def _counts(file: Path, key: str, values: Any) -> list[int]:
     if not isinstance(values, list):
         raise UsageError(f"{file}: '{key}' is not a list with one entry a state")
     for state, value in enumerate(values, start=1):
-        # A bool is an int to Python, and not to people.
+        # isinstance(True, int) holds in Python, but true is no count.
         if type(value) is not int:
             raise UsageError(f"{file}: '{key}' of state {state} is not a whole number")
         if not 0 <= value <= _MOST_PAIRS:

@@ -1,4 +1,4 @@
-"""Wall times of inferences: which count, and how they are summed up. One rule for all readers."""
+"""Wall times of inferences: one rule for their selection and summary, for all readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def inference_ms(records: Iterable[EpisodeRecord]) -> list[float]:
-    """Return the time of every inference but each episode's first, which may still warm up."""
+    """Return the times of all inferences except each episode's first, which may include warm-up."""
     return [ms for record in records for ms in record.timing.infer_ms[1:]]
 
 
@@ -27,14 +27,15 @@ def quantile(values: Sequence[float] | npt.NDArray[np.float64], q: float) -> flo
 
 @dataclass(frozen=True)
 class Inferences:
-    """One arm's inferences, without the first of each episode, which warms up."""
+    """Times of one arm's inferences, without each episode's first, which may include warm-up."""
 
     total_ms: Floats
     prefix_ms: float | None
-    """Median, where the policy reports it."""
+    """Median time of the prefix, if the policy reports it."""
     denoise_ms: float | None
+    """Median time of the solver, if the policy reports it."""
     step_ms: float | None
-    """Median time of one function evaluation, where the policy reports the solver's time."""
+    """Median time of one function evaluation, if the policy reports the solver's time."""
 
     @classmethod
     def of(cls, records: Sequence[EpisodeRecord]) -> Inferences:
@@ -49,7 +50,7 @@ class Inferences:
         return cls(np.array(total, dtype=np.float64), _median(prefix), solver, step)
 
     def quantile(self, q: float) -> float | None:
-        """Return a quantile, as the certificate does; None without inferences."""
+        """Return the q-quantile of the total times in ms; None without inferences."""
         return quantile(self.total_ms, q)
 
 

@@ -1,8 +1,8 @@
-"""A folder of demonstrations: which episodes, what was asked, and where a second call goes on.
+"""A folder of demonstrations: its episodes, its request, and its continuation by a second call.
 
-Beside the dataset's own files stands ``meta/vla_eval.json``: the request, and one line for every
-episode that was tried, kept or not. The same command on the same folder continues after Ctrl-C or
-SIGTERM, and adds episodes when more are asked for; another policy is refused.
+Beside the dataset's own files lies ``meta/vla_eval.json``: the request, and one entry for every
+attempted episode, kept or not. The same command on the same folder continues after Ctrl-C or SIGTERM,
+and adds episodes if the plan has more; another policy is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Demonstration", "Demonstrations", "RecordingRequest", "record", "sce
 
 
 class Demonstration(BaseModel):
-    """One episode that was tried."""
+    """One attempted episode."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,10 +41,10 @@ class Demonstration(BaseModel):
     score: float
     steps: int
     reason: str | None
-    """Why it failed."""
+    """Reason of the failure."""
     scene_hash: str
     episode_index: int | None
-    """Its number in the dataset; None where it was not kept."""
+    """Number of the episode in the dataset; None if it was not kept."""
 
 
 class Demonstrations(BaseModel):
@@ -54,35 +54,35 @@ class Demonstrations(BaseModel):
 
     format: Literal[1] = 1
     closed: bool
-    """False while a process writes; a dataset that was never closed cannot be read."""
+    """Whether the dataset was closed; an unclosed one is being written, or cannot be read."""
     request: Mapping[str, JsonValue]
     episodes: tuple[Demonstration, ...] = ()
 
     @property
     def kept(self) -> int:
-        """How many episodes the dataset holds."""
-        return sum(each.episode_index is not None for each in self.episodes)
+        """Number of episodes in the dataset."""
+        return sum(episode.episode_index is not None for episode in self.episodes)
 
     @property
     def successes(self) -> int:
-        """How many of the episodes that were tried succeeded."""
-        return sum(each.success for each in self.episodes)
+        """Number of successes among the attempted episodes."""
+        return sum(episode.success for episode in self.episodes)
 
     @property
     def scenes(self) -> Scenes:
-        """In which scenes the episodes of the dataset began."""
-        kept = (each for each in self.episodes if each.episode_index is not None)
-        return shorten(each.scene_hash for each in kept)
+        """Initial scenes of the dataset's episodes."""
+        kept = (episode for episode in self.episodes if episode.episode_index is not None)
+        return shorten(episode.scene_hash for episode in kept)
 
     @property
     def frames(self) -> int:
-        """How many frames that is."""
-        return sum(each.steps for each in self.episodes if each.episode_index is not None)
+        """Number of frames in the dataset."""
+        return sum(episode.steps for episode in self.episodes if episode.episode_index is not None)
 
 
 @dataclass(frozen=True)
 class RecordingRequest:
-    """What is recorded; a folder belongs to one request."""
+    """Request for a recording; a folder belongs to one request."""
 
     source: str
     """Name of the suite, or label and hash of the protocol."""
@@ -106,14 +106,14 @@ def record(
 
     Args:
         plan: the episodes, in order.
-        request: how they are recorded.
-        folder: the dataset's folder; made, or continued.
-        on_episode: called with every episode, those of earlier calls first.
+        request: source, policy and settings of the recording.
+        folder: the dataset's folder; it is created or continued.
+        on_episode: called with every episode, beginning with those of earlier calls.
 
     Raises:
-        UsageError: the folder holds something else; the environments do not fit into one dataset.
+        UsageError: the folder holds something else, or the environments do not fit into one dataset.
         MissingExtraError: lerobot is not installed.
-        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the dataset is complete so far, repeat to continue.
+        InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the dataset is readable, repeat to continue.
     """
     policy = build_policy(request.policy)
     recorder = Recorder(policy, n_action_steps=request.n_action_steps)
@@ -121,13 +121,13 @@ def record(
     parts = {**asdict(request), "identity": asdict(policy.metadata), "layout": asdict(layout)}
     wanted: dict[str, JsonValue] = json.loads(json.dumps(parts, default=str))
     content = _open_folder(folder, wanted)
-    done = {each.key for each in content.episodes}
-    todo = [each for each in plan if each.key not in done]
-    for each in content.episodes:
-        on_episode(each)
+    done = {demonstration.key for demonstration in content.episodes}
+    todo = [episode for episode in plan if episode.key not in done]
+    for demonstration in content.episodes:
+        on_episode(demonstration)
     if not todo:
         return content
-    if folder.exists() and not content.kept:  # ours, and nothing in it to append to
+    if folder.exists() and not content.kept:  # it is ours, and holds no episode to append to
         shutil.rmtree(folder)
     open_writer = load_tool(DATASET_WRITER)
     writer = open_writer(folder, layout, resume=bool(content.kept), images=request.images)
@@ -204,12 +204,12 @@ def _file_of(folder: Path) -> Path:
 
 
 def scenes_of(folder: Path) -> Scenes:
-    """Return in which scenes a dataset's episodes began; None where that is not known.
+    """Return the initial scenes of a dataset's episodes; None if they are unknown.
 
-    It is known of what :func:`record` wrote, and only while nobody has added episodes by other means.
+    They are known for datasets of :func:`record` to which no other program has added episodes.
 
     Raises:
-        RunFolderError: the file that says it is damaged.
+        RunFolderError: ``meta/vla_eval.json`` or ``meta/info.json`` is damaged.
     """
     file = _file_of(folder)
     if not file.exists():
@@ -225,7 +225,7 @@ def _read(file: Path) -> Demonstrations:
 
 
 def _open_folder(folder: Path, wanted: Mapping[str, JsonValue]) -> Demonstrations:
-    """Return what a folder holds; nothing, where it does not exist yet."""
+    """Return the demonstrations in a folder; none if it does not exist yet."""
     if not folder.exists():
         return Demonstrations(closed=False, request=wanted)
     file = _file_of(folder)

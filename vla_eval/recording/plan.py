@@ -1,4 +1,4 @@
-"""Which episodes a recording of demonstrations takes: those of a suite, or those of a protocol."""
+"""Chooses the episodes for a recording of demonstrations, from a suite or from a protocol."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vla_eval.released import load_protocol
 __all__ = ["find_source", "plan_recording", "source_label"]
 
 _SUITE_STATES = 100
-"""Of a suite's initial states, so many are recorded by default: those meant for development."""
+"""Default number of recorded initial states of a suite: those meant for development."""
 
 
 def find_source(name: str, changes: Sequence[str] = ()) -> Suite | Protocol:
-    """Return the suite of that name, or else the protocol.
+    """Return the suite of that name if there is one, else the protocol.
 
     Args:
-        name: of a suite or a shipped protocol, or the path of a protocol file.
+        name: name of a suite or of a shipped protocol, or path of a protocol file.
         changes: ``KEY.PATH=VALUE`` changes of a protocol.
 
     Raises:
-        UsageError: nothing has that name, or a suite was to be changed.
+        UsageError: there is no such suite or protocol, or the changes are for a suite.
     """
     if name not in {suite.name for suite in suites()}:
         return load_protocol(name, overrides=changes)
@@ -37,7 +37,7 @@ def find_source(name: str, changes: Sequence[str] = ()) -> Suite | Protocol:
 
 
 def source_label(source: Suite | Protocol) -> str:
-    """Return what a dataset is said to be recorded from: the suite, or the protocol with its hash."""
+    """Return the source's name for a dataset: the suite, or the protocol with its hash."""
     return source.name if isinstance(source, Suite) else f"{source.label} {source.sha256[:12]}"
 
 
@@ -52,14 +52,14 @@ def plan_recording(
     """Return the episodes to record, in order.
 
     Args:
-        source: what they are taken from, see :func:`find_source`.
-        tasks: only these; default all.
-        init_states: only these; default a protocol's, and the first 100 of a suite's.
+        source: suite or protocol of the episodes, see :func:`find_source`.
+        tasks: names of the tasks to record; default all.
+        init_states: numbers of the initial states; default all of a protocol, the first 100 of a suite.
         env_kwargs: arguments of the environment beyond those of the source.
-        policy_seed: another evaluation seed: fresh policy noise on the same scenes.
+        policy_seed: evaluation seed in place of the source's: fresh policy noise on the same scenes.
 
     Raises:
-        UsageError: a task or an initial state that the source does not have.
+        UsageError: the source lacks a task or an initial state.
     """
     if isinstance(source, Suite):
         plan = _of_suite(source, range(_SUITE_STATES) if init_states is None else init_states)
@@ -80,7 +80,7 @@ def _of_suite(suite: Suite, init_states: Sequence[int]) -> Iterable[PlannedEpiso
 def _chosen(
     plan: Sequence[PlannedEpisode], tasks: Sequence[str] | None, init_states: Sequence[int] | None
 ) -> list[PlannedEpisode]:
-    """Return the part of a plan that was asked for, all of which must exist."""
+    """Return the requested part of a plan; raise UsageError if a part of it does not exist."""
     known = dict.fromkeys(episode.key.task for episode in plan)
     names = list(known) if tasks is None else tasks
     for name in names:

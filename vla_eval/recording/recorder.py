@@ -1,10 +1,10 @@
 """Recording demonstrations: the loop behind ``vlaeval record``.
 
 Episodes run exactly as in an evaluation (:func:`~vla_eval.episode.run_episode`), with one
-difference: every step is looked at, if somebody listens. A frame is what the policy saw, or would have
-seen, before a step, the action that was executed, and what came of it.
+difference: with a listener, every step is observed. A frame holds the observation before a step, which
+the policy saw or would have seen, the executed action, and its result.
 
-What a dataset looks like on disk is the business of a tool, see :mod:`vla_eval.tools`.
+A tool decides the form of a dataset on disk, see :mod:`vla_eval.tools`.
 """
 
 from __future__ import annotations
@@ -44,32 +44,32 @@ class Frame:
     key: EpisodeKey
     instruction: str
     observation: Observation
-    """Before the action."""
+    """Observation before the action."""
     action: Action
-    """float32 (A,), as executed: inside the action space."""
+    """Executed action, float32 (A,), inside the action space."""
     reward: float
     success: bool
     """Whether the task is solved after the action."""
     score: float
     """Partial credit after the action."""
     done: bool
-    """Whether the environment ended the episode here; the time limit is not the environment's."""
+    """Whether the environment ended the episode here; reaching the time limit does not count."""
 
 
 @dataclass(frozen=True)
 class DatasetLayout:
-    """What all frames of a dataset have in common."""
+    """Layout that all frames of a dataset share."""
 
     robot: str
     fps: int
     cameras: tuple[tuple[str, tuple[int, int, int]], ...]
-    """Names and shapes (H, W, 3)."""
+    """Names and image shapes (H, W, 3) of the cameras."""
     state_names: tuple[str, ...]
     action_names: tuple[str, ...]
 
     @classmethod
     def of(cls, env: EvalEnv, suite: str) -> Self:
-        """Read the layout off an environment; raises UsageError where it does not fit."""
+        """Return an environment's layout; raise UsageError if the environment cannot be recorded."""
         space, actions = env.observation_space, env.action_space
         if not (
             isinstance(space, Dict)
@@ -102,18 +102,18 @@ def _names(env: EvalEnv, name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Executed:
-    """What an episode had come to when it ended, or when something raised."""
+    """State of an episode at its end, or at an exception."""
 
     scene_hash: str = ""
     steps: int = 0
     actions_sha256: str = ""
-    """Over the executed actions, float32, in order."""
+    """Hash of the executed actions, float32, in order."""
     phase: Phase = "idle"
-    """Where an exception came from."""
+    """Phase that raised the exception."""
 
 
 class _WatchedEnv(EvalEnv):
-    """Passes everything on, keeps what was executed, and hands each step to a listener as a frame."""
+    """Forwards all calls, keeps track of the executed steps, and gives each to a listener as a frame."""
 
     def __init__(
         self, env: EvalEnv, key: EpisodeKey, listen: Callable[[Frame], None] | None
@@ -131,11 +131,11 @@ class _WatchedEnv(EvalEnv):
         self._actions = hashlib.sha256()
 
     def executed(self, phase: Phase) -> Executed:
-        """Return what was done until now."""
+        """Return the state of the episode so far."""
         return Executed(self._scene_hash, self._steps, self._actions.hexdigest(), phase)
 
     def start(self, *, seed: int, init_state: int) -> dict[str, Any]:
-        """Start without looking."""
+        """Start an episode without an observation."""
         info = self.inner.start(seed=seed, init_state=init_state)
         self._begun(info)
         return info
@@ -143,7 +143,7 @@ class _WatchedEnv(EvalEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Reset, and keep what is seen."""
+        """Reset the environment, and keep its observation."""
         self._seen, info = self.inner.reset(seed=seed, options=options)
         self._begun(info)
         return self._seen, info
@@ -153,7 +153,7 @@ class _WatchedEnv(EvalEnv):
         self._scene_hash = str(info.get("scene_hash", ""))
 
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
-        """Advance, and report the step."""
+        """Advance by one step, and give its frame to the listener."""
         before = self.observe() if self._listen is not None else {}
         self._seen = None
         reward, terminated, truncated, info = self.inner.advance(action)
@@ -176,39 +176,39 @@ class _WatchedEnv(EvalEnv):
         return reward, terminated, truncated, info
 
     def observe(self) -> Observation:
-        """Look, once a step."""
+        """Return the observation, which is made once a step."""
         if self._seen is None:
             self._seen = self.inner.observe()
         return self._seen
 
     def hold_action(self) -> Action:
-        """Pass on."""
+        """Return the environment's hold action."""
         return self.inner.hold_action()
 
 
 class _InnerPolicy:
-    """Shows a privileged policy the environment itself, not the watched one around it."""
+    """Gives a privileged policy the environment itself instead of the watching wrapper."""
 
     def __init__(self, policy: Policy, *, watched: bool) -> None:
         self.inner = policy
         self.blind = not watched and is_blind(policy)
-        """A watched policy that does without observations is shown them all the same."""
+        """Whether the policy gets no observations; a watched policy always gets them."""
 
     @property
     def metadata(self) -> PolicyMetadata:
-        """The policy's own."""
+        """The policy's own metadata."""
         return self.inner.metadata
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Warm the policy up, if it wants that."""
+        """Warm the policy up, if it has that ability."""
         if (warmable := ability(self.inner, WarmsUp)) is not None:
-            warmable.warm_up(observations, [_inside(each) for each in contexts])
+            warmable.warm_up(observations, [_inside(context) for context in contexts])
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> Sequence[ActionChunk]:
         """Ask the policy."""
-        return self.inner.infer(observations, [_inside(each) for each in contexts])
+        return self.inner.infer(observations, [_inside(context) for context in contexts])
 
 
 def _inside(context: Context) -> Context:
@@ -217,10 +217,10 @@ def _inside(context: Context) -> Context:
 
 
 class Recorder:
-    """Runs episodes one after the other, and keeps the environment while it fits.
+    """Runs episodes one after the other, and keeps the environment while the scene is the same.
 
     Args:
-        policy: who demonstrates.
+        policy: the demonstrating policy.
         n_action_steps: execution horizon; None leaves it to the policy.
     """
 
@@ -231,18 +231,18 @@ class Recorder:
         self._env: EvalEnv | None = None
         self._scene: object = None
         self.executed = Executed()
-        """Of the last episode, also of one in which something raised."""
+        """State of the last episode, also after an exception in it."""
 
     def layout(self, episode: PlannedEpisode) -> DatasetLayout:
-        """Return what the frames of an episode look like."""
+        """Return the layout of an episode's frames."""
         return DatasetLayout.of(self._env_of(episode), episode.key.suite)
 
     def run(
         self, episode: PlannedEpisode, listen: Callable[[Frame], None] | None = None
     ) -> EpisodeResult:
-        """Run one episode; every step goes to the listener.
+        """Run one episode; the listener gets every step.
 
-        Without one, nothing is looked at but what the policy looks at: rendering is dear.
+        Without a listener only the policy's observations are rendered, since rendering is expensive.
         """
         self.executed = Executed(phase="build")
         env = _WatchedEnv(self._env_of(episode), episode.key, listen)

@@ -1,7 +1,7 @@
-"""Replaying: one recorded episode again, with a look at every step.
+"""Replays one recorded episode, with an observation at every step.
 
-Because a key decides its episode, the replay has to execute the very same actions in the very same
-scene; where it does not, that is said, and nothing else is worth believing.
+A key decides its episode, so the replay has to execute exactly the same actions in exactly the same
+scene. Every difference is reported; a replay with differences proves nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vla_eval.trust import foreign_code, need_trust
 __all__ = ["Differences", "Repeated", "Replay", "repeat", "replay"]
 
 type Differences = dict[str, tuple[Any, Any]]
-"""What is not as it was, by name: (then, now)."""
+"""Changed values by name: (then, now)."""
 
 _COMPARED = (
     "scene_hash",
@@ -49,25 +49,25 @@ _EXECUTED = ("scene_hash", "actions_sha256", "steps")
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay gave."""
+    """Result of a replay."""
 
     record: EpisodeRecord
-    """What happened then."""
+    """Record of the original episode."""
     differences: Differences
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """What running an episode again gave."""
+    """Result of a repeated episode."""
 
     differences: Differences
-    """Nothing: it is reproduced."""
+    """Differences of the episode; empty if it is reproduced."""
     environment: Differences
-    """How the environment says that it is another one: its simulator, renderer, model."""
+    """Differences that the environment reports of itself: simulator, renderer, model."""
 
     @property
     def explained(self) -> Differences:
-        """The differences, if any, with those of the environment."""
+        """Differences of the episode, if any, with those of the environment."""
         reasons = {f"provenance.{name}": pair for name, pair in self.environment.items()}
         return self.differences | reasons if self.differences else {}
 
@@ -79,20 +79,20 @@ def replay(
 
     Args:
         run: the run folder.
-        key: as reports write it, ``suite/task/i3/e0/p0``.
-        arm: whose episode.
-        video: file to write, with the environment's cameras side by side; ``.mp4`` or ``.gif``.
-        trust: run code that the folder names and no installed package brings.
+        key: key of the episode as in reports, ``suite/task/i3/e0/p0``.
+        arm: name of the arm.
+        video: video file to write, ``.mp4`` or ``.gif``, with the environment's cameras side by side.
+        trust: whether to run code that the folder names and that no installed package provides.
 
     Raises:
-        UsageError: no such arm or episode, one that never ended, or code that nobody trusts.
-        MissingExtraError: a video without imageio.
+        UsageError: there is no such arm or episode, the episode never ended, or its code is not trusted.
+        MissingExtraError: a video is requested, and imageio is not installed.
     """
     folder = RunFolder.open(run)
-    specs = {each.name: each.spec for each in folder.header.arms}
+    specs = {run_arm.name: run_arm.spec for run_arm in folder.header.arms}
     if arm not in specs:
         raise UsageError(f"the run has no arm '{arm}'{did_you_mean(arm, specs)}")
-    planned = {str(each.key): each for each in expand(folder.header.protocol)}
+    planned = {str(episode.key): episode for episode in expand(folder.header.protocol)}
     if key not in planned:
         raise UsageError(f"the run has no episode '{key}'{_near(key, planned)}")
     record = folder.records().final.get((arm, planned[key].key))
@@ -101,9 +101,9 @@ def replay(
             f"arm '{arm}' has not ended episode '{key}', so there is nothing to replay"
         )
     if record.reason == "policy_raised":
-        said = record.error.message if record.error else "without words"
+        message = record.error.message if record.error else "without words"
         raise UsageError(
-            f"arm '{arm}' raised in episode '{key}', twice alike ({said}), so there is no episode to "
+            f"arm '{arm}' raised in episode '{key}', twice alike ({message}), so there is no episode to "
             "replay"
         )
     foreign = foreign_code(folder.header.protocol, [specs[arm]])
@@ -144,19 +144,20 @@ def repeat(
     record: EpisodeRecord,
     listen: Callable[[Frame], None] | None = None,
 ) -> Repeated:
-    """Run a recorded episode again; return what is not as it was.
+    """Run a recorded episode again; return the differences.
 
-    A record whose reason is ``policy_raised`` is reproduced where the policy raises the same in the
-    same place.
+    A record with the reason ``policy_raised`` is reproduced if the policy raises the same exception in
+    the same place.
 
     Args:
-        recorder: holds the arm's policy.
-        episode: as it was planned.
-        record: what happened then.
-        listen: called with every step.
+        recorder: recorder with the arm's policy.
+        episode: the planned episode.
+        record: record of the original episode.
+        listen: called with the frame of every step.
 
     Raises:
-        Exception: what environment and policy raise, unless the record says that the policy raised.
+        Exception: the environment or the policy raised, and the record has another reason than
+            ``policy_raised``.
     """
     try:
         result = recorder.run(episode, listen)
@@ -168,8 +169,10 @@ def repeat(
             raise
         return Repeated(_unequal(_raised(recorder, record, raised)), {})
     pairs = {name: (getattr(record, name), getattr(result, name)) for name in _COMPARED}
-    said = {name: (value, result.provenance.get(name)) for name, value in record.provenance.items()}
-    return Repeated(_unequal(pairs), _unequal(said))
+    provenance = {
+        name: (value, result.provenance.get(name)) for name, value in record.provenance.items()
+    }
+    return Repeated(_unequal(pairs), _unequal(provenance))
 
 
 def _unequal(pairs: Differences) -> Differences:
@@ -177,15 +180,15 @@ def _unequal(pairs: Differences) -> Differences:
 
 
 def _raised(recorder: Recorder, record: EpisodeRecord, raised: Exception) -> Differences:
-    """Return what a policy's exception has to be compared in: (then, now)."""
+    """Return the values by which exceptions of a policy are compared: (then, now)."""
     now = f"{type(raised).__name__}: {raised}"
     then = ""
     if record.error is not None:
-        # What a policy host reports is type and message already.
+        # A policy host reports type and message in one text.
         hosted = record.error.type == "PolicyRaisedError"
         then = record.error.message if hosted else f"{record.error.type}: {record.error.message}"
     pairs: Differences = {"error": (then, now)}
-    if record.scene_hash:  # records from before errors kept it do not say where they came from
+    if record.scene_hash:  # older records of errors lack scene, steps and actions
         pairs |= {
             name: (getattr(record, name), getattr(recorder.executed, name)) for name in _EXECUTED
         }
@@ -209,8 +212,8 @@ def _open_video(video: Path, fps: int) -> Any:
 
 
 def _picture(frame: Frame) -> npt.NDArray[np.uint8]:
-    """Put the cameras side by side, cut to the lowest; at an even size, as video wants it."""
-    images = [np.asarray(each, dtype=np.uint8) for each in frame.observation["pixels"].values()]
+    """Return the cameras side by side, (H, W, 3), cut to the lowest; video needs an even size."""
+    images = [np.asarray(image, dtype=np.uint8) for image in frame.observation["pixels"].values()]
     height = min(image.shape[0] for image in images)
     picture = np.concatenate([image[:height] for image in images], axis=1)
     return picture[: height - height % 2, : picture.shape[1] - picture.shape[1] % 2]

@@ -1,4 +1,4 @@
-"""Where the frames of demonstrations go: a tool that another package offers."""
+"""The writer of demonstrations: a tool that another package offers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["DATASET_WRITER", "DatasetWriter", "DatasetWriterFactory"]
 
 
 class DatasetWriter(Protocol):
-    """Writes episodes frame by frame. Interrupted or not, ``close`` leaves a readable dataset."""
+    """Writes episodes frame by frame; ``close`` leaves a readable dataset, after an interrupt too."""
 
     def add(self, frame: Frame) -> None:
-        """Append a frame to the episode at hand."""
+        """Append a frame to the current episode."""
 
     def end_episode(self, *, keep: bool) -> None:
-        """Save the episode at hand, or forget it."""
+        """Save the current episode, or discard it."""
 
     def close(self) -> None:
         """Make the folder complete."""
@@ -33,13 +33,13 @@ class DatasetWriterFactory(Protocol):
         """Return a writer.
 
         Args:
-            folder: the dataset's; must not exist, unless ``resume``.
-            layout: what the frames look like.
-            resume: append to the dataset that is there.
+            folder: the dataset's folder; it must not exist unless ``resume`` is true.
+            layout: the layout of all frames.
+            resume: whether to append to the existing dataset.
             images: ``video`` is small and lossy, ``png`` exact.
 
         Raises:
-            MissingExtraError: what writes the format is not installed.
+            MissingExtraError: the package that writes the format is not installed.
         """
 
 

@@ -1,6 +1,6 @@
-"""Records in little memory: what is the same in thousands of them is there once.
+"""Records in little memory: thousands of records share their equal values.
 
-As the parser returns them, records take six times the bytes of their file: each has a set of the fields
+Records fresh from the parser take six times the bytes of their file: each has a set of the fields
 that were given, and its own copy of every name and hash.
 """
 
@@ -28,28 +28,29 @@ class Compactor:
         self._known: dict[Hashable, Any] = {}
 
     def compact(self, record: EpisodeRecord) -> None:
-        """Let a record share with those before it whatever is equal; it stays equal itself."""
+        """Let a record share equal values with earlier records; the record itself stays equal."""
         fields, timing = record.__dict__, record.timing.__dict__
-        one = self._known.setdefault
+        shared = self._known.setdefault
         for name in _TEXTS:
-            fields[name] = one(fields[name], fields[name])
+            fields[name] = shared(fields[name], fields[name])
         for name in _TIMING_TEXTS:
-            timing[name] = one(timing[name], timing[name])
+            timing[name] = shared(timing[name], timing[name])
         for name in _OFTEN_ZERO:
             if timing[name] == 0:
                 timing[name] = 0.0
-        fields["score"] = one(("score", fields["score"]), fields["score"])
+        fields["score"] = shared(("score", fields["score"]), fields["score"])
         for name in _MAPPINGS:
-            fields[name] = one(repr(fields[name]), fields[name])
+            fields[name] = shared(repr(fields[name]), fields[name])
         for model in (record, record.timing):
-            given = model.__pydantic_fields_set__
-            if len(given) == len(model.__dict__):  # nearly always: all of them
-                object.__setattr__(model, "__pydantic_fields_set__", one(type(model), given))
+            fields_set = model.__pydantic_fields_set__
+            if len(fields_set) == len(model.__dict__):  # nearly always: all of them
+                same = shared(type(model), fields_set)
+                object.__setattr__(model, "__pydantic_fields_set__", same)
 
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Let nobody look for cycles inside the block: records have none, and looking takes most of it."""
+    """Turn the garbage collector off inside the block: records have no cycles, and the search is slow."""
     on = gc.isenabled()
     gc.disable()
     try:

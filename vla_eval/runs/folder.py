@@ -2,9 +2,9 @@
 
 ::
 
-    run.json            what this run is: protocol, arms, their identities; written first
+    run.json            content of the run: protocol, arms, their identities; written first
     protocol.json       the protocol's canonical form
-    episodes/*.jsonl    one record per attempt; the truth (see vla_eval.runs.store)
+    episodes/*.jsonl    one record per attempt; all else follows from them (see vla_eval.runs.store)
     results.json        the summary; written last, and derived from the records
 """
 
@@ -54,7 +54,7 @@ class RunFolder:
         """Open an existing run.
 
         Raises:
-            RunFolderError: there is no run, or ``run.json`` is damaged or was edited.
+            RunFolderError: the folder holds no run, or ``run.json`` is damaged or was edited.
         """
         file = path / "run.json"
         run = read_model(
@@ -81,7 +81,7 @@ class RunFolder:
     def enter(
         cls, path: Path, protocol: Protocol, specs: Mapping[str, str], shard: Shard
     ) -> tuple[RunFolder, FileLock]:
-        """Open the run at ``path`` if it is the same one, else create it; take the shard's lock.
+        """Open the run at ``path`` if it is the same run, else create it; take the shard's lock.
 
         Raises:
             RunFolderError: the folder holds another run or something that is not a run, cannot be
@@ -100,8 +100,8 @@ class RunFolder:
             lock = take_shard_lock(path, shard)
             _remove_leftovers(path)
             if folder is None or not folder._is(protocol, specs):  # noqa: SLF001 - our own
-                # Nothing is here yet, or a run that stopped before its first episode, over a
-                # typing mistake perhaps: that one may be replaced.
+                # The folder is empty, or its run stopped before its first episode, over a typing
+                # mistake perhaps; such a run may be replaced.
                 folder = cls._create(path, protocol, specs)
             folder._open_session(shard)  # noqa: SLF001 - our own
         return folder, lock
@@ -117,14 +117,14 @@ class RunFolder:
             versions=versions(),
             machine=machine(),
         )
-        # The two are compared when they are read, so they are never there with two protocols.
+        # Readers compare the two files, so they must never hold two protocols.
         (path / "protocol.json").unlink(missing_ok=True)
         write_atomically(path / "run.json", run.model_dump_json(indent=2) + "\n")
         write_atomically(path / "protocol.json", protocol.canonical_json() + "\n")
         return cls(path, run)
 
     def has_begun(self) -> bool:
-        """Return whether there is anything here that a new run could spoil."""
+        """Return whether the folder holds identities or records, which a new run would spoil."""
         identified = any(arm.identity is not None for arm in self.header.arms)
         return identified or any(self.episodes.glob("*.jsonl"))
 
@@ -133,10 +133,10 @@ class RunFolder:
         return protocol.sha256 == self.header.protocol_sha256 and known == dict(specs)
 
     def _refuse_other_physics(self) -> None:
-        other = other_physics(self.header.versions, versions())
-        if other:
+        changes = other_physics(self.header.versions, versions())
+        if changes:
             raise RunFolderError(
-                f"{self.path}: this run began with other simulators ({'; '.join(other)}); "
+                f"{self.path}: this run began with other simulators ({'; '.join(changes)}); "
                 "install those again, or use a new folder"
             )
 
@@ -152,14 +152,14 @@ class RunFolder:
         self._save()
 
     def note_warm_up(self, arm: str, seconds: float) -> None:
-        """Store in this session how long a policy warmed up."""
+        """Store the warm-up time of a policy in this session, in s."""
         with folder_lock(self.path):
             on_disk = self.open(self.path).header
             sessions = [
-                each.warmed_up(arm, seconds)
-                if (each.started_at, each.shard) == self._session
-                else each
-                for each in on_disk.sessions
+                session.warmed_up(arm, seconds)
+                if (session.started_at, session.shard) == self._session
+                else session
+                for session in on_disk.sessions
             ]
             self.header = on_disk.model_copy(update={"sessions": tuple(sessions)})
             self._save()
@@ -173,7 +173,7 @@ class RunFolder:
             The hash of each arm's identity.
 
         Raises:
-            RunFolderError: an arm was another policy before; the differences are named.
+            RunFolderError: an arm was another policy before; the message names the differences.
         """
         with folder_lock(self.path):
             on_disk = self.open(self.path)
@@ -197,7 +197,7 @@ class RunFolder:
         return {arm.name: identity_sha256(arm.identity or {}) for arm in self.header.arms}
 
     def records(self) -> Records:
-        """Read all records; raises RunFolderError where they are damaged or of another run."""
+        """Read all records; raise RunFolderError if they are damaged or belong to another run."""
         records = read_records([self.episodes])
         hashes = {
             arm.name: None if arm.identity is None else identity_sha256(arm.identity)
@@ -218,12 +218,12 @@ class RunFolder:
         return records
 
     def finish(self, summarise: Callable[[], tuple[bool, Mapping[str, Any]]]) -> None:
-        """Summarise and write the summary and the status, all under the lock.
+        """Summarise the run, and write summary and status, all under the lock.
 
-        Two shards that end together would otherwise write what one of them saw earlier.
+        Without the lock, two shards that end together could write an outdated summary.
 
         Args:
-            summarise: returns (complete, the content of results.json).
+            summarise: returns (whether the run is complete, the content of results.json).
         """
         with folder_lock(self.path):
             complete, results = summarise()
@@ -237,7 +237,7 @@ class RunFolder:
         write_atomically(self.path / "run.json", self.header.model_dump_json(indent=2) + "\n")
 
     def refuse_other_run(self, protocol: Protocol, specs: Mapping[str, str]) -> None:
-        """Raise RunFolderError unless this is a run of that protocol with those arms."""
+        """Raise RunFolderError unless this is a run of the given protocol with the given arms."""
         if protocol.sha256 != self.header.protocol_sha256:
             ours = self.header.protocol.model_dump(mode="json", exclude_none=True)
             theirs = protocol.model_dump(mode="json", exclude_none=True)
@@ -258,9 +258,9 @@ def _refuse_foreign_folder(path: Path) -> None:
         raise RunFolderError(f"{path}: is a file; --out names a folder")
     ours = ("run.json", "protocol.json", "results.json", "registration.json", "episodes")
     strangers = [
-        each.name
-        for each in path.glob("*")
-        if not each.name.startswith(".") and each.name not in ours
+        entry.name
+        for entry in path.glob("*")
+        if not entry.name.startswith(".") and entry.name not in ours
     ]
     if strangers and not (path / "run.json").exists():
         raise RunFolderError(
@@ -270,21 +270,21 @@ def _refuse_foreign_folder(path: Path) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed processes began to write; call it under ``folder_lock``, as who writes does."""
+    """Remove temporary files of killed processes; call this under ``folder_lock``, as writers do."""
     for name in ("run", "protocol", "results"):
         for file in path.glob(f".{name}.json.*.tmp"):
             file.unlink(missing_ok=True)
 
 
 def _refuse_other_protocol(file: Path, run: RunHeader) -> None:
-    """Refuse a copy of the protocol that is another one than the run's; there may be no copy."""
+    """Refuse a copy of the protocol that differs from the run's; a missing copy is fine."""
     if not file.exists() and not file.is_symlink():
         return
     remedy = "restore it, or delete it: run.json holds the protocol too"
     copy = read_model(file, Protocol, wrong="is no protocol", remedy=remedy, error=RunFolderError)
     if copy.sha256 != run.protocol_sha256:
         ours, theirs = (
-            each.model_dump(mode="json", exclude_none=True) for each in (run.protocol, copy)
+            protocol.model_dump(mode="json", exclude_none=True) for protocol in (run.protocol, copy)
         )
         raise RunFolderError(
             f"{file}: is not the protocol of run.json beside it "
@@ -293,7 +293,7 @@ def _refuse_other_protocol(file: Path, run: RunHeader) -> None:
 
 
 def _refuse_forged_arms(file: Path, run: RunHeader) -> None:
-    """Refuse arms that nobody could tell apart, and specs that are not those that were identified."""
+    """Refuse arms without names of their own, and specs that differ from the identified ones."""
     if len({arm.name for arm in run.arms}) != len(run.arms) or not run.arms:
         raise RunFolderError(
             f"{file}: a run has arms, and each has a name of its own; restore the file, or start in "
@@ -315,7 +315,7 @@ def _refuse_forged_arms(file: Path, run: RunHeader) -> None:
 
 
 def check_arm_names(names: Iterable[str]) -> None:
-    """Refuse arm names that could not be told apart in a table or a file; raises UsageError."""
+    """Raise UsageError for arm names that a table or a file could confuse."""
     for name in names:
         try:
             check_arm_name(name)

@@ -32,8 +32,8 @@ class Arm(BaseModel):
     name: str
     spec: str
     identity: Mapping[str, JsonValue] | None = None
-    """The policy's metadata, the hash of its code, and the spec as above (runs from before that was kept
-    lack it); None until the policy was first loaded."""
+    """The policy's metadata, the hash of its code, and the spec as above (older runs lack the spec);
+    None until the policy was first loaded."""
 
 
 class Session(BaseModel):
@@ -47,10 +47,10 @@ class Session(BaseModel):
     warm_up_s: Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
         default_factory=dict
     )
-    """By arm: the longest that an episode waited for its policy to warm up, outside its timing."""
+    """Longest wait of an episode for its policy to warm up, in s, by arm; outside the episode's timing."""
 
     def warmed_up(self, arm: str, seconds: float) -> Session:
-        """Return the session after an episode waited so long."""
+        """Return the session updated with the warm-up time of an episode."""
         longest = max(seconds, self.warm_up_s.get(arm, 0.0))
         return self.model_copy(update={"warm_up_s": {**self.warm_up_s, arm: longest}})
 
@@ -69,7 +69,7 @@ class RunHeader(BaseModel):
     versions: Mapping[str, str] = Field(default_factory=dict)
     machine: Mapping[str, JsonValue] = Field(default_factory=dict)
     sessions: tuple[Session, ...] = ()
-    """The latest calls that worked on this run."""
+    """The latest calls of ``vlaeval run`` on this folder."""
 
 
 def identity_sha256(identity: Mapping[str, Any]) -> str:
@@ -79,9 +79,9 @@ def identity_sha256(identity: Mapping[str, Any]) -> str:
 
 
 def same_policy(one: Arm, other: Arm) -> bool:
-    """Whether two arms are one policy: by identity where both have one, else by spec.
+    """Return whether two arms are one policy: by identity if both have one, else by spec.
 
-    One policy may have two specs, by where its checkpoint lies for example.
+    One policy may have two specs, for example because its checkpoint lies in two places.
     """
     if not one.identity or not other.identity:
         return one.spec == other.spec
@@ -93,7 +93,7 @@ def same_policy(one: Arm, other: Arm) -> bool:
 
 
 def refuse_unidentified(arm: Arm) -> None:
-    """Raise UsageError where nobody says which policy an arm is, so that nothing can be claimed of it."""
+    """Raise UsageError if an arm's policy is unidentified, so that no claim about it is possible."""
     if not arm.identity:
         raise UsageError(
             f"arm '{arm.name}' was never identified (no episode began), so nothing can be claimed "

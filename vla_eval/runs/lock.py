@@ -1,4 +1,4 @@
-"""Who may work in a run folder: one process a shard, and one way of splitting at a time."""
+"""Locks of a run folder: one process for each shard, and one number of shards at a time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _PATIENCE_S = 30.0
 
 @contextmanager
 def folder_lock(path: Path) -> Iterator[None]:
-    """Be the only one who changes ``run.json``; held for moments.
+    """Hold the exclusive lock on ``run.json``, briefly.
 
     Raises:
-        RunFolderError: somebody holds it for good, or the folder cannot be written.
+        RunFolderError: another process keeps the lock, or the folder cannot be written.
+        InfrastructureError: the folder was deleted or renamed.
     """
-    if not path.is_dir():  # the lock would make it anew
+    if not path.is_dir():  # FileLock would create it again
         raise InfrastructureError(
             f"{path}: was deleted or renamed while the run worked in it; its episodes are where it is "
             "now: repeat the command with that --out, or with a new one"
@@ -46,7 +47,7 @@ def folder_lock(path: Path) -> Iterator[None]:
 
 
 def running_shards(path: Path) -> list[Shard]:
-    """Return the shards that some process is running here now."""
+    """Return the shards of this folder that a process is running now."""
     running = []
     for file in sorted(path.glob(".shard-*-of-*.lock")):
         shard = _shard_of(file)
@@ -63,30 +64,30 @@ def running_shards(path: Path) -> list[Shard]:
 
 
 def _shard_of(file: Path) -> Shard | None:
-    """Return the shard that a lock is for; None where it is no lock that this module makes."""
-    found = re.fullmatch(r"\.shard-([0-9]{1,9})-of-([0-9]{1,9})\.lock", file.name)
-    if found is None or not file.is_file():
+    """Return the shard of a lock file; None for files that are no lock of this module."""
+    match = re.fullmatch(r"\.shard-([0-9]{1,9})-of-([0-9]{1,9})\.lock", file.name)
+    if match is None or not file.is_file():
         return None
-    return Shard(int(found[1]), int(found[2]))
+    return Shard(int(match[1]), int(match[2]))
 
 
 def take_shard_lock(path: Path, shard: Shard) -> FileLock:
-    """Take the right to run a shard; call it under :func:`folder_lock`.
+    """Take the lock of a shard; call this under :func:`folder_lock`.
 
     Raises:
-        RunFolderError: another process runs this shard, or splits the plan in another way.
+        RunFolderError: another process runs this shard, or splits the plan into another number.
     """
-    for other in running_shards(path):
-        if other == shard:
+    for running in running_shards(path):
+        if running == shard:
             raise RunFolderError(
                 f"{path}: another process is running shard {shard.index}/{shard.count} here; "
                 "wait for it, or use another folder"
             )
-        if other.count != shard.count:
+        if running.count != shard.count:
             raise RunFolderError(
-                f"{path}: another process is running shard {other.index}/{other.count} here, which "
+                f"{path}: another process is running shard {running.index}/{running.count} here, which "
                 f"overlaps with {shard.index}/{shard.count}; wait for it, or split into "
-                f"{other.count} as well"
+                f"{running.count} as well"
             )
     lock = FileLock(path / f".shard-{shard.index}-of-{shard.count}.lock")
     lock.acquire(timeout=0)

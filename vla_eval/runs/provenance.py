@@ -1,4 +1,4 @@
-"""What a run was made with: package versions, the commit of a source checkout, the machine."""
+"""Provenance of a run: package versions, the commit of a source checkout, the machine."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pydantic import JsonValue
 __all__ = ["PHYSICS", "machine", "other_physics", "versions"]
 
 PHYSICS = ("mujoco", "robosuite", "hf-libero")
-"""Packages that decide what happens in an episode: one run may not mix their versions."""
+"""Packages that decide the course of an episode; one run must not mix their versions."""
 _PACKAGES = ("vla-eval-suite", "gymnasium", "numpy", *PHYSICS, "torch", "lerobot")
 
 
 def versions() -> dict[str, str]:
-    """Return Python's version, those of the packages that matter, and a checkout's commit."""
-    found = {"python": platform.python_version()} | _revision()
+    """Return the versions of Python and of the relevant packages, and a checkout's commit."""
+    by_name = {"python": platform.python_version()} | _revision()
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            by_name[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return by_name
 
 
 def other_physics(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Say which packages that decide episodes differ."""
+    """Return one text for each package of `PHYSICS` whose version differs."""
     return [
         f"{name} {before.get(name, 'absent')} before, {now.get(name, 'absent')} now"
         for name in PHYSICS
@@ -39,7 +39,7 @@ def other_physics(before: Mapping[str, str], now: Mapping[str, str]) -> list[str
 
 
 def machine() -> dict[str, JsonValue]:
-    """Return what kind of machine this is; not its name."""
+    """Return the kind of machine, without its name."""
     return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
 
 

@@ -1,9 +1,9 @@
 """Append-only storage of episode records: one JSONL file per writer, one write and fsync a record.
 
 Each line is ``{"chain": …, "record": {…}}``; ``chain`` is sha256 over the previous line's chain and
-this record's text, so that a changed, dropped or reordered line in the middle of a file is noticed.
-A process that is killed can leave an unterminated last line; readers ignore and report it, and a
-resuming run opens a new file, so finished records stay as they are, byte for byte.
+this record's text, so that readers notice a changed, dropped or reordered line in the middle of a file.
+A killed process can leave an unterminated last line; readers ignore and report it. A resumed run opens
+a new file, so finished records stay the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ __all__ = [
 
 
 class RecordWriter:
-    """Appends records to one new file; the only writer of it."""
+    """Appends records to one new file, as its only writer."""
 
     def __init__(self, path: Path) -> None:
-        """Create the file on the first record, so that idle workers leave nothing behind."""
+        """Prepare; the first record creates the file, so that idle workers leave no file behind."""
         self._path = path
         self._descriptor: int | None = None
         self._chain = ""
@@ -57,7 +57,7 @@ class RecordWriter:
         """Write one record and wait until it is on disk.
 
         Raises:
-            StorageError: nothing of the record remains in the file.
+            StorageError: the record cannot be written; no part of it remains in the file.
         """
         text = record.model_dump_json().encode()
         chain = _next_chain(self._chain, text)
@@ -76,7 +76,7 @@ class RecordWriter:
             fsync_folder(self._path.parent)
         try:
             rest = line[os.write(self._descriptor, line) :]
-            if rest:  # a short write: the disk is all but full, and the second write says so
+            if rest:  # a short write: the disk is almost full, and the second write raises
                 os.write(self._descriptor, rest)
             os.fsync(self._descriptor)
             if os.fstat(self._descriptor).st_nlink == 0:
@@ -86,7 +86,7 @@ class RecordWriter:
             raise
 
     def close(self) -> None:
-        """Close the file; further appends open no new one."""
+        """Close the file; a closed file is never opened again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -106,7 +106,7 @@ class RecordWriter:
 
 
 def _not_written(path: Path, error: OSError) -> str:
-    """Say what became of a record, and of those before it."""
+    """Return the error message for a record that could not be written."""
     if error.errno == errno.ENOENT:
         return (
             f"{path.parent}: was deleted or renamed while the run wrote there; its episodes are where "
@@ -127,31 +127,31 @@ type _Slot = tuple[str, EpisodeKey]
 
 @dataclass
 class Records:
-    """All records of a run folder: what was attempted, and which results follow from that."""
+    """All records of a run folder: the attempts, and the results that follow from them."""
 
     attempts: list[EpisodeRecord] = field(default_factory=list)
     """Every attempt, in the order of files and lines."""
     torn: list[str] = field(default_factory=list)
-    """Files whose last line was cut off by a kill; that line is ignored."""
+    """Files whose last line was cut off by a kill; readers ignore that line."""
     final: dict[_Slot, EpisodeRecord] = field(default_factory=dict)
-    """For each arm and key the first success or failure, where there is one, else the last error. An
-    exception of the policy that a second attempt reproduced is such a failure, ``policy_raised``."""
+    """For each arm and key the first success or failure if there is one, else the last error. An
+    exception of the policy that a second attempt reproduced is a failure, ``policy_raised``."""
     sessions: dict[_Slot, str] = field(default_factory=dict)
-    """For each final result which call of ``vlaeval run`` made it."""
+    """For each final result the token of the call of ``vlaeval run`` that made it."""
     contradictions: list[str] = field(default_factory=list)
-    """Episodes that ended twice, and differently: something in them is not deterministic."""
+    """One sentence for each episode with two different results: something in it is not deterministic."""
     errors: dict[_Slot, list[EpisodeRecord]] = field(default_factory=dict)
-    """For each arm and key the attempts that ended in an error, in their order; an attempt whose file
-    was copied is one attempt."""
+    """For each arm and key the attempts that ended in an error, in their order; an attempt in two copies
+    of a file is one attempt."""
     _troubles: dict[_Slot, _Trouble] = field(default_factory=dict, repr=False)
 
     def add(self, record: EpisodeRecord, where: str, session: str = "") -> None:
         """Add one attempt.
 
         Args:
-            record: as it stands on disk.
-            where: the place to name where it contradicts another.
-            session: which call made it, where the record does not say so itself.
+            record: the record as it is on disk.
+            where: file and line of the record, for the sentence about a contradiction.
+            session: token of the call that made it, used if the record holds none.
         """
         self.attempts.append(record)
         slot = (record.arm, record.key)
@@ -162,7 +162,7 @@ class Records:
             self._settle(slot, record, where, session)
 
     def _settle(self, slot: _Slot, result: EpisodeRecord, where: str, session: str) -> None:
-        """Take a success or failure as final, unless there is one that came before it."""
+        """Take a success or failure as final, unless an earlier one is known."""
         known = self.final.get(slot)
         if known is None or known.outcome == "error":
             self.final[slot], self.sessions[slot] = result, session
@@ -186,7 +186,7 @@ class Records:
                 self.final[slot], self.sessions[slot] = trouble.attempts[-1], trouble.sessions[-1]
         elif before is None:
             self._settle(slot, trouble.raised, where, trouble.raised_in)
-        elif known is before:  # an earlier repetition of it was read only now
+        elif known is before:  # its earlier repetition was read only now
             self.final[slot], self.sessions[slot] = trouble.raised, trouble.raised_in
 
 
@@ -197,14 +197,14 @@ class _Trouble:
         self.attempts: list[EpisodeRecord] = []
         self.sessions: list[str] = []
         self.raised: EpisodeRecord | None = None
-        """The failure that the policy's first reproduced exception is."""
+        """The failure that follows from the policy's first reproduced exception."""
         self.raised_in = ""
         self._known: set[tuple[int, Timing]] = set()
         self._alike: dict[object, list[tuple[EpisodeRecord, str]]] = {}
         """The first two attempts of each exception."""
 
     def add(self, record: EpisodeRecord, session: str) -> None:
-        """Add an attempt, in whatever order they are read; once, however often it is there."""
+        """Add an attempt, in any order of reading; copies of an attempt count once."""
         if (record.attempt, record.timing) in self._known:
             return
         self._known.add((record.attempt, record.timing))
@@ -215,7 +215,7 @@ class _Trouble:
             return
         alike = self._alike.setdefault(_exception_of(record), [])
         alike.append((record, session))
-        alike.sort(key=lambda each: _turn(each[0]))
+        alike.sort(key=lambda attempt: _turn(attempt[0]))
         del alike[2:]
         if len(alike) == 2 and (self.raised is None or _turn(alike[1][0]) < _turn(self.raised)):
             second, self.raised_in = alike[1]
@@ -229,9 +229,9 @@ def _turn(record: EpisodeRecord) -> tuple[int, datetime]:
 
 
 def _exception_of(record: EpisodeRecord) -> object:
-    """Return what two attempts of an episode have in common if the policy raised alike in both."""
-    said = (record.error.type, record.error.message) if record.error else None
-    return said, record.scene_hash, record.steps, record.inferences, record.actions_sha256
+    """Return values that are equal in two attempts if the policy raised the same in both."""
+    exception = (record.error.type, record.error.message) if record.error else None
+    return exception, record.scene_hash, record.steps, record.inferences, record.actions_sha256
 
 
 def _begun(record: EpisodeRecord) -> datetime:
@@ -242,8 +242,8 @@ def read_records(paths: Iterable[Path]) -> Records:
     """Read record files; a folder stands for every ``*.jsonl`` file in it.
 
     Raises:
-        RunFolderError: a damaged line that is not the last one, a file that was renamed, or something
-            that is no file.
+        RunFolderError: a line before the last is damaged, a file was renamed, or a path is no
+            regular file.
     """
     records, compactor = Records(), Compactor()
     with without_collection():
@@ -267,7 +267,7 @@ _REMEDY = "restore the file from a copy, or move it out of the folder to repeat 
 
 
 def _read_file(path: Path, records: Records, compactor: Compactor) -> None:
-    token = "".join(path.stem.split("-")[1:2])  # of the call that wrote the file
+    token = "".join(path.stem.split("-")[1:2])  # token of the call that wrote the file
     chain = ""
     for number, line in enumerate(_lines(path), start=1):
         if not line.endswith(b"\n"):
@@ -285,7 +285,7 @@ def _read_file(path: Path, records: Records, compactor: Compactor) -> None:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Yield a file's lines, one at a time, with their ends."""
+    """Yield a file's lines one at a time, with their line ends."""
     try:
         with open_regular(path) as file:
             while line := file.readline(MOST_BYTES):
@@ -338,11 +338,11 @@ def _read_line(line: bytes, chain: str, where: str) -> tuple[EpisodeRecord, str]
 
 
 def _has_no_more_keys(text: bytes, record: EpisodeRecord) -> bool:
-    """Whether a text has as many keys as the record that was read from it, so that none is double.
+    """Return whether a text has as many keys as the record read from it, so that no key is there twice.
 
-    Each key brings a colon, and so do some values; in a text without a backslash nothing can be
-    written in another way. Where it does not add up, somebody has to look at every object, which takes
-    ten times as long.
+    Each key has one colon, and some values have colons too; in a text without a backslash a colon has
+    no other form. If the numbers differ, the caller has to inspect every object, which takes ten times
+    as long.
     """
     if b"\\" in text:
         return False
@@ -354,7 +354,7 @@ def _has_no_more_keys(text: bytes, record: EpisodeRecord) -> bool:
 
 
 def _chain_of(head: bytes) -> object:
-    """Return the chain of a line that was not written as ours are, but may say the same."""
+    """Return the chain of a line in another JSON layout than ours."""
     refuse_ambiguous(head + b"}")
     return json.loads(head + b"}")["chain"]
 
@@ -373,7 +373,7 @@ def records_digest(
     arms: Iterable[str],
     keys: Sequence[EpisodeKey],
 ) -> str:
-    """Return sha256 over what is reproducible in these arms' records of these episodes, in order."""
+    """Return sha256 over the reproducible fields of these arms' records of these episodes, in order."""
     hasher = hashlib.sha256()
     for arm in sorted(arms):
         for key in keys:
@@ -383,6 +383,6 @@ def records_digest(
                 exclude = {"timing", "attempt", "policy_known"}
                 exclude |= set() if record.counts else {"counts"}
                 text = record.model_dump_json(exclude=exclude)
-                # Formats 1 and 2 differ in timings only, so what is hashed is still format 1.
+                # Formats 1 and 2 differ in timings only, so the hashed text is still format 1.
                 hasher.update(text.replace('{"format":2,', '{"format":1,', 1).encode())
     return hasher.hexdigest()

@@ -1,1 +1,1 @@
-"""What a run amounts to, as numbers and as text."""
+"""The summary of a run, as numbers and as text."""

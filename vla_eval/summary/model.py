@@ -1,4 +1,4 @@
-"""What a run folder amounts to: counts, rates with intervals, paired tables, where the time went."""
+"""The summary of a run folder: counts, rates with intervals, paired tables, wall times."""
 
 from __future__ import annotations
 
@@ -29,39 +29,40 @@ __all__ = ["ArmSummary", "Pair", "RunSummary", "TaskRate", "protocol_json", "sum
 
 @dataclass(frozen=True)
 class TaskRate:
-    """One arm on one task."""
+    """Result of one arm on one task."""
 
     successes: int
     n: int
     wilson95: tuple[float, float]
-    """As that of the arm."""
+    """Interval by the same rule as the arm's (`ArmSummary.wilson95`)."""
 
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One arm's results; errors and missing episodes are in no rate."""
+    """One arm's results; rates exclude errors and missing episodes."""
 
     n: int
-    """Episodes that ended in success or failure."""
+    """Number of episodes that ended in success or failure."""
     successes: int
     errors: int
-    """Episodes that have nothing but infrastructure errors: missing."""
+    """Number of missing episodes: they have infrastructure errors only."""
     pending: int
-    """Episodes that were not attempted yet."""
+    """Number of episodes without an attempt."""
     retried: int
-    """Results after an attempt that was lost while the policy had a say (:mod:`vla_eval.judging.ledger`)."""
+    """Number of results after a lost attempt that the policy can have influenced
+    (:mod:`vla_eval.judging.ledger`)."""
     mean_score: float | None
     wilson95: tuple[float, float]
-    """Where initial states repeat, of counts divided by the variance inflation."""
+    """Wilson's interval; if initial states repeat, of counts divided by the variance inflation."""
     tasks: dict[str, TaskRate]
-    """By ``suite/task``."""
+    """Results by ``suite/task``."""
     reasons: dict[str, int]
-    """How often each reason of a failure or an error occurred."""
+    """Number of failures and errors by reason."""
     clipped_actions: int
     counts: dict[str, int]
-    """What the policy counted, by name, summed over episodes."""
+    """The policy's own counts by name, summed over episodes."""
     seconds: dict[str, float]
-    """Wall time by phase, summed over episodes."""
+    """Wall time by phase in s, summed over episodes."""
     infer_ms_p50: float | None
     infer_ms_p95: float | None
     nfe_per_chunk: float | None
@@ -76,16 +77,16 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two arms on the episodes that both ended, in scenes that are known and equal."""
+    """Two arms on their common results in known and equal scenes."""
 
     candidate: str
     reference: str
     method: JudgingMethod | None
-    """What the protocol judges these pairs by; None without pairs."""
+    """Judging method of the protocol with these pairs; None without pairs."""
     unequal_scenes: int
-    """Episodes left out because the arms' scenes differ."""
+    """Number of episodes left out because the arms' scenes differ."""
     unknown_scenes: int = 0
-    """Episodes left out because the environment gives no scene hash."""
+    """Number of episodes left out because the environment gives no scene hash."""
 
     @property
     def table(self) -> PairedTable:
@@ -99,27 +100,27 @@ class RunSummary:
 
     protocol: Protocol
     complete: bool
-    """Every planned episode of every arm ended in success or failure; of a sequential run those up
-    to the look at which it stopped."""
+    """Whether every planned episode of every arm ended in success or failure; a sequential run needs the
+    episodes up to the look that stopped it."""
     arms: dict[str, ArmSummary]
     pairs: tuple[Pair, ...]
     standins: int
-    """Episodes that ran on stand-in assets; nothing may be published from them."""
+    """Number of episodes on stand-in assets; their results must not be published."""
     unknown: tuple[str, ...] = ()
-    """Arms whose server did not say which policy it serves; such a run is not certified."""
+    """Arms whose server does not identify its policy; such a run is not certified."""
     torn: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
-    """Episodes that ended twice, and differently; such a run cannot be certified."""
+    """One sentence for each episode with two different results; such a run cannot be certified."""
     attempts: int = 0
     tasks: dict[str, str] = field(default_factory=dict)
-    """``suite/task`` to instruction."""
+    """Instructions by ``suite/task``."""
     looks: tuple[Look, ...] = ()
-    """Of a sequential run."""
+    """Looks of a sequential run."""
     objection: str = ""
-    """Why a look of a sequential run cannot be taken, if so."""
+    """Reason why a look of a sequential run cannot be taken; empty if there is none."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that scripts rely on."""
+        """Return the stable JSON form for scripts."""
         return {
             "protocol": protocol_json(self.protocol, len(expand(self.protocol))),
             "complete": self.complete,
@@ -143,8 +144,8 @@ def _arm_json(arm: ArmSummary) -> dict[str, Any]:
         "wilson95": list(arm.wilson95),
         "rate_if_missing": list(arm.worst_and_best_rate()),
         "tasks": {
-            name: {"successes": each.successes, "n": each.n, "wilson95": list(each.wilson95)}
-            for name, each in arm.tasks.items()
+            name: {"successes": task.successes, "n": task.n, "wilson95": list(task.wilson95)}
+            for name, task in arm.tasks.items()
         },
         "reasons": arm.reasons,
         "clipped_actions": arm.clipped_actions,
@@ -177,7 +178,7 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
     """Summarise a run, or several folders that hold shards of one run.
 
     Raises:
-        RunFolderError: no run, damaged records, or folders of different runs.
+        RunFolderError: a folder holds no run, its records are damaged, or the runs differ.
     """
     folders = [RunFolder.open(path) for path in paths]
     first = folders[0].header
@@ -199,7 +200,7 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
 
 
 def _same_arms(one: RunHeader, other: RunHeader) -> bool:
-    """Compare names, specs and, where both know them, identities."""
+    """Return whether names, specs and, if both are known, identities are equal."""
     pairs = list(zip(one.arms, other.arms, strict=False))
     return len(one.arms) == len(other.arms) and all(
         (left.name, left.spec) == (right.name, right.spec) and same_policy(left, right)
@@ -208,7 +209,7 @@ def _same_arms(one: RunHeader, other: RunHeader) -> bool:
 
 
 def protocol_json(protocol: Protocol, episodes_per_arm: int) -> dict[str, Any]:
-    """Return what scripts are told of a protocol."""
+    """Return the facts about a protocol for scripts."""
     return {
         "name": protocol.protocol,
         "version": protocol.version,
@@ -226,7 +227,7 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
         _pair(protocol, sorted_[first], sorted_[second], keys)
         for first, second in combinations(arms, 2)
     ]
-    summaries = {arm: _summarise_arm(protocol, each) for arm, each in sorted_.items()}
+    summaries = {arm: _summarise_arm(protocol, episodes) for arm, episodes in sorted_.items()}
     finals = list(records.final.values())
     return RunSummary(
         protocol=protocol,
@@ -234,11 +235,11 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
         arms=summaries,
         pairs=tuple(pairs),
         standins=sum(1 for record in finals if record.provenance.get("standins")),
-        unknown=tuple(arm for arm in arms if any(_unknown(arm, each) for each in finals)),
+        unknown=tuple(arm for arm in arms if any(_unknown(arm, record) for record in finals)),
         torn=tuple(records.torn),
         contradictions=tuple(records.contradictions),
         attempts=len(records.attempts),
-        tasks={f"{each.suite}/{each.task}": each.instruction for each in finals},
+        tasks={f"{record.suite}/{record.task}": record.instruction for record in finals},
         looks=looks,
         objection=objection,
     )
@@ -247,7 +248,7 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
 def _due(
     protocol: Protocol, arms: Sequence[str], records: Records
 ) -> tuple[tuple[EpisodeKey, ...], tuple[Look, ...], str]:
-    """Return what the run has to hold, its looks, and why none can be taken, if so."""
+    """Return the episodes of a complete run, its looks, and the reason against a look, if any."""
     if len(arms) < 2:
         return due_keys(protocol, arms, records), (), ""
     try:
@@ -265,7 +266,7 @@ def _summarise_arm(protocol: Protocol, arm: ArmEpisodes) -> ArmSummary:
     ended = list(arm.finals.values())
     times = inference_ms(ended)
     inferences = sum(record.inferences for record in ended)
-    reasons = Counter(str(each.reason) for each in ended if each.reason)
+    reasons = Counter(str(record.reason) for record in ended if record.reason)
     return ArmSummary(
         n=arm.n,
         successes=arm.successes,
@@ -275,8 +276,8 @@ def _summarise_arm(protocol: Protocol, arm: ArmEpisodes) -> ArmSummary:
         mean_score=sum(record.score for record in ended) / len(ended) if ended else None,
         wilson95=rate_interval(arm, protocol.analysis),
         tasks={
-            name: TaskRate(each.successes, each.n, rate_interval(each, protocol.analysis))
-            for name, each in arm.by_task().items()
+            name: TaskRate(task.successes, task.n, rate_interval(task, protocol.analysis))
+            for name, task in arm.by_task().items()
         },
         reasons=dict(reasons + Counter(arm.error_reasons)),
         clipped_actions=sum(record.clipped_actions for record in ended),
@@ -284,7 +285,7 @@ def _summarise_arm(protocol: Protocol, arm: ArmEpisodes) -> ArmSummary:
         seconds=_seconds(ended),
         infer_ms_p50=quantile(times, 0.50),
         infer_ms_p95=quantile(times, 0.95),
-        nfe_per_chunk=sum(each.nfe for each in ended) / inferences if inferences else None,
+        nfe_per_chunk=sum(record.nfe for record in ended) / inferences if inferences else None,
     )
 
 

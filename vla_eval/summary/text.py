@@ -53,8 +53,8 @@ def _warnings(summary: RunSummary) -> list[str]:
         changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
         lines.append(f"! the protocol was modified on the command line: {changes}")
     lines += [
-        f"! {name}: WHO THIS POLICY IS, IS UNKNOWN: its server does not say; fit for a report, not "
-        "for a certificate"
+        f"! {name}: UNIDENTIFIED POLICY: its server does not say which policy it serves; the run can be "
+        "reported, not certified"
         for name in summary.unknown
     ]
     lines += [
@@ -103,8 +103,8 @@ def _task_table(summary: RunSummary) -> list[str]:
     for task in summary.tasks:
         cells = []
         for arm in summary.arms.values():
-            each = arm.tasks.get(task)
-            cells.append(interval_text(each.successes, each.n, each.wilson95) if each else "-")
+            rate = arm.tasks.get(task)
+            cells.append(interval_text(rate.successes, rate.n, rate.wilson95) if rate else "-")
         rows.append([task, *cells])
     return table(rows, numbers=True)
 
@@ -146,7 +146,7 @@ def _pair_lines(pair: Pair) -> list[str]:
 
 
 def difference_text(method: JudgingMethod) -> str:
-    """Return a difference in points with the intervals that its protocol judges by."""
+    """Return a difference in points, with the intervals of the protocol's method."""
     (low, high), (low90, high90) = method.interval(0.05), method.interval(0.10)
     return (
         f"difference {points(method.difference)} points; {method.name} 95 % [{points(low)}, "
