@@ -116,7 +116,7 @@ def check_catalogue(protocol: Protocol) -> None:
     """Refuse tasks and initial states that a known suite does not have; accept unknown suites.
 
     Raises:
-        UsageError: naming the block and the task.
+        UsageError: names the block and the task.
     """
     known = {suite.name: suite for suite in suites()}
     for position, block in enumerate(protocol.blocks):

@@ -106,10 +106,10 @@ def standing(protocol: Protocol) -> Standing:
     if protocol.overrides:
         _refuse_invented_overrides(protocol, name)
         return "modified"
-    other = next((sha256 for sha256 in released if sha256 != protocol.sha256), None)
-    if other is not None:
+    differing = next((sha256 for sha256 in released if sha256 != protocol.sha256), None)
+    if differing is not None:
         raise ProtocolError(
-            f"the protocol calls itself {name}, which is released with hash {other[:12]}, and has "
+            f"the protocol calls itself {name}, which is released with hash {differing[:12]}, and has "
             f"hash {protocol.sha256[:12]}: it was edited, so nothing that was run or judged by it "
             f"may be called {name}"
         )

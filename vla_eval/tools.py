@@ -45,7 +45,7 @@ class Tool[Shape]:
 
     name: str
     extra: str
-    """The extra that brings a package with such a tool."""
+    """The extra with a package that offers this tool."""
 
 
 def load_tool[Shape](tool: Tool[Shape]) -> Shape:

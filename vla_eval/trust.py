@@ -22,7 +22,7 @@ __all__ = ["foreign_code", "need_trust", "tell_code"]
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _RUNS_CODE = {"plugin": "the package '{}'", "trust_remote_code": "code of model repositories"}
-"""Options of specs that let a checkpoint bring code."""
+"""Options of specs that let a checkpoint run its own code."""
 
 
 def foreign_code(protocol: Protocol | None, specs: Iterable[str]) -> list[str]:

@@ -166,8 +166,8 @@ def audit_speedup(claim: SpeedupClaim, file: ClaimsFile) -> Audited:
     needed = prefix_for_speedup(printed, slow=claim.slow_nfe, fast=claim.fast_nfe)
     fits = []
     for name in claim.compared_with:
-        other = file.claim(name)
-        fit = line(other) if isinstance(other, LatencyClaim) else None
+        published = file.claim(name)
+        fit = line(published) if isinstance(published, LatencyClaim) else None
         if fit is not None and fit.step_ms > 0:
             fits.append(fit)
     shares = sorted(fit.prefix_ms / fit.step_ms for fit in fits)

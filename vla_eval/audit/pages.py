@@ -17,13 +17,13 @@ from vla_eval.stats import Flag
 __all__ = ["FINDINGS", "flag_sentence", "html_page", "markdown_page", "verdict_lines"]
 
 FINDINGS = {
-    ClaimFinding.SUPPORTED: "the counts carry what is claimed",
-    ClaimFinding.UNRESOLVED: "they carry neither it nor its opposite",
-    ClaimFinding.CONTRADICTED: "they speak against it",
+    ClaimFinding.SUPPORTED: "the counts support the claim",
+    ClaimFinding.UNRESOLVED: "the counts support neither the claim nor its opposite",
+    ClaimFinding.CONTRADICTED: "the counts contradict the claim",
     ClaimFinding.CONSISTENT: "printed numbers agree with each other",
-    ClaimFinding.INCONSISTENT: "they do not",
-    ClaimFinding.IMPLAUSIBLE: "it would need what nobody else has measured",
-    ClaimFinding.IMPOSSIBLE: "it cannot be, whatever the method",
+    ClaimFinding.INCONSISTENT: "printed numbers do not agree with each other",
+    ClaimFinding.IMPLAUSIBLE: "it needs a value that nobody else has measured",
+    ClaimFinding.IMPOSSIBLE: "it is impossible with any method",
     ClaimFinding.DESCRIBED: "nothing is claimed; an interval is added",
     ClaimFinding.NOT_AUDITABLE: "counts cannot judge it",
 }

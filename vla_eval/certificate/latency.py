@@ -44,7 +44,7 @@ def median_speedup(evidence: Evidence) -> float | None:
 
 
 def latency_ratios(evidence: Evidence) -> tuple[ProcessRunRatio, ...]:
-    """Return the ratio candidate over reference at three quantiles; empty with less than two runs."""
+    """Return the ratio candidate over reference at three quantiles; empty with fewer than two runs."""
     ours, theirs = (
         _by_session(evidence, name) for name in (evidence.roles.candidate, evidence.roles.reference)
     )
