@@ -71,7 +71,7 @@ def _identity(metadata: PolicyMetadata) -> list[str]:
 
 
 def _text(inspection: Inspection, others: Sequence[str], picture: Path) -> list[str]:
-    stands = f" (and, looking alike: {', '.join(others)})" if others else ""
+    stands = f" (also represents: {', '.join(others)})" if others else ""
     lines = [
         "",
         f"{inspection.suite}/{inspection.task}{stands}",

@@ -312,8 +312,8 @@ def _sentence(
 ) -> str:
     if status is Status.MISSING:
         return (
-            f"{missing} planned episodes have no result after infrastructure errors, so nothing is "
-            "said of this checkpoint: repair the machine and continue the run."
+            f"{missing} planned episodes have no result after infrastructure errors, so this "
+            "checkpoint cannot be judged: repair the machine and continue the run."
         )
     words = {
         Status.HOLDS: "Not worse than the baseline by the margin",
