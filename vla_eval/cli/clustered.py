@@ -29,8 +29,8 @@ class Clustered:
         tyro.conf.Positional[Path],
         tyro.conf.arg(
             metavar="FILE.json",
-            help='{"n": [...], "won": [...], "lost": [...]}: number of pairs of each state, of pairs '
-            "with success of the candidate alone, and of the reference alone.",
+            help='{"n": [...], "won": [...], "lost": [...]}: for each state the number of pairs, '
+            "of pairs that only the candidate won, and of pairs that only the reference won.",
         ),
     ]
     margin: float = 0.05
