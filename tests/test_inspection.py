@@ -88,7 +88,7 @@ def test_report(doctor, tmp_path):
     assert "front: 8x8" in out
     assert "ok  observation.state" in out
     assert "0% of the chunk's numbers are outside" in out
-    assert "one/Point (and, looking alike: two)" in out
+    assert "one/Point (also represents: two)" in out
     assert (tmp_path / "new" / "doctor-one.png").read_bytes().startswith(b"\x89PNG")
     assert {key.suite for key in policy.ended} == {"one"}
     assert "two episodes at once  do not disturb each other" in out
@@ -117,7 +117,7 @@ def test_what_looks_like_a_mistake(doctor):
 
 
 def test_suites_that_it_does_not_fit(doctor):
-    """A suite that it was not made for is said, and is no fault as long as one fits."""
+    """A suite that the policy does not fit is reported, but is no error if another suite fits."""
     code, out = doctor(Policy(ACTIONS, refuses="one"), "--suite", "one", "--suite", "two")
     assert code == 0
     assert "one: does not fit: made for another robot" in out

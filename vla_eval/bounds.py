@@ -1,4 +1,4 @@
-"""Margins and levels: what they may be, in a file and on the command line."""
+"""Bounds of margins and levels, for files and for the command line."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _SMALLEST_ALPHA = 1e-6
 _ALPHA_BELOW = 0.5
 
 Margin = Annotated[float, Field(ge=_SMALLEST_MARGIN, lt=1)]
-"""On a rate, as a fraction."""
+"""Margin on a rate, as a fraction."""
 Alpha = Annotated[float, Field(ge=_SMALLEST_ALPHA, lt=_ALPHA_BELOW)]
 """One-sided level."""
 
 
 def check_margin(margin: float, name: str = "margin") -> float:
-    """Return a margin that somebody asked for.
+    """Return a requested margin if a protocol may have it.
 
     Args:
         margin: as a fraction.
-        name: how the user calls it, for the message.
+        name: the user's name for it, for the message.
 
     Raises:
-        UsageError: no protocol could have it.
+        UsageError: the margin is out of bounds.
     """
     if not _SMALLEST_MARGIN <= margin < 1:
         raise UsageError(
@@ -39,7 +39,7 @@ def check_margin(margin: float, name: str = "margin") -> float:
 
 
 def check_alpha(alpha: float, name: str = "alpha") -> float:
-    """Return a one-sided level that somebody asked for; see :func:`check_margin`."""
+    """Return a requested one-sided level if a protocol may have it; see :func:`check_margin`."""
     if not _SMALLEST_ALPHA <= alpha < _ALPHA_BELOW:
         raise UsageError(
             f"{name} {alpha:g}: expected a level from {_SMALLEST_ALPHA:f} to below {_ALPHA_BELOW}, "

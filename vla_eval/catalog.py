@@ -1,4 +1,4 @@
-"""What can be run: suites and their tasks, found through the entry-point group ``vla_eval.envs``.
+"""Catalogue of suites and their tasks, found through the entry-point group ``vla_eval.envs``.
 
 An entry point names a function without arguments that returns a tuple of :class:`Suite`. Looking up
 the catalogue imports no simulator, so ``vlaeval list`` answers at once and works without extras.
@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Cost:
-    """What one environment costs on the developers' machine (2 cores, software GL), in seconds."""
+    """Cost of one environment on the developers' machine (2 cores, software GL), in seconds."""
 
     build_s: float
     reset_s: float
@@ -50,7 +50,7 @@ class Task:
     """Gymnasium module-colon id, for example ``vla_eval_envs:so101/PickPlace-v0``."""
     instruction: str
     init_states: int
-    """How many frozen initial states the task has."""
+    """Number of frozen initial states of the task."""
     max_steps: int
     """The time limit registered with Gymnasium; protocols set their own."""
     entry_point: str
@@ -58,8 +58,8 @@ class Task:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments that select this task; JSON values only."""
     development_states: int = 0
-    """The first so many initial states are for demonstrations, tuning and choosing checkpoints; a claim
-    is about the others. 0 where nobody set any apart."""
+    """Number of initial states, counted from the first, that are reserved for demonstrations, tuning and
+    choosing checkpoints; a claim is about the others. 0 if none are reserved."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,17 @@ class Suite:
     description: str
     tasks: tuple[Task, ...]
     extra: str
-    """The optional dependency of vla-eval-suite that it needs."""
+    """The optional dependency of vla-eval-suite that the suite needs."""
     cost: Cost
     doctor: str | None = None
     """``module:function`` returning a list of ``(name, ok, detail, remedy)`` tuples."""
     prepare: str | None = None
-    """``module:function`` of a block's ``env_kwargs``, called once before a run starts its workers: it
-    gets what the environments need, such as assets, or raises one sentence on why it cannot."""
+    """``module:function`` that takes a block's ``env_kwargs``. It is called once before a run starts its
+    workers. It fetches the environments' requirements, such as assets, or raises one sentence that
+    gives the reason."""
 
     def task(self, name: str) -> Task:
-        """Return the task of that name, or raise UsageError with the nearest name."""
+        """Return the task with this name, or raise UsageError with the nearest name."""
         for task in self.tasks:
             if task.name == name:
                 return task
@@ -90,20 +91,20 @@ class Suite:
 @functools.cache
 def suites() -> tuple[Suite, ...]:
     """Return every suite that an installed distribution offers, sorted by name."""
-    found: dict[str, Suite] = {}
+    by_name: dict[str, Suite] = {}
     for entry_point in entry_points(group="vla_eval.envs"):
         for suite in entry_point.load()():
-            if suite.name in found and found[suite.name] != suite:
+            if suite.name in by_name and by_name[suite.name] != suite:
                 raise UsageError(
                     f"two installed distributions offer a suite named '{suite.name}'; "
                     f"uninstall one of them (the second comes from '{entry_point.value}')"
                 )
-            found[suite.name] = suite
-    return tuple(found[name] for name in sorted(found))
+            by_name[suite.name] = suite
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 def find_suite(name: str) -> Suite:
-    """Return the suite of that name, or raise UsageError with the nearest name."""
+    """Return the suite with this name, or raise UsageError with the nearest name."""
     for suite in suites():
         if suite.name == name:
             return suite
@@ -112,10 +113,10 @@ def find_suite(name: str) -> Suite:
 
 
 def check_catalogue(protocol: Protocol) -> None:
-    """Refuse tasks and initial states that a known suite does not have; unknown suites may be right.
+    """Refuse tasks and initial states that a known suite does not have; accept unknown suites.
 
     Raises:
-        UsageError: naming the block and the task.
+        UsageError: names the block and the task.
     """
     known = {suite.name: suite for suite in suites()}
     for position, block in enumerate(protocol.blocks):
@@ -133,10 +134,10 @@ def check_catalogue(protocol: Protocol) -> None:
 
 
 def prepare(protocol: Protocol) -> None:
-    """Let each known suite of a protocol get what its environments need.
+    """Let each known suite of a protocol fetch its environments' requirements.
 
     Raises:
-        UsageError, InfrastructureError: it cannot be had.
+        UsageError, InfrastructureError: a requirement is not available.
     """
     known = {suite.name: suite for suite in suites()}
     for block in protocol.blocks:
@@ -149,12 +150,12 @@ def prepare(protocol: Protocol) -> None:
 def development_keys(protocol: Protocol) -> list[EpisodeKey]:
     """Return the planned episodes that begin in a development state, in the plan's order.
 
-    Suites and tasks that no installed distribution offers set no states apart.
+    Unknown suites and tasks have no development states.
     """
-    spare = {
+    reserved = {
         (suite.name, task.name): task.development_states
         for suite in suites()
         for task in suite.tasks
     }
     keys = (episode.key for episode in expand(protocol))
-    return [key for key in keys if key.init_state < spare.get((key.suite, key.task), 0)]
+    return [key for key in keys if key.init_state < reserved.get((key.suite, key.task), 0)]

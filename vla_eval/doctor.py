@@ -1,4 +1,4 @@
-"""Whether this installation works: Python, packages, and what every suite checks of itself."""
+"""Checks of this installation: Python, packages, and each suite's own checks."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _PACKAGES = ("vla-eval-suite", "gymnasium", "numpy", "pydantic", "scipy", "stats
 
 
 class Check(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     group: str
-    """``core``, or the extra that it belongs to."""
+    """``core``, or the extra that the check belongs to."""
     name: str
     ok: bool
-    """True of what is not installed and need not be."""
+    """Whether the check passed; also true if an optional part is not installed."""
     detail: str
     remedy: str
-    """What to do; empty where nothing is."""
+    """The user's next step; empty if none is needed."""
 
 
 def check_installation() -> list[Check]:
-    """Return what works and what does not; a suite whose extra is not installed is no fault."""
+    """Return the results of all checks; a suite whose extra is not installed passes."""
     checks = _core_checks()
     seen: set[str] = set()
     for suite in suites():
@@ -47,11 +47,13 @@ def _core_checks() -> list[Check]:
 
     new_enough = sys.version_info >= (3, 12)
     remedy = "" if new_enough else "make a new environment with Python 3.12"
-    found = collision()
+    problem = collision()
     return [
         Check("core", "python", new_enough, platform.python_version(), remedy),
         *(Check("core", name, *_version(name)) for name in _PACKAGES),
-        Check("core", "no collision", found is None, "no other vla_eval installed", found or ""),
+        Check(
+            "core", "no collision", problem is None, "no other vla_eval installed", problem or ""
+        ),
     ]
 
 
@@ -63,7 +65,7 @@ def _version(package: str) -> tuple[bool, str, str]:
 
 
 def _suite_checks(extra: str, reference: str) -> list[Check]:
-    """Run a suite's own checks; a suite that is broken is a finding."""
+    """Run a suite's own checks; an exception counts as a failed check."""
     if absent := _absent(extra):
         return [_optional(extra, MissingExtraError(f"{extra} ({', '.join(absent)})", extra))]
     module, _, name = reference.partition(":")
@@ -83,7 +85,7 @@ def _optional(extra: str, error: MissingExtraError) -> Check:
 
 
 def _absent(extra: str) -> list[str]:
-    """Return the packages of an extra of ours that are not installed."""
+    """Return the packages of one of our extras that are not installed."""
     pattern = rf"^([\w.-]+).*extra == ['\"]{re.escape(extra)}['\"]"
-    needed = [re.match(pattern, each) for each in requires("vla-eval-suite") or []]
-    return [each[1] for each in needed if each and not _version(each[1])[0]]
+    matches = [re.match(pattern, requirement) for requirement in requires("vla-eval-suite") or []]
+    return [match[1] for match in matches if match and not _version(match[1])[0]]

@@ -1,13 +1,13 @@
 """The environment contract: plain Gymnasium, with ``step`` split into advance and observe.
 
-Rendering is the dearest part of a simulated step, and a policy that executes ten actions per
-inference looks at one observation in ten. So an :class:`EvalEnv` separates physics
-(:meth:`~EvalEnv.advance`) from looking (:meth:`~EvalEnv.observe`), and the evaluator observes only
-when a policy is about to look. ``step`` is the two in a row, so that ``gym.make``, ``make_vec`` and
-anybody's training code see an ordinary environment. :meth:`~EvalEnv.start` likewise is ``reset`` for
-a policy that never looks.
+Rendering is the most expensive part of a simulated step, and a policy that executes ten actions per
+inference uses one observation in ten. So an :class:`EvalEnv` separates physics
+(:meth:`~EvalEnv.advance`) from rendering (:meth:`~EvalEnv.observe`), and the evaluator observes only
+before an inference. ``step`` does both in a row, so that ``gym.make``, ``make_vec`` and any training
+code see an ordinary environment. Likewise, :meth:`~EvalEnv.start` is ``reset`` for a policy that uses
+no observations.
 
-``info`` of ``reset`` and ``advance`` carries, besides what an environment likes to add:
+``info`` of ``reset`` and ``advance`` carries these keys; an environment may add others:
 
 ================  =====================================================================
 key               meaning
@@ -62,14 +62,14 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
     """Base of this project's environments.
 
     Life cycle: ``reset(seed=…, options={"init_state": i})``, then ``step``, or ``advance`` any
-    number of times with an ``observe`` whenever somebody looks, until ``terminated``; ``close`` once.
-    The same seed and initial state give the same scene, whatever happened in the environment before.
+    number of times with an ``observe`` whenever an observation is needed, until ``terminated``;
+    ``close`` once. The same seed and initial state give the same scene, independent of earlier episodes.
 
     Subclasses set ``task_description`` (the instruction), ``metadata["render_fps"]`` (equal to the
     control rate in Hz), ``metadata["action_names"]`` and ``metadata["state_names"]``, and implement
     ``reset``, :meth:`advance`, :meth:`observe` and :meth:`hold_action`.
 
-    Everything else is optional, and a class of its own below: :class:`NewScenes`,
+    Everything else is optional and has its own class below: :class:`NewScenes`,
     :class:`Scatters`, :class:`AbsoluteActions`, :class:`BenchPhysics`, :class:`BenchCameras`.
     """
 
@@ -78,8 +78,8 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
     def start(self, *, seed: int, init_state: int) -> dict[str, Any]:
         """Begin an episode exactly as ``reset`` does, and return its info without an observation.
 
-        An environment whose ``reset`` looks at length overrides this; here it is called, and what it
-        saw is dropped.
+        An environment with expensive observations in ``reset`` overrides this method. This default
+        calls ``reset`` and drops the observation.
         """
         return self.reset(seed=seed, options={"init_state": init_state})[1]
 
@@ -116,7 +116,7 @@ class NewScenes(Protocol):
     """An environment with more scenes than its numbered initial states, to train on."""
 
     def new_scene(self, *, seed: int) -> dict[str, Any]:
-        """Begin an episode in the scene of this seed, which is no initial state; return its info."""
+        """Begin an episode in the scene of this seed, outside the initial states; return its info."""
 
 
 @runtime_checkable
@@ -124,15 +124,15 @@ class Scatters(Protocol):
     """An environment whose objects can be moved after ``reset``, to train on more scenes."""
 
     def scatter(self, reach_m: float, generator: np.random.Generator) -> None:
-        """Move what is to be carried by up to ``reach_m`` along x and y, and turn it at random."""
+        """Move the objects to be carried by up to ``reach_m`` along x and y; rotate them at random."""
 
 
 @runtime_checkable
 class AbsoluteActions(Protocol):
-    """An environment whose actions are displacements, and that can name the poses they lead to."""
+    """An environment whose actions are displacements, and that can convert them to poses."""
 
     def absolute_action(self, action: Action) -> Action:
-        """Return the pose, as an action, that this displacement leads to from where the robot is."""
+        """Return the pose, as an action, that this displacement reaches from the current pose."""
 
 
 @runtime_checkable
@@ -140,7 +140,7 @@ class BenchPhysics(Protocol):
     """An environment that can run its bare physics, for ``vlaeval bench sim``."""
 
     def bench_physics(self) -> Callable[[], None] | None:
-        """Return what runs one control step's physics on a copy of the state; None if it cannot."""
+        """Return a function that runs one control step's physics on a copy of the state, or None."""
 
 
 @runtime_checkable
@@ -148,15 +148,15 @@ class BenchCameras(Protocol):
     """An environment that can draw its cameras one by one, for ``vlaeval bench sim``."""
 
     def bench_cameras(self) -> Mapping[str, Callable[[], object]]:
-        """Return what draws each camera, by name."""
+        """Return a drawing function for each camera, by name."""
 
 
 class SteppedEnv(EvalEnv):
-    """Anybody's Gymnasium environment under the :class:`EvalEnv` interface.
+    """Any Gymnasium environment under the :class:`EvalEnv` interface.
 
     Such an environment renders in every step; its last observation is kept for :meth:`observe`.
-    Success is ``info["is_success"]``; without that key an episode can only fail, so the first
-    ``info`` that lacks it is warned about.
+    Success is ``info["is_success"]``. Without that key an episode can only fail, so the first
+    ``info`` without it causes a warning.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -214,7 +214,7 @@ def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> EvalEnv:
     """Build an environment without Gymnasium's time limit: the protocol sets the limit.
 
     Raises:
-        UsageError: no such id, or an argument that the environment does not take.
+        UsageError: unknown id, or an argument that the environment does not accept.
     """
     module = env_id.partition(":")[0]
     if importlib.util.find_spec(module) is None:

@@ -1,4 +1,4 @@
-"""The episode loop: reset, then infer a chunk, execute a part of it, look, and again."""
+"""The episode loop: reset; then repeat: infer a chunk, execute a part of it, observe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "check_reply",
 
 _ROUNDING = 1e-6
 _MOST = 10**9
-"""Of what a policy counts for one chunk, and of its milliseconds."""
+"""Largest count and largest time in ms that a policy may report for one chunk."""
 
 Phase = Literal[
     "idle", "setup", "build", "reset", "warm_up", "advance", "observe", "infer", "end_episode"
@@ -33,12 +33,12 @@ Phase = Literal[
 
 
 class PhaseClock:
-    """Sums wall time by phase. A subclass tells a supervisor what the worker is doing."""
+    """Sums wall time by phase. A subclass reports the worker's current phase to a supervisor."""
 
     def __init__(self) -> None:
         self.seconds: dict[Phase, float] = {}
         self.raised_in: Phase = "idle"
-        """The innermost phase that an exception came out of."""
+        """The innermost phase that raised an exception."""
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
@@ -55,12 +55,12 @@ class PhaseClock:
             self.entered("idle")
 
     def entered(self, name: Phase) -> None:
-        """Be told that a phase begins; here, nothing happens."""
+        """Handle the beginning of a phase; this default does nothing."""
 
 
 @dataclass
 class EpisodeResult:
-    """What one attempt gave; becomes an EpisodeRecord."""
+    """The result of one attempt; becomes an EpisodeRecord."""
 
     outcome: Outcome = "failure"
     reason: Reason | None = "time_limit"
@@ -83,7 +83,7 @@ class EpisodeResult:
 
     @property
     def inferences(self) -> int:
-        """How many chunks the policy was asked for."""
+        """Number of chunks that were requested from the policy."""
         return len(self.infer_ms)
 
 
@@ -99,8 +99,8 @@ def run_episode(
 ) -> EpisodeResult:
     """Run one episode to success, failure or the time limit.
 
-    The environment is observed only when the policy is about to look. Whatever happens, the policy
-    is told when the episode is over.
+    The environment is observed only before an inference. The policy is always told when the episode
+    is over, even after an error.
 
     Args:
         env: an environment of the episode's task.
@@ -108,18 +108,18 @@ def run_episode(
         episode: the key and the time limit.
         n_action_steps: execution horizon; a shorter chunk is executed whole.
         clock: sums wall time by phase.
-        warm_ups: what the policy has been warmed up for; None warms nothing up.
-        result: filled as the episode goes, so that what is known when something raises is not lost.
+        warm_ups: the kinds of observation that the policy has been warmed up for; None: no warm-up.
+        result: filled step by step, so that an exception loses no known values.
 
     Returns:
-        The result. What environment and policy raise is not caught here: whether that is the
-        policy's failure or the machine's is for the caller to decide.
+        The result. Exceptions of environment and policy pass through: the caller decides whether
+        the policy failed or the machine.
     """
     result = EpisodeResult() if result is None else result
     try:
         _Attempt(env, policy, episode, n_action_steps, clock, warm_ups, result).run()
     except Exception:
-        with clock.phase("end_episode"), suppress(Exception):  # the first trouble is what counts
+        with clock.phase("end_episode"), suppress(Exception):  # the first exception counts
             end_episode(policy, episode.policy_key, "error")
         raise
     with clock.phase("end_episode"):
@@ -128,7 +128,7 @@ def run_episode(
 
 
 class _Attempt:
-    """The episode loop, and what it has come to."""
+    """The episode loop and its state."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class _Attempt:
         self.high: NDArray[np.float32] = np.empty(0, np.float32)
 
     def run(self) -> None:
-        """Reset, then infer a chunk, execute a part of it, observe, and again."""
+        """Reset; then repeat: infer a chunk, execute a part of it, observe."""
         observation = self.reset()
         while True:
             context = self.context()
@@ -166,7 +166,7 @@ class _Attempt:
             observation = self.observe()
 
     def reset(self) -> Observation:
-        """Begin the episode, and return what the policy is shown first."""
+        """Begin the episode, and return the policy's first observation."""
         key, result = self.episode.key, self.result
         observation: Observation = {}
         with self.clock.phase("reset"):
@@ -183,7 +183,7 @@ class _Attempt:
         return observation
 
     def context(self) -> Context:
-        """Return what the policy may know besides the observation."""
+        """Return the policy's information besides the observation."""
         return Context(
             key=self.episode.policy_key,
             step=self.result.steps,
@@ -196,13 +196,13 @@ class _Attempt:
         )
 
     def warm_up(self, observation: Observation, context: Context) -> None:
-        """Let the policy warm up for such an observation, if it wants to and did not."""
+        """Warm the policy up for this kind of observation, if that is needed."""
         if self.warm_ups is not None and self.warm_ups.needed(self.policy, observation):
             with self.clock.phase("warm_up"):
                 self.warm_ups.run(self.policy, observation, context)
 
     def infer(self, observation: Observation, context: Context) -> ActionChunk:
-        """Ask the policy for a chunk, and take its times."""
+        """Request a chunk from the policy, and add its times and counts to the result."""
         with self.clock.phase("infer"):
             start = perf_counter()
             (chunk,) = check_reply(self.policy.infer([observation], [context]), 1)
@@ -219,7 +219,7 @@ class _Attempt:
         return chunk
 
     def observe(self) -> Observation:
-        """Return what the policy is shown next; nothing, if it does without."""
+        """Return the policy's next observation; an empty one for a blind policy."""
         if self.blind:
             return {}
         with self.clock.phase("observe"):
@@ -228,7 +228,7 @@ class _Attempt:
     def execute(self, actions: NDArray[np.float32]) -> bool:
         """Execute actions, float32 (T, A); return whether the episode is over.
 
-        The last steps before the next inference are observed into ``recent``, as many as it holds.
+        ``recent`` is filled with observations of the last steps before the next inference.
         """
         for left, proposed in zip(reversed(range(len(actions))), actions, strict=True):
             if self.step(proposed):
@@ -258,7 +258,7 @@ class _Attempt:
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON scalar: NumPy's are unpacked, everything else is said in words."""
+    """Return a JSON scalar: NumPy scalars are unpacked, all other values become strings."""
     if isinstance(value, np.generic):
         value = value.item()
     plain = value is None or isinstance(value, str | bool | int)
@@ -273,13 +273,15 @@ def _bounds(env: EvalEnv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def check_reply(reply: object, samples: int) -> list[ActionChunk]:
-    """Return what ``infer`` returned, if it is what a policy has to return.
+    """Return the chunks of ``infer``'s reply if the reply keeps the contract.
 
     Raises:
-        TypeError: not a sequence of ActionChunk.
-        ValueError: not one for each observation, or times and counts that cannot be.
+        TypeError: the reply is not a sequence of ActionChunk.
+        ValueError: the number of chunks is wrong, or their times or counts are out of range.
     """
-    if not isinstance(reply, Sequence) or not all(isinstance(one, ActionChunk) for one in reply):
+    if not isinstance(reply, Sequence) or not all(
+        isinstance(chunk, ActionChunk) for chunk in reply
+    ):
         raise TypeError(
             f"infer returned {type(reply).__name__}; expected a list of {samples} ActionChunk"
         )
@@ -321,7 +323,7 @@ def check_chunk(chunk: ActionChunk, low: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def _score(value: Any) -> float:
-    """Return the environment's score, free of a sum's last bits; NaN is the environment's error."""
+    """Return the environment's score, clipped to [0, 1] within rounding; NaN raises ValueError."""
     score = float(value)
     if not -_ROUNDING <= score <= 1 + _ROUNDING:
         raise ValueError(f"the environment's score is {score}; expected 0 to 1")

@@ -1,9 +1,9 @@
-"""Everything that vla_eval raises on purpose.
+"""All errors that vla_eval raises on purpose.
 
 ::
 
     VlaEvalError                  root; carries the exit code of the command line
-    ├── UsageError         (4)    what the user typed or wrote cannot be used
+    ├── UsageError         (4)    the user's input cannot be used
     │   ├── ProtocolError         a protocol file: unknown key, wrong type, contradiction, edited release
     │   ├── PolicySpecError       a policy spec: unknown kind, unknown or badly typed option
     │   ├── RunFolderError        a run folder: other protocol, other policy, damaged record file
@@ -12,10 +12,10 @@
     ├── InvalidActionError        the policy's failure: wrong shape, wrong type, not finite
     ├── InfrastructureError (3)   the machine's failure: simulator, GL, disk, a dead process
     │   ├── PolicyLostError       the process or server that holds the policy is gone
-    │   └── PolicyTimeoutError    it did not answer in time
-    └── InterruptedRunError (2)   stopped on the way; the same command continues
+    │   └── PolicyTimeoutError    that process or server did not answer in time
+    └── InterruptedRunError (2)   the run was stopped; the same command continues it
 
-Messages say what was wrong, where, and what to do next, in one sentence or two.
+Messages give the fault, its place and the next step, in one or two sentences.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ EXIT_INCONCLUSIVE = 6
 
 
 class VlaEvalError(Exception):
-    """Root of all errors raised on purpose; ``exit_code`` is the command line's."""
+    """Root of all errors raised on purpose; ``exit_code`` is that of the command line."""
 
     exit_code = EXIT_INFRASTRUCTURE
 
 
 class UsageError(VlaEvalError):
-    """The request cannot be carried out as it was made."""
+    """The request cannot be carried out as given."""
 
     exit_code = EXIT_USAGE
 
@@ -92,17 +92,17 @@ class MissingExtraError(UsageError):
 
 
 class NothingToDoError(VlaEvalError):
-    """There is no work in what was asked for."""
+    """The request contains no work."""
 
     exit_code = EXIT_NOTHING_TO_DO
 
 
 class InvalidActionError(VlaEvalError):
-    """A policy returned something that is not an action; scored as its failure, with this reason."""
+    """A policy returned an invalid action; scored as the policy's failure, with this reason."""
 
 
 class InfrastructureError(VlaEvalError):
-    """Simulator, renderer, disk or process trouble; never scored as a policy's failure."""
+    """A simulator, renderer, disk or process failed; never scored as a policy's failure."""
 
     exit_code = EXIT_INFRASTRUCTURE
 
@@ -116,13 +116,13 @@ class PolicyTimeoutError(InfrastructureError):
 
 
 class InterruptedRunError(VlaEvalError):
-    """The run stopped before its plan was done; the same command continues it."""
+    """The run stopped before its plan was complete; the same command continues it."""
 
     exit_code = EXIT_INTERRUPTED
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest known name, or a list of what is known."""
+    """Return ``; did you mean 'x'?`` for the nearest known name, or a list of the known names."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:

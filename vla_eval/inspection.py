@@ -1,7 +1,7 @@
-"""One inference on a real observation, and what went in and came out.
+"""Inspection of one inference on a real observation: its inputs and outputs.
 
 Half of all success rates of zero are errors of convention: pictures upside down, another camera's
-name, degrees for radians, a gripper the wrong way round. They are seen here, before any episode.
+name, degrees for radians, a gripper the wrong way round. An inspection shows them before any episode.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one inference took and gave."""
+    """Inputs and outputs of one inference."""
 
     suite: str
     task: str
@@ -47,19 +47,19 @@ class Inspection:
     """The chunk, (T, A)."""
     nfe: int
     behaviour: tuple[Finding, ...] = ()
-    """What :mod:`vla_eval.policy_check` found."""
+    """Findings of :mod:`vla_eval.policy_check`."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing looks like a mistake."""
-        return all(each.ok for each in (*self.findings, *self.behaviour))
+        """Whether all findings are in order."""
+        return all(finding.ok for finding in (*self.findings, *self.behaviour))
 
 
 def representatives(names: Sequence[str] = ()) -> list[tuple[Suite, list[str]]]:
-    """Return one suite for each kind of environment, with the names of those it stands for.
+    """Return one suite for each kind of environment, with the names of the suites it represents.
 
     Args:
-        names: the suites to look at, each for itself; none of them means every installed one.
+        names: suites to inspect, each represented by itself only; empty means all installed suites.
     """
     if names:
         by_name = {suite.name: suite for suite in suites()}
@@ -70,7 +70,7 @@ def representatives(names: Sequence[str] = ()) -> list[tuple[Suite, list[str]]]:
     kinds: dict[str, list[Suite]] = {}
     for suite in suites():
         kinds.setdefault(suite.extra + _module(suite.tasks[0]), []).append(suite)
-    return [(same[0], [each.name for each in same[1:]]) for same in kinds.values()]
+    return [(same[0], [suite.name for suite in same[1:]]) for same in kinds.values()]
 
 
 def _module(task: Task) -> str:
@@ -84,7 +84,7 @@ def inspect_policy(
 
     Raises:
         PolicySpecError: the policy does not fit the suite.
-        UsageError, InfrastructureError: the environment cannot be had.
+        UsageError, InfrastructureError: the environment cannot be built.
     """
     task = suite.tasks[0]
     env = make_env(task.env_id, env_kwargs or {})
@@ -148,7 +148,7 @@ def _inspect(
 
 
 def draw(inspection: Inspection, path: Path) -> None:
-    """Draw what the policy saw, and its chunk against the bounds of the actions, as a PNG."""
+    """Draw the policy's pictures, and its chunk against the bounds of the actions, as a PNG."""
     from matplotlib.figure import Figure
 
     cameras = list(inspection.pixels)

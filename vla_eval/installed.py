@@ -1,4 +1,4 @@
-"""How this copy of the package was installed, and so how an optional part of it is added."""
+"""Finds how this copy of the package was installed, and so how to add an optional part."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NAME = "vla-eval-suite"
 def install_command(extra: str) -> str:
     """Return the command that adds an extra to this installation, as a user would type it.
 
-    A checkout is asked to install itself, a wheel or a git address is named again with the extra. Where
-    neither is known (PEP 610's ``direct_url.json``), the package's name has to do.
+    For a checkout it is the checkout's own installation; for a wheel or a git address it is that address
+    with the extra. If neither is known (PEP 610's ``direct_url.json``), it uses the package's name.
     """
     origin = _origin()
     url = str(origin.get("url", ""))
@@ -37,7 +37,7 @@ def install_command(extra: str) -> str:
 def _origin() -> dict[str, Any]:
     try:
         text = importlib.metadata.distribution(_NAME).read_text("direct_url.json")
-        found = json.loads(text or "{}")
+        origin = json.loads(text or "{}")
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return origin if isinstance(origin, dict) else {}

@@ -1,4 +1,4 @@
-"""Episode keys: everything that decides an episode besides the policy, and what hides them."""
+"""Episode keys: everything that decides an episode besides the policy; and blind keys, which hide it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ class EpisodeKey:
     def generator(self, chunk_index: int, stream: str = "policy") -> np.random.Generator:
         """Return the generator for one chunk of this episode.
 
-        It depends on the whole key, the chunk index and the name of the stream and on nothing else:
-        neither the batch that a sample is in nor the number of workers changes an action's noise, two
-        arms with the same key share their starting noise, and two episodes with the same policy seed
-        do not.
+        It depends only on the whole key, the chunk index and the name of the stream. An action's noise
+        is independent of the batch and of the number of workers. Two arms with the same key share their
+        starting noise; two episodes with the same policy seed do not.
 
         Args:
-            chunk_index: how many chunks the episode has asked for before this one, from 0.
+            chunk_index: number of earlier chunks of the episode, from 0.
             stream: one name for each independent use of randomness.
         """
         return _generator(str(self), chunk_index, stream)
@@ -41,16 +40,16 @@ class EpisodeKey:
 
 @dataclass(frozen=True)
 class BlindKey:
-    """What a policy is told instead of the key where the protocol sets ``run.blind_keys``.
+    """The policy's key for an episode if the protocol sets ``run.blind_keys``.
 
-    It tells episodes apart and seeds their noise, and says neither task, initial state nor seeds, so
-    that no solution can be looked up by its key. It stops nothing else: who lists the keys of a public
-    protocol and hashes them has the tokens too, who counts episodes may know the plan's order, and a
-    scene can be recognised in its pictures.
+    It distinguishes episodes and seeds their noise. It hides the task, the initial state and the seeds,
+    so that no solution can be looked up by its key. It prevents nothing else: the tokens of a public
+    protocol can be computed by hashing its keys, the plan's order can be known by counting episodes,
+    and a scene can be recognised in its pictures.
     """
 
     suite: str
-    """What a policy needs to know of the key: which robot it sees and moves."""
+    """Name of the suite, which tells the policy the robot."""
     token: str
     """64 hex digits."""
 
@@ -69,7 +68,7 @@ class BlindKey:
 
 
 type PolicyKey = EpisodeKey | BlindKey
-"""What a policy knows an episode by."""
+"""The key by which a policy knows an episode."""
 
 
 def _generator(episode: str, chunk_index: int, stream: str) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""Plans: the ordered list of episodes that a protocol expands to; a pure function of it."""
+"""Plans: the ordered list of episodes that a protocol expands to; a pure function of the protocol."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take
 
 @dataclass(frozen=True)
 class PlannedEpisode:
-    """One episode of the plan: its key, and the environment that it needs."""
+    """One episode of the plan: its key and its environment."""
 
     key: EpisodeKey
     env_id: str
     env_kwargs: Mapping[str, Any]
     max_steps: int
     blind_under: str | None = None
-    """Hash of the protocol that hides its keys from policies; None where the key is no secret."""
+    """Hash of the protocol if it hides its keys from policies; None if policies see the keys."""
 
     @property
     def policy_key(self) -> PolicyKey:
-        """What a policy is told of which episode this is."""
+        """The key by which the policy knows this episode."""
         return self.key if self.blind_under is None else BlindKey.of(self.key, self.blind_under)
 
     @property
     def scene(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
-        """What has to be rebuilt when it changes: the environment's id and arguments."""
+        """The environment's id and arguments; if they change, the environment must be rebuilt."""
         return self.env_id, tuple(sorted(self.env_kwargs.items()))
 
 
@@ -86,7 +86,7 @@ def _episodes(
 
 
 def look_sizes(protocol: Protocol) -> tuple[int, ...]:
-    """Return the episodes an arm at each look: whole rounds over the tasks, as even as can be.
+    """Return the episodes per arm at each look: whole rounds over the tasks, as even as possible.
 
     A protocol of fixed size has one look, at its end.
     """
@@ -99,7 +99,7 @@ def look_sizes(protocol: Protocol) -> tuple[int, ...]:
 
 
 def in_stages(protocol: Protocol) -> tuple[tuple[PlannedEpisode, ...], ...]:
-    """Return the plan in the blocks that are run one after another: one for each look."""
+    """Return the plan in stages that are run one after another: one for each look."""
     plan, sizes = expand(protocol), look_sizes(protocol)
     return tuple(plan[start:stop] for start, stop in pairwise((0, *sizes)))
 
@@ -107,7 +107,7 @@ def in_stages(protocol: Protocol) -> tuple[tuple[PlannedEpisode, ...], ...]:
 def take_shard(plan: Sequence[PlannedEpisode], shard: Shard) -> tuple[PlannedEpisode, ...]:
     """Return the shard's part of a plan: disjoint, complete, balanced to one episode.
 
-    Episodes of one task stay together, because building a scene is dear; within a shard the plan's
+    Episodes of one task stay together, because building a scene is expensive; within a shard the plan's
     order is kept. Both arms of a pair are always in the same shard, since shards hold keys.
     """
     by_scene = sorted(range(len(plan)), key=lambda i: (plan[i].scene[0], i))

@@ -43,31 +43,31 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ActionChunk:
-    """What a policy returns for one observation."""
+    """A policy's reply to one observation."""
 
     actions: NDArray[np.float32]
     """float32 (T, A): T consecutive actions in the environment's action space."""
     nfe: int = 0
     """Number of function evaluations: forward passes of the action expert for this chunk."""
     prefix_ms: float = 0.0
-    """Time for what does not depend on the solver step: images, instruction, state."""
+    """Time for the part that is independent of the solver step: images, instruction, state."""
     denoise_ms: float = 0.0
     """Time for the solver's steps."""
     batch: int = 1
-    """How many observations were in this inference; the policy host fills it in."""
+    """Number of observations in this inference; filled in by the policy host."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """What else is worth counting, by name; a record holds the sums over its episode."""
+    """Other counts, by name; a record holds the sums over its episode."""
     infer_ms: float | None = None
-    """Wall time of the inference alone; the policy host fills it in, since a worker would count the
-    time in the queue too."""
+    """Wall time of the inference alone; filled in by the policy host, because a worker's measurement
+    would include the time in the queue."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a policy may know besides the observation."""
+    """A policy's information besides the observation."""
 
     key: PolicyKey
-    """Which episode this is: to keep its state under, and to ask for its noise."""
+    """Key of the episode, for the policy's state and for its noise."""
     step: int
     """Control steps executed so far in this episode."""
     chunk_index: int
@@ -80,17 +80,17 @@ class Context:
     env: EvalEnv | None = None
     """The simulator itself; only for policies whose metadata say ``privileged``."""
     history: tuple[Observation, ...] = ()
-    """The observations of the control steps just before this one, oldest first: as many as the
-    metadata's ``n_obs_steps`` asks for besides the present one, or as the episode has had."""
+    """The observations of the control steps just before this one, oldest first: ``n_obs_steps`` - 1 of
+    them (see :class:`PolicyMetadata`), or fewer at the beginning of an episode."""
 
     @property
     def suite(self) -> str:
-        """Name of the suite, which says which robot this is."""
+        """Name of the suite, which tells the policy the robot."""
         return self.key.suite
 
     @property
     def normalised(self) -> bool:
-        """Whether all actions lie in [-1, 1]: shares of the largest displacement, no positions."""
+        """Whether all actions lie in [-1, 1]: shares of the largest displacement instead of positions."""
         return bool(np.all(np.abs([self.action_low, self.action_high]) <= 1.0))
 
     def generator(self, stream: str = "policy") -> np.random.Generator:
@@ -104,14 +104,14 @@ class PolicyMetadata:
 
     name: str
     method: str
-    """How a chunk is generated: ``fm``, ``snapflow``, ``scripted`` …"""
+    """Method that generates a chunk: ``fm``, ``snapflow``, ``scripted`` …"""
     chunk_size: int
     n_action_steps: int
-    """Execution horizon: how many actions of a chunk are executed before the next inference."""
+    """Execution horizon: number of actions of a chunk that are executed before the next inference."""
     privileged: bool = False
-    """Reads the simulator's state. Such a policy runs inside the worker."""
+    """Whether the policy reads the simulator's state. Such a policy runs inside the worker."""
     n_obs_steps: int = 1
-    """How many consecutive control steps it looks at, the present one included."""
+    """Number of consecutive control steps that the policy observes, the present one included."""
     nfe: int | None = None
     solver: str | None = None
     weights_sha256: str | None = None
@@ -120,15 +120,15 @@ class PolicyMetadata:
     options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     """Everything else that changes actions: noise levels, thresholds …"""
     trained_on: Scenes = None
-    """In which scenes its demonstrations began, its teachers' too; see :mod:`vla_eval.trainedon`."""
+    """Initial scenes of its demonstrations and of its teachers'; see :mod:`vla_eval.trainedon`."""
 
     @property
     def is_known(self) -> bool:
-        """Whether somebody says what the policy is; see :data:`~vla_eval.identity.SERVER_IDENTITY`."""
+        """Whether the policy is identified; see :data:`~vla_eval.identity.SERVER_IDENTITY`."""
         return self.options.get(SERVER_IDENTITY) != UNKNOWN
 
     def __post_init__(self) -> None:
-        """Refuse what could not be stored and compared: NaN, NumPy scalars, nested values."""
+        """Refuse values that cannot be stored and compared: NaN, NumPy scalars, nested values."""
         for name, value in self.options.items():
             plain = value is None or type(value) in (str, int, float, bool)
             if not plain or (type(value) is float and not math.isfinite(value)):
@@ -149,7 +149,7 @@ class PolicyMetadata:
 
 
 POSES_WANTED = "add --set 'blocks.0.env_kwargs.control_mode=\"absolute\"' to a protocol of LIBERO"
-"""What a policy that answers with poses says to a task that takes displacements."""
+"""Advice in the error of a policy that returns poses for a task that takes displacements."""
 
 
 class Policy(Protocol):
@@ -159,16 +159,16 @@ class Policy(Protocol):
     ``context.key`` and starts anew when ``context.chunk_index`` is 0. All randomness comes from
     ``context.generator()``.
 
-    Everything else is optional, and a class of its own below: :class:`WarmsUp`,
-    :class:`EndsEpisodes`, :class:`Blind`, :class:`Explains`, :class:`Exemplifies`. Where the policy
-    runs, in a worker, in a policy host or behind a server, they are called alike. A wrapper around
-    another policy names it ``inner`` (see :class:`Wraps`) and defines only what it changes.
-    :func:`~vla_eval.policy_check.check_policy` tries all of it.
+    Everything else is optional and has its own class below: :class:`WarmsUp`,
+    :class:`EndsEpisodes`, :class:`Blind`, :class:`Explains`, :class:`Exemplifies`. They are called in
+    the same way in a worker, in a policy host and behind a server. A wrapper around another policy
+    names it ``inner`` (see :class:`Wraps`) and defines only its changes.
+    :func:`~vla_eval.policy_check.check_policy` checks the whole contract.
     """
 
     @property
     def metadata(self) -> PolicyMetadata:
-        """What this policy is; constant over its life."""
+        """Identity of this policy; constant over its life."""
 
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
@@ -178,10 +178,10 @@ class Policy(Protocol):
 
 @runtime_checkable
 class WarmsUp(Protocol):
-    """A policy whose first inference is slow: it compiles, captures graphs, opens connections."""
+    """A policy with a slow first inference: it compiles, captures graphs, opens connections."""
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Do whatever makes the first inference slow; no later action may depend on it.
+        """Do the slow work of the first inference; no later action may depend on it.
 
         Called outside the timing and the time limit of episodes, once for each kind of observation
         (cameras, sizes, types) and process, with as many copies of an episode's first observation as
@@ -191,50 +191,50 @@ class WarmsUp(Protocol):
 
 @runtime_checkable
 class EndsEpisodes(Protocol):
-    """A policy that wants to know when an episode is over."""
+    """A policy that must be told when an episode is over."""
 
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Free what belongs to the episode.
+        """Free the episode's state.
 
         Args:
-            key: the contexts' key; the same one may begin again, when an attempt is repeated.
-            outcome: ``error`` means that the attempt was lost, whoever's fault it was.
-                None where nobody said: a client of another make.
+            key: the contexts' key; the same key may begin again when an attempt is repeated.
+            outcome: ``error`` means that the attempt was lost, for any cause.
+                None if the outcome is unknown: a client of another make.
         """
 
 
 @runtime_checkable
 class Blind(Protocol):
-    """A policy that may do without observations, such as a scripted expert that reads the simulator.
+    """A policy that may need no observations, such as a scripted expert that reads the simulator.
 
-    Pictures are most of what its episodes would cost.
+    Without pictures its episodes cost much less.
     """
 
     blind: bool
-    """Whether it does; then it gets an empty observation."""
+    """Whether the policy needs no observations; then it gets empty ones."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know about how an observation is read, or about how a policy behaves."""
+    """One fact about how a policy reads an observation, or about how it behaves."""
 
     name: str
     detail: str
     ok: bool = True
-    """False where it looks like a mistake."""
+    """False if the fact looks like a mistake."""
 
 
 @runtime_checkable
 class Explains(Protocol):
-    """A policy that can tell what it makes of an observation."""
+    """A policy that can explain how it reads an observation."""
 
     def explain(self, observation: Observation, context: Context) -> Sequence[Finding]:
-        """Return what goes into the model and how, in the order in which it should be read."""
+        """Return the model's inputs and their conventions, in reading order."""
 
 
 @runtime_checkable
 class Exemplifies(Protocol):
-    """A policy that can make up an observation of the kind that it takes."""
+    """A policy that can generate an example of its observations."""
 
     def example(self, seed: int) -> tuple[Observation, Context]:
         """Return an observation and its context; no simulator is needed."""
@@ -250,13 +250,13 @@ class AnswersWithPoses(Protocol):
 
 @runtime_checkable
 class Wraps(Protocol):
-    """A policy around another policy: what it does not define itself, :func:`ability` finds inside."""
+    """A policy around another policy; :func:`ability` looks for its missing abilities in ``inner``."""
 
     inner: Policy
 
 
 def ability[A](policy: Policy, kind: type[A]) -> A | None:
-    """Return the outermost policy of a wrapped one that has an optional ability, or None.
+    """Return the outermost layer of a wrapped policy that has an optional ability, or None.
 
     Args:
         policy: any policy.
@@ -271,25 +271,25 @@ def ability[A](policy: Policy, kind: type[A]) -> A | None:
 
 
 def is_policy(thing: object) -> bool:
-    """Return whether something has what a :class:`Policy` has to have."""
+    """Return whether an object has the required members of a :class:`Policy`."""
     metadata = getattr(thing, "metadata", None)
     return isinstance(metadata, PolicyMetadata) and callable(getattr(thing, "infer", None))
 
 
 def end_episode(policy: Policy, key: PolicyKey, outcome: Outcome | None) -> None:
-    """Tell a policy that an episode is over, if it wants to know."""
+    """Tell a policy that an episode is over, if it has that ability."""
     if (listener := ability(policy, EndsEpisodes)) is not None:
         listener.end_episode(key, outcome)
 
 
 def is_blind(policy: Policy) -> bool:
-    """Return whether a policy does without observations."""
-    found = ability(policy, Blind)
-    return found is not None and bool(found.blind)
+    """Return whether a policy needs no observations."""
+    layer = ability(policy, Blind)
+    return layer is not None and bool(layer.blind)
 
 
 class WarmUps:
-    """Which kinds of observation a policy has been warmed up for.
+    """The kinds of observation that a policy has been warmed up for.
 
     Args:
         batch: the largest batch that the policy's ``infer`` will see.
@@ -300,7 +300,7 @@ class WarmUps:
         self._done: set[object] = set()
 
     def needed(self, policy: Policy, observation: Observation) -> bool:
-        """Return whether the policy wants to be warmed up for such an observation, and was not."""
+        """Return whether the policy still has to be warmed up for this kind of observation."""
         return ability(policy, WarmsUp) is not None and _kind_of(observation) not in self._done
 
     def run(self, policy: Policy, observation: Observation, context: Context) -> None:
@@ -312,7 +312,7 @@ class WarmUps:
 
 
 def _kind_of(observation: Observation) -> object:
-    """Return what compiled code may depend on: names, shapes and types."""
+    """Return the properties that compiled code may depend on: names, shapes and types."""
     arrays = {**observation.get("pixels", {}), "agent_pos": observation.get("agent_pos")}
     return tuple(
         (name, np.shape(array), str(getattr(array, "dtype", "")))
@@ -324,16 +324,16 @@ Placement = Literal["worker", "host"]
 
 
 class PolicyFactory(Protocol):
-    """What the entry-point group ``vla_eval.policies`` names: a class or object of this shape."""
+    """A class or object that the entry-point group ``vla_eval.policies`` names."""
 
     help: str
     """One line for ``vlaeval list policies``."""
 
     def placement(self, target: str | None) -> Placement:
-        """Return where the policy runs, before it is built.
+        """Return the process that the policy will run in; called before it is built.
 
         ``worker``: one instance in every worker. ``host``: one instance in a process of its own,
-        which batches over the workers; for policies that are large or sit on an accelerator.
+        which batches over the workers; for large policies and for policies on an accelerator.
         """
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:

@@ -1,8 +1,8 @@
 """A checker for policies, as Gymnasium's ``check_env`` is one for environments.
 
-It tries what the contract of :mod:`vla_eval.policy` promises and what a type checker cannot see: the
-same episode gives the same actions, episodes do not disturb each other, a batch acts as its members
-do alone, and no global random numbers are drawn.
+It checks the promises of :mod:`vla_eval.policy` that a type checker cannot see: the same episode gives
+the same actions, episodes do not disturb each other, each member of a batch gets the same actions as
+alone, and no global random numbers are drawn.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["check_policy", "first_inference", "policy_findings"]
 _OUTCOMES: tuple[Outcome | None, ...] = ("success", "failure", "error", None)
 _GENERATOR = "draw random numbers from context.generator() only"
 _TOLERANCE = 1e-3
-"""How much a batch may change an action, as a share of its range: sums round by their size."""
+"""Largest change of an action in a batch, as a share of its range: sums round by their size."""
 
 
 def check_policy(policy: Policy, env: EvalEnv) -> None:
@@ -52,10 +52,10 @@ def check_policy(policy: Policy, env: EvalEnv) -> None:
 
     Args:
         policy: any policy; wrappers and their optional abilities are checked as they are used.
-        env: an environment that it is made for; it is reset, and not closed.
+        env: an environment that the policy is made for; it is reset, but not closed.
 
     Raises:
-        PolicySpecError: what is wrong with the policy, all of it.
+        PolicySpecError: lists all faults of the policy.
     """
     if not is_policy(policy):
         raise PolicySpecError(
@@ -64,27 +64,27 @@ def check_policy(policy: Policy, env: EvalEnv) -> None:
         )
     spec = env.spec
     suite, task = ("check", "check") if spec is None else (spec.namespace or "", spec.name)
-    wrong = [each for each in policy_findings(policy, env, suite, task) if not each.ok]
-    if wrong:
-        lines = "; ".join(f"{each.name}: {each.detail}" for each in wrong)
+    faults = [finding for finding in policy_findings(policy, env, suite, task) if not finding.ok]
+    if faults:
+        lines = "; ".join(f"{fault.name}: {fault.detail}" for fault in faults)
         raise PolicySpecError(f"policy '{policy.metadata.name}' breaks its contract: {lines}")
 
 
 def policy_findings(policy: Policy, env: EvalEnv, suite: str, task: str) -> list[Finding]:
-    """Return what each check found, in the order in which they were made.
+    """Return the finding of each check, in the order of the checks.
 
     Args:
         policy: any policy.
-        env: an environment that it is made for.
+        env: an environment that the policy is made for.
         suite: the contexts' suite, by which some policies choose cameras and units.
         task: the contexts' task.
 
     Raises:
-        PolicySpecError: it gives no chunk that can be executed, so that nothing else can be tried.
+        PolicySpecError: its first chunk cannot be executed, so no check is possible.
     """
     trial = _Trial(policy, env, suite, task)
     checks = dict(_CHECKS)
-    if not policy.metadata.privileged:  # which looks at the one simulator that there is
+    if not policy.metadata.privileged:  # a privileged policy reads the only simulator
         checks |= _CHECKS_OF_TWO_EPISODES
     tried = ((name, _tried(check, trial)) for name, check in checks.items())
     return [Finding(name, *verdict) for name, verdict in tried if verdict is not None]
@@ -103,10 +103,10 @@ def _tried(check: _Check, trial: _Trial) -> _Verdict | None:
 def first_inference(
     policy: Policy, suite: str, task: str, env: EvalEnv, init_state: int = 0
 ) -> tuple[Observation, Context]:
-    """Reset an environment, and return what a policy is shown first.
+    """Reset an environment, and return a policy's first observation and context.
 
     Raises:
-        UsageError: the environment's actions are no vector.
+        UsageError: the environment's action space is not a Box.
     """
     observation, _ = env.reset(seed=0, options={"init_state": init_state})
     space = env.action_space
@@ -126,14 +126,14 @@ def first_inference(
 
 type _Question = tuple[Observation, Context]
 type _Verdict = tuple[str, bool]
-"""What was seen, and whether it is as it should be."""
+"""The detail of a check, and whether the check passed."""
 type _Check = Callable[[_Trial], _Verdict | None]
-"""None: there is nothing to check."""
+"""A check of a trial; it returns None if there is nothing to check."""
 
 
 @dataclass
 class _Trial:
-    """A policy, and the beginnings of two episodes to ask it about."""
+    """A policy, and the first observations of two episodes."""
 
     policy: Policy
     env: EvalEnv
@@ -156,7 +156,7 @@ class _Trial:
             raise PolicySpecError(f"its first action cannot be executed: {error}") from None
 
     def later(self) -> _Question:
-        """Execute the first chunk; return what the policy is shown next."""
+        """Execute the first chunk; return the policy's next observation and context."""
         observation, context = self.first
         executed = self.actions[: self.policy.metadata.n_action_steps]
         recent = [observation]
@@ -169,13 +169,13 @@ class _Trial:
         return recent[-1], after
 
     def ask(self, *questions: _Question) -> ActionChunk:
-        """Return the chunk of the first of a batch of questions."""
+        """Ask a batch of questions; return the chunk for the first of them."""
         observations = [copy.deepcopy(observation) for observation, _ in questions]
         reply = self.policy.infer(observations, [context for _, context in questions])
         return check_reply(reply, len(questions))[0]
 
     def differs(self, chunk: ActionChunk, expected: NDArray[Any]) -> bool:
-        """Return whether a chunk has other actions, in any bit."""
+        """Return whether a chunk's actions differ from the expected ones in any bit."""
         return not np.array_equal(np.asarray(chunk.actions, expected.dtype), expected)
 
 
@@ -248,7 +248,7 @@ def _warm_up(trial: _Trial) -> _Verdict | None:
 
 
 def _end_episode(trial: _Trial) -> _Verdict:
-    """End the episode in every way, and begin it again."""
+    """End the episode with every outcome, and begin it again."""
     for outcome in _OUTCOMES:
         end_episode(trial.policy, trial.first[1].key, outcome)
     ok = not trial.differs(trial.ask(trial.first), trial.actions)
@@ -256,7 +256,7 @@ def _end_episode(trial: _Trial) -> _Verdict:
 
 
 def _batch(trial: _Trial) -> _Verdict:
-    """Ask for two episodes at once; the share of the range by which that changes the first."""
+    """Ask for two episodes at once; report the change of the first one's actions."""
     together = np.asarray(trial.ask(trial.first, trial.second).actions, np.float32)
     if together.shape != trial.actions.shape:
         return "a batch of two gives chunks of another shape", False
@@ -267,7 +267,7 @@ def _batch(trial: _Trial) -> _Verdict:
 
 
 def _interleaved(trial: _Trial) -> _Verdict:
-    """Ask for the second chunk, with and without another episode's first chunk in between."""
+    """Compare second chunks with and without another episode's first chunk in between."""
     later = trial.later()
     expected = _second_chunk(trial, later, [])
     together = _second_chunk(trial, later, [trial.second])

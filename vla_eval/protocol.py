@@ -1,9 +1,9 @@
-"""Protocols: immutable, versioned, hashed TOML files that say what is run and how it is judged.
+"""Protocols: immutable, versioned, hashed TOML files with the plan of a run and its analysis.
 
-The hash is sha256 over the canonical JSON of the validated model, so comments and the order of
-keys do not change it, and everything that could change a result does. Fields that are added to the
-schema later must default to None: None is left out of the canonical form, so the hashes of released
-protocols stay what they are.
+The hash is sha256 over the canonical JSON of the validated model. So everything that could change a
+result changes the hash, but comments and the order of keys do not. Fields that are added to the schema
+later must default to None: None is left out of the canonical form, so the hashes of released protocols
+stay the same.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 LOOKS = 5
-"""Looks of a sequential run."""
+"""Number of looks of a sequential run."""
 
 Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
 MOST_EPISODES = 1_000_000
@@ -93,7 +93,7 @@ class Block(_Frozen):
 
     @property
     def episodes(self) -> int:
-        """How many episodes it has for each pair of seeds; nothing is listed to count them."""
+        """Number of episodes for each pair of seeds; counted without listing them."""
         return _count(self.tasks) * _count(self.init_states)
 
     @model_validator(mode="after")
@@ -113,39 +113,39 @@ def _count(values: Sequence[object] | Range) -> int:
 
 
 class Limits(_Frozen):
-    """When an episode counts as stuck, and how much of a run may be missing."""
+    """Time limits of an episode, and the share of a run that may be missing."""
 
     infer_s: Seconds = 60.0
-    """Wall time for one inference, queueing apart."""
+    """Wall time for one inference, without time in a queue."""
     env_s: Seconds = 300.0
     """Wall time for one call of the environment."""
     setup_s: Seconds = 900.0
     """Wall time to load a policy or to build an environment."""
     retries: Annotated[int, Field(ge=0, le=100)] = 2
-    """How often an episode is repeated in a fresh worker after an infrastructure error."""
+    """Most repeats of an episode in a fresh worker after infrastructure errors."""
     error_cap: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Largest share of missing episodes with which a run may still be certified."""
 
 
 class RunSettings(_Frozen):
-    """What is run."""
+    """The settings of a run."""
 
     env_seeds: tuple[NonNegative, ...] = (0,)
     """Seeds of the environment; in LIBERO they decide the poses of the furniture."""
     policy_seeds: tuple[NonNegative, ...] = (0,)
-    """Evaluation seeds: each repeats every episode with fresh policy noise."""
+    """Evaluation seeds; every episode runs once with each seed, with fresh policy noise."""
     n_action_steps: Positive | None = None
-    """Execution horizon; None leaves it to each policy."""
+    """Execution horizon; None: the policy's own."""
     order: Literal["by-task", "round-robin"] = "by-task"
     """``round-robin`` keeps every prefix of the plan balanced over tasks. Workers still stay on a
-    scene as long as they can: all of a fixed plan is run, and building scenes is dear."""
+    scene as long as possible: all of a fixed plan is run, and building scenes is expensive."""
     latency: Literal["paused"] = "paused"
     """``paused``: simulated time stands still while the policy thinks."""
     max_batch: Annotated[int, Field(ge=1, le=4096)] = 1
     """Most observations per inference of a hosted policy; 1 keeps the last bits reproducible."""
     batch_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
     blind_keys: Literal[True] | None = None
-    """Tell policies neither task, initial state nor seeds, see :class:`~vla_eval.keys.BlindKey`."""
+    """Hide the task, initial state and seeds from policies, see :class:`~vla_eval.keys.BlindKey`."""
     limits: Limits = Limits()
 
     @field_validator("blind_keys", mode="before")
@@ -158,11 +158,11 @@ class RunSettings(_Frozen):
 
 
 class Analysis(_Frozen):
-    """How it is judged; fixed before the first episode."""
+    """The analysis plan; fixed before the first episode."""
 
     estimand: Annotated[str, Field(min_length=1)]
     candidate: ArmName | None = None
-    """Name of the arm that is to be certified; None takes it from the command line."""
+    """Name of the arm to be certified; None: the command line names it."""
     reference: ArmName | None = None
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
@@ -172,17 +172,17 @@ class Analysis(_Frozen):
     alpha: Alpha = 0.05
     """One-sided level."""
     test: Literal["tango-exact"] = "tango-exact"
-    """Of independent pairs: Tango's score test with the exact unconditional guard."""
+    """Test of independent pairs: Tango's score test with the exact unconditional guard."""
     strata: Literal["none", "task"] = "none"
-    """``task``: tasks weigh the same, also where they have different numbers of episodes."""
+    """``task``: tasks have equal weights, even with different numbers of episodes."""
     cluster: Literal["none", "initial-state"] = "none"
-    """``initial-state``: repeats of one state are not independent; states are."""
+    """``initial-state``: states are independent, but repeats of one state are not."""
     cluster_test: ClusterTest | None = None
-    """How repeats are judged, see :mod:`vla_eval.stats.clusters`; None: ``both``."""
+    """Test of repeats, see :mod:`vla_eval.stats.clusters`; None: ``both``."""
     stopping: Literal["fixed", "obrien-fleming-5"] = "fixed"
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
     secondary: tuple[Secondary, ...] = ()
-    """What a certificate says besides; no claim is made of it."""
+    """Secondary results in a certificate; they carry no claim."""
 
 
 class Protocol(_Frozen):
@@ -193,9 +193,9 @@ class Protocol(_Frozen):
     version: Positive
     title: Annotated[str, Field(min_length=1)]
     source: Annotated[str, Field(min_length=1)]
-    """Where the settings come from."""
+    """Origin of the settings."""
     leaves_open: tuple[str, ...] = ()
-    """What the source does not say, and what was chosen here."""
+    """Settings that the source leaves open, and the choices made here."""
     blocks: Annotated[tuple[Block, ...], Field(min_length=1)]
     run: RunSettings = RunSettings()
     analysis: Analysis
@@ -226,13 +226,13 @@ class Protocol(_Frozen):
         if self.analysis.stopping != "fixed":
             self._check_looks()
         names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
-        given = [name for name in names if name is not None]
-        if len(set(given)) != len(given):
+        filled = [name for name in names if name is not None]
+        if len(set(filled)) != len(filled):
             raise ValueError("analysis names one arm in two roles")
         return self
 
     def _check_looks(self) -> None:
-        """Refuse what looks cannot be taken of."""
+        """Refuse a protocol that looks cannot be taken of."""
         states = {_count(block.init_states) for block in self.blocks}
         repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
         why = {
@@ -258,7 +258,7 @@ class Protocol(_Frozen):
 
     @property
     def label(self) -> str:
-        """``name@version``, with ``+modified`` where the command line changed it."""
+        """``name@version``, with ``+modified`` if the command line changed the protocol."""
         return f"{self.protocol}@{self.version}{'+modified' if self.overrides else ''}"
 
     def canonical_json(self) -> str:
@@ -267,7 +267,7 @@ class Protocol(_Frozen):
         return json.dumps(dump, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     def __hash__(self) -> int:
-        """Make protocols keys of a cache, so that what follows from one is computed once."""
+        """Make protocols usable as keys of a cache."""
         return hash((self.protocol, self.version, self.title))
 
     @property
@@ -287,7 +287,7 @@ def parse_protocol(
         overrides: ``key.path=value`` strings; they become part of the protocol and of its hash.
 
     Raises:
-        ProtocolError: with the path of the offending key and what was expected.
+        ProtocolError: gives the path of the wrong key and the expected value.
     """
     content: dict[str, Any] = json.loads(as_json(data, where))
     for override in overrides:

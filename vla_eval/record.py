@@ -1,25 +1,26 @@
-"""Episode records: what happened, one per attempt. The log is the product.
+"""Episode records: one per attempt. The log is the product.
 
 Format 2. One JSON object a line; changing a field's name or meaning is a format change. Records of
-format 1 are read for ever: there ``timing.machine`` was called ``timing.host``. Three outcomes:
+format 1 stay readable: their ``timing.host`` is now called ``timing.machine``. Three outcomes:
 
 - ``success``: the task's predicate held at some step.
-- ``failure``: it did not, and ``reason`` says why: ``time_limit``, ``truncated`` (the environment
+- ``failure``: it did not, for a ``reason``: ``time_limit``, ``truncated`` (the environment
   gave up before the protocol's limit), ``invalid_action`` (wrong shape or not finite) or
   ``policy_raised`` (see below).
-- ``error``: nobody knows yet whether the machine failed or the policy; ``reason`` is ``env_error``,
-  ``env_timeout``, ``policy_error``, ``policy_timeout``, ``host_lost`` or ``worker_died``. Repeated in
-  a fresh worker; an episode with errors only is missing, never failed, with one exception:
+- ``error``: it is not known yet whether the machine failed or the policy; ``reason`` is
+  ``env_error``, ``env_timeout``, ``policy_error``, ``policy_timeout``, ``host_lost`` or
+  ``worker_died``. The episode is repeated in a fresh worker; an episode with errors only is missing
+  instead of failed, with one exception:
 
 **A policy that raises fails, once that is reproduced.** Two attempts of one episode by one arm that
 end in ``policy_error`` with the same error (type and message) in the same place (scene, steps,
-inferences, executed actions) are no trouble of the machine. On reading, they make one result:
-``failure``, reason ``policy_raised``, all else as the second of them says. It ends the episode; a
-later success contradicts it. Both lines on disk stay the errors that they were
-(:class:`vla_eval.runs.store.Records` derives the result), so the rule holds for every run ever made. Two
-exceptions that differ prove nothing; such an episode is tried again, and its attempts stay countable.
+inferences, executed actions) are the policy's fault. On reading, they make one result: ``failure``,
+reason ``policy_raised``, all other fields from the second attempt. It ends the episode; a later success
+contradicts it. Both lines on disk stay errors (:class:`vla_eval.runs.store.Records` derives the
+result), so the rule also holds for old runs. Two different exceptions prove nothing; such an episode is
+tried again, and its attempts stay countable.
 
-A record of an error holds what was known when it came: the scene, and what was executed until then.
+A record of an error holds the values known at that moment: the scene, and the executed actions.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ Reason = Literal[
 
 
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-"""What every reader of JSON takes for the same number, and what sums of do not overflow."""
+"""Integer that every JSON reader reads exactly, and whose sums do not overflow."""
 Real = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
@@ -68,7 +69,7 @@ _PLAIN = frozenset((str, int, bool))
 
 
 class _Doubles(array):  # type: ignore[type-arg]  # of float
-    """Numbers in eight bytes each, where a tuple takes 32; otherwise like a tuple of them."""
+    """Numbers of eight bytes each instead of a tuple's 32; otherwise like a tuple."""
 
     __slots__ = ()
 
@@ -85,7 +86,7 @@ def _doubles(values: tuple[float, ...]) -> tuple[float, ...]:
 
 def _finite(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     if not all(map(_PLAIN.__contains__, map(type, values.values()))):
-        json.dumps(values, allow_nan=False)  # a ValueError says which
+        json.dumps(values, allow_nan=False)  # its ValueError names the value
     return values
 
 
@@ -101,41 +102,41 @@ class _Frozen(BaseModel):
 
 
 class Timing(_Frozen):
-    """Where the wall time went; the only part of a record that differs between equal runs."""
+    """Wall times; the only part of a record that differs between equal runs."""
 
     started_at: AwareTime
     """UTC, ISO 8601."""
     wall_s: Real = 0.0
     build_s: Real = 0.0
-    """Building the environment, where this episode had to."""
+    """Time to build the environment; 0 if it was built already."""
     reset_s: Real = 0.0
     warm_up_s: Real = 0.0
-    """Warming the policy up, where this episode had to; not part of ``infer_s``."""
+    """Time to warm the policy up; 0 if it was warm already. Not part of ``infer_s``."""
     advance_s: Real = 0.0
-    """Physics."""
+    """Time of physics."""
     observe_s: Real = 0.0
-    """Rendering, after reset."""
+    """Time of rendering, after reset."""
     infer_s: Real = 0.0
     wait_s: Real = 0.0
     """Part of ``infer_s`` that was spent waiting for a shared policy host."""
     infer_ms: Times = ()
-    """Wall time of each inference, waiting for a shared host apart."""
+    """Wall time of each inference, without waiting for a shared host."""
     prefix_ms: Times = ()
-    """As reported by the policy: what does not depend on the solver's steps."""
+    """Time of the part that is independent of the solver's steps, as reported by the policy."""
     denoise_ms: Times = ()
-    """As reported by the policy: the solver's steps."""
+    """Time of the solver's steps, as reported by the policy."""
     max_batch: Whole = 1
     """Largest batch that an inference of this episode was part of."""
     machine: str = Field(default="", validation_alias=AliasChoices("machine", "host"))
     """The machine's name."""
     worker: Whole = 0
     session: str = ""
-    """Which call of ``vlaeval run`` wrote the record: the token in its file's name. Records from before
-    it was kept have none; there the file's name counts."""
+    """Call of ``vlaeval run`` that wrote the record: the token in its file's name. Old records have none;
+    for them the file's name counts."""
 
 
 class ErrorDetail(_Frozen):
-    """What an infrastructure error or an invalid action said."""
+    """Type and message of an infrastructure error or an invalid action."""
 
     type: str
     message: str
@@ -168,11 +169,11 @@ class EpisodeRecord(_Frozen):
     clipped_actions: Whole = 0
     """Executed actions with an entry outside the action space; they were clipped."""
     counts: Mapping[str, Whole] = Field(default_factory=dict)
-    """What the policy counted, by name, summed over the episode."""
+    """Counts reported by the policy, by name, summed over the episode."""
     scene_hash: str = ""
-    """After reset: sha256 of body and geom poses and qpos. Arms with other scenes are not paired."""
+    """sha256 of body and geom poses and qpos after reset. Only episodes in equal scenes are paired."""
     actions_sha256: str = ""
-    """Over the executed actions, float32, in order."""
+    """Hash of the executed actions, float32, in order."""
     provenance: Annotated[Mapping[str, JsonValue], AfterValidator(_finite)] = Field(
         default_factory=dict
     )
@@ -181,7 +182,7 @@ class EpisodeRecord(_Frozen):
     policy_sha256: str
     """Hash of the policy's identity, as ``run.json`` holds it."""
     policy_known: bool = True
-    """False where a server did not say which policy it serves."""
+    """False if a server did not identify its policy."""
     error: ErrorDetail | None = None
     timing: Timing
 
@@ -191,8 +192,8 @@ class EpisodeRecord(_Frozen):
         return EpisodeKey(self.suite, self.task, self.init_state, self.env_seed, self.policy_seed)
 
     def reproducible(self) -> dict[str, Any]:
-        """Return what must be equal whenever the same episode is run again: all but timings.
+        """Return the fields that must be equal when the same episode runs again: all but timings.
 
-        Its own format is still 1: what formats 1 and 2 call differently is a timing.
+        Its own format is still 1: the only renamed field of format 2 is a timing.
         """
         return {**self.model_dump(mode="json", exclude={"timing", "attempt"}), "format": 1}

@@ -1,13 +1,13 @@
-"""Shipped protocols, and the lock that keeps a released one from being edited.
+"""Shipped protocols, and the lock that protects released protocols from edits.
 
 A package named by the entry-point group ``vla_eval.protocols`` holds ``*.toml`` files and a
 ``released.lock.json`` of the form ``{name: {version: sha256}}``. Adding a release::
 
     python -m vla_eval.released protocols/vla_eval_protocols
 
-which adds what is new and refuses to change what is there. Who reads a run asks the locks too, with
-:func:`standing`: a run folder brings its own copy of its protocol, and anybody can write a hash beside
-it.
+This adds new protocols and refuses changes of old ones. Readers of a run also ask the locks, with
+:func:`standing`: a run folder contains its own copy of its protocol, and anybody can write a hash
+beside it.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ __all__ = [
 LOCK_NAME = "released.lock.json"
 
 Standing = Literal["released", "modified", "unreleased"]
-"""``released``: as an installed lock has it. ``modified``: that, with the overrides that it names.
-``unreleased``: no installed lock knows its name and version."""
+"""``released``: equal to a released protocol of an installed lock. ``modified``: a released protocol
+with the overrides that it lists. ``unreleased``: no installed lock has its name and version."""
 
 
 def load_protocol(name_or_path: str, *, overrides: Sequence[str] = ()) -> Protocol:
     """Load a shipped protocol by name (``name`` or ``name@version``) or a file by its path.
 
     Raises:
-        ProtocolError: unknown name, invalid file, or a file that claims to be a released protocol
-            but differs from it.
+        ProtocolError: unknown name, invalid file, or a file with the name and version of a released
+            protocol but other content.
     """
     if name_or_path.endswith(".toml") or "/" in name_or_path:
         path = Path(name_or_path)
@@ -64,11 +64,11 @@ def load_protocol(name_or_path: str, *, overrides: Sequence[str] = ()) -> Protoc
 def shipped_protocols() -> tuple[Protocol, ...]:
     """Return every shipped protocol, sorted by name and version."""
     protocols = [load_protocol(str(path)) for path in _shipped_files()]
-    return tuple(sorted(protocols, key=lambda each: (each.protocol, each.version)))
+    return tuple(sorted(protocols, key=lambda protocol: (protocol.protocol, protocol.version)))
 
 
 def lock_releases(folder: Path) -> list[str]:
-    """Add the protocols of a folder that are not yet in its lock; return their labels.
+    """Add a folder's new protocols to its lock; return their labels.
 
     Raises:
         ProtocolError: a released protocol was edited.
@@ -87,13 +87,13 @@ def lock_releases(folder: Path) -> list[str]:
 
 
 def standing(protocol: Protocol) -> Standing:
-    """Say how a protocol that a run folder brings stands to the released ones that are installed.
+    """Compare the protocol of a run folder with the installed released protocols.
 
     Only the locks and the shipped files are read; nothing that the protocol names is imported.
 
     Raises:
-        ProtocolError: it has the name and version of a released protocol and is another one: edited
-            afterwards, or its overrides are not those that make it of the released file.
+        ProtocolError: it has the name and version of a released protocol but other content: it was
+            edited, or the released file with its overrides gives another protocol.
     """
     name = f"{protocol.protocol}@{protocol.version}"
     released = [
@@ -106,10 +106,10 @@ def standing(protocol: Protocol) -> Standing:
     if protocol.overrides:
         _refuse_invented_overrides(protocol, name)
         return "modified"
-    other = next((sha256 for sha256 in released if sha256 != protocol.sha256), None)
-    if other is not None:
+    differing = next((sha256 for sha256 in released if sha256 != protocol.sha256), None)
+    if differing is not None:
         raise ProtocolError(
-            f"the protocol calls itself {name}, which is released with hash {other[:12]}, and has "
+            f"the protocol calls itself {name}, which is released with hash {differing[:12]}, and has "
             f"hash {protocol.sha256[:12]}: it was edited, so nothing that was run or judged by it "
             f"may be called {name}"
         )
@@ -117,7 +117,7 @@ def standing(protocol: Protocol) -> Standing:
 
 
 def _refuse_invented_overrides(protocol: Protocol, name: str) -> None:
-    """Raise ProtocolError unless the shipped file and the protocol's overrides make the protocol."""
+    """Raise ProtocolError unless the shipped file with the protocol's overrides gives the protocol."""
     overrides = [f"{path}={value}" for path, value in (protocol.overrides or {}).items()]
     try:
         made = load_protocol(name, overrides=overrides)
@@ -150,25 +150,25 @@ def _shipped_files() -> Iterator[Path]:
 
 def _shipped_path(wanted: str) -> Path:
     name, _, version = wanted.partition("@")
-    found: dict[int, Path] = {}
+    paths: dict[int, Path] = {}
     names: set[str] = set()
     for path in _shipped_files():
         data = read_toml(path)
         names.add(str(data.get("protocol")))
         if data.get("protocol") == name and isinstance(data.get("version"), int):
-            found[data["version"]] = path
-    if not found:
+            paths[data["version"]] = path
+    if not paths:
         raise ProtocolError(
             f"no shipped protocol is named '{name}'{did_you_mean(name, names)} "
             "(a file is named by a path that ends in .toml)"
         )
     if not version:
-        return found[max(found)]
+        return paths[max(paths)]
     number = whole_number(version)
-    if number is None or number not in found:
-        versions = ", ".join(str(each) for each in sorted(found))
+    if number is None or number not in paths:
+        versions = ", ".join(str(known) for known in sorted(paths))
         raise ProtocolError(f"protocol '{name}' has no version '{version}'; it has {versions}")
-    return found[number]
+    return paths[number]
 
 
 def _read_lock(folder: Path) -> dict[str, dict[str, str]]:
@@ -185,8 +185,8 @@ def _refuse_edited_release(
     protocol: Protocol, path: Path, lock: dict[str, dict[str, str]] | None = None
 ) -> None:
     locks = [lock] if lock is not None else [_read_lock(folder) for folder in _folders()]
-    for each in locks:
-        released = each.get(protocol.protocol, {}).get(str(protocol.version))
+    for versions in locks:
+        released = versions.get(protocol.protocol, {}).get(str(protocol.version))
         if released is not None and released != protocol.sha256:
             raise ProtocolError(
                 f"{path}: {protocol.label} is released with hash {released[:12]} and must not be "

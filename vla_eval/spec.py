@@ -53,7 +53,7 @@ class PolicySpec:
 
     @classmethod
     def parse(cls, text: str) -> PolicySpec:
-        """Split ``KIND[:TARGET][?key=value&…]``; raises PolicySpecError."""
+        """Split ``KIND[:TARGET][?key=value&…]``; raise PolicySpecError if that fails."""
         head, question, query = text.strip().partition("?")
         kind, colon, target = head.partition(":")
         if not kind or (colon and not target) or (question and not query):
@@ -77,9 +77,9 @@ class PolicySpec:
 
 @functools.cache
 def policy_kinds() -> dict[str, EntryPoint]:
-    """Return what the installed policy kinds are named, and where their factories are."""
-    found = entry_points(group="vla_eval.policies")
-    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+    """Return the entry points of the installed policy kinds, sorted by name."""
+    kinds = entry_points(group="vla_eval.policies")
+    return {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.name)}
 
 
 def load_factory(kind: EntryPoint) -> PolicyFactory:
@@ -93,7 +93,7 @@ def resolve(text: str) -> tuple[PolicyFactory, str | None, Mapping[str, str]]:
     """Return the factory that a spec names, its target and its options.
 
     Raises:
-        PolicySpecError: no such kind or module, or a module that cannot be used.
+        PolicySpecError: unknown kind or module, or a module that cannot be used.
     """
     spec = PolicySpec.parse(text)
     kinds = policy_kinds()
@@ -139,7 +139,7 @@ def _factory_of_module(module_name: str, attribute: str, text: str) -> PolicyFac
 
 
 def placement_of(text: str) -> Placement:
-    """Return where the policy that a spec names wants to run; raises PolicySpecError."""
+    """Return the placement of the policy that a spec names; raise PolicySpecError if it has none."""
     factory, target, _ = resolve(text)
     try:
         place = factory.placement(target)
@@ -158,7 +158,7 @@ def build_policy(text: str) -> Policy:
     """Build the policy that a spec names.
 
     Raises:
-        PolicySpecError: the spec cannot be used, or what it builds is no policy.
+        PolicySpecError: the spec cannot be used, or its factory builds no policy.
     """
     factory, target, options = resolve(text)
     policy = factory(target, options)
@@ -173,8 +173,7 @@ def build_policy(text: str) -> Policy:
 def code_sha256(text: str) -> str:
     """Hash the code behind a spec: the Python files of its factory's package, or its module's file.
 
-    Two sessions of one run must not have other code between them. Of a wrapper, the wrapped
-    policy's code counts too.
+    All sessions of one run must have the same code. For a wrapper, the wrapped policy's code counts too.
     """
     factory, target, _ = resolve(text)
     module = (factory if isinstance(factory, type) else type(factory)).__module__
@@ -193,9 +192,9 @@ def code_sha256(text: str) -> str:
 
 
 def identity_of(text: str, metadata: PolicyMetadata) -> dict[str, Any]:
-    """Return who an arm is, as ``run.json`` stores and hashes it: metadata, code and spec."""
-    said: dict[str, Any] = json.loads(json.dumps(asdict(metadata)))
-    return {**said, "code_sha256": code_sha256(text), "spec": text}
+    """Return an arm's identity, as ``run.json`` stores and hashes it: metadata, code and spec."""
+    fields: dict[str, Any] = json.loads(json.dumps(asdict(metadata)))
+    return {**fields, "code_sha256": code_sha256(text), "spec": text}
 
 
 def parse_options[Options: BaseModel](
@@ -204,7 +203,7 @@ def parse_options[Options: BaseModel](
     """Validate a factory's options against a pydantic model (which should forbid extra keys).
 
     Raises:
-        PolicySpecError: naming the option, what is wrong with it, and the nearest known name.
+        PolicySpecError: names the option, its fault and the nearest known name.
     """
     unknown = [name for name in options if name not in model.model_fields]
     if unknown:

@@ -12,24 +12,24 @@ __all__ = ["handling", "stop_requested", "stop_signals"]
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Return the signals that ask this process to stop, where this thread may handle them.
+    """Return the signals that ask this process to stop; none outside the main thread.
 
-    Ctrl-C, SIGTERM (Slurm, Kubernetes, CI) and SIGHUP (the terminal is gone), without those that it
-    was told to ignore (``nohup``).
+    They are Ctrl-C, SIGTERM (Slurm, Kubernetes, CI) and SIGHUP (the terminal is gone), without ignored
+    ones (``nohup``).
     """
     if threading.current_thread() is not threading.main_thread():
         return []
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    return [each for each in numbers if signal.getsignal(each) != signal.SIG_IGN]
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager
 def handling(
     numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Handle these signals so inside the block, and as before after it."""
-    before = {each: signal.signal(each, handler) for each in numbers}
+    """Use this handler for these signals inside the block; restore the old handlers after it."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
@@ -39,10 +39,10 @@ def handling(
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait for a moment at which everything is whole.
+    """Delay Ctrl-C, SIGTERM and SIGHUP, so that the caller can stop between two steps.
 
     Yields:
-        whether one of them came.
+        a function that returns whether one of them was received.
     """
     received = threading.Event()
     with handling(stop_signals(), lambda _number, _frame: received.set()):

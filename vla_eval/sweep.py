@@ -1,4 +1,4 @@
-"""Grids of policies and settings from one file, each cell an ordinary run.
+"""Grids of policies and settings from one file; every cell is an ordinary run.
 
 ::
 
@@ -54,7 +54,7 @@ class Grid(BaseModel):
     set: tuple[str, ...] = ()
     """``key.path=value`` changes of the protocol."""
     grid: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
-    """Values by axis; no axis is one cell."""
+    """Values by axis; a grid without axes has one cell."""
     arms: Mapping[str, str] = Field(min_length=1)
     """Policy specs by name."""
 
@@ -78,7 +78,7 @@ def load_grid(path: Path) -> list[Cell]:
 
     Raises:
         UsageError: a key is wrong, an axis empty or named twice, or a ``{name}`` is no axis.
-        ProtocolError: no such protocol, or a change that it does not take.
+        ProtocolError: unknown protocol, or a change that it does not accept.
     """
     try:
         grid = Grid.model_validate(read_toml(path))
@@ -99,7 +99,7 @@ def load_grid(path: Path) -> list[Cell]:
     cells = []
     for values in itertools.product(*grid.grid.values()):
         chosen = dict(zip(grid.grid, values, strict=True))
-        changes = [_filled(each, chosen, path) for each in grid.set]
+        changes = [_filled(change, chosen, path) for change in grid.set]
         arms = {name: _filled(spec, chosen, path) for name, spec in grid.arms.items()}
         cells.append(Cell(chosen, load_protocol(protocol, overrides=changes), arms))
     return cells
@@ -118,13 +118,13 @@ def _filled(text: str, values: Mapping[str, Value], path: Path) -> str:
 def run_grid(
     cells: list[Cell], out: Path, *, workers: int | None = None, notify: Progress = print
 ) -> Iterator[tuple[Cell, RunSummary]]:
-    """Run the cells one after the other, or continue them; yield each one's summary.
+    """Run the cells one after the other, or continue them; yield the summary of each cell.
 
     Args:
-        cells: what to run.
-        out: holds a run folder for every cell.
+        cells: the cells to run.
+        out: folder for the run folders of the cells.
         workers: environments at a time; default one per core.
-        notify: told which cell comes next.
+        notify: called with the name of the next cell.
 
     Raises:
         UsageError, InfrastructureError, InterruptedRunError: as :func:`vla_eval.run`; the same call
@@ -140,15 +140,15 @@ def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
     rows = []
     for cell, summary in results:
         for name, arm in summary.arms.items():
-            for task, each in arm.tasks.items():
-                low, high = each.wilson95
+            for task, rate in arm.tasks.items():
+                low, high = rate.wilson95
                 rows.append(
                     {
                         **cell.values,
                         "arm": name,
                         "task": task,
-                        "successes": each.successes,
-                        "n": each.n,
+                        "successes": rate.successes,
+                        "n": rate.n,
                         "wilson95_low": round(low, 4),
                         "wilson95_high": round(high, 4),
                         "infer_ms_p50": arm.infer_ms_p50,
@@ -161,8 +161,8 @@ def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
 def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
     """Write ``sweep.csv`` and ``sweep.md`` into ``out``; return the Markdown.
 
-    Rows are arms and tasks, columns are cells; a field is the number of successes, of episodes, and
-    Wilson's 95 % interval, of effective counts where initial states repeat.
+    Rows are arms and tasks, columns are cells. A field has the number of successes, the number of
+    episodes and Wilson's 95 % interval; the interval uses effective counts if initial states repeat.
     """
     rows = table_rows(results)
     if rows:

@@ -8,7 +8,7 @@ entry point         shape                                      used by
 ``trainer``         :class:`Trainer`                           ``vlaeval train``
 ==================  =========================================  ==================
 
-The core asks :func:`load_tool` for one and calls it; it imports no package that offers one.
+The core gets a tool from :func:`load_tool` and calls it; it imports no package that offers one.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _GROUP = "vla_eval.tools"
 
 @dataclass(frozen=True)
 class Tool[Shape]:
-    """What a tool is called, and the shape of the object behind its name."""
+    """The name of a tool, and the type of the object behind that name."""
 
     name: str
     extra: str
-    """The extra that brings a package with such a tool."""
+    """The extra with a package that offers this tool."""
 
 
 def load_tool[Shape](tool: Tool[Shape]) -> Shape:
@@ -54,51 +54,51 @@ def load_tool[Shape](tool: Tool[Shape]) -> Shape:
     Raises:
         UsageError: no installed package offers it, or two do.
     """
-    found = list(entry_points(group=_GROUP, name=tool.name))
-    if not found:
+    offers = list(entry_points(group=_GROUP, name=tool.name))
+    if not offers:
         raise UsageError(
             f"no installed package offers a {tool.name} (entry points '{_GROUP}'); "
             f"run: {install_command(tool.extra)}"
         )
-    if len(found) > 1:
+    if len(offers) > 1:
         raise UsageError(
-            f"two installed packages offer a {tool.name} ('{found[0].value}' and "
-            f"'{found[1].value}'); uninstall one of them"
+            f"two installed packages offer a {tool.name} ('{offers[0].value}' and "
+            f"'{offers[1].value}'); uninstall one of them"
         )
-    loaded: Shape = found[0].load()
+    loaded: Shape = offers[0].load()
     return loaded
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """How a policy is served."""
+    """Settings of a policy server."""
 
     dialect: Literal["openpi", "harness"] = "openpi"
     host: str = "127.0.0.1"
     port: int = 8000
-    """0 takes a free one."""
+    """Port; 0 takes a free one."""
     layout: str | None = None
-    """None: ``native`` for openpi, ``harness-libero`` for the harness."""
+    """Layout of observations; None: ``native`` for openpi, ``harness-libero`` for the harness."""
     images: str | None = None
     action_low: tuple[float, ...] | None = None
     action_high: tuple[float, ...] | None = None
     max_batch: int = 1
     batch_wait_ms: float = 2.0
     token: str | None = None
-    """What clients have to send as ``Authorization: Api-Key TOKEN`` (or ``Bearer``)."""
+    """Token that clients must send as ``Authorization: Api-Key TOKEN`` (or ``Bearer``)."""
     max_frame_mb: int = 64
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that clients may come to."""
+    """A server that accepts clients."""
 
     url: str
     policy: str
     """The policy's name."""
     offer: Mapping[str, Any]
-    """What the server says of itself; holds what JSON can hold."""
+    """The server's description of itself; JSON values only."""
 
 
 class PolicyServer(Protocol):
@@ -108,20 +108,20 @@ class PolicyServer(Protocol):
         """Serve.
 
         Args:
-            spec: the policy.
-            options: how.
-            ready: called when clients may come.
+            spec: the policy's spec.
+            options: the server's settings.
+            ready: called when the server accepts clients.
 
         Raises:
-            PolicySpecError: the policy cannot be had or cannot be served.
-            UsageError: an option contradicts another, or the address cannot be listened on.
-            MissingExtraError: what the server is made of is not installed.
+            PolicySpecError: the policy cannot be built or served.
+            UsageError: two options contradict each other, or the address cannot be used.
+            MissingExtraError: the server's packages are not installed.
         """
 
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What somebody wants to train: a recipe, or flags in its place or beside it."""
+    """A requested training run: a recipe, or flags that replace or change it."""
 
     recipe: Path | None = None
     base: str | None = None
@@ -134,29 +134,29 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run made."""
+    """The result of a training run."""
 
     checkpoint: Path
     spec: str
-    """The policy, as ``--policy`` takes it."""
+    """Spec of the policy, for ``--policy``."""
     method: str
     steps: int
     data: str
-    """What it learned from, in words."""
+    """Description of its training data."""
     card: Mapping[str, Any]
-    """Where it comes from; holds what JSON can hold."""
+    """Origin of the policy; JSON values only."""
 
 
 class Training(Protocol):
-    """A training run whose recipe was read and checked."""
+    """A training run with a checked recipe."""
 
     @property
     def steps(self) -> int:
-        """How many steps it takes."""
+        """Number of training steps."""
 
     @property
     def base(self) -> str | None:
-        """Spec of the checkpoint that it begins with; None where it begins with no policy."""
+        """Spec of the checkpoint that training begins with; None if it begins without one."""
 
     def run(
         self,
@@ -165,18 +165,18 @@ class Training(Protocol):
         on_step: Callable[[int, Mapping[str, float]], None],
         on_episode: Callable[[int, int], None],
     ) -> Trained:
-        """Train, or continue the run that the folder holds.
+        """Train, or continue the run in the folder.
 
         Args:
-            folder: made, or continued.
+            folder: folder of the training run; created if it does not exist.
             on_step: called after every step with its number and logs, ``loss`` among them.
-            on_episode: called after every demonstration made on the spot, with the numbers done and
-                to do; all of them come before the steps.
+            on_episode: called after every generated demonstration, with the number done and the total;
+                all demonstrations come before the steps.
 
         Raises:
             UsageError: data, start or method cannot be used; the folder belongs to another recipe.
-            MissingExtraError: what trains or reads the data is not installed.
-            InterruptedRunError: stopped; the same call continues.
+            MissingExtraError: the packages for training or for the data are not installed.
+            InterruptedRunError: the run was stopped; the same call continues it.
         """
 
 
@@ -184,11 +184,11 @@ class Trainer(Protocol):
     """Reads recipes."""
 
     def __call__(self, request: TrainingRequest) -> Training:
-        """Return the training run that was asked for, before anything is loaded.
+        """Return the requested training run, before anything is loaded.
 
         Raises:
-            UsageError: no recipe: what is missing, or which key is wrong.
-            MissingExtraError: what trains is not installed.
+            UsageError: the recipe is missing or invalid; the message names the missing or wrong key.
+            MissingExtraError: the packages for training are not installed.
         """
 
 

@@ -1,9 +1,9 @@
-"""In which scenes a policy's demonstrations began, and which of them are judged now.
+"""Initial scenes of a policy's demonstrations, and their overlap with the judged scenes.
 
-A policy's identity says it as ``trained_on``: the first 16 hex digits of each scene's hash, the one
-that records store. A state that is evaluated with other arguments of the environment (another look, a
-disturbance, another env seed in LIBERO) is another scene with another hash, so that a state which was
-learned in one of them is found in that one only.
+A policy's identity holds them as ``trained_on``: the first 16 hex digits of the scene hashes that
+records store. The same state with other arguments of the environment (another appearance, a
+disturbance, another env seed in LIBERO) is another scene with another hash, so an overlap is found only
+if these arguments are equal too.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from typing import Any
 __all__ = ["Scenes", "is_short", "seen", "shorten", "together"]
 
 type Scenes = tuple[str, ...] | None
-"""Shortened scene hashes, sorted, each once. Empty: learned from nothing. None: nobody knows."""
+"""Shortened scene hashes, sorted, without duplicates. Empty: learned from no scene. None: unknown."""
 
 _DIGITS = 16
 _SHORT = re.compile(rf"[0-9a-f]{{{_DIGITS}}}")
 
 
 def shorten(scene_hashes: Iterable[str]) -> Scenes:
-    """Return the first digits of scene hashes; None where an environment did not say one."""
-    found = {each[:_DIGITS] for each in scene_hashes}
-    return tuple(sorted(found)) if all(map(_SHORT.fullmatch, found)) else None
+    """Return the first digits of scene hashes; None if one of them is missing."""
+    scenes = {scene[:_DIGITS] for scene in scene_hashes}
+    return tuple(sorted(scenes)) if all(map(_SHORT.fullmatch, scenes)) else None
 
 
 def is_short(scenes: object) -> bool:
-    """Whether a value is what :func:`shorten` may return, apart from None."""
+    """Return whether a value is a possible result of :func:`shorten` other than None."""
     return (
         isinstance(scenes, tuple)
-        and all(isinstance(each, str) and _SHORT.fullmatch(each) for each in scenes)
+        and all(isinstance(scene, str) and _SHORT.fullmatch(scene) for scene in scenes)
         and list(scenes) == sorted(set(scenes))
     )
 
 
 def together(parts: Iterable[Scenes]) -> Scenes:
-    """Return the scenes of several sources; None where one of them is not known."""
-    found: set[str] = set()
+    """Return the scenes of several sources; None if one of the sources is unknown."""
+    scenes: set[str] = set()
     for part in parts:
         if part is None:
             return None
-        found.update(part)
-    return tuple(sorted(found))
+        scenes.update(part)
+    return tuple(sorted(scenes))
 
 
 def seen(identity: Mapping[str, Any], scene_hashes: Iterable[str]) -> list[str] | None:
-    """Return which scenes a policy has learned from.
+    """Return the scenes that a policy has learned from.
 
     Args:
-        identity: an arm's, as ``run.json`` has it.
-        scene_hashes: of the episodes in question, as records store them.
+        identity: an arm's identity, as ``run.json`` has it.
+        scene_hashes: hashes of the episodes' scenes, as records store them.
 
     Returns:
-        Those of the hashes, each once, in their order. None where that is not known: the identity does
-        not say what the policy was trained on, or no overlap is found and a hash is missing.
+        The learned scenes among the hashes, without duplicates, in their order. None if that is unknown:
+        the identity has no list of training scenes, or no overlap is found and a hash is missing.
     """
-    said = identity.get("trained_on")
-    if not isinstance(said, list | tuple) or not is_short(tuple(said)):
+    trained_on = identity.get("trained_on")
+    if not isinstance(trained_on, list | tuple) or not is_short(tuple(trained_on)):
         return None
-    learned, asked = set(said), list(dict.fromkeys(scene_hashes))
-    found = [each for each in asked if each[:_DIGITS] in learned]
-    return None if learned and not found and "" in asked else found
+    learned, asked = set(trained_on), list(dict.fromkeys(scene_hashes))
+    overlap = [scene for scene in asked if scene[:_DIGITS] in learned]
+    return None if learned and not overlap and "" in asked else overlap

@@ -1,9 +1,9 @@
-"""Which code a file asks to be run: modules that protocols and specs name.
+"""Trust in the code that a file names: modules in protocols and specs.
 
-Reading a run folder imports nothing that it names. Running what it names (``vlaeval replay``,
-``vlaeval verify --replay``, ``vlaeval sweep``) imports its environments and policies. What comes with
-an installed distribution's entry points was trusted when that was installed; every other module is
-code that somebody else's file chooses, and needs the user's word.
+Reading a run folder imports none of this code. Running its episodes (``vlaeval replay``, ``vlaeval
+verify --replay``, ``vlaeval sweep``) imports its environments and policies. The user trusted the entry
+points of an installed distribution by installing it; every other module is chosen by somebody else's
+file, and needs the user's consent.
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ __all__ = ["foreign_code", "need_trust", "tell_code"]
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _RUNS_CODE = {"plugin": "the package '{}'", "trust_remote_code": "code of model repositories"}
-"""Options of specs that let a checkpoint bring code."""
+"""Options of specs that let a checkpoint run its own code."""
 
 
 def foreign_code(protocol: Protocol | None, specs: Iterable[str]) -> list[str]:
-    """Return what would be imported or connected to, each in words; empty: what is installed only.
+    """Return descriptions of the foreign modules and servers that would be used; may be empty.
 
     Args:
         protocol: its environments' modules count.
-        specs: of policies.
+        specs: specs of policies.
     """
-    found: list[str] = []
+    foreign: list[str] = []
     if protocol is not None:
-        ours = {each.module.partition(".")[0] for each in entry_points(group="vla_eval.envs")}
+        points = entry_points(group="vla_eval.envs")
+        ours = {point.module.partition(".")[0] for point in points}
         for block in protocol.blocks:
             module = block.env_id.partition(":")[0]
             if module.partition(".")[0] not in ours:
-                found.append(f"the module '{module}' for {block.suite}'s environments")
+                foreign.append(f"the module '{module}' for {block.suite}'s environments")
     for spec in specs:
-        found += _code_of(spec)
-    return list(dict.fromkeys(found))
+        foreign += _code_of(spec)
+    return list(dict.fromkeys(foreign))
 
 
 def _code_of(text: str) -> Iterator[str]:
     try:
         spec = PolicySpec.parse(text)
     except PolicySpecError:
-        return  # whoever runs it says so
+        return  # running it raises the error
     if spec.kind not in policy_kinds():
         if spec.target and _MODULE.fullmatch(spec.kind):
             yield f"the module '{spec.kind}' for the policy '{text}'"
@@ -63,19 +64,19 @@ def _code_of(text: str) -> Iterator[str]:
 
 
 def tell_code(where: str, foreign: Iterable[str]) -> None:
-    """Say on stderr what a file that the user chose asks to be run."""
+    """Report on stderr the foreign code of a file that the user chose."""
     if names := printable("; ".join(foreign)):
         sys.stderr.write(f"{where} names, and it is used: {names}\n")
 
 
 def need_trust(where: str, foreign: Iterable[str], *, trust: bool) -> None:
-    """Say what a file asks to be run; go on only with the user's word.
+    """Report a file's foreign code; continue only with the user's consent.
 
-    On a terminal the user is asked; elsewhere ``--trust`` (in Python ``trust=True``) is that word.
+    On a terminal the user is asked; elsewhere ``--trust`` (in Python ``trust=True``) gives the consent.
 
     Args:
-        where: the file that asks.
-        foreign: what it names, see :func:`foreign_code`.
+        where: the file that names the code.
+        foreign: its foreign code, see :func:`foreign_code`.
         trust: whether the user has agreed.
 
     Raises:

@@ -1,8 +1,8 @@
-"""The `vlaeval` command's front door: checks that `vla_eval` is ours, then hands over.
+"""Entry point of the `vlaeval` command: checks that `vla_eval` is this project's, then starts it.
 
-It lives outside `vla_eval` because PyPI's distribution `vla-eval` (an unrelated evaluation harness
-of AllenAI) installs a package of that very name. Whichever of the two is installed last overwrites
-the other's files; this package survives that, and says so.
+It is outside `vla_eval` because PyPI's distribution `vla-eval` (an unrelated evaluation harness of
+AllenAI) installs a package with the same name. The one that is installed last overwrites the other's
+files; this package survives that and reports it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Keep the two in separate environments. To repair this one:
 
 
 def collision() -> str | None:
-    """Say what is wrong when the `vla_eval` that would be imported is not reliably ours.
+    """Check that the `vla_eval` that would be imported is this project's.
 
     Returns:
-        One paragraph with the commands that repair it, or None when all is well.
+        One paragraph with the problem and the commands that repair it, or None without a problem.
     """
     import importlib.metadata  # here, so that signals are handled before 100 ms of imports
     import importlib.util
@@ -48,9 +48,9 @@ def collision() -> str | None:
     origin = spec.origin if spec else None
     # Wheel, sdist and editable installs all put the two packages side by side.
     if origin is None or Path(origin).resolve().parent != here.with_name("vla_eval"):
-        found = f"comes from {origin}" if origin else "is missing or incomplete"
+        state = f"comes from {origin}" if origin else "is missing or incomplete"
         return (
-            f"The package `vla_eval` {found}, but the one that belongs to this command is "
+            f"The package `vla_eval` {state}, but the one that belongs to this command is "
             f"{here.with_name('vla_eval')}. Another distribution of that name, a leftover of one, "
             f"or a folder `vla_eval` in the current directory is in the way.\n{_REPAIR}"
         )
@@ -58,7 +58,7 @@ def collision() -> str | None:
 
 
 def main() -> int:
-    """Run the `vlaeval` command, unless another package sits in its place.
+    """Run the `vlaeval` command, unless another package has taken its place.
 
     Returns:
         The command's exit code, or 4 when it refuses to start.

@@ -1,8 +1,8 @@
-"""What Ctrl-C, SIGTERM and SIGHUP do to the command, from its first line to its last.
+"""Effects of Ctrl-C, SIGTERM and SIGHUP on the command, from its first line to its last.
 
-Before there is anything to put in order they end the process at once. Then the first one raises
-KeyboardInterrupt, except in the middle of an import, and a second one ends the process at once. When the exit code is settled they
-change nothing any more.
+Before there is anything to clean up, a signal ends the process at once. Then the first signal raises
+KeyboardInterrupt, except during an import, and a second one ends the process at once. When the exit
+code is settled, signals change nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Stopping:
-    """Handles the signals of one command; what the process was told to ignore stays ignored."""
+    """Handles the signals of one command; signals that the process ignores stay ignored."""
 
     def __init__(self) -> None:
         self._code = EXIT_INTERRUPTED
@@ -41,12 +41,12 @@ class Stopping:
         self._orderly = True
 
     def settle(self, code: int) -> None:
-        """From now on the process ends with this code, whatever comes."""
+        """From now on the process ends with this code, in spite of signals."""
         self._code, self._orderly = code, False
-        for number in self._numbers:  # an event loop, for one, gives them back their fatal meaning
+        for number in self._numbers:  # an event loop, for example, restores their default effect
             _signal.signal(number, self._handle)
-        # `python -m` ends by SIGINT where the last `exec` of a text was interrupted, caught or not, and
-        # the imports of others are full of them. This one was not.
+        # `python -m` ends by SIGINT if the last `exec` of a string was interrupted, even if that was
+        # caught; many imports call `exec`. This call is not interrupted.
         exec("")  # noqa: S102
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
@@ -64,13 +64,13 @@ class Stopping:
         os._exit(self._code)
 
     def _ignore(self) -> None:
-        """Python is about to give the signals back their fatal meaning."""
+        """Ignore the signals before Python restores their default effect."""
         for number in self._numbers:
             _signal.signal(number, _signal.SIG_IGN)
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Return whether a module is being imported, where a KeyboardInterrupt may become an ImportError."""
+    """Return whether an import is running: there a KeyboardInterrupt may become an ImportError."""
     while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
         frame = frame.f_back
     return frame is not None

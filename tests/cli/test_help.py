@@ -67,4 +67,4 @@ def test_an_argument_is_one_paragraph(page):
     assert "worst-repeat: a state lost in any repeat is lost, and won only\n" in page(
         "stats", "clustered"
     )
-    assert "default the copy in the run folder, where" in " ".join(page("certify").split())
+    assert "it is copied into the run folder for verifiers" in " ".join(page("certify").split())

@@ -1,4 +1,4 @@
-"""Auditing published numbers: what their counts show, and what they cannot."""
+"""Audit of published numbers: the conclusions that their counts allow."""
 
 from vla_eval.audit.claims import parse_claims, read_claims, shipped_claims
 from vla_eval.audit.results import Audit, Audited, ClaimFinding

@@ -1,4 +1,4 @@
-"""What becomes of an assertion, given a comparison: a finding and its sentence."""
+"""Judges an assertion by a comparison: a finding and its sentence."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["find"]
 
 
 def find(asserts: Asserts, comparison: ClaimComparison) -> tuple[ClaimFinding, str]:
-    """Return what becomes of an assertion, and the sentence without its full stop.
+    """Return the finding on an assertion, and its sentence without the full stop.
 
-    Parity holds when the candidate is not worse by the first margin (one-sided alpha); better and
-    worse hold when the 95 % interval leaves 0 out, and that it is unresolved when it does not.
+    "parity" holds if the candidate is not worse by the first margin (one-sided alpha). "better" and
+    "worse" hold if the 95 % interval excludes 0, "unresolved" if it includes 0.
     """
     if asserts == "parity":
         return _parity(comparison)
     if asserts == "nothing":
         first = comparison.at[0]
-        said = verdict_text(first.judgement).capitalize()
+        verdict = verdict_text(first.judgement).capitalize()
         return (
             ClaimFinding.DESCRIBED,
-            f"{said} at {words.margin(first.margin)}: {_numbers90(comparison)}",
+            f"{verdict} at {words.margin(first.margin)}: {_numbers90(comparison)}",
         )
     numbers, (low, high) = _numbers95(comparison), comparison.ci95
     if asserts == "unresolved":
@@ -55,14 +55,14 @@ def _parity(comparison: ClaimComparison) -> tuple[ClaimFinding, str]:
     first = comparison.at[0]
     margin, numbers = words.margin(first.margin), _numbers90(comparison)
     if first.judgement.noninferior:
-        said = verdict_text(first.judgement).capitalize()
+        verdict = verdict_text(first.judgement).capitalize()
         strict = "" if first.strict.noninferior else "; not at a one-sided level half as large"
-        return ClaimFinding.SUPPORTED, f"{said} at {margin}{_pairing(first)}: {numbers}{strict}"
+        return ClaimFinding.SUPPORTED, f"{verdict} at {margin}{_pairing(first)}: {numbers}{strict}"
     if first.judgement.verdict is Verdict.INFERIOR:
         return ClaimFinding.CONTRADICTED, f"Worse by more than {margin}: {numbers}"
     if comparison.ci95[1] < 0:
         return ClaimFinding.CONTRADICTED, f"Worse: {_numbers95(comparison)}"
-    wider = [each for each in comparison.at[1:] if each.judgement.noninferior]
+    wider = [at for at in comparison.at[1:] if at.judgement.noninferior]
     extra = f", though it holds within {words.margin(wider[0].margin)}" if wider else ""
     need = comparison.needed
     more = f"; {margin} take about {need:,} episodes an arm" if need else ""

@@ -21,7 +21,7 @@ def read_claims(path: Path) -> ClaimsFile:
     """Read a file of claims.
 
     Raises:
-        UsageError: not there, not TOML, or not such a file; with the path of the offending key.
+        UsageError: the file is missing, no TOML or no file of claims; gives the path of the wrong key.
     """
     return _claims(read_toml(path, error=UsageError), str(path))
 
@@ -33,7 +33,7 @@ def shipped_claims() -> ClaimsFile:
 
 
 def parse_claims(text: str, where: str) -> ClaimsFile:
-    """Parse the text of a file of claims; see `read_claims` for what is raised.
+    """Parse the text of a file of claims; raises the errors of `read_claims`.
 
     Args:
         text: TOML.
@@ -53,12 +53,12 @@ def _claims(content: dict[str, Any], where: str) -> ClaimsFile:
 
 
 def _place(parts: list[str], data: dict[str, Any]) -> str:
-    """Return the path of a key, with the claim's id in the place of its number."""
+    """Return the path of a key, with the claim's id instead of its number."""
     number = whole_number(parts[1]) if len(parts) > 1 and parts[0] == "claims" else None
     if number is not None:
         claims: Any = data.get("claims")
         entry = claims[number] if isinstance(claims, list) else None
         name = entry.get("id", parts[1]) if isinstance(entry, dict) else parts[1]
-        # The third part is the kind, which the union was told apart by.
+        # The third part is the kind, the discriminator of the union.
         parts = [f"claim '{name}'", *parts[3:]]
     return ".".join(parts)

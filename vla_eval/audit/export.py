@@ -17,7 +17,7 @@ def to_json(audit: Audit) -> dict[str, Any]:
         "alpha": audit.file.alpha,
         "post_hoc": True,
         "findings": {finding.value: count for finding, count in audit.counts().items()},
-        "claims": [_claim(each, audit) for each in audit.claims],
+        "claims": [_claim(audited, audit) for audited in audit.claims],
     }
 
 
@@ -48,7 +48,7 @@ def _comparison(comparison: ClaimComparison) -> dict[str, Any]:
         "difference": comparison.difference,
         "ci90": list(comparison.ci90),
         "ci95": list(comparison.ci95),
-        "at": [_at(each) for each in comparison.at],
+        "at": [_at(at) for at in comparison.at],
         "episodes_needed_per_arm": comparison.needed,
     }
     if comparison.envelope is not None:
@@ -57,8 +57,8 @@ def _comparison(comparison: ClaimComparison) -> dict[str, Any]:
             "disjoint": list(comparison.envelope.disjoint),
         }
     if comparison.heterogeneity is not None:
-        found = comparison.heterogeneity
-        value["heterogeneity"] = {"q": found.q, "df": found.df, "p": found.p}
+        unequal = comparison.heterogeneity
+        value["heterogeneity"] = {"q": unequal.q, "df": unequal.df, "p": unequal.p}
     if comparison.stratified90 is not None:
         value["stratified90"] = list(comparison.stratified90)
     if comparison.seeds is not None:
@@ -77,7 +77,7 @@ def _at(at: AtMargin) -> dict[str, Any]:
     return {
         "margin": at.margin,
         "verdict": at.judgement.verdict.value,
-        "also": [each.value for each in at.judgement.also],
+        "also": [verdict.value for verdict in at.judgement.also],
         "verdict_at_half_alpha": at.strict.verdict.value,
         "p_noninferior": at.p_noninferior,
         "holds_under_pairings": None if at.pairing is None else at.pairing.value,

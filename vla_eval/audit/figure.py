@@ -23,7 +23,7 @@ LOOKS = {
 """Colour and mark of a finding; the others are grey."""
 
 _REACH = 30.0
-"""Points to either side; what lies beyond is cut off with an arrow."""
+"""Largest difference on the axis, in points; larger ones are cut off with an arrow."""
 _LIGHT = {
     "ink": "#1a1e24",
     "muted": "#59636e",
@@ -37,11 +37,11 @@ _LIGHT = {
 
 
 def draw(audit: Audit, width: int) -> str:
-    """Return the picture as inline SVG, or nothing where no claim compares two rates.
+    """Return the picture as inline SVG; empty if no claim compares two rates.
 
     Args:
-        audit: what was found.
-        width: of the sheet; a narrow one has its words above the bars.
+        audit: the judged claims.
+        width: width of the sheet in pixels; a narrow sheet has its text above the bars.
     """
     rows = _rows(audit)
     if not rows:
@@ -75,14 +75,14 @@ def _rows(audit: Audit) -> list[Audited | str]:
     """Return the claims that compare two rates, under the names of their sources."""
     rows: list[Audited | str] = []
     for name, claims in audit.by_source().items():
-        compared = [each for each in claims if each.comparison is not None]
+        compared = [audited for audited in claims if audited.comparison is not None]
         if compared:
             rows += [audit.file.sources[name].short, *compared]
     return rows
 
 
 def _margins(axes: Axes, margins: Sequence[float], strips: Sequence[tuple[float, float]]) -> None:
-    """Draw zero and margins inside the strips; between them words stand on clean paper."""
+    """Draw zero and margins inside the strips; the space between strips is for text."""
     dashes: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 3)))
     for ends in strips:
         axes.fill_betweenx(ends, -_REACH, -100 * margins[0], color=svg.ZONE, linewidth=0, zorder=0)
@@ -90,7 +90,7 @@ def _margins(axes: Axes, margins: Sequence[float], strips: Sequence[tuple[float,
         for margin, line in zip(margins, dashes, strict=False):
             for side in (-100 * margin, 100 * margin):
                 axes.plot([side] * 2, ends, color=svg.INK, linewidth=1, linestyle=line, zorder=1)
-    for side in sorted({0.0, *margins, *(-each for each in margins)}):
+    for side in sorted({0.0, *margins, *(-margin for margin in margins)}):
         name = words.points(side).removesuffix(".0")
         svg.put_text(axes, (100 * side, 0), (0, 8), name, ha="center")
 
@@ -111,9 +111,9 @@ def _row(axes: Axes, index: int, audited: Audited, *, narrow: bool) -> None:
 
 
 def _bar(axes: Axes, y: float, comparison: ClaimComparison, color: str, mark: str) -> None:
-    """Draw 95 % thin and 90 % thick; arrows where they go on beyond the axis."""
+    """Draw 95 % thin and 90 % thick; arrows if they extend beyond the axis."""
     for limits, wide in ((comparison.ci95, 1.6), (comparison.ci90, 5.0)):
-        low, high = (min(_REACH, max(-_REACH, 100 * each)) for each in limits)
+        low, high = (min(_REACH, max(-_REACH, 100 * limit)) for limit in limits)
         axes.plot([low, high], [y, y], color=color, linewidth=wide, solid_capstyle="butt")
     for side, limit in ((-_REACH, comparison.ci95[0]), (_REACH, comparison.ci95[1])):
         if abs(100 * limit) > _REACH and limit * side > 0:
@@ -124,7 +124,7 @@ def _bar(axes: Axes, y: float, comparison: ClaimComparison, color: str, mark: st
 
 
 def standalone(markup: str) -> str:
-    """Turn the page's SVG into a file of its own, on white paper and with colours of its own."""
+    """Turn the page's SVG into a separate file with a white background and fixed colours."""
     text = re.sub(r"var\(--(\w+)\)", lambda match: _LIGHT[match[1]], markup)
     style = (
         f'<style>text {{ fill: {_LIGHT["ink"]}; font-family: "DejaVu Sans", Verdana, sans-serif; }}'
@@ -136,4 +136,4 @@ def standalone(markup: str) -> str:
 
 
 WIDTHS = (WIDE, NARROW)
-"""Of the two pictures of a page."""
+"""Widths of the two pictures of a page, in pixels."""

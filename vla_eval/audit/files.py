@@ -22,14 +22,14 @@ def write_pages(
     markdown: Path | None = None,
     picture: Path | None = None,
 ) -> None:
-    """Write the files that are named.
+    """Write the named files.
 
     Args:
         result: the audit.
-        command: what makes the pages again; they show it.
-        html: one file that works offline.
-        markdown: a page, which shows the picture if one is written.
-        picture: the intervals, as SVG; nothing is written where there are none.
+        command: the command that writes the pages; they show it.
+        html: file for one HTML page that works offline.
+        markdown: file for a Markdown page; it shows the picture if one is written.
+        picture: file for the intervals as SVG; not written if there are none.
     """
     if html is not None:
         write_atomically(html, html_page(result, command=command))

@@ -1,4 +1,4 @@
-"""Times of one chunk, and speed-ups: do they add up, and can they be (T(N) = p + e N)?"""
+"""Checks times of one chunk and speed-ups: consistent and possible under T(N) = p + e N?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vla_eval.stats import AmdahlFit, amdahl_fit, prefix_for_speedup
 __all__ = ["audit_latency", "audit_speedup", "line"]
 
 _SLACK = 0.01
-"""Relative difference that the rounding of printed times may explain."""
+"""Relative difference that rounding of printed times can explain."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Check:
         return abs(self.printed - self.recomputed) <= self.tolerance
 
     def sentence(self) -> str:
-        """Return what agrees with what."""
+        """Return the sentence for a number that agrees with the others."""
         return (
             f"The printed {self.what}, {self.printed:g}{self.unit}, agrees with the other times, "
             f"which give {self.recomputed:.3g}{self.unit}."
@@ -41,12 +41,12 @@ class _Check:
 
 def line(claim: LatencyClaim) -> AmdahlFit | None:
     """Return the line through the times of a claim, or through its printed prefix and step."""
-    times = sorted(claim.chunk, key=lambda each: each.nfe)
-    if len({each.nfe for each in times}) > 1:
-        errors = [each.error_ms for each in times if each.error_ms is not None]
+    times = sorted(claim.chunk, key=lambda time: time.nfe)
+    if len({time.nfe for time in times}) > 1:
+        errors = [time.error_ms for time in times if time.error_ms is not None]
         return amdahl_fit(
-            [each.nfe for each in times],
-            [each.ms for each in times],
+            [time.nfe for time in times],
+            [time.ms for time in times],
             error_ms=errors if len(errors) == len(times) else None,
         )
     if claim.prefix_ms is None or claim.step_ms is None:
@@ -55,7 +55,7 @@ def line(claim: LatencyClaim) -> AmdahlFit | None:
 
 
 def audit_latency(claim: LatencyClaim, _file: ClaimsFile) -> Audited:
-    """Fit prefix and step, and compare every printed number with what the others give."""
+    """Fit prefix and step, and recompute every printed number from the others."""
     fit, checks = line(claim), _checks(claim)
     wrong = [check for check in checks if not check.holds]
     finding = ClaimFinding.INCONSISTENT if wrong else ClaimFinding.CONSISTENT
@@ -64,7 +64,7 @@ def audit_latency(claim: LatencyClaim, _file: ClaimsFile) -> Audited:
         most = fit.speedup(claim.slow_nfe, 0)
         if float(claim.speedup) > most * (1 + _SLACK):
             finding = ClaimFinding.IMPOSSIBLE
-            fewest = min(each.nfe for each in claim.chunk)
+            fewest = min(time.nfe for time in claim.chunk)
             sentence = (
                 f"{claim.speedup} times by fewer evaluations cannot be: {claim.slow_nfe:g} take "
                 f"{fit.latency_ms(claim.slow_nfe):.0f} ms and {fewest:g} takes "
@@ -80,7 +80,7 @@ def audit_latency(claim: LatencyClaim, _file: ClaimsFile) -> Audited:
 
 
 def _checks(claim: LatencyClaim) -> list[_Check]:
-    times = sorted(claim.chunk, key=lambda each: each.nfe)
+    times = sorted(claim.chunk, key=lambda time: time.nfe)
     fast, slow = times[0], times[-1]
     checks = []
     if claim.speedup is not None:
@@ -104,13 +104,13 @@ def _checks(claim: LatencyClaim) -> list[_Check]:
 def _agreement(claim: LatencyClaim, checks: list[_Check]) -> str:
     wrong = [check for check in checks if not check.holds]
     if wrong:
-        each = ", ".join(
+        numbers = ", ".join(
             f"{check.what} {check.printed:g}{check.unit} (the others give "
             f"{check.recomputed:.3g}{check.unit})"
             for check in wrong
         )
-        return f"The printed numbers do not agree: {each}"
-    times = sorted(claim.chunk, key=lambda each: each.nfe)
+        return f"The printed numbers do not agree: {numbers}"
+    times = sorted(claim.chunk, key=lambda time: time.nfe)
     ratio = times[-1].ms / times[0].ms
     if times[-1].nfe == times[0].nfe:
         return "The printed times add up"
@@ -150,7 +150,7 @@ def _numbers(claim: LatencyClaim, fit: AmdahlFit | None, checks: list[_Check]) -
             "prefix_ms": fit.prefix_ms,
             "step_ms": fit.step_ms,
             "largest_speedup": fit.speedup(claim.slow_nfe),
-            "largest_speedup95": None if limits is None else [_finite(each) for each in limits],
+            "largest_speedup95": None if limits is None else [_finite(limit) for limit in limits],
             "speedup_of_a_free_solver": _finite(free),
         }
     return value
@@ -161,13 +161,13 @@ def _finite(value: float) -> float | None:
 
 
 def audit_speedup(claim: SpeedupClaim, file: ClaimsFile) -> Audited:
-    """Say which prefix a speed-up would need, against those that others have measured."""
+    """Compare the prefix that a speed-up needs with published prefixes."""
     printed = float(claim.speedup)
     needed = prefix_for_speedup(printed, slow=claim.slow_nfe, fast=claim.fast_nfe)
     fits = []
     for name in claim.compared_with:
-        other = file.claim(name)
-        fit = line(other) if isinstance(other, LatencyClaim) else None
+        published = file.claim(name)
+        fit = line(published) if isinstance(published, LatencyClaim) else None
         if fit is not None and fit.step_ms > 0:
             fits.append(fit)
     shares = sorted(fit.prefix_ms / fit.step_ms for fit in fits)

@@ -17,13 +17,13 @@ from vla_eval.stats import Flag
 __all__ = ["FINDINGS", "flag_sentence", "html_page", "markdown_page", "verdict_lines"]
 
 FINDINGS = {
-    ClaimFinding.SUPPORTED: "the counts carry what is claimed",
-    ClaimFinding.UNRESOLVED: "they carry neither it nor its opposite",
-    ClaimFinding.CONTRADICTED: "they speak against it",
+    ClaimFinding.SUPPORTED: "the counts support the claim",
+    ClaimFinding.UNRESOLVED: "the counts support neither the claim nor its opposite",
+    ClaimFinding.CONTRADICTED: "the counts contradict the claim",
     ClaimFinding.CONSISTENT: "printed numbers agree with each other",
-    ClaimFinding.INCONSISTENT: "they do not",
-    ClaimFinding.IMPLAUSIBLE: "it would need what nobody else has measured",
-    ClaimFinding.IMPOSSIBLE: "it cannot be, whatever the method",
+    ClaimFinding.INCONSISTENT: "printed numbers do not agree with each other",
+    ClaimFinding.IMPLAUSIBLE: "it needs a value that nobody else has measured",
+    ClaimFinding.IMPOSSIBLE: "it is impossible with any method",
     ClaimFinding.DESCRIBED: "nothing is claimed; an interval is added",
     ClaimFinding.NOT_AUDITABLE: "counts cannot judge it",
 }
@@ -42,7 +42,7 @@ N evaluations of e milliseconds."""
 
 
 def flag_sentence(flag: Flag) -> str:
-    """Return what a flag means on this page."""
+    """Return the meaning of a flag on this page."""
     if flag is Flag.CLUSTERED:
         return (
             "Counts pool several evaluation seeds of the same initial states; the interval is too "
@@ -55,9 +55,9 @@ def markdown_page(audit: Audit, *, picture: str | None = None, command: str) -> 
     """Return the audit as a Markdown page: a summary table, a picture, then claim by claim.
 
     Args:
-        audit: what was found.
+        audit: the judged claims.
         picture: path of the picture, relative to the page.
-        command: that writes the page; it stands in it.
+        command: the command that writes the page; the page shows it.
     """
     lines = [
         f"<!-- Written by: {command} -->",
@@ -67,7 +67,7 @@ def markdown_page(audit: Audit, *, picture: str | None = None, command: str) -> 
         "",
         "| claim | what is claimed | counts | difference, 90 % | finding |",
         "|---|---|---|---|---|",
-        *(_summary_row(each) for each in audit.claims),
+        *(_summary_row(audited) for audited in audit.claims),
         "",
     ]
     if picture is not None:
@@ -79,8 +79,8 @@ def markdown_page(audit: Audit, *, picture: str | None = None, command: str) -> 
     for name, claims in audit.by_source().items():
         source = audit.file.sources[name]
         lines += [f"## {_cell(source.title)}", "", _origin(source), ""]
-        for each in claims:
-            lines += [*_section(each), ""]
+        for audited in claims:
+            lines += [*_section(audited), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -117,7 +117,7 @@ def _summary_row(audited: Audited) -> str:
 
 
 def counts(audited: Audited) -> str:
-    """Return ``395/400 v 391/400``, or percentages where the digits leave the counts open."""
+    """Return ``395/400 v 391/400``, or percentages if the digits do not determine the counts."""
     if not isinstance(audited.claim, RatesClaim):
         return "–"
     return f"{_rate(audited.claim.candidate)} v {_rate(audited.claim.reference)}"
@@ -144,7 +144,7 @@ def _section(audited: Audited) -> Iterator[str]:
     yield f'<a id="{claim.id.lower()}"></a>**{claim.id}** · {_cell(claim.says)} *({claim.where})*'
     yield ""
     yield f"> **{audited.finding.value.capitalize()}.** {_cell(audited.sentence)}"
-    rest = [f"- {_cell(each)}" for each in (*verdict_lines(audited), *audited.details)]
+    rest = [f"- {_cell(line)}" for line in (*verdict_lines(audited), *audited.details)]
     rest += [f"- **{flag}**: {flag_sentence(flag)}" for flag in audited.flags]
     if claim.note:
         rest.append(f"- Note: {_cell(claim.note)}")
@@ -175,14 +175,14 @@ def verdict_lines(audited: Audited) -> list[str]:
 def _at_margin(at: AtMargin) -> str:
     exact = ""
     if at.p_exact is not None:
-        best, worst = (f"p {words.p_value(each)}" for each in at.p_exact)
+        best, worst = (f"p {words.p_value(p)}" for p in at.p_exact)
         exact = f"; paired at best {best}, at worst {worst}"
     verdict, margin = verdict_text(at.judgement), words.margin(at.margin)
     return f"{verdict} at {margin} (not worse: p {words.p_value(at.p_noninferior)}{exact})"
 
 
 def _cell(text: str) -> str:
-    """Return text that no Markdown and no table takes apart."""
+    """Escape a text for a cell of a Markdown table."""
     return (
         html.escape(text, quote=False).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
     )

@@ -13,18 +13,18 @@ from vla_eval.stats import Flag, wilson_interval
 __all__ = ["audit_change", "audit_error", "audit_rate", "audit_remark"]
 
 _SLACK = 0.1
-"""Points of a relative change that the rounding of printed numbers may explain."""
+"""Points of a relative change that rounding of printed numbers can explain."""
 
 
 def audit_change(claim: ChangeClaim, _file: ClaimsFile) -> Audited:
     """Recompute relative changes."""
     sentences, wrong = [], 0
     for change in claim.changes:
-        found = 100 * (change.after / change.before - 1)
-        agrees = abs(found - float(change.percent)) <= half_digit(change.percent) + _SLACK
+        recomputed = 100 * (change.after / change.before - 1)
+        agrees = abs(recomputed - float(change.percent)) <= half_digit(change.percent) + _SLACK
         wrong += not agrees
         sentences.append(
-            f"{change.what} {change.before:g} to {change.after:g}: {found:+.1f} %, printed "
+            f"{change.what} {change.before:g} to {change.after:g}: {recomputed:+.1f} %, printed "
             f"{float(change.percent):+g} %"
         )
     finding = ClaimFinding.INCONSISTENT if wrong else ClaimFinding.CONSISTENT
@@ -32,7 +32,7 @@ def audit_change(claim: ChangeClaim, _file: ClaimsFile) -> Audited:
 
 
 def audit_error(claim: ErrorClaim, _file: ClaimsFile) -> Audited:
-    """Recompute a binomial standard error at the rate that it is meant for."""
+    """Recompute a binomial standard error at its stated rate."""
     error = 100 * math.sqrt(claim.at * (1 - claim.at) / claim.n)
     largest = 50 / math.sqrt(claim.n)
     agrees = abs(float(claim.points) - error) <= half_digit(claim.points) + 0.01
@@ -59,7 +59,7 @@ def audit_rate(claim: RateClaim, _file: ClaimsFile) -> Audited:
 
 
 def audit_remark(claim: RemarkClaim, _file: ClaimsFile) -> Audited:
-    """Say why counts cannot judge it."""
+    """Return the claim's own reason why counts cannot judge it."""
     return Audited(claim, ClaimFinding.NOT_AUDITABLE, claim.reason)
 
 

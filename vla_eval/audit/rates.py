@@ -1,4 +1,4 @@
-"""Two success rates: verdicts at the margins, the pairing envelope, GRIM, what N it would take."""
+"""Two success rates: verdicts at the margins, the pairing envelope, GRIM, needed episodes."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from vla_eval.stats import (
 __all__ = ["audit_rates"]
 
 _DISAGREEMENT = 0.005
-"""Newcombe's interval may differ by this much from Miettinen and Nurminen's."""
+"""Largest accepted difference between Newcombe's interval and Miettinen and Nurminen's."""
 
 
 def audit_rates(claim: RatesClaim, file: ClaimsFile) -> Audited:
-    """Judge two success rates as unpaired counts, which is what is published.
+    """Judge two success rates as unpaired counts, because pairs are not published.
 
     Args:
         claim: the claim.
-        file: where its margins, its alpha and its negative control are.
+        file: the file with its margins, its alpha and its negative control.
     """
     comparison = _compare(claim, file)
     passing = _passing_control(claim, file)
@@ -64,7 +64,7 @@ def _compare(claim: RatesClaim, file: ClaimsFile) -> ClaimComparison:
     ours, theirs = claim.candidate, claim.reference
     counts = (ours.count, ours.n, theirs.count, theirs.n)
     envelope = _envelope(claim)
-    # Exact tests take a while, and only of parity claims does the verdict speak of pairings.
+    # Exact tests are slow, and only the sentences of parity claims mention pairings.
     judged = envelope if claim.asserts in ("parity", "nothing") else None
     strata = [
         (task.candidate.count, task.candidate.n, task.reference.count, task.reference.n)
@@ -97,7 +97,7 @@ def _compare(claim: RatesClaim, file: ClaimsFile) -> ClaimComparison:
 
 
 def _envelope(claim: RatesClaim) -> PairingEnvelope | None:
-    """Return the extreme pairings, where the same episodes may have been run."""
+    """Return the extreme pairings if both arms may have run the same episodes, else None."""
     ours, theirs = claim.candidate, claim.reference
     whole = len(ours.counts) == len(theirs.counts) == 1
     if not (claim.same_episodes and whole and ours.n == theirs.n):
@@ -125,7 +125,7 @@ def _at(
 def _paired(
     envelope: PairingEnvelope, margin: float, alpha: float
 ) -> tuple[AssumedPairing, tuple[float, float]]:
-    """Return under which pairings it is not inferior, and both extreme exact p-values.
+    """Return the pairings under which the candidate is not inferior, and both extreme exact p-values.
 
     The same as `PairingEnvelope.judge`, without the exact tests of the other verdicts.
     """
@@ -151,9 +151,9 @@ def _spread(rate: Rate) -> PrintedSpread:
 
 
 def _needed(rate: float, file: ClaimsFile) -> int | None:
-    """Return about how many episodes an arm parity at the reference's rate takes, unpaired.
+    """Return the unpaired episodes per arm for parity at the reference's rate, by formula.
 
-    By formula, which without correlation is that of pairs; None at 0 or 100 %.
+    The formula is that of uncorrelated pairs; None at 0 or 100 %.
     """
     if not 0 < rate < 1:
         return None
@@ -161,16 +161,16 @@ def _needed(rate: float, file: ClaimsFile) -> int | None:
 
 
 def _heterogeneity(claim: RatesClaim) -> Heterogeneity | None:
-    """Test whether tasks agree, with binomial variances; None where one has no variance."""
+    """Test whether tasks agree, with binomial variances; None if a task has no variance."""
     pairs = [(task.candidate, task.reference) for task in claim.tasks]
-    variances = [sum(each.rate * (1 - each.rate) / each.n for each in pair) for pair in pairs]
+    variances = [sum(rate.rate * (1 - rate.rate) / rate.n for rate in pair) for pair in pairs]
     if len(pairs) < 2 or min(variances) <= 0:
         return None
     return heterogeneity([ours.rate - theirs.rate for ours, theirs in pairs], variances)
 
 
 def _passing_control(claim: RatesClaim, file: ClaimsFile) -> bool | None:
-    """Whether the negative control is not inferior either; None without one."""
+    """Return whether the negative control passes too, which it should not; None without a control."""
     if claim.negative_control is None:
         return None
     control = file.claim(claim.negative_control)
@@ -186,14 +186,14 @@ def _flags(
     claim: RatesClaim, comparison: ClaimComparison, file: ClaimsFile, *, control_passes: bool | None
 ) -> tuple[Flag, ...]:
     rates = [claim.candidate, claim.reference]
-    rates += [each for task in claim.tasks for each in (task.candidate, task.reference)]
+    rates += [rate for task in claim.tasks for rate in (task.candidate, task.reference)]
     counts = comparison.counts
-    found = comparison.heterogeneity
+    unequal = comparison.heterogeneity
     holds = {
         Flag.CEILING: is_ceiling(claim.reference.rate, margin=file.margins[0]),
         Flag.NO_ASSAY_SENSITIVITY: bool(control_passes),
         Flag.CLUSTERED: claim.pooled_seeds > 1,
-        Flag.HETEROGENEOUS: found is not None and found.p < 0.05,
+        Flag.HETEROGENEOUS: unequal is not None and unequal.p < 0.05,
         Flag.GRIM_FAIL: any(not rate.counts for rate in rates),
         Flag.SMALL_SAMPLE: counts is not None and newcombe_disagreement(*counts) > _DISAGREEMENT,
     }
@@ -208,25 +208,25 @@ def _details(claim: RatesClaim, comparison: ClaimComparison, file: ClaimsFile) -
             f"Had the same episodes been paired: 90 % {words.interval(nested)} if the failures "
             f"coincide, {words.interval(disjoint)} if they do not."
         )
-    details += [_spread_sentence(each, claim.pooled_seeds) for each in comparison.spreads]
+    details += [_spread_sentence(spread, claim.pooled_seeds) for spread in comparison.spreads]
     if claim.pooled_seeds > 1:
         details.append(
             f"The counts pool {claim.pooled_seeds} evaluation seeds of one checkpoint on the same "
             "initial states, so the interval is too narrow by an amount that only per-state "
             "results could tell."
         )
-    found, strata = comparison.heterogeneity, comparison.stratified90
-    if found is not None and strata is not None:
+    unequal, strata = comparison.heterogeneity, comparison.stratified90
+    if unequal is not None and strata is not None:
         details.append(
             f"Every task with equal weight: 90 % {words.interval(strata)}; the same difference on "
-            f"all tasks: Q = {found.q:.2f}, p = {found.p:.3f}."
+            f"all tasks: Q = {unequal.q:.2f}, p = {unequal.p:.3f}."
         )
     return tuple(details)
 
 
 def _grim(claim: RatesClaim) -> list[str]:
     rates = [claim.candidate, claim.reference]
-    rates += [each for task in claim.tasks for each in (task.candidate, task.reference)]
+    rates += [rate for task in claim.tasks for rate in (task.candidate, task.reference)]
     failing = [f"{rate.percent} % of {rate.n}" for rate in rates if not rate.counts]
     if not failing:
         return []
@@ -240,7 +240,7 @@ def _grim(claim: RatesClaim) -> list[str]:
 
 
 def _rounding(claim: RatesClaim, file: ClaimsFile) -> list[str]:
-    """Return a sentence if the verdict hangs on how a percentage was rounded."""
+    """Return a sentence if the verdict depends on the rounding of a percentage."""
     ours, theirs = claim.candidate, claim.reference
     if not ours.counts or not theirs.counts or len(ours.counts) == len(theirs.counts) == 1:
         return []
@@ -253,7 +253,7 @@ def _rounding(claim: RatesClaim, file: ClaimsFile) -> list[str]:
     ]
     if verdicts[0] == verdicts[1]:
         return []
-    low, high = (each.verdict.value for each in verdicts)
+    low, high = (judgement.verdict.value for judgement in verdicts)
     return [f"The printed digits leave several counts open, from {low} to {high}."]
 
 
@@ -266,5 +266,5 @@ def _spread_sentence(spread: PrintedSpread, seeds: int) -> str:
             f"of {error * math.sqrt(seeds):.1f} points, and a standard error of {error:.1f}; no "
             "training seed is in it."
         )
-    said = "none of them" if spread.kind is Spread.UNKNOWN else f"about a {spread.kind}"
-    return f"{shown}: {said}; the binomial standard error is {error:.1f} points."
+    kind = "none of them" if spread.kind is Spread.UNKNOWN else f"about a {spread.kind}"
+    return f"{shown}: {kind}; the binomial standard error is {error:.1f} points."

@@ -1,4 +1,4 @@
-"""What an audit finds: one finding a claim, in a word, a sentence and numbers."""
+"""Results of an audit: one finding per claim, in a word, a sentence and numbers."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ type Interval = tuple[float, float]
 
 
 class ClaimFinding(StrEnum):
-    """What became of a claim."""
+    """The finding on a claim."""
 
     SUPPORTED = "supported"
-    """The counts carry what is claimed."""
+    """The counts support the claim."""
     UNRESOLVED = "unresolved"
-    """They carry neither it nor its opposite."""
+    """The counts support neither the claim nor its opposite."""
     CONTRADICTED = "contradicted"
-    """They speak against it."""
+    """The counts contradict the claim."""
     CONSISTENT = "consistent"
-    """Printed numbers agree with each other."""
+    """The printed numbers agree with each other."""
     INCONSISTENT = "inconsistent"
-    """They do not."""
+    """The printed numbers do not agree with each other."""
     IMPLAUSIBLE = "implausible"
-    """It would need something that nobody else has measured."""
+    """The claim needs a value that nobody else has measured."""
     IMPOSSIBLE = "impossible"
-    """It cannot be, whatever the method."""
+    """The claim is impossible with any method."""
     DESCRIBED = "described"
-    """Nothing is claimed; intervals are added."""
+    """There is no assertion; intervals are added."""
     NOT_AUDITABLE = "not auditable"
-    """Counts cannot judge it."""
+    """Counts cannot judge the claim."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class AtMargin:
 
     margin: float
     judgement: Judgement
-    """At the file's alpha; unpaired."""
+    """Judgement at the file's alpha; unpaired."""
     strict: Judgement
-    """At half of it."""
+    """Judgement at half of the file's alpha."""
     p_noninferior: float
     pairing: AssumedPairing | None = None
-    """Under which pairings non-inferiority holds, where the arms may be paired."""
+    """Pairings under which non-inferiority holds; None if the arms cannot be paired."""
     p_exact: Interval | None = None
     """Exact p-values of non-inferiority: under the best pairing, and under the worst."""
 
@@ -73,18 +73,18 @@ class Envelope:
 
 @dataclass(frozen=True)
 class PrintedSpread:
-    """A printed ±, and what it may be."""
+    """A printed ±, and its probable kind."""
 
     name: str
     printed: float
     kind: Spread
     standard_error: float
-    """Binomial, of the episodes."""
+    """Binomial standard error over the episodes."""
 
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """Spread over training seeds, fractions."""
+    """Spread over training seeds, as fractions."""
 
     sd: float
     sd95: Interval
@@ -96,7 +96,7 @@ class SeedSpread:
 
 @dataclass(frozen=True)
 class TaskComparison:
-    """One task, 90 %."""
+    """Difference on one task, with its 90 % interval."""
 
     name: str
     difference: float
@@ -113,18 +113,18 @@ class ClaimComparison:
     difference: float
     ci90: Interval
     ci95: Interval
-    """Simultaneous for all the comparisons that this one was picked from."""
+    """95 % interval, simultaneous over all comparisons that this one was picked from."""
     at: tuple[AtMargin, ...]
     picked_from: int = 1
     envelope: Envelope | None = None
     spreads: tuple[PrintedSpread, ...] = ()
     needed: int | None = None
-    """Episodes an arm, unpaired, that show parity within the first margin four times out of five."""
+    """Unpaired episodes per arm that show parity within the first margin with 80 % probability."""
     tasks: tuple[TaskComparison, ...] = ()
     heterogeneity: Heterogeneity | None = None
     stratified90: Interval | None = None
     df: float | None = None
-    """Of Student's t, over training seeds."""
+    """Degrees of freedom of Student's t over training seeds."""
     seeds: SeedSpread | None = None
 
 
@@ -137,11 +137,11 @@ class Audited:
     sentence: str
     """The verdict, in one sentence."""
     details: tuple[str, ...] = ()
-    """What else was recomputed, a sentence each."""
+    """Other recomputed facts, one sentence each."""
     flags: tuple[Flag, ...] = ()
     comparison: ClaimComparison | None = None
     numbers: dict[str, Any] | None = None
-    """What was recomputed from times and printed numbers."""
+    """Values recomputed from times and printed numbers."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,13 @@ class Audit:
     claims: tuple[Audited, ...]
 
     def counts(self) -> dict[ClaimFinding, int]:
-        """Return how many claims have each finding, in the order of the findings."""
-        found = [each.finding for each in self.claims]
-        return {finding: found.count(finding) for finding in ClaimFinding if finding in found}
+        """Return the number of claims for each finding, in the order of the findings."""
+        findings = [audited.finding for audited in self.claims]
+        return {finding: findings.count(finding) for finding in ClaimFinding if finding in findings}
 
     def by_source(self) -> dict[str, list[Audited]]:
         """Return the claims of each source, sources in the order of their first claim."""
         groups: dict[str, list[Audited]] = {}
-        for each in self.claims:
-            groups.setdefault(each.claim.source, []).append(each)
+        for audited in self.claims:
+            groups.setdefault(audited.claim.source, []).append(audited)
         return groups

@@ -1,7 +1,7 @@
-"""The file of claims: what was published, where, and with which counts.
+"""The file of claims: published claims, their places and their counts.
 
 TOML with sources and claims; unknown keys are refused with their path. Percentages are strings, as
-printed: their decimals decide which counts they can stand for.
+printed: their decimals determine the counts that they can represent.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
 Nfe = Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
 Number = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$")]
-"""As printed: its decimals are its precision."""
+"""Number as printed: its decimals are its precision."""
 Percent = Annotated[str, Field(pattern=r"^(100(\.0{1,12})?|[0-9]{1,2}(\.[0-9]{1,12})?)$")]
 Asserts = Literal["parity", "better", "worse", "unresolved", "nothing"]
 
@@ -49,15 +49,15 @@ class _Frozen(BaseModel):
 
 
 class Source(_Frozen):
-    """Where numbers come from."""
+    """Origin of published numbers."""
 
     title: Words
     short: Words
-    """How a picture calls it."""
+    """Short name, for pictures."""
     arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{4,5}$")] | None = None
     url: str | None = None
     note: str = ""
-    """What a reader should know of it, such as that it reports numbers at second hand."""
+    """Remark on the source, for example that it quotes numbers of others."""
 
 
 class Rate(_Frozen):
@@ -80,14 +80,14 @@ class Rate(_Frozen):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Every number of successes that the printed rate can stand for; none: GRIM fails."""
+        """Every number of successes that the printed rate can represent; empty: GRIM fails."""
         if self.percent is None:
             return (int(self.successes or 0),)
         return tuple(grim_counts(self.percent, self.n))
 
     @property
     def count(self) -> float:
-        """Successes; not whole where the printed rate stands for none, or for several."""
+        """Number of successes; not whole if the printed rate represents no count, or several."""
         counts = self.counts
         return counts[0] if len(counts) == 1 else float(self.percent or 0) * self.n / 100
 
@@ -111,9 +111,9 @@ class _Claim(_Frozen):
     where: Words
     """Section, table, abstract."""
     says: Words
-    """What is claimed."""
+    """The claim in words."""
     note: str = ""
-    """What else has to be known: confounders, assumed counts."""
+    """Further facts: confounders, assumed counts."""
 
 
 class RatesClaim(_Claim):
@@ -121,17 +121,17 @@ class RatesClaim(_Claim):
 
     kind: Literal["rates"]
     asserts: Asserts
-    """Of the candidate, compared with the reference."""
+    """Assertion about the candidate, compared with the reference."""
     candidate: Rate
     reference: Rate
     same_episodes: bool = False
     """Whether both may have run the same episodes, so that an unpublished pairing could matter."""
     pooled_seeds: Count = 1
-    """Evaluation seeds of one checkpoint on the same initial states that n pools."""
+    """Number of evaluation seeds of one checkpoint on the same initial states that n pools."""
     picked_from: Count = 1
-    """Comparisons among which this one was the widest: the 95 % interval is Bonferroni's."""
+    """Number of comparisons among which this one was the widest: the 95 % interval is Bonferroni's."""
     negative_control: Name | None = None
-    """Another claim of this file, whose candidate ought to fail against the same reference."""
+    """Id of another claim of this file, whose candidate should fail against the same reference."""
     tasks: tuple[TaskRates, ...] = ()
 
 
@@ -182,33 +182,33 @@ class PrintedLatency(_Frozen):
 
 
 class LatencyClaim(_Claim):
-    """Times of one chunk at two or more numbers of function evaluations, and what is made of them."""
+    """Times of one chunk at one or more numbers of function evaluations, and conclusions from them."""
 
     kind: Literal["latency"]
     chunk: Annotated[tuple[PrintedLatency, ...], Field(min_length=1)]
     prefix_ms: Positive | None = None
-    """As printed; together with ``step_ms`` it replaces the fit where there is one time only."""
+    """Printed time of the prefix; with ``step_ms`` it replaces the fit if there is only one time."""
     step_ms: Positive | None = None
     solver_ms: Positive | None = None
-    """Printed time of all evaluations at the largest number of them."""
+    """Printed time of all evaluations at their largest number."""
     speedup: Number | None = None
-    """As printed, from the largest number of evaluations to the smallest."""
+    """Printed speed-up from the largest number of evaluations to the smallest."""
     speedup_of: Literal["chunk", "solver"] = "chunk"
     slow_nfe: Nfe = 10
-    """Evaluations of what the speed-up is measured against."""
+    """Number of evaluations of the slow side of the speed-up."""
     solver_share: Percent | None = None
     """Printed share of the solver at the largest number of evaluations."""
 
 
 class SpeedupClaim(_Claim):
-    """A speed-up without times: what it would need, against times published by others."""
+    """A speed-up without times: its needed prefix is compared with times published by others."""
 
     kind: Literal["speed-up"]
     speedup: Number
     slow_nfe: Nfe = 10
     fast_nfe: Nfe = 1
     compared_with: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Latency claims of this file."""
+    """Ids of latency claims of this file."""
 
 
 class Change(_Frozen):
@@ -233,7 +233,7 @@ class ErrorClaim(_Claim):
     kind: Literal["standard-error"]
     n: Count
     at: Annotated[float, Field(ge=1e-4, lt=1)]
-    """Success rate that it is meant for."""
+    """Success rate that the standard error belongs to."""
     points: Number
 
 
@@ -263,7 +263,7 @@ class ClaimsFile(_Frozen):
     schema_version: Literal[1]
     title: Words
     margins: Annotated[tuple[Margin, ...], Field(min_length=1)] = (0.05, 0.10)
-    """Ascending; the first decides what is found, the others are shown beside it."""
+    """Margins, ascending; the first decides the finding, the others are shown beside it."""
     alpha: Alpha = 0.05
     """One-sided level."""
     sources: dict[Name, Source]
@@ -283,17 +283,17 @@ class ClaimsFile(_Frozen):
                 raise ValueError(f"claim '{claim.id}': no source '{claim.source}'{hint}")
             for name, kind in _references(claim):
                 if kinds.get(name) != kind:
-                    hint = did_you_mean(name, [each for each in kinds if kinds[each] == kind])
+                    hint = did_you_mean(name, [known for known in kinds if kinds[known] == kind])
                     raise ValueError(f"claim '{claim.id}': '{name}' is no {kind} claim{hint}")
         return self
 
     def claim(self, name: str) -> Claim:
-        """Return the claim of that id."""
+        """Return the claim with this id."""
         return next(claim for claim in self.claims if claim.id == name)
 
 
 def _references(claim: Claim) -> list[tuple[str, str]]:
-    """Return the other claims that a claim names, with the kind that they must have."""
+    """Return the ids of other claims that a claim names, with the required kind."""
     if isinstance(claim, RatesClaim) and claim.negative_control is not None:
         return [(claim.negative_control, "rates")]
     if isinstance(claim, SpeedupClaim):

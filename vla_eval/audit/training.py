@@ -1,4 +1,4 @@
-"""Recipes over training seeds: Student's t on checkpoints, and the noise floors apart."""
+"""Recipes over training seeds: Student's t on checkpoints, and separate noise floors."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ _DESIGNS = {
 def audit_seeds(claim: SeedsClaim, file: ClaimsFile) -> Audited:
     """Judge a recipe by its checkpoints; see `vla_eval.stats.seeds` for the three designs."""
     ours, theirs = _checkpoints(claim.candidate), _checkpoints(claim.reference)
-    found = _DESIGNS[claim.design](ours, theirs)
+    inference = _DESIGNS[claim.design](ours, theirs)
     comparison = ClaimComparison(
         names=(claim.candidate.name, claim.reference.name),
         counts=None,
-        difference=found.difference,
-        ci90=found.interval(alpha=0.10),
-        ci95=found.interval(),
-        at=tuple(_at(found, margin, file.alpha) for margin in file.margins),
-        df=found.df,
+        difference=inference.difference,
+        ci90=inference.interval(alpha=0.10),
+        ci95=inference.interval(),
+        at=tuple(_at(inference, margin, file.alpha) for margin in file.margins),
+        df=inference.df,
         seeds=_spread(ours) if ours.k > 1 else None,
     )
     finding, sentence = find(claim.asserts, comparison)
-    details = [_who(claim, found)]
+    details = [_who(claim, inference)]
     if comparison.seeds is not None:
         details.append(_spread_sentence(claim.candidate, comparison.seeds))
     return Audited(claim, finding, f"{sentence}.", tuple(details), (), comparison)
 
 
 def _checkpoints(seeds: PrintedSeeds) -> Checkpoints:
-    return Checkpoints.of([float(each) * seeds.n / 100 for each in seeds.percents], seeds.n)
+    return Checkpoints.of([float(percent) * seeds.n / 100 for percent in seeds.percents], seeds.n)
 
 
-def _at(found: SeedInference, margin: float, alpha: float) -> AtMargin:
+def _at(inference: SeedInference, margin: float, alpha: float) -> AtMargin:
     return AtMargin(
         margin=margin,
-        judgement=judge(found.interval(alpha=2 * alpha), margin),
-        strict=judge(found.interval(alpha=alpha), margin),
-        p_noninferior=found.p_noninferior(margin=margin),
+        judgement=judge(inference.interval(alpha=2 * alpha), margin),
+        strict=judge(inference.interval(alpha=alpha), margin),
+        p_noninferior=inference.p_noninferior(margin=margin),
     )
 
 
@@ -71,7 +71,7 @@ def _spread(checkpoints: Checkpoints) -> SeedSpread:
     return SeedSpread(floor.sd, floor.sd_interval, floor.binomial_sd, floor.training_sd, half)
 
 
-def _who(claim: SeedsClaim, found: SeedInference) -> str:
+def _who(claim: SeedsClaim, inference: SeedInference) -> str:
     candidates, references = len(claim.candidate.percents), len(claim.reference.percents)
     against = {
         "independent": f"{references} of the reference",
@@ -79,14 +79,14 @@ def _who(claim: SeedsClaim, found: SeedInference) -> str:
         "paired": "as many of the reference, pair by pair",
     }[claim.design]
     return (
-        f"{candidates} checkpoints against {against}: Student's t with {found.df:.1f} degrees of "
+        f"{candidates} checkpoints against {against}: Student's t with {inference.df:.1f} degrees of "
         "freedom, variance not below the binomial's."
     )
 
 
 def _spread_sentence(seeds: PrintedSeeds, spread: SeedSpread) -> str:
-    low, high = (100 * each for each in spread.sd95)
-    mean = np.mean([float(each) for each in seeds.percents])
+    low, high = (100 * limit for limit in spread.sd95)
+    mean = np.mean([float(percent) for percent in seeds.percents])
     return (
         f"{seeds.name}: mean {mean:.1f} %, standard deviation over training seeds "
         f"{100 * spread.sd:.1f} points (95 % {low:.1f} to {high:.1f}), of which the episodes "

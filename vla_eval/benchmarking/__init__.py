@@ -1,1 +1,1 @@
-"""Measuring on this machine: what a policy's latency is made of, and what a simulator's time goes into."""
+"""Measurements on this machine: the parts of a policy's latency and of a simulator's time."""

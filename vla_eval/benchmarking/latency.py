@@ -1,4 +1,4 @@
-"""How long a policy takes for a chunk, what of it is prefix and what is steps, and what fewer steps give."""
+"""Latency of a policy for one chunk, its parts (prefix and steps), and the speed-up of fewer steps."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Latency:
     nfe: int
     repeats: int
     warm_up_ms: float
-    """The first inference, which is in none of the other numbers."""
+    """Time of the first inference; no other number includes it."""
     total_ms: tuple[float, float, float]
-    """One call of ``infer``, with everything that the policy does before and after the model."""
+    """Time of one call of ``infer``, with the policy's work before and after the model."""
     prefix_ms: tuple[float, float, float]
     denoise_ms: tuple[float, float, float]
     memory_mb: float
-    """Largest so far: of the accelerator where the policy sits on one, else resident memory."""
+    """Largest memory so far: the accelerator's if the policy uses one, else resident memory."""
 
 
 def with_options(spec: str, **options: str | int) -> str:
@@ -59,10 +59,10 @@ def measure(
     """Measure a policy on a batch.
 
     Args:
-        policy: freshly built, since its first inference is the warm-up.
+        policy: a freshly built policy, because its first inference is the warm-up.
         samples: one observation and context for each member of the batch.
-        repeats: how often, after the warm-up.
-        budget_s: stop earlier when this much time is spent, after three repeats at least.
+        repeats: number of measurements after the warm-up.
+        budget_s: time after which to stop early, but after three repeats at least.
     """
     forget_peak()
     warm_up_ms = _warm_up(policy, samples)
@@ -78,21 +78,21 @@ def measure(
         repeats=len(totals),
         warm_up_ms=round(warm_up_ms, 3),
         total_ms=_quantiles(totals),
-        prefix_ms=_quantiles([each.prefix_ms for each in chunks]),
-        denoise_ms=_quantiles([each.denoise_ms for each in chunks]),
+        prefix_ms=_quantiles([chunk.prefix_ms for chunk in chunks]),
+        denoise_ms=_quantiles([chunk.denoise_ms for chunk in chunks]),
         memory_mb=peak_mb(metadata.device),
     )
 
 
 def _warm_up(policy: Policy, samples: Sequence[tuple[Observation, Context]]) -> float:
-    """Make the first inference, whichever way the policy wants it; return what it took in ms."""
+    """Make the first inference, by ``warm_up`` if the policy has it; return its time in ms."""
     observation, context = samples[0]
-    ups = WarmUps(len(samples))
+    warm_ups = WarmUps(len(samples))
     start = perf_counter()
-    if ups.needed(policy, observation):
-        ups.run(policy, observation, context)
+    if warm_ups.needed(policy, observation):
+        warm_ups.run(policy, observation, context)
     else:
-        policy.infer([each for each, _ in samples], [each for _, each in samples])
+        policy.infer([shown for shown, _ in samples], [context for _, context in samples])
     return 1e3 * (perf_counter() - start)
 
 
@@ -102,7 +102,7 @@ def _repeat(
     repeats: int,
     budget_s: float,
 ) -> tuple[list[ActionChunk], list[float]]:
-    """Return the first chunk of each inference, and how long it took in ms."""
+    """Return the first chunk of each inference, and the inference's time in ms."""
     observations = [observation for observation, _ in samples]
     chunks: list[ActionChunk] = []
     totals: list[float] = []
@@ -118,16 +118,17 @@ def _repeat(
 
 
 def fits(measured: Sequence[Latency]) -> list[tuple[Latency, AmdahlFit]]:
-    """Fit T(N) = p + e N to the medians of each dtype and batch that has two numbers of steps."""
+    """Fit T(N) = p + e N to the medians of each dtype and batch with two or more numbers of steps."""
     groups: dict[tuple[str | None, int], list[Latency]] = {}
-    for each in measured:
-        groups.setdefault((each.dtype, each.batch), []).append(each)
-    found = []
+    for latency in measured:
+        groups.setdefault((latency.dtype, latency.batch), []).append(latency)
+    fitted = []
     for group in groups.values():
-        if len({each.nfe for each in group}) >= 2:
-            fit = amdahl_fit([each.nfe for each in group], [each.total_ms[0] for each in group])
-            found.append((group[0], fit))
-    return found
+        nfes = [latency.nfe for latency in group]
+        if len(set(nfes)) >= 2:
+            fit = amdahl_fit(nfes, [latency.total_ms[0] for latency in group])
+            fitted.append((group[0], fit))
+    return fitted
 
 
 def _quantiles(values: Sequence[float]) -> tuple[float, float, float]:

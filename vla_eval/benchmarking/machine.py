@@ -1,4 +1,4 @@
-"""What is measured on: processor, accelerator, and the memory that was taken."""
+"""The measuring machine: its processor, its accelerator, and the used memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["forget_peak", "hardware", "peak_mb", "resident_mb"]
 
 
 def hardware() -> dict[str, Any]:
-    """Return what was measured on: processor, its threads, and accelerator."""
-    found: dict[str, Any] = {"processor": _processor(), "threads": None, "accelerator": None}
+    """Return the processor, its threads and the accelerator of this machine."""
+    parts: dict[str, Any] = {"processor": _processor(), "threads": None, "accelerator": None}
     torch = sys.modules.get("torch")
     if torch is not None:
-        found["threads"] = torch.get_num_threads()
-        found["torch"] = str(torch.__version__)
+        parts["threads"] = torch.get_num_threads()
+        parts["torch"] = str(torch.__version__)
         if torch.cuda.is_available():
-            found["accelerator"] = torch.cuda.get_device_name()
-    return found
+            parts["accelerator"] = torch.cuda.get_device_name()
+    return parts
 
 
 def _processor() -> str:
@@ -33,14 +33,14 @@ def _processor() -> str:
 
 
 def forget_peak() -> None:
-    """Let the accelerator count its largest memory anew; a process cannot."""
+    """Reset the accelerator's peak memory; that of a process cannot be reset."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_mb(device: str | None) -> float:
-    """Return the largest memory so far in MB: of the accelerator, or of this process."""
+    """Return the largest memory so far in MB: the accelerator's on ``cuda``, else this process's."""
     torch = sys.modules.get("torch")
     if torch is not None and device is not None and device.startswith("cuda"):
         return round(float(torch.cuda.max_memory_allocated(device)) / 1e6, 1)
@@ -48,7 +48,7 @@ def peak_mb(device: str | None) -> float:
 
 
 def resident_mb() -> float:
-    """Return the memory of this process now in MB; the largest so far where the system does not say."""
+    """Return the current memory of this process in MB; the largest so far if the current is unknown."""
     with contextlib.suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * resource.getpagesize() / 1e6

@@ -34,16 +34,16 @@ def measure_policy(
     """Return latencies for every number of steps, batch and dtype, and the line through them.
 
     Args:
-        spec: the policy.
-        nfes: function evaluations to try; none means 1, 2, 5 and 10 where the policy has a solver.
-        batches: how many observations at a time.
-        dtypes: of the model; none leaves it to the spec.
-        suite: whose first observation to use; None lets the policy make one up if it can.
-        repeats: how often each configuration is measured.
+        spec: the policy's spec.
+        nfes: function evaluations to try; empty means 1, 2, 5 and 10 if the policy has a solver.
+        batches: numbers of observations at a time.
+        dtypes: dtypes of the model; empty means the spec's.
+        suite: suite that gives the observation; None: the policy generates one if it can.
+        repeats: number of measurements of each configuration.
 
     Raises:
         PolicySpecError: the policy cannot be built.
-        UsageError: a number below 1, or a policy that makes nothing up and no suite.
+        UsageError: a number is below 1, or there is no suite and the policy generates no observation.
     """
     if min((*nfes, *batches, repeats), default=1) < 1:
         raise UsageError("--nfe, --batch and --repeats must be at least 1")
@@ -82,12 +82,12 @@ def _samples(policy: Policy, suite: str | None, count: int) -> list[tuple[Observ
         return [maker.example(seed) for seed in range(count)]
     if suite is None:
         raise UsageError("this policy makes up no observations: say whose to use with --suite")
-    ((found, _),) = representatives([suite])
-    task = found.tasks[0]
+    ((chosen, _),) = representatives([suite])
+    task = chosen.tasks[0]
     env = make_env(task.env_id, {})
     try:
         return [
-            first_inference(policy, found.name, task.name, env, state) for state in range(count)
+            first_inference(policy, chosen.name, task.name, env, state) for state in range(count)
         ]
     finally:
         env.close()

@@ -1,4 +1,4 @@
-"""What a simulator's time goes into: physics, pictures, resets, changes of task."""
+"""The parts of a simulator's time: physics, pictures, resets, changes of task."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _RESETS = 3
 
 
 def measure_simulator(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a control step, an observation, a reset and a change of task cost, as medians.
+    """Return the median times of a control step, an observation, a reset and a change of task.
 
-    An environment that is no :class:`~vla_eval.environment.BenchPhysics` has no physics floor; of one
-    that is no :class:`~vla_eval.environment.BenchCameras`, all cameras are measured together.
+    Without :class:`~vla_eval.environment.BenchPhysics` an environment has no physics floor. Without
+    :class:`~vla_eval.environment.BenchCameras` all its cameras are measured together.
 
     Args:
         name: ``SUITE/TASK``.
@@ -36,7 +36,7 @@ def measure_simulator(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         (from one task to the first observation of the suite's next) and ``rss_mb`` (resident memory).
 
     Raises:
-        UsageError: no such task.
+        UsageError: unknown task.
     """
     task, following = _find(name)
     env = make_env(task.env_id, options)
@@ -47,10 +47,10 @@ def measure_simulator(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         resets = [_reset(env, 1 + i % (task.init_states - 1)) for i in range(_RESETS)]
         memory = resident_mb()
         changes = []
-        for other in (following, task):
+        for next_task in (following, task):
             start = time.perf_counter()
             env.close()
-            env = make_env(other.env_id, options)
+            env = make_env(next_task.env_id, options)
             env.reset(seed=0, options={"init_state": 0})
             changes.append(time.perf_counter() - start)
     finally:
@@ -67,7 +67,7 @@ def measure_simulator(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find(name: str) -> tuple[Task, Task]:
-    """Return a task and the suite's next."""
+    """Return a task and the next task of its suite."""
     suite_name, slash, task_name = name.partition("/")
     if not slash:
         raise UsageError(f"'{name}' is no task; expected SUITE/TASK (see: vlaeval list tasks)")

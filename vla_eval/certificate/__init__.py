@@ -1,4 +1,4 @@
-"""Certificates: one claim, one verdict, recomputable by a stranger from the run folder."""
+"""Certificates: one claim, one verdict; anybody can recompute them from the run folder."""
 
 from vla_eval.certificate.evidence import Evidence, gather
 from vla_eval.certificate.issue import issue

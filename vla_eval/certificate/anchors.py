@@ -1,8 +1,8 @@
-"""Anchors: what ties a claim to the time before its results.
+"""Anchors: evidence that a claim is older than its results.
 
-A run folder can be written anew from the first byte, so that nothing in it shows when its protocol was
-chosen. Three things outside of it do: the lock of released protocols, a registration that was made
-before the first episode, and the ledger of uses, which counts the candidates that were tried.
+A run folder can be rewritten completely, so nothing in it proves when its protocol was chosen. Three
+things outside the folder do: the lock of released protocols, a registration made before the first
+episode, and the ledger of uses, which counts the tried candidates.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["Anchors"]
 
 @dataclass(frozen=True)
 class Anchors:
-    """What is known of a run besides its folder."""
+    """Knowledge about a run from outside its folder."""
 
     standing: Standing
     registration: Registration | None = None
     attempt: int = 1
-    """Which candidate this is on these states with this reference."""
+    """Number of this candidate among those tried on these states with this reference, from 1."""
 
     def alpha(self, planned: float) -> float:
         """Return the level: the protocol's for the first candidate, 6α/(π² m²) for the m-th."""

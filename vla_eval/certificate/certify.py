@@ -1,4 +1,4 @@
-"""Certifying a run folder: what was declared, the judgement, and the count of uses of its states."""
+"""Certifying a run folder: its registration, the judgement, and the count of uses of its states."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = ["Certified", "certify"]
 
 @dataclass(frozen=True)
 class Certified:
-    """A certificate, and what it rests on."""
+    """A certificate and its evidence."""
 
     certificate: Certificate
     evidence: Evidence
     warnings: tuple[str, ...]
-    """What went wrong when the use of the states was counted, a sentence each."""
+    """Problems with counting the use of the states, one sentence each."""
 
 
 def certify(
@@ -45,23 +45,23 @@ def certify(
 ) -> Certified:
     """Judge a complete run by its protocol, and count this use of the protocol's states.
 
-    Nothing is written but the ledger of uses, and the copy of the registration in the run folder.
+    It writes only the ledger of uses, and the copy of the registration in the run folder.
 
     Args:
         run: the run folder.
-        roles: which arm is what.
-        margin: another margin than the protocol's; the certificate is then flagged as post hoc.
-        registration: what was declared before the first episode; default the copy in the run folder.
+        roles: the role of each arm.
+        margin: replaces the protocol's margin; the certificate is then flagged as post hoc.
+        registration: file of the registration; default the copy in the run folder.
         since: a commit that must hold the registration, made before the first episode.
 
     Raises:
-        RunFolderError: the evidence cannot be admitted, or is not what was registered.
-        ProtocolError: the protocol is not the one of its name.
+        RunFolderError: the evidence cannot be admitted, or contradicts the registration.
+        ProtocolError: the protocol differs from the released one with its name and version.
         UsageError: the roles cannot be filled, or the registration came too late.
     """
     evidence = gather(run, roles)
     declared = _declared(run, registration, since, evidence)
-    # Judged once before it is counted: what is refused was no use of the states.
+    # Judged once before the use is counted: a refused run is no use of the states.
     certificate = issue_from(evidence, margin=margin, registration=declared)
     use = count_use(run, evidence)
     if use.number > 1:
@@ -72,7 +72,7 @@ def certify(
 def _declared(
     run: Path, file: Path | None, since: str | None, evidence: Evidence
 ) -> Registration | None:
-    """Return what was declared beforehand, after putting it where a verifier looks."""
+    """Return the registration, after copying it into the run folder for verifiers."""
     if since is not None:
         committed = committed_since(file or run / FILE_NAME, since)
         if committed >= datetime.fromisoformat(evidence.first_attempt_at):

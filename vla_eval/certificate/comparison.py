@@ -1,4 +1,4 @@
-"""Comparing two arms, and what the comparison could have shown."""
+"""Comparison of two arms, and the power of that comparison."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ from vla_eval.stats._numeric import crossing
 __all__ = ["Level", "assay_of", "compare_arms", "power_of"]
 
 _SENSITIVITY_TASKS = 2
-"""From so many tasks on, differences between tasks are looked at."""
+"""Fewest tasks for which differences between tasks are analysed."""
 _POWER = 0.8
 _NOT_ACTING = ("invalid_action", "policy_raised")
-"""Failures of a policy that did not act: they show nothing about the tasks."""
+"""Reasons of failures without valid actions: they show nothing about the tasks."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """What a verdict is given at."""
+    """Margin and level of a verdict."""
 
     margin: float
     alpha: float
-    """One-sided."""
+    """One-sided level."""
 
 
 def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison:
     """Judge one arm against the reference by the protocol's analysis plan.
 
-    What is shown is what was observed; what is judged is what holds whatever the missing and the
-    retried episodes would have been.
+    The shown values are the observed ones. The verdict holds for every possible result of the missing and
+    retried episodes.
     """
     reference = evidence.roles.reference
     pairing = evidence.pairing(candidate, reference)
@@ -88,7 +88,7 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
         verdict=judged.verdict,
         also=judged.also,
         observed_verdict=observed.judge(level.margin, level.alpha).verdict,
-        tasks=tuple(_task(name, each) for name, each in observed.by_task().items()),
+        tasks=tuple(_task(name, method) for name, method in observed.by_task().items()),
         stratified_ci90=_stratified(observed),
         heterogeneity_q=unequal.q if unequal else None,
         heterogeneity_df=unequal.df if unequal else None,
@@ -109,7 +109,7 @@ def _score_p(method: JudgingMethod, margin: float) -> float | None:
 
 def _stratified(method: JudgingMethod) -> tuple[float, float] | None:
     """Return the stratified score interval of independent pairs of several tasks."""
-    tables = [each.table for each in method.by_task().values()]
+    tables = [task.table for task in method.by_task().values()]
     if len(tables) < _SENSITIVITY_TASKS or not isinstance(method, TangoExact | AtLook):
         return None
     return stratified_paired_interval(tables, alpha=method.level(0.10))
@@ -129,7 +129,7 @@ def _task(name: str, method: JudgingMethod) -> TaskResult:
 
 
 def assay_of(evidence: Evidence, control: Comparison | None, level: Level) -> Assay:
-    """Grade what the negative control shows: whether this run could tell a bad policy from a good one."""
+    """Grade the negative control's result: whether this run can distinguish bad policies from good ones."""
     if control is None:
         return Assay(
             grade="not tested",
@@ -167,22 +167,24 @@ def assay_of(evidence: Evidence, control: Comparison | None, level: Level) -> As
 
 
 def _p_control_is_worse(evidence: Evidence, control: str, level: Level) -> tuple[float, float]:
-    """Return the p-value of "the control is not worse", and what it has to reach."""
+    """Return the p-value of "the control is not worse", and the level that it must not exceed."""
     finals = evidence.arms[control].finals
     idle = {key for key, record in finals.items() if record.reason in _NOT_ACTING}
     outcomes = evidence.pairing(control, evidence.roles.reference).outcomes("best")
-    acting = tuple(each._replace(ours=True) if each.key in idle else each for each in outcomes)
+    acting = tuple(
+        outcome._replace(ours=True) if outcome.key in idle else outcome for outcome in outcomes
+    )
     method = _method(evidence, acting)
     return method.p_below(0.0), method.level(2 * level.alpha) / 2
 
 
 def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:
-    """Say what the plan could have shown at parity, given the rates that were observed.
+    """Return the power of the plan at parity, given the observed rates.
 
-    The reference's rate and the arms' correlation are estimates, the rate shrunk a little so that a
-    reference that never fails is not taken for certain. The exact test's price, some points, is
-    left out: it takes seconds to compute. Where states repeat, pairs are divided by the variance
-    inflation: an upper bound, `vlaeval power --states` computes what the tests do.
+    The reference's rate and the arms' correlation are estimates; the rate is shrunk a little so that it
+    is never 1. The power is that of Tango's score without the exact test, which costs some points of
+    power and takes seconds to compute. If states repeat, pairs are divided by the variance inflation,
+    which gives an upper bound; `vlaeval power --states` computes the power of the tests.
     """
     protocol = evidence.protocol
     planned = look_sizes(protocol)[-1]
@@ -213,7 +215,7 @@ def _observed(comparison: Comparison) -> PairedCase:
 
 
 def _smallest_margin(case: PairedCase, pairs: int, alpha: float) -> float | None:
-    """Return the margin that so many pairs certify at parity with 80 %, by formula."""
+    """Return the margin that this many pairs certify at parity with 80 % power, by formula."""
 
     def needed(margin: float) -> float:
         return pairs_by_formula(case, margin=margin, alpha=alpha, power=_POWER)

@@ -1,7 +1,7 @@
-"""Evidence: the episodes of a run, admitted only if nothing about them can be doubted.
+"""Evidence: the episodes of a run, admitted only if they are beyond doubt.
 
-What is refused here is refused with its reason; what is admitted but limits the verdict becomes a
-flag of the certificate. What counts as a pair is decided in :mod:`vla_eval.judging.ledger`.
+Every refusal states its reason. An admitted fact that limits the verdict becomes a flag of the
+certificate. The rule for pairs is in :mod:`vla_eval.judging.ledger`.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Evidence:
     header: RunHeader
     roles: Roles
     keys: tuple[EpisodeKey, ...]
-    """The plan in its order, of a sequential run up to the look that is judged."""
+    """Keys of the plan in its order; in a sequential run, up to the judged look."""
     arms: Mapping[str, ArmEpisodes]
-    """Of each arm with a role the results, the missing and the retried."""
+    """Results, missing and retried episodes of each arm with a role."""
     records_sha256: str
-    """Over what is reproducible in the admitted records, in the plan's order."""
+    """Hash of the reproducible fields of the admitted records, in the plan's order."""
     timings_sha256: str
-    """Over what is not: inference times, starts and the calls of ``vlaeval run`` that made them."""
+    """Hash of their other fields: inference times, starts and the calls of ``vlaeval run``."""
     first_attempt_at: str = ""
-    """When the first attempt of any arm began; ISO 8601 with its zone."""
+    """Start of the first attempt of any arm; ISO 8601 with its zone."""
     looks: tuple[Look, ...] = ()
-    """Of a sequential run: all that were taken; the last one is judged."""
+    """All looks of a sequential run; the last one is judged. Empty in a run of fixed size."""
     sessions: Mapping[tuple[str, EpisodeKey], str] = field(default_factory=dict)
-    """For each arm and key the call of ``vlaeval run`` that made its result."""
+    """Call of ``vlaeval run`` that made the result, for each arm and key."""
 
     @property
     def protocol(self) -> Protocol:
@@ -59,21 +59,21 @@ class Evidence:
 
     @property
     def finals(self) -> dict[str, Mapping[EpisodeKey, EpisodeRecord]]:
-        """For each arm the episodes that ended in success or failure."""
-        return {name: each.finals for name, each in self.arms.items()}
+        """Episodes that ended in success or failure, for each arm."""
+        return {name: arm.finals for name, arm in self.arms.items()}
 
     @property
     def missing(self) -> dict[str, tuple[EpisodeKey, ...]]:
-        """For each arm the planned episodes that ended in errors only."""
-        return {name: each.missing for name, each in self.arms.items()}
+        """Planned episodes that ended in errors only, for each arm."""
+        return {name: arm.missing for name, arm in self.arms.items()}
 
     def arm(self, name: str) -> Arm:
-        """Return the arm of that name."""
+        """Return the arm with this name."""
         return next(arm for arm in self.header.arms if arm.name == name)
 
     def records(self) -> list[EpisodeRecord]:
         """Return all admitted records."""
-        return [record for each in self.arms.values() for record in each.finals.values()]
+        return [record for arm in self.arms.values() for record in arm.finals.values()]
 
     def pairing(self, candidate: str, reference: str) -> Pairing:
         """Pair two of the arms."""
@@ -84,8 +84,8 @@ def gather(path: Path, roles: Roles) -> Evidence:
     """Admit the evidence of a run folder.
 
     Raises:
-        RunFolderError: the records are damaged, of another run, another policy, another simulator or
-            another scene; or the plan was not run to its end (judging early is peeking).
+        RunFolderError: the records are damaged or belong to another run, policy, simulator or scene; or
+            the plan was not run to its end (judging early is peeking).
         UsageError: the roles cannot be filled.
     """
     folder = RunFolder.open(path)
@@ -109,7 +109,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
                 "peeking: repeat the run command to finish it"
             )
     _refuse_attrition(path, folder.header, arms, len(keys))
-    admitted = {(name, key): each.finals[key] for name, each in arms.items() for key in each.finals}
+    admitted = {(name, key): arm.finals[key] for name, arm in arms.items() for key in arm.finals}
     sessions = {slot: records.sessions[slot] for slot in admitted}
     evidence = Evidence(
         folder.header,
@@ -118,7 +118,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
         arms,
         records_digest(admitted, roles.names, keys),
         _timings_digest(admitted, sessions),
-        min((each.timing.started_at for each in records.attempts), key=datetime.fromisoformat),
+        min((record.timing.started_at for record in records.attempts), key=datetime.fromisoformat),
         looks,
         sessions,
     )
@@ -140,7 +140,7 @@ def _timings_digest(
 
 
 def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...]:
-    """Return the looks of a sequential run; the roles are those with which they were taken."""
+    """Return the looks of a sequential run; refuse other roles than those of the looks."""
     protocol = folder.header.protocol
     if protocol.analysis.stopping == "fixed":
         return ()
@@ -203,7 +203,7 @@ def _refuse_strangers(path: Path, records: Records, keys: Sequence[EpisodeKey]) 
 
 
 def _refuse_early(path: Path, run: RunHeader, records: Records) -> None:
-    """Refuse episodes that began before their run: run.json is what they are held against."""
+    """Refuse episodes that began before their run was created: then run.json is not theirs."""
     created = datetime.fromisoformat(run.created_at)
     for record in records.attempts:
         if datetime.fromisoformat(record.timing.started_at) < created:

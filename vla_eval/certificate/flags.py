@@ -1,4 +1,4 @@
-"""Flags: what a reader of a certificate has to know beside the verdict."""
+"""Flags: limits of a verdict that a reader of the certificate must know."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _GRADES = {
     "not tested": Flag.NOT_TESTED_SENSITIVITY,
 }
 _NAMES = ("name", "spec")
-"""What may differ between two identities of one policy."""
+"""Fields that may differ between two identities of one policy."""
 
 
 def flags(
     evidence: Evidence, comparison: Comparison, assay: Assay, anchors: Anchors, margin: float
 ) -> dict[Flag, str]:
-    """Return what a reader has to know beside the verdict, each with what it means here ("": no more).
+    """Return the raised flags in the order of the enumeration, each with its detail ("": no detail).
 
-    In the order of the enumeration, which is the order of the text.
+    That order is also the order in the text.
     """
     raised = (
         _about_policies(evidence)
@@ -42,7 +42,7 @@ def flags(
 
 
 type _Raised = dict[Flag, str | None]
-"""None: not raised."""
+"""Details by flag; None: the flag is not raised."""
 
 
 def _about_policies(evidence: Evidence) -> _Raised:
@@ -52,11 +52,13 @@ def _about_policies(evidence: Evidence) -> _Raised:
     ours, theirs = identities[roles.candidate], identities[roles.reference]
     return {
         Flag.SINGLE_CHECKPOINT: "",
-        Flag.DECLARED_POLICY: _arms(identities, lambda each: server_identity(each) is not None),
-        Flag.UNHASHED_WEIGHTS: _arms(identities, lambda each: not weights_are_hashed(each)),
-        Flag.UNHASHED_SPEC: _arms(identities, lambda each: "spec" not in each),
-        Flag.PRIVILEGED: _arms(identities, lambda each: bool(each.get("privileged"))),
-        Flag.TRAINED_ON_UNKNOWN: _arms(identities, lambda each: seen(each, scenes) is None),
+        Flag.DECLARED_POLICY: _arms(
+            identities, lambda identity: server_identity(identity) is not None
+        ),
+        Flag.UNHASHED_WEIGHTS: _arms(identities, lambda identity: not weights_are_hashed(identity)),
+        Flag.UNHASHED_SPEC: _arms(identities, lambda identity: "spec" not in identity),
+        Flag.PRIVILEGED: _arms(identities, lambda identity: bool(identity.get("privileged"))),
+        Flag.TRAINED_ON_UNKNOWN: _arms(identities, lambda identity: seen(identity, scenes) is None),
         Flag.SELF_COMPARISON: "" if _policy(ours) == _policy(theirs) else None,
     }
 
@@ -68,8 +70,8 @@ def _policy(identity: Mapping[str, Any]) -> dict[str, Any]:
 def _arms(
     identities: Mapping[str, Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool]
 ) -> str | None:
-    """Return the names of the arms for which it holds; None without any."""
-    names = [name for name, each in identities.items() if holds(each)]
+    """Return the names of the arms for which a condition holds; None if there are none."""
+    names = [name for name, identity in identities.items() if holds(identity)]
     return ", ".join(names) if names else None
 
 
@@ -78,8 +80,8 @@ def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -
     rate = reference.successes / reference.n
     unequal = comparison.heterogeneity_p
     records = evidence.records()
-    missing = {name: len(each.missing) for name, each in evidence.arms.items()}
-    retried = {name: len(each.retried) for name, each in evidence.arms.items()}
+    missing = {name: len(arm.missing) for name, arm in evidence.arms.items()}
+    retried = {name: len(arm.retried) for name, arm in evidence.arms.items()}
     return {
         Flag.CEILING: "" if is_ceiling(rate, margin=margin) else None,
         Flag.FLOOR: "" if is_floor(rate, margin=margin) else None,
@@ -87,8 +89,10 @@ def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -
         Flag.ATTRITION: _counts(missing),
         Flag.RETRIED: _counts(retried),
         Flag.HETEROGENEOUS: "" if unequal is not None and unequal < 0.05 else None,
-        Flag.STAND_INS: "" if any(each.provenance.get("standins") for each in records) else None,
-        Flag.BATCHED: "" if any(each.timing.max_batch > 1 for each in records) else None,
+        Flag.STAND_INS: ""
+        if any(record.provenance.get("standins") for record in records)
+        else None,
+        Flag.BATCHED: "" if any(record.timing.max_batch > 1 for record in records) else None,
         Flag.STOPPED_BY_HAND: ""
         if any(look.decision is Decision.CONTINUE for look in evidence.looks[-1:])
         else None,

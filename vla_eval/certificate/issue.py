@@ -41,15 +41,15 @@ def issue(
 
     Args:
         path: the run folder.
-        roles: which arm is what.
-        margin: another margin than the protocol's; the certificate is then flagged as post hoc.
-        registration: what was declared before the first episode, if anything was.
-        attempt: which candidate this is on these states with this reference (:mod:`vla_eval.claims.uses`);
-            from the second on alpha is smaller.
+        roles: the role of each arm.
+        margin: replaces the protocol's margin; the certificate is then flagged as post hoc.
+        registration: the declaration made before the first episode, if any.
+        attempt: number of this candidate among those tried on these states with this reference
+            (:mod:`vla_eval.claims.uses`); from the second on, alpha is smaller.
 
     Raises:
-        RunFolderError: the evidence cannot be admitted, or is not what was registered.
-        ProtocolError: the protocol is not the one of its name.
+        RunFolderError: the evidence cannot be admitted, or contradicts the registration.
+        ProtocolError: the protocol differs from the released one with its name and version.
         UsageError: the roles cannot be filled.
     """
     return issue_from(
@@ -138,7 +138,7 @@ def _latency(evidence: Evidence) -> dict[str, Any]:
 
 
 def _refuse_trained_on(evidence: Evidence) -> None:
-    """Refuse episodes that began in scenes of an arm's own demonstrations."""
+    """Refuse episodes in scenes of an arm's own demonstrations."""
     scenes = {record.scene_hash for record in evidence.records()}
     for name in evidence.roles.names:
         known = seen(evidence.arm(name).identity or {}, scenes)
@@ -190,8 +190,8 @@ def _arm(evidence: Evidence, name: str) -> ArmResult:
         rerun_sd=_rerun_sd(evidence, name),
         mean_score=fmean(record.score for record in records),
         mean_score_by_task={
-            task: fmean(record.score for record in each.finals.values())
-            for task, each in arm.by_task().items()
+            task: fmean(record.score for record in episodes.finals.values())
+            for task, episodes in arm.by_task().items()
         },
         steps_mean=fmean(record.steps for record in records),
         nfe_per_inference=sum(record.nfe for record in records) / max(1, inferences),
@@ -201,7 +201,7 @@ def _arm(evidence: Evidence, name: str) -> ArmResult:
 
 
 def _level(evidence: Evidence) -> float:
-    """Return the two-sided level of a 95 % interval of one rate: at a look that of the look."""
+    """Return the two-sided level of a 95 % interval of one rate; at a look, the level of that look."""
     plan = sequential_plan(evidence.protocol)
     if plan is None:
         return 0.05
@@ -209,7 +209,7 @@ def _level(evidence: Evidence) -> float:
 
 
 def _rerun_sd(evidence: Evidence, name: str) -> float | None:
-    """Return how much the rate moves when the same states run again; None: each ran once."""
+    """Return the SD of the rate when the same states run again; None: every state ran once."""
     states = evidence.arms[name].by_state()
     if states is None or states.n == len(states.episodes):
         return None
@@ -224,9 +224,9 @@ def _points(value: float) -> str:
 
 
 def _sentence(evidence: Evidence, comparison: Comparison, level: Level) -> str:
-    low, high = (f"{100 * each:+.1f}" for each in comparison.ci_judged)
+    low, high = (f"{100 * limit:+.1f}" for limit in comparison.ci_judged)
     kind = "repeated interval" if evidence.looks else "interval"
-    doubt = any(each.missing or each.retried for each in evidence.arms.values())
+    doubt = any(arm.missing or arm.retried for arm in evidence.arms.values())
     cases = ", whatever the missing and retried episodes were" if doubt else ""
     stopped = f"; look {evidence.looks[-1].number}" if evidence.looks else ""
     return (

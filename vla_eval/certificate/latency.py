@@ -1,8 +1,8 @@
 """Latency: quantiles of an arm, and the ratio of two arms over process runs.
 
-Inferences of one process share its luck (memory layout, clock, neighbours), so an interval needs
-several process runs: calls of ``vlaeval run`` on one folder, shards for example. In each the arms
-are interleaved episode by episode, and each gives one log ratio (statistics: Student's t on them).
+Inferences of one process share random conditions (memory layout, clock, other load), so an interval
+needs several process runs: calls of ``vlaeval run`` on one folder, for example shards. In every process
+run the arms are interleaved episode by episode, and it gives one log ratio (Student's t on these).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vla_eval.stats import latency_ratio
 __all__ = ["arm_latency", "latency_ratios", "median_speedup"]
 
 _FEWEST = 10
-"""Inferences of each arm with which a process run counts."""
+"""Fewest inferences of each arm for which a process run counts."""
 
 
 def arm_latency(records: Sequence[EpisodeRecord]) -> ArmLatency | None:
@@ -35,7 +35,7 @@ def arm_latency(records: Sequence[EpisodeRecord]) -> ArmLatency | None:
 
 
 def median_speedup(evidence: Evidence) -> float | None:
-    """Return the reference's median over the candidate's, all process runs together."""
+    """Return the reference's median over the candidate's, from all process runs together."""
     ours = arm_latency(list(evidence.finals[evidence.roles.candidate].values()))
     theirs = arm_latency(list(evidence.finals[evidence.roles.reference].values()))
     if ours is None or theirs is None or ours.p50_ms <= 0:
@@ -44,29 +44,31 @@ def median_speedup(evidence: Evidence) -> float | None:
 
 
 def latency_ratios(evidence: Evidence) -> tuple[ProcessRunRatio, ...]:
-    """Return candidate over reference at three quantiles; nothing with fewer than two runs."""
+    """Return the ratio candidate over reference at three quantiles; empty with fewer than two runs."""
     ours, theirs = (
         _by_session(evidence, name) for name in (evidence.roles.candidate, evidence.roles.reference)
     )
-    shared = [each for each in sorted(ours) if each in theirs]
+    shared = [session for session in sorted(ours) if session in theirs]
     if len(shared) < 2:
         return ()
-    found = [
+    ratios = [
         latency_ratio(
-            [ours[each] for each in shared], [theirs[each] for each in shared], quantile=quantile
+            [ours[session] for session in shared],
+            [theirs[session] for session in shared],
+            quantile=quantile,
         )
         for quantile in (0.50, 0.95, 0.99)
     ]
     return tuple(
         ProcessRunRatio(
-            quantile=each.quantile, ratio=each.ratio, interval95=each.interval, runs=each.runs
+            quantile=ratio.quantile, ratio=ratio.ratio, interval95=ratio.interval, runs=ratio.runs
         )
-        for each in found
+        for ratio in ratios
     )
 
 
 def _by_session(evidence: Evidence, arm: str) -> dict[str, list[float]]:
-    """Return an arm's inferences in each process run that has enough of them."""
+    """Return an arm's inference times in ms for each process run that has enough of them."""
     sessions: dict[str, list[float]] = {}
     for key, record in evidence.finals[arm].items():
         sessions.setdefault(evidence.sessions.get((arm, key), ""), []).extend(

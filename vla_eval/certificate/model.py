@@ -1,4 +1,4 @@
-"""The certificate as data: everything that a reader needs, and everything that a verifier recomputes."""
+"""The certificate as data: all values for a reader, and all values that a verifier recomputes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TaskResult(_Frozen):
 
 
 class Comparison(_Frozen):
-    """Two arms, paired by episode; the first is the one that has to prove itself."""
+    """Two arms, paired by episode; the first is the candidate."""
 
     candidate: str
     reference: str
@@ -56,27 +56,27 @@ class Comparison(_Frozen):
     n00: int
     difference: float
     method: str
-    """By which the intervals are computed: see :mod:`vla_eval.judging.methods`."""
+    """Method of the intervals, see :mod:`vla_eval.judging.methods`."""
     ci90: Interval
-    """Level 1 − 2 alpha at alpha = 0.05. Of a sequential run the repeated interval."""
+    """Interval of level 1 − 2 alpha at alpha = 0.05; in a sequential run, the repeated interval."""
     ci95: Interval
     ci_judged: Interval
-    """Level 1 − 2 alpha at the certificate's alpha: the one that is judged. Where episodes are missing
-    or retried, from their worst case to their best."""
+    """The judged interval, of level 1 − 2 alpha at the certificate's alpha. If episodes are missing or
+    retried, it extends from their worst case to their best."""
     p_worse: float
-    """p-value of "worse by the margin or more", one-sided, of a test that keeps its level; missing and
-    retried episodes at their worst. Of a sequential run to be held against the look's level."""
+    """p-value of "worse by the margin or more", one-sided, from a test that keeps its level; missing and
+    retried episodes count at their worst. In a sequential run, it is compared with the look's level."""
     p_score: float | None
-    """The same by Tango's score, where pairs are independent; decides nothing."""
+    """The same p-value by Tango's score, if pairs are independent; it decides nothing."""
     p_different: float
     """Two-sided p-value of "equally often": mid-p McNemar, by state, or at the look."""
     phi: float | None
-    """Correlation of the two outcomes over episodes; None where an arm never varies."""
+    """Correlation of the two outcomes over episodes; None if an arm's outcome never varies."""
     discordance: float
     clusters: int | None = None
-    """How many initial states the pairs are repeats of; None: every pair is a state of its own."""
+    """Number of initial states with repeated pairs; None: every pair has its own state."""
     vif: float | None = None
-    """Variance inflation by repeating initial states, at least 1. It describes, and judges nothing."""
+    """Variance inflation by repeating initial states, at least 1. Descriptive; no verdict uses it."""
     icc: float | None = None
     """Correlation of the differences within one initial state."""
     failure_ratio_ci95: tuple[float, float | None]
@@ -84,10 +84,10 @@ class Comparison(_Frozen):
     verdict: Verdict
     also: tuple[Verdict, ...] = ()
     observed_verdict: Verdict
-    """Of the episodes that have a result, as if nothing were missing or retried."""
+    """Verdict from the episodes with a result, as if nothing were missing or retried."""
     tasks: tuple[TaskResult, ...] = ()
     stratified_ci90: Interval | None = None
-    """Sensitivity analysis of independent pairs: the stratified score with equal weights for tasks."""
+    """Sensitivity analysis for independent pairs: the stratified score with equal weights for tasks."""
     heterogeneity_q: float | None = None
     """Cochran's Q over tasks."""
     heterogeneity_df: int | None = None
@@ -95,17 +95,17 @@ class Comparison(_Frozen):
 
     @property
     def n(self) -> int:
-        """Pairs."""
+        """Number of pairs."""
         return self.n11 + self.n10 + self.n01 + self.n00
 
 
 class Assay(_Frozen):
-    """Whether the run could have told a bad policy from a good one."""
+    """Whether the run can distinguish a bad policy from a good one."""
 
     grade: Literal["shown", "not shown", "refuted", "not tested"]
     p: float | None
-    """p-value of "the control succeeds as often as the reference or more", one-sided; what the control
-    failed without acting (invalid actions, exceptions) counts as a success."""
+    """p-value of "the control succeeds as often as the reference or more", one-sided; the control's
+    failures without valid actions (invalid actions, exceptions) count as successes."""
     sentence: str
 
 
@@ -122,53 +122,53 @@ class ProcessRunRatio(_Frozen):
     """Latency of the candidate over that of the reference; each process run is one observation."""
 
     quantile: float
-    """Of the inferences of a process run."""
+    """Quantile of the inference times of a process run, in [0, 1]."""
     ratio: float
     interval95: Interval
     runs: int
-    """Process runs in which both arms ran; from five on the interval deserves trust."""
+    """Number of process runs with both arms; the interval is reliable from five on."""
 
 
 class Sequential(_Frozen):
     """The looks of a sequential run; the last one is judged."""
 
     sizes: tuple[int, ...]
-    """Pairs at each look that was planned."""
+    """Number of pairs at each planned look."""
     bounds: tuple[float, ...]
-    """What the score has to reach."""
+    """Bound that the score must reach at each look."""
     levels: tuple[float, ...]
-    """What the exact p-value must not exceed."""
+    """Level that the exact p-value must not exceed at each look."""
     looks: tuple[Look, ...]
     sentence: str
-    """What the last look decided."""
+    """Decision of the last look."""
 
 
 class Seeds(_Frozen):
-    """What was repeated, and what the spread over it is."""
+    """Repeated seeds, and the spread over them."""
 
     env_seeds: tuple[int, ...]
     policy_seeds: tuple[int, ...]
     checkpoints: Literal[1] = 1
-    """Training seeds of each arm."""
+    """Number of training seeds of each arm."""
     training_sd: None = None
     """Spread over training seeds: not estimable from one checkpoint."""
 
 
 class Power(_Frozen):
-    """What the plan could have shown, at the rates that were observed."""
+    """Power of the plan at the observed rates."""
 
     pairs_planned: int
     pairs_expected: float
-    """At parity; fewer than planned where the run may stop early."""
+    """Expected pairs at parity; fewer than planned if the run may stop early."""
     reference_rate: float
-    """Shrunk a little: (successes + 1/2) / (n + 1)."""
+    """Shrunk success rate: (successes + 1/2) / (n + 1)."""
     correlation: float
     at_parity: float
-    """Chance that the plan certifies a candidate that is as good as the reference."""
+    """Probability that the plan certifies a candidate as good as the reference."""
     pairs_for_80: int
-    """Pairs with which that chance is about 80 %, by formula."""
+    """Number of pairs for which that probability is about 80 %, by formula."""
     smallest_margin_80: float | None
-    """Margin that the planned pairs certify at parity with a chance of about 80 %, by formula."""
+    """Margin that the planned pairs certify at parity with a probability of about 80 %, by formula."""
 
 
 class ArmResult(_Frozen):
@@ -182,15 +182,15 @@ class ArmResult(_Frozen):
     successes: int
     missing: int
     retried: int
-    """Results after an attempt that was lost while the policy had a say."""
+    """Number of results after an attempt that was lost while the policy could affect it."""
     attempts: int
-    """Attempts of the planned episodes, lost ones included."""
+    """Number of attempts of the planned episodes, lost ones included."""
     wilson95: Interval
-    """Where initial states repeat, of counts divided by the variance inflation."""
+    """Wilson's 95 % interval; if initial states repeat, from counts divided by the variance inflation."""
     sampling_sd: float
     """SD of the rate over draws of initial states: binomial."""
     rerun_sd: float | None
-    """SD of the rate when the same states run again with fresh seeds; None: each ran once."""
+    """SD of the rate when the same states run again with fresh seeds; None: every state ran once."""
     mean_score: float
     mean_score_by_task: Mapping[str, float]
     steps_mean: float
@@ -204,34 +204,35 @@ class Certificate(_Frozen):
 
     format: Literal[2] = 2
     claim: str
-    """The sentence that was put to the test, with what was run."""
+    """The tested sentence, with the tasks, states and seeds that ran."""
     verdict: Verdict
     sentence: str
     """The verdict in words, with its numbers."""
     scope: Literal["checkpoint"] = "checkpoint"
     flags: tuple[Flag, ...]
     details: Mapping[str, str]
-    """What a flag means here, by its name: counts, arms."""
+    """Details of the flags, by name: counts, arms."""
     margin: Margin
     margin_reason: str
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
     """One-sided level of the verdict."""
     planned_alpha: Alpha
-    """The protocol's; larger than alpha where the states were used before."""
+    """The protocol's level; larger than alpha if the states were used before."""
     attempt: Annotated[int, Field(ge=1, le=10_000)]
-    """Which candidate this is on these states with this reference, as far as the issuer's ledger knows."""
+    """Number of this candidate among those tried on these states with this reference, by the issuer's
+    ledger; from 1."""
     protocol: str
     protocol_sha256: str
     standing: Standing
     """Whether the protocol is a released one."""
     registration: Registration | None
-    """What was declared before the first episode."""
+    """Declaration made before the first episode."""
     what_ran: str
     """The tasks, initial states and seeds of the plan, in words."""
     estimand: str
     """The protocol's own words."""
     secondary: tuple[str, ...]
-    """What the protocol wants said besides."""
+    """Secondary results that the protocol asks for."""
     records_sha256: str
     timings_sha256: str
     run_created_at: str
@@ -239,7 +240,7 @@ class Certificate(_Frozen):
     """Start of the first admitted episode; UTC, ISO 8601."""
     last_episode_at: str
     sessions: int
-    """Calls of ``vlaeval run`` that made the admitted results."""
+    """Number of calls of ``vlaeval run`` that made the admitted results."""
     comparison: Comparison
     control: Comparison | None
     """The negative control in the candidate's place."""
@@ -250,11 +251,11 @@ class Certificate(_Frozen):
     seeds: Seeds
     power: Power
     latency_ratio: float | None
-    """Reference over candidate, medians of one inference over all process runs. Descriptive."""
+    """Median inference time of the reference over the candidate's, over all process runs. Descriptive."""
     latency_ratios: tuple[ProcessRunRatio, ...]
-    """At the median, 95 % and 99 %; empty: one process run, from which no interval follows."""
+    """Ratios at the median, 95 % and 99 %; empty with one process run, which gives no interval."""
     faster: bool | None
-    """Whether the whole interval of the medians' ratio is below 1; None: no interval."""
+    """Whether the whole interval of the ratio of medians is below 1; None: no interval."""
     versions: Mapping[str, str]
     machine: Mapping[str, JsonValue]
     provenance: Mapping[str, JsonValue]

@@ -1,11 +1,12 @@
-"""Replaying a sample: what no hash can show, whether the records happened at all.
+"""Replaying a sample: shows that the records are real, which no hash can show.
 
-Who owns a run folder can write any record into it and mend every hash. But the same key is the same
-episode: whoever has the policy runs it again and must get the same scene, the same actions, the same
-outcome. A few dozen at random are enough (:mod:`vla_eval.certificate.sampling`).
+The owner of a run folder can write any record into it and recompute every hash. But the same key is the
+same episode: a verifier who has the policy can run it again and must get the same scene, the same
+actions and the same outcome. A few dozen random episodes are enough
+(:mod:`vla_eval.certificate.sampling`).
 
-Policies are built and episodes run in this process, as ``vlaeval replay`` does: it is running a
-stranger's code, if the run's arms are a stranger's.
+Policies are built and episodes run in this process, as in ``vlaeval replay``: replaying a stranger's run
+executes a stranger's code.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _OUTCOME = ("outcome", "reason", "error")
 
 @dataclass(frozen=True)
 class Differing:
-    """A record that is not what happens."""
+    """A record that differs from its replay."""
 
     arm: str
     key: EpisodeKey
@@ -80,7 +81,7 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Lost:
-    """Records of an arm that could not be run again, for one reason."""
+    """Records of an arm that could not be replayed for the same reason."""
 
     arm: str
     episodes: int
@@ -89,7 +90,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """What running a sample again gave."""
+    """The result of replaying a sample."""
 
     population: int
     drawn: int
@@ -97,11 +98,11 @@ class ReplayReport:
     differing: tuple[Differing, ...] = ()
     lost: tuple[Lost, ...] = ()
     notes: tuple[str, ...] = ()
-    """What is not as in the run and may be why something differs: code, simulators."""
+    """Changes since the run that may explain differences: code, simulators."""
 
     @property
     def status(self) -> Literal["reproduced", "differs", "incomplete", "nothing"]:
-        """``incomplete``: nothing differs, and some could not be run again; ``nothing``: none could."""
+        """``incomplete``: no record differs, but some could not be replayed; ``nothing``: none could."""
         if self.differing:
             return "differs"
         if not self.reproduced:
@@ -110,13 +111,13 @@ class ReplayReport:
 
     @property
     def exit_code(self) -> int:
-        """0 where all were reproduced, 1 where one differs, 3 where some could not be run."""
+        """0: all were reproduced; 1: at least one differs; 3: some could not be replayed."""
         codes = {"reproduced": EXIT_COMPLETE, "differs": EXIT_REFUTED}
         return codes.get(self.status, EXIT_INFRASTRUCTURE)
 
     @property
     def excluded(self) -> float | None:
-        """The share of forged records that this excludes at 95 %; see :func:`excluded_share`."""
+        """Share of forged records that the replay excludes at 95 %; see :func:`excluded_share`."""
         if self.differing:
             return None
         return excluded_share(self.population, self.drawn, self.drawn - self.reproduced)
@@ -131,22 +132,22 @@ def replay_sample(
 ) -> ReplayReport:
     """Run a sample's episodes again, and compare them with their records.
 
-    Each arm's policy is built once, and an environment is kept while its scene stays. What goes wrong
-    with an arm is collected: a report always comes back.
+    Every arm's policy is built once, and an environment is kept while its scene stays the same. Failures
+    of an arm are collected in the report.
 
     Args:
         run: the run folder.
         sample: from :func:`choose`.
-        progress: called after each record, also of those that could not be run again.
-        trust: run code that the folder names and no installed package brings.
+        progress: called after each record, even if it could not be replayed.
+        trust: run code that the folder names and no installed package provides.
 
     Raises:
-        RunFolderError: the run is damaged, or has no result of a chosen episode.
-        UsageError: it names code that nobody trusts.
+        RunFolderError: the run is damaged, or has no result for a chosen episode.
+        UsageError: the run names code that the user does not trust.
     """
     folder = RunFolder.open(run)
     final = folder.records().final
-    plan = {each.key: each for each in expand(folder.header.protocol)}
+    plan = {episode.key: episode for episode in expand(folder.header.protocol)}
     order = {key: place for place, key in enumerate(plan)}
     arms = {arm.name: arm for arm in folder.header.arms}
     for name, key in sample.chosen:
@@ -157,7 +158,7 @@ def replay_sample(
     foreign = foreign_code(folder.header.protocol, specs)
     need_trust(str(folder.path / "run.json"), foreign, trust=trust)
     session = _Session(progress or (lambda _: None))
-    with redirect_stdout(sys.stderr):  # what policies and simulators print is no result of ours
+    with redirect_stdout(sys.stderr):  # output of policies and simulators is not part of the result
         for arm in arms.values():
             keys = [key for name, key in sample.chosen if name == arm.name]
             keys.sort(key=lambda key: (repr(plan[key].scene), order[key]))
@@ -167,8 +168,8 @@ def replay_sample(
                 folder.header.protocol.run.n_action_steps,
             )
     session.notes += [
-        f"the simulator is another one ({each})"
-        for each in other_physics(folder.header.versions, versions())
+        f"the simulator is another one ({change})"
+        for change in other_physics(folder.header.versions, versions())
     ]
     return ReplayReport(
         sample.population,
@@ -182,7 +183,7 @@ def replay_sample(
 
 @dataclass
 class _Session:
-    """Runs arm by arm, and keeps what came of it."""
+    """Runs arm by arm, and keeps the results."""
 
     progress: Callable[[Slot], None]
     reproduced: int = 0
@@ -204,7 +205,7 @@ class _Session:
             policy = build_policy(arm.spec)
             other, code = _other_policy(arm, identity_of(arm.spec, policy.metadata))
             recorder = Recorder(policy, n_action_steps=n_action_steps)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's; said in the report
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's; in the report
             self._lose(arm.name, planned, _said(error))
             return
         if other:
@@ -222,41 +223,44 @@ class _Session:
         episodes: Sequence[tuple[PlannedEpisode, EpisodeRecord]],
         code: str,
     ) -> None:
-        reproduced, found = 0, list[tuple[Differing, str]]()
+        reproduced, unequal = 0, list[tuple[Differing, str]]()
         for place, (episode, record) in enumerate(episodes):
             try:
                 again = repeat(recorder, episode, record)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - policy's or simulator's
                 gone = isinstance(error, PolicyLostError | PolicyTimeoutError)
-                rest = [each for each, _ in episodes[place:]] if gone else [episode]
+                rest = [planned for planned, _ in episodes[place:]] if gone else [episode]
                 self._lose(arm, rest, _said(error))
-                _close(recorder)  # what raised is not trusted further
+                _close(recorder)  # a recorder that raised is not trusted further
                 if gone:
                     break
                 continue
             if again.differences:
                 differing = Differing(arm, episode.key, again.differences)
-                found.append((differing, _other_environment(again.environment)))
+                unequal.append((differing, _other_environment(again.environment)))
             reproduced += not again.differences
             self.progress((arm, episode.key))
         self.reproduced += reproduced
-        self._judge(found, code, explained=not reproduced)
+        self._judge(unequal, code, explained=not reproduced)
 
-    def _judge(self, found: Sequence[tuple[Differing, str]], code: str, *, explained: bool) -> None:
-        """Take an arm's differences as such, unless something else was run in its place.
+    def _judge(
+        self, unequal: Sequence[tuple[Differing, str]], code: str, *, explained: bool
+    ) -> None:
+        """Sort an arm's unequal records into differing and lost ones.
 
-        Where nothing of an arm comes again, and all of it ran in another environment or with other
-        code, nothing was replayed. Where a part of it comes again, that is no explanation.
+        If no record of the arm was reproduced, and all ran with other code or in another environment,
+        that explains the differences: the records are lost. If some were reproduced, it is no
+        explanation: the others differ.
         """
-        explained = explained and (bool(code) or all(environment for _, environment in found))
-        for differing, environment in found:
-            reasons = [each for each in (code, environment) if each]
+        explained = explained and (bool(code) or all(environment for _, environment in unequal))
+        for differing, environment in unequal:
+            reasons = [reason for reason in (code, environment) if reason]
             if explained:
                 why = f"nothing of it comes again, and {' and '.join(reasons)}"
                 self.lost[differing.arm, why] += 1
             else:
                 self.differing.append(differing)
-                self.notes += [each for each in reasons if each not in self.notes]
+                self.notes += [reason for reason in reasons if reason not in self.notes]
 
     def _lose(self, arm: str, episodes: Sequence[PlannedEpisode], why: str) -> None:
         for episode in episodes:
@@ -265,15 +269,15 @@ class _Session:
 
 
 def _other_policy(arm: Arm, now: Mapping[str, Any]) -> tuple[str, str]:
-    """Say how the policy is another one than the run's, and whether its code is."""
+    """Return how the policy differs from the run's, and how its code differs; empty if equal."""
     then = arm.identity or {}
-    both = {name: now.get(name) for name in then}  # what a later version adds is passed over
+    both = {name: now.get(name) for name in then}  # fields of later versions are ignored
     code = f"the code of arm '{arm.name}' is not that of the run"
     if then.get("code_sha256") == both.get("code_sha256"):
         code = ""
-    then, both = ({**each, "code_sha256": None} for each in (then, both))
-    said = name_differences(then, both)
-    return (f"its spec gives another policy now ({said})" if said else ""), code
+    then, both = ({**identity, "code_sha256": None} for identity in (then, both))
+    changes = name_differences(then, both)
+    return (f"its spec gives another policy now ({changes})" if changes else ""), code
 
 
 def _other_environment(changed: Differences) -> str:
@@ -284,7 +288,7 @@ def _other_environment(changed: Differences) -> str:
 
 
 def _close(recorder: Recorder) -> None:
-    with suppress(Exception):  # the records are what is asked about
+    with suppress(Exception):  # closing does not affect the records
         recorder.close()
 
 
@@ -315,11 +319,13 @@ def sentence(report: ReplayReport) -> str:
 
 
 def _about_differences(report: ReplayReport) -> list[str]:
-    found = report.differing
-    outcomes = sum(any(name in _OUTCOME for name in each.differences) for each in found)
-    shown = "; ".join(str(each) for each in found[:_SHOWN])
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    parts = [f"NOT REPRODUCED: {len(found)} differ, {outcomes} in their outcome ({shown}{more})."]
+    differing = report.differing
+    outcomes = sum(any(name in _OUTCOME for name in record.differences) for record in differing)
+    shown = "; ".join(str(record) for record in differing[:_SHOWN])
+    more = f"; and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    parts = [
+        f"NOT REPRODUCED: {len(differing)} differ, {outcomes} in their outcome ({shown}{more})."
+    ]
     if not outcomes:
         parts.append(
             "Other actions with the same outcomes can come from other hardware, or from inference in "

@@ -1,11 +1,11 @@
-"""Drawing records at random, and what it excludes when all that were drawn are honest.
+"""Random samples of records, and the share of forged records that an honest sample excludes.
 
-If K of M records were forged, n of them drawn at random would all be honest with the chance
-C(M - K, n) / C(M, n); where that is 5 % or less, K is excluded.
+If K of M records are forged, n records drawn at random are all honest with the probability
+C(M - K, n) / C(M, n); if that is 5 % or less, K is excluded.
 
 The sample is drawn by the hash of the certificate's file, so that nobody who has the certificate can
-choose it. Who *makes* a certificate can make it again with a blank more until the draw is kind, so a
-verifier who does not trust the maker adds a word of his own (``salt``), which nobody knew before.
+choose it. The *maker* of a certificate can vary its whitespace until the sample is favourable, so a
+verifier who does not trust the maker adds a secret word (``salt``).
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from vla_eval.keys import EpisodeKey
 __all__ = ["Sample", "Slot", "choose", "excluded_share"]
 
 type Slot = tuple[str, EpisodeKey]
-"""An arm's name, and an episode."""
+"""Name of an arm, and key of an episode."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is to be run again."""
+    """Records to be replayed."""
 
     chosen: tuple[Slot, ...]
     population: int
-    """How many records it was drawn from."""
+    """Number of records that the sample was drawn from."""
 
 
 def choose(certificate: bytes, keys: Sequence[Slot], n: int, *, salt: str = "") -> Sample:
-    """Draw n records, each set of n with the same chance; fewer records than n are taken all.
+    """Draw n records, every set of n with the same probability; all records if there are fewer.
 
-    A larger n draws the same and more. Neither the order of the keys nor the version of a package
-    changes what is drawn.
+    A larger n draws the same records and more. The sample is independent of the order of the keys and of
+    package versions.
 
     Args:
         certificate: the content of the certificate's file.
         keys: the admitted episodes of every arm that has a role.
-        n: how many.
-        salt: a word of the verifier's that the certificate's maker could not know.
+        n: number of records.
+        salt: a word of the verifier that the certificate's maker could not know.
 
     Raises:
-        UsageError: less than one.
+        UsageError: n is less than one.
     """
     if n < 1:
         raise UsageError(f"--replay {n}: at least one episode is needed")
@@ -62,18 +62,18 @@ def choose(certificate: bytes, keys: Sequence[Slot], n: int, *, salt: str = "") 
 def excluded_share(population: int, drawn: int, unknown: int = 0) -> float | None:
     """Return the smallest share of forged records that is excluded at 95 %, exactly.
 
-    All drawn records were run again and reproduced but for the unknown, which count as forged ones.
-    The records are a finite population, so the chance is hypergeometric and the bound a little
-    sharper than that for endless ones, 1 - 0.05^(1/n).
+    All drawn records were replayed and reproduced, except the unknown ones, which count as forged.
+    The records are a finite population, so the probability is hypergeometric and the bound a little
+    sharper than that for an infinite population, 1 - 0.05^(1/n).
 
     Args:
-        population: how many records the sample was drawn from.
+        population: number of records that the sample was drawn from.
         drawn: size of the sample.
-        unknown: how many of it could not be run again.
+        unknown: number of drawn records that could not be replayed.
 
     Returns:
-        K/M with the smallest K for which at most ``unknown`` forged ones in the sample have a chance
-        of 5 % or less; None where no record was run again.
+        K/M with the smallest K for which a sample with at most ``unknown`` forged records has a
+        probability of 5 % or less; None if no record was replayed.
     """
     if drawn <= unknown:
         return None
@@ -88,6 +88,6 @@ def excluded_share(population: int, drawn: int, unknown: int = 0) -> float | Non
 
 
 def _is_excluded(forged: int, population: int, drawn: int, unknown: int) -> bool:
-    """Whether at most ``unknown`` of so many forged in the sample have a chance of 5 % or less."""
+    """Return whether a sample has at most ``unknown`` forged records with 5 % probability or less."""
     ways = sum(comb(forged, i) * comb(population - forged, drawn - i) for i in range(unknown + 1))
     return 20 * ways <= comb(population, drawn)

@@ -1,4 +1,4 @@
-"""What a run speaks of, in words, computed from the plan and never copied from a sentence."""
+"""Scope of a run in words, always computed from the plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vla_eval.keys import EpisodeKey
 __all__ = ["what_ran"]
 
 _LISTED = 4
-"""Most tasks or ranges that are named one by one."""
+"""Most tasks or ranges that are listed individually."""
 
 
 def what_ran(keys: Sequence[EpisodeKey]) -> str:

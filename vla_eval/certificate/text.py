@@ -9,7 +9,7 @@ from vla_eval.drawing.terminal import folded
 from vla_eval.summary.text import points
 
 _ENOUGH = 5
-"""Process runs from which on a latency interval deserves trust."""
+"""Fewest process runs for a reliable latency interval."""
 
 __all__ = [
     "certificate_text",
@@ -22,11 +22,11 @@ __all__ = [
 
 
 def certificate_text(certificate: Certificate) -> str:
-    """Return the verdict first, then what it rests on."""
+    """Return the verdict, followed by its evidence."""
     comparison = certificate.comparison
     lines = [
         f"{comparison.verdict.upper()}: {certificate.sentence}",
-        *(f"also {each.upper()}: {each.sentence}" for each in comparison.also),
+        *(f"also {verdict.upper()}: {verdict.sentence}" for verdict in comparison.also),
         f"claim: {certificate.claim}",
         f"control: {certificate.assay.sentence}",
         "",
@@ -49,14 +49,14 @@ def certificate_text(certificate: Certificate) -> str:
 
 
 def flag_lines(certificate: Certificate) -> Iterator[str]:
-    """Yield each flag with its sentence, and what it means here."""
+    """Yield each flag with its sentence and its detail."""
     for flag in certificate.flags:
         detail = certificate.details.get(flag.value)
         yield f"{flag.upper()}: {flag.sentence}" + (f" ({detail})" if detail else "")
 
 
 def p_words(certificate: Certificate) -> str:
-    """Say how improbable the records are if the candidate is worse by the margin or more."""
+    """Return the p-value of "worse by the margin or more" in words, with its test and level."""
     comparison, sequential = certificate.comparison, certificate.sequential
     test = "tests by state" if comparison.clusters is not None else "exact test"
     score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.3g}"
@@ -72,7 +72,7 @@ def p_words(certificate: Certificate) -> str:
 
 
 def latency_words(certificate: Certificate) -> str:
-    """Say how much faster the candidate is, with an interval where process runs give one."""
+    """Return the candidate's speed-up in words, with an interval if there are several process runs."""
     faster = f"{certificate.latency_ratio:.1f} times as fast"
     if not certificate.latency_ratios:
         return f"{faster} (medians; one process run: no interval)"
@@ -86,7 +86,7 @@ def latency_words(certificate: Certificate) -> str:
 
 
 def run_words(certificate: Certificate) -> str:
-    """Say how often was tried, and in how many calls."""
+    """Return the number of attempts and of calls in words."""
     attempts = ", ".join(
         f"{arm.name} {arm.attempts} attempts of {arm.n + arm.missing} episodes"
         + (f" ({arm.retried} retried)" if arm.retried else "")
@@ -98,10 +98,10 @@ def run_words(certificate: Certificate) -> str:
 
 
 def secondary_lines(certificate: Certificate) -> Iterator[str]:
-    """Yield what the protocol wants said besides; no claim is made of it."""
+    """Yield the secondary results that the protocol asks for; they carry no claim."""
     comparison, arms = certificate.comparison, certificate.arms
-    for each in certificate.secondary:
-        match each:
+    for result in certificate.secondary:
+        match result:
             case "latency" if certificate.latency_ratio is not None:
                 yield f"one inference: {latency_words(certificate)}"
             case "mean score":

@@ -1,4 +1,4 @@
-"""Counting the uses of a protocol's states: which candidate a certificate is about."""
+"""Counts the uses of a protocol's states, which gives the number of a certificate's candidate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["count_use"]
 
 
 def count_use(run: Path, evidence: Evidence) -> Attempt:
-    """Write down that the candidate is certified, and return the how-manieth it is."""
+    """Add the candidate to the ledger of uses, and return its number there."""
     roles, protocol = evidence.roles, evidence.protocol
     return attempt(
         run,

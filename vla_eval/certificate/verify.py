@@ -20,20 +20,20 @@ __all__ = ["draw_sample", "read_certificate", "roles_of", "verify"]
 
 
 def read_certificate(path: Path) -> Certificate:
-    """Read a certificate; raises UsageError where it is none."""
-    found = read_model(path, Certificate, wrong="is no certificate")
-    pairs = [found.comparison] + ([found.control] if found.control else [])
-    names = [arm.name for arm in found.arms]
+    """Read a certificate; raise UsageError if the file is none."""
+    certificate = read_model(path, Certificate, wrong="is no certificate")
+    pairs = [certificate.comparison] + ([certificate.control] if certificate.control else [])
+    names = [arm.name for arm in certificate.arms]
     names += [name for pair in pairs for name in (pair.candidate, pair.reference)]
     try:
         check_arm_names(names)
     except UsageError as error:
         raise UsageError(f"{path}: is no certificate ({error})") from None
-    return found
+    return certificate
 
 
 def roles_of(certificate: Certificate) -> Roles:
-    """Return which arm is what in a certificate."""
+    """Return the roles of the arms in a certificate."""
     control = certificate.control.candidate if certificate.control else None
     return Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
 
@@ -44,12 +44,12 @@ def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:
     Args:
         file: the certificate.
         run: its run folder.
-        count: how many.
-        salt: a word of the verifier's that the certificate's maker could not know.
+        count: number of records.
+        salt: a word of the verifier that the certificate's maker could not know.
 
     Raises:
-        UsageError: no certificate, or less than one record.
-        RunFolderError: the run folder does not stand.
+        UsageError: the file is no certificate, or the count is less than one.
+        RunFolderError: the run folder's evidence cannot be admitted.
     """
     evidence = gather(run, roles_of(read_certificate(file)))
     slots = [(name, key) for name, finals in evidence.finals.items() for key in finals]
@@ -57,13 +57,13 @@ def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:
 
 
 def verify(certificate: Certificate, run: Path) -> list[str]:
-    """Recompute everything; return the places that differ, in words (none: it holds).
+    """Recompute everything; return the differences in words (empty: the certificate is confirmed).
 
-    What no record shows is taken from beside them or believed: the registration from the run folder,
-    the number of the attempt from the certificate (a smaller one would be the issuer's lie).
+    Two values cannot be recomputed from the records: the registration is taken from the run folder, and
+    the number of the attempt from the certificate (an issuer could make it too small).
 
     Raises:
-        RunFolderError: the run folder itself does not stand: damaged, incomplete, of other scenes.
+        RunFolderError: the run folder's evidence cannot be admitted: damaged, incomplete, other scenes.
     """
     again = issue(
         run,
@@ -74,9 +74,9 @@ def verify(certificate: Certificate, run: Path) -> list[str]:
     )
     ours = json.loads(certificate.model_dump_json())
     theirs = json.loads(again.model_dump_json())
-    # "Given after the fact" is said of a margin that differs from the protocol's, so a margin that
-    # was changed in the certificate alone shows up in the flags and in the reason.
+    # The reason "given after the fact" belongs to a margin that differs from the protocol's, so a
+    # margin that was changed only in the certificate causes differences in the flags and the reason.
     return [
-        f"{place}: {one!r} in the certificate, {other!r} recomputed"
-        for place, one, other in differences(ours, theirs, tolerance=1e-9)
+        f"{place}: {stated!r} in the certificate, {recomputed!r} recomputed"
+        for place, stated, recomputed in differences(ours, theirs, tolerance=1e-9)
     ]

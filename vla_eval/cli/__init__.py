@@ -96,7 +96,7 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except OSError as error:  # a file system that says no is no bug of ours
+    except OSError as error:  # an error of the file system is no bug of vla_eval
         if os.environ.get("VLA_EVAL_DEBUG"):
             raise
         print(f"error: {printable(refused(error))}", file=sys.stderr)

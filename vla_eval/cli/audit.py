@@ -36,11 +36,11 @@ def audit(
 
     Example: vlaeval audit mine.toml --html audit.html
 
-    Without a file it judges the claims that come with this package. Checks whether percentages can
-    be counts (GRIM), gives intervals and verdicts at the margins, what the best and the worst
-    pairing of the episodes would have shown, what a printed plus-minus is, how many episodes it
-    would have taken, and whether speed-ups agree with T(N) = p + e N. It is post-hoc and certifies
-    nothing. The exit code is 0 whatever is found.
+    Without a file it judges the claims that come with this package. It checks whether percentages
+    can be counts (GRIM) and whether speed-ups agree with T(N) = p + e N. It gives intervals and
+    verdicts at the margins, the results of the best and the worst pairing of the episodes, the kind
+    of a printed plus-minus, and the number of episodes that the claim needs. It is post-hoc and
+    certifies nothing. The exit code is 0 for every finding.
 
     Args:
         claims: A file of claims; the shipped one is vla_eval/audit/published.toml.
@@ -57,7 +57,7 @@ def audit(
     if len(claims) > 1:
         raise UsageError("one file of claims at a time, for example: vlaeval audit claims.toml")
     file = read_claims(claims[0]) if claims else shipped_claims()
-    known = [each.id for each in file.claims]
+    known = [entry.id for entry in file.claims]
     for name in claim:
         if name not in known:
             raise UsageError(f"--claim {name}: there is no such claim{did_you_mean(name, known)}")
@@ -69,7 +69,7 @@ def audit(
 
         print_json(to_json(result))
     elif claim:
-        _print_full([each for each in result.claims if each.claim.id in claim])
+        _print_full([audited for audited in result.claims if audited.claim.id in claim])
     else:
         _print(result)
     return EXIT_COMPLETE
@@ -84,7 +84,9 @@ def _command(claims: tuple[Path, ...], **files: Path | None) -> str:
 
 
 def _print(result: Audit) -> None:
-    rows = [[each.claim.id, each.finding.value, each.sentence] for each in result.claims]
+    rows = [
+        [audited.claim.id, audited.finding.value, audited.sentence] for audited in result.claims
+    ]
     print_table([["claim", "finding", ""], *rows])
     counts = ", ".join(f"{count} {finding}" for finding, count in result.counts().items())
     closing = [
@@ -98,13 +100,13 @@ def _print(result: Audit) -> None:
 def _print_full(shown: list[Audited]) -> None:
     from vla_eval.audit.pages import flag_sentence, verdict_lines
 
-    for each in shown:
+    for audited in shown:
         lines = [
-            f"{each.claim.id}: {each.claim.says} ({each.claim.where})",
-            f"{each.finding.value.upper()}: {each.sentence}",
-            *(f"- {line}" for line in (*verdict_lines(each), *each.details)),
-            *(f"! {flag.upper()}: {flag_sentence(flag)}" for flag in each.flags),
+            f"{audited.claim.id}: {audited.claim.says} ({audited.claim.where})",
+            f"{audited.finding.value.upper()}: {audited.sentence}",
+            *(f"- {line}" for line in (*verdict_lines(audited), *audited.details)),
+            *(f"! {flag.upper()}: {flag_sentence(flag)}" for flag in audited.flags),
         ]
-        if each.claim.note:
-            lines.append(f"- {each.claim.note}")
+        if audited.claim.note:
+            lines.append(f"- {audited.claim.note}")
         say_folded([*lines, ""])

@@ -32,7 +32,7 @@ def bench(
     repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 30,
     json: bool = False,
 ) -> int:
-    """Measure what a simulator's time goes into on this machine, or a policy's.
+    """Measure the parts of a simulator's time, or of a policy's, on this machine.
 
     Example: vlaeval bench sim libero_spatial/4
 
@@ -41,17 +41,17 @@ def bench(
     Args:
         what: 'sim', an environment without a policy; or 'policy', a policy without an environment.
         target: The task, for example libero_spatial/4 or so101/PickPlace; or the policy's spec.
-        option: Of sim: an option of the environment, for example physics=fast; may be given again.
-        nfe: Of policy: function evaluations to try; default 1 2 5 10 where it has steps.
-        batch: Of policy: how many observations at a time.
-        dtype: Of policy: of the model, for example float32 bfloat16; default the spec's.
-        suite: Of policy: whose first observation to take; default one that the policy makes up.
-        repeats: Of policy: how often each configuration is measured, after its warm-up.
+        option: For sim: an option of the environment, for example physics=fast. Repeatable.
+        nfe: For policy: function evaluations to try; default 1 2 5 10 if it has steps.
+        batch: For policy: numbers of observations at a time.
+        dtype: For policy: dtypes of the model, such as float32 bfloat16; default the spec's.
+        suite: For policy: suite of the observation; default one that the policy generates.
+        repeats: For policy: measurements of each configuration, after its warm-up.
         json: Print for machines.
     """
-    given = {"--nfe": nfe, "--dtype": dtype, "--suite": suite} if what == "sim" else {}
-    given |= {"--option": option} if what == "policy" else {}
-    if misplaced := [flag for flag, value in given.items() if value]:
+    foreign = {"--nfe": nfe, "--dtype": dtype, "--suite": suite} if what == "sim" else {}
+    foreign |= {"--option": option} if what == "policy" else {}
+    if misplaced := [flag for flag, value in foreign.items() if value]:
         other = "policy" if what == "sim" else "sim"
         raise UsageError(f"{misplaced[0]} is for vlaeval bench {other}, not for bench {what}")
     if what == "sim":

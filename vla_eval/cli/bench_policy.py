@@ -1,4 +1,4 @@
-"""What ``vlaeval bench policy SPEC`` prints."""
+"""The output of ``vlaeval bench policy SPEC``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["print_latencies"]
 
 
 def print_latencies(result: dict[str, Any]) -> None:
-    """Print what :func:`vla_eval.benchmarking.policy.measure_policy` returned."""
+    """Print the result of :func:`vla_eval.benchmarking.policy.measure_policy`."""
     machine = result["hardware"]
     where = machine["accelerator"] or f"{machine['processor']}, {machine['threads']} threads"
     say_folded([result["policy"], f"on {where}; ms, p50 / p95 / p99", ""])

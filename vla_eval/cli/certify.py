@@ -45,14 +45,14 @@ def certify(
 
     Args:
         run: The run folder.
-        candidate: The arm that has to prove itself.
-        reference: The arm that it is measured by.
-        control: An arm that must fail, to show that the run could have told a difference.
-        margin: Another margin than the protocol's; flags the certificate as post hoc.
-        registration: What `vlaeval register` wrote before the first episode; default the copy in
-            the run folder, where it is put for whoever verifies.
+        candidate: The arm to be certified.
+        reference: The arm that the candidate is compared with.
+        control: An arm that must fail, to show that the run can find a difference.
+        margin: Replaces the protocol's margin; flags the certificate as post hoc.
+        registration: The file that `vlaeval register` wrote before the first episode; it is copied
+            into the run folder for verifiers. Default: that copy.
         since: A commit that must hold the registration, made before the first episode.
-        out: Where the certificate goes; default: RUN/certificate.json
+        out: File of the certificate; default: RUN/certificate.json
         json: Print the certificate itself.
     """
     from vla_eval.certificate import Roles
@@ -100,9 +100,9 @@ def verify(
 
     Example: vlaeval verify runs/parity/certificate.json runs/parity --replay 59
 
-    Recomputing shows that the certificate follows from the records. That the records are no
-    invention is shown by running episodes again: --replay 59 finds, with a chance of 95 %, a run of
-    which 5 % are forged. It runs the policies that the run names.
+    Recomputing shows that the certificate follows from the records. Running episodes again shows
+    that the records are real: if 5 % of the records are forged, --replay 59 finds one with a chance
+    of 95 %. It runs the policies that the run names.
 
     Exit code 0 when every number and word, and every replayed episode, is reproduced, 1 when one
     is not, 3 when some episodes could not be run again.
@@ -110,9 +110,9 @@ def verify(
     Args:
         certificate: The file that `vlaeval certify` wrote.
         run: The run folder.
-        replay: Also run so many episodes again, chosen by the certificate's hash.
-        salt: A word of yours for the choice, where you do not trust the certificate's maker.
-        trust: With --replay, run code that the folder names and no installed package brings; see
+        replay: Also run this many episodes again, chosen by the certificate's hash.
+        salt: A secret word for the choice, if you do not trust the certificate's maker.
+        trust: With --replay, run code that the folder names and no installed package provides; see
             docs/trust.md.
     """
     from vla_eval.certificate import verify as recompute
@@ -134,7 +134,7 @@ def verify(
 def _replayed(
     file: Path, certificate: Certificate, run: Path, count: int, salt: str, *, trust: bool
 ) -> int:
-    """Run some episodes again; return the exit code of what that gave."""
+    """Run some episodes again; return the exit code of the result."""
     from tqdm import tqdm
 
     from vla_eval.certificate.replayed import replay_sample, sentence

@@ -41,18 +41,17 @@ def check(
 
     Exit code 0 when it is not worse by the margin, 1 when it is worse, 6 when these episodes cannot
     tell, 3 when episodes are missing after infrastructure errors. Episodes are paired when protocol
-    and scenes are the same. A run that is not done is refused. A policy whose server does not
-    say what it serves is refused, unless its spec declared it with identity=. Under GitHub Actions
-    the finding also goes to the step summary, and a regression becomes an annotation.
+    and scenes are the same. An incomplete run is refused. A policy that its server does not identify
+    is refused, unless its spec declared it with identity=. Under GitHub Actions the finding also
+    goes to the step summary, and a regression becomes an annotation.
 
     Args:
         run: The run folder of the new checkpoint.
         baseline: A baseline file, or another run folder.
-        arm: Which arm of the run; default its first.
-        baseline_arm: Which arm of a baseline run; default its first.
-        margin: Another margin than the protocol's.
-        allow_missing: Judge all the same where episodes are missing, as if they had gone against the
-            checkpoint.
+        arm: The arm of the run; default its first.
+        baseline_arm: The arm of a baseline run; default its first.
+        margin: Replaces the protocol's margin.
+        allow_missing: Judge even if episodes are missing; they count against the checkpoint.
         junit: Write JUnit XML.
         markdown: Write the finding for a pull request.
         write_baseline: Write the run as a new baseline, to be committed.

@@ -16,7 +16,7 @@ __all__ = ["Clustered", "show"]
 
 @dataclass(frozen=True)
 class Clustered:
-    """Repeats of initial states: a verdict that holds however the repeats depend on each other.
+    """Repeats of initial states: a verdict that is valid for any dependence of the repeats.
 
     Example: vlaeval stats clustered counts.json --margin 0.1
 
@@ -29,8 +29,8 @@ class Clustered:
         tyro.conf.Positional[Path],
         tyro.conf.arg(
             metavar="FILE.json",
-            help='{"n": [...], "won": [...], "lost": [...]}: pairs of each state, and how many of '
-            "them only the candidate and only the reference succeeded in.",
+            help='{"n": [...], "won": [...], "lost": [...]}: for each state the number of pairs, '
+            "of pairs that only the candidate won, and of pairs that only the reference won.",
         ),
     ]
     margin: float = 0.05
@@ -52,7 +52,7 @@ def show(asked: Clustered) -> int:
     """Judge the counts in a file, and print the verdict.
 
     Raises:
-        UsageError: a file that does not hold such counts, or counts that the test cannot judge.
+        UsageError: the file does not hold such counts, or the test cannot judge them.
     """
     from vla_eval.judging.counts import judge_states
     from vla_eval.judging.states_file import read_states

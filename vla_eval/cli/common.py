@@ -1,4 +1,4 @@
-"""What several verbs share."""
+"""Functions and types that several verbs share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def parse_arms(arms: Sequence[str], policy: str | None) -> dict[str, str]:
     """Return policy specs by arm names, from ``NAME=SPEC`` strings or one ``--policy``.
 
     Raises:
-        UsageError: both forms, neither, no name, or a name used twice.
+        UsageError: both forms or neither, a missing name, or a name used twice.
     """
     if policy is not None and arms:
         raise UsageError(
@@ -64,17 +64,17 @@ def parse_arms(arms: Sequence[str], policy: str | None) -> dict[str, str]:
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""What the machine lacks, as against what the user named."""
+"""Error numbers for a lack of resources; all others mean that the user's path cannot be used."""
 
 
 def refused(error: OSError) -> str:
-    """Return what a file system refused as a sentence: the place and the reason."""
+    """Return an error of the file system as a sentence: the place and the reason."""
     place = f"{error.filename}: " if error.filename is not None else ""
     return f"{place}{error.strerror or error}"
 
 
 def say(text: str = "", *, file: TextIO | None = None, end: str = "\n") -> None:
-    """Print for people: what strangers wrote is shown, and does nothing to the terminal."""
+    """Print for people, with control characters escaped, so that a text cannot affect the terminal."""
     print(printable(text), file=file, end=end)
 
 

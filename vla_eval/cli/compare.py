@@ -30,10 +30,10 @@ def compare(
     Example: vlaeval compare runs/snapflow runs/meanflow runs/teacher \
         --html compare.html
 
-    Takes the arms of one or several runs of the same protocol; an arm that is in several folders is
-    one (shards). Policies are paired episode by episode where they saw the same scenes; repeats of
-    initial states and tasks of different size are respected. It describes after the fact, and
-    certifies nothing: the exit code is 0 whatever is found.
+    Takes the arms of one or several runs of the same protocol; an arm in several folders (shards)
+    counts once. Policies are paired episode by episode if they saw the same scenes; repeats of
+    initial states and tasks of different size are taken into account. The comparison is post-hoc and
+    certifies nothing: the exit code is 0 for every result.
 
     Args:
         runs: Run folders.

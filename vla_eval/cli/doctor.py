@@ -32,14 +32,14 @@ def doctor(
         --policy 'lerobot:outputs/pretrained_model?nfe=1'
 
     Exit code 0 when everything that is installed works; suites whose extra is not installed are
-    reported, and are no fault. With --policy instead: what goes into the policy and what comes out,
-    from one inference on a real observation of each suite that it fits; exit code 1 where
-    something looks like a mistake, or where it fits none.
+    reported, but are no error. With --policy it checks a policy instead: it shows the inputs and
+    outputs of one inference on a real observation of each suite that the policy fits. Then exit
+    code 1 when something looks like a mistake, or when the policy fits no suite.
 
     Args:
-        policy: Look at this policy instead of the installation.
-        suite: With --policy, only this suite; may be given again.
-        out: With --policy, where to write what it saw, as doctor-SUITE.png.
+        policy: Check this policy instead of the installation.
+        suite: With --policy, only this suite. Repeatable.
+        out: With --policy, folder for the policy's pictures, doctor-SUITE.png.
         json: Print for machines.
     """
     if policy is not None:

@@ -1,4 +1,4 @@
-"""Help pages: prose in 80 columns, examples left as they are, and no default where there is none."""
+"""Help pages: prose in 80 columns, unchanged examples, and no "(default: None)"."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _ARGUMENT = re.compile(r"^    (\w+): ", re.MULTILINE)
 
 @functools.cache
 def describe(verb: Callable[..., int]) -> None:
-    """Annotate the arguments of a verb with what its docstring says of them.
+    """Annotate the arguments of a verb with their descriptions from its docstring.
 
-    tyro would break a description where the docstring does, and write ``(default: None)`` behind one
-    that says what happens without the argument.
+    tyro alone would keep the docstring's line breaks, and would add ``(default: None)`` to optional
+    arguments.
     """
     hints = get_type_hints(verb, include_extras=True)
     texts = _descriptions(inspect.getdoc(verb) or "")
@@ -41,7 +41,7 @@ def describe(verb: Callable[..., int]) -> None:
 
 
 def _descriptions(docstring: str) -> dict[str, str]:
-    """Return the texts of the section Args, each in one line."""
+    """Return the descriptions in the section Args by name, each in one line."""
     _, _, section = docstring.partition("\nArgs:\n")
     parts = _ARGUMENT.split(section)
     return {
@@ -54,7 +54,7 @@ def _default(value: str) -> str:
 
 
 def _metavar(hint: Any) -> str | None:
-    """Return what an optional value is called; None leaves it to tyro, or to the annotation."""
+    """Return the metavar of an optional value; None: tyro's or the annotation's."""
     kinds = [kind for kind in get_args(hint) if kind is not NoneType]
     if get_origin(hint) is Annotated or NoneType not in get_args(hint):
         return None
@@ -62,7 +62,7 @@ def _metavar(hint: Any) -> str | None:
 
 
 class _Page(io.StringIO):
-    """Keeps what is written for a terminal, in the look of that terminal."""
+    """Collects text for a terminal, and reports that terminal's properties."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _Page(io.StringIO):
 
 @contextlib.contextmanager
 def wrapped_help() -> Iterator[None]:
-    """Wrap what is written to stdout inside the block."""
+    """Wrap the text that is written to stdout inside the block."""
     page = _Page(sys.stdout)
     try:
         with contextlib.redirect_stdout(page):
@@ -94,7 +94,7 @@ def _wrapped(line: str) -> str:
     if len(plain) <= WIDTH or not plain[0].isalpha():
         return line
     if plain.startswith("usage:"):
-        plain = _BRACKETS.sub(lambda found: found[0].replace(" ", "\xa0"), plain)
+        plain = _BRACKETS.sub(lambda match: match[0].replace(" ", "\xa0"), plain)
         plain = textwrap.fill(plain.replace(",", ", "), WIDTH, subsequent_indent=" " * 4)
         return plain.replace(", ", ",").replace("\xa0", " ")
     return textwrap.fill(plain, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""What ``vlaeval doctor --policy SPEC`` prints."""
+"""The output of ``vlaeval doctor --policy SPEC``."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["doctor_policy"]
 
 
 def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) -> int:
-    """Let a policy act once in each kind of suite, and say what went in and came out.
+    """Let a policy act once in each kind of suite, and print its inputs and outputs.
 
     Returns:
-        EXIT_COMPLETE where it fits a suite and nothing looks like a mistake, else EXIT_REFUTED.
+        EXIT_COMPLETE if the policy fits a suite and nothing looks like a mistake, else EXIT_REFUTED.
     """
     policy = build_policy(spec)
     results: list[dict[str, Any]] = []
@@ -42,8 +42,8 @@ def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) 
             fits = None if not isinstance(error, PolicySpecError) else False
             result |= {"fits": fits, "reason": str(error)}
             if not json:
-                what = "does not fit" if fits is False else "could not be looked at"
-                say_folded(["", f"{suite.name}: {what}: {error}"])
+                problem = "does not fit" if fits is False else "could not be checked"
+                say_folded(["", f"{suite.name}: {problem}: {error}"])
         else:
             picture = folder / f"doctor-{suite.name}.png"
             if inspection.pixels:
@@ -53,8 +53,8 @@ def doctor_policy(spec: str, names: Sequence[str], *, json: bool, folder: Path) 
             if not json:
                 say_folded(_text(inspection, others, picture))
         results.append(result)
-    fitting = [each for each in results if each["fits"]]
-    ok = bool(fitting) and all(each["ok"] for each in fitting)
+    fitting = [result for result in results if result["fits"]]
+    ok = bool(fitting) and all(result["ok"] for result in fitting)
     if json:
         print_json({"policy": spec, "ok": ok, "suites": results})
     elif not fitting:
@@ -71,7 +71,7 @@ def _identity(metadata: PolicyMetadata) -> list[str]:
 
 
 def _text(inspection: Inspection, others: Sequence[str], picture: Path) -> list[str]:
-    stands = f" (and, looking alike: {', '.join(others)})" if others else ""
+    stands = f" (also represents: {', '.join(others)})" if others else ""
     lines = [
         "",
         f"{inspection.suite}/{inspection.task}{stands}",
@@ -88,10 +88,10 @@ def _text(inspection: Inspection, others: Sequence[str], picture: Path) -> list[
 
 
 def _findings(findings: Sequence[Finding]) -> list[str]:
-    width = max((len(each.name) for each in findings), default=0)
+    width = max((len(finding.name) for finding in findings), default=0)
     return [
-        f"    {'ok ' if each.ok else '!! '} {each.name.ljust(width)}  {each.detail}"
-        for each in findings
+        f"    {'ok ' if finding.ok else '!! '} {finding.name.ljust(width)}  {finding.detail}"
+        for finding in findings
     ]
 
 
@@ -111,7 +111,7 @@ def _actions(inspection: Inspection) -> list[str]:
         low, high, column = inspection.low[i], inspection.high[i], actions[:, i]
         outside = float(np.mean((column < low) | (column > high)))
         numbers = (low, high, column[0], column.min(), column.mean(), column.max())
-        rows.append([str(name), *(f"{each:.3g}" for each in numbers), f"{outside:.0%}"])
+        rows.append([str(name), *(f"{number:.3g}" for number in numbers), f"{outside:.0%}"])
     size = f"{len(actions)} steps of {len(inspection.action_names)} numbers"
     return [
         f"    {size}, nfe {inspection.nfe}",
@@ -125,9 +125,9 @@ def _as_json(inspection: Inspection, picture: Path) -> dict[str, Any]:
         "ok": inspection.ok,
         "task": inspection.task,
         "instruction": inspection.instruction,
-        "pixels": {name: list(each.shape) for name, each in inspection.pixels.items()},
-        "findings": [vars(each) for each in inspection.findings],
-        "behaviour": [vars(each) for each in inspection.behaviour],
+        "pixels": {name: list(pixels.shape) for name, pixels in inspection.pixels.items()},
+        "findings": [vars(finding) for finding in inspection.findings],
+        "behaviour": [vars(finding) for finding in inspection.behaviour],
         "action_names": list(inspection.action_names),
         "low": inspection.low.tolist(),
         "high": inspection.high.tolist(),

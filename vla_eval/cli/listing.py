@@ -23,8 +23,8 @@ def list_(
     Example: vlaeval list tasks --suite libero_spatial
 
     Args:
-        what: What to list.
-        suite: With 'tasks', only those of one suite.
+        what: The things to list.
+        suite: With 'tasks', only the tasks of one suite.
         json: Print for machines.
     """
     rows = {
@@ -46,12 +46,12 @@ def _suites() -> list[dict[str, Any]]:
 
     return [
         {
-            "suite": each.name,
-            "tasks": len(each.tasks),
-            "extra": each.extra,
-            "description": each.description,
+            "suite": suite.name,
+            "tasks": len(suite.tasks),
+            "extra": suite.extra,
+            "description": suite.description,
         }
-        for each in suites()
+        for suite in suites()
     ]
 
 
@@ -61,14 +61,14 @@ def _tasks(suite: str | None) -> list[dict[str, Any]]:
     chosen = [find_suite(suite)] if suite else suites()
     return [
         {
-            "suite": each.name,
+            "suite": member.name,
             "task": task.name,
             "env_id": task.env_id,
             "states": task.init_states,
             "instruction": task.instruction,
         }
-        for each in chosen
-        for task in each.tasks
+        for member in chosen
+        for task in member.tasks
     ]
 
 
@@ -78,12 +78,12 @@ def _protocols() -> list[dict[str, Any]]:
 
     return [
         {
-            "protocol": f"{each.protocol}@{each.version}",
-            "episodes": len(expand(each)),
-            "sha256": each.sha256[:12],
-            "title": each.title,
+            "protocol": f"{protocol.protocol}@{protocol.version}",
+            "episodes": len(expand(protocol)),
+            "sha256": protocol.sha256[:12],
+            "title": protocol.title,
         }
-        for each in shipped_protocols()
+        for protocol in shipped_protocols()
     ]
 
 

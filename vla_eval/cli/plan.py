@@ -30,19 +30,19 @@ def plan(
     set_: Changes = (),
     json: bool = False,
 ) -> int:
-    """Show what a protocol will run, and about how long that takes.
+    """Show the episodes of a protocol, and about how long they take.
 
     Example: vlaeval plan libero-spatial --arms 2 --infer-ms 120
 
-    The time is that of every episode to its limit, at the cost per step measured on the
-    developers' machine (2 quiet cores, software GL), without loading policies and compiling scenes for
-    the first time. Episodes that succeed end earlier; a GPU renders faster.
+    The time assumes that every episode runs to its limit, at the cost per step measured on the
+    developers' machine (2 quiet cores, software GL). It excludes loading policies and the first
+    compilation of scenes. Successful episodes end earlier; a GPU renders faster.
 
     Args:
         protocol: Name of a shipped protocol, or path of a .toml file.
-        arms: How many policies.
+        arms: Number of policies.
         workers: Environments at a time; default one per core.
-        infer_ms: Time of one inference of your policy; left out, inferences take no time.
+        infer_ms: Time of one inference of your policy; without it, inferences take no time.
         set_: Change a field of the protocol. Repeatable.
         json: Print for machines.
     """

@@ -38,7 +38,7 @@ def power(
     icc: float | None = None,
     json: bool = False,
 ) -> int:
-    """Say how many episodes a claim of non-inferiority needs; or what a finished run could show.
+    """Compute the episodes that a claim of non-inferiority needs, or the power of a finished run.
 
     Example: vlaeval power --margin 0.05 --p 0.9
 
@@ -48,22 +48,22 @@ def power(
 
     Example: vlaeval power --run runs/parity
 
-    Numbers are exact (a sum over all tables) where that takes seconds, else by formula. A
-    certificate also needs the exact test, whose price is shown.
+    Numbers are exact (a sum over all tables) if that takes only seconds, else by formula. A
+    certificate also needs the exact test, which takes more pairs; both numbers are shown.
 
     Args:
-        run: A run folder: what could its pairs have shown, for a candidate at parity?
-        candidate: Which arm of the run; default the protocol's, or the first.
-        reference: Which arm of the run; default the protocol's, or the second.
+        run: A run folder; computes the power of its pairs for a candidate at parity.
+        candidate: An arm of the run; default the protocol's, or the first.
+        reference: An arm of the run; default the protocol's, or the second.
         margin: How much worse is still good enough, as a fraction; default 0.05, or the protocol's.
         p: Success rate of the reference.
-        difference: What you expect, candidate minus reference.
-        correlation: Between the arms on the same episode; default shows 0, 0.3 and 0.6, and with
-            --states 0.3 alone.
+        difference: The expected difference, candidate minus reference.
+        correlation: Correlation of the arms on the same episode; default shows 0, 0.3 and 0.6, and
+            with --states 0.3 alone.
         alpha: One-sided level; default 0.05, or the protocol's.
         power: Chance to certify a candidate as good as expected; default 0.8.
-        episodes: Also show the power that this many episodes give.
-        states: What this many different initial states show, each repeated --repeats times.
+        episodes: Also show the power of this many episodes.
+        states: Show the power of this many different initial states, each repeated --repeats times.
         repeats: Episodes of every state and arm, with other seeds.
         icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
         json: Print for machines.
@@ -219,7 +219,7 @@ def _print_shown(shown: Shown) -> None:
 
 
 def _repeated(shown: Shown) -> list[str]:
-    """Return what is to say about repeats of states, if there are any."""
+    """Return sentences on repeats of states, if there are any."""
     from vla_eval.cli.repeats import MODEL, times, too_few
 
     repeats = shown.repeats

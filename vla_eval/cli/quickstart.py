@@ -19,7 +19,7 @@ __all__ = ["quickstart"]
 
 @dataclass(frozen=True)
 class _Show:
-    """A comparison that is worth a first look."""
+    """A comparison for a first try."""
 
     words: str
     protocol: str
@@ -91,7 +91,7 @@ def quickstart(
 
 
 def _command() -> str:
-    """Return what the reader has to type: in a checkout, .venv/bin is not on the path."""
+    """Return the command that the reader must type: in a checkout, .venv/bin is not on the path."""
     if shutil.which("vlaeval"):
         return "vlaeval"
     return os.path.relpath(Path(sys.argv[0]).resolve())

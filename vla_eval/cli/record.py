@@ -43,15 +43,15 @@ def record(
     Example: vlaeval record so101 --policy expert --tasks PickPlace \
         --init-states 0-49 --only-successes --out demos/pick-place
 
-    Every step is recorded at the control rate. The same command on the same folder continues it, and
-    adds what is missing when more initial states are asked for. Needs the extra 'lerobot'.
+    Every step is recorded at the control rate. The same command on the same folder continues it; with
+    more initial states it adds the missing episodes. Needs the extra 'lerobot'.
 
     Args:
         source: A suite (see: vlaeval list suites) or a protocol (see: vlaeval list protocols).
-        policy: Who demonstrates; see: vlaeval list policies
+        policy: The demonstrating policy; see: vlaeval list policies
         out: The dataset's folder.
-        tasks: Only these tasks of it.
-        init_states: Only these initial states; of a suite, 0-99 by default.
+        tasks: Only these tasks of the source.
+        init_states: Only these initial states; default 0-99 for a suite.
         only_successes: Leave failed episodes out of the dataset.
         images: 'video' is small and lossy (AV1), 'png' exact.
         env: An argument of the environment, such as image_size=96. Repeatable.
@@ -65,19 +65,19 @@ def record(
     from vla_eval.recording.plan import find_source, plan_recording, source_label
     from vla_eval.trust import foreign_code, tell_code
 
-    found, arguments = find_source(source, set_), _arguments(env)
-    if isinstance(found, Protocol):
-        tell_code(source, foreign_code(found, []))
-        n_action_steps = n_action_steps or found.run.n_action_steps
+    origin, arguments = find_source(source, set_), _arguments(env)
+    if isinstance(origin, Protocol):
+        tell_code(source, foreign_code(origin, []))
+        n_action_steps = n_action_steps or origin.run.n_action_steps
     plan = plan_recording(
-        found,
+        origin,
         tasks=tasks.split(",") if tasks else None,
         init_states=_numbers(init_states) if init_states else None,
         env_kwargs=arguments,
         policy_seed=policy_seed,
     )
     request = RecordingRequest(
-        source=source_label(found),
+        source=source_label(origin),
         policy=policy,
         env_kwargs=arguments,
         only_successes=only_successes,

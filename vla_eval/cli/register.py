@@ -35,22 +35,22 @@ def register(
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("registration.json"),
     json: bool = False,
 ) -> int:
-    r"""Write down what a run will compare, before its first episode; the file is to be committed.
+    r"""Register a run's comparison in a file, before its first episode; commit that file.
 
     Example: vlaeval register so101-pick-place --out registration.json \
         --arm student=flow:student.safetensors --arm teacher=expert \
         --candidate student --reference teacher
 
     The policies are built, so that the file holds the hashes of their weights, options and code.
-    Without a registration a certificate is flagged, for nobody can tell whether its protocol was
-    chosen after the results. The dates in it are this machine's; a push to a public host dates it for
+    Without a registration a certificate is flagged, because its protocol may have been chosen after
+    the results. The dates in it are this machine's; a push to a public host proves the date to
     others.
 
     Args:
         protocol: Name of a shipped protocol (see: vlaeval list protocols) or path of a .toml file.
         arm: One policy; repeat for each arm, in the order of the run.
-        candidate: The arm that has to prove itself; default the protocol's.
-        reference: The arm that it is measured by; default the protocol's.
+        candidate: The arm to be certified; default the protocol's.
+        reference: The arm that the candidate is compared with; default the protocol's.
         control: An arm that must fail; default the protocol's, which may have none.
         set_: Change a field of the protocol, as the run will. Repeatable.
         out: The new file.
@@ -99,7 +99,7 @@ def _lines(made: Registration) -> list[str]:
 
 
 def _next_steps(made: Registration, out: Path, protocol: str, changes: Sequence[str]) -> list[str]:
-    """Return what to do with the file, as commands to copy."""
+    """Return the next steps with the file, as commands to copy."""
     arms = [word for arm in made.arms for word in ("--arm", f"{arm.name}={arm.spec}")]
     sets = [word for change in changes for word in ("--set", change)]
     roles = ["--candidate", made.roles.candidate, "--reference", made.roles.reference]

@@ -18,11 +18,11 @@ MODEL = (
     "ICC: the share of the states whose repeats are copies of one another, while those of the "
     "others are independent"
 )
-"""What the dependence of repeats is taken to be."""
+"""The assumed dependence of repeats, in words."""
 
 
 def too_few(states: int, margin: float, fewest: Mapping[ClusterTest, int]) -> list[str]:
-    """Return a sentence for the tests that do not pass without a discordant pair, if there are any."""
+    """Return a sentence on the tests that need more states, if there are any."""
     short = {test: least for test, least in fewest.items() if states < least}
     if not short:
         return []
@@ -38,8 +38,8 @@ def print_design(result: dict[str, Any], expected: str) -> None:
     """Print a design of repeated states.
 
     Args:
-        result: from :func:`vla_eval.planning.repeats.size_of_repeats`.
-        expected: the candidate in words.
+        result: the result of :func:`vla_eval.planning.repeats.size_of_repeats`.
+        expected: the expected candidate in words.
     """
     states, repeats, pairs = (result[name] for name in ("states", "repeats", "pairs"))
     margin, fewest = 100 * result["margin"], result["minimum_states"]
@@ -59,24 +59,24 @@ def print_design(result: dict[str, Any], expected: str) -> None:
     )
     error = max(row["standard_error"] for row in result["repeated"])
     lines = [f"{MODEL}{simulated(error)}.", least]
-    apart = result["without_repeats"]["power"]
-    if apart is not None:
-        lines.insert(0, f"{pairs} different states, each once, without repeats: {apart:.1%}.")
+    independent = result["without_repeats"]["power"]
+    if independent is not None:
+        lines.insert(0, f"{pairs} different states, each once, without repeats: {independent:.1%}.")
     say_folded(lines)
 
 
 def times(repeats: int) -> str:
-    """Return how often each state runs, in words."""
+    """Return the number of repeats of each state, in words."""
     return "each once" if repeats == 1 else f"{repeats} repeats of each"
 
 
 def label(icc: float) -> str:
-    """Return how alike repeats are, in words."""
+    """Return the likeness of repeats, in words."""
     return _ALIKE.get(icc, f"ICC {icc:g}")
 
 
 def simulated(error: float) -> str:
-    """Return how exact the powers are, to be added to a sentence; worst-repeat's alone are exact."""
+    """Return the precision of the powers, as the end of a sentence; only worst-repeat's are exact."""
     if error == 0:
         return "; exact"
     points = math.ceil(1000 * error) / 10

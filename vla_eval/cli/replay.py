@@ -33,9 +33,9 @@ def replay(
     Args:
         run: The run folder.
         key: suite/task/initial state/environment seed/policy seed, as reports write it.
-        arm: Whose episode.
+        arm: The arm that ran the episode.
         video: A .mp4 (needs imageio[ffmpeg]) or .gif file: all cameras side by side.
-        trust: Run code that the folder names and no installed package brings; see docs/trust.md.
+        trust: Run code that the folder names and no installed package provides; see docs/trust.md.
     """
     from vla_eval.recording.replay import replay as run_again
 

@@ -18,11 +18,11 @@ def report(
     *,
     json: bool = False,
 ) -> int:
-    """Show what a run folder holds: rates with intervals, paired tables, where the time went.
+    """Show the results in a run folder: rates with intervals, paired tables, parts of the time.
 
     Example: vlaeval report runs/quickstart
 
-    Several folders are read as shards of one run. A run may be reported while it is going on.
+    Several folders are read as shards of one run. The run may still be going on.
 
     Args:
         dirs: Run folders.

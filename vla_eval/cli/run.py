@@ -67,10 +67,10 @@ def run(
 
 
 def _outcome(summary: RunSummary, *, shard: bool, sequential: bool) -> int:
-    """Say what is left to do, and return the exit code."""
+    """Print the remaining work, and return the exit code."""
     if summary.complete:
         return EXIT_COMPLETE
-    if missing := sum(each.errors for each in summary.arms.values()):
+    if missing := sum(arm.errors for arm in summary.arms.values()):
         say(
             f"{missing} episodes are missing after infrastructure errors; "
             "repeat the command to try them again",

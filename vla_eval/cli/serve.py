@@ -55,19 +55,19 @@ def serve(
 
     Args:
         policy: The policy; see: vlaeval list policies
-        dialect: Whose protocol to speak.
+        dialect: The protocol of the clients.
         host: Address to listen on; only this machine by default.
         port: 0 takes a free one.
-        layout: How clients name observations: native (default), libero, harness-libero.
-        images: Other names of pictures on the wire, and our cameras.
-        suite: Take the bounds of this suite's actions, for clients that do not send any.
-        action_low: Lower bounds of the actions, for clients that do not say them; with an equals
+        layout: Names of observations on the wire: native (default), libero, harness-libero.
+        images: Names of pictures on the wire, with the camera for each.
+        suite: Take the bounds of this suite's actions, for clients that do not send them.
+        action_low: Lower bounds of the actions, for clients that do not send them; with an equals
             sign, as in --action-low=-1,-1
         action_high: Upper bounds.
-        max_batch: Most observations an inference; 1 keeps the last bits reproducible.
-        batch_wait_ms: Longest wait for company, where more than one are allowed.
+        max_batch: Most observations per inference; 1 keeps the last bits reproducible.
+        batch_wait_ms: Longest wait for more observations, if max-batch is above 1.
         token_file: File with a token that clients must send; or set VLA_EVAL_TOKEN.
-        max_frame_mb: Largest message that is taken, in MiB.
+        max_frame_mb: Largest accepted message, in MiB.
         seed: Policy seed of clients that do not send one.
         json: Print the address and the policy's identity as one line of JSON.
     """

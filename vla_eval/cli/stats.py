@@ -1,4 +1,4 @@
-"""``vlaeval stats``: the pocket calculator for a table in a paper."""
+"""``vlaeval stats``: intervals and verdicts from the counts in a paper's table."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def stats(
     The candidate comes first. The verdict belongs to the interval of level 1 - 2 alpha.
 
     Args:
-        table: What is known.
+        table: The kind of the counts.
     """
     check_margin(table.margin, "--margin")
     check_alpha(table.alpha, "--alpha")
@@ -137,7 +137,7 @@ def _rates(table: Paired | Independent) -> str:
 
 
 def _points(values: Any) -> str:
-    inner = ", ".join(f"{100 * each:+.2f}" for each in values)
+    inner = ", ".join(f"{100 * value:+.2f}" for value in values)
     return inner if len(values) == 1 else f"[{inner}]"
 
 

@@ -1,4 +1,4 @@
-"""Standard streams that never end a run: a reader that has seen enough, a closed file, odd letters."""
+"""Standard streams that never end a run: not for a closed pipe or file, nor for unusual characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["forgiving_streams"]
 
 
 class _Forgiving:
-    """A text stream whose writes cannot fail because of who reads it."""
+    """A text stream whose writes cannot fail because of its reader."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -20,7 +20,7 @@ class _Forgiving:
             stream.reconfigure(errors="replace")
 
     def write(self, text: str) -> int:
-        """Write, or drop the text where nobody can read it any more."""
+        """Write the text, or drop it if the stream is closed."""
         if self._stream is not None:
             try:
                 self._stream.write(text)
@@ -29,7 +29,7 @@ class _Forgiving:
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or give up."""
+        """Flush, or give up if the stream is closed."""
         if self._stream is not None:
             try:
                 self._stream.flush()
@@ -37,11 +37,11 @@ class _Forgiving:
                 self._give_up()
 
     def isatty(self) -> bool:
-        """Return whether a person is looking."""
+        """Return whether the stream is a terminal."""
         return self._stream is not None and bool(self._stream.isatty())
 
     def _give_up(self) -> None:
-        """Let what is still buffered go to nowhere, so that the interpreter can end quietly."""
+        """Send the buffered text to the null device, so that the interpreter can end quietly."""
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         self._stream = None

@@ -31,10 +31,10 @@ def sweep(
 
     Args:
         grid: Protocol, axes and arms, see examples/sweeps/.
-        out: Holds the run folders.
+        out: Folder for the run folders.
         workers: Environments at a time; default one per core.
         json: Print the rows as JSON.
-        trust: Run code that the file names and no installed package brings; see docs/trust.md.
+        trust: Run code that the file names and no installed package provides; see docs/trust.md.
     """
     from vla_eval.sweep import load_grid, run_grid, table_rows, write_tables
     from vla_eval.trust import foreign_code, need_trust
@@ -42,8 +42,8 @@ def sweep(
     cells, results, table = load_grid(grid), [], ""
     foreign = [name for cell in cells for name in foreign_code(cell.protocol, cell.arms.values())]
     need_trust(str(grid), dict.fromkeys(foreign), trust=trust)
-    for each in run_grid(cells, out, workers=workers, notify=_say):
-        results.append(each)
+    for result in run_grid(cells, out, workers=workers, notify=_say):
+        results.append(result)
         table = write_tables(results, out)
     if json:
         print_json(table_rows(results))

@@ -47,22 +47,22 @@ def train(
         --set training.steps=10000 --set training.device=cuda
 
     The results are used as flow:DIR/policy.safetensors?nfe=10 and lerobot:DIR/pretrained_model. The
-    same command on the same folder continues a run that was stopped, and ends with the same bits as
-    one that was not. DIR/curves.png shows the losses. Needs the extra 'flow' for the
-    reference policy, and 'lerobot' for datasets and for students of LeRobot's checkpoints.
+    same command on the same folder continues a stopped run, and ends with the same bits as a run
+    without a stop. DIR/curves.png shows the losses. Needs the extra 'flow' for the reference
+    policy, and 'lerobot' for datasets and for students of LeRobot's checkpoints.
 
     Args:
-        recipe: What to learn from, which method, how long; see examples/recipes/. Optional where the
-            flags say it all.
+        recipe: File with data, method and number of steps; see examples/recipes/. Optional if the
+            flags give them.
         out: The run's folder.
-        base: The checkpoint of LeRobot's to begin with: lerobot:FOLDER or lerobot:USER/MODEL; which
-            of the dataset's cameras is which picture: lerobot:FOLDER?cameras=top:image
+        base: The LeRobot checkpoint to begin with: lerobot:FOLDER or lerobot:USER/MODEL; with a map
+            from the dataset's cameras to its pictures: lerobot:FOLDER?cameras=top:image
         method: The name of a method or preset in docs/methods.md, such as snapflow or
-            snapflow:published; a name that is none is answered with the list.
-        dataset: A LeRobotDataset v3, folder or hub id, such as `vlaeval record` makes.
+            snapflow:published; for an unknown name the error lists all.
+        dataset: A LeRobotDataset v3, folder or hub id, for example from `vlaeval record`.
         set_: Change a key of the recipe, such as training.steps=100 or seed=1. Repeatable.
         json: Print the result as JSON.
-        trust: Run code that the recipe's checkpoint brings along; see docs/trust.md.
+        trust: Run code that comes with the recipe's checkpoint; see docs/trust.md.
     """
     if recipe is None and base is None:
         raise UsageError(
@@ -85,7 +85,7 @@ def train(
 
 
 def _run(training: Training, folder: Path) -> Trained:
-    """Train, with the steps and their loss on stderr."""
+    """Train; show the steps and their loss on stderr."""
     from vla_eval.drawing.bar import Bar
 
     def on_step(step: int, logs: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Comparing many policies on one protocol: descriptive, after the fact, and never a certificate."""
+"""Comparison of many policies on one protocol: descriptive, post hoc, and never a certificate."""
 
 from vla_eval.compare.gather import Contest, Entry, gather
 from vla_eval.compare.judge import compare

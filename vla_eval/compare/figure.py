@@ -1,4 +1,4 @@
-"""The picture of a comparison: success against latency, and who is on the Pareto front."""
+"""The picture of a comparison: success against latency, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LINE = 15.0
 
 
 def draw_pareto(arms: Sequence[RankedArm], width: int) -> str:
-    """Draw success with its 95 % interval over the median of one inference, logarithmic.
+    """Draw success with its 95 % interval over the median inference time, logarithmic.
 
     Args:
-        arms: those that have times are drawn.
-        width: of the sheet.
+        arms: the policies; only policies with times are drawn.
+        width: width of the sheet in pixels.
 
     Returns:
-        The SVG; empty when fewer than two policies have times.
+        The SVG; empty if fewer than two policies have times.
     """
     timed = [arm for arm in arms if arm.infer_ms is not None]
     if len(timed) < 2:
@@ -40,7 +40,7 @@ def draw_pareto(arms: Sequence[RankedArm], width: int) -> str:
         _front(axes, timed)
         for arm in timed:
             ms, color = arm.infer_ms or 0.0, svg.CANDIDATE if arm.pareto else svg.MUTED
-            axes.plot([ms, ms], [100 * each for each in arm.wilson95], color=color, linewidth=2)
+            axes.plot([ms, ms], [100 * limit for limit in arm.wilson95], color=color, linewidth=2)
             mark = "o" if arm.pareto else "s"
             axes.plot([ms], [100 * arm.rate], mark, color=color, markersize=8)
         _labels(axes, timed, 14 if narrow else 34)
@@ -63,7 +63,7 @@ def _axes(axes: Axes, arms: Sequence[RankedArm], *, room: float) -> None:
 
 
 def _front(axes: Axes, arms: Sequence[RankedArm]) -> None:
-    """Draw what is attained: from each Pareto-optimal policy to the right, then up."""
+    """Draw the Pareto front as steps: from each Pareto-optimal policy to the right, then up."""
     front = sorted((arm for arm in arms if arm.pareto), key=lambda arm: arm.infer_ms or 0.0)
     if not front:
         return
@@ -73,7 +73,7 @@ def _front(axes: Axes, arms: Sequence[RankedArm]) -> None:
 
 
 def _labels(axes: Axes, arms: Sequence[RankedArm], length: int) -> None:
-    """Write the names beside the points, pushed apart where they would meet."""
+    """Write the names beside the points, moved apart if they would overlap."""
     height = float(axes.bbox.height)
     low, high = axes.get_ylim()
     taken: list[float] = []

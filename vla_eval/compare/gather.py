@@ -24,7 +24,7 @@ class Entry:
     """One policy, with all its episodes."""
 
     name: str
-    """The arm's name; with the folder's before it where two policies have the same."""
+    """The arm's name, after the folder's name if two policies have the same arm name."""
     arm: Arm
     folders: tuple[str, ...]
     episodes: ArmEpisodes
@@ -38,27 +38,27 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contest:
-    """All policies, and what they were asked to do."""
+    """All policies, and their common plan."""
 
     protocol: Protocol
     keys: tuple[EpisodeKey, ...]
     """The plan, in its order."""
     entries: tuple[Entry, ...]
     contradictions: tuple[str, ...] = ()
-    """Episodes that ended twice, and differently."""
+    """Sentences about episodes with two different results."""
     torn: tuple[str, ...] = ()
 
 
 def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Contest:
-    """Gather the arms of run folders; the same arm in several folders is one (shards of a run).
+    """Gather the arms of run folders; the same arm in several folders counts once (shards of a run).
 
     Args:
         paths: run folders of one protocol.
         only: names of the arms to compare; default all.
 
     Raises:
-        RunFolderError: no run, damaged records, or another protocol.
-        UsageError: fewer than two arms, or no arm of a name.
+        RunFolderError: no run, damaged records, or different protocols.
+        UsageError: fewer than two arms, or an unknown arm.
     """
     if not paths:
         raise UsageError("which runs? for example: vlaeval compare runs/a runs/b")
@@ -66,21 +66,21 @@ def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Contest:
     _refuse_other_protocols(folders)
     protocol = folders[0].header.protocol
     keys = tuple(episode.key for episode in expand(protocol))
-    found = _group(folders)
+    groups = _group(folders)
     records = {folder.path: folder.records() for folder in folders}
-    known = list(found)
+    known = list(groups)
     for name in only:
-        if name not in found:
+        if name not in groups:
             raise UsageError(f"--arm {name}: the runs have no such arm{did_you_mean(name, known)}")
-    chosen = {name: each for name, each in found.items() if not only or name in only}
+    chosen = {name: group for name, group in groups.items() if not only or name in only}
     if len(chosen) < 2:
         raise UsageError(
             f"{' and '.join(map(str, paths))}: {len(chosen)} arm, and it takes two to compare; "
             "name another run of the same protocol"
         )
     contradictions: list[str] = []
-    entries = [_entry(name, each, records, keys, contradictions) for name, each in chosen.items()]
-    torn = [f"{path.name}/{name}" for path, each in records.items() for name in each.torn]
+    entries = [_entry(name, group, records, keys, contradictions) for name, group in chosen.items()]
+    torn = [f"{path.name}/{name}" for path, content in records.items() for name in content.torn]
     return Contest(protocol, keys, tuple(entries), tuple(contradictions), tuple(torn))
 
 
@@ -89,8 +89,8 @@ def _refuse_other_protocols(folders: Sequence[RunFolder]) -> None:
     for folder in folders[1:]:
         if folder.header.protocol_sha256 != first.header.protocol_sha256:
             ours, theirs = (
-                f"{each.header.protocol.label} ({each.header.protocol_sha256[:12]})"
-                for each in (first, folder)
+                f"{run.header.protocol.label} ({run.header.protocol_sha256[:12]})"
+                for run in (first, folder)
             )
             raise RunFolderError(
                 f"{first.path} ran {ours} and {folder.path} ran {theirs}: policies can be compared "
@@ -102,23 +102,23 @@ type _Found = list[tuple[RunFolder, Arm]]
 
 
 def _group(folders: Sequence[RunFolder]) -> dict[str, _Found]:
-    """Return the arms by name; where a name stands for two policies, the folder's tells them apart."""
+    """Return the arms by name; if two policies share a name, the folder's name distinguishes them."""
     policies: dict[str, list[_Found]] = {}
     for folder in folders:
         for arm in folder.header.arms:
             same = policies.setdefault(arm.name, [])
-            home = next((each for each in same if same_policy(each[0][1], arm)), None)
+            home = next((group for group in same if same_policy(group[0][1], arm)), None)
             if home is None:
                 same.append([(folder, arm)])
             else:
                 home.append((folder, arm))
-    found: dict[str, _Found] = {}
+    named: dict[str, _Found] = {}
     for name, groups in policies.items():
         for group in groups:
             path = group[0][0].path
             full = name if len(groups) == 1 else f"{path.name}/{name}"
-            found[f"{path}/{name}" if full in found else full] = group
-    return found
+            named[f"{path}/{name}" if full in named else full] = group
+    return named
 
 
 def _entry(
@@ -136,10 +136,10 @@ def _entry(
         contradictions += [text for text in source.contradictions if f"arm '{arm.name}'" in text]
         for record in source.attempts:
             if record.arm == arm.name:
-                # Another spec of one policy gives another hash, and no other policy.
+                # Two specs of one policy have different hashes; they are still the same policy.
                 same = record if arm == home else record.model_copy(update=one_hash)
                 merged.add(same, str(folder.path))
-    contradictions += [each for each in merged.contradictions if each not in contradictions]
+    contradictions += [text for text in merged.contradictions if text not in contradictions]
     return Entry(
         name=name,
         arm=home,

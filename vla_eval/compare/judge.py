@@ -1,4 +1,4 @@
-"""Ranking the policies: all pairs, adjusted; letters; what is Pareto-optimal."""
+"""Ranking of the policies: all pairs, adjusted; letters; Pareto-optimal policies."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def compare(field: Contest, *, alpha: float = 0.05) -> Ranking:
 
     Args:
         field: the policies.
-        alpha: chance of any false difference among all pairs (Holm).
+        alpha: probability of any false difference among all pairs (Holm).
 
     Raises:
-        UsageError: a policy without any finished episode.
+        UsageError: a policy has no finished episode.
     """
     for entry in field.entries:
         if not entry.episodes.n:
@@ -74,38 +74,38 @@ def _arm(field: Contest, entry: Entry) -> RankedArm:
         nfe=sum(record.nfe for record in records) / inferences if inferences else None,
         letters="",
         pareto=None,
-        tasks={name: (each.successes, each.n) for name, each in episodes.by_task().items()},
+        tasks={name: (task.successes, task.n) for name, task in episodes.by_task().items()},
     )
 
 
 def _pairs(field: Contest, entries: Sequence[Entry], alpha: float) -> list[PairResult]:
     couples = list(combinations(entries, 2))
-    found = [estimate(field, one, other, pairs=len(couples)) for one, other in couples]
-    p_values = [each.p for each in found]
+    estimates = [estimate(field, first, second, pairs=len(couples)) for first, second in couples]
+    p_values = [pair.p for pair in estimates]
     return [
         PairResult(
-            first=one.name,
-            second=other.name,
-            table=each.table,
-            unpaired_because=each.unpaired_because,
-            method=each.method,
-            difference=each.difference,
-            ci95=each.ci95,
-            simultaneous95=each.simultaneous95,
-            p=each.p,
+            first=first.name,
+            second=second.name,
+            table=pair.table,
+            unpaired_because=pair.unpaired_because,
+            method=pair.method,
+            difference=pair.difference,
+            ci95=pair.ci95,
+            simultaneous95=pair.simultaneous95,
+            p=pair.p,
             p_holm=adjusted,
             q_bh=screened,
             differ=adjusted < alpha,
-            heterogeneity_p=each.heterogeneity_p,
+            heterogeneity_p=pair.heterogeneity_p,
         )
-        for (one, other), each, adjusted, screened in zip(
-            couples, found, holm(p_values), benjamini_hochberg(p_values), strict=True
+        for (first, second), pair, adjusted, screened in zip(
+            couples, estimates, holm(p_values), benjamini_hochberg(p_values), strict=True
         )
     ]
 
 
 def _pareto(arms: Sequence[RankedArm]) -> dict[str, bool]:
-    """Return for each policy with times whether no other is at once as successful and as fast."""
+    """Return for each policy with times whether no other policy is both as successful and as fast."""
     timed = [(arm.name, arm.rate, arm.infer_ms) for arm in arms if arm.infer_ms is not None]
     return {
         name: not any(
@@ -117,15 +117,15 @@ def _pareto(arms: Sequence[RankedArm]) -> dict[str, bool]:
 
 
 def _cochran(field: Contest) -> tuple[float, float] | None:
-    """Return Cochran's Q where every episode is independent and the same for all."""
+    """Return Cochran's Q and its p-value if episodes are independent and all can be paired."""
     if field.protocol.analysis.cluster != "none":
         return None
     first, *others = field.entries
     if any(pairing(field, first, other).objection for other in others):
         return None
     finals = [entry.episodes.finals for entry in field.entries]
-    common = [key for key in field.keys if all(key in each for each in finals)]
-    return cochran_q(np.array([[won(each[key]) for each in finals] for key in common]))
+    common = [key for key in field.keys if all(key in records for records in finals)]
+    return cochran_q(np.array([[won(records[key]) for records in finals] for key in common]))
 
 
 def _warnings(field: Contest, pairs: Sequence[PairResult]) -> list[str]:
@@ -135,7 +135,7 @@ def _warnings(field: Contest, pairs: Sequence[PairResult]) -> list[str]:
     if standins:
         warnings.append(f"{standins} episodes ran on STAND-IN ASSETS: not for publishing.")
     warnings += [
-        f"{entry.name}: its server does not say which policy it serves; nobody knows who this is."
+        f"{entry.name}: its server does not say which policy it serves; the policy is unknown."
         for entry in field.entries
         if any(not record.policy_known for record in entry.records)
     ]

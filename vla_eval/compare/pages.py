@@ -19,8 +19,8 @@ def html_page(comparison: Ranking, *, command: str) -> str:
     """Return the page; equal comparisons give equal bytes.
 
     Args:
-        comparison: what is shown.
-        command: that writes the page.
+        comparison: the comparison to show.
+        command: the command that writes the page.
     """
     from markupsafe import Markup
 
@@ -47,7 +47,7 @@ def html_page(comparison: Ranking, *, command: str) -> str:
 
 
 _MATRIX = 12
-"""Most policies whose pairs are shown as a square."""
+"""Most policies for which the pairs are shown as a matrix."""
 
 
 def _hardest_first(comparison: Ranking) -> list[str]:
@@ -66,7 +66,7 @@ def markdown_page(comparison: Ranking) -> str:
     lines = [
         f"### {len(comparison.arms)} policies on {markdown(protocol.label)}",
         "",
-        *(f"> **{markdown(each)}**" for each in comparison.warnings),
+        *(f"> **{markdown(warning)}**" for warning in comparison.warnings),
         "",
         "| policy | success | 95 % Wilson | letters | inference, median | NFE | Pareto |",
         "|---|---|---|---|---|---|---|",

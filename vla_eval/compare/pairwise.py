@@ -1,4 +1,4 @@
-"""Two policies: paired where they saw the same scenes, judged as their protocol judges."""
+"""Comparison of two policies: paired if they saw the same scenes, by the protocol's method."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ class Estimate:
 def estimate(field: Contest, ours: Entry, theirs: Entry, *, pairs: int) -> Estimate:
     """Compare two policies.
 
-    Paired: as the protocol judges (:mod:`vla_eval.judging.methods`), so that a certificate of the same pairs
-    shows the same interval. Unpaired: Miettinen and Nurminen, from effective counts where states
-    repeat, stratified where tasks differ in size.
+    Paired: by the protocol's method (:mod:`vla_eval.judging.methods`), so that a certificate of the same
+    pairs shows the same interval. Unpaired: Miettinen and Nurminen, from effective counts if states
+    repeat, stratified if tasks differ in size.
 
     Args:
-        field: for the protocol and its keys.
+        field: all policies, with the protocol and its keys.
         ours: the first policy.
-        theirs: the second.
-        pairs: pairs of policies in the comparison, for the simultaneous interval.
+        theirs: the second policy.
+        pairs: number of pairs of policies in the comparison, for the simultaneous interval.
     """
     levels = (0.05, 0.05 / pairs)
-    found = pairing(field, ours, theirs)
-    if found.objection:
-        return _unpaired(field, ours, theirs, levels, found.objection)
-    method = method_of(field, found)
+    paired = pairing(field, ours, theirs)
+    if paired.objection:
+        return _unpaired(field, ours, theirs, levels, paired.objection)
+    method = method_of(field, paired)
     unequal = method.heterogeneity()
     return Estimate(
         method.name,
@@ -93,7 +93,7 @@ def _unpaired(
         limits = [stratified_independent_interval(strata, alpha=level) for level in levels]
         method = "Miettinen-Nurminen by task"
     else:
-        (x1, n1), (x2, n2) = (_counts(each, repeats=repeats) for each in (ours, theirs))
+        (x1, n1), (x2, n2) = (_counts(entry, repeats=repeats) for entry in (ours, theirs))
         difference = x1 / n1 - x2 / n2
         z = miettinen_nurminen_z(x1, n1, x2, n2, 0.0)
         limits = [miettinen_nurminen_interval(x1, n1, x2, n2, alpha=level) for level in levels]

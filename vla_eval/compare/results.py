@@ -1,4 +1,4 @@
-"""What a comparison of many policies finds."""
+"""Results of a comparison of many policies."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class RankedArm:
     n: int
     successes: int
     wilson95: Interval
-    """With repeats of initial states from effective counts."""
+    """Wilson's 95 % interval; if initial states repeat, from effective counts."""
     vif: float | None
     """Variance inflation by repeats of initial states; None without repeats."""
     missing: int
     """Planned episodes without a result."""
     mean_score: float
     infer_ms: float | None
-    """Median of one inference, the first of each episode left out."""
+    """Median inference time, without the first inference of each episode."""
     infer_ms_p95: float | None
     nfe: float | None
-    """Function evaluations of one inference."""
+    """Function evaluations per inference."""
     letters: str
-    """Policies that share a letter are not told apart."""
+    """Letters of the policy; two policies with a common letter do not differ significantly."""
     pareto: bool | None
-    """Whether no other policy is at once as successful and as fast; None without times."""
+    """Whether no other policy is both as successful and as fast; None without times."""
     tasks: dict[str, tuple[int, int]]
     """``suite/task`` to (successes, episodes)."""
 
@@ -50,29 +50,29 @@ class RankedArm:
 
 @dataclass(frozen=True)
 class PairResult:
-    """Two policies; the first is the one with the higher success rate."""
+    """Two policies; the first has the higher success rate."""
 
     first: str
     second: str
     table: PairedTable | None
-    """Counts of pairs; None where the episodes could not be paired."""
+    """Counts of pairs; None if the episodes could not be paired."""
     unpaired_because: str
     method: str
     difference: float
     """Success rate of the first minus that of the second."""
     ci95: Interval
     simultaneous95: Interval
-    """Of level 1 − 0.05/m, for m pairs of policies (Bonferroni)."""
+    """Interval of level 1 − 0.05/m, for m pairs of policies (Bonferroni)."""
     p: float
-    """Two-sided, of "they succeed equally often"."""
+    """Two-sided p-value of "they succeed equally often"."""
     p_holm: float
-    """Adjusted so that the chance of any false difference among all pairs is at most alpha."""
+    """p-value adjusted so that the probability of any false difference among all pairs is at most alpha."""
     q_bh: float
-    """Adjusted for screening: of the differences found at q, a share of q is false."""
+    """q-value for screening: a share of q of the differences found at level q is false."""
     differ: bool
     """Whether ``p_holm`` is below alpha."""
     heterogeneity_p: float | None
-    """Of "the difference is the same on all tasks"."""
+    """p-value of "the difference is the same on all tasks"."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,17 @@ class Ranking:
     protocol: Protocol
     alpha: float
     planned: int
-    """Episodes an arm."""
+    """Planned episodes per arm."""
     arms: tuple[RankedArm, ...]
     pairs: tuple[PairResult, ...]
     cochran: tuple[float, float] | None
-    """Cochran's Q over all policies and its p-value; None where episodes repeat or are unpaired."""
+    """Cochran's Q over all policies and its p-value; None if episodes repeat or are unpaired."""
     tasks: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def pair(self, one: str, other: str) -> PairResult:
-        """Return the result of two policies, in whatever order they are named."""
-        return next(each for each in self.pairs if {each.first, each.second} == {one, other})
+        """Return the result of two policies, named in any order."""
+        return next(pair for pair in self.pairs if {pair.first, pair.second} == {one, other})
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that scripts rely on."""

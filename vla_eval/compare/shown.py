@@ -1,8 +1,8 @@
-"""What a finished run could have shown: the power of its size, not of its result.
+"""Power of a finished run: computed from its size instead of its result.
 
-Only what an analysis may not learn from enters: how many pairs and states there are, the reference's
-rate, how often the arms disagree, how alike repeats of states are. Computing power at the observed
-difference ("observed power") would only repeat the p-value, so the candidate is taken to be at parity.
+It uses only the number of pairs and states, the reference's rate, the discordance of the arms and the
+correlation of repeats. The power at the observed difference ("observed power") would only repeat the
+p-value, so the candidate is assumed to be at parity.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ __all__ = ["RepeatedStates", "Shown", "what_it_could_show", "what_run_could_show
 _EXACT_UP_TO = 300
 """Pairs for which the search over the exact test takes some seconds at most."""
 _STATES_UP_TO = 1000
-"""States up to which those needed are searched for; some seconds at most."""
+"""Largest number of states in the search for the needed ones; some seconds at most."""
 
 
 @dataclass(frozen=True)
 class RepeatedStates:
-    """How initial states repeat in a run, and how they are judged."""
+    """Repeats of initial states in a run, and their test."""
 
     states: int
     repeats: int
-    """Of each state; the nearest whole number where some are missing."""
+    """Number of repeats per state; the nearest whole number if some are missing."""
     icc: float
-    """How alike repeats of a state are, estimated from the run, in [0, 1]: the power takes it for the
-    share of the states whose repeats are copies."""
+    """Intraclass correlation of the repeats of a state, estimated from the run, in [0, 1]: the power
+    uses it as the share of states whose repeats are copies."""
     test: ClusterTest
     minimum_states: int
     """Fewest states that show the margin if no pair is discordant, at any number of repeats."""
@@ -57,37 +57,38 @@ class RepeatedStates:
 
 @dataclass(frozen=True)
 class Shown:
-    """What these pairs can certify."""
+    """Claims that these pairs can certify."""
 
     candidate: str
     reference: str
     pairs: int
     vif: float
-    """Design effect of repeats of initial states; 1 without. It describes, and judges nothing."""
+    """Design effect of repeated initial states; 1 without repeats. Descriptive; no verdict uses it."""
     effective_pairs: int
-    """Pairs over the design effect; describes too."""
+    """Pairs divided by the design effect; descriptive too."""
     reference_rate: float
     discordance: float
     """Share of the pairs in which exactly one arm succeeded."""
     correlation: float
-    """Of the outcomes; 0 where an arm never varies, and where it is negative."""
+    """Correlation of the outcomes; 0 if an arm's outcome never varies, or if it is negative."""
     margin: float
     alpha: float
     target: float
-    """The power asked for."""
+    """The requested power."""
     power: float
-    """Chance that a candidate at parity is certified at the margin."""
+    """Probability that a candidate at parity is certified at the margin."""
     smallest_margin: float | None
-    """Certified with the power asked for, at parity; None where not even 50 points are."""
+    """Smallest margin that is certified at parity with the requested power; None if even a margin of 50
+    points cannot be certified."""
     pairs_needed: int | None
-    """For the margin, at parity, with the power asked for, and with as many repeats of a state; None
-    where more than some thousand states would be."""
+    """Pairs that certify the margin at parity with the requested power and the same number of repeats;
+    None if more than some thousand states are needed."""
     exact: bool
-    """Whether these three include the exact test, which costs a few per cent more pairs."""
+    """Whether these three values include the exact test, which needs a few per cent more pairs."""
     detectable: float
-    """True difference that would be found different from 0 with the power asked for (formula)."""
+    """True difference that is found to differ from 0 with the requested power (formula)."""
     repeats: RepeatedStates | None = None
-    """Where initial states repeat; the three above are simulated then."""
+    """Repeats of initial states, if there are any; then the three values above are simulated."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that scripts rely on."""
@@ -113,15 +114,15 @@ def what_it_could_show(
     alpha: float | None = None,
     power: float = 0.8,
 ) -> Shown:
-    """Return what the pairs of two arms can certify.
+    """Return the claims that the pairs of two arms can certify.
 
     Args:
         field: the arms of a run.
-        candidate: name of an arm.
-        reference: name of another.
+        candidate: name of the candidate's arm.
+        reference: name of the reference's arm.
         margin: default the protocol's.
         alpha: one-sided; default the protocol's.
-        power: to be reached.
+        power: requested power.
 
     Raises:
         UsageError: the arms cannot be paired.
@@ -169,18 +170,18 @@ def what_run_could_show(
     alpha: float | None = None,
     power: float = 0.8,
 ) -> Shown:
-    """Return what the pairs of two arms of a run folder can certify.
+    """Return the claims that the pairs of two arms of a run folder can certify.
 
     Args:
-        run: the folder.
-        candidate: name of an arm; default the protocol's, or the first that is not the reference.
-        reference: name of another; default the protocol's, or the first that is not the candidate.
+        run: the run folder.
+        candidate: name of an arm; default the protocol's, or the first arm except the reference.
+        reference: name of an arm; default the protocol's, or the first arm except the candidate.
         margin: default the protocol's.
         alpha: one-sided; default the protocol's.
-        power: to be reached.
+        power: requested power.
 
     Raises:
-        UsageError: no run, no such arms, or arms that cannot be paired.
+        UsageError: no run, unknown arms, or arms that cannot be paired.
     """
     field = gather([run])
     names = [entry.name for entry in field.entries]
@@ -215,8 +216,8 @@ def _of_states(
     of: RepeatedStates, case: PairedCase, *, margin: float, alpha: float, target: float
 ) -> _Outlook:
     def power(states: int, delta: float) -> float:
-        found = power_clustered(states, of.repeats, case, icc=of.icc, margin=delta, alpha=alpha)
-        return found.of(of.test)
+        powers = power_clustered(states, of.repeats, case, icc=of.icc, margin=delta, alpha=alpha)
+        return powers.of(of.test)
 
     step = _first(lambda half: power(of.states, half / 2000) >= target, 100, 1000)
     needed = _first(lambda k: power(k, margin) >= target, of.states, _STATES_UP_TO)
@@ -229,7 +230,7 @@ def _of_states(
 
 
 def _first(holds: Callable[[int], bool], guess: int, most: int) -> int | None:
-    """Return the first number from 1 to most for which it holds, if it then goes on holding."""
+    """Return the first number from 1 to ``most`` for which a monotonic condition holds, or None."""
     low, high = 1, min(guess, most)
     while not holds(high):
         if high == most:
@@ -245,7 +246,7 @@ def _repeats(
     clusters: ClusteredPairs, field: Contest, *, margin: float, alpha: float
 ) -> RepeatedStates:
     asked: ClusterTest = field.protocol.analysis.cluster_test or "both"
-    # As the verdict does: states with different numbers of repeats are judged by the bets.
+    # Same rule as for the verdict: states with different numbers of repeats are judged by the bets.
     test: ClusterTest = asked if clusters.equal else "bets"
     states = len(clusters.pairs)
     return RepeatedStates(
@@ -258,11 +259,11 @@ def _repeats(
 
 
 def _pairs(field: Contest, ours: Entry, theirs: Entry) -> tuple[PairedTable, ClusteredPairs | None]:
-    found = pairing(field, ours, theirs)
-    if found.objection:
+    paired = pairing(field, ours, theirs)
+    if paired.objection:
         raise UsageError(
-            f"'{ours.name}' and '{theirs.name}' are not paired ({found.objection}); for unpaired arms "
+            f"'{ours.name}' and '{theirs.name}' are not paired ({paired.objection}); for unpaired arms "
             "give rates: vlaeval power --p RATE --episodes N"
         )
-    method = method_of(field, found)
+    method = method_of(field, paired)
     return method.table, method.clusters if isinstance(method, ByState) else None

@@ -18,13 +18,13 @@ _NAME = 20
 
 
 def comparison_text(comparison: Ranking) -> str:
-    """Return everything but the tasks, which the HTML page has."""
+    """Return the comparison without its tasks, which are on the HTML page."""
     protocol = comparison.protocol
     size = f"{comparison.planned} episodes an arm · {len(comparison.arms)} policies"
     lines = [
         f"{protocol.label} · {protocol.title}",
         f"protocol {protocol.sha256[:12]} · {size}",
-        *(f"! {each}" for each in comparison.warnings),
+        *(f"! {warning}" for warning in comparison.warnings),
         "",
         *table([_HEAD, *(_arm(arm) for arm in comparison.arms)], numbers=True),
         "",
@@ -60,7 +60,7 @@ _PAIR_HEAD = ["first against second", "difference", "95 % interval", "p, Holm", 
 
 
 def _pair(pair: PairResult) -> list[str]:
-    low, high = (100 * each for each in pair.ci95)
+    low, high = (100 * limit for limit in pair.ci95)
     names = f"{shorten(pair.first, 16)} v {shorten(pair.second, 16)}"
     return [
         names,

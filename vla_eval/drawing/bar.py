@@ -1,4 +1,4 @@
-"""How far a long job is, on stderr: a bar on a terminal, a line now and then in a log file."""
+"""Progress of a long job on stderr: a bar on a terminal, a line every 30 s in a log file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Bar:
 
     Args:
         total: the size of the job.
-        unit: what is counted, such as ``ep``.
-        quiet: print nothing but what :meth:`say` is told.
+        unit: unit of the count, such as ``ep``.
+        quiet: print only the sentences of :meth:`say`.
     """
 
     def __init__(self, total: int, unit: str, *, quiet: bool = False) -> None:
@@ -39,12 +39,12 @@ class Bar:
         )
 
     def show(self, done: int, words: str, status: Callable[[], str]) -> None:
-        """Show how much is done.
+        """Show the progress.
 
         Args:
-            done: how much of the total.
-            words: the same in words, for a log file, such as ``3/8 episodes``.
-            status: asked for what else is to say, when something is shown.
+            done: the finished part of the total.
+            words: the progress in words, for a log file, such as ``3/8 episodes``.
+            status: called for further information when the progress is shown.
         """
         if not self._bar.disable:
             self._bar.set_postfix_str(status(), refresh=False)

@@ -1,7 +1,7 @@
 """A sheet to draw on: matplotlib with the page's own colours and fonts, as inline SVG.
 
-Colours are written as stand-ins and replaced by the page's CSS variables, so that one drawing serves
-light, dark and print. Text stays text. Equal input gives equal bytes: no date, no random names.
+Colours are written as placeholders and replaced by the page's CSS variables, so that one drawing works
+in light, dark and print. Text stays text. Equal input gives equal bytes: no date, no random names.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ STYLES: Mapping[str, tuple[str, str]] = {
     "reference": (REFERENCE, "--"),
     "negative control": (CONTROL, ":"),
 }
-"""Colour and line of each role; the line tells them apart without colour."""
+"""Colour and line of each role; the lines differ, so colour is not needed."""
 
 WIDE, NARROW = 860, 344
-"""Widths in pixels: of the page, and of a phone."""
+"""Widths of the page and of a phone, in pixels."""
 _TICKS = 9
 """Most numbers on a logarithmic axis."""
 
@@ -94,7 +94,7 @@ class Sheet:
     width: int
     height: int
     label: str
-    """What is drawn, for those who do not see it."""
+    """Description of the drawing, for screen readers."""
     figure: Figure
     markup: str = ""
     """The SVG, once the sheet is done."""
@@ -115,7 +115,7 @@ class Sheet:
             yield sheet
             text = io.StringIO()
             with warnings.catch_warnings():
-                # Glyphs that the layout font lacks are the browser's to draw.
+                # The browser draws the glyphs that the layout font lacks.
                 warnings.simplefilter("ignore", UserWarning)
                 figure.savefig(text, format="svg", metadata={"Date": None}, facecolor="none")
             sheet.markup = sheet.finish(text.getvalue())
@@ -159,7 +159,7 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def _own_names(body: str, name: str) -> str:
-    """Keep the names that something refers to, made unique on the page; drop the others."""
+    """Keep the referenced names and make them unique on the page; drop all other names."""
     used = set(re.findall(r"(?:href=\"#|url\(#)([\w.-]+)", body))
 
     def rename(match: re.Match[str]) -> str:
@@ -173,7 +173,7 @@ def _own_names(body: str, name: str) -> str:
 def put_text(
     axes: Axes, place: tuple[float, float], shift: tuple[float, float], text: str, **look: Any
 ) -> None:
-    """Write beside a place of the plot, shifted by points; nothing is cut off at its edge."""
+    """Write beside a place of the plot, shifted by points, without clipping at the plot's edge."""
     axes.annotate(
         text,
         place,
@@ -185,7 +185,7 @@ def put_text(
 
 
 def shorten(text: str, length: int) -> str:
-    """Leave the middle out of a text that is longer than so many characters."""
+    """Replace the middle of a text by an ellipsis if the text is longer than ``length``."""
     if len(text) <= length:
         return text
     half = (length - 1) // 2
@@ -193,7 +193,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def plain_log(axes: Axes, which: str) -> None:
-    """Label a logarithmic axis with plain numbers, 1, 2 and 5 of each decade if that is enough."""
+    """Label a logarithmic axis with plain numbers: 1, 2 and 5 of each decade, or only 1 if too many."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     axis, limits = (axes.xaxis, axes.get_xlim()) if which == "x" else (axes.yaxis, axes.get_ylim())

@@ -1,4 +1,4 @@
-"""Rendering one self-contained page: the common style, the common script, nothing from elsewhere."""
+"""Renders self-contained pages with the common style and script, without external files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page_environment(*folders: Path) -> jinja2.Environment:
-    """Return an environment that escapes everything and knows the common templates too."""
+    """Return an environment that escapes everything and also finds the common templates."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, _TEMPLATES]),
         autoescape=True,
@@ -28,7 +28,7 @@ def page_environment(*folders: Path) -> jinja2.Environment:
 
 
 def shared() -> dict[str, Any]:
-    """Return style and script of every page, and the hash that the script's policy names."""
+    """Return style and script of every page, and the script's hash for the security policy."""
     script = (_TEMPLATES / "table.js").read_text(encoding="utf-8")
     return {
         "script": Markup(script),  # noqa: S704 - our own file

@@ -1,4 +1,4 @@
-"""Text for a terminal of 80 columns: folded sentences and aligned tables; strangers' text only shows."""
+"""Text for a terminal of 80 columns: folded sentences and aligned tables, without control characters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["WIDTH", "fold", "folded", "table"]
 
 WIDTH = 80
 _NARROWEST = 20
-"""Columns that the last cell of a row gets in any case."""
+"""Fewest columns of the last cell of a row."""
 
 
 def fold(line: str) -> list[str]:
@@ -32,7 +32,7 @@ def table(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
     """Return the lines of a table: columns aligned, two blanks between them.
 
     Args:
-        rows: as many cells in every row, the first row is the head.
+        rows: rows with the same number of cells; the first row is the head.
         numbers: align all columns but the first to the right; otherwise all are aligned to the left,
             and the last one is wrapped at 80 columns.
     """

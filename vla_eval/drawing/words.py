@@ -1,4 +1,4 @@
-"""Numbers in words, as every page and table of ours writes them."""
+"""Numbers in words, as all pages and tables of this project write them."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def margin(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """Return what stands after "p": ``= 0.012``."""
+    """Return the text after "p": ``= 0.012``."""
     return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"
 
 
 def count(value: float) -> str:
-    """Return successes: whole where they are."""
+    """Return a number of successes; without decimals if it is whole."""
     return f"{value:g}" if abs(value - round(value)) > 1e-9 else f"{round(value):,}"
 
 
@@ -51,7 +51,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that people would use."""
+    """Return a time in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

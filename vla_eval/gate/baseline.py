@@ -1,8 +1,8 @@
 """Baselines: one arm's outcomes in a file that is small enough to be committed and reviewed.
 
-One character an episode, in the protocol's order: ``1`` success, ``0`` failure, ``S`` and ``F`` the
-same after an attempt that was lost while the policy ran, ``x`` missing after errors, ``-`` not run.
-Scenes are in it, so that only episodes in equal scenes are paired.
+One character an episode, in the protocol's order: ``1`` success, ``0`` failure, ``S`` and ``F`` success
+and failure after an attempt that was lost while the policy ran, ``x`` missing after errors, ``-`` not
+run. The file holds digests of the scenes, so that only episodes in equal scenes are paired.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class TaskOutcomes(_Frozen):
     scenes: str
     """Digest of the scene hashes, in the same order."""
     each_scene: Annotated[str, Field(pattern=r"^[0-9a-f.]*$")] = ""
-    """Eight digits of each episode's scene hash, ``........`` where it is not known; without them (a
-    baseline of an earlier version) only tasks without a missing episode can be paired."""
+    """Eight digits of each episode's scene hash, ``........`` if unknown. Without them (baselines of an
+    earlier version) only tasks without a missing episode can be paired."""
 
     @property
     def successes(self) -> int:
-        """Episodes that succeeded."""
-        return sum(Mark(each).won for each in self.outcomes)
+        """Number of episodes that succeeded."""
+        return sum(Mark(letter).won for letter in self.outcomes)
 
     @property
     def n(self) -> int:
-        """Episodes that ended."""
-        return sum(Mark(each).ended for each in self.outcomes)
+        """Number of episodes with a result."""
+        return sum(Mark(letter).ended for letter in self.outcomes)
 
 
 class Baseline(_Frozen):
@@ -68,45 +68,45 @@ class Baseline(_Frozen):
     spec: str
     policy_sha256: str
     declared: str | None = None
-    """Where its server does not say who the policy is: what its user declared."""
+    """The user's declaration of the policy, if its server does not identify it."""
     tasks: Mapping[str, TaskOutcomes]
     due: Annotated[int, Field(ge=1, le=MOST_EPISODES)] | None = None
-    """Of a run that was stopped at a look: how many episodes of the plan it has to hold."""
+    """Number of planned episodes that a run must hold if it was stopped at a look; None: all."""
 
     @property
     def successes(self) -> int:
-        """Episodes that succeeded, over all tasks."""
+        """Number of episodes that succeeded, over all tasks."""
         return sum(task.successes for task in self.tasks.values())
 
     @property
     def n(self) -> int:
-        """Episodes that ended, over all tasks."""
+        """Number of episodes with a result, over all tasks."""
         return sum(task.n for task in self.tasks.values())
 
     def count(self, mark: Mark) -> int:
-        """Return how many planned episodes came to that."""
+        """Return the number of planned episodes with a mark."""
         return sum(task.outcomes.count(mark) for task in self.tasks.values())
 
     def marks(self, keys: Sequence[EpisodeKey]) -> dict[EpisodeKey, Mark]:
-        """Return what each episode of a plan came to.
+        """Return the mark of each episode of a plan.
 
         Raises:
-            UsageError: the outcomes are of another plan.
+            UsageError: the outcomes belong to another plan.
         """
         return {
             key: Mark(self.tasks[task].outcomes[place]) for key, task, place in self._places(keys)
         }
 
     def scenes(self, keys: Sequence[EpisodeKey]) -> dict[EpisodeKey, str]:
-        """Return eight digits of each known scene; nothing of a baseline of an earlier version."""
-        found = {
+        """Return eight digits of each known scene; empty for a baseline of an earlier version."""
+        scenes = {
             key: self.tasks[task].each_scene[8 * place : 8 * place + 8]
             for key, task, place in self._places(keys)
         }
-        return {key: scene for key, scene in found.items() if scene.strip(".")}
+        return {key: scene for key, scene in scenes.items() if scene.strip(".")}
 
     def _places(self, keys: Sequence[EpisodeKey]) -> Iterator[tuple[EpisodeKey, str, int]]:
-        """Yield each episode of a plan with its task and its place in it."""
+        """Yield each episode of a plan with its task and its place in that task."""
         seen: Counter[str] = Counter()
         for key in keys:
             task = _task(key)
@@ -123,7 +123,7 @@ def read_baseline(path: Path, arm: str | None = None) -> Baseline:
     """Read a baseline file, or take one arm of a run folder.
 
     Raises:
-        UsageError: neither, or an arm that the run does not have.
+        UsageError: neither a baseline nor a run, or an arm that the run does not have.
     """
     if path.is_dir():
         return baseline_of(path, arm)
@@ -143,10 +143,10 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
 
     Raises:
         RunFolderError: no run, or damaged records.
-        UsageError: no such arm, or nobody says which policy it is.
+        UsageError: unknown arm, or an unidentified policy.
     """
     folder = RunFolder.open(path)
-    arms = {each.name: each for each in folder.header.arms}
+    arms = {header_arm.name: header_arm for header_arm in folder.header.arms}
     name = arm or next(iter(arms))
     if name not in arms:
         raise UsageError(f"{path}: the run has no arm '{name}'{did_you_mean(name, arms)}")
@@ -175,15 +175,15 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
 
 
 def write_baseline(baseline: Baseline, run: Path, file: Path) -> None:
-    """Write a baseline that others are to be measured by; makes the file's folder.
+    """Write a baseline for later checks; create the file's folder.
 
     Args:
         baseline: one arm of a run.
         run: the run folder, for the message.
-        file: where it goes.
+        file: the new file.
 
     Raises:
-        UsageError: planned episodes have no result, so this is no baseline.
+        UsageError: planned episodes have no result, so the run is no baseline.
     """
     gaps = baseline.count(Mark.MISSING)
     gaps += baseline.count(Mark.PENDING) if baseline.due is None else 0
@@ -208,16 +208,16 @@ def _condense(keys: Sequence[EpisodeKey], episodes: ArmEpisodes) -> dict[str, Ta
     scenes = {key: record.scene_hash for key, record in episodes.finals.items()}
     return {
         name: TaskOutcomes(
-            outcomes="".join(marks[key] for key in each),
+            outcomes="".join(marks[key] for key in task_keys),
             scenes=hashlib.sha256(
-                "\n".join(scenes.get(key, "") for key in each).encode()
+                "\n".join(scenes.get(key, "") for key in task_keys).encode()
             ).hexdigest()[:16],
-            each_scene="".join(_digits(scenes.get(key, "")) for key in each),
+            each_scene="".join(_digits(scenes.get(key, "")) for key in task_keys),
         )
-        for name, each in tasks.items()
+        for name, task_keys in tasks.items()
     }
 
 
 def _digits(scene: str) -> str:
-    """Return eight hexadecimal digits of a scene's hash, whatever form an environment gave it."""
+    """Return eight hexadecimal digits for a scene's hash of any form; dots without a hash."""
     return hashlib.sha256(scene.encode()).hexdigest()[:8] if scene else "." * 8

@@ -1,7 +1,8 @@
-"""Comparing a checkpoint with its baseline: paired where the episodes are the same, else not.
+"""Comparison of a checkpoint with its baseline: paired if the episodes are the same, else unpaired.
 
-The same code judges as for a certificate (:mod:`vla_eval.judging.methods`): repeats of a state are no pairs, a
-run that may stop early has its repeated interval, and what is missing or retried counts at its worst.
+The same code judges certificates (:mod:`vla_eval.judging.methods`): repeats of a state are not
+independent pairs, a run that may stop early has its repeated interval, and missing or retried episodes
+count at their worst.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ __all__ = ["GateResult", "Status", "TaskChange", "compare"]
 
 
 class Status(StrEnum):
-    """What the gate says."""
+    """The gate's answer."""
 
     HOLDS = "holds"
     REGRESSED = "regressed"
     INCONCLUSIVE = "inconclusive"
     MISSING = "missing"
-    """Episodes have errors only: the machine has to be mended before anything is said."""
+    """Some episodes have errors only: no judgement until the machine is repaired."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +74,20 @@ class GateResult:
     unpaired_because: str
     table: PairedTable | None
     difference: float
-    """Of the episodes that have a result."""
+    """Difference of the success rates over the episodes with a result."""
     interval: tuple[float, float]
-    """Level 1 − 2 alpha; what is missing or retried from its worst case to its best."""
+    """Interval of level 1 − 2 alpha; from the worst case of missing and retried episodes to the best."""
     margin: float
     alpha: float
     tasks: tuple[TaskChange, ...]
     missing: int
-    """Planned episodes of the new run that have errors only."""
+    """Number of planned episodes of the new run that have errors only."""
     retried: int
-    """Results of the new run after an attempt that was lost while the policy ran."""
+    """Number of results of the new run after an attempt that was lost while the policy ran."""
 
     @property
     def exit_code(self) -> int:
-        """0 where it holds, 1 where it regressed, 6 where it is open, 3 where episodes are missing."""
+        """0: it holds; 1: it regressed; 6: it is inconclusive; 3: episodes are missing."""
         return {
             Status.HOLDS: EXIT_COMPLETE,
             Status.REGRESSED: EXIT_REFUTED,
@@ -97,7 +98,7 @@ class GateResult:
 
 @dataclass(frozen=True)
 class _Side:
-    """What the episodes of one arm came to."""
+    """Marks and scenes of the episodes of one arm."""
 
     marks: Mapping[EpisodeKey, Mark]
     scenes: Mapping[EpisodeKey, str]
@@ -114,20 +115,20 @@ def compare(
 ) -> GateResult:
     """Judge a run against a baseline.
 
-    It holds when the run is not worse by the margin, and has regressed when it is worse at all
-    (upper limit below 0), by however little: a gate must not wave a proven loss through.
+    It holds if the run is not worse by the margin. It has regressed if the run is proven to be worse at
+    all (upper limit below 0), even by less than the margin.
 
     Args:
-        now: the run that is to pass.
-        before: what it is measured by.
-        protocol: of the new run; without it every episode is taken for a state of its own.
+        now: the checked run.
+        before: its baseline.
+        protocol: protocol of the new run; without it every episode counts as a separate state.
         margin: default the baseline's, which is its protocol's.
         alpha: one-sided; default the baseline's.
-        allow_missing: judge the worst case where episodes have errors only.
+        allow_missing: judge the worst case if episodes have errors only.
 
     Raises:
-        UsageError: the two share no task, one has no episode, or such a margin cannot be.
-        RunFolderError: the new run is not done.
+        UsageError: the two share no task, one has no episode, or the margin is out of bounds.
+        RunFolderError: the new run is not complete.
     """
     margin = check_margin(before.margin if margin is None else margin)
     alpha = before.alpha if alpha is None else alpha
@@ -165,7 +166,7 @@ def compare(
 
 
 def _shared(now: Baseline, before: Baseline) -> list[str]:
-    """Return the tasks that both have."""
+    """Return the common tasks."""
     shared = [task for task in before.tasks if task in now.tasks]
     if not shared or now.n == 0 or before.n == 0:
         raise UsageError(
@@ -182,7 +183,7 @@ def _status(judged: Judgement) -> Status:
 
 
 def _keys(now: Baseline, protocol: Protocol | None) -> tuple[EpisodeKey, ...]:
-    """Return the episodes that the new run has to hold."""
+    """Return the episodes that the new run must hold."""
     if protocol is not None:
         return tuple(episode.key for episode in expand(protocol))[: now.due]
     names = [(name, *name.partition("/")[::2]) for name in now.tasks]
@@ -204,19 +205,19 @@ def _refuse_peeking(now: Baseline, ours: _Side) -> None:
 
 
 def _unpaired_because(now: Baseline, before: Baseline, keys: Sequence[EpisodeKey]) -> str:
-    """Say why episodes cannot be paired; empty if they can."""
+    """Return the reason why episodes cannot be paired; empty if they can."""
     if now.protocol_sha256 != before.protocol_sha256:
         return "another protocol"
     counts = [
-        Counter({name: len(task.outcomes) for name, task in each.tasks.items()})
-        for each in (now, before)
+        Counter({name: len(task.outcomes) for name, task in side.tasks.items()})
+        for side in (now, before)
     ]
     if counts[0] != counts[1]:
         return "other episodes"
-    if any(not each.each_scene for side in (now, before) for each in side.tasks.values()):
+    if any(not task.each_scene for side in (now, before) for task in side.tasks.values()):
         same = all(task.scenes == before.tasks[name].scenes for name, task in now.tasks.items())
         return "" if same else "other scenes"
-    ours, theirs = (each.marks(keys) for each in (now, before))
+    ours, theirs = (side.marks(keys) for side in (now, before))
     both = [key for key in keys if ours[key].ended and theirs[key].ended]
     our_scenes, their_scenes = now.scenes(keys), before.scenes(keys)
     if any(key not in our_scenes or key not in their_scenes for key in both):
@@ -247,7 +248,7 @@ def _paired(
 
 
 _INDEPENDENT = Analysis(estimand="difference", margin=0.1, margin_reason="none")
-"""Every episode a state of its own; its margin is not used."""
+"""Analysis of independent episodes; its margin is not used."""
 
 
 def _unpaired(
@@ -291,7 +292,7 @@ def _counts(
 
 
 def _totals(baseline: Baseline, *, favourable: bool) -> tuple[float, float]:
-    marks = [Mark(each) for task in baseline.tasks.values() for each in task.outcomes]
+    marks = [Mark(letter) for task in baseline.tasks.values() for letter in task.outcomes]
     known = [mark for mark in marks if mark is not Mark.PENDING]
     return float(sum(mark.in_case(favourable=favourable) for mark in known)), float(len(known))
 
@@ -311,8 +312,8 @@ def _sentence(
 ) -> str:
     if status is Status.MISSING:
         return (
-            f"{missing} planned episodes have no result after infrastructure errors, so nothing is "
-            "said of this checkpoint: mend the machine and continue the run."
+            f"{missing} planned episodes have no result after infrastructure errors, so this "
+            "checkpoint cannot be judged: repair the machine and continue the run."
         )
     words = {
         Status.HOLDS: "Not worse than the baseline by the margin",

@@ -1,4 +1,4 @@
-"""The gate's finding for machines that read CI: JUnit XML, a step summary, annotations."""
+"""The gate's finding for CI systems: JUnit XML, a step summary, annotations."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["annotation", "junit_xml", "markdown", "notes", "write_reports"]
 
 
 def notes(*arms: Baseline) -> list[str]:
-    """Return what a reader has to know of the arms besides their episodes."""
+    """Return remarks on arms whose server does not identify its policy."""
     return [
-        f"{each.arm}: its server does not say which policy it serves; {each.declared}"
-        for each in arms
-        if each.declared is not None
+        f"{arm.arm}: its server does not say which policy it serves; {arm.declared}"
+        for arm in arms
+        if arm.declared is not None
     ]
 
 
@@ -41,14 +41,14 @@ def write_reports(
     junit: Path | None = None,
     markdown_file: Path | None = None,
 ) -> None:
-    """Write the finding into files, and into the step summary where this runs under GitHub Actions.
+    """Write the finding into files, and under GitHub Actions into the step summary.
 
     Args:
         result: the finding.
-        now: the run that is to pass.
-        before: what it is measured by.
-        junit: JUnit XML; makes its folder.
-        markdown_file: the finding for a pull request; makes its folder.
+        now: the checked run.
+        before: its baseline.
+        junit: file for JUnit XML; its folder is created.
+        markdown_file: file for the finding in a pull request; its folder is created.
     """
     text = markdown(result, now, before)
     if junit is not None:
@@ -136,7 +136,7 @@ def _arm(arm: Baseline) -> str:
 
 
 def annotation(result: GateResult, now: Baseline) -> str | None:
-    """Return a GitHub workflow command for a verdict that somebody should see, else None."""
+    """Return a GitHub workflow command for a verdict that needs attention, else None."""
     if result.status is Status.HOLDS:
         return None
     level = "warning" if result.status is Status.INCONCLUSIVE else "error"
@@ -145,6 +145,6 @@ def annotation(result: GateResult, now: Baseline) -> str | None:
 
 
 def _encoded(text: str) -> str:
-    """Return a text as a workflow command takes it: no second line, and thus no second command."""
+    """Escape a text for a workflow command: one line only, so it cannot contain a second command."""
     flat = printable(text.replace("\r", "\n"))
     return flat.replace("%", "%25").replace("\n", "%0A")

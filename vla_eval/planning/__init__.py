@@ -1,1 +1,1 @@
-"""Planning: how many episodes a claim needs, what repeats are worth, what a protocol will run."""
+"""Planning: needed episodes of a claim, the power of repeats, and the outlook of a protocol."""

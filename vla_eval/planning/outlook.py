@@ -1,4 +1,4 @@
-"""What a protocol will run, about how long that takes, and what it can show at parity."""
+"""Outlook of a protocol: its episodes, their approximate time, and its power at parity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vla_eval.stats import (
 __all__ = ["POWER_UP_TO", "outlook"]
 
 POWER_UP_TO = 20_000
-"""Episodes of repeated states up to which the power takes seconds."""
+"""Largest number of episodes of repeated states for which the power takes only seconds."""
 _UNKNOWN_COST = Cost(build_s=1.0, reset_s=0.1, advance_s=0.005, observe_s=0.01)
 _UNKNOWN_HORIZON = 10
 
@@ -30,18 +30,18 @@ _UNKNOWN_HORIZON = 10
 def outlook(
     protocol: Protocol, *, arms: int = 2, workers: int | None = None, infer_ms: float | None = None
 ) -> dict[str, Any]:
-    """Return what a protocol will run, as ``vlaeval plan --json`` prints it.
+    """Return the outlook of a protocol, as ``vlaeval plan --json`` prints it.
 
-    The time is that of every episode to its limit, at the cost per step that the catalogue names.
+    The time assumes that every episode runs to its limit, at the catalogue's cost per step.
 
     Args:
         protocol: the protocol.
-        arms: how many policies.
+        arms: number of policies.
         workers: environments at a time; default one per core.
-        infer_ms: time of one inference; left out, inferences take no time.
+        infer_ms: time of one inference; None: inferences take no time.
 
     Raises:
-        UsageError: a task or an initial state that the catalogue does not have, or no worker.
+        UsageError: the catalogue does not have a task or an initial state, or there is no worker.
     """
     check_catalogue(protocol)
     count = (os.cpu_count() or 1) if workers is None else workers
@@ -89,12 +89,12 @@ def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
 
 
 def _repeats(protocol: Protocol) -> int:
-    """Return how often every initial state runs."""
+    """Return the number of episodes per initial state."""
     return len(protocol.run.env_seeds) * len(protocol.run.policy_seeds)
 
 
 def _sequential(protocol: Protocol) -> dict[str, Any] | None:
-    """Return the looks, and what to expect of them at parity; None for a run of fixed size."""
+    """Return the looks, and their expected results at parity; None for a run of fixed size."""
     plan = sequential_plan(protocol)
     if plan is None:
         return None
@@ -115,7 +115,7 @@ def _sequential(protocol: Protocol) -> dict[str, Any] | None:
 
 
 def _clustered(protocol: Protocol) -> dict[str, Any] | None:
-    """Return what repeats of states show at parity; None where states do not repeat."""
+    """Return the power of repeated states at parity; None if states do not repeat."""
     analysis = protocol.analysis
     if analysis.cluster == "none":
         return None
@@ -142,13 +142,13 @@ def _at_parity(
     analysis = protocol.analysis
     test: ClusterTest = analysis.cluster_test or "both"
     case = PairedCase(rate, 0.0, CORRELATION)
-    found = power_clustered(
+    powers = power_clustered(
         states, repeats, case, icc=icc, margin=analysis.margin, alpha=analysis.alpha
     )
     return {
         "p_reference": rate,
         "correlation": CORRELATION,
         "icc": icc,
-        "power": found.of(test),
-        "standard_error": 0.0 if test == "worst-repeat" else found.standard_error,
+        "power": powers.of(test),
+        "standard_error": 0.0 if test == "worst-repeat" else powers.standard_error,
     }

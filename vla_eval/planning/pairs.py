@@ -1,6 +1,6 @@
-"""How many paired episodes a claim of non-inferiority needs, and how many unpaired ones.
+"""Numbers of paired and of unpaired episodes that a claim of non-inferiority needs.
 
-Numbers are exact (a sum over all tables) where that takes seconds, else by formula.
+Numbers are exact (a sum over all tables) if that takes only seconds, else by formula.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from vla_eval.stats import (
 __all__ = ["EXACT_UP_TO", "GUARD_UP_TO", "paired_case", "size_of_pairs"]
 
 EXACT_UP_TO = 4000
-"""Pairs for which the sum over all tables takes some seconds at most."""
+"""Largest number of pairs for which the sum over all tables takes only seconds."""
 GUARD_UP_TO = 1200
-"""Pairs for which that with the exact test does."""
+"""Largest number of pairs for which the sum with the exact test takes only seconds."""
 _CORRELATIONS = (0.0, 0.3, 0.6)
 
 
@@ -35,16 +35,16 @@ class _Design(TypedDict):
 
 
 def paired_case(p: float, difference: float, correlation: float, margin: float) -> PairedCase:
-    """Return what is expected to be true of two arms.
+    """Return the expected outcome probabilities of two arms.
 
     Args:
         p: success rate of the reference.
         difference: candidate minus reference.
-        correlation: between the arms on the same episode.
-        margin: how much worse is still good enough, as a fraction.
+        correlation: correlation of the arms on the same episode.
+        margin: largest accepted loss, as a fraction.
 
     Raises:
-        UsageError: no two arms can be like that, or the candidate is worse than the margin allows.
+        UsageError: these values are impossible, or the candidate is worse than the margin allows.
     """
     if difference <= -margin:
         raise UsageError(
@@ -67,20 +67,20 @@ def size_of_pairs(
     power: float = 0.8,
     episodes: int | None = None,
 ) -> dict[str, Any]:
-    """Return how many pairs certify a candidate, as ``vlaeval power --json`` prints it.
+    """Return the number of pairs that certify a candidate, as ``vlaeval power --json`` prints it.
 
     Args:
         p: success rate of the reference.
-        difference: what is expected, candidate minus reference.
-        correlation: between the arms on the same episode; None shows 0, 0.3 and 0.6, of these the ones
-            that can be.
-        margin: how much worse is still good enough, as a fraction.
+        difference: expected difference, candidate minus reference.
+        correlation: correlation of the arms on the same episode; None: those of 0, 0.3 and 0.6 that
+            are possible.
+        margin: largest accepted loss, as a fraction.
         alpha: one-sided level.
-        power: chance to certify a candidate as good as expected.
-        episodes: also return the power that this many episodes give.
+        power: probability to certify a candidate as good as expected.
+        episodes: also return the power of this many episodes.
 
     Raises:
-        UsageError: no two arms can be like that, or the power of so many episodes takes minutes.
+        UsageError: these values are impossible, or the power of so many episodes takes minutes.
     """
     if correlation is None:
         cases = [paired_case(p, difference, 0.0, margin)]
@@ -108,7 +108,7 @@ def _possible(p: float, difference: float, correlations: tuple[float, ...]) -> l
     for correlation in correlations:
         try:
             cases.append(PairedCase(p, difference, correlation))
-        except ValueError:  # arms of so different rates cannot be so alike
+        except ValueError:  # arms with such different rates cannot correlate that much
             continue
     return cases
 
@@ -118,12 +118,12 @@ def _independent(
 ) -> dict[str, Any]:
     rates = (case.p_candidate, case.p_reference)
     cheap = formula <= EXACT_UP_TO
-    found: dict[str, Any] = {"per_arm": episodes_per_arm(*rates, **design) if cheap else None}
+    size: dict[str, Any] = {"per_arm": episodes_per_arm(*rates, **design) if cheap else None}
     if episodes is not None:
-        found["power_at_episodes"] = power_independent(
+        size["power_at_episodes"] = power_independent(
             episodes, *rates, margin=design["margin"], alpha=design["alpha"]
         )
-    return found
+    return size
 
 
 def _row(case: PairedCase, design: _Design, episodes: int | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What repeats of initial states are worth: the power of the tests by states."""
+"""Value of repeated initial states: the power of the tests by states."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vla_eval.stats import CLUSTER_TESTS, minimum_states, power_clustered, power
 __all__ = ["CORRELATION", "ICCS", "size_of_repeats"]
 
 ICCS = (0.0, 0.5, 1.0)
-"""Shares of the states whose repeats are copies of one another, where nobody names one."""
+"""Default shares of the states whose repeats are copies of one another."""
 CORRELATION = 0.3
-"""Of the arms on one episode, where only one is shown."""
+"""Default correlation of the arms on one episode, if only one is shown."""
 _STATES_UP_TO = 2000
 _REPEATS_UP_TO = 100
 
@@ -30,22 +30,22 @@ def size_of_repeats(
     margin: float = 0.05,
     alpha: float = 0.05,
 ) -> dict[str, Any]:
-    """Return what repeated states show, as ``vlaeval power --states K --repeats M --json`` prints it.
+    """Return the power of repeated states, as ``vlaeval power --states K --repeats M --json`` prints it.
 
-    The power of the three tests stands beside that of as many episodes without repeats.
+    The result has the power of the three tests, and the power of as many episodes without repeats.
 
     Args:
         states: K different initial states.
         repeats: M episodes of every state and arm.
         p: success rate of the reference.
-        difference: what is expected, candidate minus reference.
-        correlation: between the arms on the same episode.
+        difference: expected difference, candidate minus reference.
+        correlation: correlation of the arms on the same episode.
         iccs: shares of states whose repeats are copies.
-        margin: how much worse is still good enough, as a fraction.
+        margin: largest accepted loss, as a fraction.
         alpha: one-sided level.
 
     Raises:
-        UsageError: no two arms can be like that, or the design is too large or none.
+        UsageError: these values are impossible, or the design is empty or too large.
     """
     for name, value, top in (
         ("states", states, _STATES_UP_TO),
@@ -59,14 +59,14 @@ def size_of_repeats(
     case = paired_case(p, difference, correlation, margin)
     rows = []
     for icc in iccs:
-        found = power_clustered(states, repeats, case, icc=icc, margin=margin, alpha=alpha)
-        powers = {test: found.of(test) for test in CLUSTER_TESTS}
-        rows.append({"icc": icc, "power": powers, "standard_error": found.standard_error})
+        result = power_clustered(states, repeats, case, icc=icc, margin=margin, alpha=alpha)
+        powers = {test: result.of(test) for test in CLUSTER_TESTS}
+        rows.append({"icc": icc, "power": powers, "standard_error": result.standard_error})
     pairs = states * repeats
-    apart = None
+    independent = None
     if pairs <= EXACT_UP_TO:
         guard = pairs <= GUARD_UP_TO
-        apart = power_paired(pairs, case, margin=margin, alpha=alpha, guard=guard)
+        independent = power_paired(pairs, case, margin=margin, alpha=alpha, guard=guard)
     return {
         "margin": margin,
         "alpha": alpha,
@@ -80,5 +80,5 @@ def size_of_repeats(
             test: minimum_states(margin, alpha=alpha, test=test) for test in CLUSTER_TESTS
         },
         "repeated": rows,
-        "without_repeats": {"states": pairs, "power": apart},
+        "without_repeats": {"states": pairs, "power": independent},
     }

@@ -19,7 +19,7 @@ __all__ = ["is_shipped", "replay", "reproduce", "run_command"]
 def replay(run: Path, key: EpisodeKey, arm: str) -> str:
     """Return the command that runs one recorded episode again and writes a video of it."""
     video = "-".join(str(part) for part in (key.task, f"i{key.init_state}", arm))
-    video = "".join(each if each.isalnum() or each in "-_." else "-" for each in video)
+    video = "".join(char if char.isalnum() or char in "-_." else "-" for char in video)
     words = ["vlaeval", "replay", str(run), str(key), "--arm", arm, "--video", f"{video}.mp4"]
     return shlex.join(words)
 
@@ -55,7 +55,7 @@ def _judge(certificate: Certificate, run: Path, file: Path) -> Iterator[str]:
 
 
 def is_shipped(protocol: Protocol) -> bool:
-    """Whether a shipped protocol of that name and version, with these changes, has this hash."""
+    """Return whether the shipped protocol with this name and version and these changes is equal."""
     overrides = [f"{key}={value}" for key, value in (protocol.overrides or {}).items()]
     try:
         shipped = load_protocol(f"{protocol.protocol}@{protocol.version}", overrides=overrides)

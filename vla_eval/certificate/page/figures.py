@@ -32,18 +32,18 @@ class _Scale:
 
     @classmethod
     def around(cls, low: float, high: float, margin: float) -> _Scale:
-        """Hold both limits and the margins, with some air."""
+        """Return a scale that holds both limits and the margins, with some space beside them."""
         low, high = min(low, -1.35 * margin), max(high, 1.35 * margin)
         air = 0.04 * (high - low)
         return cls(100 * (low - air), 100 * (high + air), 100 * margin)
 
     def prepare(self, axes: Axes, rows: float, strips: Sequence[tuple[float, float]]) -> None:
-        """Set the axis up; in each strip, zero, margins and the zone of what would be too bad.
+        """Set the axis up; draw zero, the margins and the zone beyond the margin in each strip.
 
         Args:
-            axes: rows count downwards.
-            rows: how many there are.
-            strips: upper and lower end; between them words stand on clean paper.
+            axes: axes with rows that count downwards.
+            rows: number of rows.
+            strips: upper and lower end of each strip; the space between strips is for text.
         """
         axes.set_xlim(self.low, self.high)
         axes.set_ylim(rows, 0)
@@ -62,7 +62,7 @@ class _Scale:
         self, axes: Axes, y: float, limits: tuple[float, float], color: str, wide: float
     ) -> None:
         """Draw one interval, cut off at the axis' ends."""
-        left, right = (min(self.high, max(self.low, 100 * each)) for each in limits)
+        left, right = (min(self.high, max(self.low, 100 * limit)) for limit in limits)
         axes.plot([left, right], [y, y], color=color, linewidth=wide, solid_capstyle="butt")
 
 
@@ -87,11 +87,11 @@ def draw_interval(certificate: Certificate, width: int) -> str:
         strips = [(row + 0.42, row + 0.98) for row in range(rows)] if narrow else [(0.0, rows)]
         scale.prepare(axes, rows, strips)
         _name_margins(axes, scale, narrow=narrow)
-        for row, (role, each) in enumerate(shown):
+        for row, (role, result) in enumerate(shown):
             color = svg.STYLES[role][0]
-            numbers = _numbers(each.difference, each.ci_judged)
-            _words(axes, scale, row, (each.candidate, role, numbers), narrow=narrow)
-            _bars(axes, scale, row + (0.7 if narrow else 0.5), each, color)
+            numbers = _numbers(result.difference, result.ci_judged)
+            _words(axes, scale, row, (result.candidate, role, numbers), narrow=narrow)
+            _bars(axes, scale, row + (0.7 if narrow else 0.5), result, color)
     return sheet.markup
 
 
@@ -129,7 +129,7 @@ def _words(
 
 
 def _bars(axes: Axes, scale: _Scale, y: float, comparison: Comparison, color: str) -> None:
-    """Draw 90 % thick, 95 % thin, the judged limits capped; an arrow where they are far off."""
+    """Draw 90 % thick, 95 % thin, the judged limits with caps; an arrow if they are off the axis."""
     left = 100 * comparison.ci95[1] < scale.low
     if left or 100 * comparison.ci95[0] > scale.high:
         at, shift = (scale.low, 34) if left else (scale.high, -34)

@@ -17,13 +17,13 @@ def write_reports(
 ) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.md`` beside a certificate; return their paths.
 
-    A certificate that is not named ``certificate.json`` gives the reports its own name.
+    If the certificate is not named ``certificate.json``, the reports are named after it.
 
     Args:
-        certificate: issued from this evidence.
-        evidence: the records that it rests on.
+        certificate: certificate issued from this evidence.
+        evidence: the records behind it.
         run: the run folder, as the user typed it: it is part of the commands in the report.
-        file: where the certificate is.
+        file: the certificate's file.
 
     Raises:
         StorageError: the reports cannot be written.

@@ -1,4 +1,4 @@
-"""The page: one HTML file with everything in it. Jinja2 escapes whatever comes from a run."""
+"""The page: one self-contained HTML file. Jinja2 escapes all values that come from a run."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
     """Return the page; equal certificates and records give equal bytes.
 
     Args:
-        certificate: what is reported.
-        evidence: the records that it rests on.
+        certificate: the reported certificate.
+        evidence: the records behind it.
         run: the run folder, as the user typed it.
         file: the certificate's file.
     """
@@ -59,7 +59,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
 
 
 def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
-    """Draw everything that there is something to draw of, for the desk and for the phone."""
+    """Draw each figure that has data, wide and narrow."""
     records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
     orders = {arm.name: (arm.role, Order.of(records[arm.name])) for arm in certificate.arms}
     spread = {arm.name: (arm, Inferences.of(records[arm.name])) for arm in certificate.arms}
@@ -77,14 +77,14 @@ def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
 
 def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
     records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
-    found = discordant(evidence)
+    pairs = discordant(evidence)
     missing = [(arm, key) for arm, keys in evidence.missing.items() for key in keys]
     return {
-        "orders": {name: Order.of(each) for name, each in records.items()},
-        "spread": {name: Inferences.of(each) for name, each in records.items()},
-        "reasons": {name: reasons(each) for name, each in records.items()},
-        "discordant": found[:_LISTED],
-        "discordant_total": len(found),
+        "orders": {name: Order.of(records[name]) for name in records},
+        "spread": {name: Inferences.of(records[name]) for name in records},
+        "reasons": {name: reasons(records[name]) for name in records},
+        "discordant": pairs[:_LISTED],
+        "discordant_total": len(pairs),
         "missing": missing[:_LISTED],
         "missing_total": len(missing),
         "planned": len(evidence.keys),

@@ -16,7 +16,7 @@ __all__ = ["draw_looks"]
 
 
 def draw_looks(sequential: Sequential, width: int) -> str:
-    """Draw the score at each look, the bound that certifies and the one that gives up."""
+    """Draw the score at each look, the bound for certifying and the bound for giving up."""
     label = "; ".join(
         f"look {look.number}, {look.pairs} pairs: score {look.z:.2f}, bound {look.bound:.2f}"
         for look in sequential.looks
@@ -47,7 +47,7 @@ def _limits(axes: Axes, sequential: Sequential) -> None:
 
 
 def _bounds(axes: Axes, sequential: Sequential, *, narrow: bool) -> None:
-    """Draw the bounds as dashes at each look, with what they mean."""
+    """Draw the bounds as dashes at each look, with labels."""
     reach = sequential.sizes[0] * 0.32
     for number, (size, bound) in enumerate(
         zip(sequential.sizes, sequential.bounds, strict=True), start=1

@@ -1,4 +1,4 @@
-"""What a verdict means, for the page."""
+"""Meaning of a verdict, for the page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["signs", "standins"]
 
 
 def signs(verdict: Verdict) -> Literal["holds", "refuted", "open"]:
-    """Return what a verdict means for the claim."""
+    """Return the meaning of a verdict for the claim."""
     if Judgement(verdict).noninferior:
         return "holds"
     return "refuted" if verdict is Verdict.INFERIOR else "open"
 
 
 def standins(certificate: Certificate) -> bool:
-    """Whether any episode ran on stand-in assets."""
+    """Return whether any episode ran on stand-in assets."""
     return Flag.STAND_INS in certificate.flags

@@ -1,4 +1,4 @@
-"""Drawings over time: success and latency by the order of execution, and how latency is spread."""
+"""Drawings over time: success and latency by the order of execution, and the spread of latency."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw_order(orders: Mapping[str, tuple[str, Order]], width: int) -> str:
 
     Args:
         orders: role and episodes of each arm.
-        width: of the sheet.
+        width: width of the sheet in pixels.
     """
     timed = any(not np.isnan(order.infer_ms).all() for _, order in orders.values())
     narrow = width <= NARROW
@@ -72,15 +72,16 @@ def _grid(axes: Axes, title: str) -> None:
 
 
 def draw_latency(arms: Mapping[str, tuple[ArmResult, Inferences]], width: int) -> str:
-    """Draw a histogram of one inference for each arm, over a common logarithmic axis."""
-    shown = {name: each for name, each in arms.items() if each[1].total_ms.size}
+    """Draw a histogram of inference times for each arm, over a common logarithmic axis."""
+    shown = {name: entry for name, entry in arms.items() if entry[1].total_ms.size}
     narrow = width <= NARROW
-    everything = np.concatenate([each.total_ms for _, each in shown.values()])
+    everything = np.concatenate([inferences.total_ms for _, inferences in shown.values()])
     everything = np.maximum(everything, 1e-3)
     low, high = np.quantile(everything, (0.001, 0.999))
     edges = np.geomspace(low / 1.3, max(high, 1.05 * low) * 1.3, _BINS + 1)
     label = "Histograms of the time of one inference: " + "; ".join(
-        f"{name} median {each.quantile(0.5):.3g} ms" for name, (_, each) in shown.items()
+        f"{name} median {inferences.quantile(0.5):.3g} ms"
+        for name, (_, inferences) in shown.items()
     )
     with Sheet.open(f"latency{width}", width, 46 + 96 * len(shown), label) as sheet:
         for index, (name, (arm, inferences)) in enumerate(shown.items()):
@@ -113,8 +114,8 @@ def _histogram(axes: Axes, edges: Floats, inferences: Inferences, color: str) ->
 
 def _quantiles(inferences: Inferences, *, narrow: bool) -> str:
     names = {"p50": 0.5, "p95": 0.95} if narrow else {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-    found = {name: inferences.quantile(q) for name, q in names.items()}
-    return " · ".join(f"{name} {_ms(value or 0.0)}" for name, value in found.items()) + " ms"
+    values = {name: inferences.quantile(q) for name, q in names.items()}
+    return " · ".join(f"{name} {_ms(value or 0.0)}" for name, value in values.items()) + " ms"
 
 
 def _ms(value: float) -> str:

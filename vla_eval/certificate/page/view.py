@@ -1,4 +1,4 @@
-"""What the report shows beyond the certificate: single episodes, their order, their inferences."""
+"""Data of the report beyond the certificate: single episodes, their order, their inferences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _POSITIONS = 240
 
 @dataclass(frozen=True)
 class Discordant:
-    """An episode in which one of two arms succeeded."""
+    """An episode in which exactly one of two arms succeeded."""
 
     key: EpisodeKey
     winner: EpisodeRecord
@@ -40,12 +40,12 @@ class Discordant:
 
 def discordant(evidence: Evidence) -> list[Discordant]:
     """Return the discordant episodes in the plan's order."""
-    found = []
+    episodes = []
     for ours, theirs in evidence.pairing(evidence.roles.candidate, evidence.roles.reference).pairs:
         if ours.outcome != theirs.outcome:
             won = ours.outcome == "success"
-            found.append(Discordant(ours.key, *((ours, theirs) if won else (theirs, ours))))
-    return found
+            episodes.append(Discordant(ours.key, *((ours, theirs) if won else (theirs, ours))))
+    return episodes
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Order:
     """One arm's episodes in the order in which they began."""
 
     successes: Floats
-    """(n,): 1 or 0."""
+    """Outcomes, (n,): 1 or 0."""
     infer_ms: Floats
-    """(n,): the median inference of each episode but its first; NaN without."""
+    """Median inference time of each episode without its first inference, (n,) in ms; NaN if none."""
 
     @classmethod
     def of(cls, records: Sequence[EpisodeRecord]) -> Order:
@@ -63,16 +63,16 @@ class Order:
         ordered = sorted(records, key=lambda record: (_began(record), str(record.key)))
         won = [float(record.outcome == "success") for record in ordered]
         inferences = [record.timing.infer_ms[1:] for record in ordered]
-        medians = [float(np.median(each)) if each else np.nan for each in inferences]
+        medians = [float(np.median(times)) if times else np.nan for times in inferences]
         return cls(np.array(won), np.array(medians))
 
     @property
     def window(self) -> int:
-        """Over how many episodes the running rate is taken."""
+        """Number of episodes in the window of the running rate."""
         return max(1, min(len(self.successes), max(10, len(self.successes) // 8)))
 
     def _ends(self) -> npt.NDArray[np.int64]:
-        """Return the ends of the windows that are drawn."""
+        """Return the ends of the drawn windows."""
         ends = np.arange(self.window, len(self.successes) + 1, dtype=np.int64)
         return ends[:: max(1, len(ends) // _POSITIONS)]
 
@@ -85,9 +85,9 @@ class Order:
     def running_ms(self) -> tuple[Floats, Floats]:
         """Return positions and the median inference of the window that ends there."""
         ends = self._ends()
-        known = [self.infer_ms[end - self.window : end] for end in ends]
-        known = [each[~np.isnan(each)] for each in known]
-        medians = [float(np.median(each)) if each.size else np.nan for each in known]
+        windows = [self.infer_ms[end - self.window : end] for end in ends]
+        windows = [window[~np.isnan(window)] for window in windows]
+        medians = [float(np.median(window)) if window.size else np.nan for window in windows]
         return ends.astype(np.float64), np.array(medians)
 
     def halves(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -102,14 +102,14 @@ def _began(record: EpisodeRecord) -> datetime:
 
 
 def reasons(records: Sequence[EpisodeRecord]) -> dict[str, int]:
-    """Count why episodes failed, the most frequent first."""
+    """Count the reasons of failures, the most frequent first."""
     counts = Counter(str(record.reason) for record in records if record.outcome == "failure")
     return dict(counts.most_common())
 
 
 @dataclass(frozen=True)
 class Span:
-    """When the episodes ran, and where."""
+    """Time and machines of the episodes."""
 
     first: str
     last: str
@@ -125,6 +125,8 @@ def span(evidence: Evidence) -> Span:
     return Span(
         first=ordered[0].timing.started_at,
         last=ordered[-1].timing.started_at,
-        machines=tuple(sorted({each.timing.machine for each in records if each.timing.machine})),
+        machines=tuple(
+            sorted({record.timing.machine for record in records if record.timing.machine})
+        ),
         busy_s=sum(record.timing.wall_s for record in records),
     )
