@@ -282,7 +282,8 @@ class ManipulationEnv[U: Units](EvalEnv):
     def _carried(self) -> Sequence[int]:
         """Return the free joints of the objects that the task moves; here, all free joints."""
         return [
-            int(joint) for joint in np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+            int(joint)
+            for joint in np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
         ]
 
     def bench_physics(self) -> Callable[[], None]:
