@@ -53,10 +53,8 @@ class DeliveryTask(SO101Env):
     def _watch(self, *, fresh: bool) -> dict[str, bool]:
         subgoals: dict[str, bool] = {}
         for delivery in self.deliveries:
-            grasp, arrival = (
-                self._grasps[delivery.object_name],
-                self._arrivals[delivery.object_name],
-            )
+            name = delivery.object_name
+            grasp, arrival = self._grasps[name], self._arrivals[name]
             if fresh:
                 grasp.reset(self.data)
                 arrival.reset()
