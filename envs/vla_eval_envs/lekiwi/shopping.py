@@ -72,14 +72,14 @@ class Shopping(LeKiwiEnv):
     Velocities are the readings of the wheels' servos, in whole ticks, clipped to these bounds.
 
     ## Score
-    0.5 for the grasp of the requested item (``subgoals["grasped"]``: both jaws press on it
-    with more than 0.2 N from opposing sides while it is at least 20 mm above its start, for 5 steps;
-    latches) and 0.5 for the delivery (``subgoals["placed"]``: its centre inside the basket
-    and below the rim, nothing of the robot touching it, slower than 0.05 m/s, for 10 steps;
-    latches, and a first grasp after it clears it). Delivering another item in this way makes success impossible:
+    0.5 for the grasp of the requested item (``subgoals["grasped"]``: both jaws press on it with more
+    than 0.2 N from opposing sides while it is at least 20 mm above its start, for 5 steps; latches)
+    and 0.5 for its delivery (``subgoals["placed"]``: its centre inside the basket and below the rim,
+    nothing of the robot touching it, slower than 0.05 m/s, for 10 steps; latches, but a first grasp
+    after the delivery clears it). Delivering another item in this way makes success impossible:
     ``subgoals["no_wrong_item"]`` becomes false for the rest of the episode and the delivery earns
-    nothing, so the score is 0.5 at most. The episode continues. Success is a
-    score of 1. The reward is the score's change.
+    nothing, so the score is 0.5 at most. The episode continues. Success is a score of 1. The reward
+    is the score's change.
 
     ## Starting State
     The arm is folded back over the base. Robot and items are at one of 200 frozen places of the
