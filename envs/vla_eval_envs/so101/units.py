@@ -55,7 +55,7 @@ ACTION_LOW = np.array([-110.0, -100.0, -96.8, -95.0, -157.2, 0.0], dtype=np.floa
 ACTION_HIGH = np.array([110.0, 100.0, 96.8, 95.0, 157.2, 100.0], dtype=np.float32)
 
 # A joint's end stop is soft: a hard impact can push a joint a few degrees past its command range.
-# 180 is what the servo's single-turn encoder can report; LeRobot clips the gripper to 0..100.
+# The servo's single-turn encoder can report up to 180; LeRobot clips the gripper to 0..100.
 STATE_LOW = np.array([-180.0] * 5 + [0.0], dtype=np.float32)
 STATE_HIGH = np.array([180.0] * 5 + [100.0], dtype=np.float32)
 

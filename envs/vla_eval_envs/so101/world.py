@@ -33,7 +33,7 @@ def set_physics(spec: mujoco.MjSpec) -> None:
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 10.0
     option.iterations = 20
-    # Fixed, so that clipping planes and light ranges do not depend on what a task adds.
+    # Fixed, so that clipping planes and light ranges do not depend on a task's objects.
     spec.stat.extent = 1.0
     spec.stat.center = [0.2, 0.0, 0.1]
 

@@ -49,7 +49,7 @@ def mark_covering(  # noqa: PLR0913  compiled code takes no structures here
             are ignored.
         window: left, right, bottom and top in pixels.
         samples: OpenGL's sample points within a pixel, (k, 2) from its lower left corner.
-        lids: rectangles that hide what is beneath, (r, 14) in the camera's frame: centre, normal
+        lids: rectangles that hide everything beneath, (r, 14) in the camera's frame: centre, normal
             towards the camera, directions of two sides, half lengths of these sides.
         turned: whether the mesh is a mirror image, whose triangles have the opposite orientation.
         covering: marks of the triangles, (m,), changed in place; existing marks stay.

@@ -54,7 +54,7 @@ class Image:
     window: Array
     """Bounds in the picture: left, right, bottom, top in pixels."""
     geoms: NDArray[np.bool_]
-    """Which geoms may be in it, (geoms of the model,)."""
+    """Mask of the geoms that may be in the image, (geoms of the model,)."""
     mirror: tuple[Array, Array] | None = None
     """A point (3,) and the normal (3,) of the mirror in the world."""
 
@@ -76,7 +76,7 @@ def draws_in_software() -> bool:
 
 
 class Triangles:
-    """The meshes of a scene, cut down to what a picture shows.
+    """The meshes of a scene, cut down to the visible triangles of a picture.
 
     Args:
         model: MuJoCo's model; its meshes must stay as they are.

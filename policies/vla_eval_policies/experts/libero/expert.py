@@ -29,7 +29,7 @@ class LiberoExpert:
 
         Args:
             env: a LIBERO environment that has been reset.
-            pace: the ratio of its line step to the normal line step scales the speed of all motion.
+            pace: a line step below the normal line step slows all motion down in proportion.
             generator: not used: LIBERO's tasks leave nothing open.
         """
         del generator
