@@ -1,4 +1,4 @@
-"""The folder where this package keeps what can be made again: compiled code, library settings."""
+"""The cache folder of this package: compiled code and library settings, which can be made again."""
 
 from __future__ import annotations
 

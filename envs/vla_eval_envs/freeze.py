@@ -1,6 +1,6 @@
-"""Print a task's file of initial states as its generator gives it, and on stderr its sha256.
+"""Generate a task's file of initial states: print it, and print its sha256 on stderr.
 
-``python -m vla_eval_envs.freeze stacking``; a task that is new pins the sha256 that this prints.
+Example: ``python -m vla_eval_envs.freeze stacking``. A new task pins the printed sha256.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["frozen_states"]
 
 
 def frozen_states() -> dict[str, FrozenStates | FrozenShelves]:
-    """Return the initial states of every task by the name of their file."""
+    """Return the initial states of every task, by the names of their files."""
     so101 = [kind.frozen for kind in task_classes("vla_eval_envs.so101")]
-    return {each.name: each for each in (*so101, *Shopping.frozen.values())}
+    return {states.name: states for states in (*so101, *Shopping.frozen.values())}
 
 
 def main() -> None:
-    """Print the file whose name is the command's argument."""
+    """Print the file that the command's argument names."""
     known = frozen_states()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(known))

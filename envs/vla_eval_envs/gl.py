@@ -29,20 +29,20 @@ _REMEDY = (
 def choose_gl_backend() -> str:
     """Set ``MUJOCO_GL`` and ``PYOPENGL_PLATFORM`` for this process and return the backend's name.
 
-    A ``MUJOCO_GL`` that is already set is honoured. Otherwise EGL is taken if libEGL loads, else
-    OSMesa, and on macOS CGL. The choice stays in the environment, so that worker processes make the
-    same one. Idempotent and cheap; call it before the first ``import mujoco``.
+    A ``MUJOCO_GL`` that is already set is kept. Otherwise the choice is CGL on macOS; elsewhere it is
+    EGL if libEGL loads, else OSMesa. The choice stays in the environment, so worker processes make
+    the same choice. Idempotent and cheap; call it before the first ``import mujoco``.
 
     Raises:
         UsageError: ``MUJOCO_GL`` names no backend.
-        InfrastructureError: no off-screen backend is installed, or ``PYOPENGL_PLATFORM`` was fixed
-            to another one by an import of PyOpenGL that came first.
+        InfrastructureError: no off-screen backend is installed, or PyOpenGL was imported earlier with
+            another ``PYOPENGL_PLATFORM``.
     """
     wanted = os.environ.get("MUJOCO_GL", "").lower().strip()
     if wanted and wanted not in _BACKENDS:
         raise UsageError(
-            f"MUJOCO_GL={wanted}: {', '.join(_BACKENDS)} are known; unset it, and what is installed "
-            "is taken"
+            f"MUJOCO_GL={wanted}: {', '.join(_BACKENDS)} are known; unset it to take an "
+            "installed backend"
         )
     backend = wanted or _default_backend()
     os.environ["MUJOCO_GL"] = backend
@@ -86,10 +86,10 @@ def _align_pyopengl(backend: str) -> None:
 
 
 def _reload_mujoco_context(backend: str) -> None:
-    """Let a MuJoCo that was imported earlier, under another ``MUJOCO_GL``, see the choice.
+    """Pass the choice to a MuJoCo that was imported earlier under another ``MUJOCO_GL``.
 
-    ``mujoco.Renderer`` looks ``GLContext`` up in ``mujoco.gl_context`` when it is built, so
-    evaluating that one module again is enough.
+    ``mujoco.Renderer`` looks up ``GLContext`` in ``mujoco.gl_context`` when it is built, so it is
+    enough to reload that module.
     """
     module = sys.modules.get("mujoco.gl_context")
     if module is not None and getattr(module, "_MUJOCO_GL", backend) != backend:

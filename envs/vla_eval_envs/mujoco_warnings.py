@@ -1,8 +1,8 @@
 """Keeps MuJoCo's warnings out of the working directory.
 
 When MuJoCo warns (an unstable simulation, a full buffer), it appends to ``MUJOCO_LOG.TXT`` in
-whatever folder the process was started. Nothing of ours is written outside the run folder and the
-cache, so warnings go to Python's logging instead, and the latest are kept for error messages.
+the folder where the process was started. This project writes only to the run folder and the cache,
+so the warnings go to Python's logging instead. The latest are kept for error messages.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _logger = logging.getLogger("vla_eval_envs.mujoco")
 
 
 def record_warnings(mujoco: ModuleType) -> None:
-    """Install the handler in this process, for every model and whoever simulates it.
+    """Install the handler for all models of this process.
 
-    It must not raise: MuJoCo calls it in the middle of a step. Whoever steps decides by
-    ``data.warning`` whether the episode is lost.
+    The handler must not raise: MuJoCo calls it in the middle of a step. The code that steps the
+    model decides from ``data.warning`` whether the episode is lost.
     """
     mujoco.set_mju_user_warning(_record)
 

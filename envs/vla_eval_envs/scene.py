@@ -1,4 +1,4 @@
-"""The identity of a scene: where everything stands at the start of an episode."""
+"""The identity of a scene: a hash of all positions at the start of an episode."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _DECIMALS = 9
 def scene_hash(model: Any, data: Any) -> str:
     """Return the sha256, as 64 hex digits, of a scene's geometry, colours and joint positions.
 
-    Hashed, with names and shapes: ``body_pos`` and ``geom_pos`` (m), ``body_quat`` and
+    The hash covers names, shapes and values of ``body_pos`` and ``geom_pos`` (m), ``body_quat`` and
     ``geom_quat`` (w x y z), ``geom_size`` (m), ``geom_rgba`` (0..1) and ``qpos`` (m and rad), each
-    rounded to 1e-9 with -0.0 taken as 0.0, so that the last bit of a sum does not split equal
-    scenes.
+    rounded to 1e-9 and with 0.0 for -0.0. So equal scenes stay equal although sums differ in their
+    last bit.
 
     Args:
         model: ``mujoco.MjModel``, or a wrapper that exposes its arrays (robosuite's).

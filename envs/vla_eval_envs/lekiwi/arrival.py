@@ -1,4 +1,4 @@
-"""When an item counts as delivered: in the basket, let go of, at rest."""
+"""The condition for a delivery: the item is in the basket, released and at rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["BasketDetector"]
 
 
 class BasketDetector(DeliveryDetector):
-    """Watches one item: its centre below the rim and inside, no part of the robot touching it."""
+    """Watches one item: its centre is in the basket below the rim, and the robot does not touch it."""
 
     def __init__(self, model: mujoco.MjModel, object_name: str, basket: Basket) -> None:
         super().__init__(model, object_name)

@@ -1,4 +1,4 @@
-"""What a LeKiwi task needs whatever its goal: the robot, its actions, its cameras."""
+"""Base of every LeKiwi task: the robot, its actions, its cameras."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vla_eval_envs.so101.units import JOINT_NAMES, to_radians
 __all__ = ["HOME", "LeKiwiEnv"]
 
 HOME = (0.0, -100.0, 80.0, 88.0, 0.0, 0.0)
-"""Where the arm starts, LeRobot's units: folded back over the base, gripper closed."""
+"""The arm's start in LeRobot's units: folded back over the base, gripper closed."""
 _HOME_RAD = to_radians(HOME)
 
 
@@ -31,14 +31,14 @@ class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
     """Base of the LeKiwi tasks.
 
     A task is one module of this package. It sets ``max_steps`` and ``score_rule`` and implements the
-    abstract methods. Its expert is of the same name, with "Expert" behind it, in the module of the
-    same name in ``vla_eval_policies.experts.lekiwi``.
+    abstract methods. Its expert has the task's name followed by "Expert", and is in the
+    module of the same name in ``vla_eval_policies.experts.lekiwi``.
     """
 
     max_steps: ClassVar[int]
     """Time limit of ``gym.make``, in steps of 1/30 s; a protocol sets its own."""
     score_rule: ClassVar[str]
-    """What the score is made of, in a few words; for docs/tasks.md."""
+    """The parts of the score in a few words; for docs/tasks.md."""
     camera_names = CAMERA_NAMES
     distractors = DISTRACTORS
     gripping_geoms = (*jaw_geom_names()[0], *jaw_geom_names()[1])
@@ -67,7 +67,7 @@ class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
     @classmethod
     @abstractmethod
     def tasks(cls) -> tuple[Task, ...]:
-        """Return the catalogue's rows: one for each instruction that this class can set."""
+        """Return the rows of the catalogue: one for each instruction of this class."""
 
     def _bind(self) -> None:
         model = self.model
@@ -89,7 +89,7 @@ class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
         return control
 
     def _readings(self) -> NDArray[np.float64]:
-        """Return joints, rad, and what the wheels' servos report, m/s and rad/s."""
+        """Return joint positions, rad, and the velocity that the wheels report, m/s and rad/s, (9,)."""
         wheels = from_ticks(to_ticks(self._base_velocity(), limit=None))
         return np.append(self.joint_angles(), wheels)
 
@@ -102,11 +102,11 @@ class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
         return np.array(self.data.qpos[self._arm])
 
     def base_pose(self) -> NDArray[np.float64]:
-        """Return where the base is: x, y (m), yaw (rad), world frame."""
+        """Return the pose of the base in the world frame: x, y (m), yaw (rad)."""
         return np.array(self.data.qpos[self._drive])
 
     def _base_velocity(self) -> NDArray[np.float64]:
-        """Return how the base moves in its own frame: x, y (m/s), turning (rad/s)."""
+        """Return the velocity of the base in its own frame: x, y (m/s), turning (rad/s)."""
         x, y, turning = self.data.qvel[self._drive]  # slides and hinge: qvel and qpos run parallel
         yaw = self.data.qpos[self._drive[2]]
         cos, sin = np.cos(yaw), np.sin(yaw)

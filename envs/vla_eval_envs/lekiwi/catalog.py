@@ -1,4 +1,4 @@
-"""The LeKiwi tasks, known without a simulator: those of every task class of this package."""
+"""The catalogue of LeKiwi tasks: those of every task class, listed without a simulator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vla_eval_envs.manipulation.tasks import task_classes
 
 __all__ = ["suites"]
 
-# As for SO-101: the import of MuJoCo counts as building, the first look of a process costs 0.3 s more.
+# As for SO-101: building includes the import of MuJoCo; the first picture of a process takes 0.3 s more.
 _COST = Cost(build_s=0.3, reset_s=0.010, advance_s=0.0006, observe_s=0.008)
 
 

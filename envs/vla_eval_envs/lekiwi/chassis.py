@@ -1,12 +1,12 @@
 """The driving base: planar joints, servos for its velocity, plates and wheels, three cameras.
 
-Two slides and a hinge carry the base over the floor, and the velocity servos act in the base's own
-frame. Rollers are not modelled: their chatter costs degrees of freedom and gives a slip that nobody
-can calibrate, so the wheels are only to be seen.
+Two slides and a hinge move the base over the floor. The velocity servos act in the base's own frame.
+The wheels are only visual. Their rollers are not modelled: they would add degrees of freedom, and a
+chatter whose slip cannot be calibrated.
 
 Sources. Plates, wheels, mount of the arm and front camera: LeKiwi's URDF (Apache-2.0), rounded to
-1 mm; its masses are those of solid metal, so 2.2 kg is taken here, about what the printed parts,
-servos and battery weigh. Gains: with 200 N s/m and 8 N m s a commanded velocity is reached in one
+1 mm; its masses are those of solid metal, so this model has 2.2 kg, about the mass of the printed
+parts, servos and battery. Gains: with 200 N s/m and 8 N m s a commanded velocity is reached in one
 control step, and swinging the arm moves the base by less than 1 mm.
 """
 
@@ -23,7 +23,8 @@ from vla_eval_envs.so101.shell import add_shell
 __all__ = ["ARM_MOUNT", "CAMERA_NAMES", "DRIVE_JOINTS", "add_robot"]
 
 ARM_MOUNT = (0.0283, 0.0, 0.090)
-"""Of the arm's base frame in the robot's frame, m: its pan axis is 67 mm in front of the middle."""
+"""Position of the arm's base frame in the robot's frame, m; its pan axis is 67 mm in front of the
+middle."""
 DRIVE_JOINTS = ("drive_x", "drive_y", "drive_yaw")
 CAMERA_NAMES = ("front", "wrist", "top")
 
@@ -31,7 +32,7 @@ _MASS_KG, _MASS_HEIGHT_M = 2.2, 0.06
 _INERTIA = (0.010, 0.010, 0.013)  # kg m^2, about x, y, z: a disc of 0.108 m
 _ROOM_M = 1.3  # how far the base can drive from the world's origin, along x and along y
 _SERVOS = (
-    # Name, gear (which of the base's own axes), gain (N s/m, N m s), force limit (N, N m).
+    # Name, gear (the axis in the base's frame), gain (N s/m, N m s), force limit (N, N m).
     ("drive_x", (1, 0, 0, 0, 0, 0), 200.0, 60.0),
     ("drive_y", (0, 1, 0, 0, 0, 0), 200.0, 60.0),
     ("drive_yaw", (0, 0, 0, 0, 0, 1), 8.0, 8.0),
@@ -43,7 +44,7 @@ _WHEELS = (("back", 180.0, 0.126), ("left", 60.0, 0.106), ("right", -60.0, 0.106
 _AXLE_HEIGHT = 0.0508
 
 _BODY_LOOK: tuple[tuple[str, Shape, str, tuple[float, ...], tuple[float, ...]], ...] = (
-    # Name, shape, material, centre (m), size (m): what stands on and between the plates.
+    # Parts on and between the plates: name, shape, material, centre (m), size (m).
     ("battery", "box", "servo", (-0.030, 0.0, 0.049), (0.040, 0.030, 0.016)),
     ("computer", "box", "board", (0.045, 0.0, 0.040), (0.030, 0.028, 0.004)),
     ("computer_ports", "box", "steel", (0.066, 0.0, 0.050), (0.010, 0.026, 0.006)),
@@ -73,7 +74,7 @@ def add_robot(spec: mujoco.MjSpec, look: str) -> None:
         explicitinertial=True,
     )
     _add_joints(body)
-    # Wheels and plates in collisions: as high as the upper plate, and clear of the floor.
+    # The collision shape of wheels and plates: as high as the upper plate, and clear of the floor.
     body.add_geom(
         name="chassis_bumper",
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -134,7 +135,7 @@ def _add_look(spec: mujoco.MjSpec, body: mujoco.MjsBody) -> None:
 
 
 def _add_plates(spec: mujoco.MjSpec, body: mujoco.MjsBody) -> None:
-    """Add two discs that are cut straight where the wheels are: the hull of their corners."""
+    """Add two discs that are cut straight at the wheels: meshes, the convex hulls of their corners."""
     bearings = np.linspace(-np.pi, np.pi, 96, endpoint=False)
     wheels = np.deg2rad([bearing for _, bearing, _ in _WHEELS])
     facing = np.cos(bearings[:, None] - wheels).max(axis=1)
@@ -177,7 +178,7 @@ def _add_wheel(body: mujoco.MjsBody, name: str, bearing: float, distance: float)
 
 
 def _add_cameras(spec: mujoco.MjSpec, body: mujoco.MjsBody) -> None:
-    """Add ``front`` and ``top`` on the base, and ``wrist`` on the hand as the SO-101 has it."""
+    """Add ``front`` and ``top`` on the base, and ``wrist`` on the hand as on the SO-101."""
     body.add_camera(name="front", pos=[0.130, 0.0, 0.058], quat=_looking(0.0), fovy=60.0)
     body.add_camera(
         name="top", pos=_TOP_CAMERA, quat=_looking(np.deg2rad(_TOP_TILT_DEG)), fovy=72.0

@@ -1,4 +1,4 @@
-"""Is this machine able to simulate and to render LeKiwi? For ``vlaeval doctor``."""
+"""Checks for ``vlaeval doctor``: can this machine simulate and render LeKiwi?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GL = "run: sudo apt-get install -y libegl1 libgl1-mesa-dri, or set MUJOCO_GL to
 
 
 def checks() -> list[tuple[str, bool, str, str]]:
-    """Return (name, ok, detail, remedy) of each check; SO-101's say what this one leaves out."""
+    """Return (name, ok, detail, remedy) of each check; the SO-101's checks cover MuJoCo and GL."""
     from vla_eval_envs.lekiwi.shopping import Shopping
 
     try:
@@ -27,7 +27,7 @@ def checks() -> list[tuple[str, bool, str, str]]:
     try:
         observation, _ = env.reset(options={"init_state": 0})
         spread = min(float(image.std()) for image in observation["pixels"].values())
-    except Exception as error:  # noqa: BLE001  (whatever a GL driver raises is the finding)
+    except Exception as error:  # noqa: BLE001  (any error of a GL driver is the finding)
         return [(_NAME, False, f"{type(error).__name__}: {error}", _GL)]
     finally:
         env.close()

@@ -10,9 +10,9 @@ index  feature                meaning of a positive value     action range      
 8      theta.vel              turn left (counter-clockwise)   -90 .. 90           deg/s
 =====  =====================  ==============================  ==================  ======
 
-The arm's other unit systems are those of :mod:`vla_eval_envs.so101.units`; the velocities are in
-m/s and deg/s in ``degrees`` and in ``normalized`` (LeRobot scales no velocity), and in m/s and rad/s
-in ``radians``. The bounds of velocities are the fastest level of LeRobot's teleoperation.
+The arm's other unit systems are those of :mod:`vla_eval_envs.so101.units`. Velocities are in m/s and
+deg/s in ``degrees`` and ``normalized`` (LeRobot does not scale velocities), and in m/s and rad/s in
+``radians``. The bounds of velocities are the fastest level of LeRobot's teleoperation.
 """
 
 from __future__ import annotations
@@ -30,50 +30,50 @@ __all__ = ["ARM_JOINTS", "FEATURE_NAMES", "UNIT_SYSTEMS", "LeKiwiUnits"]
 
 ARM_JOINTS = 6
 FEATURE_NAMES = (*(f"arm_{name}" for name in _ARM_FEATURES), "x.vel", "y.vel", "theta.vel")
-"""What LeRobot calls the entries of the state and of the action."""
+"""LeRobot's names of the entries of state and action."""
 
 _MAX_COMMAND = np.array([0.3, 0.3, np.deg2rad(90.0)])  # m/s, m/s, rad/s
-# More than the base reaches when something pushes it; readings are clipped to it.
+# Larger than any velocity of a base that is pushed; readings are clipped to it.
 _MAX_READING = np.array([1.0, 1.0, 2.0 * np.pi])
 
 
 @dataclass(frozen=True)
 class LeKiwiUnits:
-    """What numbers of actions and of states mean, and how large they can be."""
+    """Units and bounds of actions and states."""
 
     name: str
     arm: _ArmUnits
     turn_per_rad: float
-    """The unit of ``theta.vel``."""
+    """Units of ``theta.vel`` in one rad/s."""
 
     @property
     def action_low(self) -> NDArray[np.float32]:
-        """Bounds of the actions, float32 (9,)."""
+        """Smallest actions, float32 (9,)."""
         return np.append(self.arm.action_low, self._float32(-_MAX_COMMAND))
 
     @property
     def action_high(self) -> NDArray[np.float32]:
-        """Bounds of the actions, float32 (9,)."""
+        """Largest actions, float32 (9,)."""
         return np.append(self.arm.action_high, self._float32(_MAX_COMMAND))
 
     @property
     def state_low(self) -> NDArray[np.float32]:
-        """Bounds of the states, float32 (9,)."""
+        """Smallest states, float32 (9,)."""
         return np.append(self.arm.state_low, self._float32(-_MAX_READING))
 
     @property
     def state_high(self) -> NDArray[np.float32]:
-        """Bounds of the states, float32 (9,)."""
+        """Largest states, float32 (9,)."""
         return np.append(self.arm.state_high, self._float32(_MAX_READING))
 
     def to_si(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Convert (…, 9) to joint positions in rad and velocities in m/s and rad/s."""
+        """Convert values (…, 9) to joint positions in rad and velocities in m/s and rad/s."""
         units = np.asarray(values, dtype=np.float64)
         joints = self.arm.to_radians(units[..., :ARM_JOINTS])
         return np.concatenate([joints, units[..., ARM_JOINTS:] / self._scale], axis=-1)
 
     def from_si(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Convert (…, 9) from joint positions in rad and velocities in m/s and rad/s."""
+        """Convert values (…, 9) from joint positions in rad and velocities in m/s and rad/s."""
         units = np.asarray(values, dtype=np.float64)
         joints = self.arm.from_radians(units[..., :ARM_JOINTS])
         return np.concatenate([joints, units[..., ARM_JOINTS:] * self._scale], axis=-1)
@@ -98,4 +98,4 @@ UNIT_SYSTEMS = {
     name: LeKiwiUnits(name, arm, 1.0 if name == "radians" else float(np.rad2deg(1.0)))
     for name, arm in _ARM_SYSTEMS.items()
 }
-"""By the name that the environments' argument ``units`` takes."""
+"""Unit systems by name, as in the environments' argument ``units``."""

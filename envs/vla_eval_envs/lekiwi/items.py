@@ -1,4 +1,4 @@
-"""What stands on the shelf: a salt bottle, a matcha tin, a bar of chocolate."""
+"""The items on the stand: a salt bottle, a matcha tin, a bar of chocolate."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Item:
 
     name: str
     phrase: str
-    """As the instruction names it."""
+    """Name of the item in the instruction."""
     shelf_z: float
-    """Height of the tier that it stands on, m."""
+    """Height of the tier under the item, m."""
     half_height: float
-    """From the tier to the origin, m."""
+    """Distance from the tier to the item's origin, m."""
     width: float
-    """Between the jaws, m."""
+    """Width of the item between the jaws, m."""
 
 
 ITEMS = {
@@ -37,16 +37,16 @@ ITEMS = {
     )
 }
 
-# N m s/rad, for rolling resistance: a tin that lands on its edge would circle on it for seconds, like
-# a coin. As N s/m it is nothing.
+# Rolling resistance, N m s/rad: without it a tin that lands on its edge rolls in circles for seconds,
+# like a coin. As a translational damping in N s/m the value has no effect.
 _DAMPING = 2e-4
-# A cylinder meets a box in one point at a time, and would wander on its shelf. So bottle and tin stand
-# on feet, which meet the stand and nothing else; the cylinder begins a little above their soles.
+# A cylinder touches a box at one point at a time, and would drift on its tier. So bottle and tin stand
+# on feet, which collide only with the stand; the cylinder begins a little above their soles.
 _FEET, _FOOT_RADIUS_M, _FOOT_M = 6, 0.002, 0.0003
 
 
 def add_items(spec: mujoco.MjSpec) -> None:
-    """Add the three items, each with a free joint of its name."""
+    """Add the three items; the free joint of an item has the item's name."""
     _add_salt(_add_body(spec, ITEMS["salt"]), spec)
     _add_matcha(_add_body(spec, ITEMS["matcha"]), spec)
     _add_chocolate(_add_body(spec, ITEMS["chocolate"]), spec)
@@ -90,7 +90,7 @@ def _add_upright(
 
 
 def _add_salt(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
-    """A white bottle, 42 mm across and 100 mm high, with a green cap; 88 g."""
+    """Add a white bottle, 42 mm across and 100 mm high, with a green cap; 88 g."""
     add_material(spec, "salt", (0.92, 0.93, 0.95), 0.5, 0.6)
     add_material(spec, "salt_cap", (0.13, 0.55, 0.24), 0.4, 0.5)
     add_material(spec, "salt_label", (0.12, 0.30, 0.68), 0.2, 0.3)
@@ -110,7 +110,7 @@ def _add_salt(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
 
 
 def _add_matcha(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
-    """A dark green tin, 48 mm across and 64 mm high, with a lid; 73 g."""
+    """Add a dark green tin, 48 mm across and 64 mm high, with a lid; 73 g."""
     add_material(spec, "matcha", (0.16, 0.34, 0.13), 0.5, 0.6)
     add_material(spec, "matcha_label", (0.63, 0.76, 0.34), 0.2, 0.2)
     add_material(spec, "matcha_lid", (0.80, 0.68, 0.38), 0.8, 0.8)
@@ -129,7 +129,7 @@ def _add_matcha(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
 
 
 def _add_chocolate(body: mujoco.MjsBody, spec: mujoco.MjSpec) -> None:
-    """A bar, 32 x 90 x 16 mm along its own axes, in gold foil and a red sleeve; 51 g."""
+    """Add a bar, 32 x 90 x 16 mm along its own axes, in gold foil and a red sleeve; 51 g."""
     add_material(spec, "chocolate", (0.84, 0.69, 0.33), 0.7, 0.7)
     add_material(spec, "chocolate_sleeve", (0.62, 0.07, 0.10), 0.25, 0.3)
     add_material(spec, "chocolate_print", (0.27, 0.13, 0.06), 0.2, 0.3)

@@ -21,7 +21,7 @@ __all__ = ["Shopping"]
 
 
 class Shopping(LeKiwiEnv):
-    """A LeKiwi drives to a stand, picks the item that was asked for, and puts it in a basket.
+    """A LeKiwi drives to a stand, picks the requested item, and puts it in a basket.
 
     ## Description
     A stand of wood with two tiers (10 and 20 cm high) stands in front of the robot: a salt bottle
@@ -30,12 +30,12 @@ class Shopping(LeKiwiEnv):
     across, 80 mm high) stands on the floor on the robot's left. Items are held by friction alone.
     One step is 1/30 s: ten physics steps of 1/300 s.
 
-    There is one id for each item, because a task is one instruction: ``lekiwi/ShoppingSalt-v0``,
-    ``lekiwi/ShoppingMatcha-v0``, ``lekiwi/ShoppingChocolate-v0``; none draws the item.
+    A task is one instruction, so each item has its own id: ``lekiwi/ShoppingSalt-v0``,
+    ``lekiwi/ShoppingMatcha-v0``, ``lekiwi/ShoppingChocolate-v0``.
 
     ## Action Space
     ``Box(float32, (9,))``: absolute joint targets and the base's velocity, in LeRobot's units.
-    Values outside are clipped; another shape or a value that is not finite raises ValueError.
+    Values outside are clipped; another shape or a non-finite value raises ValueError.
 
     | index | meaning | min | max | unit | joint type |
     |---|---|---|---|---|---|
@@ -69,25 +69,25 @@ class Shopping(LeKiwiEnv):
     | 7 | y.vel | -1 | 1 | m/s | slide |
     | 8 | theta.vel | -360 | 360 | deg/s | hinge |
 
-    Velocities are what the wheels' servos would report, in whole ticks, clipped to these bounds.
+    Velocities are the readings of the wheels' servos, in whole ticks, clipped to these bounds.
 
     ## Score
-    0.5 for the grasp of the item that was asked for (``subgoals["grasped"]``: both jaws press on it
-    with more than 0.2 N from opposing sides while it is at least 20 mm above where it stood, for 5
-    steps; latches) and 0.5 for the delivery (``subgoals["placed"]``: its centre inside the basket
-    and below the rim, nothing of the robot touching it, slower than 0.05 m/s, for 10 steps;
-    latches, and a first grasp after it clears it). Another item that is delivered in this way makes
-    success impossible: ``subgoals["no_wrong_item"]`` becomes false for the rest of the episode and
-    the delivery earns nothing, so that the score is 0.5 at most. The episode goes on. Success is a
-    score of 1. The reward is the score's change.
+    0.5 for the grasp of the requested item (``subgoals["grasped"]``: both jaws press on it with more
+    than 0.2 N from opposing sides while it is at least 20 mm above its start, for 5 steps; latches)
+    and 0.5 for its delivery (``subgoals["placed"]``: its centre inside the basket and below the rim,
+    nothing of the robot touching it, slower than 0.05 m/s, for 10 steps; latches, but a first grasp
+    after the delivery clears it). Delivering another item in this way makes success impossible:
+    ``subgoals["no_wrong_item"]`` becomes false for the rest of the episode and the delivery earns
+    nothing, so the score is 0.5 at most. The episode continues. Success is a score of 1. The reward
+    is the score's change.
 
     ## Starting State
     The arm is folded back over the base. Robot and items are at one of 200 frozen places of the
     task (``options={"init_state": 0..199}``; 0 to 99 are for development, 100 to 199 for
     certification): the robot within 5 cm, 8 cm and 11.5 degrees of its mean, the items permuted
     over the lanes (13 cm apart), each within 2 cm across, 1.5 cm (the bar 1.2 cm) in depth, and 0.5
-    rad. Without the option the index is drawn from ``np_random``, and that is all that the seed
-    decides, unless robustness options are on.
+    rad. Without the option the index is drawn from ``np_random``. The seed decides nothing else,
+    unless robustness options are on.
 
     ## Episode End
     Terminated on success. Truncated by the ``TimeLimit`` of 900 steps (30 s) that ``gym.make`` adds.
@@ -95,11 +95,11 @@ class Shopping(LeKiwiEnv):
     ## Arguments
     | name | default | meaning |
     |---|---|---|
-    | item | "salt" | what is asked for: ``"salt"``, ``"matcha"``, ``"chocolate"``; the id sets it |
+    | item | "salt" | the requested item: ``"salt"``, ``"matcha"``, ``"chocolate"``; the id sets it |
     | image_size | 256 | edge of the pictures in pixels |
     | shadows | False | shadows in the pictures; a frame takes several times as long |
-    | units | "degrees" | of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.lekiwi.features` |
-    | look | "primitives" | of the arm; ``"meshes"``: its real parts, see :mod:`~vla_eval_envs.so101.meshes` |
+    | units | "degrees" | units of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.lekiwi.features` |
+    | look | "primitives" | look of the arm; ``"meshes"``: its real parts, see :mod:`~vla_eval_envs.so101.meshes` |
     | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3); ``"human"``: a window |
     | levels | | robustness options, each off at 0 and up to 3: ``light``, ``colours``, ``camera_jitter``, ``distractors``, ``mass_friction``, ``observation_noise``, ``action_latency``; see :mod:`~vla_eval_envs.manipulation.variations` |
 
@@ -125,11 +125,11 @@ class Shopping(LeKiwiEnv):
             ),
         )
     }
-    """The initial states by the item that is asked for."""
+    """The initial states by requested item."""
 
     @classmethod
     def tasks(cls) -> tuple[Task, ...]:
-        """Return the catalogue's rows: one task for each item."""
+        """Return the rows of the catalogue: one task for each item."""
         return tuple(
             Task(
                 name=f"Shopping{item.capitalize()}",
@@ -195,7 +195,7 @@ class Shopping(LeKiwiEnv):
 
     @property
     def score(self) -> float:
-        """Partial credit in [0, 1]: half for the grasp, half for the delivery of nothing else."""
+        """Partial credit in [0, 1]: half for the grasp, half for the delivery of that item alone."""
         delivered = self.subgoals["placed"] and self.subgoals["no_wrong_item"]
         return 0.5 * self.subgoals["grasped"] + 0.5 * delivered
 
@@ -208,7 +208,7 @@ class Shopping(LeKiwiEnv):
         grasped, placed = self.subgoals["grasped"], self.subgoals["placed"]
         if not grasped and self._grasp.update(self.data):
             grasped, placed = True, False
-        arrived = {name: each.update(self.data) for name, each in self._arrivals.items()}
+        arrived = {name: arrival.update(self.data) for name, arrival in self._arrivals.items()}
         placed = arrived.pop(self.item) or placed
         clean = self.subgoals["no_wrong_item"] and not any(arrived.values())
         return {"grasped": grasped, "placed": placed, "no_wrong_item": clean}

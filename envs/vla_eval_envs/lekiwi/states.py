@@ -13,7 +13,7 @@ __all__ = ["ITEM_ORDER", "FrozenShelves"]
 
 ITEM_ORDER = ("salt", "matcha", "chocolate")
 _BASE_SPREAD = (0.05, 0.08, 0.2)
-"""x, y (m) and yaw (rad) of the robot around the origin; 0.2 rad are 11.5 degrees."""
+"""Largest x, y (m) and yaw (rad) of the robot's start in either direction; 0.2 rad are 11.5 degrees."""
 _LANES = (-0.13, 0.0, 0.13)
 _DEPTHS = {"salt": 0.73, "matcha": 0.73, "chocolate": 0.605}
 _SPREADS = {"salt": 0.015, "matcha": 0.015, "chocolate": 0.012}
@@ -25,7 +25,7 @@ _FIELDS = tuple(
 
 @dataclass(frozen=True)
 class FrozenShelves:
-    """Recipe and identity of one task's initial states: where the robot and the items are."""
+    """Recipe and sha256 of one task's initial states: the poses of the robot and the items."""
 
     item: str
     seed: int
@@ -34,7 +34,7 @@ class FrozenShelves:
 
     @property
     def name(self) -> str:
-        """Of the file ``states/<name>.json``."""
+        """Name of the file ``states/<name>.json``."""
         return f"shopping_{self.item}"
 
     def generate(self) -> str:
@@ -52,7 +52,7 @@ class FrozenShelves:
         return states_text(head, rows)
 
     def load(self) -> tuple[dict[str, float], ...]:
-        """Return the states; raises RuntimeError if the file is not the one that was frozen."""
+        """Return the states; raises RuntimeError if the file has changed since it was frozen."""
         return read_states("lekiwi", self.name, _FIELDS, self.sha256)
 
 

@@ -1,9 +1,9 @@
-"""What three omni wheels make of a velocity: LeRobot's rounding to servo ticks, and its limit.
+"""Velocities of a base with three omni wheels: LeRobot's rounding to servo ticks, and its limit.
 
-LeRobot (``lerobot.robots.lekiwi``, 0.6.1) turns a velocity of the body into ticks a second of each
-wheel, scales all three down if one is asked for more than 3000, rounds to integers, and reads the
-wheels back the same way. So a robot drives with the rounded velocity, straight ahead at most
-0.266 m/s, sideways 0.230 m/s, or turning on the spot 105.5 deg/s.
+LeRobot (``lerobot.robots.lekiwi``, 0.6.1) converts a velocity of the body to ticks a second of each
+wheel. It scales all three down if any exceeds 3000, and rounds to integers. Readings are converted
+back in the same way. So the robot drives with the rounded velocity: at most 0.266 m/s straight ahead,
+0.230 m/s sideways, or 105.5 deg/s when turning on the spot.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["MAX_TICKS", "from_ticks", "to_ticks"]
 
 MAX_TICKS = 3000
-"""Ticks a second that a wheel may be asked for; 4096 are one turn."""
+"""Largest command of a wheel in ticks a second; 4096 ticks are one turn."""
 _WHEEL_RADIUS_M, _BASE_RADIUS_M = 0.05, 0.125
 _TICKS_PER_RAD = 4096.0 / (2.0 * np.pi)
 _DRIVE_ANGLES = np.deg2rad([150.0, -90.0, 30.0])  # left, back, right
 _RIM_SPEEDS = np.stack(
     [np.cos(_DRIVE_ANGLES), np.sin(_DRIVE_ANGLES), np.full(3, _BASE_RADIUS_M)], axis=1
 )
-"""(3, 3): speeds of the wheels' rims, m/s, from the body's x and y, m/s, and its turning, rad/s."""
+"""Matrix (3, 3) from the body's x and y, m/s, and turning, rad/s, to the wheels' rim speeds, m/s."""
 _BODY_SPEEDS = np.linalg.inv(_RIM_SPEEDS)
 _TICKS_PER_M = _TICKS_PER_RAD / _WHEEL_RADIUS_M
 
 
 def to_ticks(velocity: ArrayLike, *, limit: int | None = MAX_TICKS) -> NDArray[np.float64]:
-    """Return the wheels' speeds (…, 3): left, back, right, integers, ticks a second.
+    """Return the wheels' speeds (…, 3): left, back, right, in whole ticks a second.
 
     Args:
-        velocity: of the body (…, 3): x, y (m/s), turning (rad/s).
-        limit: the fastest wheel gets this much, the others in proportion; None where a speed is
-            measured and not asked for.
+        velocity: velocity of the body (…, 3): x, y (m/s), turning (rad/s).
+        limit: largest speed of a wheel; if a wheel exceeds it, all are scaled down in proportion.
+            None for a measured velocity, which has no limit.
     """
     ticks = np.asarray(velocity, dtype=np.float64) @ _RIM_SPEEDS.T * _TICKS_PER_M
     if limit is not None:
@@ -42,6 +42,6 @@ def to_ticks(velocity: ArrayLike, *, limit: int | None = MAX_TICKS) -> NDArray[n
 
 
 def from_ticks(ticks: ArrayLike) -> NDArray[np.float64]:
-    """Return the body's velocity (…, 3), m/s and rad/s, with which the wheels turn like this."""
+    """Return the body's velocity (…, 3), m/s and rad/s, for wheel speeds ``ticks``, ticks a second."""
     rims = np.asarray(ticks, dtype=np.float64) / _TICKS_PER_M
     return np.asarray(rims @ _BODY_SPEEDS.T)

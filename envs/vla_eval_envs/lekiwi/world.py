@@ -26,10 +26,10 @@ __all__ = ["BASKET", "DISTRACTORS", "FEET_BIT", "TIER_A_Z", "TIER_B_Z", "Basket"
 TIER_A_Z, TIER_B_Z = 0.10, 0.20
 """Heights of the stand's tiers, m."""
 FEET_BIT = 2
-"""Of what collides with the feet of items: the stand."""
+"""Collision bit of the stand: items' feet collide only with geoms that have it."""
 _HALF_WIDTH = 0.24
 _FRONT, _MIDDLE, _BACK = 0.55, 0.67, 0.81
-"""Where the tiers begin and end along x, m."""
+"""Bounds of the tiers along x, m."""
 _BOARD = 0.012
 _WALL, _TILE = 1.70, 0.34
 
@@ -40,19 +40,19 @@ class Basket:
 
     centre: tuple[float, float]
     radius: float
-    """Of the largest circle inside."""
+    """Radius of the largest circle inside."""
     height: float
     sides: int = 16
     thickness: float = 0.004
 
     def contains(self, point: Iterable[float]) -> bool:
-        """Return whether a point (x, y, z), m, world frame, is inside the wall and below the rim."""
+        """Return whether a point (x, y, z), m, in the world frame is inside the wall and below the rim."""
         x, y, z = point
         inside = math.hypot(x - self.centre[0], y - self.centre[1]) < self.radius
         return bool(inside and z < self.height)
 
     def add(self, spec: mujoco.MjSpec) -> None:
-        """Add the wall, which collides, and a rim and a bottom that are only to be seen."""
+        """Add the wall, which collides, and a rim and a bottom that are only visual."""
         add_material(spec, "basket", (0.93, 0.92, 0.89), 0.15, 0.2)
         add_material(spec, "basket_shade", (0.84, 0.82, 0.78), 0.15, 0.2)
         body = spec.worldbody.add_body(name="basket", pos=[*self.centre, 0.0])
@@ -89,7 +89,8 @@ DISTRACTORS = Distractors(
     spread=(0.012, 0.003),
     max_yaw=0.3,
 )
-"""At the ends of the lower tier, beyond the lanes, and on the floor on the robot's right."""
+"""Distractors of the LeKiwi tasks: their slots are at the ends of the lower tier, beyond the lanes, and
+on the floor on the robot's right."""
 
 
 def add_shop(spec: mujoco.MjSpec) -> None:
@@ -151,7 +152,7 @@ def _add_room(spec: mujoco.MjSpec) -> None:
 
 
 def _add_stand(spec: mujoco.MjSpec) -> None:
-    """Add the stand: two solid blocks that collide, and the boards that they look like."""
+    """Add the stand: two solid blocks that collide, and the visible boards."""
     body = spec.worldbody.add_body(name="stand")
     tiers = (("a", _FRONT, _MIDDLE, TIER_A_Z), ("b", _MIDDLE, _BACK, TIER_B_Z))
     for name, start, end, height in tiers:

@@ -1,4 +1,4 @@
-"""Finds LIBERO's meshes, textures and scenes, which hf-libero does not bring along."""
+"""Finds LIBERO's meshes, textures and scenes, which hf-libero does not contain."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ _STANDINS_FILE = "STANDINS.txt"
 
 @dataclass(frozen=True)
 class Assets:
-    """A folder of assets, and what may be said about it in a record."""
+    """A folder of assets, and its description for records."""
 
     path: Path
     origin: Literal["folder", "hub"]
     standins_count: int
-    """How many files the folder's STANDINS.txt lists as replaced; 0 for the genuine set."""
+    """Number of replaced files, as listed in the folder's STANDINS.txt; 0 for the genuine set."""
 
     @property
     def name(self) -> str:
-        """``stand-ins``, ``hub`` or ``folder``: never a path, so that it can go into records."""
+        """``stand-ins``, ``hub`` or ``folder``: never a path, so that records can hold it."""
         return "stand-ins" if self.standins_count else self.origin
 
 
 def find_assets(chosen: str | None = None, *, download: bool = True) -> Assets:
-    """Return the first assets folder there is.
+    """Return the first assets folder that exists.
 
-    Looked for in this order: ``chosen``; the environment variable ``VLA_EVAL_LIBERO_ASSETS``; an
+    The order of the search: ``chosen``; the environment variable ``VLA_EVAL_LIBERO_ASSETS``; an
     ``assets`` folder inside the installed package; hf-libero's own earlier download; the Hugging
     Face hub's cache; a download from the hub into that cache.
 
     Raises:
-        UsageError: a folder that was asked for is not a LIBERO assets folder.
-        InfrastructureError: there are none, and they cannot be downloaded.
+        UsageError: a requested folder is not a LIBERO assets folder.
+        InfrastructureError: no assets exist, and they cannot be downloaded.
     """
     for folder, source in (
         (chosen, "the option assets="),
@@ -76,7 +76,7 @@ def find_assets(chosen: str | None = None, *, download: bool = True) -> Assets:
 
 def prepare(env_kwargs: Mapping[str, Any]) -> None:
     """Find or download the assets that environments with these arguments will read."""
-    if find_spec("libero") is not None:  # without it, the missing extra is what has to be said
+    if find_spec("libero") is not None:  # without LIBERO, the missing extra is the error to report
         find_assets(env_kwargs.get("assets"))
 
 
@@ -118,8 +118,8 @@ def _from_hub(*, download: bool) -> Path:
     try:
         folder = Path(snapshot_download(_HUB_REPOSITORY, repo_type=_HUB_REPOSITORY_TYPE))
     except Exception as error:  # the hub client raises many unrelated types when it is offline
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InfrastructureError(_no_assets(f"downloading them failed ({said})")) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InfrastructureError(_no_assets(f"downloading them failed ({reason})")) from error
     if _missing(folder):
         raise InfrastructureError(_no_assets(f"the download lacks {', '.join(_missing(folder))}"))
     return folder

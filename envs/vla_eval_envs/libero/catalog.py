@@ -1,4 +1,4 @@
-"""What LIBERO offers, known without LIBERO: suites, task names, instructions, time limits."""
+"""The catalogue of LIBERO without LIBERO: suites, task names, instructions, time limits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vla_eval.errors import UsageError, did_you_mean
 __all__ = ["INIT_STATES", "instruction_of", "suites", "task_names"]
 
 INIT_STATES = 50
-"""How many frozen initial states LIBERO ships for each task."""
+"""Number of frozen initial states of every task."""
 
-# Steps of 50 ms. LeRobot's limits; the published ones differ (220 for spatial), and a protocol
-# fixes its own.
+# LeRobot's limits in steps of 50 ms. The published limits differ (220 for spatial), and a protocol
+# sets its own.
 _MAX_STEPS = {"spatial": 280, "object": 280, "goal": 300, "10": 520, "90": 400}
 
 _DESCRIPTIONS = {
@@ -26,8 +26,8 @@ _DESCRIPTIONS = {
     "90": "ninety short tasks in twenty kitchens, living rooms and studies",
 }
 
-# Medians over one task of each suite, 256 px, Mesa llvmpipe; the first reset on a machine also spends
-# some 7 s on compiling robosuite's helpers into the cache.
+# Medians over one task of every suite, 256 px, Mesa llvmpipe. The first reset on a machine also takes
+# some 7 s to compile robosuite's helpers into the cache.
 _COST = Cost(build_s=1.5, reset_s=1.0, advance_s=0.007, observe_s=0.09)
 
 
@@ -50,7 +50,7 @@ def _all_task_names() -> dict[str, tuple[str, ...]]:
 
 
 def instruction_of(task_name: str) -> str:
-    """Return the instruction that LIBERO derives from a task's name, and every policy is trained on.
+    """Return the instruction that LIBERO derives from a task's name; policies are trained on it.
 
     ``KITCHEN_SCENE10_close_the_drawer`` gives ``close the drawer``.
     """

@@ -1,4 +1,4 @@
-"""Says whether LIBERO can be evaluated on this machine, and what to do if not."""
+"""Checks for ``vlaeval doctor``: can this machine evaluate LIBERO, and if not, what is the remedy?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INSTALL = install_command("libero")
 def checks() -> list[tuple[str, bool, str, str]]:
     """Return ``(name, ok, detail, remedy)`` for packages, assets and a rendered scene, in order.
 
-    A check whose precondition failed is left out: its failure would say nothing new.
+    A check whose precondition failed is left out, because its failure would add no information.
     """
     results: list[tuple[str, bool, str, str]] = []
     for name, check, remedy in (
@@ -38,14 +38,17 @@ def _attempt(check: Callable[[], str]) -> tuple[bool, str]:
         return True, check()
     except VlaEvalError as error:
         return False, str(error)
-    except Exception as error:  # noqa: BLE001  a doctor reports every illness
+    except Exception as error:  # noqa: BLE001  a check reports every failure
         return False, f"{type(error).__name__}: {error}"
 
 
 def _packages() -> str:
-    found = versions()
-    note = f", not {MUJOCO_PIN} ({ALLOW_VARIABLE}=1)" if found.mujoco_override else ""
-    return f"hf-libero {found.hf_libero}, robosuite {found.robosuite}, mujoco {found.mujoco}{note}"
+    installed = versions()
+    note = f", not {MUJOCO_PIN} ({ALLOW_VARIABLE}=1)" if installed.mujoco_override else ""
+    return (
+        f"hf-libero {installed.hf_libero}, robosuite {installed.robosuite}, "
+        f"mujoco {installed.mujoco}{note}"
+    )
 
 
 def _assets() -> str:

@@ -46,8 +46,8 @@ class LiberoEnv(EvalEnv):
     Description:
         The scene, its 50 initial states and the success predicate are LIBERO's (hf-libero 0.1.4,
         robosuite 1.4.0, MuJoCo 3.3.2). Pixels and states equal those of LIBERO's own
-        ``OffScreenRenderEnv`` bit for bit; unlike there, they depend on nothing but the seed and
-        the initial state.
+        ``OffScreenRenderEnv`` bit for bit; here they depend only on the seed and the initial
+        state.
 
     Action Space:
         ``Box(-1, 1, (7,), float32)`` when ``control_mode`` is ``relative``:
@@ -60,44 +60,44 @@ class LiberoEnv(EvalEnv):
         6      gripper         negative opens, positive closes; 0: see ``gripper``
         =====  ==============  ==========================================================
 
-        With ``absolute`` the first six are the pose of the gripper's grasp point in the world,
-        in m (±2) and as a rotation vector in rad (±2π).
+        With ``absolute`` the first six numbers are the pose of the gripper's grasp point in the
+        world frame: position in m (±2) and rotation vector in rad (±2π).
 
     Observation Space:
         ``pixels``: ``agentview`` and ``wrist``, uint8 (image_size, image_size, 3).
         ``agent_pos``: float32 (8,): position of the grasp point (m), orientation of the hand as a
-        rotation vector (rad), positions of the two fingers (m). As in LIBERO, the hand's frame is
-        turned by 90° about z against the frame of absolute actions.
+        rotation vector (rad), positions of the two fingers (m). As in LIBERO, the hand's frame
+        is turned by 90° about z relative to the frame of absolute actions.
 
     Starting State:
-        One of the 50 frozen joint configurations, fixtures placed by the seed, then
-        ``settle_steps`` steps of holding still.
+        One of the 50 frozen joint configurations, with fixtures placed by the seed, followed by
+        ``settle_steps`` steps in which the robot holds still.
 
     Rewards, Episode End:
         Reward 1 and termination on success by LIBERO's own predicate. Never truncated here.
 
-    ``info["subgoals"]`` says which parts of the goal hold at this moment and ``info["score"]`` what
-    fraction they are: LIBERO asks for all of them at once, so neither is latched.
+    ``info["subgoals"]`` gives the parts of the goal that hold at this moment, ``info["score"]`` their
+    fraction. Neither latches, because LIBERO requires all parts at the same time.
 
     Arguments (the simulator is built in the first reset, so making an environment is cheap):
         suite: ``libero_spatial``, ``_object``, ``_goal``, ``_10`` or ``_90``.
         task: index in LIBERO's standard order.
         image_size: height and width of both pictures in pixels.
-        control_mode: whether actions displace the gripper or name its pose.
-        settle_steps: control steps of holding still before the first observation.
+        control_mode: whether actions are displacements or poses, see :data:`ControlMode`.
+        settle_steps: control steps before the first observation, in which the robot holds still.
         rotate_180: turn both pictures upright, as the published pipelines do; LIBERO renders them
             turned by 180°.
         axis_angle: sign convention of the orientation, see :data:`AxisAngle`.
-        gripper: what a gripper command of exactly 0 means, see :data:`GripperRule`.
-        physics: whose loop runs the physics, see :data:`Physics`.
-        assets: folder of LIBERO's assets; ``find_assets`` says where else it is looked for.
+        gripper: meaning of a gripper command of exactly 0, see :data:`GripperRule`.
+        physics: the loop that runs the physics, see :data:`Physics`.
+        assets: folder of LIBERO's assets; without it ``find_assets`` searches for one.
         render_mode: None or ``rgb_array`` (the agentview picture).
 
     Raises UsageError for an unknown suite, task or option, MissingExtraError without hf-libero, and
     InfrastructureError with another MuJoCo than LIBERO needs.
 
     Version History:
-        v0: first.
+        v0: first release.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  Gymnasium declares it so
@@ -153,7 +153,7 @@ class LiberoEnv(EvalEnv):
 
         Args:
             seed: places the fixtures, as ``env.seed`` does in LIBERO; None draws one.
-            options: ``{"init_state": i}`` with i from 0 to 49; left out, it is drawn.
+            options: ``{"init_state": i}`` with i from 0 to 49; without it i is drawn.
 
         Raises:
             ValueError: the seed or the initial state is out of range, or an option is unknown.
@@ -162,18 +162,19 @@ class LiberoEnv(EvalEnv):
         return self.observe(), info
 
     def new_scene(self, *, seed: int) -> dict[str, Any]:
-        """Start an episode with objects and arm where LIBERO's own rules put them with this seed.
+        """Start an episode in which LIBERO's own rules and this seed place objects and arm.
 
-        None of the 50 initial states: for training on scenes that no evaluation uses.
+        The scene is not one of the 50 initial states, so training can use scenes that no evaluation
+        uses.
         """
         return self._begin(seed, None)
 
     def start(self, *, seed: int, init_state: int) -> dict[str, Any]:
-        """Start an episode as :meth:`reset` does, but draw nothing."""
+        """Start an episode as in :meth:`reset`, without pictures."""
         return self._begin(seed, {"init_state": init_state})
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> dict[str, Any]:
-        """Start an episode; without options in a new scene."""
+        """Start an episode; if ``options`` is None, in a new scene."""
         super().reset(seed=seed)
         scene_seed = int(self.np_random.integers(_SEED_LIMIT)) if seed is None else seed
         if scene_seed >= _SEED_LIMIT:
@@ -214,17 +215,17 @@ class LiberoEnv(EvalEnv):
         return {"pixels": pixels, "agent_pos": state_vector(simulator.observed, self._axis_angle)}
 
     def hold_action(self) -> Action:
-        """Return the action that keeps arm and gripper where they are; right after reset, open."""
+        """Return the action that keeps arm and gripper as they are; after a reset the gripper is open."""
         action = np.zeros(7, dtype=np.float32)
         if self._control_mode == "absolute":
             position, rotation = self._running().grip_pose()
             action[:3], action[3:6] = position, axis_angle(matrix_to_quaternion(rotation))
-        # The last command, not 0: the fingers go on closing on what they hold.
+        # The last command instead of 0, so that the fingers keep pressing on a held object.
         action[6] = self._gripper
         return action
 
     def absolute_action(self, action: Action) -> Action:
-        """Return the absolute action with the goal that a relative one, float32 (7,), has now."""
+        """Return the absolute action with the present goal of a relative action, both float32 (7,)."""
         clipped = clip_action(action, action_space("relative"))
         position, rotation = self._running().grip_pose()
         return pose_action(clipped, position, rotation)
@@ -236,23 +237,23 @@ class LiberoEnv(EvalEnv):
         return _turned(self._running().render(self._image_size, "agentview")["agentview"])
 
     def bench_physics(self) -> Callable[[], None] | None:
-        """Return what runs one control step's bare physics on a copy of the present state."""
+        """Return a function that runs the physics of one control step on a copy of the present state."""
         return self._running().bare_physics()
 
     def bench_cameras(self) -> dict[str, Callable[[], object]]:
-        """Return what draws each camera."""
+        """Return a drawing function for each camera."""
         simulator = self._running()
         return {name: partial(simulator.render, self._image_size, name) for name in CAMERAS}
 
     def close(self) -> None:
-        """Free the simulator; harmless when done already."""
+        """Free the simulator; a second call has no effect."""
         if self._simulator is not None:
             self._simulator.close()
             self._simulator = None
 
     @property
     def robosuite_env(self) -> Any:
-        """LIBERO's own environment inside, for scripted experts; raises ResetNeeded before reset."""
+        """The wrapped LIBERO environment, for scripted experts; raises ResetNeeded before reset."""
         return self._running().robosuite_env
 
     def _running(self) -> Simulator:

@@ -1,15 +1,15 @@
-"""One LIBERO task without robosuite's overhead: our own physics loop, resets without recompiling.
+"""One LIBERO task without robosuite's overhead: our own physics loop, and resets without recompiling.
 
-LIBERO builds the scene, draws the fixtures' poses, sets goals and judges success; only what is in
-between is replaced. In each of the 25 physics steps of a control step robosuite runs three forward
-passes. What a pass derives from positions and velocities is the same three times; the constraint
-solver, which starts from its own last solution, is not idempotent in the last bits. ``exact``
-therefore runs the first part once and the solver three times, and equals robosuite to the last bit;
+LIBERO still builds the scene, draws the fixtures' poses, sets goals and judges success; only the steps
+in between are replaced. In each of the 25 physics steps of a control step robosuite runs three forward
+passes. The part of a pass that depends on positions and velocities is the same three times. The
+constraint solver starts from its own last solution, so repeating it changes the last bits. Therefore
+``exact`` runs the first part once and the solver three times, and equals robosuite to the last bit.
 ``fast`` solves once, and differs from the 15th digit on.
 
-A reset rewinds the compiled scene instead of building another: everything that LIBERO or an episode
-changes in model and Python objects is put back, and MuJoCo's calls until the initial state is set are
-those of a hard reset, since each of them leaves its trace in the solver's warm start.
+A reset restores the compiled scene instead of building a new one. It restores everything that LIBERO or
+an episode changes in the model and in Python objects. It makes the same MuJoCo calls as a hard reset
+until the initial state is set, because every call affects the solver's warm start.
 """
 
 # ruff: noqa: SLF001  robosuite names nearly all of its interface with an underscore
@@ -38,10 +38,10 @@ from vla_eval_envs.libero.simulator import Simulator
 
 __all__ = ["FastSimulator"]
 
-# Physics steps in a control step, and after how many robosuite observes, see view.py.
+# Physics steps in a control step, and the number of them before robosuite observes, see view.py.
 _STEPS = 25
 _OBSERVED_AFTER = 24
-# Everything in a model that LIBERO changes after compiling it.
+# All arrays of a model that LIBERO changes after compiling.
 _CHANGED = ("body_pos", "body_quat", "site_rgba")
 
 
@@ -56,10 +56,10 @@ class FastSimulator(Simulator):
         """Build the scene.
 
         Args:
-            library: LIBERO.
-            bddl_file: the task.
+            library: the imported LIBERO.
+            bddl_file: the file of the task.
             exact: whether to run the constraint solver as often as robosuite does.
-            picture_px: the size that drawing is made ready for; clearing a larger buffer takes time.
+            picture_px: size of the drawing buffer; clearing a larger buffer takes more time.
         """
         self._exact, self._picture_px = exact, picture_px
         self._drawing_made = contextlib.ExitStack()
@@ -70,7 +70,7 @@ class FastSimulator(Simulator):
             super().__init__(library, bddl_file)
         release_compiler_memory(mujoco)
         env = self._env
-        # The first reset after construction is a hard one in LIBERO, which appends them once more.
+        # In LIBERO the first reset after construction is a hard reset, which appends the list once more.
         env.object_property_initializers *= 2
         env.check_contact = ContactQuery(env)
         self._properties = [
@@ -91,18 +91,18 @@ class FastSimulator(Simulator):
             release_compiler_memory(mujoco)
             model.vis.global_.offwidth = model.vis.global_.offheight = simulator._picture_px
             simulator._compiled = {name: getattr(model, name).copy() for name in _CHANGED}
-            # robosuite makes its drawing context in the reset that follows.
+            # robosuite makes its drawing context in the following reset.
             simulator._drawing_made.enter_context(without_hidden_textures(model))
             env.sim = simulator._library.simulation(model)
             env.sim.forward = RememberedForward(env.sim, _CHANGED)
             env.sim.forward()
             env.initialize_time(env.control_freq)
 
-        # LIBERO compares the class's name with the task file's.
+        # LIBERO compares the name of the class with the name in the task file.
         return type(problem.__name__, (problem,), {"_initialize_sim": initialize_sim})
 
     def _watch(self) -> None:
-        """Nothing observes by itself here: :meth:`advance` looks at the right moment."""
+        """Do nothing: here :meth:`advance` observes at the right moment."""
 
     def _rewind(self) -> None:
         env = self._env
@@ -133,7 +133,7 @@ class FastSimulator(Simulator):
         }
 
     def _last_look(self) -> None:
-        """The last observation stands."""
+        """Do nothing: the last observation is still valid."""
 
     def advance(self, action: ArrayLike) -> bool:
         """Run one control step of 25 physics steps and return whether the task is done.
@@ -152,7 +152,7 @@ class FastSimulator(Simulator):
         return done
 
     def bare_physics(self) -> Callable[[], None]:
-        """Return what runs MuJoCo's own steps for one control step, from here, on a copy."""
+        """Return a function that runs MuJoCo's steps of one control step on a copy of the present state."""
         model, data = self._env.sim.model._model, self._env.sim.data._data
         if self._scratch is None:
             self._scratch = mujoco.MjData(model)
@@ -168,12 +168,12 @@ class FastSimulator(Simulator):
         return run
 
     def close(self) -> None:
-        """Free the scene, its GL context and what both leave behind; harmless when done already."""
+        """Free the scene, its GL context and their remaining memory; a second call has no effect."""
         if self._env is not None:
             super().close()
             del self._driver
             self._scratch, self._properties = None, []
-            # The scene's Python objects refer to each other in circles, and to some 200 MB of MuJoCo's.
+            # The scene's Python objects form reference cycles, and hold some 200 MB of MuJoCo's memory.
             gc.collect()
             release_compiler_memory(mujoco)
 
@@ -185,5 +185,5 @@ class FastSimulator(Simulator):
         return all(self._goals.values())
 
     def subgoals(self) -> dict[str, bool]:
-        """Return which of the goal's predicates held when :meth:`done` was last asked."""
+        """Return whether each predicate of the goal held at the last call of :meth:`done`."""
         return dict(self._goals)

@@ -1,9 +1,9 @@
 """Reads LIBERO's frozen initial states without PyTorch and without trusting pickle.
 
-A ``.pruned_init`` file is what ``torch.save(array)`` writes: a zip archive whose ``data.pkl`` is a
-pickle of one NumPy array. Unpickling runs whatever the file names, and importing PyTorch costs an
-environment some 200 MB, so the file is read here by an unpickler that resolves exactly the four
-names which such an array needs, to inert stand-ins, and refuses any other.
+A ``.pruned_init`` file is the output of ``torch.save(array)``: a zip archive whose ``data.pkl`` is a
+pickle of one NumPy array. Unpickling can run any code that the file names, and PyTorch would take some
+200 MB in every environment. So an unpickler here resolves only the four names that such an array needs,
+to harmless stand-ins, and refuses all other names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vla_eval.files.jsonfile import open_regular
 
 __all__ = ["read_init_states"]
 
-# 50 states of a few hundred doubles are under 100 kB; far more is no such file.
+# 50 states of a few hundred doubles have less than 100 kB; a much larger file is not valid.
 _MAX_BYTES = 16_000_000
 
 
@@ -36,14 +36,14 @@ def read_init_states(path: Path) -> NDArray[np.float64]:
     velocities (m/s and rad/s).
 
     Raises:
-        UsageError: the file is missing, is not such an archive, or names anything but an array.
+        UsageError: the file is missing, is not such an archive, or names more than an array.
     """
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             payload = archive.read(_pickle_entry(archive, path))
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise UsageError(f"initial states {path} cannot be read: {error}") from error
-    except (NotImplementedError, RuntimeError) as error:  # a compression or a password
+    except (NotImplementedError, RuntimeError) as error:  # an unknown compression, or a password
         raise UsageError(f"initial states {path} cannot be read: {error}") from error
     try:
         _refuse_opcodes(payload)
@@ -68,10 +68,10 @@ def _pickle_entry(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
 
 
 def _refuse_opcodes(payload: bytes) -> None:
-    """Raise _ForbiddenError unless a pickle takes the few steps that one array takes.
+    """Raise _ForbiddenError unless a pickle has only the opcodes of one array.
 
-    Loading is bounded by that: a memo with a huge index takes gigabytes, and so do long numbers and
-    lists that are built in a loop of references.
+    This bounds the memory for loading: a memo with a huge index takes gigabytes, and so do long
+    numbers and lists of nested references.
     """
     for number, (opcode, argument, _) in enumerate(pickletools.genops(payload)):
         if opcode.name not in _OPCODES:

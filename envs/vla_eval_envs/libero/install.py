@@ -1,6 +1,6 @@
 """Imports LIBERO and robosuite without their side effects.
 
-As they come, importing them prompts on standard input, writes ``~/.libero``, writes compiled code
+Without this module, the import prompts on standard input, writes ``~/.libero``, writes compiled code
 into site-packages, writes ``/tmp/robosuite.log`` and complains about a missing settings file.
 """
 
@@ -33,8 +33,8 @@ from vla_eval_envs.libero.physics.memory import limit_asset_cache
 
 __all__ = ["Library", "load", "quiet"]
 
-# robosuite's own defaults, on which LIBERO's physics and pictures rest, minus its log file, its
-# log on the console, and its habit of replacing the caller's choice of MUJOCO_GL.
+# robosuite's defaults, which LIBERO's physics and pictures need, without its log file, without its
+# log on the console, and without its replacement of the caller's MUJOCO_GL.
 _ROBOSUITE_SETTINGS = {"SIMULATION_TIMESTEP": 0.002, "IMAGE_CONVENTION": "opengl"}
 _SILENCE = {"CONSOLE_LOGGING_LEVEL": "ERROR", "FILE_LOGGING_LEVEL": None}
 
@@ -44,7 +44,7 @@ class Library:
     """The parts of LIBERO and robosuite that an environment uses."""
 
     root: Path
-    """The folder of ``libero.libero``: holds ``bddl_files`` and ``init_files``."""
+    """The folder of ``libero.libero``, with ``bddl_files`` and ``init_files``."""
     gl: str
     assets: Assets
     problems: dict[str, Any]
@@ -62,9 +62,9 @@ class Library:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what LIBERO prints and warns: standard output belongs to our own results.
+    """Drop LIBERO's output and warnings: standard output is for our own results.
 
-    Also keeps ``libero.libero.envs.venv`` from changing the process's warning filters.
+    It also keeps ``libero.libero.envs.venv`` from changing the process's warning filters.
     """
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -120,7 +120,7 @@ def _set_assets(libero: Any, path: Path) -> None:
 
 
 def _import_robosuite(gl: str) -> None:
-    """Import robosuite with known settings, in place of a ``macros_private`` file or its absence."""
+    """Import robosuite with fixed settings, whether or not a ``macros_private`` file exists."""
     private = "robosuite.macros_private"
     if "robosuite" not in sys.modules:
         settings = ModuleType(private)
@@ -141,12 +141,12 @@ def _import_robosuite(gl: str) -> None:
 
 @contextlib.contextmanager
 def _libero_settings() -> Iterator[None]:
-    """Let ``libero.libero`` find a settings file, so that it neither prompts nor writes to home."""
+    """Provide a settings file for ``libero.libero``, so that it neither prompts nor writes to home."""
     specification = importlib.util.find_spec("libero")
     if specification is None or specification.origin is None:
         raise MissingExtraError("LIBERO", "libero")
     root = Path(specification.origin).parent / "libero"
-    # One folder per installation: the file holds its paths.
+    # One folder for each installation, because the file holds its paths.
     folder = cache_folder(f"libero-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}")
     entries = {
         "assets": root / "assets",
@@ -166,7 +166,7 @@ def _libero_settings() -> Iterator[None]:
 
 
 class _Later(ModuleType):
-    """Stands for a module until somebody uses it."""
+    """Stands for a module until its first use."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # the import system's own questions
@@ -176,7 +176,7 @@ class _Later(ModuleType):
 
 @contextlib.contextmanager
 def _matplotlib_later() -> Iterator[None]:
-    """Put off importing Matplotlib, which makes a folder in home, until LIBERO colours segments."""
+    """Delay the import of Matplotlib, which makes a folder in home, until LIBERO colours segments."""
     if "matplotlib" in sys.modules:
         yield
         return

@@ -1,8 +1,8 @@
-"""Where Numba keeps compiled code: in our cache, in a folder of its own for every version of the code.
+"""The cache of code that Numba compiles: one folder for each version of the sources.
 
-Numba looks at the date of the file that a function stands in. Code that was compiled together with an
-older function of *another* file would be loaded as if nothing had happened, so the folder's name is
-made from all the sources.
+Numba checks only the date of the file that contains a function. It would load code that was compiled
+together with an older function of *another* file. So the name of the cache folder is a hash of all
+sources.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LIBRARIES = ("numba", "mujoco", "robosuite")
 
 
 def compiled[F: Callable[..., Any]](function: F) -> F:
-    """Compile a function with Numba when it is first called; other threads run meanwhile."""
+    """Compile a function with Numba at its first call; other threads run during its calls."""
     numba = importlib.import_module("numba")  # comes with the extra
     with compiled_code_cache():
         faster: F = numba.njit(function, cache=True, nogil=True)
@@ -41,7 +41,7 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
 
 @contextlib.contextmanager
 def compiled_code_cache() -> Iterator[None]:
-    """Send the code of functions that are decorated meanwhile to our cache."""
+    """Store the code of functions that are decorated in this context in our cache."""
     folder = str(cache_folder(_folder_name()))
     with environment_variable("NUMBA_CACHE_DIR", folder):
         config = importlib.import_module("numba").config
@@ -63,7 +63,7 @@ def _folder_name() -> str:
 
 @contextlib.contextmanager
 def environment_variable(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for a while."""
+    """Set an environment variable within this context."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

@@ -1,4 +1,4 @@
-"""Checks of what a caller asks for."""
+"""Checks of a caller's options."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def check_option(name: str, value: object, allowed: Collection[object]) -> None:
 
 
 def choose_init_state(options: Mapping[str, Any], count: int, rng: np.random.Generator) -> int:
-    """Return the initial state that the options of ``reset`` ask for, or draw one.
+    """Return the initial state in the options of ``reset``, or draw one.
 
     Args:
         options: ``{"init_state": i}`` or nothing.
-        count: how many there are.
+        count: number of initial states.
         rng: the environment's own generator.
 
     Raises:
-        ValueError: the number is out of range, or there is another option.
+        ValueError: the number is out of range, or an option is unknown.
     """
     unknown = set(options) - {"init_state"}
     if unknown:

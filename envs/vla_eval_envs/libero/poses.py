@@ -1,4 +1,4 @@
-"""Orientations as policies are trained on them."""
+"""Orientations in the conventions of trained policies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["AxisAngle", "axis_angle", "matrix_to_quaternion"]
 
 AxisAngle = Literal["lerobot", "folded"]
-"""``lerobot``: the quaternion as it comes, angle 2·acos(w) in [0, 2π]. ``folded``: of q and -q the
-one with w >= 0, angle in [0, π]. Policies are trained on one of the two; most on ``lerobot``."""
+"""``lerobot``: uses the quaternion unchanged, angle 2·acos(w) in [0, 2π]. ``folded``: uses q or -q so
+that w >= 0, angle in [0, π]. A policy is trained on one of the two, most on ``lerobot``."""
 
 
 def axis_angle(quaternion: ArrayLike, convention: AxisAngle = "lerobot") -> NDArray[np.float32]:
-    """Return the rotation vector, float32 (3,), in rad.
+    """Return the rotation vector of a quaternion, float32 (3,), in rad.
 
-    The computation is that of LeRobot's ``LiberoProcessorStep`` and of robosuite's
-    ``quat2axisangle``, in single precision like the former.
+    The computation is the same as in LeRobot's ``LiberoProcessorStep`` and in robosuite's
+    ``quat2axisangle``, in single precision as in LeRobot.
 
     Args:
-        quaternion: (4,), x y z w, of unit length.
-        convention: which of the two quaternions of a rotation counts, see :data:`AxisAngle`.
+        quaternion: unit quaternion x y z w, (4,).
+        convention: choice between the two quaternions of a rotation, see :data:`AxisAngle`.
     """
     q = np.asarray(quaternion, dtype=np.float32)
     if convention == "folded" and q[3] < 0:

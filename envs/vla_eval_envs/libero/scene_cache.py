@@ -1,7 +1,8 @@
-"""Compiled scenes on disk, so that a scene is compiled once on a machine and then only loaded.
+"""Compiled scenes on disk: a machine compiles a scene once, and later loads it.
 
-Compiling takes 1 to 3 s and half a gigabyte on the way; loading what MuJoCo saved takes 0.1 s. A file is
-100 to 230 MB, so the folder is kept below a tenth of the free space, and 8 GB, oldest use first.
+Compiling takes 1 to 3 s and temporarily half a gigabyte of memory; loading a compiled scene takes
+0.1 s. A file has 100 to 230 MB. The folder is kept below 8 GB and below a tenth of the free space; the
+files unused for longest are deleted first.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ def compile_or_load(xml: str) -> Any:
     """Return the compiled ``mujoco.MjModel`` of a scene.
 
     Args:
-        xml: the scene; files are named by absolute paths.
+        xml: the scene, with absolute paths of its files.
     """
     path = cache_folder(_FOLDER) / f"{_key(xml)}.mjb"
     if path.is_file():
-        # A file that another version wrote, or that a full disk cut short, is no reason to fail.
+        # A file of another version, or a file truncated by a full disk, must not cause a failure.
         with contextlib.suppress(ValueError, mujoco.FatalError):
             model = mujoco.MjModel.from_binary_path(str(path))
             os.utime(path)
@@ -48,7 +49,7 @@ def compile_or_load(xml: str) -> Any:
 def _key(xml: str) -> str:
     digest = hashlib.sha256(f"{mujoco.__version__}\n{xml}".encode())
     for name in sorted(set(_FILES.findall(xml))):
-        with contextlib.suppress(OSError):  # the compiler will say what is missing
+        with contextlib.suppress(OSError):  # the compiler will report the missing file
             status = Path(name).stat()
             digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -69,7 +70,7 @@ def _save(model: Any, path: Path) -> None:
 
 
 def _make_room(folder: Path, budget: int) -> None:
-    """Delete what was not used for longest until the rest fits."""
+    """Delete the files that were unused for longest until the rest fits the budget."""
     kept = sorted(folder.glob("*.mjb"), key=lambda path: path.stat().st_mtime)
     total = sum(path.stat().st_size for path in kept)
     for path in kept:

@@ -4,10 +4,10 @@ LIBERO's reset draws the poses of cabinets, stoves and racks from NumPy's global
 sets the joint positions of an initial state on top. So the scene depends on everything that drew
 from that generator before, and, because every hard reset appends to
 ``object_property_initializers`` and later resets draw once per entry, on how many resets came
-before. :meth:`Simulator.reset` undoes both: the list is cut back to its length after construction
-and the generator is seeded, so that every reset gives the scene of a fresh environment's first one.
-Everything else that an episode leaves behind (controller goals, gripper targets, MuJoCo's warm
-start, clocks) lives in objects that a hard reset builds anew.
+before. :meth:`Simulator.reset` undoes both: it cuts the list back to its length after
+construction and seeds the generator, so every reset gives the same scene as the first reset of a new
+environment. All other remains of an episode (controller goals, gripper targets, MuJoCo's warm start,
+clocks) are in objects that a hard reset builds again.
 """
 
 # ruff: noqa: SLF001  robosuite names nearly all of its interface with an underscore
@@ -34,11 +34,11 @@ __all__ = ["CAMERAS", "CONTROL_HZ", "Simulator"]
 
 CONTROL_HZ = 20
 
-# LIBERO's own reset tries for ever; a scene that fails this often is broken.
+# LIBERO's own reset tries without limit. A scene that fails this often is broken.
 _PLACEMENT_TRIES = 20
-# The seed of the scene that construction builds, and the first reset throws away.
+# Seed of the scene that construction builds; the first reset discards this scene.
 _CONSTRUCTION_SEED = 0
-# robosuite's default, with which LIBERO's frozen states were made; here it is switched off.
+# robosuite's default, used for LIBERO's frozen states; here robosuite's own noise is switched off.
 _ARM_NOISE_RAD = 0.02
 _SETTLE_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
@@ -50,7 +50,7 @@ class Simulator:
     """A task's robosuite environment: scene, physics, success, pictures."""
 
     _sparing = False
-    """Whether pictures are drawn without what cannot be seen: the same pixels, faster."""
+    """Whether invisible geoms are left out of the drawing: the same pixels, faster."""
 
     def __init__(self, library: Library, bddl_file: Path) -> None:
         self._library = library
@@ -61,7 +61,7 @@ class Simulator:
         self._observed: dict[str, Any] = {}
         self._watch()
         if not _open_simulators:
-            # After robosuite's own hook, so that contexts are freed before the display is.
+            # Registered after robosuite's own hook, so that contexts are freed before the display.
             atexit.register(_close_all)
         _open_simulators.add(self)
 
@@ -81,11 +81,11 @@ class Simulator:
         )
 
     def _prepare(self, problem: Any) -> Any:
-        """Return the class to build, given LIBERO's."""
+        """Return the class to build for LIBERO's problem class."""
         return problem
 
     def _watch(self) -> None:
-        """Keep what the cameras see whenever robosuite observes."""
+        """Store the view of the cameras whenever robosuite observes."""
 
         @self._library.sensor(modality="view")  # type: ignore[untyped-decorator]
         def capture(_: Any) -> NDArray[np.float64]:
@@ -109,20 +109,20 @@ class Simulator:
     def reset(
         self, seed: int, state: ArrayLike | None, settle_steps: int, *, absolute: bool
     ) -> str:
-        """Build the scene of this seed and initial state, and let it settle.
+        """Build the scene of a seed and an initial state, and let it settle.
 
         Args:
-            seed: decides where fixtures stand, 0 to 2**32 - 1.
-            state: time, joint positions and velocities, (1 + nq + nv,); None: objects as LIBERO
-                draws them with this seed, and the arm as robosuite does.
+            seed: decides the places of the fixtures, 0 to 2**32 - 1.
+            state: time, joint positions and velocities, (1 + nq + nv,). None: LIBERO draws the objects
+                with this seed, and the arm starts as in robosuite.
             settle_steps: control steps during which the robot holds still, gripper open.
             absolute: whether actions after settling are poses instead of displacements.
 
         Returns:
-            The hash of the scene before settling. What follows from it is a matter of physics and
-            of the settle steps; the hash of the start does not depend on a processor's last bits.
+            The hash of the scene before settling. It does not depend on a processor's last bits,
+            while the scene after settling depends on the physics and on ``settle_steps``.
         """
-        # Freeing the old pictures' buffers in another environment's context would free its own.
+        # In another environment's GL context, freeing old buffers would free that environment's buffers.
         self._make_current()
         with quiet(), _numpy_seed(seed):
             self._retry(self._rewind)
@@ -136,19 +136,19 @@ class Simulator:
         return identity
 
     def _rewind(self) -> None:
-        """Bring everything back to where it was before the first reset, and draw the scene."""
+        """Restore the state before the first reset, and draw the scene."""
         del self._env.object_property_initializers[self._initializers :]
         self._env.reset()
 
     def _drawn_state(self) -> NDArray[np.float64]:
-        """Return the state of the scene that was just drawn, its arm's joints moved a little."""
+        """Return the state of the newly drawn scene, with noise on the arm's joints."""
         state: NDArray[np.float64] = self._env.sim.get_state().flatten()
         joints = np.asarray(self._env.robots[0]._ref_joint_pos_indexes)
         state[1 + joints] += np.random.normal(0.0, _ARM_NOISE_RAD, len(joints))
         return state
 
     def _set_state(self, state: NDArray[np.float64]) -> None:
-        """Do what LIBERO's ``regenerate_obs_from_state`` does, in the same order."""
+        """Do the same as LIBERO's ``regenerate_obs_from_state``, in the same order."""
         sim = self._env.sim
         expected = 1 + sim.model.nq + sim.model.nv
         if state.shape != (expected,):
@@ -174,8 +174,8 @@ class Simulator:
         Raises:
             InfrastructureError: the physics became unstable; MuJoCo has reset the state by itself.
         """
-        # In single precision, as LeRobot and Gymnasium hand actions over: absolute orientations are
-        # converted in the precision they come in, and the last bits would differ.
+        # Single precision, as LeRobot and Gymnasium pass actions: robosuite converts absolute
+        # orientations in the precision of the input, so the last bits would differ.
         self._observed, _, done, _ = self._env.step(np.asarray(action, dtype=np.float32))
         self._check_stable()
         return bool(done)
@@ -187,7 +187,7 @@ class Simulator:
 
     @property
     def robosuite_env(self) -> Any:
-        """LIBERO's own environment."""
+        """LIBERO's environment."""
         return self._env
 
     def done(self) -> bool:
@@ -195,37 +195,37 @@ class Simulator:
         return bool(self._env._check_success())
 
     def subgoals(self) -> dict[str, bool]:
-        """Return which of the goal's predicates hold now, each named like ``on(bowl_1, plate_1)``."""
+        """Return whether each predicate of the goal holds now, by names like ``on(bowl_1, plate_1)``."""
         return {
             f"{predicate}({', '.join(names)})": bool(self._env._eval_predicate([predicate, *names]))
             for predicate, *names in self._env.parsed_problem["goal_state"]
         }
 
     def observed(self, name: str) -> NDArray[np.float64]:
-        """Return robosuite's observation of that name, without ``robot0_``, of the last step."""
+        """Return robosuite's last observation ``name``, without its prefix ``robot0_``."""
         return np.array(self._observed[f"robot0_{name}"], dtype=np.float64)
 
     def grip_pose(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return position (3,) in m and rotation (3, 3) of the point that the controller moves."""
+        """Return position (3,) in m and rotation (3, 3) of the grasp point, which the controller moves."""
         data, site = self._env.sim.data._data, self._env.robots[0].eef_site_id
         return data.site_xpos[site].copy(), data.site_xmat[site].reshape(3, 3).copy()
 
     def render(self, size: int, *names: str) -> dict[str, NDArray[np.uint8]]:
-        """Draw the cameras, uint8 (size, size, 3), as LIBERO has them: upside down.
+        """Draw the cameras, uint8 (size, size, 3), upside down as in LIBERO.
 
         Args:
             size: height and width in pixels.
-            names: ``agentview`` or ``wrist``; none means both.
+            names: ``agentview`` or ``wrist``; without names, both.
         """
         cameras = {name: CAMERAS[name] for name in names or CAMERAS}
         return self._view.render(self._env.sim, cameras, size)
 
     def bare_physics(self) -> Callable[[], None] | None:
-        """Return what runs MuJoCo's own steps for one control step; None: not measured here."""
+        """Return a function that runs MuJoCo's steps of one control step; None: not measured here."""
         return None
 
     def close(self) -> None:
-        """Free the simulation and its GL context; harmless when done already."""
+        """Free the simulation and its GL context; a second call has no effect."""
         if self._env is not None:
             self._make_current()
             self._env.close()
@@ -245,7 +245,7 @@ def _close_all() -> None:
 
 @contextlib.contextmanager
 def _numpy_seed(seed: int) -> Iterator[None]:
-    """Seed NumPy's global generator, which LIBERO draws from, and restore the caller's state."""
+    """Seed NumPy's global generator, which LIBERO uses, and restore the caller's state afterwards."""
     before = np.random.get_state()
     np.random.seed(seed)
     try:

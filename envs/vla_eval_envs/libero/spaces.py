@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 ControlMode = Literal["relative", "absolute"]
-"""``relative``: actions displace the gripper. ``absolute``: they name its pose in the world."""
+"""``relative``: actions are displacements of the gripper. ``absolute``: they are its poses in the world."""
 
 GripperRule = Literal["sign", "binary"]
-"""The sign of the seventh number opens or closes. ``sign``: 0 keeps the fingers' target, as robosuite,
-LeRobot and openpi have it. ``binary``: 0 closes, as in AllenAI's vla-evaluation-harness."""
+"""Meaning of the seventh number of an action, whose sign opens or closes. ``sign``: 0 keeps the fingers'
+target, as in robosuite, LeRobot and openpi. ``binary``: 0 closes, as in AllenAI's vla-evaluation-harness."""
 
 ACTION_NAMES: dict[ControlMode, tuple[str, ...]] = {
     "relative": ("dx", "dy", "dz", "drx", "dry", "drz", "gripper"),
@@ -48,16 +48,16 @@ STATE_NAMES = (
 )
 
 _ACTION_LIMITS: dict[ControlMode, tuple[float, ...]] = {
-    # Shares of the controller's largest displacement in one step: 0.05 m and 0.5 rad.
+    # Fractions of the controller's largest displacement in one step: 0.05 m and 0.5 rad.
     "relative": (1, 1, 1, 1, 1, 1, 1),
-    # m and rad. Not 1: tables stand 0.9 m high, so the gripper works above 1 m.
+    # m and rad. The limit is 2 m because tables are 0.9 m high, so the gripper works above 1 m.
     "absolute": (2, 2, 2, 2 * np.pi, 2 * np.pi, 2 * np.pi, 1),
 }
-# What 1 means in a relative action: m, rad.
+# Displacement for a relative action of 1: m, rad.
 _DISPLACEMENT = (0.05, 0.5)
-# The hand of an arm at rest, x y z w: it points down.
+# Orientation of the hand of an arm at rest, x y z w: it points down.
 _REST = np.array([1.0, 1.0, 0.0, 0.0])
-# m, rad, m: far outside what can happen, but finite.
+# m, rad, m: finite, and far larger than any possible state.
 _STATE_LIMITS = (5, 5, 5, 7, 7, 7, 1, 1)
 
 
@@ -95,7 +95,7 @@ def clip_action(action: ArrayLike, space: spaces.Box) -> Action:
     """Return the action inside the space, float32 (7,).
 
     Raises:
-        ValueError: it has another shape or is not finite.
+        ValueError: the action has another shape or is not finite.
     """
     array: NDArray[np.float32] = np.asarray(action, dtype=np.float32)
     if array.shape != space.shape:
@@ -108,14 +108,14 @@ def clip_action(action: ArrayLike, space: spaces.Box) -> Action:
 def pose_action(
     action: Action, position: NDArray[np.float64], rotation: NDArray[np.float64]
 ) -> Action:
-    """Return the absolute action, float32 (7,), with the same goal as a relative one.
+    """Return the absolute action, float32 (7,), with the same goal as a relative action.
 
-    Its rotation vector has no jump within half a turn of the hand at rest.
+    The rotation vector is continuous within half a turn of the hand at rest.
 
     Args:
-        action: float32 (7,), relative.
-        position: (3,), of the grasp point now, m.
-        rotation: (3, 3), now.
+        action: relative action, float32 (7,).
+        position: present position of the grasp point, (3,), m.
+        rotation: present rotation of the hand, (3, 3).
     """
     shift, turn = action[:3] * _DISPLACEMENT[0], action[3:6] * _DISPLACEMENT[1]
     quaternion = matrix_to_quaternion(Rotation.from_rotvec(turn).as_matrix() @ rotation)

@@ -1,4 +1,4 @@
-"""What is installed, and whether LIBERO may be evaluated with it."""
+"""Versions of the installed packages, and whether they may evaluate LIBERO."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vla_eval_envs.libero.assets import Assets
 __all__ = ["ALLOW_VARIABLE", "MUJOCO_PIN", "Versions", "provenance", "versions"]
 
 MUJOCO_PIN = "3.3.2"
-"""From 3.3.3 floors render darker; from 3.4 the bowl of libero_spatial task 5 no longer seats on
-the ramekin (3.71 cm off instead of 1.45)."""
+"""The only accepted MuJoCo. From 3.3.3 on floors render darker. From 3.4 on the bowl of libero_spatial
+task 5 no longer rests on the ramekin (3.71 cm off instead of 1.45)."""
 
 ALLOW_VARIABLE = "VLA_EVAL_ALLOW_MUJOCO"
 
 
 @dataclass(frozen=True)
 class Versions:
-    """What is installed; ``mujoco_override`` if another MuJoCo than the pinned one was allowed."""
+    """Installed versions; ``mujoco_override`` is true if another than the pinned MuJoCo was allowed."""
 
     mujoco: str
     robosuite: str
@@ -29,7 +29,7 @@ class Versions:
 
 
 def versions() -> Versions:
-    """Return what is installed, without importing it.
+    """Return the installed versions without importing the packages.
 
     Raises:
         MissingExtraError: hf-libero, robosuite or MuJoCo is not installed.
@@ -50,7 +50,7 @@ def versions() -> Versions:
 
 
 def provenance(installed: Versions, gl: str, assets: Assets) -> dict[str, str | int | bool]:
-    """Return what decides pictures and physics besides the seed; no path of this machine."""
+    """Return the facts besides the seed that decide pictures and physics; it has no path of this machine."""
     record: dict[str, str | int | bool] = {
         "mujoco": installed.mujoco,
         "robosuite": installed.robosuite,

@@ -1,4 +1,4 @@
-"""Parts that are only to be seen: they collide with nothing and weigh nothing."""
+"""Visual parts: they have no mass and no collisions."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ CONTACT = {
     "solref": [0.01, 1.0],
     "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],
 }
-"""Of objects, and of what they stand on: stiffer than MuJoCo's default (solref 0.02 1, solimp .9 .95),
-which lets a held object sink in by millimetres. Torsional friction would change nothing that can be
-measured, because flat faces meet in several points, and makes a step a tenth slower."""
+"""Contact parameters of objects and of the surfaces under them. They are stiffer than MuJoCo's default
+(solref 0.02 1, solimp .9 .95), which lets a held object sink in by millimetres. Torsional friction is
+left out: it makes a step a tenth slower and has no measurable effect, because flat faces meet in
+several points."""
 
 _HALF = float(np.sqrt(0.5))
 _CYLINDER_TURNS = {
@@ -56,10 +57,10 @@ def add_material(
 def add_textured(
     spec: mujoco.MjSpec, name: str, picture: NDArray[np.uint8], specular: float
 ) -> None:
-    """Add a material and its texture from a picture, uint8 (H, W, 3), once along each side.
+    """Add a material with a texture: a picture, uint8 (H, W, 3), shown once along each side.
 
-    In software GL a texture that is seen at a flat angle costs up to a third of a frame: not for
-    floors and mats, whose lines are strips (see :func:`add_lines`).
+    Floors and mats use strips instead (see :func:`add_lines`): in software GL a texture seen at a
+    flat angle takes up to a third of a frame's time.
     """
     height, width, channels = picture.shape
     texture = spec.add_texture(
@@ -77,7 +78,7 @@ def add_textured(
 
 
 def add_sky(spec: mujoco.MjSpec) -> None:
-    """Add what is seen through the open sides of a room: bright haze."""
+    """Add the background outside the open sides of a room: bright haze."""
     spec.add_texture(
         name="sky",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
@@ -90,11 +91,11 @@ def add_sky(spec: mujoco.MjSpec) -> None:
 
 
 Light = tuple[Colour, Colour, Colour]
-"""Place, direction and colour."""
+"""Position, direction and colour."""
 
 
 def add_lights(spec: mujoco.MjSpec, *, ambient: float, ceiling: Light, window: Light) -> None:
-    """Add a camera's own weak light and two directional ones; the ceiling's casts shadows."""
+    """Add a weak headlight and two directional lights; the ceiling light casts shadows."""
     head = spec.visual.headlight
     head.ambient, head.diffuse, head.specular = [ambient] * 3, [0.18] * 3, [0.05] * 3
     for name, (place, direction, colour), specular in (
@@ -123,11 +124,11 @@ def add_lines(
     """Add a grid of flat strips around a centre, m.
 
     Args:
-        body: what they belong to.
-        material: of the strips, and the beginning of their names.
-        centre: of the grid.
-        half_sizes: of the grid, along x and y.
-        square: distance of neighbouring strips.
+        body: the body that the strips belong to.
+        material: material of the strips, and the prefix of their names.
+        centre: centre of the grid.
+        half_sizes: half sizes of the grid along x and y.
+        square: distance between neighbouring strips.
         line: half the width of a strip, and half its height.
     """
     half_width, half_height = line
@@ -149,7 +150,7 @@ def add_part(
     size: ArrayLike,
     turn: ArrayLike | None = None,
 ) -> None:
-    """Add a box or a cylinder to a body's look; ``turn`` (w x y z) replaces the axis's own."""
+    """Add a visual box or cylinder to a body; ``turn`` (w x y z) replaces the axis's orientation."""
     is_box = shape == "box"
     body.add_geom(
         name=name,
@@ -166,12 +167,12 @@ def add_part(
 
 
 def wood_grain(light: Colour, dark: Colour, waves: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return planed wood, uint8 (256, 256, 3), that tiles without a seam.
+    """Return a picture of planed wood, uint8 (256, 256, 3), that tiles without a seam.
 
     Args:
         light: colour between the rings.
         dark: colour of the rings.
-        waves: how many rings run across, coarse ones first.
+        waves: numbers of rings across the picture, coarse rings first.
     """
     along, across = np.meshgrid(
         np.linspace(0, 2 * np.pi, 256, endpoint=False), np.arange(256) / 256

@@ -1,4 +1,4 @@
-"""Off-screen pictures of a scene. Owns the GL contexts, which are made when first needed."""
+"""Off-screen pictures of a scene. The GL contexts are made at the first picture."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from vla_eval_envs.manipulation.simulator import mujoco
 __all__ = ["RENDER_HEIGHT", "RENDER_WIDTH", "Cameras", "picture_space"]
 
 RENDER_HEIGHT, RENDER_WIDTH = 480, 640
-"""Size in pixels of what ``render`` returns."""
+"""Size of the picture that ``render`` returns, pixels."""
 _MAX_IMAGE_SIZE = 2048
 _LOOKING_DOWN = ("top",)
-# In software GL multisampling doubles the time of a frame, and coarser cylinders and undivided boxes
+# In software GL multisampling doubles the time of a frame. Coarser cylinders and undivided boxes
 # halve it: 1.3 ms instead of 2.7 at 256 x 256.
 _FAST = {"offsamples": 0, "shadowsize": 1024, "numslices": 20, "numstacks": 2, "numquads": 1}
 _NICE = {"offsamples": 4, "shadowsize": 2048, "numslices": 28, "numstacks": 16, "numquads": 4}
@@ -31,7 +31,7 @@ def picture_space(image_size: int) -> spaces.Box:
     """Return the space of a policy's view, uint8 (image_size, image_size, 3).
 
     Raises:
-        ValueError: a size that cannot be rendered.
+        ValueError: ``image_size`` cannot be rendered.
     """
     if not 1 <= image_size <= _MAX_IMAGE_SIZE:
         raise ValueError(f"image_size must be in 1..{_MAX_IMAGE_SIZE}, not {image_size}")
@@ -43,7 +43,10 @@ _open: weakref.WeakSet[Cameras] = weakref.WeakSet()
 
 @functools.cache
 def _close_at_exit() -> None:
-    """Free what scripts leave open; call it after the first context, whose library ends at exit too."""
+    """Close at exit the cameras that scripts leave open.
+
+    Call this after the first GL context exists, so that the cameras close before its library ends.
+    """
 
     @atexit.register
     def close_all() -> None:
@@ -52,7 +55,7 @@ def _close_at_exit() -> None:
 
 
 class Cameras:
-    """Renders a model's cameras: fast square pictures for policies, nice ones for people."""
+    """Renders a model's cameras: fast square pictures for policies, smooth pictures for people."""
 
     def __init__(self, model: mujoco.MjModel, image_size: int, *, shadows: bool) -> None:
         self._model = model
@@ -80,7 +83,7 @@ class Cameras:
         return _draw(self._nice, data, camera)
 
     def close(self) -> None:
-        """Free the GL contexts. Twice does no harm."""
+        """Free the GL contexts; a second call has no effect."""
         for renderer in (self._fast, self._nice):
             if renderer is not None:
                 renderer.close()
@@ -88,11 +91,11 @@ class Cameras:
 
     def _renderer(self, size: tuple[int, int], quality: Mapping[str, int]) -> Any:
         choose_gl_backend()
-        # A larger buffer than the picture is cleared and read for nothing.
+        # A buffer larger than the picture would only cost time: it is cleared and read as a whole.
         buffer = self._model.vis.global_
         buffer.offheight, buffer.offwidth = size
         for name, value in quality.items():
-            # The context reads these when it is made, and nothing else does.
+            # Only the context reads these values, when it is made.
             setattr(self._model.vis.quality, name, value)
         renderer = mujoco.Renderer(self._model, *size)
         _close_at_exit()

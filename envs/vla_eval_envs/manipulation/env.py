@@ -44,24 +44,24 @@ class ManipulationEnv[U: Units](EvalEnv):
 
     Args:
         states: the frozen initial states.
-        units: what the numbers of actions and of ``agent_pos`` mean.
+        units: units of actions and of ``agent_pos``.
         image_size: edge of the pictures, pixels.
         shadows: whether the policy's pictures have shadows.
         render_mode: None, ``"rgb_array"`` or ``"human"``.
-        levels: of the robustness options.
+        levels: levels of the robustness options.
 
     Attributes:
         model: the compiled MuJoCo model.
         data: its state; for tests and for policies that are ``privileged``.
-        units: what the numbers of actions and of ``agent_pos`` mean.
-        subgoals: which parts of the task are done.
+        units: units of actions and of ``agent_pos``.
+        subgoals: whether each part of the task is done, by name.
     """
 
     camera_names: ClassVar[tuple[str, ...]]
     """The policy's cameras; ``side`` is for ``render``."""
     distractors: ClassVar[Distractors]
     gripping_geoms: ClassVar[Collection[str]]
-    """Names of the robot's geoms that touch what is gripped; friction varies with them."""
+    """Names of the robot's geoms that touch a gripped object; ``mass_friction`` changes their friction."""
     reading_noise: ClassVar[NDArray[np.float64]]
     """Standard deviations (A,) of the readings at level 1 of ``observation_noise``, in SI."""
 
@@ -93,7 +93,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         self._states = states
         self.model = self._compile()
         self.data = mujoco.MjData(self.model)
-        self._warnings = self.data.warning.number  # a view, (8,): how often each kind came
+        self._warnings = self.data.warning.number  # a view, (8,): number of warnings of each kind
         self._provenance: dict[str, str] = {
             "mujoco": mujoco.__version__,
             "gl": os.environ.get("MUJOCO_GL", "none"),
@@ -120,14 +120,14 @@ class ManipulationEnv[U: Units](EvalEnv):
 
     @abstractmethod
     def _build(self, spec: mujoco.MjSpec) -> None:
-        """Add robot, room and objects."""
+        """Add robot, room and objects to the model."""
 
     def _bind(self) -> None:
-        """Look up in the compiled model what the task watches; the base needs nothing."""
+        """Look up the task's parts in the compiled model; the base class needs none."""
 
     @abstractmethod
     def _arrange(self, state: Mapping[str, float]) -> None:
-        """Put robot and objects where an initial state says."""
+        """Move robot and objects to an initial state."""
 
     @abstractmethod
     def _watch(self, *, fresh: bool) -> dict[str, bool]:
@@ -135,11 +135,11 @@ class ManipulationEnv[U: Units](EvalEnv):
 
     @abstractmethod
     def _control(self, action: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the servos' targets (nu,) of an action (A,) that lies inside its bounds."""
+        """Return the servos' targets (nu,) for an action (A,) that lies inside its bounds."""
 
     @abstractmethod
     def _readings(self) -> NDArray[np.float64]:
-        """Return what the robot's sensors say, (A,), in SI."""
+        """Return the readings of the robot's sensors, (A,), in SI."""
 
     @abstractmethod
     def hold_action(self) -> Action:
@@ -147,7 +147,7 @@ class ManipulationEnv[U: Units](EvalEnv):
 
     @property
     def score(self) -> float:
-        """Partial credit in [0, 1]: the share of the subgoals that are reached; 1 is success."""
+        """Partial credit in [0, 1]: the share of reached subgoals; 1 is success."""
         return sum(self.subgoals.values()) / len(self.subgoals)
 
     def reset(
@@ -156,12 +156,12 @@ class ManipulationEnv[U: Units](EvalEnv):
         """Start an episode.
 
         Args:
-            seed: of ``np_random``, which draws the initial state where none is given; with the state
-                it decides what the robustness options draw, and nothing else.
+            seed: seed of ``np_random``, which draws the initial state if ``options`` has none. Seed and
+                initial state also decide the draws of the robustness options, and nothing else.
             options: ``{"init_state": i}`` chooses the frozen initial state.
 
         Raises:
-            ValueError: an unknown option, or an initial state that does not exist.
+            ValueError: an option is unknown, or the initial state does not exist.
         """
         super().reset(seed=seed)
         index = self._choose_state(options or {})
@@ -197,7 +197,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         return int(index)
 
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
-        """Run one control step (1/30 s): joints to absolute targets, a base at a velocity.
+        """Run one control step (1/30 s) with joint targets and, for a mobile robot, a base velocity.
 
         The reward is the change of the score.
         """
@@ -221,11 +221,11 @@ class ManipulationEnv[U: Units](EvalEnv):
         return targets
 
     def _refuse_warnings(self) -> None:
-        """MuJoCo restarts a scene whose numbers exploded; that must not pass for an episode."""
+        """Raise if the simulation diverged: MuJoCo then resets the scene, and the episode is invalid."""
         if self._warnings.any():
-            said = LATEST[-1] if LATEST else "nothing"
+            warning = LATEST[-1] if LATEST else "nothing"
             raise InfrastructureError(
-                f"the simulation is invalid at {self.data.time:.3f} s, MuJoCo warned: {said}"
+                f"the simulation is invalid at {self.data.time:.3f} s, MuJoCo warned: {warning}"
             )
 
     def _info(self) -> dict[str, Any]:
@@ -246,14 +246,14 @@ class ManipulationEnv[U: Units](EvalEnv):
     def render(self) -> NDArray[np.uint8] | None:
         """Return a view from the side, uint8 (480, 640, 3), in render mode ``rgb_array``.
 
-        In render mode ``human`` a window shows the scene, which follows by itself; None is returned.
+        In render mode ``human`` it returns None: the window shows the scene and updates by itself.
         """
         if self.render_mode != "rgb_array":
             return None
         return self._cameras.nice_picture(self.data, "side")
 
     def close(self) -> None:
-        """Free the GL contexts and close the window. Twice does no harm."""
+        """Free the GL contexts and close the window; a second call has no effect."""
         self._cameras.close()
         if self._viewer is not None:
             self._viewer.close()
@@ -264,13 +264,13 @@ class ManipulationEnv[U: Units](EvalEnv):
         return np.array(body.xpos), np.array(body.xmat).reshape(3, 3)
 
     def _put(self, name: str, place: tuple[float, float, float], yaw: float) -> None:
-        """Put a free object's origin (m) somewhere, upright, turned by a yaw (rad)."""
+        """Put a free object upright, with its origin at a place (m) and turned by a yaw (rad)."""
         start = int(self.model.joint(name).qposadr[0])
         turn = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
         self.data.qpos[start : start + 7] = (*place, *turn)
 
     def scatter(self, reach_m: float, generator: np.random.Generator) -> None:
-        """Move what is to be carried by up to ``reach_m`` along x and y, and turn it at random."""
+        """Move the task's objects by up to ``reach_m`` along x and y, and turn them at random."""
         for joint in self._carried():
             start = int(self.model.jnt_qposadr[joint])
             turn = self.data.qpos[start + 3 : start + 7]
@@ -280,18 +280,19 @@ class ManipulationEnv[U: Units](EvalEnv):
         mujoco.mj_forward(self.model, self.data)
 
     def _carried(self) -> Sequence[int]:
-        """Return the free joints of what is to be carried; here, all free joints."""
+        """Return the free joints of the objects that the task moves; here, all free joints."""
         return [
-            int(each) for each in np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+            int(joint)
+            for joint in np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
         ]
 
     def bench_physics(self) -> Callable[[], None]:
-        """Return what runs the bare physics of a control step on a copy; for ``vlaeval bench``."""
+        """Return a function that runs the physics of a control step on a copy; for ``vlaeval bench``."""
         data = copy.copy(self.data)
         return lambda: mujoco.mj_step(self.model, data, SUBSTEPS)
 
     def bench_cameras(self) -> dict[str, Callable[[], object]]:
-        """Return what draws each camera; for ``vlaeval bench``."""
+        """Return a drawing function for each camera; for ``vlaeval bench``."""
         return {
             name: lambda name=name: self._cameras.picture(self.data, name)  # type: ignore[misc]
             for name in self.camera_names

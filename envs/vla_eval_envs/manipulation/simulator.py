@@ -1,7 +1,7 @@
-"""MuJoCo, imported in one place: after the choice of a GL backend, with a clear error without it.
+"""The one import of MuJoCo: it chooses a GL backend first, and raises a clear error without MuJoCo.
 
-``mujoco`` here stands for the module and imports it when something of it is first used, so that the
-modules of tasks can be imported, and the tasks listed, where MuJoCo is not installed.
+``mujoco`` in this module is a stand-in that imports MuJoCo at its first use. So the modules of tasks
+can be imported, and the tasks listed, where MuJoCo is not installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["model_digest", "mujoco"]
 
 @functools.cache
 def _imported() -> ModuleType:
-    # Physics works without a renderer; whoever asks for a picture gets this error then.
+    # Physics works without a renderer. The first picture raises this error again.
     with contextlib.suppress(InfrastructureError):
         choose_gl_backend()
     try:
@@ -47,7 +47,7 @@ else:
 
 
 def model_digest(model: mujoco.MjModel) -> str:
-    """Return 16 hex digits of the sha256 of a compiled model: every number in it."""
+    """Return the first 16 hex digits of the sha256 over all numbers of a compiled model."""
     buffer = np.zeros(mujoco.mj_sizeModel(model), dtype=np.uint8)
     mujoco.mj_saveModel(model, None, buffer)
     return hashlib.sha256(buffer.tobytes()).hexdigest()[:16]

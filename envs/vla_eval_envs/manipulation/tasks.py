@@ -12,28 +12,28 @@ __all__ = ["TaskClass", "task_classes"]
 
 
 class TaskClass(Protocol):
-    """The class of an environment that is a task, or several."""
+    """An environment class that defines one or more tasks."""
 
     max_steps: int
     """Time limit of ``gym.make``, in control steps; a protocol sets its own."""
     score_rule: str
-    """What the score is made of, in a few words; for docs/tasks.md."""
+    """The parts of the score in a few words; for docs/tasks.md."""
     frozen: Any
     """The initial states."""
 
     def tasks(self) -> tuple[Task, ...]:
-        """Return the catalogue's rows: one for each instruction that the class can set."""
+        """Return the rows of the catalogue: one for each instruction of the class."""
 
 
 def task_classes(package: str) -> list[TaskClass]:
-    """Return the tasks of a package.
+    """Return the task classes of a package.
 
-    All of its modules are imported, which loads no simulator. A class without ``max_steps`` is a
-    base of tasks and no task.
+    This imports all modules of the package and loads no simulator. A class without ``max_steps`` is a
+    base class, not a task.
     """
-    found: dict[Any, None] = {}
+    classes: dict[Any, None] = {}
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
             if isinstance(value, type) and hasattr(value, "tasks") and hasattr(value, "max_steps"):
-                found[value] = None
-    return list(found)
+                classes[value] = None
+    return list(classes)

@@ -1,4 +1,4 @@
-"""What every system of units offers, whatever the robot."""
+"""The interface of every unit system, for any robot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Units", "choose_units"]
 
 
 class Units(Protocol):
-    """What the numbers of actions and of ``agent_pos`` mean; inside, all is rad, m and s."""
+    """Units of actions and of ``agent_pos``; the simulation itself uses rad, m and s."""
 
     @property
     def action_low(self) -> NDArray[np.float32]:
@@ -38,7 +38,7 @@ class Units(Protocol):
 
 
 def choose_units[U: Units](systems: Mapping[str, U], name: str) -> U:
-    """Return a unit system by its name; raises ValueError that lists the known ones."""
+    """Return a unit system by its name; the ValueError for an unknown name lists the known names."""
     if name not in systems:
         raise ValueError(f"units must be one of {', '.join(systems)}, not {name!r}")
     return systems[name]

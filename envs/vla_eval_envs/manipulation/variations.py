@@ -1,22 +1,22 @@
-"""Robustness options: declared levels by which scene, senses and servos leave the nominal task.
+"""Robustness options: graded disturbances of the scene, the sensors and the servos.
 
-Every option is off (level 0) by default and goes up to 3. What is drawn depends on the episode's
-seed and initial state, and on nothing else.
+Every option is off (level 0) by default and goes up to 3. The draws depend only on the episode's seed
+and initial state.
 
 =================  ============================================================================
-option             what level n does
+option             effect of level n
 =================  ============================================================================
 light              ceiling light and ambient light brighter or darker by up to 15 n %, and the
                    ceiling light's direction turned by up to 10 n degrees
-colours            every material's red, green and blue shifted by up to 0.06 n, those of what is to
-                   be handled by up to 0.02 n, so that a red block stays red; equal ones stay equal
-camera_jitter      the policy's cameras displaced by up to 4 n mm and turned by up to n degrees an
-                   axis
-distractors        n loose objects: on the SO-101's table behind where the task takes place; at the
-                   ends of the LeKiwi's stand and on the floor beside it
-mass_friction      masses of what is to be handled by a factor of up to exp(0.25 n) either way,
-                   its friction and the jaws' by one of up to exp(0.12 n)
-observation_noise  Gaussian: 3 n grey levels on pictures, 0.25 n degrees on joint readings, 5 n mm/s
+colours            every material's red, green and blue shifted by up to 0.06 n, for objects of the
+                   task by up to 0.02 n, so that a red block stays red; equal colours stay equal
+camera_jitter      the policy's cameras displaced by up to 4 n mm and turned by up to n degrees
+                   about each axis
+distractors        n loose objects: on the SO-101's table, behind the task's objects; at the ends
+                   of the LeKiwi's stand and on the floor beside it
+mass_friction      masses of the task's objects scaled by a factor of up to exp(0.25 n) either way,
+                   their friction and that of the jaws by a factor of up to exp(0.12 n)
+observation_noise  Gaussian noise: 3 n grey levels on pictures, 0.25 n degrees on joint readings, 5 n mm/s
                    and n deg/s on the readings of a base's velocity
 action_latency     commands take effect n control steps (n / 30 s) later
 =================  ============================================================================
@@ -46,7 +46,7 @@ _VARIED_FIELDS = (
 
 @dataclass(frozen=True)
 class Levels:
-    """How far each option goes, 0 (off) to 3; see the module."""
+    """Level of each option, 0 (off) to 3; see the module."""
 
     light: int = 0
     colours: int = 0
@@ -63,15 +63,15 @@ class Levels:
 
 
 class Variation:
-    """Applies the levels to one model: ``draw`` at every reset, the others at every step.
+    """Applies the levels to one model: ``draw`` at every reset, the other methods at every step.
 
     Args:
         model: the compiled model; it is changed in place.
-        levels: how far each option goes.
+        levels: level of each option.
         cameras: names of the policy's cameras.
-        distractors: the scene's; the model has as many of them as the level says.
+        distractors: distractors of the scene; the level is how many of them the model has.
         reading_noise: standard deviations (A,) of the readings at level 1, in SI.
-        gripping_geoms: names of the geoms that touch what is gripped.
+        gripping_geoms: names of the geoms that touch a gripped object.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Variation:
         self._queue: deque[NDArray[np.float64]] = deque()
 
     def draw(self, data: mujoco.MjData, seed: int, init_state: int) -> None:
-        """Change the model for an episode; before the state is set."""
+        """Change the model for an episode; call it before the state is set."""
         self._key = (seed, init_state)
         self._queue.clear()
         for field, nominal in self._nominal.items():
@@ -130,7 +130,7 @@ class Variation:
 
     def _vary_colours(self, generator: np.random.Generator) -> None:
         level, colours = self._levels.colours, self._model.mat_rgba
-        # What looks alike goes on looking alike: two equal boxes stay equal.
+        # Equal colours stay equal: two boxes of the same colour keep a common colour.
         texture = self._model.mat_texid[:, int(mujoco.mjtTextureRole.mjTEXROLE_RGB)]
         looks = np.column_stack([colours, texture])
         alike = np.unique(looks, axis=0, return_inverse=True)[1].ravel()
@@ -160,13 +160,13 @@ class Variation:
         model.geom_friction[self._gripped] *= np.exp(generator.uniform(-0.12, 0.12) * level)
 
     def distractor_places(self) -> Iterator[tuple[str, tuple[float, float, float], float]]:
-        """Yield each distractor's name, place (m) and yaw (rad), for the episode that was drawn."""
+        """Yield the name, position (m) and yaw (rad) of each distractor in the drawn episode."""
         yield from self._distractors.places(self._generator(10), self._levels.distractors)
 
     def delayed(
         self, targets: NDArray[np.float64], before: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return what takes effect now: an earlier command, or ``before`` if there was none."""
+        """Return the command that takes effect now: an earlier one, or ``before`` if there is none."""
         if not self._levels.action_latency:
             return targets
         self._queue.append(targets)
@@ -177,7 +177,7 @@ class Variation:
     def disturb(
         self, pixels: dict[str, NDArray[np.uint8]], readings: NDArray[np.float64], time_s: float
     ) -> tuple[dict[str, NDArray[np.uint8]], NDArray[np.float64]]:
-        """Return pictures and readings (A,), in SI, with the noise of a moment of the episode."""
+        """Return pictures and readings (A,), in SI, with the noise of time ``time_s`` of the episode."""
         level = self._levels.observation_noise
         if not level:
             return pixels, readings

@@ -1,4 +1,4 @@
-"""The window of render mode ``human``: MuJoCo's own passive viewer, at the pace of a clock."""
+"""The window of render mode ``human``: MuJoCo's passive viewer, in real time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _CONTROL_STEP_S = 1 / 30
 
 
 class Viewer:
-    """Opens at the first ``show``; mouse and keys move the view, and the episode goes on if it is closed."""
+    """A window that opens at the first ``show``; mouse and keys move the view.
+
+    The episode continues after the window is closed.
+    """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         on_x_or_wayland = sys.platform.startswith(("linux", "freebsd"))
@@ -32,7 +35,7 @@ class Viewer:
         self._next = 0.0
 
     def show(self) -> None:
-        """Show the present state, and wait until a control step has passed since the last one."""
+        """Show the present state, then wait until one control step has passed since the last call."""
         if self._window is None:
             self._window = self._open()
         if not self._window.is_running():
@@ -43,7 +46,7 @@ class Viewer:
         self._next = max(now, self._next) + _CONTROL_STEP_S
 
     def close(self) -> None:
-        """Close the window. Twice does no harm."""
+        """Close the window; a second call has no effect."""
         if self._window is not None:
             self._window.close()
             self._window = None

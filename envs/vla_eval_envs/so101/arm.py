@@ -1,13 +1,13 @@
-"""The SO-101 follower arm as numbers: links, joints, servos, and what touches the world.
+"""Parameters of the SO-101 follower arm: links, joints, servos and collision shapes.
 
-At joint zero every body frame is parallel to the base frame, except those of gripper and jaw:
-there z points back along the fingers and x from the fixed jaw to the moving jaw.
+At joint zero every body frame is parallel to the base frame, except the frames of gripper and jaw:
+their z axis points back along the fingers, their x axis from the fixed jaw to the moving jaw.
 
 Sources. Positions, masses, inertias: TheRobotStudio/SO-ARM100, ``so101_new_calib`` (Apache-2.0),
 turned into these frames and rounded to 0.1 um. Gains, damping, armature: the same
 project's identified STS3215 servo. Faces of the jaws: measured on its printed parts. The upstream
-model collides with convex hulls of meshes; the hull of the palm fills the space between the jaws,
-so that nothing can be gripped. The jaws here are boxes that follow their real inner faces.
+model uses convex hulls of meshes for collisions. The palm's hull fills the space between the jaws, so
+nothing can be gripped. Here the jaws are boxes that follow the real inner faces.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Link:
-    """A rigid part of the arm, and the hinge that carries it."""
+    """A rigid part of the arm and the hinge that carries it."""
 
     name: str
     position: Triple
-    """Of the frame in the parent's frame, m."""
+    """Position of the link's frame in the parent's frame, m."""
     mass: float
-    """kg."""
+    """Mass in kg."""
     centre_of_mass: Triple
-    """In the link's frame, m."""
+    """Centre of mass in the link's frame, m."""
     inertia: tuple[float, float, float, float, float, float]
-    """xx, yy, zz, xy, xz, yz about the centre of mass, kg m^2."""
+    """Inertia xx, yy, zz, xy, xz, yz about the centre of mass, kg m^2."""
     joint: str = ""
-    """Empty for the base, which is fixed to the table."""
+    """Name of the hinge; empty for the base, which is fixed to the table."""
     axis: Triple = (0.0, 0.0, 1.0)
     quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    """Of the frame in the parent's frame at joint zero, w x y z."""
+    """Orientation of the link's frame in the parent's frame at joint zero, w x y z."""
     bumper: tuple[Triple, Triple] | None = None
-    """Centre and half sizes (m) of the box that stands for the link in collisions."""
+    """Centre and half sizes (m) of the link's collision box."""
 
 
 # The wrist's roll zero is the middle of its servo, 2.79 degrees from the upright hand.
@@ -95,15 +95,15 @@ LINKS = (
 _STIFFNESS, _DAMPING_GAIN = 998.22, 2.731
 _ARM_TORQUE_NM = 2.94  # stall torque of an STS3215 at 12 V
 _GRIPPER_TORQUE_NM = 1.5  # LeRobot halves the gripper's torque limit; about 15 N at the fingertip
-# Their dry friction, 0.052 N m, is left out: at this stiffness it is 0.003 degrees of a target, and
-# as a constraint that is always active it makes a step a sixth slower.
+# The servos' dry friction, 0.052 N m, is left out. At this stiffness its effect is 0.003 degrees, and
+# as a constraint that is always active it would make a step a sixth slower.
 _JOINT_DAMPING, _JOINT_ARMATURE = 0.60, 0.028
-# The roll servo turns further one way than commands may ask for (degrees).
+# The roll servo turns further in one direction than a command may ask for (degrees).
 _ROLL_STOP_DEG = 162.8
 
 _JAW_HALF_THICKNESS = 0.003
-# One step of a jaw: where its inner face is (x), the span it covers along the finger, and its half
-# width. Fixed jaw: x and z in the gripper's frame. Moving jaw: x and y in its own frame.
+# One box of a jaw: position of its inner face (x), its span along the finger, and its half width.
+# Fixed jaw: x and z in the gripper's frame. Moving jaw: x and y in its own frame.
 FIXED_JAW = (
     (-0.0079, (-0.104, -0.089), 0.006),
     (-0.0099, (-0.089, -0.083), 0.008),
@@ -207,7 +207,7 @@ def _add_jaws(spec: mujoco.MjSpec) -> None:
 
 
 def _add_jaw_box(body: mujoco.MjsBody, name: str, centre: Triple, half_sizes: Triple) -> None:
-    """Add one step of a jaw: torsional friction, and stiffer contacts than MuJoCo's default.
+    """Add one box of a jaw, with torsional friction and stiffer contacts than MuJoCo's default.
 
     The default (solref 0.02 1, solimp .9 .95) lets a held object sink in by millimetres.
     """

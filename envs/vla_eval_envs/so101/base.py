@@ -1,4 +1,4 @@
-"""What every SO-101 task shares: the arm on its table, its actions, its cameras."""
+"""Base of every SO-101 task: the arm on its table, its actions, its cameras."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vla_eval_envs.so101.world import add_cameras, add_room, set_physics
 __all__ = ["HOME", "SO101Env"]
 
 HOME = (0.0, -100.0, 80.0, 88.0, 0.0, 0.0)
-"""Where the arm starts, LeRobot's units: folded back, gripper closed, the table in full view."""
+"""The arm's start in LeRobot's units: folded back, gripper closed, the table in full view."""
 _JOINTS = len(FEATURE_NAMES)
 _HOME_RAD = to_radians(HOME)
 
@@ -35,14 +35,14 @@ class SO101Env(ManipulationEnv[UnitSystem]):
 
     A task is one module of this package. It sets ``task_description``, ``max_steps``, ``score_rule``
     and ``frozen`` and implements :meth:`_add_objects`, :meth:`_bind`, :meth:`_arrange_objects` and
-    :meth:`_watch`. Its expert is of the same name, with "Expert" behind it, in the module of the
-    same name in ``vla_eval_policies.experts.so101``.
+    :meth:`_watch`. Its expert has the task's name followed by "Expert", and is in the module of
+    the same name in ``vla_eval_policies.experts.so101``.
     """
 
     max_steps: ClassVar[int]
     """Time limit of ``gym.make``, in steps of 1/30 s; a protocol sets its own."""
     score_rule: ClassVar[str]
-    """What the score is made of, in a few words; for docs/tasks.md."""
+    """The parts of the score in a few words; for docs/tasks.md."""
     frozen: ClassVar[FrozenStates]
     """The initial states."""
     camera_names = ("top", "wrist")
@@ -73,7 +73,7 @@ class SO101Env(ManipulationEnv[UnitSystem]):
 
     @classmethod
     def tasks(cls) -> tuple[Task, ...]:
-        """Return the catalogue's row of this task."""
+        """Return the row of this task in the catalogue."""
         return (
             Task(
                 name=cls.__name__,
@@ -96,7 +96,7 @@ class SO101Env(ManipulationEnv[UnitSystem]):
 
     @abstractmethod
     def _add_objects(self, spec: mujoco.MjSpec) -> None:
-        """Add what stands on the table."""
+        """Add the objects on the table to the model."""
 
     def _arrange(self, state: Mapping[str, float]) -> None:
         self.data.qpos[:_JOINTS] = _HOME_RAD
@@ -105,7 +105,7 @@ class SO101Env(ManipulationEnv[UnitSystem]):
 
     @abstractmethod
     def _arrange_objects(self, state: Mapping[str, float]) -> None:
-        """Put the objects where an initial state says."""
+        """Move the objects to an initial state."""
 
     def _control(self, action: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.units.to_radians(action)

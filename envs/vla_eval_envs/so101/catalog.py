@@ -1,4 +1,4 @@
-"""The SO-101 tasks, known without a simulator: every task class of this package."""
+"""The catalogue of SO-101 tasks: every task class of this package, listed without a simulator."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vla_eval_envs.manipulation.tasks import task_classes
 __all__ = ["suites"]
 
 # Building includes the import of MuJoCo; the first reset of a process takes 0.2 s more, for GL. A step
-# with a grasp takes 0.22 ms where one block is loose, and 0.42 where five things are.
+# with a grasp takes 0.22 ms with one loose object, and 0.42 ms with five.
 _COST = Cost(build_s=0.3, reset_s=0.005, advance_s=0.0003, observe_s=0.003)
 
 
 @functools.cache
 def suites() -> tuple[Suite, ...]:
     """Return the suite ``so101``."""
-    # By seed, which is the order in which they were added: what is first stays first.
+    # Sorted by seed, the order in which tasks were added, so that a new task comes last.
     kinds = sorted(task_classes("vla_eval_envs.so101"), key=lambda kind: kind.frozen.seed)
     return (
         Suite(

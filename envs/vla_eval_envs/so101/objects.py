@@ -1,4 +1,4 @@
-"""What tasks put on the table: blocks and a toy to be gripped, boxes to put them in."""
+"""Objects on the table: blocks and a toy to grip, and boxes to put them in."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def add_cube(
 
 
 def add_toy(spec: mujoco.MjSpec, name: str, colour: Colour) -> None:
-    """Add a free toy: a box with a light, round head, and two eyes that are only to be seen."""
+    """Add a free toy: a box with a light, round head, and two eyes that are only visual."""
     spec.add_material(name=name, rgba=[*colour, 1.0], specular=0.35, shininess=0.5)
     spec.add_material(
         name=f"{name}_head", rgba=[0.97, 0.86, 0.66, 1.0], specular=0.3, shininess=0.4
@@ -99,7 +99,7 @@ DISTRACTORS = Distractors(
     spread=(0.025, 0.05),
     max_yaw=np.pi,
 )
-"""Behind where the tasks take place."""
+"""Distractors of the SO-101 tasks; their slots are behind the task's objects."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,12 @@ class Box:
     name: str
     centre: tuple[float, float]
     inner: float
-    """Edge of the square inside."""
+    """Edge of the inner square."""
     wall_height: float
     wall_thickness: float
 
     def add(self, spec: mujoco.MjSpec, colour: Colour) -> None:
-        """Add four walls and a floor that is only to be seen, fixed to the table."""
+        """Add four walls, fixed to the table, and a floor that is only visual."""
         spec.add_material(name=self.name, rgba=[*colour, 1.0], specular=0.2, shininess=0.3)
         body = spec.worldbody.add_body(name=self.name, pos=[*self.centre, 0.0])
         half, thick = self.inner / 2, self.wall_thickness / 2
@@ -141,7 +141,7 @@ class Box:
         )
 
     def contains(self, point: Iterable[float]) -> bool:
-        """Return whether a point (x, y, z), m, world frame, is between the walls and below their rim."""
+        """Return whether a point (x, y, z), m, in the world frame is between the walls and below their rim."""
         x, y, z = point
         half = self.inner / 2
         inside = abs(x - self.centre[0]) < half and abs(y - self.centre[1]) < half

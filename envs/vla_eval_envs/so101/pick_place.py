@@ -14,9 +14,9 @@ from vla_eval_envs.so101.predicates import DeliveryDetector, PlacementDetector
 __all__ = ["BLOCK_EDGE", "BLOCK_MASS", "BOX", "BOX_BLUE", "RED", "PickPlace"]
 
 BLOCK_EDGE = 0.030
-"""m."""
+"""Edge of the block, m."""
 BLOCK_MASS = 0.011
-"""kg: a printed, hollow block."""
+"""Mass of the printed, hollow block, kg."""
 BOX = Box("box", centre=(0.20, 0.19), inner=0.110, wall_height=0.045, wall_thickness=0.003)
 RED = (0.80, 0.07, 0.06)
 BOX_BLUE = (0.22, 0.40, 0.68)
@@ -32,7 +32,7 @@ class PickPlace(DeliveryTask):
 
     ## Action Space
     ``Box(float32, (6,))``: absolute joint targets in LeRobot's units. Values outside are clipped;
-    another shape or a value that is not finite raises ValueError.
+    another shape or a non-finite value raises ValueError.
 
     | index | meaning | min | max | unit | joint type |
     |---|---|---|---|---|---|
@@ -74,8 +74,8 @@ class PickPlace(DeliveryTask):
     ## Starting State
     The arm is folded back with the gripper closed. The block is at one of 200 frozen poses
     (``options={"init_state": 0..199}``), drawn uniformly from x 0.17..0.27 m, y -0.05..0.05 m and
-    all yaws; without the option the index is drawn from ``np_random``, and that is all that the
-    seed decides, unless robustness options are on.
+    all yaws; without the option the index is drawn from ``np_random``. The seed decides nothing
+    else, unless robustness options are on.
 
     ## Episode End
     Terminated on success. Truncated by the ``TimeLimit`` of 600 steps (20 s) that ``gym.make`` adds.
@@ -85,8 +85,8 @@ class PickPlace(DeliveryTask):
     |---|---|---|
     | image_size | 256 | edge of the pictures in pixels |
     | shadows | False | shadows in the pictures; a frame takes several times as long |
-    | units | "degrees" | of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.so101.units` |
-    | look | "primitives" | of the arm; ``"meshes"``: its real parts, see :mod:`~vla_eval_envs.so101.meshes` |
+    | units | "degrees" | units of actions and ``agent_pos``; or ``"normalized"``, ``"radians"``, see :mod:`~vla_eval_envs.so101.units` |
+    | look | "primitives" | look of the arm; ``"meshes"``: its real parts, see :mod:`~vla_eval_envs.so101.meshes` |
     | render_mode | None | ``"rgb_array"``: ``render()`` returns a side view, uint8 (480, 640, 3); ``"human"``: a window |
     | levels | | robustness options, each off at 0 and up to 3: ``light``, ``colours``, ``camera_jitter``, ``distractors``, ``mass_friction``, ``observation_noise``, ``action_latency``; see :mod:`~vla_eval_envs.manipulation.variations` |
 

@@ -22,15 +22,15 @@ class PickPlaceEither(PickPlace):
     policy that averages them puts the block between the boxes.
 
     ## Action Space, Observation Space, Episode End, Arguments
-    Those of :class:`~vla_eval_envs.so101.pick_place.PickPlace`.
+    As in :class:`~vla_eval_envs.so101.pick_place.PickPlace`.
 
     ## Score
     0.5 for the grasp and 0.5 for the placement in either box, each as in
     :class:`~vla_eval_envs.so101.pick_place.PickPlace`.
 
     ## Starting State
-    Drawn like that of :class:`~vla_eval_envs.so101.pick_place.PickPlace`: 200 frozen poses of the
-    block, others than there.
+    200 frozen poses of the block, drawn like those of
+    :class:`~vla_eval_envs.so101.pick_place.PickPlace` with another seed.
 
     ## Version History
     * v0: first release.

@@ -1,8 +1,9 @@
-"""When an object counts as grasped, and when as delivered.
+"""The conditions for a grasp and for a delivery.
 
 Contact alone is not a grasp: jaws that straddle an object on the way down touch it on both sides.
-So an object is grasped when both jaws press on it from opposing sides and it has left the table,
-for a while. It is delivered when it lies still where it should and the arm has let go of it.
+So an object counts as grasped when, for several steps, both jaws press on it from opposing sides and
+it is off the table. It counts as delivered when it lies still at its goal and the arm has released
+it.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ __all__ = [
 ]
 
 MIN_GRIP_FORCE_N = 0.2
-"""Normal force that each jaw must exert; less is a brush."""
+"""Normal force that each jaw must exert; a smaller force is only a touch."""
 MAX_NORMALS_COSINE = -0.3
-"""Of the angle between the jaws' mean inward normals; -1 is exactly opposing."""
+"""Largest cosine of the angle between the jaws' mean inward normals; -1 is exactly opposing."""
 MIN_LIFT_M = 0.020
-"""How far the object's lowest point must be above where it was at the start."""
+"""Smallest rise of the object's lowest point above its height at the start."""
 GRASP_STEPS = 5
 """Consecutive control steps (1/6 s) that a grasp must last."""
 MAX_REST_SPEED_MPS = 0.05
@@ -46,7 +47,7 @@ STACK_STEPS = 15
 
 
 def geoms_of(model: mujoco.MjModel, body: str) -> tuple[int, ...]:
-    """Return the geoms of a body that collide."""
+    """Return the colliding geoms of a body."""
     start, count = int(model.body(body).geomadr[0]), int(model.body(body).geomnum[0])
     return tuple(geom for geom in range(start, start + count) if model.geom_contype[geom])
 
@@ -57,7 +58,7 @@ def lowest_point(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float
 
 
 class _Solid:
-    """A box or a cylinder; plain floats, because this is asked in every step."""
+    """A box or a cylinder, in plain floats, because every step needs it."""
 
     def __init__(self, model: mujoco.MjModel, geom: int) -> None:
         self._geom = geom
@@ -75,7 +76,7 @@ class _Solid:
 
 
 class GraspDetector:
-    """Watches one object; ``update`` once a control step, ``reset`` once an episode."""
+    """Watches one object; call ``update`` once a control step and ``reset`` once an episode."""
 
     def __init__(self, model: mujoco.MjModel, object_name: str) -> None:
         self._model = model
@@ -89,12 +90,12 @@ class GraspDetector:
         self._wrench = np.zeros(6)
 
     def reset(self, data: mujoco.MjData) -> None:
-        """Note where the object starts."""
+        """Store the object's start height."""
         self._start_height = self._height(data)
         self._steps = 0
 
     def update(self, data: mujoco.MjData) -> bool:
-        """Return whether the object has been held aloft for long enough, now."""
+        """Update the state and return whether the object has now been held up for long enough."""
         lifted = self._height(data) - self._start_height >= MIN_LIFT_M
         self._steps = self._steps + 1 if lifted and self.pressed(data) else 0
         return self._steps >= GRASP_STEPS
@@ -126,7 +127,7 @@ class GraspDetector:
 
 
 class DeliveryDetector(ABC):
-    """Watches one object and its goal; ``update`` once a control step, ``reset`` once an episode."""
+    """Watches one object and its goal; call ``update`` once a control step, ``reset`` once an episode."""
 
     steps_needed = REST_STEPS
     max_spin_radps = np.inf
@@ -138,11 +139,11 @@ class DeliveryDetector(ABC):
         self._steps = 0
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Restart the count of steps."""
         self._steps = 0
 
     def update(self, data: mujoco.MjData) -> bool:
-        """Return whether the object has lain free and still at its goal for long enough, now."""
+        """Update the state and return whether the object has now lain free and still long enough."""
         velocity = data.qvel[self._dof : self._dof + 6].tolist()
         rests = (
             math.hypot(*velocity[:3]) < MAX_REST_SPEED_MPS
@@ -154,7 +155,7 @@ class DeliveryDetector(ABC):
 
     @abstractmethod
     def _at_goal(self, data: mujoco.MjData) -> bool:
-        """Return whether the object is where it should be and the arm has let go of it."""
+        """Return whether the object is at its goal and the arm has released it."""
 
     def _touching(self, data: mujoco.MjData) -> set[int]:
         """Return the geoms that are in contact with the object."""
@@ -168,7 +169,7 @@ class DeliveryDetector(ABC):
 
 
 class PlacementDetector(DeliveryDetector):
-    """The goal is to be in one of some boxes."""
+    """The goal: the object is in one of several boxes."""
 
     def __init__(self, model: mujoco.MjModel, object_name: str, *boxes: Box) -> None:
         super().__init__(model, object_name)
@@ -185,7 +186,7 @@ class PlacementDetector(DeliveryDetector):
 
 
 class StackDetector(DeliveryDetector):
-    """The goal is to lie on other objects, and on nothing else; how it lies does not matter."""
+    """The goal: the object lies on other objects and on nothing else, in any orientation."""
 
     steps_needed = STACK_STEPS
     max_spin_radps = MAX_STACK_SPIN_RADPS

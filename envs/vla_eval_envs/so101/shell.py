@@ -1,4 +1,4 @@
-"""How the arm looks: printed parts and servos as boxes and cylinders that collide with nothing.
+"""The look of the arm: printed parts and servos as boxes and cylinders without collisions.
 
 Sizes follow the bounding boxes of the real printed parts and of the STS3215 servo (45 x 25 x 40 mm),
 in the link frames of :mod:`vla_eval_envs.so101.arm`.
@@ -28,7 +28,7 @@ MATERIALS: dict[str, tuple[Triple, float, float]] = {
     "board": ((0.05, 0.26, 0.20), 0.30, 0.40),
     "lens": ((0.02, 0.02, 0.03), 0.90, 0.90),
 }
-"""Name: colour (r g b), specular, shininess."""
+"""Materials by name: colour (r g b), specular, shininess."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Part:
     """``box`` (half sizes x y z) or ``x``, ``y``, ``z``: a cylinder along that axis (r, half length)."""
     material: str
     centre: Triple
-    """m, link frame."""
+    """Centre in the link's frame, m."""
     size: tuple[float, ...]
-    """m."""
+    """Size in m; its meaning depends on ``shape``."""
     turn: tuple[str, float] | None = None
-    """Axis and angle (degrees) by which a box is turned about its centre."""
+    """Axis and angle (degrees) of a box's rotation about its centre."""
 
 
 _BASE = (
@@ -115,7 +115,7 @@ _WRIST = (
     Part("wrist", "box", "servo", (0.0400, 0.0290, 0.0), (0.0190, 0.0227, 0.0124)),
 )
 
-# The fingers taper: each is a slab along its inner face, one along its back, and a filler.
+# The fingers taper: a finger is a slab along its inner face, a slab along its back, and a filler.
 _GRIPPER = (
     Part("gripper", "z", "horn", (0.0, 0.0, 0.0010), (0.0105, 0.0040)),
     Part("gripper", "box", "printed", (-0.0020, 0.0, -0.0055), (0.0270, 0.0225, 0.0040)),
@@ -146,7 +146,7 @@ _JAW = (
 PARTS = _BASE + _SHOULDER + _UPPER_ARM + _LOWER_ARM + _WRIST + _GRIPPER + _JAW
 
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
-# Quaternions (w x y z) that turn a cylinder's own z axis into the named one.
+# Quaternions (w x y z) that turn a cylinder's z axis into the named axis.
 _HALF = float(np.sqrt(0.5))
 _CYLINDER_TURNS = {
     "x": (_HALF, 0.0, _HALF, 0.0),
@@ -160,11 +160,11 @@ def add_shell(spec: mujoco.MjSpec, look: str = "primitives") -> None:
 
     Args:
         spec: the model.
-        look: ``primitives`` are built in; ``meshes`` are the real parts, see
+        look: ``primitives`` for built-in shapes, ``meshes`` for the real parts, see
             :mod:`vla_eval_envs.so101.meshes`.
 
     Raises:
-        ValueError: another look.
+        ValueError: ``look`` is unknown.
         UsageError: the package with the meshes is not installed.
     """
     if look not in LOOKS:

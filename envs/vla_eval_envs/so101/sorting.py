@@ -18,7 +18,7 @@ _RIGHT = Box(
     "right_box", centre=(0.19, -0.19), inner=0.110, wall_height=0.045, wall_thickness=0.003
 )
 BOX_OF = {"red": _LEFT, "green": _RIGHT}
-"""Where each cube belongs."""
+"""The goal box of each cube."""
 _GREEN = (0.10, 0.52, 0.20)
 _BOX_GREY = (0.62, 0.64, 0.67)
 
@@ -29,16 +29,16 @@ class Sorting(DeliveryTask):
     ## Description
     A red and a green 30 mm cube, 11 g each, lie on a cutting mat in front of the arm. Two equal grey
     boxes, 110 x 110 mm inside with walls 45 mm high, stand on its left and on its right: the red
-    cube belongs into the left box (+y, the left of the top camera's picture), the green one into
-    the right box.
+    cube belongs in the left box (+y, the left of the top camera's picture), the green cube in the
+    right box.
 
     ## Action Space, Observation Space, Arguments
-    Those of :class:`~vla_eval_envs.so101.pick_place.PickPlace`.
+    As in :class:`~vla_eval_envs.so101.pick_place.PickPlace`.
 
     ## Score
     0.25 for each of four subgoals: ``red_grasped``, ``red_placed``, ``green_grasped``,
     ``green_placed``, defined as in :class:`~vla_eval_envs.so101.pick_place.PickPlace`. A cube in
-    the other's box earns nothing for its placement. A grasp latches; a placement counts while the
+    the wrong box earns nothing for its placement. A grasp latches; a placement counts while the
     cube lies still in its box with nothing of the arm touching it, so a cube that is taken out
     again loses it, and the score can fall. Success is a score of 1. The reward is the score's
     change.

@@ -13,11 +13,11 @@ from vla_eval_envs.so101.predicates import DeliveryDetector, StackDetector
 __all__ = ["BLOCK_EDGE", "PLATFORM", "Stacking"]
 
 BLOCK_EDGE = 0.028
-"""m."""
+"""Edge of a block, m."""
 PLATFORM = (0.20, 0.16)
-"""Middle of the four blocks, m."""
+"""Centre (x, y) of the four blocks, m."""
 _BLOCK_MASS = 0.009
-_PITCH = 0.0285  # half a millimetre between the blocks: neighbours touch only when they are pushed
+_PITCH = 0.0285  # gaps of half a millimetre: neighbouring blocks touch only when they are pushed
 _ORANGE = (0.93, 0.33, 0.03)  # redder than the arm
 _BLOCKS: dict[str, tuple[Colour, tuple[float, float]]] = {
     "blue_block": ((0.10, 0.25, 0.70), (-0.5, 0.5)),
@@ -25,7 +25,7 @@ _BLOCKS: dict[str, tuple[Colour, tuple[float, float]]] = {
     "green_block": ((0.10, 0.52, 0.20), (-0.5, -0.5)),
     "purple_block": ((0.42, 0.16, 0.55), (0.5, -0.5)),
 }
-"""Colour, and place in units of the pitch from the platform's middle."""
+"""Colour of each block, and its position relative to the platform's centre in units of the pitch."""
 
 
 class Stacking(DeliveryTask):
@@ -37,13 +37,13 @@ class Stacking(DeliveryTask):
     square platform.
 
     ## Action Space, Observation Space, Episode End, Arguments
-    Those of :class:`~vla_eval_envs.so101.pick_place.PickPlace`.
+    As in :class:`~vla_eval_envs.so101.pick_place.PickPlace`.
 
     ## Score
     0.5 for the grasp, as in :class:`~vla_eval_envs.so101.pick_place.PickPlace`, and 0.5 for
     ``subgoals["stacked"]``: the toy touches one or more of the blocks and nothing else (not the
-    table, not the arm), is slower than 0.05 m/s and 0.5 rad/s, for 15 steps. How it lies does not
-    matter. Both latch; a first grasp clears ``stacked``. Success is a score of 1. The reward is the
+    table, not the arm), is slower than 0.05 m/s and 0.5 rad/s, for 15 steps. Its orientation does
+    not matter. Both latch; a first grasp clears ``stacked``. Success is a score of 1. The reward is the
     score's increase.
 
     ## Starting State

@@ -1,4 +1,4 @@
-"""LeRobot's names and units for the SO-101, and the way to radians and back.
+"""LeRobot's names and units for the SO-101, and their conversion to radians and back.
 
 =====  ==============  ============================  =================  =======
 index  joint           meaning of a positive value   command range      unit
@@ -11,13 +11,13 @@ index  joint           meaning of a positive value   command range      unit
 5      gripper         open                          0 .. 100           percent
 =====  ==============  ============================  =================  =======
 
-Zero of the five body joints is the middle of the calibrated range (LeRobot's ``use_degrees``), where
-the upper arm stands upright and the forearm points forward. The gripper's 0 (closed) is a jaw angle
-of -10 degrees and 100 (open) one of +100 degrees.
+Zero of the five body joints is the middle of the calibrated range (LeRobot's ``use_degrees``): there
+the upper arm is upright and the forearm points forward. A gripper value of 0 (closed) is a jaw angle of
+-10 degrees, and 100 (open) is +100 degrees.
 
-That is the default, ``degrees``. Two other systems exist for policies that were trained in them:
-``normalized`` is LeRobot's legacy, -100..100 of a body joint's command range with readings clipped
-to it, the gripper again 0..100; ``radians`` is the joint angle of all six, the gripper's too.
+This is the default system, ``degrees``. Two more systems exist for policies that were trained in them.
+``normalized`` is LeRobot's legacy system: -100..100 covers a body joint's command range, readings are
+clipped to it, and the gripper is again 0..100. ``radians`` gives the joint angles of all six joints.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ JOINT_NAMES = (
     "gripper",
 )
 FEATURE_NAMES = tuple(f"{name}.pos" for name in JOINT_NAMES)
-"""What LeRobot calls the entries of the state and of the action."""
+"""LeRobot's names of the entries of state and action."""
 
 ACTION_LOW = np.array([-110.0, -100.0, -96.8, -95.0, -157.2, 0.0], dtype=np.float32)
 ACTION_HIGH = np.array([110.0, 100.0, 96.8, 95.0, 157.2, 100.0], dtype=np.float32)
 
 # A joint's end stop is soft: a hard impact can push a joint a few degrees past its command range.
-# 180 is what the servo's single-turn encoder can report; LeRobot clips the gripper to 0..100.
+# The servo's single-turn encoder can report up to 180; LeRobot clips the gripper to 0..100.
 STATE_LOW = np.array([-180.0] * 5 + [0.0], dtype=np.float32)
 STATE_HIGH = np.array([180.0] * 5 + [100.0], dtype=np.float32)
 
@@ -79,18 +79,18 @@ def to_units(radians: ArrayLike) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class UnitSystem:
-    """What numbers of actions and of states mean, and how large they can be."""
+    """Units and bounds of actions and states."""
 
     name: str
     action_low: NDArray[np.float32]
-    """(6,), like the other bounds."""
+    """Smallest actions, (6,), like the other bounds."""
     action_high: NDArray[np.float32]
     state_low: NDArray[np.float32]
     state_high: NDArray[np.float32]
     _scale: NDArray[np.float64]
-    """(6,): rad in one of these units."""
+    """Size of one unit in rad, (6,)."""
     _offset: NDArray[np.float64]
-    """(6,): rad at zero."""
+    """Joint angle at zero of the unit, (6,), rad."""
 
     def to_radians(self, values: ArrayLike) -> NDArray[np.float64]:
         """Convert joint positions (…, 6) to radians."""
@@ -143,4 +143,4 @@ UNIT_SYSTEMS = {
         ),
     )
 }
-"""By the name that the environments' argument ``units`` takes."""
+"""Unit systems by name, as in the environments' argument ``units``."""

@@ -1,4 +1,4 @@
-"""The place around the arm: table, mat, room, light, cameras; and the settings of the physics."""
+"""The world around the arm: table, mat, room, light, cameras; and the settings of the physics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vla_eval_envs.manipulation.simulator import mujoco
 __all__ = ["add_cameras", "add_room", "set_physics"]
 
 TIMESTEP_S = 1.0 / 300.0
-"""Ten of these are one control step: 30 Hz exactly."""
+"""Length of a physics step; ten of them are one control step: 30 Hz exactly."""
 
 _TABLE_HEIGHT_M = 0.75
 _WRIST_CAMERA_TILT_DEG = 28.65  # towards the jaws, of LeRobot's printed camera mount
@@ -33,12 +33,12 @@ def set_physics(spec: mujoco.MjSpec) -> None:
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 10.0
     option.iterations = 20
-    # Fixed, so that clipping planes and light ranges do not depend on what a task adds.
+    # Fixed, so that clipping planes and light ranges do not depend on a task's objects.
     spec.stat.extent = 1.0
     spec.stat.center = [0.2, 0.0, 0.1]
 
 
-# Boxes that are only to be seen: name, material, centre, half sizes (m). The mat is 0.3 mm thick, and
+# Visual boxes: name, material, centre, half sizes (m). The mat is 0.3 mm thick, and
 # objects rest on the table itself.
 _MAT_CENTRE, _MAT_HALF, _MAT_SQUARE = (0.24, 0.0, 0.0003), (0.175, 0.30), 0.05
 _SCENERY = (
@@ -67,7 +67,7 @@ def add_room(spec: mujoco.MjSpec) -> None:
     world.add_geom(
         name="table", type=box, material="birch", pos=[0.25, 0.0, -0.015], size=[0.5, 0.6, 0.015]
     )
-    # It collides: a block that is swept off the table stays in the world.
+    # The floor collides, so that a block that is swept off the table stays in the world.
     world.add_geom(
         name="floor",
         type=mujoco.mjtGeom.mjGEOM_PLANE,

@@ -1,12 +1,12 @@
 """Scripted experts, one module a task: privileged policies that read the simulator's state.
 
-An expert has its task's names: ``so101.pick_place:PickPlaceExpert`` is that of the environment
-``vla_eval_envs.so101.pick_place:PickPlace``, and nothing else says so. LIBERO has one expert for all of
-its tasks, which reads goals and shapes.
+The name of an expert follows from its task: ``so101.pick_place:PickPlaceExpert`` is the expert of
+``vla_eval_envs.so101.pick_place:PickPlace``; there is no other registration. LIBERO has one expert for
+all of its tasks, which reads goals and shapes.
 
-The project's rooms do not import each other, with one exception, made here: an expert may import its
-own task from ``vla_eval_envs``, for the kinematics and the places of things. Modules are imported
-only when an episode of their task begins.
+The project's packages do not import each other, with one exception: an expert may import its own task
+from ``vla_eval_envs``, for kinematics and positions. An expert's module is imported only when an episode
+of its task begins.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class EpisodeExpert(Protocol):
     """An expert in one episode."""
 
     def actions(self, step: int, count: int) -> NDArray[np.float32]:
-        """Return the next actions, float32 (count, A), when ``step`` have been executed."""
+        """Return the next actions, float32 (count, A), after ``step`` executed actions."""
 
 
 class ExpertMaker(Protocol):
-    """What begins an episode: an expert's class."""
+    """The class of an expert; calling it begins an episode."""
 
     def __call__(
         self, env: EvalEnv, *, pace: Pace, generator: np.random.Generator
@@ -48,8 +48,8 @@ class ExpertMaker(Protocol):
 
         Args:
             env: the simulator.
-            pace: how fast to move.
-            generator: the episode's own, for what the task leaves open.
+            pace: speed of the motion.
+            generator: the episode's generator, for choices that the task leaves open.
         """
 
 
@@ -63,7 +63,9 @@ def begin_episode(
     """
     name, known = f"{suite}/{task}", experts()
     if name not in known:
-        hint = did_you_mean(name, [each for each in known if each.startswith(f"{suite}/")])
+        hint = did_you_mean(
+            name, [task_name for task_name in known if task_name.startswith(f"{suite}/")]
+        )
         raise UsageError(f"the policy 'expert' has no expert for the task '{name}'{hint}")
     module, _, attribute = known[name].partition(":")
     maker: ExpertMaker = getattr(importlib.import_module(module), attribute)
@@ -73,17 +75,17 @@ def begin_episode(
 @functools.cache
 def experts() -> dict[str, str]:
     """Return the ``module:class`` of every task's expert, an :class:`ExpertMaker`, by ``suite/task``."""
-    found = {}
+    classes = {}
     for suite in suites():
         for task in suite.tasks:
             expert = _LIBERO if suite.name.startswith("libero_") else _expert_of(task.entry_point)
             if expert is not None:
-                found[f"{suite.name}/{task.name}"] = expert
-    return found
+                classes[f"{suite.name}/{task.name}"] = expert
+    return classes
 
 
 def _expert_of(entry_point: str) -> str | None:
-    """Return the expert that has the names of an environment, if there is its module."""
+    """Return the expert whose name follows from an environment, if its module exists."""
     module, _, name = entry_point.partition(":")
     expert = f"{_HERE}.{module.removeprefix(_ENVS)}"
     if not module.startswith(_ENVS) or importlib.util.find_spec(expert) is None:

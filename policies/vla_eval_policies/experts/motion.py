@@ -1,4 +1,4 @@
-"""Joint paths with minimum jerk, and how fast they are."""
+"""Joint paths with minimum jerk, and their speeds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _PEAK_OVER_MEAN = 1.875  # speed of a minimum-jerk motion
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a demonstrator moves, in control steps of 1/30 s."""
+    """Speed of a demonstrator, in control steps of 1/30 s."""
 
     joint_step_rad: float
-    """How far a joint turns in a step, at most; the SO-101's servos manage 0.16."""
+    """Largest turn of a joint in a step; the SO-101's servos can turn 0.16 rad."""
     line_step_m: float
-    """How far the fingers move in a step on a straight line, at most."""
+    """Largest motion of the fingers in a step on a straight line."""
     pause: int
-    """How many times as long the hand waits for the jaws to close and to open."""
+    """Factor on the time that the hand waits for the jaws to close and to open."""
 
 
 PACES = {
@@ -29,16 +29,16 @@ PACES = {
     "normal": Pace(joint_step_rad=0.07, line_step_m=0.008, pause=1),
     "fast": Pace(joint_step_rad=0.10, line_step_m=0.012, pause=1),
 }
-"""A careful, an ordinary and a practised teleoperator; joints turn 1, 2 and 3 rad/s at most."""
+"""A careful, an ordinary and a practised teleoperator; joints turn at most 1, 2 and 3 rad/s."""
 
 
 def min_jerk(steps: int) -> NDArray[np.float64]:
-    """Return how far along a motion is after each of ``steps`` steps, (steps,), the last one 1."""
+    """Return the completed fraction of a motion after every step, (steps,); the last entry is 1."""
     time = np.arange(1, steps + 1) / steps
     return np.asarray(time**3 * (10.0 - 15.0 * time + 6.0 * time**2))
 
 
 def min_jerk_steps(start: ArrayLike, end: ArrayLike, max_step: float) -> int:
-    """Return how many steps a motion needs so that no coordinate moves more than ``max_step``."""
+    """Return the number of steps in which no coordinate moves more than ``max_step`` a step."""
     longest = float(np.abs(np.asarray(end) - np.asarray(start)).max())
     return max(1, int(np.ceil(_PEAK_OVER_MEAN * longest / max_step)))

@@ -1,4 +1,4 @@
-"""``expert``: the scripted expert of whatever task is being run."""
+"""``expert``: the scripted expert of the running task."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vla_eval_policies.experts.motion import PACES
 __all__ = ["ExpertFactory", "ExpertPolicy"]
 
 _CHUNK_SIZE = 10
-# More than any worker interleaves. An expert that was forgotten in the middle of an episode plans
-# anew from where things are, as it does after a failed grasp.
+# More episodes than any worker interleaves. An expert that was forgotten in the middle of an episode
+# plans again from the present state, as after a failed grasp.
 _EPISODES_REMEMBERED = 64
 
 
@@ -29,13 +29,13 @@ class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pace: Literal["slow", "normal", "fast"] = "normal"
-    """How fast it moves: a careful, an ordinary or a practised teleoperator."""
+    """Speed of the motion: a careful, an ordinary or a practised teleoperator."""
 
 
 class ExpertPolicy:
-    """Asks the expert of each episode's task; reads the simulator.
+    """Asks the expert of every episode's task; reads the simulator.
 
-    It draws random numbers only where a task leaves a choice open, once an episode, from the stream
+    It draws random numbers only if a task leaves a choice open: once an episode, from the stream
     ``side`` of the episode's key.
     """
 
@@ -57,10 +57,10 @@ class ExpertPolicy:
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
-        """Return each episode's next ten actions; the observations are not looked at.
+        """Return the next ten actions of every episode; the observations are ignored.
 
         Raises:
-            UsageError: a task without an expert, or no simulator at hand.
+            UsageError: the task has no expert, or the simulator is not accessible.
         """
         del observations
         return [
@@ -78,7 +78,7 @@ class ExpertPolicy:
         if expert is None:
             if context.env is None:
                 raise UsageError("policy 'expert' needs the environment at hand (worker placement)")
-            # Not the chunk's generator: an expert that was forgotten must make the same choice again.
+            # The episode's generator, not the chunk's: a forgotten expert must make the same choice again.
             expert = begin_episode(
                 context.suite,
                 _task_of(context.key, context.env),
@@ -94,7 +94,7 @@ class ExpertPolicy:
 
 
 def _task_of(key: PolicyKey, env: EvalEnv) -> str:
-    """Return the task's name: the key's, or where that is hidden what the environment was made as."""
+    """Return the task's name from the key; if it is hidden there, from the environment."""
     if isinstance(key, EpisodeKey):
         return key.task
     if env.spec is None:
@@ -111,12 +111,12 @@ class ExpertFactory:
     help: ClassVar[str] = "the scripted expert of the task: the ceiling, and a source of data"
 
     def placement(self, target: str | None) -> Placement:
-        """In the worker: it reads the simulator."""
+        """Return the worker, because the expert reads the simulator."""
         del target
         return "worker"
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
-        """Build the policy; it takes no target."""
+        """Build the policy; it has no target."""
         if target is not None:
             raise PolicySpecError(f"policy kind 'expert' takes no target (got '{target}')")
         return ExpertPolicy(parse_options(_Options, options, "expert").pace)

@@ -1,1 +1,1 @@
-"""Drawing LIBERO faster than MuJoCo does, to the same pixel."""
+"""Draws LIBERO faster than MuJoCo does, with the same pixels."""

@@ -1,13 +1,13 @@
-"""Which triangles of a mesh share a batch, and how to leave some out without changing what becomes of the rest.
+"""Groups triangles of a mesh in batches, so that leaving some out does not change how others are drawn.
 
-llvmpipe, Mesa's software OpenGL, takes triangles in batches of 341. If any vertex of a batch lies outside
-what the camera can see, all its triangles are clipped, and those that turn away are sorted out by their
-corners in single precision; otherwise by their corners rounded to 1/256 pixel. The two differ for slivers
-at the edge of an object, which then may show or not. So triangles may only move from one batch to
-another of the same kind: the batches that are made here consist of triangles that were in batches with a
-vertex outside, and then have one, too, or of triangles that were in batches without one.
+llvmpipe, Mesa's software OpenGL, processes triangles in batches of 341. If any vertex of a batch is
+outside the camera's view, all triangles of the batch are clipped, and back faces are found from corners
+in single precision. Otherwise back faces are found from corners rounded to 1/256 pixel. The two methods
+can disagree on slivers at the edge of an object. So a triangle may only move to a batch of the same
+kind. A new batch holds either triangles from batches with a vertex outside, and then has such a vertex
+too, or triangles from batches without one.
 
-A triangle whose three corners are one vertex leaves no mark; such ones bring vertices outside into a
+A triangle with three times the same vertex draws nothing. Such triangles bring outside vertices into a
 batch, and fill batches up.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["BATCH", "arrange", "gather", "reach"]
 Array = NDArray[np.float64]
 
 BATCH = 341
-"""Triangles in a batch: llvmpipe's segments have up to 1024 corners."""
+"""Number of triangles in a batch: llvmpipe's segments have up to 1024 corners."""
 _ROUNDING_M = 1e-4
 _DOUBTFUL = -1
 
@@ -39,17 +39,19 @@ def reach(
     amount: Array,
     corner: NDArray[np.int64],
 ) -> None:
-    """Say how far each batch of triangles reaches out of what the camera can see.
+    """Compute how far each batch of triangles reaches outside the camera's view.
 
     Args:
-        vertices: of the mesh, (n, 3) in its own frame, m.
-        faces: (m, 3) numbers of vertices.
-        rotation: (3, 3), from the mesh's frame to the camera's, which looks along -z.
-        translation: (3,) of the mesh in the camera's frame, m.
+        vertices: vertices of the mesh, (n, 3) in its own frame, m.
+        faces: vertex numbers of the triangles, (m, 3).
+        rotation: (3, 3), from the mesh's frame to the camera's frame, which looks along -z.
+        translation: position of the mesh in the camera's frame, (3,), m.
         frustum: half of the picture's height at a distance of 1, the near and the far plane in m.
-        plane: (4,): what is clipped besides is where the product with (x, y, z, 1) is positive.
-        amount: (batches,), filled with how far the outermost vertex is outside, in m; negative: inside.
-        corner: (batches,), filled with which corner that is, counted over all triangles.
+        plane: additional clipping plane, (4,): points whose product with (x, y, z, 1) is positive are
+            clipped.
+        amount: (batches,), filled with the distance of the outermost vertex outside the view, in m;
+            negative: inside.
+        corner: (batches,), filled with the number of that corner, counted over all triangles.
     """
     slope, near, far = frustum[0], frustum[1], frustum[2]
     outside = np.empty(len(vertices))
@@ -77,19 +79,19 @@ def arrange(
     corners: NDArray[np.int64],
     order: NDArray[np.int64],
 ) -> int:
-    """Put chosen triangles into batches of the kinds that they came from.
+    """Put chosen triangles into batches of their former kinds.
 
-    Batches of which rounding decides whether they reach outside are kept whole.
+    A batch is kept whole if rounding decides whether it reaches outside.
 
     Args:
-        chosen: (m,) which triangles are needed.
-        amounts: (images, batches) of :func:`reach`, directly and in mirrors.
-        corners: (images, batches) of :func:`reach`.
-        order: filled with triangles' numbers, and with -1 - c where three times corner c has to stand;
-            room for three times as many as there are triangles in full batches.
+        chosen: whether each triangle is needed, (m,).
+        amounts: results of :func:`reach` for the direct image and the mirrors, (images, batches).
+        corners: the corners from :func:`reach`, (images, batches).
+        order: filled with triangle numbers, and with -1 - c for a triangle of three times corner c; its
+            length is three times the number of triangles in full batches.
 
     Returns:
-        How many there are.
+        The number of filled entries.
     """
     count = last = 0
     kind = _DOUBTFUL
@@ -114,7 +116,7 @@ def arrange(
 
 @compiled
 def _kind(amounts: Array) -> int:
-    """Return in which images a batch reaches outside, as bits."""
+    """Return the images in which a batch reaches outside, as bits."""
     kind = 0
     for image in range(len(amounts)):
         if abs(amounts[image]) <= _ROUNDING_M:
@@ -127,7 +129,7 @@ def _kind(amounts: Array) -> int:
 def _add_outside(
     kind: int, corners: NDArray[np.int64], order: NDArray[np.int64], count: int
 ) -> int:
-    """Begin a batch with corners that are outside in the images in which it has to be."""
+    """Begin a batch with corners that are outside in the required images."""
     for image in range(len(corners)):
         if kind >> image & 1:
             order[count] = -1 - corners[image]
@@ -139,7 +141,7 @@ def _add_outside(
 def gather(
     corners: NDArray[np.float32], order: NDArray[np.int64], out: NDArray[np.float32], start: int
 ) -> int:
-    """Copy triangles' corners, (m, 3, 8), in an order to ``out`` (n, 8) from ``start``; return the end."""
+    """Copy corners, (m, 3, 8), in an order to ``out`` (n, 8) from ``start`` on; return the end."""
     for i in range(len(order)):
         for k in range(3):
             face, which = order[i], k

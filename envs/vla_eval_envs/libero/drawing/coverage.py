@@ -1,9 +1,9 @@
-"""Which triangles of a mesh can leave a mark in a picture: those that cover a sample of a pixel.
+"""Finds the triangles of a mesh that can change a picture: those that cover a sample of a pixel.
 
-LIBERO's meshes have many more triangles than a picture has pixels: a box of cookies 18 thousand, on a
-few hundred pixels. OpenGL shades and sorts each of them and then finds that most fall between the samples
-at which it looks. The rule here is conservative: nothing is left out that could cover a sample, whatever
-way a driver rounds, within ``MARGIN_PX``.
+LIBERO's meshes have many more triangles than a picture has pixels: a box of cookies has 18 thousand on
+a few hundred pixels. OpenGL processes every triangle, although most fall between the samples of the
+pixels. The rule here is conservative: it keeps every triangle that could cover a sample under any
+rounding of a driver within ``MARGIN_PX``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["MARGIN_PX", "mark_covering"]
 Array = NDArray[np.float64]
 
 MARGIN_PX = 1 / 64
-"""OpenGL rounds corners to 1/256 pixel or finer; single precision adds less."""
+"""Margin for rounding: OpenGL rounds corners to 1/256 pixel or finer; single precision adds less."""
 _SMALL_PX2 = 9.0
 _BEHIND_M = 1e-3
 
@@ -41,17 +41,18 @@ def mark_covering(  # noqa: PLR0913  compiled code takes no structures here
     """Mark triangles that may cover a sample within a window of the picture.
 
     Args:
-        vertices: of the mesh, (n, 3) in its own frame, m.
-        faces: (m, 3), counterclockwise when seen from outside.
-        rotation: (3, 3), from the mesh's frame to the camera's, which looks along -z.
-        translation: (3,) of the mesh in the camera's frame, m.
-        optics: focal length in pixels, the picture's middle in pixels, the near plane in m, and more.
+        vertices: vertices of the mesh, (n, 3) in its own frame, m.
+        faces: vertex numbers of the triangles, (m, 3), counterclockwise when seen from outside.
+        rotation: (3, 3), from the mesh's frame to the camera's frame, which looks along -z.
+        translation: position of the mesh in the camera's frame, (3,), m.
+        optics: focal length in pixels, the picture's middle in pixels, the near plane in m; further entries
+            are ignored.
         window: left, right, bottom and top in pixels.
-        samples: where OpenGL looks within a pixel, (k, 2) from its lower left corner.
-        lids: rectangles that hide what is beneath, (r, 14) in the camera's frame: centre, normal
+        samples: OpenGL's sample points within a pixel, (k, 2) from its lower left corner.
+        lids: rectangles that hide everything beneath, (r, 14) in the camera's frame: centre, normal
             towards the camera, directions of two sides, half lengths of these sides.
-        turned: the mesh is a mirror image, so that its triangles turn the other way.
-        covering: (m,), changed in place; marks that are there already stay.
+        turned: whether the mesh is a mirror image, whose triangles have the opposite orientation.
+        covering: marks of the triangles, (m,), changed in place; existing marks stay.
     """
     near = optics[2]
     spots, beneath = _look_at(vertices, rotation, translation, optics, lids)
@@ -79,7 +80,7 @@ def mark_covering(  # noqa: PLR0913  compiled code takes no structures here
 def _look_at(
     vertices: Array, rotation: Array, translation: Array, optics: Array, lids: Array
 ) -> tuple[Array, NDArray[np.uint8]]:
-    """Return where vertices are in the picture, with their depth, (n, 3), and beneath which lids, as bits."""
+    """Return picture positions and depths of vertices, (n, 3), and the lids above them, as bits."""
     focal, middle, near = optics[0], optics[1], optics[2]
     spots, beneath = np.empty((len(vertices), 3)), np.zeros(len(vertices), dtype=np.uint8)
     for i in range(len(vertices)):
@@ -100,7 +101,7 @@ def _look_at(
 @compiled
 def _is_beneath(x: float, y: float, z: float, lids: Array, k: int, near: float) -> bool:
     """Return whether the line of sight to a point crosses a rectangle well before the point."""
-    # Of the plane, along its normal; the camera is at 0.
+    # Height of the plane along its normal; the camera is at 0.
     height = lids[k, 0] * lids[k, 3] + lids[k, 1] * lids[k, 4] + lids[k, 2] * lids[k, 5]
     along = x * lids[k, 3] + y * lids[k, 4] + z * lids[k, 5]
     if along > height - _BEHIND_M or height > -_BEHIND_M:

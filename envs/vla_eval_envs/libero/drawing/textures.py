@@ -1,7 +1,8 @@
-"""Keeps textures that no picture shows from OpenGL.
+"""Keeps textures that no picture shows out of OpenGL.
 
-MuJoCo's renderer takes every texture of a model. Some of LIBERO's are on nothing that is drawn, among them
-cubes of six times 2000 x 2000 pixels: 264 of the 460 MB that a scene of libero_10 takes in software OpenGL.
+MuJoCo's renderer loads every texture of a model. Some of LIBERO's textures are on no drawn object, among
+them cubes of six times 2000 x 2000 pixels: 264 of the 460 MB that a scene of libero_10 takes in software
+OpenGL.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from numpy.typing import NDArray
 
 __all__ = ["without_hidden_textures"]
 
-# robosuite shows collision geoms, which are in this group, to those who ask for them.
+# The group of collision geoms, which robosuite draws only on request.
 _HIDDEN_GROUP = 0
 
 
 @contextlib.contextmanager
 def without_hidden_textures(model: Any) -> Iterator[None]:
-    """Let a drawing context that is made meanwhile take one pixel of each texture that nothing shows.
+    """Reduce hidden textures to one pixel for drawing contexts made within this context manager.
 
     Args:
-        model: MuJoCo's; afterwards it is as it was.
+        model: MuJoCo's model; it is restored afterwards.
     """
     hidden = _hidden(model)
     sizes = (model.tex_height, model.tex_width)
@@ -40,7 +41,7 @@ def without_hidden_textures(model: Any) -> Iterator[None]:
 
 
 def _hidden(model: Any) -> NDArray[np.bool_]:
-    """Return which textures no drawn material has, (textures,)."""
+    """Return which textures no drawn material uses, (textures,)."""
     of_geoms = model.geom_matid[model.geom_group != _HIDDEN_GROUP]
     others = (model.site_matid, model.tendon_matid, model.skin_matid, model.flex_matid)
     materials = np.unique(np.concatenate([of_geoms, *others]))

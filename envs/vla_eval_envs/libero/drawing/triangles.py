@@ -1,8 +1,8 @@
-"""Draws meshes without the triangles that no pixel looks at; for software OpenGL, which pays for all.
+"""Draws meshes without the triangles that cover no sample, because software OpenGL is slow.
 
-MuJoCo draws a mesh by calling an OpenGL display list. Here every mesh of a scene gets a list of its own
-for each picture, made of the same triangles in the same order, with the same normals, but for those that
-cannot cover a sample. A mesh that did not move before the camera keeps its list.
+MuJoCo draws a mesh by calling an OpenGL display list. Here every mesh has its own list for every
+picture: the same triangles in the same order with the same normals, without the triangles that cannot
+cover a sample. A mesh that did not move relative to the camera keeps its list.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ __all__ = ["Eye", "Image", "Triangles", "draws_in_software"]
 Array = NDArray[np.float64]
 
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast")
-# Two poses this near, in m and as entries of a rotation, draw the same within a thousandth of a pixel.
+# Poses that differ by less, in m and in entries of a rotation, agree to a thousandth of a pixel.
 _SAME_POSE = 1e-6
-# Half of the shorter side of boxes that are worth a look beneath, and how many of them.
+# Lids are tops of large boxes: smallest half of their shorter side, and largest number of lids.
 _LID_M, _MOST_LIDS = 0.2, 4
-# What is left off a lid on all sides, for rounding.
+# Margin by which a lid is smaller than its box on all sides, for rounding.
 _RIM_M = 2e-3
-# From here on MuJoCo takes a vertex's own normal instead of the triangle's, as the cosine between them.
+# Smallest cosine between the normals of vertex and triangle for which MuJoCo uses the vertex's normal.
 _SMOOTH = 0.8
 _NO_AREA = np.float32(1e-10)
 
 
 @dataclass(frozen=True)
 class Eye:
-    """How a camera looks."""
+    """Pose and optics of a camera."""
 
     rotation: Array
-    """(3, 3), whose columns are the camera's axes in the world; it looks along its -z."""
+    """Rotation, (3, 3): its columns are the camera's axes in the world; the camera looks along its -z."""
     position: Array
-    """(3,) in the world, m."""
+    """Position in the world, (3,), m."""
     optics: Array
     """Focal length in pixels, the picture's middle in pixels, the near and the far plane in m."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """What is seen of the scene directly, or in a mirror."""
+    """The part of the scene that is visible directly, or in one mirror."""
 
     window: Array
-    """Where: left, right, bottom, top in pixels."""
+    """Bounds in the picture: left, right, bottom, top in pixels."""
     geoms: NDArray[np.bool_]
-    """Which geoms may be in it, (geoms of the model,)."""
+    """Mask of the geoms that may be in the image, (geoms of the model,)."""
     mirror: tuple[Array, Array] | None = None
     """A point (3,) and the normal (3,) of the mirror in the world."""
 
 
 @dataclass
 class _Cut:
-    """The list of a mesh, and what it was made for."""
+    """The display list of a mesh, and the view that it was made for."""
 
     seen: Array
     list_id: int
@@ -72,11 +72,11 @@ def draws_in_software() -> bool:
     """Return whether the current OpenGL context draws on the CPU."""
     gl = importlib.import_module("OpenGL.GL")
     name = (gl.glGetString(gl.GL_RENDERER) or b"").decode(errors="replace").lower()
-    return any(each in name for each in _SOFTWARE)
+    return any(renderer in name for renderer in _SOFTWARE)
 
 
 class Triangles:
-    """The meshes of a scene, cut down to what a picture shows.
+    """The meshes of a scene, cut down to the visible triangles of a picture.
 
     Args:
         model: MuJoCo's model; its meshes must stay as they are.
@@ -92,35 +92,35 @@ class Triangles:
         self._first_list = -1
 
     def _where_samples_are(self, drawing: Any) -> Array:
-        """Return at which points of a pixel OpenGL looks, (samples, 2) from its lower left corner."""
+        """Return OpenGL's sample points in a pixel, (samples, 2) from its lower left corner."""
         count = drawing.offSamples
         if count == 0:
             return np.full((1, 2), 0.5)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, drawing)
-        found = [
+        points = [
             np.array(self._gl.glGetMultisamplefv(self._gl.GL_SAMPLE_POSITION, k), dtype=float)
             for k in range(count)
         ]
-        return np.array(found).reshape(count, 2)
+        return np.array(points).reshape(count, 2)
 
     def cut(
         self, context: Any, data: Any, picture: object, eye: Eye, images: Sequence[Image]
     ) -> None:
-        """Let the meshes of a scene be drawn by lists of what can be seen.
+        """Let MuJoCo draw the meshes of a scene by lists of their visible triangles.
 
         Args:
-            context: robosuite's render context; in its scene, which is up to date, is changed by what
-                mesh geoms are drawn.
-            data: MuJoCo's data, whose poses the scene has.
-            picture: names the picture among those that are drawn in turn.
+            context: robosuite's render context with an up-to-date scene, whose mesh geoms are changed
+                to use these lists.
+            data: MuJoCo's data, with the same poses as the scene.
+            picture: name of the picture, among the pictures that are drawn in turn.
             eye: the camera.
-            images: what has to be right.
+            images: the images that must be right.
         """
         scene, first_list = context.scn, context.con.baseMesh
         if first_list != self._first_list:
             self._cuts, self._first_list = {}, first_list
         geoms = [
-            each for each in map(scene.geoms.__getitem__, range(scene.ngeom)) if _is_geom(each)
+            geom for geom in map(scene.geoms.__getitem__, range(scene.ngeom)) if _is_geom(geom)
         ]
         lids = _lids(geoms, eye)
         stale: list[tuple[_Cut, int, NDArray[np.int64]]] = []
@@ -129,7 +129,7 @@ class Triangles:
                 continue
             number = geom.objid
             cut = self._cut_of(picture, number)
-            poses = [_before(eye, data, number, each) for each in images if each.geoms[number]]
+            poses = [_before(eye, data, number, image) for image in images if image.geoms[number]]
             seen = np.concatenate([lids, *poses], axis=None)
             if cut.seen.shape != seen.shape or np.abs(cut.seen - seen).max() > _SAME_POSE:
                 cut.seen = seen
@@ -141,7 +141,7 @@ class Triangles:
         key = (picture, geom)
         if key not in self._cuts:
             number = -1
-            while number < self._first_list:  # MuJoCo counts lists from its first, and upwards only
+            while number < self._first_list:  # MuJoCo counts from its first list upwards
                 number = int(self._gl.glGenLists(1))
             self._cuts[key] = _Cut(np.empty(0), number, empty=True)
         return self._cuts[key]
@@ -153,7 +153,7 @@ class Triangles:
         return self._meshes[mesh]
 
     def _order(self, geom: int, poses: Sequence[Array], eye: Eye, lids: Array) -> NDArray[np.int64]:
-        """Return which triangles to draw in which order, as :func:`.batches.arrange` does."""
+        """Return the triangles to draw, in the order of :func:`.batches.arrange`."""
         mesh = self._mesh(geom)
         batches = -(-len(mesh.faces) // BATCH)
         amounts = np.empty((len(poses), batches))
@@ -166,7 +166,7 @@ class Triangles:
         return order[: arrange(self._marks(geom, poses, eye, lids), amounts, corners, order)]
 
     def _marks(self, geom: int, poses: Sequence[Array], eye: Eye, lids: Array) -> NDArray[np.bool_]:
-        """Return which triangles of a geom's mesh may be seen."""
+        """Return which triangles of a geom's mesh may be visible."""
         mesh = self._mesh(geom)
         marks = np.zeros(len(mesh.faces), dtype=bool)
         for pose in poses:
@@ -187,13 +187,13 @@ class Triangles:
         return marks
 
     def _lids_above(self, geom: int, center: Array, lids: Array) -> Array:
-        """Return those lids that a geom is not entirely above."""
+        """Return the lids except those that a geom is entirely above."""
         height = ((center - lids[:, :3]) * lids[:, 3:6]).sum(axis=1)
         above: Array = lids[height < self._model.geom_rbound[geom]]
         return above
 
     def _compile(self, stale: Sequence[tuple[_Cut, int, NDArray[np.int64]]]) -> None:
-        """Make the lists anew of which other triangles may be seen."""
+        """Rebuild the lists whose visible triangles changed."""
         gl = self._gl
         total = 3 * sum(len(order) for _, _, order in stale)
         corners, start = np.empty((total + 1, 8), dtype=np.float32), 0
@@ -211,14 +211,14 @@ class Triangles:
 
 @dataclass(frozen=True)
 class _Mesh:
-    """A mesh as OpenGL draws it."""
+    """A mesh in the form that OpenGL draws."""
 
     vertices: Array
-    """(n, 3) in m."""
+    """Positions of the vertices, (n, 3) in m."""
     faces: NDArray[np.int32]
-    """(m, 3) numbers of vertices."""
+    """Vertex numbers of the triangles, (m, 3)."""
     corners: NDArray[np.float32]
-    """(m, 3, 8): texture coordinates, normal, position."""
+    """Texture coordinates, normal and position of every corner, (m, 3, 8)."""
 
 
 def _mesh(model: Any, mesh: int) -> _Mesh:
@@ -243,10 +243,10 @@ def _mesh(model: Any, mesh: int) -> _Mesh:
 
 
 def _flatten(corners: NDArray[np.float32]) -> None:
-    """Give corners whose normal is far from their triangle's that one, as MuJoCo's renderer does.
+    """Replace the normals of corners that are far from the triangle's normal by the triangle's normal.
 
-    In single precision and in MuJoCo's order of operations: another last bit of a normal shows as one
-    level of one pixel in some hundred pictures.
+    This equals MuJoCo's renderer, in single precision and in the same order of operations: a different
+    last bit of a normal changes one level of one pixel in some hundred pictures.
     """
     a, b, c = (corners[:, k, 5:] for k in range(3))
     across = np.cross(b - a, c - a)
@@ -260,7 +260,7 @@ def _flatten(corners: NDArray[np.float32]) -> None:
 
 
 def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the products of vectors (..., 3), summed from the first to the last."""
+    """Return the dot products of vectors (..., 3), summed from the first component to the last."""
     x, y, z = (one[..., k] * other[..., k] for k in range(3))
     total: NDArray[np.float32] = x + y + z
     return total
@@ -271,10 +271,10 @@ def _is_geom(geom: Any) -> bool:
 
 
 def _before(eye: Eye, data: Any, geom: int, image: Image) -> Array:
-    """Return how a geom, or its mirror image, stands before the camera.
+    """Return the pose of a geom, or of its mirror image, in the camera's frame, with window and plane.
 
-    Rotation, position, window, and the plane beyond which OpenGL clips a mirror image, as
-    :func:`.batches.reach` takes it; (20,).
+    The (20,) entries are rotation, position, window, and the plane beyond which OpenGL clips a mirror
+    image, in the form for :func:`.batches.reach`.
     """
     rotation, position = data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom]
     plane = np.array([0.0, 0.0, 0.0, -1.0])
@@ -290,7 +290,7 @@ def _before(eye: Eye, data: Any, geom: int, image: Image) -> Array:
 
 
 def _lids(geoms: Sequence[Any], eye: Eye) -> Array:
-    """Return the tops of large opaque boxes as :func:`.coverage.mark_covering` takes them."""
+    """Return the tops of large opaque boxes in the form for :func:`.coverage.mark_covering`."""
     lids = []
     for geom in geoms:
         if geom.type != mujoco.mjtGeom.mjGEOM_BOX or geom.transparent:

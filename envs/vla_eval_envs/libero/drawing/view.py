@@ -1,9 +1,9 @@
-"""What LIBERO's cameras see, rendered only when somebody looks.
+"""The view of LIBERO's cameras, rendered only on demand.
 
 robosuite 1.4.0 renders inside ``step``, in the 24th of its 25 physics steps (measured; its sampling
 clock runs ahead by the two forced updates of a reset), before the last one and before LIBERO's
-changes of site colours. To show later exactly what would have been rendered then, the poses that
-drawing uses are kept at that moment, some 20 kB, and put in place while drawing.
+changes of site colours. To render later exactly the same picture, the poses that drawing uses (some
+20 kB) are stored at that moment, and put in place while drawing.
 """
 
 # ruff: noqa: SLF001  robosuite hides the MuJoCo objects behind an underscore
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 __all__ = ["View"]
 
-# Everything that mjv_updateScene reads of a state when no debugging overlay is on.
+# All parts of a state that mjv_updateScene reads without debugging overlays.
 _POSES = (
     "xpos",
     "xmat",
@@ -38,10 +38,10 @@ class View:
     """The drawable state of a robosuite simulation at the moment of its last observation."""
 
     def __init__(self, *, sparing: bool) -> None:
-        """Make one.
+        """Create a view without a stored moment.
 
         Args:
-            sparing: draw only what can be seen; the simulation's model must remain the same object.
+            sparing: whether to draw only visible parts; the simulation's model must stay the same object.
         """
         self._sparing = sparing
         self._poses: dict[str, NDArray[np.float64]] = {}
@@ -49,24 +49,24 @@ class View:
         self._visibility: Any = None
 
     def capture(self, sim: Any) -> None:
-        """Keep the poses and site colours of this moment."""
+        """Store the poses and site colours of this moment."""
         data = sim.data._data
         self._poses = {name: getattr(data, name).copy() for name in _POSES}
         self._site_rgba = sim.model._model.site_rgba.copy()
 
     def render(self, sim: Any, cameras: Mapping[str, str], size: int) -> dict[str, Any]:
-        """Draw the kept moment.
+        """Draw the stored moment.
 
         Args:
-            sim: the ``MjSim`` that :meth:`capture` was given.
+            sim: the ``MjSim`` that was passed to :meth:`capture`.
             cameras: MuJoCo's camera name for every key of the result.
             size: height and width in pixels.
 
         Returns:
-            uint8 (size, size, 3) for every key, first row at the bottom as OpenGL has it.
+            uint8 (size, size, 3) for every key, first row at the bottom as in OpenGL.
         """
-        # robosuite's render leaves the context as it is, which draws with another environment's
-        # meshes and textures when two of them live in one process.
+        # robosuite's render does not make its context current. With two environments in one process
+        # it would draw with the meshes and textures of the other.
         sim._render_context_offscreen.gl_ctx.make_current()
         with self._in_place(sim):
             return {key: self._draw(sim, camera, size) for key, camera in cameras.items()}
@@ -75,7 +75,7 @@ class View:
         if not self._sparing:
             return sim.render(camera_name=camera, width=size, height=size)
         if self._visibility is None:
-            # MuJoCo may be imported once the GL backend is chosen.
+            # MuJoCo may be imported only after the GL backend is chosen.
             from vla_eval_envs.libero.drawing.visible import Visibility
 
             self._visibility = Visibility(sim)

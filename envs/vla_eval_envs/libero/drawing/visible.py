@@ -1,8 +1,8 @@
-"""What can leave a mark in a picture; MuJoCo draws everything else too, and does not show it.
+"""Finds the geoms that can change a pixel, so that the others need not be drawn.
 
-Software OpenGL pays for every triangle, and for all of them once more for every mirror: the stove of
-LIBERO's kitchens is one. Leaving out what lies beside the picture, directly and in mirrors, changes no
-pixel. Neither does leaving out the triangles of a mesh at which no pixel looks.
+Software OpenGL spends time on every triangle, and again for every mirror, such as the stove of
+LIBERO's kitchens. Geoms beside the picture, both directly and in mirrors, change no pixel and are left
+out. So are triangles of a mesh that cover no sample of a pixel.
 """
 
 # ruff: noqa: SLF001  robosuite hides the MuJoCo objects behind an underscore
@@ -35,28 +35,29 @@ _SOLID = (
     "mjGEOM_MESH",
     "mjGEOM_SPHERE",
 )
-# A solid reaches this far beyond its box: nothing but rounding does.
+# A solid may reach this far beyond its box, because of rounding only.
 _MARGIN_M = 1e-3
 _SIGNS = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), axis=-1).reshape(8, 3)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What it takes to draw a picture."""
+    """The parts of a scene that a picture needs."""
 
     hidden: NDArray[np.intp]
     """Geoms that need not be drawn."""
     mirrors: bool
-    """Whether mirrors have to be drawn as mirrors."""
+    """Whether reflections must be drawn."""
     images: tuple[Image, ...]
-    """What has to be right, directly and in mirrors; everything, if there is none."""
+    """The direct image and the mirror images that must be right; empty: the whole scene."""
 
 
 class Visibility:
-    """What square pictures of one scene need.
+    """Draws square pictures of one scene without its invisible parts.
 
     Args:
-        sim: robosuite's simulation of it, with a render context. It is not kept: it could not be freed.
+        sim: robosuite's simulation of the scene, with a render context. It is not stored, because a
+            stored simulation could not be freed.
     """
 
     def __init__(self, sim: Any) -> None:
@@ -68,7 +69,7 @@ class Visibility:
         self._center = model.geom_aabb[self._solids, :3]
         self._half = model.geom_aabb[self._solids, 3:] + _MARGIN_M
         self._mirrors = _mirrors(model, np.flatnonzero(drawn))
-        # Shadows fall into the picture from beside it, and a mirror without end fills the picture.
+        # Geoms beside the picture can cast shadows into it, and an infinite mirror fills the picture.
         self._all_needed = bool(model.light_castshadow.any()) or any(
             model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_BOX for geom in self._mirrors
         )
@@ -77,7 +78,7 @@ class Visibility:
             self._cutter = Triangles(model, sim._render_context_offscreen.con)
 
     def draw(self, sim: Any, camera: str, size: int) -> NDArray[np.uint8]:
-        """Return what robosuite's ``sim.render`` gives for the whole scene.
+        """Return the same picture as robosuite's ``sim.render`` of the whole scene.
 
         Args:
             sim: the simulation.
@@ -96,7 +97,7 @@ class Visibility:
 
     @contextlib.contextmanager
     def _only(self, drawing: Drawing, sim: Any) -> Iterator[None]:
-        """Let MuJoCo draw nothing but what is needed."""
+        """Let MuJoCo draw only the needed parts."""
         model, flags = sim.model._model, sim._render_context_offscreen.scn.flags
         mirrors = int(mujoco.mjtRndFlag.mjRND_REFLECTION)
         groups, before = model.geom_group.copy(), flags[mirrors]
@@ -109,7 +110,7 @@ class Visibility:
             flags[mirrors] = before
 
     def drawing(self, sim: Any, camera: str, size: int) -> Drawing:
-        """Return what a picture needs; arguments as of :meth:`draw`."""
+        """Return the parts that a picture needs; arguments as in :meth:`draw`."""
         if self._all_needed:
             return Drawing(np.empty(0, dtype=np.intp), mirrors=True, images=())
         model, data = sim.model._model, sim.data._data
@@ -134,7 +135,7 @@ class Visibility:
         return Drawing(self._solids[~needed], mirrors=len(images) > 1, images=tuple(images))
 
     def _image(self, model: Any, met: Mask, window: Array, mirror: Surface | None = None) -> Image:
-        """Return what a part of the picture shows: of the solids those that it meets."""
+        """Return the image in a part of the picture: it shows the solids in ``met``."""
         geoms = np.ones(model.ngeom, dtype=bool)
         geoms[self._solids[~met]] = False
         return Image(window, geoms, mirror)
@@ -147,7 +148,7 @@ class Visibility:
         return corners
 
     def _window(self, corners: Array, slope: float, size: int) -> Array:
-        """Return left, right, bottom and top of where a box's upper side may show, in pixels."""
+        """Return left, right, bottom and top of the area of a box's upper side, in pixels."""
         points = corners[:, _SIGNS[:, 2] > 0].reshape(-1, 3)
         if (points[:, 2] >= 0).any():  # reaches behind the camera
             return np.array([0.0, size, 0.0, size])
@@ -160,7 +161,7 @@ class Visibility:
 def _draw_cut(
     sim: Any, camera: str, size: int, images: tuple[Image, ...], cutter: Triangles
 ) -> NDArray[np.uint8]:
-    """Do what robosuite's ``sim.render`` does, with meshes cut down before they are drawn."""
+    """Do the same as robosuite's ``sim.render``, but cut the meshes down before drawing."""
     context, model, data = sim._render_context_offscreen, sim.model._model, sim.data._data
     if size > min(context.con.offWidth, context.con.offHeight):
         context.update_offscreen_size(
@@ -200,7 +201,7 @@ def _seen_from(data: Any, camera: int, points: Array) -> Array:
 
 
 def _slope(model: Any, camera: int) -> float:
-    """Return half of the picture's height at a distance of 1."""
+    """Return half of the picture's height at distance 1 from the camera."""
     return float(np.tan(np.deg2rad(model.cam_fovy[camera]) / 2))
 
 
@@ -217,11 +218,11 @@ def _mirrored(points: Array, point: Array, normal: Array) -> Array:
 
 
 def _meets(corners: Array, bounds: Bounds) -> Mask:
-    """Return which boxes may be seen between bounds: those that no side of the window excludes.
+    """Return which boxes may be visible: those that no side of the window excludes.
 
     Args:
-        corners: of boxes in the camera's frame, (boxes, 8, 3).
-        bounds: left, right, bottom and top as x / depth and y / depth.
+        corners: corners of boxes in the camera's frame, (boxes, 8, 3).
+        bounds: left, right, bottom and top of the window as x / depth and y / depth.
     """
     left, right, bottom, top = bounds
     x, y, depth = corners[..., 0], corners[..., 1], -corners[..., 2]

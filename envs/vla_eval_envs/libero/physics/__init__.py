@@ -1,1 +1,1 @@
-"""robosuite's control loop, compiled, to the same bit."""
+"""robosuite's control loop as compiled code, equal bit for bit."""

@@ -1,4 +1,4 @@
-"""Whether two objects touch, answered from arrays instead of names."""
+"""A contact query that compares arrays instead of names."""
 
 # ruff: noqa: SLF001  robosuite hides the MuJoCo objects behind an underscore
 
@@ -13,10 +13,10 @@ __all__ = ["ContactQuery"]
 
 
 class ContactQuery:
-    """Takes the place of robosuite's ``env.check_contact`` and answers the same.
+    """Replaces robosuite's ``env.check_contact`` with the same answers.
 
     robosuite compares the names of both geoms of every contact with lists of names: 0.1 ms a query
-    in a scene of 90 contacts. Here each object's geoms are a mask that is looked up by geom id.
+    in a scene of 90 contacts. Here an object's geoms are a mask over geom ids.
     """
 
     def __init__(self, env: Any) -> None:
@@ -24,11 +24,11 @@ class ContactQuery:
         self._masks: dict[int, tuple[Any, NDArray[np.bool_]]] = {}
 
     def __call__(self, geoms_1: Any, geoms_2: Any = None) -> bool:
-        """Return whether any geom of the first touches any of the second, or anything at all.
+        """Return whether any geom in ``geoms_1`` touches any geom in ``geoms_2``.
 
         Args:
             geoms_1: a robosuite model, a geom's name, or several names.
-            geoms_2: likewise, or None for every geom.
+            geoms_2: the same, or None for every geom.
         """
         pairs = self._sim.data._data.contact.geom
         first = self._mask(geoms_1)[pairs]

@@ -1,4 +1,4 @@
-"""The Panda and its gripper: goals from actions, and what the compiled loop needs to know of them."""
+"""The Panda and its gripper: goals from actions, and the inputs of the compiled loop."""
 
 # ruff: noqa: SLF001  robosuite hides nearly all of its interface behind an underscore
 
@@ -24,7 +24,7 @@ class Driver:
         Args:
             env: LIBERO's environment, just reset.
             steps: physics steps in a control step.
-            exact: whether to solve the constraints as often as robosuite does.
+            exact: whether to run the constraint solver as often as robosuite does.
         """
         robot = env.robots[0]
         self._model, self._data = env.sim.model._model, env.sim.data._data
@@ -35,20 +35,20 @@ class Driver:
         finger_range = self._model.actuator_ctrlrange[self._arm.fingers]
         self._finger_bias = 0.5 * (finger_range[:, 1] + finger_range[:, 0])
         self._finger_weight = 0.5 * (finger_range[:, 1] - finger_range[:, 0])
-        # Normalised targets of the fingers: go on from one control step to the next.
+        # Normalised targets of the fingers; a control step continues with those of the last one.
         self._finger_command = np.zeros(2)
-        # robosuite's controller still has the state of before the initial state was set, and uses
-        # it for the goal and the torques of the first physics step after a reset.
+        # After a reset robosuite's controller still has the state from before the initial state was
+        # set, and uses it for the goal and the torques of the first physics step.
         self._stale = True
         self._goal = loop.Goal(np.zeros(3), np.eye(3), np.zeros((steps, 2)))
         self._done = 0
 
     def begin(self, action: NDArray[np.float32]) -> None:
-        """Take an action, float32 (7,), for the control step that follows."""
+        """Start a control step with an action, float32 (7,)."""
         model, data = self._model, self._data
         mujoco.mj_step1(model, data)
         if self._exact:
-            # robosuite's environment runs a forward pass, then its controller if it is not stale.
+            # robosuite's environment runs a forward pass; so does its controller, unless it is stale.
             for _ in range(1 if self._stale else 2):
                 mujoco.mj_forwardSkip(model, data, mujoco.mjtStage.mjSTAGE_VEL, 1)
         self._set_goal(action)
@@ -63,7 +63,7 @@ class Driver:
             self._done = 1
 
     def run(self, until: int) -> None:
-        """Run the control step's physics steps up to number ``until``, exclusively."""
+        """Run the physics steps of the control step up to, but not including, number ``until``."""
         loop.physics_steps(
             self._model._address,
             self._data._address,
@@ -81,8 +81,8 @@ class Driver:
         if not self._stale:
             controller.ee_pos = self._state.position.copy()
             controller.ee_ori_mat = self._state.rotation.reshape(3, 3).copy()
-        # The pose is all that setting a goal needs; without this the controller would run a forward
-        # pass of its own to find out.
+        # Setting a goal needs only the pose. Without this flag the controller would run its own
+        # forward pass to compute it.
         controller.new_update = False
         controller.set_goal(action[:6])
         direction = np.array([-1.0, 1.0]) * self._speed * np.sign(action[6:])
@@ -103,7 +103,7 @@ def _arm(robot: Any, model: Any) -> loop.ArmModel:
     controller = robot.controller
     motors = np.array(robot._ref_joint_actuator_indexes, dtype=np.int64)
     dof = np.array(robot._ref_joint_vel_indexes, dtype=np.int64)
-    # Expanding the numbers of the sparse entries shows which entry stands where.
+    # Expanding the indices of the sparse entries gives the position of each entry.
     where = np.zeros((model.nv, model.nv))
     mujoco.mj_fullM(model, where, np.arange(model.nM, dtype=np.float64))
     return loop.ArmModel(

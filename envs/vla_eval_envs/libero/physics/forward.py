@@ -1,8 +1,8 @@
-"""MuJoCo's forward pass for a scene that comes through the same states in every reset.
+"""MuJoCo's forward pass for a scene that passes through the same states in every reset.
 
-Before LIBERO draws where things stand, robosuite runs four forward passes with everything at its compiled
-place, where objects may be inside each other: the constraint solver then takes longer than a control
-step. Its answers do not depend on the seed, so they are remembered.
+Before LIBERO draws the places of objects, robosuite runs four forward passes with all objects at their
+compiled places. Objects may overlap there, and then the constraint solver takes longer than a control
+step. Its solutions do not depend on the seed, so they are remembered.
 """
 
 # ruff: noqa: SLF001  robosuite hides the MuJoCo objects behind an underscore
@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 __all__ = ["RememberedForward"]
 
-# A reset has four passes that come back and two that do not.
+# A reset has four passes that repeat in every reset, and two that do not.
 _KEPT = 8
 
 
 class RememberedForward:
-    """Takes the place of robosuite's ``sim.forward``; all that later steps start from is the same.
+    """Replaces robosuite's ``sim.forward``; later steps start from the same state.
 
-    A pass depends on the state and on where the model's bodies are. What is remembered is the solver's
-    answer; everything before it is computed. Constraint forces are those of an earlier pass, which the
-    next step or pass replaces.
+    A pass depends on the state and on the places of the model's bodies. Only the solver's solution is
+    remembered; everything before it is computed. The constraint forces are those of an earlier pass;
+    the next step or pass replaces them.
 
     Args:
         sim: robosuite's simulation.
@@ -41,7 +41,7 @@ class RememberedForward:
         self._answers: OrderedDict[bytes, tuple[NDArray[np.float64], ...]] = OrderedDict()
 
     def __call__(self) -> None:
-        """Compute all that follows from the state."""
+        """Compute all quantities that depend on the state."""
         model, data, key = self._model, self._data, self._key()
         known = self._answers.get(key)
         if known is None:

@@ -1,10 +1,11 @@
-"""The physics steps of one control step as compiled code, controller included.
+"""The physics steps of one control step as compiled code, including the controller.
 
-What is saved is Python, which costs robosuite more than the physics. MuJoCo's functions are called by
-their names in its shared library: pointers to them could not be kept in Numba's cache.
+This saves the time of Python, which in robosuite is more than the time of the physics. MuJoCo's
+functions are called by their names in its shared library, because Numba's cache cannot hold pointers
+to them.
 
-Import this module through :func:`vla_eval_envs.libero.install.load` only, which chooses the GL backend
-before MuJoCo is imported, and where Numba keeps its code.
+Import this module only through :func:`vla_eval_envs.libero.install.load`: it first chooses the GL
+backend and the folder for Numba's code.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ _VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)
 
 
 class State(NamedTuple):
-    """Where MuJoCo keeps what the loop reads and writes: views, not copies."""
+    """Views of the MuJoCo arrays that the loop reads and writes."""
 
     position: Array
-    """Of the grasp point in the world, (3,) in m."""
+    """Position of the grasp point in the world frame, (3,) in m."""
     rotation: Array
-    """Of the grasp point's frame in the world, (9,)."""
+    """Rotation matrix of the grasp point's frame in the world frame, (9,)."""
     qpos: Array
     qvel: Array
     inertia: Array
@@ -61,37 +62,37 @@ class State(NamedTuple):
 
 
 class ArmModel(NamedTuple):
-    """The arm's n joints and its controller's constants."""
+    """Indices of the arm's n joints, and constants of its controller."""
 
     site: int
-    """The grasp point."""
+    """Index of the grasp point's site."""
     qpos: Index
-    """Where the joints are in ``qpos``, (n,)."""
+    """Indices of the joints in ``qpos``, (n,)."""
     dof: Index
-    """Where the joints are in ``qvel``, (n,)."""
+    """Indices of the joints in ``qvel``, (n,)."""
     inertia: Index
-    """Where the entries of the joints' mass matrix are in MuJoCo's sparse form, (n, n)."""
+    """Indices of the joints' mass matrix in MuJoCo's sparse form, (n, n)."""
     motors: Index
-    """Where the joints' torques are in ``ctrl``, (n,)."""
+    """Indices of the joints' torques in ``ctrl``, (n,)."""
     fingers: Index
-    """Where the fingers' targets are in ``ctrl``, (2,)."""
+    """Indices of the fingers' targets in ``ctrl``, (2,)."""
     kp: Array
-    """Stiffness in x y z and about x y z, (6,)."""
+    """Stiffness along x y z and about x y z, (6,)."""
     kd: Array
-    """Damping likewise, (6,)."""
+    """Damping along x y z and about x y z, (6,)."""
     rest: Array
-    """Joint positions that the redundant degree of freedom is drawn to, (n,) in rad."""
+    """Rest position of the joints, to which the redundant degree of freedom is pulled, (n,) in rad."""
     limits: Array
     """Smallest and largest torques, (2, n) in Nm."""
 
 
 class Goal(NamedTuple):
-    """What an action asks for."""
+    """The goal of an action."""
 
     position: Array
-    """Of the grasp point in the world, (3,) in m."""
+    """Position of the grasp point in the world frame, (3,) in m."""
     rotation: Array
-    """Of the grasp point's frame in the world, (3, 3)."""
+    """Rotation matrix of the grasp point's frame in the world frame, (3, 3)."""
     ramp: Array
     """The fingers' targets in every physics step, (steps, 2) in m."""
 
@@ -112,15 +113,15 @@ def physics_steps(
     Args:
         model: address of the ``mjModel``.
         data: address of the ``mjData``.
-        first: number of the first step; for step 0 the caller has done what comes before the
-            controller, since the goal depends on it.
+        first: number of the first step. For step 0 the caller has already done the computations
+            before the controller, because the goal depends on them.
         last: number of the step after the last.
-        exact: whether to compute torques as robosuite does, and to solve the constraints twice
-            before the controller acts; the solutions are overwritten, all but the trace that they
-            leave in the start of the third.
-        state: where the numbers are.
-        arm: which numbers, and the controller's constants.
-        goal: what the arm and the fingers shall do.
+        exact: whether to compute torques exactly as robosuite does, and to solve the constraints
+            twice before the controller acts. These two solutions are overwritten, but they change
+            the start of the third.
+        state: MuJoCo's arrays.
+        arm: indices of the joints, and the controller's constants.
+        goal: targets of the arm and the fingers.
     """
     for step in range(first, last):
         if step > 0:
@@ -142,7 +143,7 @@ def _torques(state: State, arm: ArmModel, goal: Goal, exact: bool) -> Array:  # 
     """Return the torques, (n,) in Nm, that drive the grasp point towards its goal."""
     n = arm.dof.size
     q, v, gravity = np.empty(n), np.empty(n), np.empty(n)
-    # Fortran order, as robosuite's arrays get from being indexed by lists: BLAS rounds by layout.
+    # Fortran order, as in robosuite, whose arrays are indexed by lists: the layout changes BLAS's rounding.
     mass, jac = np.empty((n, n)).T, np.empty((n, 6)).T
     for i in range(n):
         dof = arm.dof[i]
@@ -166,14 +167,14 @@ def _torques(state: State, arm: ArmModel, goal: Goal, exact: bool) -> Array:  # 
 
 @compiled
 def gripper_ramp(command: Array, direction: Array, bias: Array, weight: Array, steps: int) -> Array:
-    """Return the fingers' controls in each physics step, (steps, 2), and move ``command`` along.
+    """Return the fingers' controls in each physics step, (steps, 2), and update ``command``.
 
     Args:
         command: normalised targets of the fingers, (2,) in [-1, 1]; changed in place.
-        direction: by how much they change in one physics step, (2,).
+        direction: change of ``command`` in one physics step, (2,).
         bias: middle of the fingers' control range, (2,) in m.
         weight: half of the fingers' control range, (2,) in m.
-        steps: how many physics steps.
+        steps: number of physics steps.
     """
     ramp = np.empty((steps, 2))
     for i in range(steps):

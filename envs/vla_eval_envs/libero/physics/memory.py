@@ -1,9 +1,9 @@
-"""Gives back what MuJoCo's compiler keeps after compiling, which is more than the scene itself.
+"""Frees the memory that MuJoCo's compiler keeps after compiling, which is more than the scene itself.
 
 Measured with MuJoCo 3.3.2: compiling a scene of libero_spatial (105 MB) leaves 470 MB. 210 MB are the
-parsed XML with its meshes, kept in case somebody saves it; 170 MB are decoded meshes and textures,
-kept for the next scene, up to 500 MB; the rest is what the C library does not return by itself. None of
-it serves anybody when compiled scenes are kept on disk; a little is left for what scenes share.
+parsed XML with its meshes, kept for saving it; 170 MB are decoded meshes and textures, kept for the next
+scene, up to 500 MB; the C library keeps the rest. This memory is useless when compiled scenes are kept
+on disk. A small cache stays for the parts that scenes share.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from types import ModuleType
 
 __all__ = ["limit_asset_cache", "mujoco_library", "release_compiler_memory"]
 
-# What the scenes of a suite have in common: robot, room, table. What MuJoCo counts as 1 takes 1.2.
+# The parts that the scenes of a suite share: robot, room, table. The real size is 1.2 times the size
+# that MuJoCo counts.
 _ASSET_CACHE_BYTES = 32 * 2**20
 
 
 def mujoco_library(mujoco: ModuleType) -> Path:
-    """Return the shared library that the package ``mujoco`` has loaded."""
+    """Return the path of the shared library that the package ``mujoco`` has loaded."""
     return next(Path(str(mujoco.__file__)).parent.glob("libmujoco.*"))
 
 
@@ -35,11 +36,11 @@ def _library(path: Path) -> ctypes.CDLL:
 
 
 def limit_asset_cache(mujoco: ModuleType) -> None:
-    """Limit how many decoded meshes and textures MuJoCo keeps for later scenes.
+    """Limit the decoded meshes and textures that MuJoCo keeps for later scenes.
 
-    Only before anything was compiled: MuJoCo 3.3.2 crashes when a cache that holds more shrinks.
+    Call it before any compilation: MuJoCo 3.3.2 crashes if the new limit is below the cache's size.
     """
-    # Neither function is in MuJoCo's documentation: without them there is only more memory in use.
+    # MuJoCo does not document these two functions; without them the process only uses more memory.
     with contextlib.suppress(AttributeError):
         library = _library(mujoco_library(mujoco))
         library.mj_setCacheSize(library.mj_globalCache(), _ASSET_CACHE_BYTES)

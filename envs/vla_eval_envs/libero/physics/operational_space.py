@@ -1,7 +1,7 @@
-"""Torques of operational-space control, compiled: as robosuite computes them, and quickly.
+"""Torques of operational-space control as compiled code: one exact variant and one fast variant.
 
 With mass matrix M, Jacobian J and Λ = (J M⁻¹ Jᵀ)⁻¹, wanted force f and torque t at the grasp point,
-and p the joint accelerations towards the rest position, robosuite commands
+and joint accelerations p towards the rest position, robosuite commands
 τ = Jᵀ [Λ_p f, Λ_r t] + gravity + (I - M⁻¹ Jᵀ Λ J)ᵀ M p, where Λ_p and Λ_r belong to the upper and
 the lower half of J alone. The last term is M p - Jᵀ Λ J p, which needs no inverse of M.
 """
@@ -36,21 +36,22 @@ def robosuite_torques(
 ) -> Array:
     """Return robosuite's torques to the last bit.
 
-    robosuite's own functions are called on arrays of the same memory layout, and all else is done in
-    the same order of operations.
+    It calls robosuite's own functions on arrays of the same memory layout, and keeps the order of all
+    other operations.
 
     Args:
         mass: mass matrix, (n, n), in Fortran order.
         jac: Jacobian of the grasp point, translation first, (6, n), in Fortran order.
-        force: wanted at the grasp point, (3,).
-        torque: wanted at the grasp point, (3,).
-        gravity: what holds the arm up, (n,) in Nm.
-        rest: joint positions that the redundant degree of freedom is drawn to, (n,) in rad.
+        force: wanted force at the grasp point, (3,).
+        torque: wanted torque at the grasp point, (3,).
+        gravity: torques that compensate gravity, (n,) in Nm.
+        rest: rest position of the joints, to which the redundant degree of freedom is pulled, (n,)
+            in rad.
         q: joint positions, (n,) in rad.
         v: joint velocities, (n,) in rad/s.
 
     Returns:
-        Torques, (n,) in Nm, not yet limited.
+        Torques before limiting, (n,) in Nm.
     """
     jac_p, jac_r = np.empty((q.size, 3)).T, np.empty((q.size, 3)).T
     jac_p[:], jac_r[:] = jac[:3], jac[3:]
@@ -72,10 +73,10 @@ def quick_torques(
     q: Array,
     v: Array,
 ) -> Array:
-    """Return the same torques but for rounding, from triangular factors instead of inverses.
+    """Return the same torques up to rounding, from triangular factors instead of inverses.
 
-    Where rounding leaves a matrix that cannot be factored, robosuite's pseudo-inverses are used.
-    Arguments and result are those of :func:`robosuite_torques`.
+    If rounding makes a matrix impossible to factor, robosuite's pseudo-inverses are used. Arguments
+    and result are as in :func:`robosuite_torques`.
     """
     pull = _STIFFNESS * (rest - q) - _DAMPING * v
     wrench, pulled = np.concatenate((force, torque)), np.dot(jac, pull)
@@ -96,7 +97,7 @@ def quick_torques(
 
 @compiled
 def _factor(matrix: Array) -> bool:
-    """Replace a symmetric matrix by its lower Cholesky factor; return whether that worked."""
+    """Replace a symmetric matrix by its lower Cholesky factor; return whether the factor exists."""
     for j in range(matrix.shape[0]):
         for i in range(j, matrix.shape[0]):
             rest = matrix[i, j]

@@ -1,4 +1,4 @@
-"""Targets of a LeKiwi under construction: arm and base together, in moves, lines and waits."""
+"""Builds targets of a LeKiwi, arm and base together, from moves, lines and waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ __all__ = ["Route", "RouteGrip", "bearing", "in_arm_frame", "in_world", "velocit
 
 _STEP_S = 1.0 / 30.0
 _FIXED_JAW_X = -0.008  # inner face of the fixed jaw near its tip, gripper frame, m
-# Straight ahead a wheel allows 8.9 mm a step, sideways 7.7 mm; turning takes 0.125 m for a radian.
+# The wheels allow 8.9 mm a step straight ahead and 7.7 mm sideways; one radian of turning counts as
+# 0.125 m.
 _MAX_DRIVE_STEP_M, _DRIVE_SHARE, _TURN_RADIUS_M = 0.0068, 0.8, 0.125
 
 
@@ -25,50 +26,50 @@ class RouteGrip:
     """One way to hold an item."""
 
     roll: float
-    """Of the jaws' opening direction about the fingers, rad; 0 is in the arm's plane."""
+    """Roll of the jaws' opening direction about the fingers, rad; 0 is in the arm's plane."""
     width: float
-    """Of the item between the jaws, m."""
+    """Width of the item between the jaws, m."""
     finger_z: float
-    """Where along the fingers the item's middle is, gripper frame, m."""
+    """Position of the item's middle along the fingers, gripper frame, m."""
     tilt: float | None
-    """Of the hand from vertical, rad; None is the smallest that the arm can do."""
+    """Tilt of the hand from vertical, rad; None: the smallest tilt that the arm can reach."""
 
     def tool(self, clearance: float = 0.0) -> Array:
-        """Return where the held point is in the gripper's frame, (3,), m.
+        """Return the position of the held point in the gripper's frame, (3,), m.
 
         Args:
-            clearance: between the fixed jaw and the item, m; 0 when it is held.
+            clearance: gap between the fixed jaw and the item, m; 0 for a held item.
         """
         return np.array([_FIXED_JAW_X + self.width / 2 + clearance, 0.0, self.finger_z])
 
     def solve(self, points: ArrayLike, clearance: float = 0.0) -> Array | None:
-        """Return joint angles (N, 5), rad, that bring the held point to places of the arm's frame."""
+        """Return joint angles (N, 5), rad, that bring the held point to points in the arm's frame."""
         places = np.asarray(points, dtype=np.float64)
         yaw = self.roll + bearing(places[-1])
         return inverse_path(places, yaw, self.tool(clearance), tilt=self.tilt)
 
 
 def bearing(point: Array) -> float:
-    """Return in which direction a point of the arm's frame is from the pan axis, rad."""
+    """Return the direction of a point in the arm's frame, seen from the pan axis, rad."""
     return float(np.arctan2(point[1], point[0] - PAN_AXIS_X))
 
 
 def in_arm_frame(point: ArrayLike, base: Array) -> Array:
-    """Return a world point (3,), m, in the arm's frame when the base is at (x, y, yaw)."""
+    """Return a world point (3,), m, in the arm's frame, for a base at (x, y, yaw)."""
     x, y, z = np.asarray(point, dtype=np.float64) - [base[0], base[1], 0.0]
     cos, sin = np.cos(base[2]), np.sin(base[2])
     return np.array([cos * x + sin * y, cos * y - sin * x, z]) - ARM_MOUNT
 
 
 def in_world(point: ArrayLike, base: Array) -> Array:
-    """Return a point (3,), m, of the arm's frame in the world when the base is at (x, y, yaw)."""
+    """Return a point (3,), m, in the arm's frame in the world frame, for a base at (x, y, yaw)."""
     x, y, z = np.asarray(point, dtype=np.float64) + ARM_MOUNT
     cos, sin = np.cos(base[2]), np.sin(base[2])
     return np.array([base[0] + cos * x - sin * y, base[1] + sin * x + cos * y, z])
 
 
 class Route:
-    """Rows of nine targets, one a control step: joints, rad, and the base's x, y (m), yaw (rad)."""
+    """Rows of nine targets, one row a control step: joints, rad, and the base's x, y (m), yaw (rad)."""
 
     def __init__(self, joints: Array, base: Array, pace: Pace) -> None:
         self._start = np.append(joints, base)
@@ -77,7 +78,7 @@ class Route:
         self.rows: list[Array] = []
 
     def __len__(self) -> int:
-        """How many steps it has."""
+        """Return the number of steps."""
         return len(self.rows)
 
     @property
@@ -86,7 +87,7 @@ class Route:
         return self.rows[-1] if self.rows else self._start
 
     def targets(self) -> Array:
-        """Return where it starts and all its targets, (1 + T, 9)."""
+        """Return the start and all targets, (1 + T, 9)."""
         return np.stack([self._start, *self.rows])
 
     def move(
@@ -96,7 +97,7 @@ class Route:
         jaw: float | None = None,
         base: Array | None = None,
     ) -> None:
-        """Move arm (5,) and base (3,) to a place at once, each along a straight line of its own."""
+        """Move arm (5,) and base (3,) to targets at the same time, both along straight lines."""
         start = self.last
         end = start.copy()
         if joints is not None:
@@ -121,17 +122,17 @@ class Route:
         jaw: float | None = None,
         steps: int | None = None,
     ) -> bool:
-        """Move the held point of the hand straight to a place of the arm's frame; the base stays.
+        """Move the held point along a straight line to a point in the arm's frame; the base stays.
 
         Args:
-            point: (3,), m.
-            grip: how the item is held.
-            clearance: between the fixed jaw and the item, m.
-            jaw: angle at the end, rad; None leaves it.
-            steps: how many; None takes as many as the pace allows.
+            point: target of the held point, (3,), m.
+            grip: the grip on the item.
+            clearance: gap between the fixed jaw and the item, m.
+            jaw: jaw angle at the end, rad; None keeps the present angle.
+            steps: number of steps; None derives it from the pace.
 
         Returns:
-            Whether the arm can do it; if not, nothing is added.
+            Whether the arm can make the move; if not, no targets are added.
         """
         start = self.last
         end = np.asarray(point, dtype=np.float64)
@@ -148,7 +149,7 @@ class Route:
         return True
 
     def wait(self, steps: int, *, jaw: float | None = None) -> None:
-        """Stay, with the jaw commanded to an angle."""
+        """Hold arm and base still and command the jaw to an angle."""
         row = self.last.copy()
         if jaw is not None:
             row[5] = jaw
@@ -156,13 +157,13 @@ class Route:
 
 
 def velocities(targets: Array, base: Array, index: int, count: int) -> NDArray[np.float64]:
-    """Return the base's next velocities (count, 3), own frame, m/s and rad/s.
+    """Return the next velocities of the base in its own frame, (count, 3), m/s and rad/s.
 
     Args:
-        targets: of a route, (1 + T, 9).
-        base: where the base is now: x, y (m), yaw (rad).
-        index: how many steps of the route are done.
-        count: how many velocities; what the base is off its route is made up for in as many steps.
+        targets: targets of a route, (1 + T, 9).
+        base: present pose of the base: x, y (m), yaw (rad).
+        index: number of executed steps of the route.
+        count: number of velocities; the base returns to its route within this number of steps.
     """
     rows = np.minimum(np.arange(index, index + count + 1), len(targets) - 1)
     poses = targets[rows, 6:]

@@ -1,9 +1,9 @@
-"""Expert for lekiwi/Shopping…: drive to the item, take it, drive to the basket, let it fall in.
+"""Expert for lekiwi/Shopping…: drive to the item, take it, drive to the basket, drop it in.
 
-It plans one leg after the other, each from the state it finds: to the stand; around the item, close,
-up, back; to the basket, down, open, up. At every inference it looks whether the leg still holds:
-an item that moved before the grasp, or that is not in the hand afterwards, makes it plan anew.
-Items are held by friction alone.
+The expert plans one leg after the other from the present state: to the stand; around the item, close,
+up, back; to the basket, down, open, up. At every inference it checks whether the leg is still valid.
+It plans again if the item moved before the grasp, or is not in the hand afterwards. Items are held by
+friction alone.
 """
 
 from __future__ import annotations
@@ -34,33 +34,33 @@ from vla_eval_policies.experts.so101.path import Array
 
 __all__ = ["ShoppingExpert"]
 
-_SIDE_TILT = np.deg2rad(78.0)  # fingers 12 degrees below the horizon, for what stands upright
+_SIDE_TILT = np.deg2rad(78.0)  # fingers 12 degrees below the horizon, for upright items
 _SIDE_FINGER_Z, _TOP_FINGER_Z = -0.078, -0.094
 _SIDE_REACH, _TOP_REACH = 0.335, 0.21
-"""How far the base stays from the item, m."""
-_MAX_DOCK_X = 0.415  # nearer, the base would touch the stand
+"""Distances of the base from the item, m."""
+_MAX_DOCK_X = 0.415  # if nearer, the base would touch the stand
 _SIDE_APPROACH, _TOP_APPROACH = np.array([0.07, 0.0, 0.0]), np.array([0.0, 0.0, -0.06])
-_MIN_TOP_GRASP = 0.0135  # of the held point over the tier, m: the fingertips are 10 mm below it
-_CLEARANCE_M = 0.008  # between fixed jaw and item on the way in
+_MIN_TOP_GRASP = 0.0135  # height of the held point over the tier, m; the fingertips are 10 mm below
+_CLEARANCE_M = 0.008  # gap between fixed jaw and item on the way in
 _LIFT_M = 0.065
 _AWAY_X = 0.265
-"""Where the base can turn the arm without touching the stand, m."""
+"""Largest x of the base, m, at which it can turn without the arm touching the stand."""
 _PARK = np.array([0.25, 0.12, 0.0])
-"""Where the base stands when the item goes into the basket."""
+"""Pose of the base for the release into the basket: x, y (m), yaw (rad)."""
 _HIGH_Z = 0.20
 _SIDE_DROP_Z, _TOP_DROP_Z = 0.105, 0.075
 """Heights of the held point over the basket before and when the jaws open, m, world."""
 
 _CLOSED = float(to_radians([0] * 6)[5])
 _OPEN_ROOM, _RELEASE_ROOM = 0.014, 0.010
-"""How much wider than the item (and the clearance) the jaws open, m."""
+"""Additional opening of the jaws beyond the item and the clearance, m."""
 _CLOSE_STEPS, _SQUEEZE_STEPS, _OPEN_STEPS, _REST_STEPS = 10, 4, 6, 15
 _MOVED_M = 0.008
-"""How far an item may be from where the leg found it before the jaws close."""
+"""Largest distance of an item from its planned place before the jaws close."""
 _DOCKED, _READY_RAD = 0.008, 0.06
-"""How far base (m and rad) and joints may be from where the grasp begins."""
+"""Largest distance of base (m and rad) and joints from the start of the grasp."""
 _LOST_M = 0.025
-"""How far a carried item may be from its place in the hand."""
+"""Largest distance of a carried item from its place in the hand."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class _Leg:
     targets: Array
     start_step: int
     place: Array
-    """Where the item was found, (3,), m, world."""
+    """Position of the item in the world at planning time, (3,), m."""
     rests_until: int = 0
     held_from: int = 0
     held_until: int = 0
@@ -86,7 +86,7 @@ class ShoppingExpert:
         pace: Pace = PACES["normal"],
         generator: np.random.Generator | None = None,
     ) -> None:
-        del generator  # it draws nothing
+        del generator  # this expert does not draw
         if not isinstance(env.unwrapped, Shopping):
             raise UsageError(f"the expert of lekiwi/Shopping cannot act in {env}")
         self._env: Shopping = env.unwrapped
@@ -96,7 +96,7 @@ class ShoppingExpert:
         self._leg: _Leg | None = None
 
     def actions(self, step: int, count: int) -> NDArray[np.float32]:
-        """Return the next actions, float32 (count, 9), when ``step`` have been executed."""
+        """Return the next actions, float32 (count, 9), after ``step`` executed actions."""
         if self._leg is None or not self._holds(self._leg, step):
             self._leg = self._plan(step)
         done = step - self._leg.start_step
@@ -106,7 +106,7 @@ class ShoppingExpert:
         return self._env.units.action(np.hstack([targets[rows, :6], driving]))
 
     def _holds(self, leg: _Leg, step: int) -> bool:
-        """Return whether the world is still what the leg needs."""
+        """Return whether the leg is still valid in the present state."""
         done = step - leg.start_step
         place, _ = self._env.object_pose(self._item.name)
         if done < leg.rests_until and np.linalg.norm(place - leg.place) > _MOVED_M:
@@ -122,7 +122,7 @@ class ShoppingExpert:
         return float(np.linalg.norm(in_world(hand, self._env.base_pose()) - place)) < _LOST_M
 
     def _plan(self, step: int) -> _Leg:
-        """Return the next leg, from how things are."""
+        """Return the next leg for the present state."""
         place, _ = self._env.object_pose(self._item.name)
         route = Route(self._env.joint_angles(), self._env.base_pose(), self._pace)
         if BASKET.contains(place):
@@ -136,7 +136,7 @@ class ShoppingExpert:
         return _Leg(route.targets(), step, place, rests_until=len(route))
 
     def _grip(self, base: Array) -> RouteGrip:
-        """Return how the item is taken when the base is at (x, y, yaw)."""
+        """Return the grip on the item for a base at (x, y, yaw)."""
         if not self._lies:
             return RouteGrip(-np.pi / 2, self._item.width, _SIDE_FINGER_Z, _SIDE_TILT)
         place, rotation = self._env.object_pose(self._item.name)
@@ -147,7 +147,7 @@ class ShoppingExpert:
         )
 
     def _target(self, base: Array) -> Array:
-        """Return where the fingers take the item, arm's frame, (3,), m."""
+        """Return the grasp point of the item in the arm's frame, (3,), m."""
         place, _ = self._env.object_pose(self._item.name)
         if self._lies:
             place[2] = max(place[2], self._item.shelf_z + _MIN_TOP_GRASP)
@@ -166,7 +166,7 @@ class ShoppingExpert:
         return bool(np.abs(joints - self._env.joint_angles()[:5]).max() < _READY_RAD)
 
     def _dock_pose(self) -> Array:
-        """Return where the base stands when it takes the item: x, y (m), yaw (rad)."""
+        """Return the pose of the base for the grasp: x, y (m), yaw (rad)."""
         place, _ = self._env.object_pose(self._item.name)
         reach, aside = (_TOP_REACH, 0.0) if self._lies else (_SIDE_REACH, self._item.width / 2)
         return np.array([min(place[0] - reach, _MAX_DOCK_X), place[1] + aside, 0.0])
@@ -176,7 +176,7 @@ class ShoppingExpert:
         base, dock = self._env.base_pose(), self._dock_pose()
         joints = self._before(dock)
         fallen = self._env.object_pose(self._item.name)[0][2] < self._item.shelf_z
-        if joints is None or fallen:  # there is nothing to be done
+        if joints is None or fallen:  # no grasp is possible
             route.wait(_REST_STEPS)
             return
         if base[0] > _AWAY_X:
@@ -198,7 +198,7 @@ class ShoppingExpert:
         return _Leg(route.targets(), step, place, closing, lifted, len(route))
 
     def _deliver(self, route: Route, step: int) -> _Leg:
-        """Bring the item over the basket, lower it, let go of it, leave."""
+        """Bring the item over the basket, lower it, release it, leave."""
         base, joints = self._env.base_pose(), self._env.joint_angles()
         if base[0] > _AWAY_X + 0.02:
             route.move(base=np.array([_AWAY_X, *base[1:]]))

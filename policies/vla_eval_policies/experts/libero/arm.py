@@ -1,4 +1,4 @@
-"""The arm as its controller moves it: a linear model of one control step, and the feedback for it."""
+"""A linear model of one control step of the arm under its controller, and a feedback law for it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vla_eval_policies.experts.libero.scene import Pose
 __all__ = ["PandaArm", "PandaHand", "turn_between"]
 
 _STEP_S = 0.05
-# robosuite's OSC_POSE: a critically damped spring towards the goal of each action, which lies as far
-# from where the hand is as the action says.
+# robosuite's OSC_POSE: a critically damped spring towards the goal of the action. The action is the
+# displacement of the goal from the present hand.
 _STIFFNESS = 150.0
 _DAMPING = 2.0 * np.sqrt(_STIFFNESS)
 _SCALE = np.repeat([0.05, 0.5], 3)
-"""m and rad an action of 1."""
+"""Displacement for an action of 1, m and rad."""
 
-# What the feedback weighs against each other: errors of these sizes, speeds, actions.
+# Scales of the feedback's weights: errors, speeds, actions.
 _ERROR = np.repeat([0.01, 0.08], 3)
 _SPEED = np.repeat([0.25, 2.0], 3)
 _ACTION = 0.7
-# Errors beyond these do not make the hand any faster.
+# Larger errors do not make the hand faster.
 _FAR = (0.09, 0.7)
-# Least stiffness: keeps the model solvable where the arm is fully stretched.
+# Smallest stiffness; it keeps the model solvable for a fully stretched arm.
 _SOFTEST = 0.03
 
 
@@ -37,20 +37,20 @@ class PandaHand:
 
     pose: Pose
     velocity: NDArray[np.float64]
-    """(6,), m/s and rad/s, in the world."""
+    """Velocity in the world, (6,), m/s and rad/s."""
 
 
 class PandaArm:
-    """Predicts a control step, and says which action leads towards a pose.
+    """Predicts a control step, and computes the action that leads towards a pose.
 
-    Valid near the configuration of the joints in which it is made.
+    The model is valid near the joint configuration in which it is made.
     """
 
     def __init__(self, coupling: NDArray[np.float64]) -> None:
         """Compute the step's matrices.
 
         Args:
-            coupling: (6, 6), of :meth:`Scene.coupling`.
+            coupling: result of :meth:`LiberoScene.coupling`, (6, 6).
         """
         coupling = coupling + _SOFTEST * np.eye(6)
         rates = np.zeros((18, 18))
@@ -69,7 +69,7 @@ class PandaArm:
         self._gain = np.linalg.solve(costs + action.T @ value @ action, action.T @ value @ state)
 
     def after(self, hand: PandaHand, action: NDArray[np.float64]) -> PandaHand:
-        """Return where an action, (6,), takes the hand in free space."""
+        """Return the state of the hand after an action, (6,), in free space."""
         moved = self._glide @ hand.velocity + self._moved @ action
         rotation = Rotation.from_rotvec(moved[3:]).as_matrix() @ hand.pose.rotation
         velocity = self._slowed @ hand.velocity + self._pushed @ action
@@ -79,9 +79,9 @@ class PandaArm:
         """Return the action, (6,), that brings the hand nearer to a pose.
 
         Args:
-            hand: where it is.
-            goal: where it is to be.
-            limit: largest action, at most 1; the hand is slower accordingly.
+            hand: present state of the hand.
+            goal: target pose.
+            limit: largest action, at most 1; a smaller limit makes the hand slower.
         """
         shift = goal.position - hand.pose.position
         turn = turn_between(hand.pose.rotation, goal.rotation)
@@ -97,5 +97,5 @@ def turn_between(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArra
 
 
 def _within(vector: NDArray[np.float64], length: float) -> NDArray[np.float64]:
-    """Return the vector, shortened to a length where it is longer: its direction stays."""
+    """Return the vector, shortened to at most a length; its direction stays."""
     return vector / max(1.0, float(np.linalg.norm(vector)) / length)

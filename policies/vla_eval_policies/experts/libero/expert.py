@@ -1,4 +1,4 @@
-"""The expert for any LIBERO task: reads the goal, and uses the skills that it takes."""
+"""The expert for any LIBERO task: reads the goal and runs the necessary skills."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from vla_eval_policies.experts.motion import Pace
 
 __all__ = ["LiberoExpert"]
 
-# What has to be done first: an open drawer is filled, then closed; a burner is lit while it is free.
+# Order of the predicates: an open drawer is filled before it is closed; a burner is lit while it is
+# free.
 _ORDER = {"turnon": 0, "turnoff": 0, "open": 0, "on": 1, "in": 1, "close": 2}
 _ROUNDS = 12
 _FULL_SPEED_LINE_STEP_M = 0.008
 
 
 class LiberoExpert:
-    """Brings about the predicates of the goal, one after another, until all of them hold."""
+    """Makes the predicates of the goal true, one after another, until all of them hold."""
 
     def __init__(self, env: EvalEnv, *, pace: Pace, generator: np.random.Generator) -> None:
         """Read the scene.
 
         Args:
             env: a LIBERO environment that has been reset.
-            pace: its line step against the ordinary one slows all motion down.
+            pace: a line step below the normal line step slows all motion down in proportion.
             generator: not used: LIBERO's tasks leave nothing open.
         """
         del generator
@@ -37,7 +38,7 @@ class LiberoExpert:
         self._tracker = Tracker(scene, _script(scene), speed=speed)
 
     def actions(self, step: int, count: int) -> NDArray[np.float32]:
-        """Return 1 to ``count`` actions, float32 (n, 7), when ``step`` have been executed."""
+        """Return 1 to ``count`` actions, float32 (n, 7), after ``step`` executed actions."""
         return self._tracker.actions(step, count)
 
 
@@ -54,7 +55,7 @@ def _script(scene: LiberoScene) -> Script:
             if moved:
                 break
         else:
-            # All holds, or there is nothing to be done about what does not.
+            # All predicates hold, or no skill can change those that do not.
             return
 
 
@@ -72,6 +73,6 @@ def _achieve(scene: LiberoScene, goal: tuple[str, ...]) -> Attempt:
         yield from widen(scene, place)
     held = yield from pick(scene, name, place)
     if not held:
-        # What lies too flat for the fingers can still be pushed.
+        # An object that is too flat for the fingers can still be pushed.
         return predicate == "on" and (yield from drag(scene, name, place))
     return (yield from put_down(scene, name, place))

@@ -1,4 +1,4 @@
-"""Skills of the LIBERO expert for what turns and slides: drawers, doors, knobs."""
+"""Skills of the LIBERO expert for parts that turn or slide: drawers, doors, knobs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TRIES = 4
 _HANDLE_M = 0.018
 _KNOB_M = 0.025
 _UP = np.array([0.0, 0.0, 1.0])
-# How far past the least angle or distance that counts.
+# Margins beyond the smallest angle or distance that counts.
 _BEYOND_RAD = 0.25
 _SURELY_M = 0.01
-# A drawer that can be pulled out further than this is.
+# A drawer is pulled out further only if it can move by more than this.
 _BEYOND_M = 0.004
-# Where fingers hook into an open drawer: how far behind its front, and how far below its edge.
+# Place of the fingers that hook into an open drawer: distance behind its front and below its edge.
 _HOOK_M = 0.022
 _HOOK_DEPTH_M = 0.03
 _PUSH_LEAN_RAD = 0.8
@@ -44,7 +44,7 @@ def _is_open(scene: LiberoScene, name: str, joint: Joint) -> bool:
 
 
 def _outward(scene: LiberoScene, name: str, joint: Joint) -> NDArray[np.float64]:
-    """Return the direction, (3,), in which a drawer opens."""
+    """Return the opening direction of a drawer, (3,)."""
     ranges = scene.articulation(name)
     sign = np.sign(_middle(ranges["default_open_ranges"]) - _middle(ranges["default_close_ranges"]))
     return np.asarray(sign * joint.axis)
@@ -57,7 +57,7 @@ def _handle(scene: LiberoScene, joint: Joint, outward: NDArray[np.float64]) -> N
 
 
 def _leaning(outward: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """Return a hand's rotation that points down by ``angle`` in rad, and against ``outward``."""
+    """Return the rotation of a hand that points against ``outward`` and down by ``angle`` in rad."""
     approach = -np.cos(angle) * outward - np.sin(angle) * _UP
     return facing(approach, -np.sin(angle) * outward + np.cos(angle) * _UP)
 
@@ -73,7 +73,7 @@ def open_up(scene: LiberoScene, name: str) -> Attempt:
         handle, hand = _handle(scene, joint, outward), scene.hand()
         others = scene.surroundings()
         angles = np.deg2rad([90, 75, 60, 45, 30, 15, 0])
-        found = plan_grasp(
+        grasp = plan_grasp(
             handle,
             others,
             hand,
@@ -81,29 +81,29 @@ def open_up(scene: LiberoScene, name: str) -> Attempt:
             avoid=failed,
             loose=True,
         )
-        if found is None:
+        if grasp is None:
             return False
-        grasp = found.pose
-        failed.append(grasp.position)
-        goal = found.closed + outward * (_to_open(scene, name, joint) + _SURELY_M)
-        yield grasping(others, hand, found)
-        yield [Move(goal, grasp.rotation, CLOSE, tolerance_m=0.008, max_steps=40, speed=0.8)]
+        pose = grasp.pose
+        failed.append(pose.position)
+        goal = grasp.closed + outward * (_to_open(scene, name, joint) + _SURELY_M)
+        yield grasping(others, hand, grasp)
+        yield [Move(goal, pose.rotation, CLOSE, tolerance_m=0.008, max_steps=40, speed=0.8)]
         yield retreat(scene.hand())
     joint = scene.joint(name)
     return joint is not None and _is_open(scene, name, joint)
 
 
 def _to_open(scene: LiberoScene, name: str, joint: Joint) -> float:
-    """Return how far, in m, a drawer can still be pulled out."""
+    """Return the distance, in m, by which a drawer can still be pulled out."""
     ranges = scene.articulation(name)
     sign = np.sign(_middle(ranges["default_open_ranges"]) - _middle(ranges["default_close_ranges"]))
     return float((joint.high if sign > 0 else joint.low) * sign - joint.value * sign)
 
 
 def widen(scene: LiberoScene, name: str) -> Attempt:
-    """Pull an open drawer out as far as it goes, with closed fingers behind its front.
+    """Pull an open drawer out to its end, with closed fingers behind its front.
 
-    What is put in from above needs all the room that there is. Returns whether it was necessary.
+    An object that is put in from above needs the whole opening. Returns whether it was necessary.
     """
     joint = scene.joint(name)
     if joint is None or not joint.sliding or _to_open(scene, name, joint) < _BEYOND_M:
@@ -128,19 +128,19 @@ def widen(scene: LiberoScene, name: str) -> Attempt:
 
 
 def close_up(scene: LiberoScene, name: str) -> Attempt:
-    """Push a drawer shut; returns whether the hand did."""
+    """Push a drawer shut; returns whether the hand made the push."""
     joint = scene.joint(name)
     if joint is None:
         return False
     outward = _outward(scene, name, joint)
     handle, hand = _handle(scene, joint, outward), scene.hand()
-    # The hand's wide side lies along the drawer's front, clear of what is above.
+    # The hand's wide side lies along the drawer's front, clear of objects above.
     approach = _leaning(outward, _PUSH_LEAN_RAD)[:, 2]
     rotation = nearer(facing(approach, np.cross(_UP, outward)), hand.rotation)
     front = handle.mean(axis=0) + outward * 0.02
     start = Pose(front + outward * 0.05, rotation)
     shut = abs(joint.value) + 0.03
-    # Where the hand cannot come this low before the drawer, nearly there will do.
+    # If the hand cannot come this low in front of the drawer, a nearby position is good enough.
     *there, last = way(scene.surroundings(), hand, start, CLOSE)
     yield [*there, replace(last, max_steps=_NEARLY_STEPS)]
     yield [Move(front - outward * shut, rotation, CLOSE, max_steps=40, speed=0.8)]
@@ -149,7 +149,7 @@ def close_up(scene: LiberoScene, name: str) -> Attempt:
 
 
 def turn(scene: LiberoScene, name: str, *, on: bool) -> Attempt:
-    """Turn a knob; returns whether the hand did."""
+    """Turn a knob; returns whether the hand made the turn."""
     joint = scene.joint(name)
     if joint is None:
         return False
@@ -158,17 +158,17 @@ def turn(scene: LiberoScene, name: str, *, on: bool) -> Attempt:
     points, hand = scene.body_points(joint.body), scene.hand()
     knob = points[points[:, 2] > points[:, 2].max() - _KNOB_M]
     others = scene.surroundings()
-    found = plan_grasp(knob, others, hand, rotations=yaws(), loose=True)
-    if found is None:
+    grasp = plan_grasp(knob, others, hand, rotations=yaws(), loose=True)
+    if grasp is None:
         return False
-    grasp = found.pose
-    yield grasping(others, hand, found)
+    pose = grasp.pose
+    yield grasping(others, hand, grasp)
     angle = goal - joint.value
     moves = []
     for part in np.linspace(0.25, 1.0, 4):
         turned = Rotation.from_rotvec(joint.axis * angle * part).as_matrix()
-        position = joint.anchor + turned @ (found.closed - joint.anchor)
-        moves.append(Move(position, turned @ grasp.rotation, CLOSE, tolerance_m=0.02, max_steps=20))
+        position = joint.anchor + turned @ (grasp.closed - joint.anchor)
+        moves.append(Move(position, turned @ pose.rotation, CLOSE, tolerance_m=0.02, max_steps=20))
     yield moves
     yield retreat(scene.hand())
     return True

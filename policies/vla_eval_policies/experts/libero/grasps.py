@@ -1,8 +1,8 @@
-"""Chooses grasps from the shapes of things: bowls by the rim, boxes across their short side.
+"""Chooses grasps from the shapes of objects: bowls by the rim, boxes across their short side.
 
-Nothing here knows what an object is called. A grasp is good when the pads find much to hold on both
-sides, near the object's middle, without the hand touching anything on its way. What has no middle
-that fits between the fingers (a bowl, a plate, a mug) is thereby held by its rim.
+The names of objects are not used. A grasp is good if the pads have much contact on both sides, near the
+object's middle, and if the hand touches nothing on its way. So an object whose middle does not fit
+between the fingers (a bowl, a plate, a mug) is held by its rim.
 """
 
 from __future__ import annotations
@@ -37,45 +37,45 @@ _SAME_M = 0.001
 _SEEDS = 40
 _NEAR_M = 0.11
 _BELOW_M = 0.02
-# Two pads' worth of sampled points: more does not hold better.
+# Number of sampled points on two pads; more points do not improve the hold.
 _ENOUGH_CONTACT = 8
 # Close to the end of its reach the arm is stiff and drifts outwards.
 _SPARE_REACH_M = 0.05
-# How many of the best candidates are looked at for a free way.
+# Number of best candidates that are tested for a free way.
 _TRIED = 10000
-# Grasps that are worse than the best by this are not weighed by what comes after.
+# For grasps that are worse than the best by more than this, ``cost`` is not evaluated.
 _WORSE = 0.15
-# A metre that a thing has to be let fall, or put beside the middle, in points of a grasp's score.
+# Price of one metre of ``cost`` (lift, or distance from the goal's middle) in points of the score.
 _COST = 3.0
-# Sides that fall away from the pads by more than this, m a metre, are pushed out from between them.
+# Largest steepness of the sides, m per m; steeper sides slip out from between the pads.
 _STEEPEST = 1.0
-# Below that, they cost this much of the contact.
+# Loss of firmness per unit of steepness below this limit.
 _SLIPPERY = 2.0
-# Fingers that hold less than this of a rim let it slip; points a metre.
+# Smallest depth on a rim that does not slip, and the penalty below it in points a metre.
 _DEEP_M = 0.024
 _SHALLOW = 12.0
 
 
 @dataclass(frozen=True)
 class Grasp:
-    """A pose of the open hand around something."""
+    """A pose of the open hand around an object."""
 
     pose: Pose
     width: float
-    """Of what is between the pads, m."""
+    """Width of the object between the pads, m."""
     closed: NDArray[np.float64]
-    """(3,), where to bring the hand while it closes: both pads touch at the same time."""
+    """Position of the hand while it closes, (3,): both pads touch at the same time."""
 
 
 class _Strips:
-    """Points in a hand's axes, sorted so that those near a candidate are quickly found."""
+    """Points in a hand's axes, sorted for a fast search near a candidate."""
 
     def __init__(self, points: NDArray[np.float64]) -> None:
         self._points = points[np.argsort(points[:, 1])]
         self._y = self._points[:, 1]
 
     def around(self, centre: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the points that a hand there could touch, relative to its grasp point."""
+        """Return the points that a hand at ``centre`` could touch, relative to its grasp point."""
         ends = np.searchsorted(self._y, [centre[1] - HALF_HAND_M, centre[1] + HALF_HAND_M])
         return np.asarray(self._points[ends[0] : ends[1]] - centre)
 
@@ -83,12 +83,12 @@ class _Strips:
 @dataclass(frozen=True)
 class _Candidate:
     centre: NDArray[np.float64]
-    """(3,), in the axes of the hand."""
+    """Position in the axes of the hand, (3,)."""
     rotation: NDArray[np.float64]
     width: float
     score: float
     aside: float
-    """How far the hand is off the middle of what it holds, m, along its closing axis."""
+    """Offset of the hand from the middle of the held part, m, along its closing axis."""
 
     def grasp(self) -> Grasp:
         """Return the grasp in the world."""
@@ -98,26 +98,26 @@ class _Candidate:
 
 
 class _Way:
-    """The hand's own way to what it is to grasp, along its axis.
+    """The way of the hand along its axis to its target.
 
     Args:
-        target: (n, 3), points on what is to be grasped, m, in the world.
-        others: (m, 3), points on everything else.
-        loose: whether something else may be between the fingers.
+        target: points on the object to grasp, (n, 3), m, in the world.
+        others: points on everything else, (m, 3).
+        loose: whether other objects may be between the fingers.
     """
 
     def __init__(
         self, target: NDArray[np.float64], others: NDArray[np.float64], *, loose: bool
     ) -> None:
         low, high = target.min(axis=0) - _NEAR_M, target.max(axis=0) + _NEAR_M
-        # What is far below the target is never touched by a hand that comes from above or aside.
+        # A hand that comes from above or from the side never touches points far below the target.
         low[2] = target[:, 2].min() - _BELOW_M
         near = np.all((others > low) & (others < high + np.array([0.0, 0.0, 1.0])), axis=1)
         self._target, self._others, self._loose = target, others[near], loose
         self._strips: dict[int, tuple[_Strips, _Strips]] = {}
 
     def is_free(self, candidate: _Candidate) -> bool:
-        """Return whether the open hand gets to a candidate without touching anything."""
+        """Return whether the open hand reaches a candidate without touching anything."""
         which, rotation = id(candidate.rotation), candidate.rotation
         if which not in self._strips:
             self._strips[which] = _Strips(self._target @ rotation), _Strips(self._others @ rotation)
@@ -126,11 +126,11 @@ class _Way:
 
 
 def yaws(count: int = 24, lean: float = 0.0) -> list[NDArray[np.float64]]:
-    """Return orientations of a hand that points down, closing along different directions.
+    """Return orientations of a hand that points down and closes along different directions.
 
     Args:
-        count: how many directions.
-        lean: rad, how far the hand leans over along the closing direction.
+        count: number of directions.
+        lean: tilt of the hand along the closing direction, rad.
     """
     turn = Rotation.from_rotvec([0.0, lean, 0.0]).as_matrix()
     return [top_down(np.pi * i / count) @ turn for i in range(count)]
@@ -147,18 +147,18 @@ def plan_grasp(
     spare: Reach = lambda _position, _rotation: 1.0,
     cost: Callable[[Pose], float] | None = None,
 ) -> Grasp | None:
-    """Return the best grasp that the hand can reach along its own axis, if there is one.
+    """Return the best grasp that the hand can reach along its own axis; None if there is none.
 
     Args:
-        target: (n, 3), points on what is to be grasped, m, in the world.
-        others: (m, 3), points on everything else.
-        hand: where the hand is: grasps that need less turning are better.
-        rotations: the orientations, (3, 3) each, to try.
-        avoid: positions, (3,), of grasps that failed.
-        loose: whether something else may be between the fingers, as on a part of a larger thing.
-        spare: how far, in m, the arm could reach beyond a pose of the hand.
-        cost: how unfit, in m, a grasp is for what comes after; the best grasp of every orientation,
-            on either side of the middle, is weighed by it.
+        target: points on the object to grasp, (n, 3), m, in the world.
+        others: points on everything else, (m, 3).
+        hand: present pose of the hand; grasps that need less turning are better.
+        rotations: orientations of the hand to try, arrays (3, 3).
+        avoid: positions of failed grasps, arrays (3,).
+        loose: whether other objects may be between the fingers, as on a part of a larger object.
+        spare: distance, in m, by which the arm could reach beyond a pose of the hand.
+        cost: how unsuitable, in m, a grasp is for the next skill. It is evaluated for the best grasp of
+            every orientation on both sides of the middle.
     """
     middle = 0.5 * (target.min(axis=0) + target.max(axis=0))
     candidates: list[_Candidate] = []
@@ -183,11 +183,11 @@ def plan_grasp(
             return grasp
         good_enough = max(good_enough, score - _WORSE)
         best[side] = score - _COST * cost(grasp.pose), grasp
-    return max(best.values(), key=lambda found: found[0])[1] if best else None
+    return max(best.values(), key=lambda scored_grasp: scored_grasp[0])[1] if best else None
 
 
 def nearer(rotation: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return an orientation, or the same with the fingers swapped: whichever is a smaller turn."""
+    """Return an orientation or the same with swapped fingers, the nearer of the two to ``to``."""
     # Half a turn about the hand's own axis.
     swapped = rotation * np.array([-1.0, -1.0, 1.0])
     first, second = (float(np.linalg.norm(turn_between(to, r))) for r in (rotation, swapped))
@@ -206,13 +206,13 @@ def _candidates(
     hand: Pose,
     spare: Reach,
 ) -> list[_Candidate]:
-    """Return candidates of one orientation; points are given in the hand's axes."""
+    """Return candidates of one orientation; all points are in the hand's axes."""
     turn = float(np.linalg.norm(turn_between(hand.rotation, rotation)))
     cells = unique_cells(target[:, :2], 0.008)[0]
     seeds = [middle[:2], *(cells[:: max(1, len(cells) // _SEEDS)] * 0.008)]
     target = target[np.argsort(target[:, 1])]
     ends = np.array([seed[1] + [-_PAD_HALF_M, _PAD_HALF_M] for seed in seeds])
-    found = []
+    candidates = []
     for seed, (first, last) in zip(seeds, np.searchsorted(target[:, 1], ends), strict=True):
         strip = target[first:last]
         row = strip[np.abs(strip[:, 0] - seed[0]) < 0.5 * MAX_WIDTH_M]
@@ -230,28 +230,28 @@ def _candidates(
             x, width, firmness = held
             more = layer[np.abs(layer[:, 0] - x) > 0.5 * width + _SAME_M, 0]
             slack = 0.5 * (MAX_WIDTH_M - width)
-            # Off the middle, one finger comes nearer to the thing and the other one closes further:
-            # what is beside a wall can be grasped so.
+            # With the hand off the middle, one finger starts nearer to the object and the other
+            # closes further. So an object beside a wall can be grasped.
             for aside in (0.0, -slack, slack):
-                # The pads would meet something else before.
+                # The pads would touch something else first.
                 if np.any(np.abs(more - (x + aside)) < _PADS_OPEN_M):
                     continue
                 centre = np.array([x + aside, seed[1], top + depth])
                 off = float(np.hypot(x - middle[0], seed[1] - middle[1]))
                 score = 0.15 * firmness - 6.0 * off - 2.0 * width - 0.08 * turn - 2.0 * abs(aside)
                 score -= _SHALLOW * max(0.0, _DEEP_M - depth) + stretched
-                found.append(_Candidate(centre, rotation, width, score, aside))
-    return found
+                candidates.append(_Candidate(centre, rotation, width, score, aside))
+    return candidates
 
 
 def _held(band: NDArray[np.float64], y: float) -> tuple[float, float, float] | None:
-    """Return the middle (m), the width (m) and the firmness (up to 1) of what the pads would hold.
+    """Return the middle (m), the width (m) and the firmness (up to 1) of the part between the pads.
 
-    None where they would hold nothing, could not get around it, or would slip off.
+    The result is None if the pads would hold nothing, do not fit around the part, or would slip off.
 
     Args:
-        band: (n, 2), points between the pads.
-        y: m, the middle of the pads across the closing axis.
+        band: points between the pads, (n, 2).
+        y: middle of the pads across the closing axis, m.
     """
     if len(band) < 2:
         return None
@@ -268,13 +268,13 @@ def _held(band: NDArray[np.float64], y: float) -> tuple[float, float, float] | N
 
 
 def _steepness(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Return how much the steeper of two sides falls away across the pads, m a metre.
+    """Return the steepness of the steeper of two sides across the pads, m per m.
 
-    Round things are as steep on the one hand as on the other of their middle, which is not steep.
+    For a round object the slopes before and after the middle cancel, so it does not count as steep.
 
     Args:
-        x: (n,), m, along the closing axis.
-        y: (n,), m, across it, from the middle of the pads.
+        x: positions along the closing axis, (n,), m.
+        y: positions across the closing axis from the middle of the pads, (n,), m.
     """
     part = 2.0 * _PAD_HALF_M / 3.0
     ends = []

@@ -18,17 +18,17 @@ __all__ = [
 ]
 
 TIP_M = 0.0092
-"""How far the finger tips reach beyond the grasp point."""
+"""Distance of the finger tips beyond the grasp point."""
 PAD_Z_M = (-0.0116, 0.0044)
-"""Where the pads are along z."""
+"""Bounds of the pads along z."""
 MAX_WIDTH_M = 0.068
-"""The widest thing that is grasped; the fingers open to 0.076 m."""
+"""Largest width of a grasped object; the fingers open to 0.076 m."""
 
 HALF_HAND_M = 0.034
 """Half the hand's width across the closing axis."""
 
-# Each half of the open hand: x from, x to, half width along y, lowest z. Everything above the
-# lowest z counts as taken, for the hand came from there. Measured on robosuite's collision meshes,
+# Boxes of one half of the open hand: x from, x to, half width along y, lowest z. All space above the
+# lowest z counts as occupied, because the hand came from there. Measured on robosuite's collision meshes,
 # with some millimetres for the controller's error.
 _BOXES = (
     (0.0365, 0.0555, 0.012, TIP_M + 0.003),
@@ -39,7 +39,7 @@ _REACH_BACK_M = 0.25
 
 
 def blocked(points: NDArray[np.float64]) -> bool:
-    """Return whether the open hand, come along its z axis, touches points, (n, 3), in its frame."""
+    """Return whether the open hand, moving along its z axis, touches points, (n, 3), in its frame."""
     points = points[points[:, 2] < _BOXES[0][3]]
     x, y, z = np.abs(points[:, 0]), np.abs(points[:, 1]), points[:, 2]
     x = np.where(z > -_REACH_BACK_M, x, np.inf)
@@ -50,13 +50,13 @@ def blocked(points: NDArray[np.float64]) -> bool:
 
 
 def between(points: NDArray[np.float64]) -> bool:
-    """Return whether points, (n, 3) in the hand's frame, are where the fingers close."""
+    """Return whether any points, (n, 3) in the hand's frame, are between the open fingers."""
     x, y, z = np.abs(points).T[0], np.abs(points).T[1], points[:, 2]
     return bool(np.any((x < _BOXES[0][0]) & (y < _BOXES[0][2]) & (z < TIP_M) & (z > -0.03)))
 
 
 def hand_points() -> NDArray[np.float64]:
-    """Return points on the lower faces of the open hand, as it is when it lets go, (n, 3), in its frame."""
+    """Return points on the lower faces of the open hand at a release, (n, 3), in its frame."""
     parts = []
     for near, far, half, low in ((0.0365, 0.0555, 0.0105, TIP_M), (0.0, 0.104, 0.032, -0.031)):
         xs = np.linspace(near, far, int((far - near) / 0.005) + 2)
@@ -68,11 +68,12 @@ def hand_points() -> NDArray[np.float64]:
 
 
 def facing(approach: NDArray[np.float64], closing: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the hand's rotation, (3, 3), for where it points and along what it closes.
+    """Return the hand's rotation, (3, 3), from its approach and closing directions.
 
     Args:
-        approach: (3,), the direction that the hand points to, any length.
-        closing: (3,), the direction that the fingers close along; made perpendicular to it.
+        approach: direction in which the hand points, (3,), of any length.
+        closing: direction along which the fingers close, (3,); it is made perpendicular to
+            ``approach``.
     """
     z = approach / np.linalg.norm(approach)
     x = closing - z * float(z @ closing)

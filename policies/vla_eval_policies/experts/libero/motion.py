@@ -1,4 +1,4 @@
-"""How the expert moves LIBERO's arm: poses to reach, one after another, in closed loop."""
+"""Closed-loop motion of LIBERO's arm through a sequence of poses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["CLOSE", "OPEN", "Move", "Script", "Tracker"]
 OPEN, CLOSE = -1.0, 1.0
 """The gripper's commands."""
 
-# A hand this slow, m/s and rad/s, after this many steps of a move comes no nearer: it touches
-# something, or the arm is stretched.
+# A hand this slow, m/s and rad/s, after this many steps of a move is stuck: it touches something, or
+# the arm is fully stretched.
 _STILL = (0.004, 0.03)
 _STARTING_STEPS = 10
 
@@ -27,41 +27,41 @@ class Move:
     """A pose to hold or to reach; done when it is reached, the hand is stuck, or time is up."""
 
     position: NDArray[np.float64]
-    """(3,), m, of the grasp point in the world."""
+    """Position of the grasp point in the world, (3,), m."""
     rotation: NDArray[np.float64]
-    """(3, 3), of the hand in the world."""
+    """Rotation of the hand in the world, (3, 3)."""
     gripper: float
     tolerance_m: float = 0.006
     tolerance_rad: float = 0.06
     min_steps: int = 0
     max_steps: int = 80
     speed: float = 1.0
-    """Largest action, as a part of the largest that there is."""
+    """Largest action of this move, as a fraction of the largest possible action."""
     chunk: int = 5
-    """After how many predicted steps to look at the real hand again, at the latest."""
+    """Largest number of predicted steps before the real hand is read again."""
     until: Callable[[], bool] | None = None
-    """Ends the move early; asked only of the real state, at the beginning of a chunk."""
+    """Condition that ends the move early; checked only on the real state, at the start of a chunk."""
 
 
 Script = Generator[Sequence[Move], None, None]
-"""A skill: looks at the scene, yields moves, and is resumed when they have been made."""
+"""A skill: it reads the scene, yields moves, and is resumed after these moves."""
 
 
 @dataclass(frozen=True)
 class _Cursor:
-    """Where the tracker is in its moves."""
+    """Present position of the tracker in its moves."""
 
     move: int = 0
     steps: int = 0
-    """Steps spent in this move."""
+    """Number of steps in this move so far."""
 
 
 class Tracker:
     """Runs a script: turns its moves into chunks of actions.
 
-    A chunk is planned on a prediction of the hand, for the simulator answers only once a chunk.
-    Where the caller executed less of a chunk than was planned, the tracker goes back to that place.
-    The script is resumed only when its moves have really been made; a chunk ends there.
+    A chunk is planned on a prediction of the hand, because the real state is known only once a chunk.
+    If the caller executed only part of a chunk, the tracker goes back to the end of that part. The
+    script is resumed only after its moves have really been made; a chunk ends there.
     """
 
     def __init__(self, scene: LiberoScene, script: Script, *, speed: float) -> None:
@@ -70,7 +70,7 @@ class Tracker:
         self._places: dict[int, _Cursor] = {}
 
     def actions(self, step: int, count: int) -> NDArray[np.float32]:
-        """Return 1 to ``count`` actions, float32 (n, 7), for when ``step`` have been executed."""
+        """Return 1 to ``count`` actions, float32 (n, 7), after ``step`` executed actions."""
         hand = self._look()
         cursor = self._places.get(step, _Cursor())
         cursor = self._arrive(cursor, hand, real=True)
@@ -104,7 +104,7 @@ class Tracker:
         return [Move(pose.position, pose.rotation, OPEN, min_steps=5, max_steps=5)]
 
     def _arrive(self, cursor: _Cursor, hand: PandaHand, *, real: bool) -> _Cursor:
-        """Go on to the next move while the present one is done."""
+        """Advance to the next move while the present move is done."""
         while cursor.move < len(self._moves):
             move = self._moves[cursor.move]
             ended = real and (_stalled(move, cursor.steps, hand) or (move.until and move.until()))

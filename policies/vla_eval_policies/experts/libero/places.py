@@ -1,4 +1,4 @@
-"""Where to put things down: heights and free places from the shapes of what is there."""
+"""Places to put objects down: heights and free spots from the shapes of the scene."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ __all__ = ["Ground", "Spot", "find_spot", "find_way_out", "unique_cells", "way_h
 _CELL_M = 0.008
 _NOTHING_M = -10.0
 _STEP_M = 0.015
-# A metre off the middle counts as much as having to be lifted this much.
+# One metre of distance from the middle counts as much as this lift in metres.
 _OFF = 0.3
-# A held thing is let go this far above what it will stand on, and the hand keeps this distance.
+# Height of a release above the surface, and distance of the hand from it.
 _DROP_M = 0.004
-# A way that would have to begin this much above everything near it is level instead.
+# A way that must begin this much above everything near it is level instead.
 _STEEP_M = 0.1
 _TRAILING_M, _LEADING_M = 0.06, 0.05
-# How far a thing is moved sideways from under something.
+# Distances of the sideways motion out from under an obstacle.
 _OUT_M = np.arange(1, 16) * 0.015
-# How far it is kept from there, each side.
+# Margin on all sides of this motion.
 _MARGIN_CELLS = 5
 _SWING_CELLS = 3
-# How far it is lifted before, at most, and kept under what it is under.
+# Largest lift before this motion, and the gap to the obstacle above.
 _RAISE_M, _UNDER_M = 0.05, 0.02
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where to put something down."""
+    """A place to put an object down."""
 
     shift: NDArray[np.float64]
-    """(3,), m: how far to move the held thing from where it is."""
+    """Displacement of the held object from its present place, (3,), m."""
     height: float
-    """m: how high the lowest point of it is then."""
+    """Height of the object's lowest point afterwards, m."""
     cost: float
-    """m: how far up it is lifted, and some of how far off the middle it is."""
+    """Cost of the spot, m: the lift plus a fraction of the distance from the middle."""
 
 
 class Ground:
-    """How high things stand around a region."""
+    """Height map of the scene around a region."""
 
     def __init__(
         self, scene: NDArray[np.float64], centre: NDArray[np.float64], reach: float
     ) -> None:
-        """Map points, (m, 3) in m, that are not further than ``reach`` from the centre, (2,) or (3,)."""
+        """Map points, (m, 3) in m, within ``reach`` of the centre, (2,) or (3,)."""
         self.tops, self.corner = _tops(scene, centre[:2], reach)
 
 
@@ -62,17 +62,17 @@ def find_spot(
     freedom: NDArray[np.float64],
     outwards: bool = False,
 ) -> Spot:
-    """Return the place near the centre of a region where a thing can go down furthest.
+    """Return the spot near the centre of a region where an object can go down furthest.
 
     Args:
-        held: (n, 3), points on what is held, m, in the world.
-        hand: (k, 3), points on the hand.
+        held: points on the held object, (n, 3), m, in the world.
+        hand: points on the hand, (k, 3).
         ground: everything else.
-        origin: (3,), the held thing's own position: this is what has to be in the region.
-        centre: (3,), of the region.
-        axes: (2, 2), rows: the horizontal axes of the region.
-        freedom: (2,), m, how far from the centre along those axes it may be.
-        outwards: far from the centre instead: something else is to be put there too.
+        origin: position of the held object, (3,), which must be in the region.
+        centre: centre of the region, (3,).
+        axes: horizontal axes of the region as rows, (2, 2).
+        freedom: largest distance from the centre along these axes, (2,), m.
+        outwards: prefer spots far from the centre, because another object must fit there too.
     """
     counts = [int(f / _STEP_M) for f in freedom]
     lows = [_lows(points[:, :2] - origin[:2], points[:, 2]) for points in (held, hand)]
@@ -100,24 +100,24 @@ def way_heights(
     width: float,
     clear: float,
 ) -> tuple[float, float]:
-    """Return how high, in m, to be over the end of a way, and over its start before setting off.
+    """Return two heights, in m: over the end of a way, and over its start.
 
-    The straight line between the two is above everything near the way. It comes down as it goes,
-    since an arm that is stretched far cannot be high.
+    The straight line between the two is above everything near the way. It goes down towards the end,
+    because a far stretched arm cannot be high.
 
     Args:
-        scene: (n, 3), points.
-        start: (3,), m.
-        end: (3,), m.
-        width: what is this near to the way, seen from above, counts.
-        clear: how far above it to be.
+        scene: points on the scene, (n, 3).
+        start: start of the way, (3,), m.
+        end: end of the way, (3,), m.
+        width: points within this distance of the way, seen from above, count.
+        clear: distance to keep above these points.
     """
     line = end[:2] - start[:2]
     along = (scene[:, :2] - start[:2]) @ line / max(float(line @ line), 1e-9)
     nearest = start[:2] + np.clip(along, 0.0, 1.0)[:, None] * line
     near = np.linalg.norm(scene[:, :2] - nearest, axis=1) < width
-    # The hand is long: its trailing finger has passed something later than its middle, and its
-    # leading finger is there earlier.
+    # The hand is long: its trailing finger passes a point later than its middle, its leading finger
+    # earlier.
     length = max(float(np.linalg.norm(line)), 1e-9)
     early = np.clip(along[near] - _LEADING_M / length, 0.0, 1.0)
     along = np.where(along < 0.0, along, along + _TRAILING_M / length)
@@ -129,7 +129,7 @@ def way_heights(
     if not before.any():
         return over, over
     up = float(((needed[before] - along[before] * over) / (1.0 - along[before])).max())
-    # What is near the end is not as high as the end of the way, but may be met on the way up to it.
+    # Points near the end are lower than the end of the way, but the hand may hit them on the way up.
     met = last & (early < reserve)
     if met.any():
         up = max(up, float(((needed[met] - early[met] * over) / (1.0 - early[met])).max()))
@@ -140,26 +140,26 @@ def way_heights(
 def find_way_out(
     held: NDArray[np.float64], hand: NDArray[np.float64], scene: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return how far to move, (3,) in m, first up and then sideways, until nothing is above.
+    """Return the motion, (3,) in m, first up and then sideways, after which nothing is above.
 
-    Zero where the way up is free, or where no way out is found.
+    The result is zero if the way up is free, or if there is no way out.
 
     Args:
-        held: (n, 3), points on what is held, m, in the world.
-        hand: (k, 3), points on the hand.
-        scene: (m, 3), points on everything else.
+        held: points on the held object, (n, 3), m, in the world.
+        hand: points on the hand, (k, 3).
+        scene: points on everything else, (m, 3).
     """
     middle = held[:, :2].mean(axis=0)
     reach = _OUT_M[-1] + 0.2
     tops, corner = _tops(scene, middle, reach)
     lows = [_lows(points[:, :2] - middle, points[:, 2]) for points in (held, hand)]
     above = scene[scene[:, 2] > held[:, 2].max()]
-    # What is held swings a little on its way up: it may not pass close under anything.
+    # The held object swings a little on its way up, so it must not pass close under an obstacle.
     close = maximum_filter(_tops(above, middle, reach)[0], size=_SWING_CELLS)
     free = [_clear(tops, corner, middle, *low) for low in lows]
     if max(*free, _clear(close, corner, middle, *lows[0])) < -_DROP_M:
         return np.zeros(3)
-    # As high as there is room, it passes over what is low.
+    # Raised as high as possible, the object passes over low obstacles.
     up = _headroom(held, above)
     lows = [(cells, heights + up) for cells, heights in lows]
     bottom, top = held[:, 2].min() + up, held[:, 2].max() + up
@@ -178,7 +178,7 @@ def find_way_out(
 
 
 def _headroom(held: NDArray[np.float64], above: NDArray[np.float64]) -> float:
-    """Return how far, in m, what is held can go up under what is above it."""
+    """Return the distance, in m, by which the held object can go up under the obstacle above it."""
     low, high = held[:, :2].min(axis=0), held[:, :2].max(axis=0)
     over = above[np.all((above[:, :2] > low) & (above[:, :2] < high), axis=1), 2]
     room = float(over.min() - held[:, 2].max()) if len(over) else _RAISE_M + _UNDER_M
@@ -201,9 +201,9 @@ def _tops(
 def unique_cells(
     places: NDArray[np.float64], size: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the cells, (n, 2) and ordered, that points, (m, 2) in m, are in, and (m,) which in which.
+    """Return the sorted cells, (n, 2), of points, (m, 2) in m, and the index of every point's cell, (m,).
 
-    The same as ``np.unique(cells, axis=0)``, ten times as fast.
+    The result equals ``np.unique(cells, axis=0)``, ten times as fast.
     """
     cells = np.round(places / size).astype(np.int64)
     least = cells.min(axis=0)
@@ -215,7 +215,7 @@ def unique_cells(
 def _lows(
     places: NDArray[np.float64], heights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the cells, (n, 2) in m, that something covers, and its lowest height in each."""
+    """Return the cells that points cover, (n, 2) in m, and the lowest height in every cell, (n,)."""
     cells, which = unique_cells(places, _CELL_M)
     lows = np.full(len(cells), np.inf)
     np.minimum.at(lows, which, heights)
@@ -229,7 +229,7 @@ def _clear(
     places: NDArray[np.float64],
     lows: NDArray[np.float64],
 ) -> float:
-    """Return how far something must be lifted, m, to be clear of everything at a place."""
+    """Return the lift, m, that an object needs to be clear of the scene at a place."""
     cells = np.round((where + places - corner) / _CELL_M).astype(int)
     cells = np.clip(cells, 0, len(tops) - 1)
     return float((tops[tuple(cells.T)] - lows).max())

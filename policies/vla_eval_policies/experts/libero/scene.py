@@ -1,4 +1,4 @@
-"""What a scripted expert reads of a LIBERO scene: goal, poses, collision shapes, the gripper."""
+"""The inputs of the expert from a LIBERO scene: goal, poses, collision shapes, gripper."""
 
 # ruff: noqa: SLF001  robosuite names nearly all of its interface with an underscore
 
@@ -17,12 +17,12 @@ from vla_eval_envs.libero.env import LiberoEnv
 
 __all__ = ["Joint", "LiberoScene", "Pose", "Site"]
 
-# A grid this fine on the faces of the collision boxes leaves no gap for a finger; on faces larger
-# than _LARGE_M (tables, floors) half as fine is enough.
+# Grid on the faces of the collision boxes, fine enough to leave no gap for a finger. On faces larger
+# than _LARGE_M (tables, floors) a coarser grid is enough.
 _GRID_M = 0.005
 _COARSE_GRID_M = 0.012
 _LARGE_M = 0.15
-# Walls and floors of the room are larger than this, and no collision shape is of interest there.
+# Walls and floors of the room are larger than this; the expert ignores them.
 _ROOM_M = 1.5
 # The Panda: height of the shoulder over the base, upper arm and forearm, from the wrist's centre to
 # the grasp point along the hand, and across it.
@@ -37,21 +37,21 @@ class Pose:
     """A frame in the world."""
 
     position: NDArray[np.float64]
-    """(3,), m."""
+    """Position of the origin, (3,), m."""
     rotation: NDArray[np.float64]
-    """(3, 3), its columns are the frame's axes."""
+    """Rotation matrix, (3, 3); its columns are the frame's axes."""
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A hinge or slide of a fixture, now."""
+    """A hinge or slide of a fixture in its present state."""
 
     value: float
-    """rad or m."""
+    """Joint position, rad or m."""
     axis: NDArray[np.float64]
-    """(3,), in the world, of unit length."""
+    """Unit vector of the axis in the world, (3,)."""
     anchor: NDArray[np.float64]
-    """(3,), m, in the world."""
+    """Position of the joint in the world, (3,), m."""
     sliding: bool
     body: int
     low: float
@@ -60,18 +60,18 @@ class Joint:
 
 @dataclass(frozen=True)
 class Site:
-    """A goal region: a box in which, or on which, something is to be."""
+    """A goal region: a box in which, or on which, an object must be."""
 
     position: NDArray[np.float64]
-    """(3,), m, the centre in the world."""
+    """Position of the centre in the world, (3,), m."""
     rotation: NDArray[np.float64]
-    """(3, 3)."""
+    """Rotation matrix in the world, (3, 3)."""
     size: NDArray[np.float64]
-    """(3,), m, half extents."""
+    """Half extents, (3,), m."""
 
 
 class LiberoScene:
-    """Reads one episode's simulator. All poses are in the world, in m, as they are at the call."""
+    """Reads the simulator of one episode. All poses are in the world, in m, at the time of the call."""
 
     def __init__(self, env: EvalEnv) -> None:
         if not isinstance(env, LiberoEnv):
@@ -116,10 +116,10 @@ class LiberoScene:
         return np.asarray(jacobian @ self._data.qvel)
 
     def coupling(self) -> NDArray[np.float64]:
-        """Return what the arm makes, (6, 6), of the accelerations that its controller asks for.
+        """Return the matrix, (6, 6), from accelerations wanted by the controller to those of the arm.
 
-        robosuite's controller treats position and orientation as if neither moved the other. Where
-        they do, the arm is stiff in some directions and soft in others.
+        robosuite's controller treats position and orientation as independent. If they are coupled,
+        the arm is stiff in some directions and soft in others.
         """
         model, data = self._model, self._data
         jacobian = np.zeros((6, model.nv))
@@ -135,7 +135,7 @@ class LiberoScene:
         return np.asarray(mobility @ blocks)
 
     def spare_reach(self, position: NDArray[np.float64], rotation: NDArray[np.float64]) -> float:
-        """Return how far, in m, the stretched arm could reach beyond a pose of the hand."""
+        """Return the distance, in m, by which the stretched arm could reach beyond a pose of the hand."""
         wrist = position - rotation[:, 2] * _WRIST_M - self._data.xpos[self._base]
         wrist[2] -= _SHOULDER_M
         flat = max(float(np.hypot(wrist[0], wrist[1])) - _WRIST_OFFSET_M, 0.0)
@@ -155,7 +155,7 @@ class LiberoScene:
         return name in self._env.object_sites_dict
 
     def site(self, name: str) -> Site:
-        """Return a region."""
+        """Return the region of a name."""
         data = self._env.sim.data
         return Site(
             np.array(data.get_site_xpos(name)),
@@ -174,7 +174,7 @@ class LiberoScene:
         return Pose(self._data.xpos[body].copy(), self._data.xmat[body].reshape(3, 3).copy())
 
     def joint(self, name: str) -> Joint | None:
-        """Return the joint that opens, closes or turns a region or fixture; None: it has none."""
+        """Return the joint that opens, closes or turns a region or fixture; None if it has no joint."""
         sites = self._env.object_sites_dict
         names = sites[name].joints if name in sites else self._env.get_object(name).joints
         if not names:
@@ -191,7 +191,7 @@ class LiberoScene:
         )
 
     def articulation(self, name: str) -> dict[str, list[float]]:
-        """Return the ranges that count as open, closed or turned on, by LIBERO's own names."""
+        """Return the joint ranges that count as open, closed or turned on, by LIBERO's names."""
         owner = name
         if self.is_site(name):
             owner = self.parent(name) or name
@@ -203,7 +203,7 @@ class LiberoScene:
         return self._world(self._root[self._geom_body()] == self._root[self._env.obj_body_id[name]])
 
     def body_points(self, body: int) -> NDArray[np.float64]:
-        """Return points on one body's own collision shapes, (n, 3)."""
+        """Return points on the collision shapes of one body, (n, 3)."""
         return self._world(self._geom_body() == body)
 
     def surroundings(self, *without: str) -> NDArray[np.float64]:
@@ -226,7 +226,7 @@ class LiberoScene:
         return np.concatenate(parts) if parts else np.empty((0, 3))
 
     def _sample(self) -> tuple[list[int], list[NDArray[np.float64]]]:
-        """Return the collision shapes that are not the robot's, and points on each in its frame."""
+        """Return all collision shapes except the robot's, and points on every shape in its frame."""
         model = self._model
         geoms, points = [], []
         for geom in range(model.ngeom):

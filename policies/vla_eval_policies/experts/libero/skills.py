@@ -31,26 +31,26 @@ _WAY_WIDTH_M = 0.10
 _APPROACH_M = 0.07
 _LIFT_M = 0.05
 _LIFT_SPEED = 0.2
-# What has slipped further than this between the fingers was not held.
+# An object that slipped further than this between the fingers was not held.
 _SLIP_M = 0.02
-# The fingers' targets ramp; then they need this many steps a metre that they still have to go.
+# The fingers' targets ramp for this many steps; then the fingers need this many steps a metre.
 _CLOSING_STEPS = 5
 _CLOSING_STEPS_PER_M = 105.0
 _OPEN_M = 0.078
 _NEAR_M = 0.01
-# Pushed things are pressed down by fingers that want to be this much lower: over a shallow rim they
-# would climb.
+# While pushing, the fingers' target is this much lower, so that they press down. Otherwise they would
+# climb over a shallow rim.
 _PRESS_M = 0.03
 _PUSH_SPEED = 0.5
 _OPENING_STEPS = 5
-# Ways shorter than this are none.
+# Ways shorter than this are skipped.
 _STAY_M = 0.001
 _TRIES = 5
-# Upright first; a leaning hand gets into drawers.
+# The upright hand is tried first; a tilted hand can reach into drawers.
 _LEANS_RAD = (0.0, 0.35, -0.35, 0.7, -0.7)
-# How near the middle of a plate or bowl a thing has to be put; LIBERO asks for 3 cm.
+# Largest distance of a placed object from the middle of a plate or bowl; LIBERO accepts 3 cm.
 _ON_THING_M = 0.0
-# Kept from the edge of a region.
+# Margin from the edge of a region.
 _EDGE_M = 0.02
 _HAND_REACH_M = 0.2
 
@@ -71,11 +71,11 @@ def way(
     """Return moves up, over and down to a pose, above everything on the way.
 
     Args:
-        scene: (n, 3), points on everything but the hand and what it holds.
-        start: where the hand is.
-        goal: where it is to be.
-        gripper: the gripper's command.
-        held: (m, 3), points on what the hand holds, relative to its grasp point.
+        scene: points on everything except the hand and the held object, (n, 3).
+        start: present pose of the hand.
+        goal: target pose of the hand.
+        gripper: command of the gripper.
+        held: points on the held object relative to the grasp point, (m, 3).
     """
     hang = TIP_M
     parts: list[tuple[NDArray[np.float64], float]] = [(np.zeros(3), _WAY_WIDTH_M)]
@@ -104,7 +104,7 @@ def way(
 
 
 def retreat(hand: Pose, distance: float = 0.08) -> list[Move]:
-    """Return moves that open the fingers and draw the hand back along its axis, m."""
+    """Return moves that open the fingers and draw the hand back along its axis by ``distance``, m."""
     back = hand.position - hand.rotation[:, 2] * distance
     return [
         Move(
@@ -115,7 +115,7 @@ def retreat(hand: Pose, distance: float = 0.08) -> list[Move]:
 
 
 def grasping(scene: NDArray[np.float64], hand: Pose, chosen: Grasp) -> list[Move]:
-    """Return moves to a grasp and around it, fingers closed at the end."""
+    """Return moves to a grasp; at the end the fingers are closed."""
     grasp = chosen.pose
     before = shifted(grasp, -grasp.rotation[:, 2] * _APPROACH_M)
     reach = Move(
@@ -129,14 +129,14 @@ def grasping(scene: NDArray[np.float64], hand: Pose, chosen: Grasp) -> list[Move
 
 
 def pick(scene: LiberoScene, name: str, place: str) -> Attempt:
-    """Pick an object up so that it can be put in its place; returns whether it is in the hand."""
+    """Pick up an object for its goal place; returns whether it is in the hand."""
     failed: list[NDArray[np.float64]] = []
     for _ in range(_TRIES):
         target, others = scene.points(name), scene.surroundings(name)
         hand, where = scene.hand(), _Place(scene, name, place)
-        found = None
+        grasp = None
         for lean in _LEANS_RAD:
-            found = found or plan_grasp(
+            grasp = grasp or plan_grasp(
                 target,
                 others,
                 hand,
@@ -145,43 +145,43 @@ def pick(scene: LiberoScene, name: str, place: str) -> Attempt:
                 spare=scene.spare_reach,
                 cost=where.cost,
             )
-        if found is None:
+        if grasp is None:
             return False
-        grasp = found.pose
-        at = _local(scene, name, found.closed)
-        up = found.closed + np.array([0.0, 0.0, _LIFT_M])
+        pose = grasp.pose
+        at = _local(scene, name, grasp.closed)
+        up = grasp.closed + np.array([0.0, 0.0, _LIFT_M])
         yield [
-            *grasping(np.concatenate([target, others]), hand, found),
-            Move(up, grasp.rotation, CLOSE, tolerance_m=0.015, max_steps=20, speed=_LIFT_SPEED),
+            *grasping(np.concatenate([target, others]), hand, grasp),
+            Move(up, pose.rotation, CLOSE, tolerance_m=0.015, max_steps=20, speed=_LIFT_SPEED),
         ]
         if scene.grasped(name) or _follows(scene, name, at):
             return True
-        failed.append(grasp.position)
+        failed.append(pose.position)
         yield retreat(scene.hand())
     return False
 
 
 def _lost(scene: LiberoScene, name: str) -> Callable[[], bool]:
-    """Return what says whether an object that is held now has been lost."""
+    """Return a function that tells whether the object that is held now has been lost."""
     at = _local(scene, name, scene.hand().position)
     return lambda: not _follows(scene, name, at)
 
 
 def _local(scene: LiberoScene, name: str, point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where a point of the world is in an object's own frame."""
+    """Return a point of the world in an object's frame."""
     pose = scene.pose(name)
     return np.asarray(pose.rotation.T @ (point - pose.position))
 
 
 def _follows(scene: LiberoScene, name: str, at: NDArray[np.float64]) -> bool:
-    """Return whether a point of an object, given in its frame, is still where the hand is."""
+    """Return whether a point of an object, in the object's frame, is still at the hand."""
     pose = scene.pose(name)
     away = pose.position + pose.rotation @ at - scene.hand().position
     return float(np.linalg.norm(away)) < _SLIP_M
 
 
 def put_down(scene: LiberoScene, name: str, place: str) -> Attempt:
-    """Put what is held on an object, or in or on a region; returns whether the hand let go there."""
+    """Put the held object on an object, or in or on a region; returns whether it was released there."""
     hand = scene.hand()
     spot = _Place(scene, name, place).spot(hand)
     held = scene.points(name)
@@ -206,7 +206,7 @@ def put_down(scene: LiberoScene, name: str, place: str) -> Attempt:
 
 
 def _outwards(hand: Pose, start: Pose) -> list[Move]:
-    """Return moves of what is held from under something: up as far as there is room, then aside."""
+    """Return moves of the held object out from under an obstacle: up as far as possible, then aside."""
     corner = np.append(hand.position[:2], start.position[2])
     ends = [
         end for end in (corner, start.position) if np.linalg.norm(end - hand.position) > _STAY_M
@@ -215,9 +215,9 @@ def _outwards(hand: Pose, start: Pose) -> list[Move]:
 
 
 def drag(scene: LiberoScene, name: str, place: str) -> Attempt:
-    """Push a flat thing to where it belongs, with closed fingers pressed down inside its rim.
+    """Push a flat object to its goal, with closed fingers pressed down inside its rim.
 
-    Returns whether the hand came to the end of its way.
+    Returns whether the hand reached the end of its way.
     """
     start, goal = scene.pose(name).position, _centre(scene, place)
     line = np.array([*(goal - start)[:2], 0.0])
@@ -234,7 +234,7 @@ def drag(scene: LiberoScene, name: str, place: str) -> Attempt:
         *way(scene.surroundings(), hand, above, CLOSE),
         Move(down, rotation, CLOSE, tolerance_m=0.004, max_steps=20, chunk=2),
     ]
-    # The fingers run ahead of the thing's middle until they meet its rim.
+    # The fingers move ahead of the object's middle until they touch its rim.
     rim = float(np.linalg.norm((points - start)[:, :2], axis=1).max())
     end = down + line + ahead * rim - np.array([0.0, 0.0, _PRESS_M])
     near = partial(_near, scene, name, goal)
@@ -253,14 +253,14 @@ def _centre(scene: LiberoScene, place: str) -> NDArray[np.float64]:
 
 
 class _Place:
-    """Where one thing can be put: on an object, or in or on a region."""
+    """The goal place of one object: on an object, or in or on a region."""
 
     def __init__(self, scene: LiberoScene, name: str, place: str) -> None:
         self._held, self._origin = scene.points(name), scene.pose(name).position
         if scene.is_site(place):
             site = scene.site(place)
             self._centre = site.position
-            # The two axes of the region that lie flattest.
+            # The two axes of the region that are most horizontal.
             order = np.argsort(np.abs(site.rotation[2]))[:2]
             axes = site.rotation[:2, order].T
             self._axes = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
@@ -273,7 +273,7 @@ class _Place:
         self._ground = Ground(scene.surroundings(name), self._centre, reach)
 
     def spot(self, hand: Pose) -> Spot:
-        """Return where to put the thing when a hand at this pose holds it."""
+        """Return the spot for the object if a hand at this pose holds it."""
         return find_spot(
             self._held,
             hand.position + hand_points() @ hand.rotation.T,
@@ -286,11 +286,11 @@ class _Place:
         )
 
     def cost(self, hand: Pose) -> float:
-        """Return how unfit, in m, a grasp is for putting the thing here."""
+        """Return the cost, in m, of putting the object here with a grasp."""
         return self.spot(hand).cost
 
 
 def _shared(scene: LiberoScene, name: str, place: str) -> bool:
-    """Return whether something else has still to be put where this thing belongs."""
+    """Return whether another object must still be put at this object's goal."""
     others = [g for g in scene.goals if len(g) == 3 and g[2] == place and g[1] != name]
     return not all(scene.holds(goal) for goal in others)

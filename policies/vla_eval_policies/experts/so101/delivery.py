@@ -1,9 +1,9 @@
-"""What the SO-101 experts share: over the object, down, close, up, over the goal, down, open, away.
+"""Base of the SO-101 experts: over the object, down, close, up, over the goal, down, open, away.
 
-An expert plans the whole way of one object from the state it finds, and looks at every inference
-whether the plan still holds: an object that moved before the grasp, or that is not in the hand
-during the carry, makes it plan anew, beginning with a retreat upwards; so does the plan's end, until
-all objects are delivered. Objects are held by friction alone.
+An expert plans the whole path of one object from the present state. At every inference it checks
+whether the plan is still valid. It plans again, beginning with a retreat upwards, if the object moved
+before the grasp or is not in the hand during the carry. It also plans again at the end of a plan,
+until all objects are delivered. Objects are held by friction alone.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from vla_eval_policies.experts.so101.path import Array, Path, hold_point
 
 __all__ = ["DeliveryExpert", "Grip", "roll_at", "square_yaws", "yaw_of"]
 
-_CLEARANCE_M = 0.008  # between fixed jaw and object on the way down
+_CLEARANCE_M = 0.008  # gap between fixed jaw and object on the way down
 _HOVER_Z, _LIFT_Z, _MIN_GRASP_Z = 0.070, 0.085, 0.0135
 _QUARTER = np.pi / 2
 _CLOSED = float(to_radians([0] * 6)[5])
 _JAW_RAD_PER_M = float(np.deg2rad(1 / 1.31e-3))
-"""How much further the jaw has to open for a wider object."""
+"""Additional jaw angle for a wider object, rad per m of width."""
 _OPEN_30_MM, _RELEASED_30_MM = (float(to_radians([0] * 5 + [percent])[5]) for percent in (34, 25))
 """Jaw angles, rad, for 30 mm: 12 mm of room on the moving jaw's side; 6 mm more than the object."""
 _CLOSE_STEPS, _SQUEEZE_STEPS, _OPEN_STEPS, _REST_STEPS = 8, 4, 5, 15
 
 _MOVED_M = 0.008
-"""How far an object may be from where the plan found it before the jaws close."""
+"""Largest distance of an object from its planned place before the jaws close."""
 _LOST_M = 0.025
-"""How far a carried object may be from its place in the hand."""
+"""Largest distance of a carried object from its place in the hand."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Grip:
     """One way to take an object from above."""
 
     yaw: float
-    """Of the jaws' opening direction, rad; the moving jaw is on that side."""
+    """Yaw of the jaws' opening direction, rad; the moving jaw is on that side."""
     width: float
-    """Of the object between the jaws, m."""
+    """Width of the object between the jaws, m."""
 
     def jaw(self, for_30_mm: float) -> float:
-        """Return a jaw angle, rad, that suits this width as another suits 30 mm."""
+        """Return the jaw angle, rad, for this width, from the angle ``for_30_mm`` for 30 mm."""
         return for_30_mm + (self.width - 0.030) * _JAW_RAD_PER_M
 
 
@@ -74,8 +74,8 @@ class DeliveryExpert(ABC):
 
     Args:
         env: the task's environment.
-        pace: how fast it moves.
-        generator: for whatever the task leaves open; most experts draw nothing.
+        pace: speed of the motion.
+        generator: for choices that the task leaves open; most experts do not draw.
     """
 
     task: ClassVar[type[DeliveryTask]]
@@ -96,18 +96,18 @@ class DeliveryExpert(ABC):
 
     @abstractmethod
     def _grips(self, name: str) -> list[Grip]:
-        """Return how an object can be taken where it is now, best first."""
+        """Return the possible grips of an object at its present place, best first."""
 
     @abstractmethod
     def _goal(self, name: str) -> Array:
-        """Return where an object's centre should be when the hand lets go of it, (3,), m."""
+        """Return the position of an object's centre at its release, (3,), m."""
 
     @abstractmethod
     def _arrived(self, name: str) -> bool:
-        """Return whether an object is where it belongs, though it may still be settling."""
+        """Return whether an object is at its goal, even if it is still settling."""
 
     def actions(self, step: int, count: int) -> NDArray[np.float32]:
-        """Return the next actions, float32 (count, 6), when ``step`` have been executed."""
+        """Return the next actions, float32 (count, 6), after ``step`` executed actions."""
         if self._plan is None or not self._holds(self._plan, step):
             self._plan = self._make_plan(step)
         rows = np.arange(count) + step - self._plan.start_step
@@ -115,7 +115,7 @@ class DeliveryExpert(ABC):
         return self._env.units.action(targets)
 
     def _holds(self, plan: _Plan, step: int) -> bool:
-        """Return whether the world is still what the plan needs."""
+        """Return whether the plan is still valid in the present state."""
         done = step - plan.start_step
         if plan.place is not None and plan.hold is not None:
             place, _ = self._env.object_pose(plan.object_name)
@@ -127,14 +127,16 @@ class DeliveryExpert(ABC):
         return done < len(plan.targets)
 
     def _outstanding(self) -> list[str]:
-        """Return the objects that have to be fetched, next one first."""
-        return [each.object_name for each in self._env.deliveries if not self._is_done(each)]
+        """Return the names of the undelivered objects, the next object first."""
+        return [
+            delivery.object_name for delivery in self._env.deliveries if not self._is_done(delivery)
+        ]
 
     def _is_done(self, each: Delivery) -> bool:
         return self._env.subgoals[each.grasped] and self._arrived(each.object_name)
 
     def _make_plan(self, step: int) -> _Plan:
-        """Return the way of the next object; only a retreat upwards where there is none."""
+        """Return the plan for the next object; without such an object, only a retreat upwards."""
         outstanding = self._outstanding()
         start = Path(self._env.joint_angles(), self._pace)
         start.rise(_HOVER_Z, hold_point(0.030))
@@ -147,7 +149,7 @@ class DeliveryExpert(ABC):
         return _Plan(start.targets(), step)
 
     def _approach(self, path: Path, name: str, grip: Grip) -> bool:
-        """Bring the open hand around an object; return whether it can get there."""
+        """Add the approach of the open hand around an object; return whether the arm can reach it."""
         place = _grasp_place(self._env, name)
         tool = hold_point(grip.width, _CLEARANCE_M)
         above = [*place[:2], _HOVER_Z]
@@ -156,7 +158,7 @@ class DeliveryExpert(ABC):
         )
 
     def _deliver(self, path: Path, name: str, grip: Grip, step: int, *, last: bool) -> _Plan:
-        """Return the plan that begins with an approach."""
+        """Return the plan that continues after the approach in ``path``."""
         place, goal = _grasp_place(self._env, name), self._goal(name)
         hold, pause = hold_point(grip.width), self._pace.pause
         grasp = len(path.rows)
@@ -174,29 +176,29 @@ class DeliveryExpert(ABC):
                 break
         if last:
             path.wait(_REST_STEPS)
-        found, _ = self._env.object_pose(name)
-        return _Plan(path.targets(), step, name, found, hold, grasp, carry, release)
+        centre, _ = self._env.object_pose(name)
+        return _Plan(path.targets(), step, name, centre, hold, grasp, carry, release)
 
 
 def _grasp_place(env: DeliveryTask, name: str) -> Array:
-    """Return where the fingers take an object, (3,), m: its centre, but not too close to the table."""
+    """Return the grasp point of an object, (3,), m: its centre, but not too close to the table."""
     place, _ = env.object_pose(name)
     return np.array([place[0], place[1], max(float(place[2]), _MIN_GRASP_Z)])
 
 
 def yaw_of(rotation: Array) -> float:
-    """Return a cube's yaw, rad, whichever face it lies on."""
+    """Return a cube's yaw, rad; the cube may lie on any face."""
     flat = np.argsort(np.abs(rotation[2]))[0]
     return float(np.arctan2(rotation[1, flat], rotation[0, flat]))
 
 
 def roll_at(point: Array, yaw: float) -> float:
-    """Return how far the wrist turns, rad, for the jaws to open along a yaw at a place, about."""
+    """Return the approximate roll of the wrist, rad, for jaws that open along a yaw at a point."""
     return float(yaw - np.arctan2(point[1], point[0] - PAN_AXIS_X))
 
 
 def square_yaws(point: Array, yaw: float, *, roll: float = 0.0) -> list[float]:
-    """Return the four yaws, rad, of a square's sides, those first that need a roll near to one."""
+    """Return the yaws, rad, of a square's sides, sorted by the distance of their wrist roll to ``roll``."""
     first = yaw + _QUARTER * np.round((roll - roll_at(point, yaw)) / _QUARTER)
     turns = sorted(
         (-1, 0, 1, 2, -2), key=lambda k: abs(roll_at(point, first + k * _QUARTER) - roll)

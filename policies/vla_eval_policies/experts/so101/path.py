@@ -1,4 +1,4 @@
-"""Joint targets of the SO-101 under construction: moves, straight lines, waits."""
+"""Builds joint targets of the SO-101 from moves, straight lines and waits."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _FINGER_Z = -0.094  # 10 mm above the fingertips, gripper frame, m
 
 
 def hold_point(width: float, clearance: float = 0.0) -> Array:
-    """Return where the centre of a held object is in the gripper's frame, (3,), m.
+    """Return the position of a held object's centre in the gripper's frame, (3,), m.
 
     Args:
-        width: of the object across the jaws, m.
-        clearance: between the fixed jaw and the object, m; 0 when it is held.
+        width: width of the object between the jaws, m.
+        clearance: gap between the fixed jaw and the object, m; 0 for a held object.
     """
     return np.array([_FIXED_JAW_X + width / 2 + clearance, 0.0, _FINGER_Z])
 
 
 class Path:
-    """Joint targets under construction, beginning where the arm is.
+    """Joint targets that begin at the arm's present position, with methods that add targets.
 
-    Moves that the arm cannot make are refused: they return False and add nothing.
+    A move that the arm cannot make returns False and adds no targets.
     """
 
     def __init__(self, joints: Array, pace: Pace) -> None:
@@ -43,11 +43,11 @@ class Path:
         return self.rows[-1] if self.rows else self._start
 
     def targets(self) -> Array:
-        """Return the targets, (T, 6), rad: at least one."""
+        """Return the targets, (T, 6), rad, with T at least 1."""
         return np.stack(self.rows or [self._start])
 
     def rise(self, height: float, tool: Array) -> None:
-        """Lift a point of the hand straight up to a height, m, if it is below."""
+        """Lift a point of the hand straight up to a height, m, if the point is lower."""
         hand = forward(self._start)
         point = hand.point(tool)
         if point[2] < height:
@@ -55,7 +55,7 @@ class Path:
             self.move([*point[:2], height], yaw, tool, float(self._start[5]))
 
     def move(self, point: ArrayLike, yaw: float, tool: Array, jaw: float) -> bool:
-        """Move a point of the hand to a place along the shortest way in joint space."""
+        """Move a point of the hand to a position along a straight line in joint space."""
         joints = inverse(point, yaw, tool)
         if joints is None:
             return False
@@ -73,7 +73,7 @@ class Path:
         jaw: float | None = None,
         steps: int | None = None,
     ) -> bool:
-        """Move a point of the hand to a place along a straight line in space."""
+        """Move a point of the hand to a position along a straight line in space."""
         first, end = forward(self.last).point(tool), np.asarray(point, dtype=np.float64)
         first_jaw = float(self.last[5])
         last_jaw = first_jaw if jaw is None else jaw
@@ -87,7 +87,7 @@ class Path:
         return True
 
     def wait(self, steps: int, *, jaw: float | None = None) -> None:
-        """Stay, with the jaw commanded to an angle."""
+        """Hold the arm still and command the jaw to an angle."""
         row = self.last.copy()
         if jaw is not None:
             row[5] = jaw

@@ -25,7 +25,7 @@ class PickPlaceExpert(DeliveryExpert):
     boxes: ClassVar[tuple[Box, ...]] = PickPlace.boxes
 
     def _box(self) -> Box:
-        """Return the box to put the block into."""
+        """Return the goal box."""
         return self.boxes[0]
 
     def _grips(self, name: str) -> list[Grip]:

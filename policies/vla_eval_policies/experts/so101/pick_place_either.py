@@ -1,4 +1,4 @@
-"""Expert for so101/PickPlaceEither: draws one of the boxes."""
+"""Expert for so101/PickPlaceEither: draws one of the two boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PickPlaceEitherExpert"]
 
 
 class PickPlaceEitherExpert(PickPlaceExpert):
-    """Puts the block into a box that is drawn once an episode, either with the same probability."""
+    """Puts the block into one box, drawn once an episode with probability 1/2 each."""
 
     task = PickPlaceEither
     boxes = PickPlaceEither.boxes

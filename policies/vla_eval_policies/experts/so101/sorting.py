@@ -1,4 +1,4 @@
-"""Expert for so101/Sorting: one cube after the other, with the jaws clear of the one that waits."""
+"""Expert for so101/Sorting: one cube after the other; the jaws stay clear of the waiting cube."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vla_eval_policies.experts.so101.pick_place import RELEASE_Z
 
 __all__ = ["SortingExpert"]
 
-# What the open hand covers around the cube, m: from behind the fixed jaw to in front of the open
+# Space that the open hand needs around the cube, m: from behind the fixed jaw to in front of the open
 # moving jaw, and the jaws' half width. A cube's corner is 21 mm from its centre.
 _HAND_BACK, _HAND_FRONT, _HAND_SIDE = -0.031, 0.042, 0.010
 _CORNER = BLOCK_EDGE / 2 * np.sqrt(2) + 0.003
@@ -38,13 +38,13 @@ class SortingExpert(DeliveryExpert):
         return sorted(grips, key=lambda grip: max(0.0, -self._room(name, grip)))
 
     def _room(self, name: str, grip: Grip) -> float:
-        """Return how far, m, the nearest other cube's corner would be from the open hand, about."""
+        """Return the approximate distance, m, of the open hand from the nearest corner of another cube."""
         place, _ = self._env.object_pose(name)
         room = np.inf
-        for other in BOX_OF:
-            if other == name:
+        for neighbour in BOX_OF:
+            if neighbour == name:
                 continue
-            x, y, _ = self._env.object_pose(other)[0] - place
+            x, y, _ = self._env.object_pose(neighbour)[0] - place
             along = x * np.cos(grip.yaw) + y * np.sin(grip.yaw)
             across = abs(y * np.cos(grip.yaw) - x * np.sin(grip.yaw))
             gap = np.hypot(

@@ -13,12 +13,12 @@ __all__ = ["StackingExpert"]
 
 _DROP_M = 0.003
 _HALF_PLATFORM_M = 0.030
-# The toy's own axes across which it can be held: the head is in the way across its third.
+# Indices of the toy's axes across which it can be held; across the third axis the head is in the way.
 _LENGTH, _WIDTH = 0, 1
 
 
 class StackingExpert(DeliveryExpert):
-    """Puts the toy onto the middle of the platform."""
+    """Puts the toy on the middle of the platform."""
 
     task = Stacking
 
@@ -45,6 +45,6 @@ class StackingExpert(DeliveryExpert):
 
 
 def _near(place: Array, yaw: float) -> float:
-    """Return the yaw, rad, of all that are whole turns away, for which the wrist turns least."""
+    """Return ``yaw`` plus whole turns, rad, such that the wrist turns least."""
     roll = roll_at(place, yaw)
     return yaw - 2 * np.pi * float(np.round(roll / (2 * np.pi)))
