@@ -241,9 +241,7 @@ def judge(interval: Interval, margin: float, *, guards: Guards = _UNGUARDED) -> 
     verdicts = [verdict for verdict, held in holds.items() if held]
     # Superior and equivalent both imply non-inferior, which is then left out.
     verdicts = [
-        verdict
-        for verdict in verdicts
-        if verdict is not Verdict.NON_INFERIOR or len(verdicts) == 1
+        verdict for verdict in verdicts if verdict is not Verdict.NON_INFERIOR or len(verdicts) == 1
     ]
     strongest = verdicts[0] if verdicts else Verdict.INCONCLUSIVE
     worse = upper < 0 and guards.below_zero and strongest is not Verdict.INFERIOR

@@ -1,4 +1,4 @@
-"""One harness client's connection, the server's side."""
+"""The server's side of a harness client's connection."""
 
 from __future__ import annotations
 
