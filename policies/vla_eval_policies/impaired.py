@@ -34,7 +34,7 @@ _EPISODES_REMEMBERED = 1024
 
 
 class Impairment(BaseModel):
-    """How much worse."""
+    """Strength of the impairment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +45,7 @@ class Impairment(BaseModel):
 
 
 class ImpairedPolicy:
-    """Another policy, with noise on its actions and with stale chunks; its abilities are kept."""
+    """Wraps a policy: adds noise to its actions, repeats old chunks, and keeps its other abilities."""
 
     def __init__(self, inner: Policy, impairment: Impairment) -> None:
         self.inner = inner
@@ -60,20 +60,20 @@ class ImpairedPolicy:
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
-        """Return the inner policy's chunks, impaired; randomness is the episode's own stream."""
+        """Return the inner policy's chunks, impaired with random numbers of the episode's stream."""
         chunks = self.inner.infer(observations, contexts)
         return [
             self._impair(chunk, context) for chunk, context in zip(chunks, contexts, strict=True)
         ]
 
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Forget the episode's chunk, and let the inner policy know."""
+        """Forget the episode's chunk, and tell the inner policy."""
         self._previous.pop(key, None)
         end_episode(self.inner, key, outcome)
 
     def _impair(self, fresh: ActionChunk, context: Context) -> ActionChunk:
         generator = context.generator("impairment")
-        # Drawn in every call, so that one option does not change the other's random numbers.
+        # Drawn in every call, so that neither option changes the random numbers of the other.
         is_stale = generator.random() < self._impairment.stale
         previous = self._previous.get(context.key) if context.chunk_index > 0 else None
         chunk = previous if is_stale and previous is not None else fresh
@@ -98,11 +98,11 @@ class ImpairedFactory:
     help = "any policy made worse: action_noise=σ (share of the range), stale=p (repeats a chunk)"
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
-        """Return where the policy inside wants to be."""
+        """Return the placement of the inner policy."""
         return placement_of(_inner(target))
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
-        """Build the inner policy from the target and the options that are not ours."""
+        """Build the inner policy from the target and from the options that the wrapper does not know."""
         ours = {name: value for name, value in options.items() if name in Impairment.model_fields}
         theirs = {name: value for name, value in options.items() if name not in ours}
         inner = _inner(target) + (f"?{urlencode(theirs)}" if theirs else "")

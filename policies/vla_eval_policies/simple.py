@@ -23,7 +23,7 @@ class _ChunkOptions(BaseModel):
 
 
 class HoldPolicy:
-    """Keeps the robot where it is. Succeeds only where a task is already done."""
+    """Keeps the robot where it is. Succeeds only if the task is already done at the start."""
 
     def __init__(self, chunk_size: int) -> None:
         self.metadata = PolicyMetadata(
@@ -38,7 +38,7 @@ class HoldPolicy:
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
-        """Return ``chunk_size`` times the environment's hold action, per sample."""
+        """Return the environment's hold action, ``chunk_size`` times for each sample."""
         del observations
         return [self._hold(context) for context in contexts]
 
@@ -64,7 +64,7 @@ class RandomPolicy:
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
-        """Return ``chunk_size`` independent uniform actions, per sample."""
+        """Return ``chunk_size`` independent uniform actions for each sample."""
         del observations
         return [self._draw(context) for context in contexts]
 
@@ -81,7 +81,7 @@ class HoldFactory:
     help: ClassVar[str] = "stays where it is: the floor that every task must have"
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
-        """In the worker: it asks the environment for its hold action."""
+        """Place it in the worker: it asks the environment for its hold action."""
         del target
         return "worker"
 
@@ -97,7 +97,7 @@ class RandomFactory:
     help: ClassVar[str] = "uniform random actions: the other floor"
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
-        """In the host, where it exercises what large policies use."""
+        """Place it in the host, so that it exercises the same path as large policies."""
         del target
         return "host"
 

@@ -1,4 +1,4 @@
-"""What this package offers to the core, see :mod:`vla_eval.tools`; cheap to import."""
+"""The tools that this package offers to the core, see :mod:`vla_eval.tools`; cheap to import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The normal distribution and root finding: what every interval here is made of."""
+"""The normal distribution and root finding, on which all intervals here are built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ type Interval = tuple[float, float]
 
 _NORMAL = NormalDist()
 _HALVINGS = 60
-"""Halves an interval of length 2 to 2e-18, below the spacing of floats around any result."""
+"""Number of bisections: they reduce a length of 2 to 2e-18, below the spacing of floats."""
 
 
 def z_quantile(p: float) -> float:
@@ -37,15 +37,15 @@ def crossing(
     *,
     tolerance: float = 0.0,
 ) -> float:
-    """Return where a decreasing function crosses a target; a bound if it never does.
+    """Return the point where a decreasing function crosses a target; a bound if it never does.
 
-    Bisection asks for signs only: a statistic may be infinite where its variance is 0.
+    Bisection needs only signs, so a statistic may be infinite where its variance is 0.
 
     Args:
         decreasing: the function.
         target: the value to cross.
-        bounds: where to look.
-        tolerance: how far the result may be off; 0 asks for all that a float holds.
+        bounds: limits of the search.
+        tolerance: allowed error of the result; 0 means the full precision of a float.
     """
     low, high = bounds
     for _ in range(_HALVINGS):
@@ -72,7 +72,7 @@ def invert(
         statistic: decreasing in its argument, about 0 at the estimate.
         critical: critical value of the two-sided test.
         estimate: a value inside the interval.
-        bounds: of the parameter.
+        bounds: limits of the parameter.
     """
     lower = crossing(statistic, critical, (bounds[0], estimate))
     upper = crossing(statistic, -critical, (estimate, bounds[1]))

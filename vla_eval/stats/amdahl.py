@@ -1,8 +1,8 @@
 """Amdahl's law for action generation: one chunk takes T(N) = p + e N milliseconds.
 
-p is what every chunk pays once (images, instruction, state, the key-value cache: the prefix), e is
-one function evaluation of the action expert, N their number. So fewer evaluations can make a chunk
-faster by T(N1) / T(N2) at most, whatever the method (Amdahl 1967, AFIPS 30:483).
+p is the time of the prefix, which every chunk needs once (images, instruction, state, the key-value
+cache). e is the time of one function evaluation of the action expert, and N their number. So fewer
+evaluations make a chunk faster by T(N1) / T(N2) at most, with any method (Amdahl 1967, AFIPS 30:483).
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ class AmdahlFit:
     """The line through latencies at different numbers of function evaluations."""
 
     prefix_ms: float
-    """p: what does not depend on the number of evaluations."""
+    """p: time that does not depend on the number of evaluations."""
     step_ms: float
-    """e: one evaluation."""
+    """e: time of one evaluation."""
     covariance: Array | None
-    """(2, 2) of (p, e); None where two latencies determine the line and no error is known."""
+    """Covariance matrix of (p, e), (2, 2); None if two latencies determine the line and no error is
+    known."""
     df: float
-    """Degrees of freedom of the errors; infinite where they were given."""
+    """Degrees of freedom of the errors; infinite if the errors were given."""
     residual_ms: float
     """Root mean square distance of the latencies from the line."""
 
@@ -40,31 +41,31 @@ class AmdahlFit:
     def speedup(self, slow: float, fast: float = 1) -> float:
         """Return T(slow) / T(fast), both in function evaluations; fast = 0 is a free solver.
 
-        Infinite where nothing is left of the faster one (a prefix of 0, or below by noise).
+        Infinite if T(fast) is 0 or less (a prefix of 0, or below 0 by noise).
         """
         left = self.latency_ms(fast)
         return self.latency_ms(slow) / left if left > 0 else math.inf
 
     def prefix_interval(self, *, alpha: float = 0.05) -> Interval | None:
-        """Return the two-sided interval of p, or None where no error is known."""
+        """Return the two-sided interval of p, or None if no error is known."""
         return self._interval(0, self.prefix_ms, alpha)
 
     def step_interval(self, *, alpha: float = 0.05) -> Interval | None:
-        """Return the two-sided interval of e, or None where no error is known."""
+        """Return the two-sided interval of e, or None if no error is known."""
         return self._interval(1, self.step_ms, alpha)
 
     def speedup_interval(
         self, slow: float, fast: float = 1, *, alpha: float = 0.05
     ) -> Interval | None:
-        """Return Fieller's interval of T(slow) / T(fast), or None where no error is known.
+        """Return Fieller's interval of T(slow) / T(fast), or None if no error is known.
 
         Fieller 1954 (Journal of the Royal Statistical Society B 16:175): all r with
-        (T(slow) − r T(fast))² ≤ q² Var(T(slow) − r T(fast)). Where T(fast) itself may be 0 the upper
+        (T(slow) − r T(fast))² ≤ q² Var(T(slow) − r T(fast)). If T(fast) itself may be 0, the upper
         limit is infinite.
 
         Args:
             slow: evaluations of the slower sampler.
-            fast: of the faster one.
+            fast: evaluations of the faster sampler.
             alpha: two-sided.
         """
         if self.covariance is None:
@@ -79,7 +80,7 @@ class AmdahlFit:
         leading, middle, constant = b * b - q2 * vbb, a * b - q2 * vab, a * a - q2 * vaa
         root = math.sqrt(max(0.0, middle * middle - leading * constant))
         if leading <= 0 or b <= 0:
-            # T(fast) is not told from 0, so no ratio is too large; of the roots the positive one.
+            # T(fast) may be 0, so no ratio is too large; the lower limit is the positive root.
             lower = constant / (middle + root) if middle + root > 0 else 0.0
             return max(0.0, lower), math.inf
         return max(0.0, (middle - root) / leading), (middle + root) / leading
@@ -97,19 +98,19 @@ def amdahl_fit(
 ) -> AmdahlFit:
     """Fit T(N) = p + e N by least squares.
 
-    With errors of the latencies the fit is weighted and its intervals are normal; without, they
-    come from the scatter around the line by Student's t, which needs three latencies. Through two
-    latencies without errors the line is determined, and nobody knows how well.
+    If the latencies have errors, the fit is weighted and its intervals are normal. Otherwise the
+    intervals come from the scatter around the line by Student's t, which needs three latencies. Two
+    latencies without errors determine the line, but its error is unknown.
 
     Args:
-        nfe: (k,) function evaluations of one chunk, at least two different ones.
-        latency_ms: (k,) the latencies, of the same model on the same machine, all counting the same
-            (preprocessing, prefix); best the median of each process run.
+        nfe: (k,) function evaluations of one chunk, at least two different numbers.
+        latency_ms: (k,) latencies of the same model on the same machine, which all include the same
+            parts (preprocessing, prefix); best the median of each process run.
         error_ms: (k,) standard errors of the latencies, if they are known.
 
     Raises:
-        ValueError: different lengths, fewer than two different numbers of evaluations, latencies
-            or errors that are not positive and finite.
+        ValueError: the lengths differ, there are fewer than two different numbers of evaluations, or
+            latencies or errors are not positive and finite.
     """
     n, t = np.asarray(nfe, dtype=np.float64), np.asarray(latency_ms, dtype=np.float64)
     errors = None if error_ms is None else np.asarray(error_ms, dtype=np.float64)
@@ -117,13 +118,13 @@ def amdahl_fit(
         raise ValueError("as many latencies (and errors) as numbers of evaluations expected")
     if len(np.unique(n)) < 2 or np.any(n < 0):
         raise ValueError("latencies at two different numbers of evaluations expected")
-    for each in (t,) if errors is None else (t, errors):
-        if not np.all(np.isfinite(each)) or np.any(each <= 0):
+    for values in (t,) if errors is None else (t, errors):
+        if not np.all(np.isfinite(values)) or np.any(values <= 0):
             raise ValueError("latencies and their errors must be positive and finite")
     weights = np.ones_like(t) if errors is None else errors**-2.0
     design = np.stack([np.ones_like(n), n], axis=1)
     inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
-    p, e = (float(each) for each in inverse @ (design.T @ (weights * t)))
+    p, e = (float(value) for value in inverse @ (design.T @ (weights * t)))
     residuals = t - p - e * n
     df = t.size - 2
     covariance: Array | None = None
@@ -136,13 +137,13 @@ def amdahl_fit(
 
 
 def prefix_for_speedup(speedup: float, *, slow: float = 10, fast: float = 1) -> float:
-    """Return the p/e at which going from slow to fast evaluations gives exactly this speed-up.
+    """Return the p/e at which ``fast`` instead of ``slow`` evaluations give exactly this speed-up.
 
-    From (p + slow e) / (p + fast e) = r: p/e = (slow − r fast) / (r − 1). A method can reach r only on
-    a model whose prefix is that short, or shorter; below 0 no prefix is short enough.
+    From (p + slow e) / (p + fast e) = r: p/e = (slow − r fast) / (r − 1). A method reaches r only on a
+    model with a p/e of at most this; if it is below 0, no prefix is short enough.
 
     Raises:
-        ValueError: a speed-up of 1 or less.
+        ValueError: the speed-up is 1 or less.
     """
     if speedup <= 1:
         raise ValueError(f"{speedup:g} is no speed-up")

@@ -1,4 +1,4 @@
-"""Auditing published numbers: are they possible, and what can they show at most?"""
+"""Audit of published numbers: whether they are possible, and the strongest claim they support."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = [
 def grim_counts(percent: str, n: int) -> list[int]:
     """Return the success counts out of n that round to a percentage as printed.
 
-    GRIM (Brown and Heathers 2017, Social Psychological and Personality Science 8:363): none means
-    that the number is no success rate of n episodes; usually it is a mean of partial credit, whose
-    variance is at most the binomial's, so that binary intervals stay valid, and conservative.
+    GRIM (Brown and Heathers 2017, Social Psychological and Personality Science 8:363): an empty list
+    means that the number is no success rate of n episodes. Usually it is then a mean of partial credit.
+    Its variance is at most the binomial's, so binary intervals stay valid and are conservative.
 
     Args:
-        percent: as printed, such as "86.5": its decimals count.
-        n: episodes behind it.
+        percent: the printed text, such as "86.5"; the number of decimals matters.
+        n: number of episodes.
     """
     decimals = len(percent.partition(".")[2])
     value, slack = float(percent), 0.5 * 10.0**-decimals + 1e-9
@@ -38,10 +38,10 @@ def grim_counts(percent: str, n: int) -> list[int]:
 
 
 class AssumedPairing(StrEnum):
-    """Under which pairings of the episodes a claim from marginal counts holds."""
+    """Pairings of the episodes under which a claim from marginal counts holds."""
 
     ANY = "any"
-    """Whatever episodes both arms failed."""
+    """Under any pairing."""
     FAVOURABLE = "favourable"
     """Only if the arms fail on the same episodes."""
     NONE = "none"
@@ -50,17 +50,17 @@ class AssumedPairing(StrEnum):
 
 @dataclass(frozen=True)
 class PairingEnvelope:
-    """The two extreme tables behind the same two success counts."""
+    """The two extreme tables with the same two success counts."""
 
     nested: PairedTable
-    """As many common failures as possible: the best case for the claim."""
+    """Table with as many common failures as possible: the best case for the claim."""
     disjoint: PairedTable
-    """As few common failures as possible: the worst case, about as without pairing."""
+    """Table with as few common failures as possible: the worst case, about as without pairing."""
 
     def judge(
         self, *, margin: float, alpha: float = 0.05
     ) -> tuple[AssumedPairing, Judgement, Judgement]:
-        """Return when "not worse by the margin" holds, and both extreme judgements."""
+        """Return the pairings with which "not worse by the margin" holds, and both judgements."""
         best = judge_paired(self.nested, margin=margin, alpha=alpha)
         worst = judge_paired(self.disjoint, margin=margin, alpha=alpha)
         if worst.noninferior:
@@ -79,7 +79,7 @@ def pairing_envelope(x1: int, x2: int, n: int) -> PairingEnvelope:
         n: episodes, the same for both.
 
     Raises:
-        ValueError: counts that cannot be.
+        ValueError: the counts are impossible.
     """
     if not (0 <= x1 <= n and 0 <= x2 <= n and n > 0):
         raise ValueError(f"{x1}/{n} and {x2}/{n} are no success rates")
@@ -93,7 +93,7 @@ def pairing_envelope(x1: int, x2: int, n: int) -> PairingEnvelope:
 
 
 class Spread(StrEnum):
-    """What a printed ± may be."""
+    """Possible meanings of a printed ±."""
 
     SD = "standard deviation"
     SE = "standard error"
@@ -102,9 +102,9 @@ class Spread(StrEnum):
 
 
 def spread_kind(rate: float, spread: float, n: int, *, tolerance: float = 0.1) -> Spread:
-    """Return what a printed ± is, by comparing it with the binomial's of n episodes.
+    """Return the meaning of a printed ±, by comparison with the binomial's for n episodes.
 
-    A standard error of single episodes carries nothing about training seeds.
+    A standard error over episodes contains no information about training seeds.
 
     Args:
         rate: success rate, a fraction.

@@ -5,11 +5,11 @@ wealth of a portfolio that keeps a share f_k in
 
     W = Π (1 − f_k + f_k (1 + x_k)/(1 + Δ)),   f_k = f v_k / max v,   0 ≤ f ≤ 1,
 
-has expectation at most 1, whatever the distribution of each unit: with μ_k = E x_k the factors have
+has expectation at most 1, for any distribution of the units: with μ_k = E x_k the factors have
 expectation 1 + f_k (μ_k − Δ)/(1 + Δ) ≤ exp(f_k (μ_k − Δ)/(1 + Δ)), and Σ v_k (μ_k − Δ) ≤ 0. So
-min(1, 1/W) is a p-value (Markov), and so it is for a mixture of portfolios. Units need to be
-independent, not alike: tasks of different difficulty and states of different weight are covered.
-Waudby-Smith and Ramdas 2024 (JRSS B 86:1); for fixed numbers of units no order is bet on.
+min(1, 1/W) is a p-value (Markov), also for a mixture of portfolios. Units must be independent, but not
+identically distributed: tasks may differ in difficulty, and states in weight. Waudby-Smith and Ramdas
+2024 (JRSS B 86:1); the number of units is fixed here, so their order does not matter.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from vla_eval.stats._numeric import Array, Interval, crossing
 __all__ = ["SHARES", "bet_interval", "bet_p_above", "log_wealth"]
 
 SHARES = (0.25, 0.5, 0.75, 0.98)
-"""The portfolios of the mixture, equally weighted: large shares pay where units hardly vary, small
-ones where they do. The largest is below 1, so that one lost unit does not take everything."""
+"""Shares f of the mixture's portfolios, which have equal weights. Large shares are good if units hardly
+vary, small shares if they vary much. All are below 1, so that one lost unit does not make W zero."""
 _EDGE = 1e-9
 _TOLERANCE = 1e-4
-"""Limits of intervals are rounded outwards by at most this much."""
+"""Largest outward rounding of an interval's limits."""
 
 
 def log_wealth(x: Array, delta: float, weights: Array | None = None) -> float:
@@ -46,12 +46,12 @@ def log_wealth(x: Array, delta: float, weights: Array | None = None) -> float:
 
 
 def bet_p_above(x: Array, delta: float, weights: Array | None = None) -> float:
-    """Return the one-sided p-value of "the weighted mean is Δ or less"; arguments as `log_wealth`."""
+    """Return the p-value of "the weighted mean is Δ or less"; arguments as in `log_wealth`."""
     return min(1.0, math.exp(-log_wealth(x, delta, weights)))
 
 
 def bet_interval(x: Array, *, alpha: float, weights: Array | None = None) -> Interval:
-    """Return the two-sided interval: the Δ that neither side's bets reject at alpha/2."""
+    """Return the two-sided interval: all Δ that neither one-sided test rejects at alpha/2."""
     v = np.full(len(x), 1 / len(x)) if weights is None else weights
     estimate = float(v @ x)
     return interval_of(
@@ -81,10 +81,10 @@ def interval_of(
     lower, upper = -1.0, 1.0
     if p_above(-1 + _EDGE) <= half:
         start = min(estimate, 1 - _EDGE)
-        found = crossing(lambda d: -p_above(d), -half, (-1 + _EDGE, start), tolerance=_TOLERANCE)
-        lower = max(-1.0, found - _TOLERANCE)
+        limit = crossing(lambda d: -p_above(d), -half, (-1 + _EDGE, start), tolerance=_TOLERANCE)
+        lower = max(-1.0, limit - _TOLERANCE)
     if p_below(1 - _EDGE) <= half:
         start = max(estimate, -1 + _EDGE)
-        found = crossing(p_below, half, (start, 1 - _EDGE), tolerance=_TOLERANCE)
-        upper = min(1.0, found + _TOLERANCE)
+        limit = crossing(p_below, half, (start, 1 - _EDGE), tolerance=_TOLERANCE)
+        upper = min(1.0, limit + _TOLERANCE)
     return lower, upper

@@ -1,9 +1,9 @@
 """Power of repeats of initial states, and the fewest states that a margin needs.
 
 The model has one parameter of dependence: with probability ICC all repeats of a state are copies of
-one draw, else they are independent draws; the pairs' probabilities are the same for all states. Two
-repeats of a state then correlate by ICC, and the design effect is 1 + (m − 1) ICC. Real policies may
-depend in other ways, which moves the power and never the error.
+one draw, otherwise they are independent draws. The pairs' probabilities are the same for all states.
+Then two repeats of a state have correlation ICC, and the design effect is 1 + (m − 1) ICC. Repeats of
+real policies may depend in other ways; this changes the power but never the error rate.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SEED = 20260730
 _JUDGED_UP_TO = 1000
 _TIE = 1e-9
 DRAWS = 40_000
-"""Simulated runs; the standard error of a power is at most ½/√DRAWS, a quarter of a point."""
+"""Number of simulated runs; the standard error of a power is at most ½/√DRAWS, a quarter point."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class ClusterPower:
     """Chance of each test to show "not worse by the margin"."""
 
     worst_repeat: float
-    """Exact: a sum over all tables of recoded states."""
+    """Exact power: a sum over all tables of recoded states."""
     bets: float
-    """Simulated, with a fixed seed."""
+    """Power simulated with a fixed seed."""
     both: float
-    """Simulated, with a fixed seed."""
+    """Power simulated with a fixed seed."""
     standard_error: float
-    """Of the simulated ones, the larger."""
+    """Larger standard error of the two simulated powers."""
 
     def of(self, test: ClusterTest) -> float:
         """Return the power of one test."""
@@ -65,13 +65,13 @@ def power_clustered(
 ) -> ClusterPower:
     """Return the power of the three tests, in the model of this module.
 
-    A verdict also needs its interval, whose limits are rounded outwards by 0.02 points at most: a
-    table at the very edge of a test can miss it.
+    A verdict also needs its interval, whose limits are rounded outwards by at most 0.02 points. So a
+    table at the very edge of a test can fail to get the verdict.
 
     Args:
-        states: K, different initial states, in all tasks.
-        repeats: m, pairs of each state.
-        case: what is true of one pair.
+        states: K, number of different initial states, in all tasks.
+        repeats: m, number of pairs of each state.
+        case: the true probabilities of one pair.
         icc: share of the states whose repeats are copies of one draw, in [0, 1].
         margin: above 0.
         alpha: one-sided.
@@ -102,8 +102,9 @@ def power_clustered(
 def minimum_states(margin: float, *, alpha: float = 0.05, test: ClusterTest = "both") -> int:
     """Return the fewest states that show "not worse by the margin" if no pair is discordant.
 
-    At any number of repeats: a state that is repeated counts once. Fewer states show it only where
-    the candidate wins some of them. Above 1000 it is the test's number, not the whole verdict's.
+    The number holds for any number of repeats: a repeated state counts once. Fewer states suffice only
+    if the candidate wins some of them. Above 1000, the number is that of the test alone, which can be
+    slightly below that of the whole verdict.
 
     Args:
         margin: in (0, 1).
@@ -118,7 +119,7 @@ def minimum_states(margin: float, *, alpha: float = 0.05, test: ClusterTest = "b
     def passes(states: int) -> bool:
         return silent(states).p_above(-margin, test=test) <= alpha
 
-    # No test passes earlier than (1 − δ)^K does.
+    # No test passes with fewer states than (1 − δ)^K ≤ alpha needs.
     low = max(0, math.ceil(math.log(alpha) / math.log1p(-margin) - 1e-9) - 1)
     high = low + 1
     while not passes(high):
@@ -126,7 +127,7 @@ def minimum_states(margin: float, *, alpha: float = 0.05, test: ClusterTest = "b
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if passes(middle) else (middle, high)
-    # The interval's limits are rounded outwards, which can cost the verdict a state more.
+    # The interval's limits are rounded outwards, so the verdict can need a few states more.
     while (
         high <= _JUDGED_UP_TO
         and not judge_clustered(silent(high), margin=margin, alpha=alpha, test=test).noninferior
@@ -143,9 +144,9 @@ def estimated_icc(data: ClusteredPairs) -> float:
 
 @lru_cache(maxsize=512)
 def most_losses(states: int, margin: float, alpha: float) -> Ints:
-    """Return J: for every number of won states the most lost ones with exact p ≤ alpha, or −1.
+    """Return J: for every number of won states, the most lost states with exact p ≤ alpha, or −1.
 
-    The exact p-value falls as the score rises, so one critical score tells all tables.
+    The exact p-value falls as the score rises, so one critical score decides all tables.
 
     Args:
         states: K.
@@ -154,7 +155,7 @@ def most_losses(states: int, margin: float, alpha: float) -> Ints:
     """
     fails, passes = -5.0, 45.0
     outer, inner = (largest_losses(z, states, delta=-margin) for z in (fails, passes))
-    # Until at most one table lies between, or tables whose scores are the same.
+    # Stop if at most one table lies between, or only tables with the same score.
     while int(np.sum(outer - inner)) > 1 and passes - fails > _TIE:
         middle = (fails + passes) / 2
         border = largest_losses(middle, states, delta=-margin)
@@ -169,33 +170,33 @@ def most_losses(states: int, margin: float, alpha: float) -> Ints:
 def _outcomes(
     case: PairedCase, repeats: int, icc: float
 ) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
-    """Return chance, mean difference, and whether a repeat is lost, of what a state can show.
+    """Return the possible outcomes of a state: chance, mean difference, whether a repeat is lost.
 
-    Likely outcomes come first, which is what multinomial numbers are drawn fastest from.
+    Likely outcomes come first, because multinomial numbers are then drawn fastest.
     """
     p10, p01 = max(0.0, case.p10), max(0.0, case.p01)
-    found: dict[tuple[int, bool], float] = {}
+    chance_of: dict[tuple[int, bool], float] = {}
     for lost in range(repeats + 1):
         some = float(binomial_pmf(lost, repeats, p01))
         rest = repeats - lost
         given = binomial_pmf(np.arange(rest + 1), rest, min(1.0, p10 / (1 - p01)) if rest else 0.0)
         for won, chance in enumerate(given):
             outcome = (won - lost, lost > 0)
-            found[outcome] = found.get(outcome, 0.0) + (1 - icc) * some * float(chance)
+            chance_of[outcome] = chance_of.get(outcome, 0.0) + (1 - icc) * some * float(chance)
     for outcome, chance in (
         ((repeats, False), p10),
         ((-repeats, True), p01),
         ((0, False), 1 - p10 - p01),
     ):
-        found[outcome] += icc * chance
-    ranked = sorted(found, key=lambda outcome: -found[outcome])
-    chances = np.array([found[outcome] for outcome in ranked])
+        chance_of[outcome] += icc * chance
+    ranked = sorted(chance_of, key=lambda outcome: -chance_of[outcome])
+    chances = np.array([chance_of[outcome] for outcome in ranked])
     means = np.array([difference / repeats for difference, _ in ranked])
     return chances / chances.sum(), means, np.array([lost for _, lost in ranked])
 
 
 def _log_wealth(counts: Ints, means: Array, delta: float) -> Array:
-    """Return `vla_eval.stats.bounded.log_wealth` of every row of counts of states."""
+    """Return `vla_eval.stats.bounded.log_wealth` for every row of counts of states."""
     gain = (1 + means) / (1 + delta) - 1
     logs = [counts @ np.log1p(share * gain) for share in SHARES]
     return np.asarray(np.logaddexp.reduce(logs, axis=0) - math.log(len(SHARES)))

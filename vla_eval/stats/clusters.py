@@ -1,17 +1,16 @@
 """Clustered pairs: several runs of the same initial state are not independent pairs.
 
-Cluster k, an initial state, has n_k pairs, in b_k of which only the candidate succeeded and in c_k
-only the reference; d_k = b_k − c_k, N = Σ n_k, Δ̂ = Σ d_k / N, K clusters. Nothing is assumed of how
-repeats of a state depend on each other; states are independent. Two tests keep their level then:
+Cluster k is an initial state with n_k pairs. In b_k of them only the candidate succeeded, in c_k only
+the reference; d_k = b_k − c_k, N = Σ n_k, Δ̂ = Σ d_k / N, K clusters. States are independent, and the
+repeats of a state may depend on each other in any way. Two tests keep their level then:
 
 - ``worst-repeat``: a state counts as lost if any of its repeats is lost, and as won only if all are
   won. The recoded mean lies below the true one, so the exact unconditional test of K pairs holds.
-- ``bets``: betting on the states' mean differences (`vla_eval.stats.bounded`), which costs less where
+- ``bets``: betting on the states' mean differences (`vla_eval.stats.bounded`), which has more power if
   repeats are nearly independent.
 
-``both`` takes the smaller p-value, doubled (Bonferroni). Dividing Tango's score by √VIF, which is
-common, errs in up to 36 % where 5 % are promised, because the VIF is estimated as 1 where no pair is
-discordant.
+``both`` takes the smaller p-value, doubled (Bonferroni). The common method of dividing Tango's score by
+√VIF errs in up to 36 % instead of 5 %, because the estimated VIF is 1 if no pair is discordant.
 """
 
 from __future__ import annotations
@@ -76,9 +75,9 @@ class ClusteredPairs:
     def vif(self) -> float:
         """Variance inflation factor, at least 1: robust variance over that of independent pairs.
 
-        [K/(K−1) Σ(d_k − n_k Δ̂)²] / (N [(n10 + n01)/N − Δ̂²]), with one state won and one lost in all
-        repeats added: without a discordant pair it is the number of repeats, not 1. It describes,
-        and judges nothing.
+        [K/(K−1) Σ(d_k − n_k Δ̂)²] / (N [(n10 + n01)/N − Δ̂²]), after adding one state that is won in
+        all repeats and one that is lost in all. So without a discordant pair it is the number of
+        repeats instead of 1. It is descriptive; no verdict uses it.
         """
         repeats = round(self.n / len(self.pairs))
         more = ClusteredPairs(
@@ -87,8 +86,8 @@ class ClusteredPairs:
             np.append(self.losses, [0, repeats]),
         )
         independent = float((more.wins + more.losses).sum()) / more.n - more.difference**2
-        found = more.standard_error**2 * more.n / independent
-        return min(float(self.pairs.max()), max(1.0, found))
+        ratio = more.standard_error**2 * more.n / independent
+        return min(float(self.pairs.max()), max(1.0, ratio))
 
     @property
     def equal(self) -> bool:
@@ -102,14 +101,14 @@ class ClusteredPairs:
     def p_above(self, delta: float, *, test: ClusterTest = "both") -> float:
         """Return the one-sided p-value of "the difference is Δ or less".
 
-        With unequal numbers of repeats ``both`` is ``bets``, whose weights they are.
+        With unequal numbers of repeats ``both`` is ``bets``, weighted by these numbers.
 
         Args:
             delta: Δ in (−1, 1), candidate minus reference.
             test: see the module.
 
         Raises:
-            ValueError: ``worst-repeat`` of unequal numbers of repeats.
+            ValueError: the test is ``worst-repeat``, but the numbers of repeats are unequal.
         """
         if test == "bets" or (test == "both" and not self.equal):
             means = (self.wins - self.losses) / self.pairs
@@ -120,8 +119,8 @@ class ClusteredPairs:
             won = int(np.sum(self.wins == self.pairs))
             lost = int(np.sum(self.losses > 0))
             return exact_p_above(won, lost, len(self.pairs), delta=delta)
-        each = [self.p_above(delta, test="worst-repeat"), self.p_above(delta, test="bets")]
-        return min(1.0, 2 * min(each))
+        p_values = [self.p_above(delta, test="worst-repeat"), self.p_above(delta, test="bets")]
+        return min(1.0, 2 * min(p_values))
 
     def p_below(self, delta: float, *, test: ClusterTest = "both") -> float:
         """Return the one-sided p-value of "the difference is Δ or more"; see `p_above`."""
@@ -153,9 +152,9 @@ class ClusteredRate:
     """One success rate from several episodes of each initial state."""
 
     episodes: Ints
-    """(K,) of each cluster."""
+    """Number of episodes in each cluster, (K,)."""
     successes: Ints
-    """(K,)"""
+    """Number of successes in each cluster, (K,)."""
 
     def __post_init__(self) -> None:
         """Refuse shapes and counts that cannot be."""
@@ -180,8 +179,8 @@ class ClusteredRate:
     def vif(self) -> float:
         """Variance inflation factor: [K/(K−1) Σ(x_k − n_k p̂)²] / (N p̂ (1 − p̂)), at least 1.
 
-        With one state that always succeeds and one that never does added, and at most the largest
-        number of repeats: 100 successes of 25 states are worth 25 episodes, not 100.
+        It is computed after adding one state that always succeeds and one that never does, and is at
+        most the largest number of repeats: 100 successes of 25 states are worth 25 episodes, not 100.
         """
         repeats = round(self.n / len(self.episodes))
         episodes = np.append(self.episodes, [repeats, repeats])
@@ -189,8 +188,8 @@ class ClusteredRate:
         k, n = len(episodes), float(episodes.sum())
         p = float(successes.sum()) / n
         between = float(np.sum((successes - episodes * p) ** 2))
-        found = k / (k - 1) * between / (n * p * (1 - p))
-        return min(float(self.episodes.max()), max(1.0, found))
+        ratio = k / (k - 1) * between / (n * p * (1 - p))
+        return min(float(self.episodes.max()), max(1.0, ratio))
 
     @property
     def effective(self) -> tuple[float, float]:

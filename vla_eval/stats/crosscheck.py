@@ -1,7 +1,7 @@
-"""Our own statistics against statsmodels', at run time, wherever both have the same one.
+"""Checks our own statistics against statsmodels at run time, wherever both compute the same statistic.
 
-Where ours exist because statsmodels' are wrong (the score test of a difference other than 0,
-McNemar without discordant pairs) there is nothing to compare; the tests hold published values.
+Some of ours exist because statsmodels is wrong (the score test of a difference other than 0, McNemar
+without discordant pairs). They are not compared here; the tests hold published values for them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """One number, computed twice."""
+    """A statistic computed by us and by statsmodels."""
 
     name: str
     ours: float
@@ -30,7 +30,7 @@ class CrossCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether both are the same, up to rounding."""
+        """Whether both values are equal, up to rounding."""
         return math.isclose(self.ours, self.theirs, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
 
 
@@ -38,7 +38,7 @@ def cross_checks_paired(table: PairedTable) -> tuple[CrossCheck, ...]:
     """Compare McNemar's exact p-value, and the square of Tango's score at difference 0.
 
     Args:
-        table: counts of pairs; without discordant ones there is nothing to compare.
+        table: counts of pairs; without discordant pairs there is nothing to compare.
     """
     if table.n10 + table.n01 == 0:
         return ()
@@ -55,19 +55,19 @@ def cross_checks_paired(table: PairedTable) -> tuple[CrossCheck, ...]:
 
 
 def cross_checks_independent(x1: int, n1: int, x2: int, n2: int) -> tuple[CrossCheck, ...]:
-    """Compare Miettinen and Nurminen's score at difference 0, where statsmodels has it right.
+    """Compare Miettinen and Nurminen's score at difference 0, where statsmodels is correct.
 
     Args:
         x1: successes of the candidate.
-        n1: its episodes.
+        n1: episodes of the candidate.
         x2: successes of the reference.
-        n2: its episodes. With no failure at all, or no success, there is nothing to compare.
+        n2: episodes of the reference. Without any failure or any success nothing is compared.
     """
     if x1 + x2 in (0, n1 + n2):
         return ()
     from statsmodels.stats.proportion import test_proportions_2indep
 
-    # It computes ratios and odds too, which divide by 0 at 0 and 100 %.
+    # statsmodels also computes ratios and odds, which divide by 0 at 0 and 100 %.
     with np.errstate(divide="ignore", invalid="ignore"):
         theirs = test_proportions_2indep(
             x1, n1, x2, n2, value=0, method="score", compare="diff", correction=True

@@ -1,4 +1,4 @@
-"""Planning by formula: what is expected, and about how many episodes it takes."""
+"""Planning by formula: the expected success rates, and the approximate number of episodes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["PairedCase", "minimum_pairs", "minimum_pairs_exact", "pairs_by_formu
 
 @dataclass(frozen=True)
 class PairedCase:
-    """What is expected: success rates and how alike the arms' outcomes are."""
+    """Expected success rates of both arms, and the correlation of their outcomes."""
 
     p_reference: float
     difference: float = 0.0
     """Candidate minus reference."""
     correlation: float = 0.0
-    """Between the arms' outcomes on the same episode; 0 is as bad as unpaired."""
+    """Correlation of the arms' outcomes on the same episode; 0 is as bad as unpaired."""
 
     def __post_init__(self) -> None:
-        """Refuse probabilities that cannot be."""
+        """Refuse impossible probabilities."""
         p = self.p_candidate
         if not (0 < self.p_reference < 1 and 0 <= p <= 1 and 0 <= self.correlation < 1):
             raise ValueError(
@@ -58,7 +58,7 @@ class PairedCase:
 def minimum_pairs(margin: float, *, alpha: float = 0.05) -> int:
     """Return the fewest pairs with which Tango's test can pass, if no pair is discordant.
 
-    z(−δ) = √(N δ / (1 − δ)) then, so N ≥ z² (1 − δ)/δ.
+    Then z(−δ) = √(N δ / (1 − δ)), so N ≥ z² (1 − δ)/δ.
     """
     return math.ceil(z_quantile(1 - alpha) ** 2 * (1 - margin) / margin - 1e-9)
 
@@ -66,7 +66,7 @@ def minimum_pairs(margin: float, *, alpha: float = 0.05) -> int:
 def minimum_pairs_exact(margin: float, *, alpha: float = 0.05) -> int:
     """Return the fewest pairs with which a certificate is possible, if no pair is discordant.
 
-    The exact p-value is (1 − δ)^N then: N ≥ ln α / ln(1 − δ), and Tango's test has to pass too.
+    Then the exact p-value is (1 − δ)^N, so N ≥ ln α / ln(1 − δ); Tango's test has to pass too.
     """
     exact = math.ceil(math.log(alpha) / math.log1p(-margin) - 1e-9)
     return max(exact, minimum_pairs(margin, alpha=alpha))

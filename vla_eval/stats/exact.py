@@ -1,10 +1,10 @@
 """The exact unconditional test of a paired difference: the guard behind every verdict.
 
-Hsueh, Liu and Chen 2001 (Biometrics 57:478): order the tables by Tango's score; the p-value is the
-probability of a score at least as high, at its largest over the nuisance parameter q. That largest
-value is found on the boundary of the hypothesis: for a fixed chance to win, the probability falls in
-the chance to lose. Its size is at most alpha for independent pairs, always; Tango's alone reaches
-7.2 % (25 pairs at 10 points, where no pair is discordant: .9^25), 6 % from 50 pairs on.
+Hsueh, Liu and Chen 2001 (Biometrics 57:478): order the tables by Tango's score. The p-value is the
+probability of a score at least as high, maximised over the nuisance parameter q. The maximum lies on
+the boundary of the hypothesis, because for a fixed chance to win, the probability falls with the chance
+to lose. For independent pairs the size of this test is always at most alpha. Tango's test alone reaches
+7.2 % (25 pairs at 10 points, where no pair is discordant: .9^25), and 6 % from 50 pairs on.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 _TIE = 1e-9
-"""Scores closer than this are one score, computed by two ways."""
+"""Scores closer than this are equal up to rounding."""
 _GRID = 200
 _FINE = 11
 _PEAKS = 4
 _REFINEMENTS = 2
 _CELLS = 4_000_000
-"""Probabilities held in memory at a time."""
+"""Number of probabilities held in memory at a time."""
 
 
 def exact_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
@@ -46,7 +46,7 @@ def exact_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
         margin: at least 0; with 0 this is the exact test of superiority.
 
     Raises:
-        ValueError: counts that cannot be, or a margin outside [0, 1).
+        ValueError: the counts are impossible, or the margin is outside [0, 1).
     """
     if not 0 <= margin < 1:
         raise ValueError(f"margin {margin} is not in [0, 1)")
@@ -64,7 +64,7 @@ def exact_p_above(n10: int, n01: int, n: int, *, delta: float) -> float:
         delta: Δ in (−1, 1), candidate minus reference.
 
     Raises:
-        ValueError: counts that cannot be, or a difference outside (−1, 1).
+        ValueError: the counts are impossible, or the difference is outside (−1, 1).
     """
     if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
         raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
@@ -111,7 +111,7 @@ def rejection_probability(losses: Ints, p10: npt.ArrayLike, p01: npt.ArrayLike) 
         return np.concatenate([rejection_probability(losses, *part) for part in parts])
     rows = first[:, None]
     weight = binomial_pmf(wins, n, rows)
-    # What weighs nothing need not be computed, which is nearly everything.
+    # Nearly all terms have a negligible weight and are skipped.
     row, column = np.nonzero((weight > 1e-16) & (losses >= 0))
     given = np.minimum(1.0, second[row] / np.maximum(1 - first[row], 1e-300))
     below = bdtr(losses[column].astype(np.float64), n - column, given)
@@ -120,10 +120,10 @@ def rejection_probability(losses: Ints, p10: npt.ArrayLike, p01: npt.ArrayLike) 
 
 
 def binomial_pmf(k: npt.ArrayLike, n: npt.ArrayLike, p: npt.ArrayLike) -> Array:
-    """Return binomial probabilities; quicker to import and to compute than scipy.stats' own."""
+    """Return binomial probabilities; faster to import and to compute than those of scipy.stats."""
     from scipy.special import gammaln, xlog1py, xlogy
 
-    x, trials, rate = (np.asarray(each, dtype=np.float64) for each in (k, n, p))
+    x, trials, rate = (np.asarray(value, dtype=np.float64) for value in (k, n, p))
     choose = gammaln(trials + 1) - gammaln(x + 1) - gammaln(trials - x + 1)
     return np.asarray(np.exp(choose + xlogy(x, rate) + xlog1py(trials - x, -rate)))
 
@@ -131,10 +131,10 @@ def binomial_pmf(k: npt.ArrayLike, n: npt.ArrayLike, p: npt.ArrayLike) -> Array:
 def worst_rejection_probability(losses: Ints, margin: float) -> float:
     """Return the largest probability of {n01 ≤ J(n10)} at difference −margin.
 
-    Over q, the smaller of the chances to win and to lose, in [0, (1 − abs(margin))/2]; a negative
-    margin is a difference above 0. The curve is a saw with up to some hundred teeth: a logarithmic
-    grid for those close to 0, an even one for the others (which a logarithmic grid alone steps
-    over), and finer grids around the highest points.
+    The maximum is over q, the smaller of the chances to win and to lose, in [0, (1 − abs(margin))/2];
+    a negative margin is a difference above 0. The curve has up to some hundred peaks. A logarithmic
+    grid finds the peaks close to 0, an even grid the others (which a logarithmic grid alone misses),
+    and finer grids refine the highest points.
     """
     top = (1 - abs(margin)) / 2
     won, lost = max(0.0, -margin), max(0.0, margin)
@@ -148,15 +148,15 @@ def worst_rejection_probability(losses: Ints, margin: float) -> float:
         low, high = grid[max(0, start - 1)], grid[min(len(grid) - 1, start + 1)]
         for _ in range(_REFINEMENTS):
             fine: Array = low + (high - low) * np.arange(_FINE) / (_FINE - 1)
-            found = rejection_probability(losses, fine + won, fine + lost)
-            best = int(np.argmax(found))
-            highest = max(highest, float(found[best]))
+            refined = rejection_probability(losses, fine + won, fine + lost)
+            best = int(np.argmax(refined))
+            highest = max(highest, float(refined[best]))
             low, high = fine[max(0, best - 1)], fine[min(_FINE - 1, best + 1)]
     return highest
 
 
 def _peaks(values: Array) -> list[int]:
-    """Return where the highest local maxima are."""
+    """Return the indices of the highest local maxima."""
     padded = np.concatenate([[-1.0], values, [-1.0]])
     local = np.flatnonzero((values >= padded[:-2]) & (values >= padded[2:]) & (values > 0))
     return [int(i) for i in local[np.argsort(-values[local])][:_PEAKS]]

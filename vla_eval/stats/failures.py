@@ -1,4 +1,4 @@
-"""The ratio of two failure rates: what a difference hides near a success rate of 1.
+"""The ratio of two failure rates, which shows what a difference hides near a success rate of 1.
 
 At a success rate of 98 % a margin of 5 points permits 3.5 times the failures.
 """
@@ -28,11 +28,11 @@ def failure_ratio_paired(
     Args:
         table: counts of pairs.
         alpha: two-sided.
-        inflation: variance inflation by which the counts are divided, where pairs are repeats.
+        inflation: variance inflation factor by which the counts are divided, if pairs are repeats.
 
     Returns:
-        (lower, upper); upper is infinite when the reference may never fail, and without any
-        failure the interval is (0, inf).
+        (lower, upper); upper is infinite if the reference has no failure, and without any failure
+        the interval is (0, inf).
     """
     n, ours, theirs = table.n, table.n01, table.n10
 
@@ -58,9 +58,9 @@ def failure_ratio_independent(
 
     Args:
         x1: successes of the candidate.
-        n1: its episodes.
+        n1: episodes of the candidate.
         x2: successes of the reference.
-        n2: its episodes.
+        n2: episodes of the reference.
         alpha: two-sided.
     """
     f1, f2, n = n1 - x1, n2 - x2, n1 + n2
@@ -85,7 +85,7 @@ def _standardised(numerator: float, variance: float) -> float:
 def _ratio_interval(
     statistic: Callable[[float], float], f1: float, f2: float, alpha: float
 ) -> Interval:
-    """Invert a test of the ratio on the log scale; 0 and infinity are limits, not guesses."""
+    """Invert a test of the ratio on the log scale; a limit is exactly 0 or infinite if f1 or f2 is 0."""
     z = z_quantile(1 - alpha / 2)
 
     def of_log(log_ratio: float) -> float:

@@ -1,7 +1,7 @@
 """Two success rates from different episodes: published and third-party numbers.
 
-Miettinen and Nurminen 1985 (Statistics in Medicine 4:213). Ours, because statsmodels 0.15 has a
-wrong coefficient in the cubic and raises an error at 100 % (its issue #10269).
+Miettinen and Nurminen 1985 (Statistics in Medicine 4:213). We have our own code because statsmodels
+0.15 has a wrong coefficient in the cubic and raises an error at 100 % (its issue #10269).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def restricted_rates(
 ) -> tuple[Array, Array]:
     """Return the maximum-likelihood rates (p1, p2) under p1 − p2 = d; the arguments broadcast.
 
-    p2 is a root of N p³ + L2 p² + L1 p + L0, in closed form by its trigonometric solution.
+    p2 is a root of N p³ + L2 p² + L1 p + L0, computed by the trigonometric formula.
     """
-    a, m1, b, m2, delta = (np.asarray(each, dtype=np.float64) for each in (x1, n1, x2, n2, d))
+    a, m1, b, m2, delta = (np.asarray(value, dtype=np.float64) for value in (x1, n1, x2, n2, d))
     l3, c = m1 + m2, a + b
     l2 = (m1 + 2 * m2) * delta - l3 - c
     l1 = (m2 * delta - l3 - 2 * b) * delta + c
@@ -64,9 +64,9 @@ def miettinen_nurminen_scores(
 ) -> Array:
     """Return Miettinen and Nurminen's scores; the arguments, as in `miettinen_nurminen_z`, broadcast.
 
-    Where the variance is 0 the score is 0 if the numerator is, and infinite otherwise.
+    If the variance is 0, the score is 0 for a numerator of 0, and infinite otherwise.
     """
-    a, m1, b, m2, delta = (np.asarray(each, dtype=np.float64) for each in (x1, n1, x2, n2, d))
+    a, m1, b, m2, delta = (np.asarray(value, dtype=np.float64) for value in (x1, n1, x2, n2, d))
     variance = _variance(a, m1, b, m2, delta, corrected=corrected)
     numerator = a / m1 - b / m2 - delta
     known = variance > 1e-15
@@ -91,11 +91,12 @@ def miettinen_nurminen_z(
 
     Args:
         x1: successes of the candidate.
-        n1: its episodes; not whole when both are divided by a variance inflation factor.
+        n1: episodes of the candidate; not an integer if divided by a variance inflation factor.
         x2: successes of the reference.
-        n2: its episodes.
+        n2: episodes of the reference.
         d: difference under the hypothesis, in [−1, 1].
-        corrected: with N/(N − 1); without, this is the test of Mee and of Farrington and Manning.
+        corrected: whether to use N/(N − 1); without it, this is the test of Mee and of Farrington and
+            Manning.
     """
     return float(miettinen_nurminen_scores(x1, n1, x2, n2, d, corrected=corrected))
 
@@ -107,14 +108,14 @@ def miettinen_nurminen_interval(
 
     Args:
         x1: successes of the candidate.
-        n1: its episodes.
+        n1: episodes of the candidate.
         x2: successes of the reference.
-        n2: its episodes.
+        n2: episodes of the reference.
         alpha: two-sided.
         corrected: see `miettinen_nurminen_z`.
 
     Raises:
-        ValueError: counts that cannot be.
+        ValueError: the counts are impossible.
     """
     if not (0 <= x1 <= n1 and 0 <= x2 <= n2 and min(n1, n2) > 0):
         raise ValueError(f"{x1}/{n1} and {x2}/{n2} are no success rates")
@@ -143,9 +144,9 @@ def newcombe_interval(x1: float, n1: int, x2: float, n2: int, *, alpha: float = 
 
 
 def newcombe_disagreement(x1: float, n1: int, x2: float, n2: int, *, alpha: float = 0.05) -> float:
-    """Return how far the limits of Miettinen–Nurminen and Newcombe lie apart at most.
+    """Return the largest distance between the limits of Miettinen–Nurminen and of Newcombe.
 
-    More than 0.005 means that the sample is too small for the method not to matter; callers warn.
+    Above 0.005 the sample is so small that the choice of the method matters, and callers warn.
     """
     ours = miettinen_nurminen_interval(x1, n1, x2, n2, alpha=alpha)
     theirs = newcombe_interval(x1, n1, x2, n2, alpha=alpha)
@@ -155,7 +156,7 @@ def newcombe_disagreement(x1: float, n1: int, x2: float, n2: int, *, alpha: floa
 def stratified_independent_z(
     strata: Sequence[RatePair], d: float, *, weights: Sequence[float] | None = None
 ) -> float:
-    """Return the stratified score for one common difference: fixed weights, no N/(N − 1).
+    """Return the stratified score for one common difference, with fixed weights.
 
     z(d) = (Σ w_h (p̂1h − p̂2h) − d) / √Σ w_h² V_h(d), with V_h the variance at the restricted rates
     of stratum h (Miettinen and Nurminen 1985, §Stratification, with the correction of each stratum).
@@ -163,7 +164,7 @@ def stratified_independent_z(
     Args:
         strata: counts of each stratum (task).
         d: difference under the hypothesis.
-        weights: of the strata, adding up to 1; default equal.
+        weights: weights of the strata, adding up to 1; default equal.
     """
     x1, n1, x2, n2 = np.asarray(strata, dtype=np.float64).T
     w = np.full(len(strata), 1 / len(strata)) if weights is None else np.asarray(weights)
@@ -178,10 +179,10 @@ def stratified_independent_z(
 def stratified_independent_interval(
     strata: Sequence[RatePair], *, alpha: float = 0.05, weights: Sequence[float] | None = None
 ) -> Interval:
-    """Return the interval that `stratified_independent_z` gives by inversion."""
+    """Return the two-sided interval, by inversion of `stratified_independent_z`."""
     w = [1 / len(strata)] * len(strata) if weights is None else list(weights)
     estimate = sum(
-        each * (x1 / n1 - x2 / n2) for each, (x1, n1, x2, n2) in zip(w, strata, strict=True)
+        weight * (x1 / n1 - x2 / n2) for weight, (x1, n1, x2, n2) in zip(w, strata, strict=True)
     )
     return invert(
         lambda d: stratified_independent_z(strata, d, weights=w),

@@ -16,7 +16,7 @@ __all__ = ["LatencyRatio", "PairedScores", "latency_ratio"]
 _ENOUGH = 50
 _PLENTY = 400
 _STRICTER = 0.8
-"""Alpha is multiplied by this below 400 pairs: skewed scores raise a 5 % test to 5.7 %."""
+"""Factor of alpha below 400 pairs, because skewed scores raise the size of a 5 % test to 5.7 %."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class PairedScores:
         Args:
             candidate: scores of the candidate.
             reference: scores of the reference, in the same order.
-            clusters: which episodes belong together (repeats of one initial state); their
-                differences are averaged first, and clusters weigh the same.
+            clusters: cluster of each episode (repeats of one initial state form a cluster);
+                differences are averaged within a cluster, and clusters have equal weights.
 
         Raises:
-            ValueError: no pairs, different lengths, or scores outside [0, 1].
+            ValueError: there are no pairs, the lengths differ, or scores are outside [0, 1].
         """
         new, old = np.asarray(candidate, np.float64), np.asarray(reference, np.float64)
         if new.shape != old.shape or new.ndim != 1 or new.size == 0:
@@ -65,22 +65,23 @@ class PairedScores:
 
     @property
     def enough(self) -> bool:
-        """Whether there are the 50 units that the t test on bounded, skewed scores needs."""
+        """Whether there are 50 units, which the t test on bounded, skewed scores needs."""
         return self.differences.size >= _ENOUGH
 
     def effective_alpha(self, alpha: float) -> float:
-        """Return 0.8 alpha below 400 units, else alpha: what certificates are computed with."""
+        """Return the alpha of certificates: 0.8 alpha below 400 units, otherwise alpha."""
         return _STRICTER * alpha if self.differences.size < _PLENTY else alpha
 
     def interval(self, *, alpha: float = 0.05, corrected: bool = True) -> Interval:
         """Return the two-sided interval by Student's t, within [−1, 1].
 
-        Where all differences are equal, t would have width 0; then it is what a unit that was
-        never seen could change: with probability 1 − α/2 fewer than 1 − (α/2)^(1/N) of them.
+        If all differences are equal, t would give a width of 0. Then the interval allows for units
+        with other differences that were not observed: with confidence 1 − α/2 their share is less
+        than 1 − (α/2)^(1/N).
 
         Args:
             alpha: two-sided.
-            corrected: with `effective_alpha`.
+            corrected: whether to use `effective_alpha`.
         """
         level = self.effective_alpha(alpha) if corrected else alpha
         n, mean = self.differences.size, self.difference
@@ -100,7 +101,7 @@ class PairedScores:
 
 @dataclass(frozen=True)
 class LatencyRatio:
-    """Candidate's latency over the reference's; below 1 is faster."""
+    """Latency of the candidate divided by that of the reference; below 1 is faster."""
 
     ratio: float
     interval: Interval
@@ -109,7 +110,7 @@ class LatencyRatio:
 
     @property
     def enough(self) -> bool:
-        """Whether there are the five process runs that the interval needs; ten are better."""
+        """Whether there are five process runs, which the interval needs; ten are better."""
         return self.runs >= 5
 
     @property
@@ -127,17 +128,18 @@ def latency_ratio(
 ) -> LatencyRatio:
     """Return exp(mean over runs of log(candidate's quantile / reference's)), with its interval.
 
-    Student's t on one log ratio for each pair of process runs (interleaved A/B, warm-up dropped).
-    Chunks of one process share its luck: an interval from single chunks covers 62 % instead of 95.
+    Student's t on one log ratio for each pair of process runs (interleaved A/B, without warm-up).
+    Chunks of the same process depend on each other: an interval from single chunks covers 62 % instead
+    of 95 %.
 
     Args:
-        candidate: for each process run its chunk latencies, in any unit.
-        reference: the same, run by run beside the candidate's.
-        quantile: of the latencies in a run; 0.5, 0.95, 0.99 …
+        candidate: chunk latencies of each process run, in any unit.
+        reference: the same for the reference, in the order of the candidate's runs.
+        quantile: quantile of the latencies in a run; 0.5, 0.95, 0.99 …
         alpha: two-sided.
 
     Raises:
-        ValueError: fewer than two runs, different numbers of runs, or latencies that are not
+        ValueError: there are fewer than two runs, the numbers of runs differ, or latencies are not
             positive and finite.
     """
     if len(candidate) != len(reference) or len(candidate) < 2:
@@ -152,7 +154,7 @@ def latency_ratio(
 
 def _quantiles(runs: Sequence[npt.ArrayLike], quantile: float) -> Array:
     values = [np.asarray(run, dtype=np.float64).ravel() for run in runs]
-    for each in values:
-        if each.size == 0 or not np.all(np.isfinite(each)) or each.min() <= 0:
+    for latencies in values:
+        if latencies.size == 0 or not np.all(np.isfinite(latencies)) or latencies.min() <= 0:
             raise ValueError("every process run needs latencies that are positive and finite")
-    return np.array([np.quantile(each, quantile) for each in values])
+    return np.array([np.quantile(latencies, quantile) for latencies in values])

@@ -1,4 +1,4 @@
-"""Many comparisons: adjusted p-values, and letters that say which arms differ."""
+"""Many comparisons: adjusted p-values, and letters that mark which arms differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["attempt_alpha", "benjamini_hochberg", "compact_letters", "holm"]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values (1979; statsmodels): the chance of any false claim."""
+    """Return Holm's adjusted p-values (1979; statsmodels), which limit the chance of a false claim."""
     return _adjusted(p_values, "holm")
 
 
@@ -22,10 +22,10 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 def attempt_alpha(attempt: int, *, alpha: float = 0.05) -> float:
     """Return the level of the m-th use of the same held-out states: 6α / (π² m²).
 
-    They add up to α over all attempts there will ever be.
+    The levels of all attempts, without end, add up to α.
 
     Raises:
-        ValueError: an attempt before the first.
+        ValueError: the number of the attempt is below 1.
     """
     if attempt < 1:
         raise ValueError(f"attempt {attempt}: the first is 1")
@@ -37,23 +37,23 @@ def _adjusted(p_values: Sequence[float], method: str) -> list[float]:
         return []
     from statsmodels.stats.multitest import multipletests
 
-    # The method is named always: statsmodels' default is another one (Holm–Šidák).
+    # The method is always named, because statsmodels' default differs (Holm–Šidák).
     return [float(p) for p in multipletests(p_values, method=method)[1]]
 
 
 def compact_letters(arms: Sequence[str], different: Collection[tuple[str, str]]) -> dict[str, str]:
     """Return letters for each arm: two arms share a letter exactly when they do not differ.
 
-    Piepho 2004 (Journal of Computational and Graphical Statistics 13:456), insert and absorb:
-    begin with one column for all; each significant pair splits the columns that hold both; a
-    column inside another is dropped.
+    Piepho 2004 (Journal of Computational and Graphical Statistics 13:456), insert and absorb: begin
+    with one column of all arms. Each significant pair splits the columns that contain both arms, and
+    columns that are subsets of others are dropped.
 
     Args:
         arms: names, best first; the first column in this order becomes 'a'.
         different: pairs that differ, after adjustment for multiplicity.
 
     Raises:
-        ValueError: a pair names an unknown arm, or one arm twice.
+        ValueError: a pair names an unknown arm, or the same arm twice.
     """
     columns: list[frozenset[str]] = [frozenset(arms)]
     for first, second in different:
@@ -67,7 +67,7 @@ def compact_letters(arms: Sequence[str], different: Collection[tuple[str, str]])
             )
         ]
         unique = list(dict.fromkeys(split))
-        columns = [each for each in unique if not any(each < other for other in unique)]
+        columns = [part for part in unique if not any(part < whole for whole in unique)]
     order = {arm: position for position, arm in enumerate(arms)}
     columns.sort(key=lambda column: sorted(order[arm] for arm in column))
     return {

@@ -1,8 +1,8 @@
-"""What a sequential plan does: exact probabilities of stopping, and the pairs that it takes.
+"""Operating characteristics of a sequential plan: exact probabilities of stopping, expected pairs.
 
-A sum over all paths, no simulation: the state after a look is (n10, n01), tables that stop leave,
-and the pairs until the next look are a trinomial convolution. Counts that happen less often than
-once in 10¹² are left out.
+They are a sum over all paths, without simulation. The state after a look is (n10, n01). Tables at which
+the run stops are removed, and the pairs until the next look are a trinomial convolution. Counts with a
+probability below 10⁻¹² are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ type Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Operating:
-    """What happens when a plan of looks meets a truth."""
+    """Operating characteristics of a plan of looks, for given true probabilities."""
 
     certified: float
     """Probability that the claim is certified at some look."""
@@ -42,9 +42,9 @@ class Operating:
 
 @cache
 def guarded_bounds(plan: SequentialPlan) -> tuple[float, ...]:
-    """Return at each look the score from which on the exact test at the look's level passes too.
+    """Return for each look the score from which on Tango's and the exact test pass at its level.
 
-    Infinite where no table of that size can pass.
+    Infinite if no table of that size can pass.
     """
     return tuple(
         guarded_critical_score(size, margin=plan.margin, alpha=level)
@@ -59,8 +59,8 @@ def operating_characteristics(
 
     Args:
         plan: looks, margin and alpha.
-        case: what is true.
-        guard: certify only where the exact test agrees, as certificates do.
+        case: the true probabilities.
+        guard: certify only if the exact test agrees, as certificates do.
     """
     bounds = guarded_bounds(plan) if guard else plan.bounds
     p10, p01 = max(0.0, case.p10), max(0.0, case.p01)
@@ -83,7 +83,7 @@ def operating_characteristics(
 
 
 def _trinomial(n: int, p10: float, p01: float) -> Array:
-    """Return P(n10, n01) after n pairs, as far as it is worth counting."""
+    """Return P(n10, n01) after n pairs, without counts of negligible probability."""
     rows = _reach(n, p10)
     columns = _reach(n, p01)
     wins, losses = np.arange(rows)[:, None], np.arange(columns)[None, :]
@@ -94,7 +94,7 @@ def _trinomial(n: int, p10: float, p01: float) -> Array:
 
 
 def _reach(n: int, p: float) -> int:
-    """Return how many counts, from 0, hold all but a trace of the probability."""
+    """Return the number of counts, from 0, after which the probability is negligible."""
     weights = binomial_pmf(np.arange(n + 1), n, p)
     return int(np.flatnonzero(weights > _RARE).max()) + 1
 
@@ -106,7 +106,7 @@ def _convolved(state: Array, step: Array) -> Array:
 
 
 def _at_least(state: Array, size: int, z: float, margin: float) -> Bools:
-    """Return which tables have a score of at least z."""
+    """Return a mask of the tables with a score of at least z."""
     if not np.isfinite(z):
         return np.zeros(state.shape, dtype=bool)
     losses = largest_losses(z, size, delta=-margin)[: state.shape[0]]

@@ -1,8 +1,8 @@
 """Paired binary outcomes: two arms on the same episodes.
 
-Tango's score interval (Tango 1998, Statistics in Medicine 17:891; the test is Nam 1997). No library
-that we depend on has it. Notation: ``n10`` pairs in which only the candidate succeeded, ``n01`` pairs
-in which only the reference did, N pairs in all, difference = (n10 − n01) / N, candidate first.
+Tango's score interval (Tango 1998, Statistics in Medicine 17:891; the test is Nam 1997). None of our
+dependencies provides it. Notation: in ``n10`` pairs only the candidate succeeded, in ``n01`` pairs only
+the reference; N pairs in all, difference = (n10 − n01) / N, candidate first.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PairedTable:
 
     @property
     def correlation(self) -> float | None:
-        """Correlation of the arms' outcomes (phi); None when an arm never varies."""
+        """Correlation of the arms' outcomes (phi); None if the outcomes of an arm are all equal."""
         ones, zeros = self.n11 + self.n10, self.n11 + self.n01
         scale = ones * (self.n - ones) * zeros * (self.n - zeros)
         determinant = self.n11 * self.n00 - self.n10 * self.n01
@@ -76,9 +76,9 @@ def tango_scores(
 ) -> Array:
     """Return Tango's score statistics; the arguments, as in `tango_z`, broadcast.
 
-    Where the variance is 0 the score is 0 if the numerator is, and infinite otherwise.
+    If the variance is 0, the score is 0 for a numerator of 0, and infinite otherwise.
     """
-    wins, losses, pairs, d = (np.asarray(each, dtype=np.float64) for each in (n10, n01, n, delta))
+    wins, losses, pairs, d = (np.asarray(value, dtype=np.float64) for value in (n10, n01, n, delta))
     variance = pairs * (2 * restricted_losses(wins, losses, pairs, d) + d * (1 - d))
     numerator = wins - losses - pairs * d
     known = variance > 0
@@ -90,15 +90,15 @@ def tango_scores(
 def restricted_losses(wins: Array, losses: Array, pairs: Array, d: Array) -> Array:
     """Return the maximum-likelihood estimate of P(only the reference succeeds) at difference d.
 
-    The larger root of 2N q² + [−n10 − n01 + (2N − n10 + n01) d] q − n01 d (1 − d) = 0.
+    It is the larger root of 2N q² + [−n10 − n01 + (2N − n10 + n01) d] q − n01 d (1 − d) = 0.
     """
     a = 2 * pairs
     b = -wins - losses + (a - wins + losses) * d
     c = -losses * d * (1 - d)
     root = np.sqrt(np.maximum(0.0, b * b - 4 * a * c))
     # Two forms of the same root: each is accurate where the other subtracts nearly equal numbers.
-    other = -2 * c / np.where(b > 0, b + root, 1.0)
-    return np.asarray(np.maximum(0.0, np.where(b > 0, other, (root - b) / (2 * a))))
+    stable = -2 * c / np.where(b > 0, b + root, 1.0)
+    return np.asarray(np.maximum(0.0, np.where(b > 0, stable, (root - b) / (2 * a))))
 
 
 def tango_z(n10: int, n01: int, n: int, delta: float) -> float:
@@ -119,7 +119,7 @@ def tango_z(n10: int, n01: int, n: int, delta: float) -> float:
 def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> Interval:
     """Return Tango's two-sided score interval for candidate minus reference.
 
-    The set of all Δ with abs(z(Δ)) ≤ z_{1−α/2}; z decreases in Δ, so each end is one root.
+    It is the set of all Δ with abs(z(Δ)) ≤ z_{1−α/2}; z decreases in Δ, so each limit is one root.
 
     Args:
         n10: pairs in which only the candidate succeeded.
@@ -128,7 +128,7 @@ def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> Interv
         alpha: two-sided; 0.05 gives a 95 % interval, 0.10 belongs to one-sided tests at 5 %.
 
     Raises:
-        ValueError: no pairs, or more discordant pairs than pairs.
+        ValueError: there are no pairs, or more discordant pairs than pairs.
     """
     if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
         raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
@@ -142,6 +142,6 @@ def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> Interv
 def tango_p_noninferior(n10: int, n01: int, n: int, *, margin: float) -> float:
     """Return the one-sided p-value of "the candidate is worse by the margin or more".
 
-    Asymptotic (Nam 1997); `exact_p_noninferior` is the guarantee. Counts as in `tango_z`.
+    Asymptotic (Nam 1997); only `exact_p_noninferior` guarantees its level. Counts as in `tango_z`.
     """
     return normal_sf(tango_z(n10, n01, n, -margin))

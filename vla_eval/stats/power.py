@@ -1,7 +1,7 @@
 """Exact power and sample size of non-inferiority, paired and unpaired.
 
-Exact power is a sum over all tables, and goes up and down a little as N grows; a sample size here is
-the N from which on it stays at the target or above (docs/statistics.md, "Sample sizes").
+Exact power is a sum over all tables. It does not rise steadily with N, so a sample size here is the N
+from which on the power stays at the target or above (docs/statistics.md, "Sample sizes").
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def power_paired(
     """Return the exact power of Tango's test with n pairs: a sum over all tables.
 
     Args:
-        n: pairs.
-        case: what is true.
+        n: number of pairs.
+        case: the true probabilities.
         margin: above 0.
         alpha: one-sided.
-        guard: require the exact unconditional test too, as a certificate does.
+        guard: also require the exact unconditional test, as a certificate does.
     """
     z = z_quantile(1 - alpha)
     z = guarded_critical_score(n, margin=margin, alpha=alpha) if guard else z
@@ -52,8 +52,8 @@ def power_paired(
 def guarded_critical_score(n: int, *, margin: float, alpha: float = 0.05) -> float:
     """Return the score from which on both Tango's and the exact test pass, with n pairs.
 
-    The exact p-value falls as the score rises, so the exact test is a higher critical score;
-    infinite when no table passes.
+    The exact p-value falls as the score rises, so the exact test amounts to a higher critical score. It
+    is infinite if no table passes.
     """
     nominal = z_quantile(1 - alpha)
 
@@ -96,9 +96,10 @@ def pairs_needed(
 def _reaches_guarded(
     n: int, case: PairedCase, *, margin: float, alpha: float, power: float
 ) -> bool:
-    """Whether power suffices with the exact test: at the highest score that leaves the power.
+    """Whether the power suffices with the exact test.
 
-    One search over the cheap power instead of one over the exact test's expensive size.
+    This searches for the highest critical score with enough power, and checks its size once: the power
+    is cheap to compute, and the size is expensive.
     """
     p10, p01 = max(0.0, case.p10), max(0.0, case.p01)
     low = z_quantile(1 - alpha)
@@ -114,12 +115,12 @@ def _reaches_guarded(
 def smallest_margin(
     n: int, case: PairedCase, *, alpha: float = 0.05, power: float = 0.8, guard: bool = False
 ) -> float:
-    """Return the smallest margin, to 0.0005, that n pairs certify with the power asked for.
+    """Return the smallest margin, to 0.0005, that n pairs certify with the given power.
 
     Raises:
-        ValueError: not even a margin of 0.5 would do.
+        ValueError: even a margin of 0.5 cannot be certified.
     """
-    low, high = 0, 1000  # in half thousandths; low fails, high does
+    low, high = 0, 1000  # in half thousandths; low fails, high suffices
 
     def reaches(step: int) -> bool:
         margin = step / 2000
@@ -160,7 +161,7 @@ def episodes_per_arm(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> int:
-    """Return the episodes an arm from which on the power without pairing stays at the target."""
+    """Return the episodes per arm from which on the unpaired power stays at the target or above."""
     case = PairedCase(p_reference, p_candidate - p_reference)
     guess = pairs_by_formula(case, margin=margin, alpha=alpha, power=power)
 
@@ -171,7 +172,7 @@ def episodes_per_arm(
 
 
 def _stays(reaches: Callable[[int], bool], guess: int) -> int:
-    """Return the N from which on it holds, walking down from well above the guess."""
+    """Return the N from which on ``reaches`` holds, by a search down from well above the guess."""
     n = math.ceil(1.03 * guess) + 40
     while not reaches(n):
         n = math.ceil(1.1 * n)

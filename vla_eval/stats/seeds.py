@@ -1,8 +1,8 @@
-"""Training seeds: from checkpoints to the recipe that trained them.
+"""Training seeds: inference from checkpoints to the recipe that trained them.
 
-Rows are checkpoints, columns are tasks. Tasks are fixed, training seeds are a sample; with two to
-five of them bootstraps cover 56–88 % where they promise 95 (docs/statistics.md, "Training seeds"), so this is
-Student's t on checkpoint means, its variance never below what the binomial alone explains.
+Rows are checkpoints, columns are tasks. Tasks are fixed, training seeds are a sample. With two to five
+seeds, bootstrap intervals cover 56–88 % instead of 95 % (docs/statistics.md, "Training seeds"). So this
+module uses Student's t on checkpoint means, with a variance of at least the binomial's.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Checkpoints:
     """Checkpoints of one recipe, each evaluated on the same tasks."""
 
     successes: Array
-    """(checkpoints, tasks)"""
+    """Number of successes, (checkpoints, tasks)."""
     episodes: Array
-    """(checkpoints, tasks)"""
+    """Number of episodes, (checkpoints, tasks)."""
 
     @classmethod
     def of(cls, successes: npt.ArrayLike, episodes: npt.ArrayLike) -> Checkpoints:
-        """Build from lists; a vector is one task, and episodes broadcast.
+        """Build from lists; a vector means one task, and episodes broadcast.
 
         Raises:
-            ValueError: fewer than 2 episodes somewhere, or more successes than episodes.
+            ValueError: a task has fewer than 2 episodes, or more successes than episodes.
         """
         counts = np.asarray(successes, dtype=np.float64)
         counts = counts[:, None] if counts.ndim == 1 else counts
@@ -59,15 +59,14 @@ class Checkpoints:
 
     @property
     def means(self) -> Array:
-        """Success rate of each checkpoint, tasks weighing the same."""
+        """Success rate of each checkpoint, with equal weights of the tasks."""
         return np.asarray((self.successes / self.episodes).mean(axis=1))
 
     @property
     def binomial_variances(self) -> Array:
-        """Variance of each checkpoint's mean that the binomial alone explains.
+        """Binomial variance of each checkpoint's mean: Σ_t p̂_t (1 − p̂_t) / (T² (n_t − 1)).
 
-        Σ_t p̂_t (1 − p̂_t) / (T² (n_t − 1)). A checkpoint that never fails, or always does, would
-        have none; there p̂ is (x + ½)/(n + 1).
+        It would be 0 for a checkpoint that always or never fails; there p̂ is (x + ½)/(n + 1).
         """
         rates = self.successes / self.episodes
         certain = np.all((rates == 0) | (rates == 1), axis=1, keepdims=True)
@@ -78,7 +77,7 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class SeedInference:
-    """A difference between recipes, with Student's t behind it."""
+    """A difference between recipes, with its Student's t distribution."""
 
     difference: float
     standard_error: float
@@ -110,19 +109,20 @@ def compare_methods(
 
     Args:
         candidate: at least one checkpoint.
-        reference: at least one; three or more together.
-        floor: without it the interval is exact under normality, and may be absurdly short.
+        reference: at least one checkpoint; both together at least three.
+        floor: whether the variance is at least the binomial's. Without this floor the interval is
+            exact under normality, but may be far too short.
 
     Raises:
-        ValueError: two checkpoints or fewer, which leave no degree of freedom.
+        ValueError: there are two checkpoints or fewer, which leaves no degree of freedom.
     """
     df = candidate.k + reference.k - 2
     if df < 1:
         raise ValueError("one checkpoint an arm says nothing about the recipe: train more seeds")
     spread = sum(
-        float(np.sum((each.means - each.means.mean()) ** 2)) for each in _both(candidate, reference)
+        float(np.sum((arm.means - arm.means.mean()) ** 2)) for arm in _both(candidate, reference)
     )
-    binomial = np.concatenate([each.binomial_variances for each in _both(candidate, reference)])
+    binomial = np.concatenate([arm.binomial_variances for arm in _both(candidate, reference)])
     variance = max(spread / df, float(binomial.mean()) if floor else 0.0)
     error = math.sqrt(variance * (1 / candidate.k + 1 / reference.k))
     return SeedInference(_difference(candidate, reference), error, df)
@@ -134,11 +134,11 @@ def compare_with_frozen(
     """Compare a recipe with one frozen reference checkpoint: Satterthwaite's t.
 
     SE² = max(s², w)/K + v, with v the binomial variance of the reference's mean, and
-    df = SE⁴ / [(max(s², w)/K)² / (K − 1)]. It speaks of this reference checkpoint only. A t test
-    on candidate minus reference would forget that the reference's noise is shared.
+    df = SE⁴ / [(max(s², w)/K)² / (K − 1)]. The result holds only for this reference checkpoint. A t
+    test on candidate minus reference would ignore that all differences share the reference's noise.
 
     Raises:
-        ValueError: fewer than two candidate checkpoints, or not exactly one reference.
+        ValueError: there are fewer than two candidate checkpoints, or not exactly one reference.
     """
     if candidate.k < 2 or reference.k != 1:
         raise ValueError("two or more candidate checkpoints and one reference checkpoint expected")
@@ -154,12 +154,11 @@ def compare_distilled(
 ) -> SeedInference:
     """Compare students with their own teachers, row by row: Student's t on K − 1 differences.
 
-    SE² = max(s_d², w1 + w2)/K. Few differences are easily equal by chance, which says nothing, so
-    their variance has the binomial floor too; it is conservative when the arms ran the same
-    episodes.
+    SE² = max(s_d², w1 + w2)/K. A few differences can be equal by chance, so their variance also has the
+    binomial floor; this is conservative if the arms ran the same episodes.
 
     Raises:
-        ValueError: fewer than two rows, or arms of different length.
+        ValueError: there are fewer than two rows, or the arms have different lengths.
     """
     if candidate.k != reference.k or candidate.k < 2:
         raise ValueError("as many students as teachers expected, at least two")
@@ -175,22 +174,22 @@ def compare_distilled(
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """Where the spread of checkpoint means comes from."""
+    """The parts of the spread of checkpoint means."""
 
     sd: float
     """Standard deviation of checkpoint means."""
     sd_interval: Interval
     binomial_sd: float
-    """What the number of episodes alone explains."""
+    """Standard deviation explained by the finite number of episodes."""
     training_sd: float
-    """What is left for the training seed; 0 when the binomial explains it all."""
+    """Standard deviation that remains for the training seed; 0 if the binomial explains all."""
 
 
 def noise_floor(checkpoints: Checkpoints, *, alpha: float = 0.05) -> NoiseFloor:
     """Split the spread of checkpoint means: σ²_train = max(0, s² − w), with a χ² interval on s.
 
     Raises:
-        ValueError: one checkpoint, from which no spread can be estimated.
+        ValueError: there is only one checkpoint, from which no spread can be estimated.
     """
     if checkpoints.k < 2:
         raise ValueError("the spread over training seeds cannot be estimated from one checkpoint")
@@ -211,7 +210,7 @@ def noise_floor(checkpoints: Checkpoints, *, alpha: float = 0.05) -> NoiseFloor:
 
 
 def rerun_sd(state_rates: npt.ArrayLike) -> float:
-    """Return the standard deviation of a suite mean when the same states are run again.
+    """Return the standard deviation of a suite mean over repeated runs of the same states.
 
     √(E[p_i (1 − p_i)] / n) for n states with success probabilities p_i, at most the binomial's.
     """

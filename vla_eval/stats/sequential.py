@@ -1,8 +1,8 @@
-"""Stopping early: five looks, O'Brien–Fleming spending, on Tango's score.
+"""Early stopping: five looks at Tango's score, with O'Brien–Fleming spending.
 
-Lan and DeMets 1983 (Biometrika 70:659): at information fraction t the one-sided error spent is
-α*(t) = 2 − 2Φ(z_{1−α/2} / √t). At parity this saves a quarter of the episodes, and costs one
-percentage point of power (docs/statistics.md, "Looks").
+Lan and DeMets 1983 (Biometrika 70:659): up to information fraction t, the one-sided error spent is
+α*(t) = 2 − 2Φ(z_{1−α/2} / √t). At parity this saves a quarter of the episodes and costs one percentage
+point of power (docs/statistics.md, "Looks").
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ __all__ = [
 ]
 
 _INFLATION = 1.028
-"""Five looks need this much more than a fixed sample for the same power."""
+"""Sample size for five looks, divided by that of a fixed sample with the same power."""
 _REACH = 8.5
-"""Scores beyond this have no probability worth counting."""
+"""Limit of the scores; beyond it the probability is negligible."""
 _STEPS = 2001
 
 
 class Decision(StrEnum):
-    """What to do after a look."""
+    """Decision after a look."""
 
     CERTIFY = "certify"
     """The bound is crossed: the candidate is not worse by the margin."""
     FUTILE = "futile"
     """Stop inconclusive: the estimate itself is below −margin."""
     CONTINUE = "continue"
-    """Run on to the next look."""
+    """Run until the next look."""
     EXHAUSTED = "exhausted"
     """The last look crossed no bound: inconclusive."""
 
@@ -52,15 +52,15 @@ class SequentialPlan:
     """A plan of looks, fixed before the first episode."""
 
     sizes: tuple[int, ...]
-    """Pairs at each look, rising; the last is the most there will be."""
+    """Number of pairs at each look, rising; the last is the largest possible sample."""
     margin: float
     alpha: float = 0.05
-    """One-sided."""
+    """One-sided level."""
     futility: bool = True
-    """Stop when the estimate is below −margin; not binding, so that alpha holds either way."""
+    """Whether to stop if the estimate is below −margin; not binding, so alpha holds either way."""
 
     def __post_init__(self) -> None:
-        """Refuse looks without pairs between them."""
+        """Refuse numbers of pairs that do not rise from look to look."""
         if not self.sizes or any(b <= a for a, b in pairwise((0, *self.sizes))):
             raise ValueError(f"looks at {self.sizes} pairs do not rise")
 
@@ -115,7 +115,7 @@ class SequentialPlan:
         return self.futility and 2 <= look < self.looks
 
     def interval(self, look: int, n10: int, n01: int) -> Interval:
-        """Return the repeated confidence interval at a look: valid however the run stopped."""
+        """Return the repeated confidence interval at a look, which is valid for any stopping rule."""
         return repeated_interval(n10, n01, self.sizes[look - 1], bound=self.bounds[look - 1])
 
 
@@ -132,11 +132,11 @@ def obrien_fleming_spending(fraction: float, *, alpha: float = 0.05) -> float:
 
 @cache
 def obrien_fleming_bounds(fractions: Sequence[float], *, alpha: float = 0.05) -> tuple[float, ...]:
-    """Return the critical values at rising information fractions, the last of them 1.
+    """Return the critical values at rising information fractions, of which the last is 1.
 
-    Between looks the score's Brownian motion B(t) = z√t has independent increments; its density
-    among the paths that were not stopped is integrated from look to look (Armitage, McPherson and
-    Rowe 1969) and the bound is where the error spent since the last look is left above it.
+    The Brownian motion of the score, B(t) = z√t, has independent increments. Its density over the
+    paths that have not stopped is integrated from look to look (Armitage, McPherson and Rowe 1969). The
+    probability above a bound is the error to spend since the last look.
 
     Args:
         fractions: rising, in (0, 1]; a tuple.
@@ -145,7 +145,7 @@ def obrien_fleming_bounds(fractions: Sequence[float], *, alpha: float = 0.05) ->
     bounds: list[float] = []
     spent, before = 0.0, 0.0
     grid: Array = np.zeros(1)
-    density: Array = np.ones(1)  # B(0) = 0, with all its mass
+    density: Array = np.ones(1)  # all mass is at B(0) = 0
     for fraction in fractions:
         total = obrien_fleming_spending(fraction, alpha=alpha)
         scale = math.sqrt(fraction - before)
@@ -157,7 +157,7 @@ def obrien_fleming_bounds(fractions: Sequence[float], *, alpha: float = 0.05) ->
 
 
 def _bound(grid: Array, mass: Array, scale: float, error: float, sd: float) -> float:
-    """Return b with P(B ≥ b, not stopped before) = error, or the reach where hardly any is left."""
+    """Return b with P(B ≥ b, not stopped before) = error, but at most the reach."""
     from scipy.optimize import brentq
     from scipy.special import ndtr
 

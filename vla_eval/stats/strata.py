@@ -1,8 +1,8 @@
-"""Paired differences over tasks: the stratified score, and whether tasks agree.
+"""Paired differences over tasks: the stratified score, and a test whether the tasks agree.
 
-With the same number of pairs in every task the pooled Tango test has the same estimate and is
-slightly conservative, so pooled is the default, and this the sensitivity analysis and the way for
-unequal numbers (Nam 2006, Biometrical Journal; docs/statistics.md, "Pairs").
+With the same number of pairs in every task, the pooled Tango test has the same estimate and is slightly
+conservative. So the pooled test is the default. The stratified test is for sensitivity analysis and for
+unequal numbers of pairs (Nam 2006, Biometrical Journal; docs/statistics.md, "Pairs").
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def stratified_paired_z(
     z(Δ) = (Σ w_h Δ̂_h − Δ) / √(Σ w_h² [2 q̃_h + Δ(1 − Δ)] / n_h), q̃_h as in Tango's score.
 
     Args:
-        strata: the table of each task, none empty.
+        strata: the table of each task, with at least one pair.
         delta: difference under the hypothesis.
-        weights: of the strata, adding up to 1; default equal.
+        weights: weights of the strata, adding up to 1; default equal.
     """
     w = _weights(strata, weights)
     wins, losses, pairs = np.array([(t.n10, t.n01, t.n) for t in strata], dtype=np.float64).T
     d = np.asarray(delta, dtype=np.float64)
-    each = (2 * restricted_losses(wins, losses, pairs, d) + d * (1 - d)) / pairs
-    variance = float(np.asarray(w) ** 2 @ each)
+    variances = (2 * restricted_losses(wins, losses, pairs, d) + d * (1 - d)) / pairs
+    variance = float(np.asarray(w) ** 2 @ variances)
     numerator = float(np.asarray(w) @ ((wins - losses) / pairs)) - delta
     if variance <= 0:
         return 0.0 if abs(numerator) < 1e-12 else math.copysign(math.inf, numerator)
@@ -52,9 +52,9 @@ def stratified_paired_z(
 def stratified_paired_interval(
     strata: Sequence[PairedTable], *, alpha: float = 0.05, weights: Sequence[float] | None = None
 ) -> Interval:
-    """Return the two-sided interval that `stratified_paired_z` gives by inversion."""
+    """Return the two-sided interval, by inversion of `stratified_paired_z`."""
     w = _weights(strata, weights)
-    estimate = sum(each * table.difference for each, table in zip(w, strata, strict=True))
+    estimate = sum(weight * table.difference for weight, table in zip(w, strata, strict=True))
     return invert(
         lambda delta: stratified_paired_z(strata, delta, weights=w),
         z_quantile(1 - alpha / 2),
@@ -73,7 +73,7 @@ def _weights(strata: Sequence[PairedTable], weights: Sequence[float] | None) -> 
 
 @dataclass(frozen=True)
 class Heterogeneity:
-    """Cochran's test of equal differences."""
+    """Result of Cochran's test of equal differences."""
 
     q: float
     df: int
@@ -86,7 +86,7 @@ def heterogeneity(differences: npt.ArrayLike, variances: npt.ArrayLike) -> Heter
     Δ̄ is the mean weighted by 1/v_h (Cochran 1954).
 
     Raises:
-        ValueError: fewer than two differences, or a variance that is not positive.
+        ValueError: there are fewer than two differences, or a variance is not positive.
     """
     from scipy.special import chdtrc
 
@@ -101,8 +101,8 @@ def heterogeneity(differences: npt.ArrayLike, variances: npt.ArrayLike) -> Heter
 def heterogeneity_paired(strata: Sequence[PairedTable]) -> Heterogeneity:
     """Test whether tasks agree on the difference.
 
-    Variances are Bonett and Price's, from (n10 + 1, n01 + 1, N + 2): a task without discordant
-    pairs has a plain variance of 0, and would weigh infinitely much.
+    Variances are Bonett and Price's, from (n10 + 1, n01 + 1, N + 2): a task without discordant pairs
+    has a plain variance of 0, which would give it infinite weight.
     """
     wins, losses, pairs = np.array([(t.n10, t.n01, t.n) for t in strata], dtype=np.float64).T
     p10, p01 = (wins + 1) / (pairs + 2), (losses + 1) / (pairs + 2)

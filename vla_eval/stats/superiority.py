@@ -1,4 +1,4 @@
-"""Is there any difference at all: McNemar for two arms, Cochran's Q for more."""
+"""Tests for any difference at all: McNemar's for two arms, Cochran's Q for more."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def mcnemar_p(
     """Return the two-sided p-value of "the arms succeed equally often", from paired episodes.
 
     Mid-p (Fagerland, Lydersen and Laake 2013, BMC Medical Research Methodology 13:91): the exact
-    p-value minus the probability of what was observed. The exact and the continuity-corrected one
-    are here for comparison; they are needlessly conservative. Without discordant pairs p is 1
-    (statsmodels' corrected one would be 0).
+    p-value minus the probability of the observed table. The exact and the continuity-corrected p-values
+    are for comparison; they are needlessly conservative. Without discordant pairs p is 1 (statsmodels'
+    corrected p-value would be 0).
 
     Args:
         table: counts of pairs.
-        method: which one.
+        method: method of computing p.
     """
     from scipy.special import bdtr, chdtrc
 
@@ -42,20 +42,21 @@ def mcnemar_p(
     if method == "exact":
         return min(1.0, below)
     here = float(binomial_pmf(few, total, 0.5))
-    # With n10 = n01 both tails count the middle.
+    # With n10 = n01 both tails include the middle.
     return min(1.0, 1 - here / 2 if 2 * few == total else below - here)
 
 
 def cochran_q(successes: npt.ArrayLike) -> tuple[float, float]:
-    """Return Cochran's Q and its p-value: do k arms succeed equally often on the same episodes?
+    """Return Cochran's Q and its p-value, for k arms on the same episodes.
 
-    Cochran 1950; statsmodels. When no episode separates the arms, Q is 0 and p is 1.
+    The hypothesis is "all arms succeed equally often" (Cochran 1950; statsmodels). If the arms agree on
+    every episode, Q is 0 and p is 1.
 
     Args:
         successes: (episodes, arms), 0 or 1.
 
     Raises:
-        ValueError: not such a matrix, or fewer than two arms.
+        ValueError: it is no such matrix, or has fewer than two arms.
     """
     from statsmodels.stats.contingency_tables import cochrans_q
 

@@ -1,7 +1,7 @@
-"""Verdicts and flags: closed sets, each member with its sentence.
+"""Verdicts and flags: closed sets whose members each have a sentence.
 
-A verdict is a function of one interval, of level 1 − 2 alpha, one margin, and one-sided tests that
-keep their level (guards). It never says "no difference": a wide interval is inconclusive.
+A verdict is a function of an interval of level 1 − 2 alpha, a margin, and one-sided tests that keep
+their level (guards). It never states "no difference": a wide interval is inconclusive.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Said(StrEnum):
 
 
 class Verdict(_Said):
-    """What one comparison shows at its margin."""
+    """Result of a comparison at its margin."""
 
     SUPERIOR = "superior", "The candidate succeeds more often than the reference."
     EQUIVALENT = "equivalent", "The success rates differ by less than the margin, both ways."
@@ -55,7 +55,7 @@ class Verdict(_Said):
 
 
 class Flag(_Said):
-    """What a reader has to know beside the verdict."""
+    """Information that a reader needs beside the verdict."""
 
     POST_HOC = (
         "post-hoc",
@@ -159,7 +159,7 @@ class Flag(_Said):
 
 @dataclass(frozen=True)
 class Judgement:
-    """The strongest verdict, and what else holds."""
+    """The strongest verdict, and other verdicts that hold too."""
 
     verdict: Verdict
     also: tuple[Verdict, ...] = ()
@@ -174,12 +174,12 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Guards:
-    """Which one-sided claims about the difference are shown by tests that keep their level."""
+    """One-sided claims about the difference that are shown by tests that keep their level."""
 
     above_minus_margin: bool = True
-    """The difference is above −margin."""
+    """Whether "the difference is above −margin" is shown."""
     below_margin: bool = True
-    """It is below +margin."""
+    """Whether "the difference is below +margin" is shown."""
     above_zero: bool = True
     below_minus_margin: bool = True
     below_zero: bool = True
@@ -223,10 +223,10 @@ def judge(interval: Interval, margin: float, *, guards: Guards = _UNGUARDED) -> 
     Args:
         interval: (lower, upper) for candidate minus reference.
         margin: above 0.
-        guards: whether the tests agree; a verdict that its guard denies is not given.
+        guards: claims that the tests show; a verdict also needs the claims that it implies.
 
     Raises:
-        ValueError: a margin outside (0, 1).
+        ValueError: the margin is outside (0, 1).
     """
     if not 0 < margin < 1:
         raise ValueError(f"margin {margin} is not in (0, 1)")
@@ -238,19 +238,21 @@ def judge(interval: Interval, margin: float, *, guards: Guards = _UNGUARDED) -> 
         Verdict.NON_INFERIOR: noninferior,
         Verdict.INFERIOR: upper < -margin and guards.below_minus_margin,
     }
-    found = [verdict for verdict, held in holds.items() if held]
-    # Superior implies non-inferior and so does equivalent: only what adds something is said.
-    found = [each for each in found if each is not Verdict.NON_INFERIOR or len(found) == 1]
-    verdict = found[0] if found else Verdict.INCONCLUSIVE
-    worse = upper < 0 and guards.below_zero and verdict is not Verdict.INFERIOR
-    return Judgement(verdict, (*found[1:], *((Verdict.WORSE,) if worse else ())))
+    verdicts = [verdict for verdict, held in holds.items() if held]
+    # Superior and equivalent both imply non-inferior, which is then left out.
+    verdicts = [
+        verdict for verdict in verdicts if verdict is not Verdict.NON_INFERIOR or len(verdicts) == 1
+    ]
+    strongest = verdicts[0] if verdicts else Verdict.INCONCLUSIVE
+    worse = upper < 0 and guards.below_zero and strongest is not Verdict.INFERIOR
+    return Judgement(strongest, (*verdicts[1:], *((Verdict.WORSE,) if worse else ())))
 
 
 def judge_paired(table: PairedTable, *, margin: float, alpha: float = 0.05) -> Judgement:
     """Return the verdict on paired counts: Tango's interval, and the exact test as a guard.
 
-    The guard covers every verdict: Tango's score alone is slightly liberal where few pairs are
-    discordant, up to 8.7 % for INFERIOR (30 pairs, 10 points).
+    The guard covers every verdict: Tango's score alone is slightly liberal if few pairs are discordant,
+    up to 8.7 % for INFERIOR (30 pairs, 10 points).
 
     Args:
         table: counts of pairs.

@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file, with a provenance card in its metadata.
 
-Nothing in it is executed. A file that is truncated, of another network, of another format or not
-finite is refused with a sentence.
+Loading executes no code from the file. A file that is truncated, of another network, of another
+format or not finite is refused with an error that states the reason.
 """
 
 from __future__ import annotations
@@ -37,34 +37,34 @@ _KEY = "vla_eval.flow"
 
 
 class Card(BaseModel):
-    """Where a checkpoint comes from, and what is needed to use it."""
+    """Origin of a checkpoint, and the settings needed to use it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     network: FlowConfig
     method: str
-    """Name of the method that it was trained with."""
+    """Name of the training method."""
     hyperparameters: Mapping[str, JsonValue]
     recipe: Mapping[str, JsonValue]
-    """Everything that training it again takes, apart from the data."""
+    """All settings needed to train it again, apart from the data."""
     data_sha256: str
     data: str
-    """What the data are, in a sentence."""
+    """Description of the data, one sentence."""
     poses: bool | None = None
-    """Whether it answers with poses that the hand is sent to, and not with displacements; None in
-    cards from before this entry, whose recipe tells."""
+    """Whether its actions are target poses of the hand instead of displacements. None in cards older
+    than this entry: there the recipe tells."""
     seed: int
     steps: int
     start_sha256: str | None = None
-    """The checkpoint that training started from."""
+    """Digest of the checkpoint that training started from."""
     trained_on: Scenes = None
-    """In which scenes the demonstrations began, those of the start included; None: not known. See
-    ``shipped.trained_on`` for those that come with the package."""
+    """Scenes in which the demonstrations began, including those of the start checkpoint; None: not
+    known. For checkpoints that come with the package see ``shipped.trained_on``."""
     versions: Mapping[str, str]
-    """Of Python, packages and, in a checkout, the commit."""
+    """Versions of Python and the packages and, in a checkout, the commit."""
     results: Mapping[str, JsonValue] = {}
-    """What training ended with: losses, times."""
+    """Results of training: last losses, times."""
 
     @field_validator("trained_on")
     @classmethod
@@ -75,7 +75,7 @@ class Card(BaseModel):
 
     @property
     def answers_with_poses(self) -> bool:
-        """Whether it answers with poses that the hand is sent to."""
+        """Whether its actions are target poses of the hand."""
         if self.poses is not None:
             return self.poses
         data: Any = self.recipe.get("data") or {}
@@ -89,14 +89,14 @@ class Card(BaseModel):
 def save_checkpoint(
     path: Path, network: FlowNetwork, card: Card, *, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write a checkpoint. The file appears at once, or not at all.
+    """Write a checkpoint atomically: the file appears complete or not at all.
 
     Args:
-        path: of the file.
-        network: what is saved.
-        card: where it comes from.
-        dtype: of the parameters that are matrices; float16 halves the file. All other numbers, such
-            as the scales of states in degrees, keep their precision.
+        path: the file to write.
+        network: the network to save.
+        card: its origin.
+        dtype: type of the parameters that are matrices; float16 halves the file. All other numbers,
+            such as the scales of states in degrees, keep their precision.
     """
     matrices = {name for name, value in network.named_parameters() if value.dim() > 1}
     tensors = {
@@ -110,7 +110,7 @@ def save_checkpoint(
 
 
 def read_card(path: Path) -> Card:
-    """Read the card alone; raises PolicySpecError."""
+    """Read only the card; raises PolicySpecError."""
     with _opened(path) as file:
         return _card(path, file.metadata() or {})
 
@@ -119,7 +119,7 @@ def load_checkpoint(path: Path) -> tuple[FlowNetwork, Card, str]:
     """Return the network (float32, for evaluation), its card and the file's sha256.
 
     Raises:
-        PolicySpecError: no such file, or one that cannot be used.
+        PolicySpecError: the file does not exist or cannot be used.
     """
     with _opened(path) as file:
         card = _card(path, file.metadata() or {})
@@ -137,7 +137,7 @@ def load_checkpoint(path: Path) -> tuple[FlowNetwork, Card, str]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file; what is wrong with it becomes a sentence."""
+    """Open a safetensors file; every read error becomes a PolicySpecError with its reason."""
     if not is_there(path):
         raise PolicySpecError(f"there is no checkpoint {path}")
     head = b""
@@ -176,24 +176,25 @@ def _why(head: bytes, error: str) -> str:
 
 
 def _refuse_larger(path: Path, file: Any, config: FlowConfig) -> None:
-    """Refuse a card that describes a larger network than the file holds, before one is made.
+    """Refuse a card whose network is larger than the file, before the network is built.
 
-    Not on torch's meta device, whose first use imports for seconds.
+    The size is computed without torch's meta device, whose first use takes seconds to import.
     """
-    there = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    if config.least_parameters > there + _SLACK:
+    stored = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if config.least_parameters > stored + _SLACK:
         raise PolicySpecError(
             f"{path} is of another network: its card describes {config.least_parameters:,} numbers or "
-            f"more, and it holds {there:,}"
+            f"more, and it holds {stored:,}"
         )
 
 
 _SLACK = 1_000_000
-"""Numbers that may be allocated in vain, so that a smaller difference is named by its place."""
+"""Allowed surplus of the card, in numbers: a smaller difference is reported by `_check_shapes`, which
+names the tensor."""
 
 
 def _check_shapes(path: Path, file: Any, need: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that are not exactly the network's; only the file's header is read."""
+    """Refuse tensors with other names, shapes or types than the network's; reads only the header."""
     have = set(file.keys())
     for name, value in need.items():
         if name not in have:
@@ -216,7 +217,7 @@ def _check_shapes(path: Path, file: Any, need: Mapping[str, Tensor]) -> None:
 
 
 _DTYPES = ("F32", "F16")
-"""What `save_checkpoint` writes; other bits of the same length would be other numbers."""
+"""Types that `save_checkpoint` writes; bits of another type would be read as wrong numbers."""
 
 
 def _check_numbers(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -226,9 +227,9 @@ def _check_numbers(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def require_same_network(card: Card, config: FlowConfig, path: Path) -> None:
-    """Refuse to start from another network; its second time, and what a chunk is, may differ."""
+    """Refuse to start from another network; only the extra time and the chunks may differ."""
     free = {"extra_time", "chunk_size", "relative_actions"}
-    theirs, ours = (each.model_dump(exclude=free) for each in (card.network, config))
+    theirs, ours = (network.model_dump(exclude=free) for network in (card.network, config))
     different: list[Any] = [name for name in ours if ours[name] != theirs[name]]
     if different:
         name = different[0]

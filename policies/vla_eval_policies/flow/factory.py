@@ -23,7 +23,7 @@ class FlowFactory:
     )
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
-        """In the worker: the network is a megabyte, and the way to a host and back takes as long as it."""
+        """Place it in the worker: a round trip to a host takes as long as one inference."""
         del target
         return "worker"
 
@@ -31,7 +31,7 @@ class FlowFactory:
         """Load the checkpoint.
 
         Raises:
-            PolicySpecError: no checkpoint, one that cannot be used, or an unknown option.
+            PolicySpecError: the checkpoint is missing or cannot be used, or an option is unknown.
             MissingExtraError: torch is not installed.
         """
         if target is None:

@@ -1,4 +1,4 @@
-"""Observations as the network's tensors; training and evaluation go through the same functions."""
+"""Observations as the network's tensors; training and evaluation use the same functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Average a square picture (H, H, 3) down to (size, size, 3) over whole blocks of pixels.
 
     Raises:
-        PolicySpecError: not square, or H is no multiple of the size.
+        PolicySpecError: the picture is not square, or H is not a multiple of the size.
     """
     height, width = picture.shape[:2]
     if height != width or height % size:
@@ -50,31 +50,32 @@ def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def word_numbers(instruction: str, words: int) -> NDArray[np.int64]:
     """Return the instruction's words as rows of the word table, int64 (16,); 0 is no word.
 
-    Words are hashed, so any instruction can be read; what was not in the training data means nothing.
+    Words are hashed, so any instruction can be read; words outside the training data have no meaning.
     """
-    found = re.findall(r"[a-z0-9]+", instruction.lower())[:MAX_WORDS]
+    tokens = re.findall(r"[a-z0-9]+", instruction.lower())[:MAX_WORDS]
     numbers = np.zeros(MAX_WORDS, dtype=np.int64)
-    numbers[: len(found)] = [1 + zlib.crc32(word.encode()) % (words - 1) for word in found]
+    numbers[: len(tokens)] = [1 + zlib.crc32(token.encode()) % (words - 1) for token in tokens]
     return numbers
 
 
 def inputs_of(
     observations: Sequence[Observation], instructions: Sequence[str], config: FlowConfig
 ) -> Inputs:
-    """Return a batch's inputs, on the CPU.
+    """Return the inputs of a batch, on the CPU.
 
     Raises:
-        PolicySpecError: a camera that the policy was trained with is missing, or the state has
-            another size.
+        PolicySpecError: a camera of the training data is missing, or the state has another size.
     """
-    pictures = np.stack([_pictures(each, config) for each in observations])
-    states = np.stack([np.asarray(each["agent_pos"], np.float32) for each in observations])
+    pictures = np.stack([_pictures(observation, config) for observation in observations])
+    states = np.stack(
+        [np.asarray(observation["agent_pos"], np.float32) for observation in observations]
+    )
     if states.shape[1:] != (config.state_size,):
         raise PolicySpecError(
             f"the policy was trained on an agent_pos of size {config.state_size}, "
             f"the environment's has {states.shape[1:]}"
         )
-    words = np.stack([word_numbers(each, config.words) for each in instructions])
+    words = np.stack([word_numbers(instruction, config.words) for instruction in instructions])
     return Inputs(torch.from_numpy(pictures), torch.from_numpy(words), torch.from_numpy(states))
 
 

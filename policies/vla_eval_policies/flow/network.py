@@ -1,4 +1,4 @@
-"""The model, in one sitting.
+"""The whole model, in one file.
 
 ::
 
@@ -9,10 +9,10 @@
     [x_t ; t, extra] ── MLP ── action tokens (H) ── expert: L layers, each attends to       once a
                                             itself and to the cached prefix ── f (H, D)     solver step
 
-The expert is SmolVLA's and π0's in small: one token a control step, made of the noisy action and the
-time; actions padded to D dimensions; the prefix is encoded once, and its keys and values serve all
-steps and all samples. Attention is written out, since MeanFlow differentiates through it forwards,
-which fused kernels do not support.
+The action expert is a small version of those of SmolVLA and π0. Each control step has one token, made
+of the noisy action and the time. Actions are padded to D dimensions. The prefix is encoded once; its
+keys and values serve all solver steps and all samples. Attention is written out, because fused kernels
+do not support the forward-mode differentiation that MeanFlow needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KEYPOINTS = 64
 
 
 class FlowConfig(BaseModel):
-    """Sizes of the network; a checkpoint carries them, so each of them is bounded."""
+    """Sizes of the network. They are read from checkpoints, so each size is bounded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -46,13 +46,13 @@ class FlowConfig(BaseModel):
     state_size: int = Option(ge=1, le=1024)
     action_size: int = Option(ge=1, le=1024)
     image_size: int = Option(default=128, ge=16, le=2048)
-    """Pictures are averaged down to this edge."""
+    """Edge length to which pictures are averaged down, in pixels."""
     chunk_size: int = Option(default=16, ge=1, le=4096)
     padded_actions: int = Option(default=8, ge=1, le=1024)
-    """D; dimensions beyond ``action_size`` are noise that no loss sees, as in SmolVLA."""
+    """D. Dimensions beyond ``action_size`` hold noise and do not enter the loss, as in SmolVLA."""
     relative_actions: bool | int = True
-    """Chunks are learned relative to ``agent_pos``, for joint targets; needs equal sizes. A number: so
-    many first dimensions alone, such as 3 for the position of a pose."""
+    """Whether chunks are learned relative to ``agent_pos``, as for joint targets; needs equal sizes. A
+    number n means only the first n dimensions, such as 3 for the position of a pose."""
     width: int = Option(default=96, ge=16, le=4096)
     layers: int = Option(default=3, ge=1, le=64)
     heads: int = Option(default=4, ge=1, le=256)
@@ -88,7 +88,7 @@ class FlowConfig(BaseModel):
 
     @property
     def least_parameters(self) -> int:
-        """How many parameters a network of these sizes has at least; found without making one."""
+        """Lower bound of the number of parameters, computed without building the network."""
         layers = 10 * self.width**2 * self.layers
         tables = self.width * (self.words + self.chunk_size + self.state_size + self.padded_actions)
         stride = max(2, self.image_size // 32)
@@ -97,7 +97,7 @@ class FlowConfig(BaseModel):
 
     @property
     def relative_size(self) -> int:
-        """How many of an action's first dimensions are learned relative to the state's."""
+        """Number of leading action dimensions that are learned relative to the state."""
         return self.action_size if self.relative_actions is True else int(self.relative_actions)
 
 
@@ -114,10 +114,10 @@ class Inputs:
 
 
 class CameraEncoder(nn.Module):
-    """One camera's picture → two tokens: where its 64 features are, and how strong.
+    """Turns a camera's picture into two tokens: positions and strengths of its 64 features.
 
-    The first convolution takes overlapping patches, such that a picture of 128 pixels is a map of
-    32 × 32 at once: the dearest layer of training is small, and fine edges still count.
+    The first convolution takes overlapping patches and maps a picture of 128 pixels to 32 × 32 at
+    once. So the most expensive layer of training stays small, and fine edges still count.
     """
 
     def __init__(self, width: int, image_size: int) -> None:
@@ -149,7 +149,7 @@ class CameraEncoder(nn.Module):
 
 
 class Attention(nn.Module):
-    """Queries of the tokens, keys and values of the tokens and of a cached prefix."""
+    """Attention of the tokens to themselves and to a cached prefix."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Attention(nn.Module):
     def forward(self, tokens: Tensor, prefix: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """(B, N, width) → (B, N, width)."""
         query = self._split(self.queries(tokens))
-        key, value = (self._split(each) for each in self.keys_values(tokens).chunk(2, -1))
+        key, value = (self._split(half) for half in self.keys_values(tokens).chunk(2, -1))
         if prefix is not None:
             key, value = torch.cat([prefix[0], key], 2), torch.cat([prefix[1], value], 2)
         weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), -1)
@@ -178,7 +178,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """A transformer layer, norms first; optionally with a prefix of its own projection."""
+    """A pre-norm transformer layer, optionally with its own projection of the prefix."""
 
     def __init__(self, width: int, heads: int, *, prefixed: bool) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class Layer(nn.Module):
         self.prefix = nn.Linear(width, 2 * width) if prefixed else None
 
     def cache(self, prefix: Tensor) -> tuple[Tensor, Tensor]:
-        """Project the prefix tokens (B, M, width), once an inference."""
+        """Project the prefix tokens (B, M, width), once per inference."""
         assert self.prefix is not None  # noqa: S101 - the expert's layers have it
         return self.attention.cache(self.prefix(prefix))
 
@@ -212,7 +212,7 @@ class FlowField:
 
     @property
     def extra_time(self) -> ExtraTime:
-        """The network's."""
+        """The extra time that the network takes."""
         return self.network.extra_time
 
     def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
@@ -220,7 +220,7 @@ class FlowField:
         return self.network.expert(x, t, extra, self.cache)
 
     def repeat(self, copies: int) -> FlowField:
-        """Repeat the cache; nothing is encoded anew."""
+        """Repeat the cache, without encoding the observations again."""
         cache = tuple(
             (key.repeat_interleave(copies, 0), value.repeat_interleave(copies, 0))
             for key, value in self.cache
@@ -229,7 +229,7 @@ class FlowField:
 
 
 class FlowNetwork(VelocityNetwork):
-    """The model; ``bind`` encodes observations once, the field it returns is the action expert."""
+    """The model. ``bind`` encodes observations once and returns the action expert as a field."""
 
     state_mean: Tensor
     state_std: Tensor
@@ -269,7 +269,7 @@ class FlowNetwork(VelocityNetwork):
         self.register_buffer("action_std", torch.ones(chunk))
 
     def bind(self, observation: Inputs) -> FlowField:
-        """Encode observations, once for all solver steps and samples."""
+        """Encode observations once, for all solver steps and samples."""
         prefix = self.encode(observation)
         return FlowField(self, tuple(layer.cache(prefix) for layer in self._expert_layers()))
 
@@ -298,7 +298,7 @@ class FlowNetwork(VelocityNetwork):
         return out
 
     def normalise(self, actions: Tensor, state: Tensor) -> Tensor:
-        """Turn action chunks (B, H, A) into what is learned, (B, H, D), padded with zeros."""
+        """Turn action chunks (B, H, A) into learning targets (B, H, D), padded with zeros."""
         if self.config.relative_actions:
             actions = actions - self._origin(state)
         scaled = (actions - self.action_mean) / self.action_std
@@ -310,14 +310,14 @@ class FlowNetwork(VelocityNetwork):
         return chunks + self._origin(state) if self.config.relative_actions else chunks
 
     def _origin(self, state: Tensor) -> Tensor:
-        """Return what actions are relative to, (B, 1, A), for a state (B, S)."""
+        """Return the origin of relative actions, (B, 1, A), for a state (B, S)."""
         size = self.config.relative_size
         return pad(state[:, None, :size], (0, self.config.action_size - size))
 
     def prefix_parameters(self) -> list[nn.Parameter]:
-        """Return what a frozen prefix freezes: everything that ``encode`` uses."""
+        """Return the parameters that a frozen prefix freezes: all that ``encode`` uses."""
         parts = (self.eyes, self.words, self.state, self.mix, self.norm_prefix)
-        return [self.word_places, *(each for part in parts for each in part.parameters())]
+        return [self.word_places, *(value for part in parts for value in part.parameters())]
 
     def _expert_layers(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]

@@ -1,4 +1,4 @@
-"""``flow:CHECKPOINT``: the reference policy, with the sampler that its spec asks for."""
+"""``flow:CHECKPOINT``: the reference policy, with the sampler that its spec names."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ class FlowOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: str | None = None
-    """The checkpoint's own, or ``fm`` to walk its local velocity."""
+    """Sampling method: the checkpoint's own, or ``fm`` to integrate its local velocity."""
     nfe: int | None = Option(default=None, ge=1, le=10_000)
     n_action_steps: int | None = Option(default=None, ge=1, le=1_000_000)
     solver: Solver | None = None
-    """Of method ``fm``."""
+    """Solver of method ``fm``."""
     keystone: int = Option(default=1, ge=1, le=1024)
-    """K: samples of which one is executed."""
+    """K: number of samples, of which one is executed."""
     clusters: int = Option(default=2, ge=1, le=1024)
     guard: float = Option(default=0.3, ge=0.0)
     device: str = "cpu"
     threads: int = Option(default=1, ge=1, le=1024)
-    """Torch's threads on the CPU; with another number actions may differ in their last bits."""
+    """Number of torch's CPU threads. It can change the last bits of the actions."""
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Chunks and what they took."""
+    """Sampled chunks and the times that they took."""
 
     chunks: Tensor
     """(B, K, H, D)."""
@@ -57,7 +57,7 @@ class Timed:
 
 
 class FlowPolicy:
-    """A trained network and a sampler. Noise is the episode's own; see :class:`Context`."""
+    """A trained network and a sampler. Each episode has its own noise; see :class:`Context`."""
 
     def __init__(
         self,
@@ -126,36 +126,36 @@ class FlowPolicy:
         instructions = [context.instruction for context in contexts]
         inputs = inputs_of(observations, instructions, self._network.config)
         timed = self.sample(inputs, [context.generator() for context in contexts])
-        chosen, counts = zip(*(self._select(each) for each in timed.chunks), strict=True)
+        chosen, counts = zip(*(self._select(samples) for samples in timed.chunks), strict=True)
         state = inputs.state.to(self._device)
         actions = self._network.actions(torch.stack(chosen), state).cpu().numpy()
         return [
             ActionChunk(
-                np.ascontiguousarray(each, dtype=np.float32),
+                np.ascontiguousarray(chunk, dtype=np.float32),
                 nfe=self.cost.nfe,
                 prefix_ms=timed.prefix_ms,
                 denoise_ms=timed.denoise_ms,
                 counts=counted,
             )
-            for each, counted in zip(actions, counts, strict=True)
+            for chunk, counted in zip(actions, counts, strict=True)
         ]
 
     @torch.inference_mode()
     def sample(self, inputs: Inputs, generators: Sequence[np.random.Generator]) -> Timed:
-        """Return K chunks for each observation, normalised; the noise is each generator's own.
+        """Return K normalised chunks for each observation, with noise from its own generator.
 
-        The first sample's starting noise does not depend on K: policies with the same key share it.
+        The first sample's noise does not depend on K: policies with the same key share it.
         """
         config, many = self._network.config, self.keystone.samples
         shape = (many, config.chunk_size, config.padded_actions)
 
         def draw() -> Tensor:
-            noise = np.concatenate([each.standard_normal(shape) for each in generators])
+            noise = np.concatenate([generator.standard_normal(shape) for generator in generators])
             return torch.from_numpy(noise.astype(np.float32)).to(self._device)
 
         began = self._clock()
         on_device = Inputs(
-            *(each.to(self._device) for each in (inputs.pictures, inputs.words, inputs.state))
+            *(part.to(self._device) for part in (inputs.pictures, inputs.words, inputs.state))
         )
         field = self._network.bind(on_device)
         if many > 1:
@@ -166,7 +166,7 @@ class FlowPolicy:
         return Timed(chunks.unflatten(0, (-1, many)), encoded - began, ended - encoded)  # type: ignore[no-untyped-call]
 
     def _select(self, candidates: Tensor) -> tuple[Tensor, dict[str, int]]:
-        """Return one of a sample's chunks (K, H, D), and whether KeyStone's guard took the medoid."""
+        """Return one of the candidates (K, H, D), and KeyStone's counts, such as its guard's use."""
         if self.keystone.samples == 1:
             return candidates[0], {}
         executed = candidates[:, : self.horizon, : self._network.config.action_size]
@@ -175,17 +175,21 @@ class FlowPolicy:
         return candidates[selection.index], counts
 
     def _clock(self) -> float:
-        """Return the time, ms, when everything before is done."""
+        """Wait until the device has finished all work, then return the time in ms."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter() * 1e3
 
 
 def build(target: str, options: FlowOptions) -> Policy:
-    """Load a checkpoint, a file or a shipped one's name, and give it the sampler that is asked for.
+    """Load a checkpoint and build the policy with the sampler that the options name.
+
+    Args:
+        target: a file, or the name of a shipped checkpoint.
+        options: options of the spec.
 
     Raises:
-        PolicySpecError: the checkpoint cannot be used, or not in this way.
+        PolicySpecError: the checkpoint cannot be used, or not with these options.
     """
     network, card, digest = load_checkpoint(checkpoint_path(target))
     trained = card.make_method()
@@ -210,7 +214,7 @@ def build(target: str, options: FlowOptions) -> Policy:
 
 
 def _method(trained: Method, options: FlowOptions) -> Method:
-    """Return the sampler: the checkpoint's own method, or its local velocity walked by ``fm``."""
+    """Return the sampler: the checkpoint's own method, or ``fm`` on its local velocity."""
     wanted = options.method or trained.name
     if wanted == "fm" and trained.knows_local_velocity:
         return make_method("fm", {"solver": options.solver or "euler"})

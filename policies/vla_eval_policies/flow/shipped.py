@@ -1,10 +1,11 @@
 """The checkpoints that come with the package, by name: ``flow:so101/fm``.
 
-``python -m vla_eval_policies.flow.shipped runs/fm/policy.safetensors so101/fm`` adds one: matrices in
-float16, which halves the file, everything else as it was. What is evaluated and published is that file.
+``python -m vla_eval_policies.flow.shipped runs/fm/policy.safetensors so101/fm`` adds one. It stores
+matrices in float16, which halves the file, and keeps everything else. That file is evaluated and
+published.
 
-``checkpoints/trained_on.json`` says in which scenes the demonstrations began of those that were shipped
-before cards did; ``tools/trained_on.py`` writes it.
+``checkpoints/trained_on.json`` names the training scenes of checkpoints that were shipped before cards
+listed them; ``tools/trained_on.py`` writes it.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ def shipped_names() -> list[str]:
 
 
 def checkpoint_path(target: str) -> Path:
-    """Return the file that ``flow:TARGET`` means: a path, or the name of a shipped checkpoint.
+    """Return the file of ``flow:TARGET``; TARGET is a path or the name of a shipped checkpoint.
 
     Raises:
-        PolicySpecError: there is neither.
+        PolicySpecError: there is neither such a file nor such a shipped checkpoint.
     """
     path = Path(target)
     names = shipped_names()
@@ -53,22 +54,24 @@ def checkpoint_path(target: str) -> Path:
 
 
 def trained_on(card: Card, weights_sha256: str) -> Scenes:
-    """Return in which scenes a checkpoint's demonstrations began; None where that is not known.
+    """Return the scenes in which a checkpoint's demonstrations began; None if they are not known.
 
     Args:
-        card: which says it, unless it is older.
-        weights_sha256: of the file, by which a shipped checkpoint is known wherever it lies.
+        card: lists the scenes, unless it is older than that entry.
+        weights_sha256: digest of the file; it identifies a shipped checkpoint in any folder.
     """
     return _shipped_scenes().get(weights_sha256) if card.trained_on is None else card.trained_on
 
 
 @functools.cache
 def _shipped_scenes() -> dict[str, Scenes]:
-    said = json.loads((_FOLDER / "trained_on.json").read_text(encoding="utf-8"))
-    scenes = {name: tuple(each["scenes"]) for name, each in said["demonstrations"].items()}
+    content = json.loads((_FOLDER / "trained_on.json").read_text(encoding="utf-8"))
+    scenes = {name: tuple(data["scenes"]) for name, data in content["demonstrations"].items()}
     return {
-        each["weights_sha256"]: together(scenes[name] for name in each["demonstrations"])
-        for each in said["checkpoints"].values()
+        checkpoint["weights_sha256"]: together(
+            scenes[name] for name in checkpoint["demonstrations"]
+        )
+        for checkpoint in content["checkpoints"].values()
     }
 
 

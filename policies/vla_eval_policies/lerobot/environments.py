@@ -36,14 +36,15 @@ class VlaEvalEnv(EnvConfig):  # type: ignore[misc]  # LeRobot is not followed: i
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Arguments of the environment, as in a protocol: ``'{"image_size": 96}'``."""
     first_init_state: int = 0
-    """Where to begin; 0 to 99 of our own suites are for development, 100 to 199 to certify."""
+    """Number of the first initial state. In our own suites 0 to 99 are for development, 100 to 199
+    for certificates."""
     env_seed: int = 0
-    """As in a protocol; ``--seed`` does not change the scenes."""
+    """Seed of the environment, as in a protocol; ``--seed`` does not change the scenes."""
     episode_length: int | None = None
     """Time limit in steps; None leaves it to each task."""
 
     def __post_init__(self) -> None:
-        """Look at the first task: LeRobot asks for features before it makes an environment."""
+        """Probe the first task: LeRobot asks for features before it makes an environment."""
         self._tasks = _tasks(self.task or "")
         self._scene = probe(self._tasks[0][1], self.env_kwargs)
         self.fps = int(self._scene.metadata["render_fps"])
@@ -86,10 +87,10 @@ class VlaEvalEnv(EnvConfig):  # type: ignore[misc]  # LeRobot is not followed: i
                     self._scene.metadata,
                 )
                 if use_async_envs and n_envs > 1
-                # LeRobot freezes asynchronous copies only. Otherwise, a copy that ended early would
-                # start another episode, and which states come next would depend on the policy.
+                # LeRobot freezes asynchronous copies only. Without freezing, a copy that ended early
+                # would start another episode, and the next states would depend on the policy.
                 else gymnasium.vector.SyncVectorEnv(
-                    [freeze_after_episode_end(each) for each in factories],
+                    [freeze_after_episode_end(factory) for factory in factories],
                     autoreset_mode=gymnasium.vector.AutoresetMode.NEXT_STEP,
                 )
             )
@@ -97,15 +98,15 @@ class VlaEvalEnv(EnvConfig):  # type: ignore[misc]  # LeRobot is not followed: i
 
 
 def _tasks(names: str) -> list[tuple[Suite, Task]]:
-    found: list[tuple[Suite, Task]] = []
+    pairs: list[tuple[Suite, Task]] = []
     for name in names.split(","):
         suite_name, _, task_name = name.strip().partition("/")
         suite = find_suite(suite_name)
         tasks = (suite.task(task_name),) if task_name else suite.tasks
-        found += [(suite, task) for task in tasks]
-    if len(found) != len({task.env_id for _, task in found}):
+        pairs += [(suite, task) for task in tasks]
+    if len(pairs) != len({task.env_id for _, task in pairs}):
         raise UsageError(f"--env.task={names}: a task is named twice")
-    return found
+    return pairs
 
 
 def _features(scene: SpacesOf) -> dict[str, PolicyFeature]:

@@ -1,4 +1,4 @@
-"""One of our tasks as ``lerobot-eval``'s loop expects an environment; knows nothing of LeRobot."""
+"""Our tasks in the form that ``lerobot-eval``'s loop expects; does not import LeRobot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Job", "SpacesOf", "TaskEnv", "probe"]
 
 @dataclass(frozen=True)
 class SpacesOf:
-    """What an environment looks like from outside; found out once, for all of its copies."""
+    """Spaces and metadata of an environment, read once for all of its copies."""
 
     observation_space: Space[Any]
     action_space: Space[Any]
@@ -35,8 +35,8 @@ class Job:
     scene: SpacesOf
     max_steps: int
     env_seed: int = 0
-    """Seed of every reset. LeRobot's own seeds are not used, so that an episode here is the episode
-    of the same key in ``vlaeval run``."""
+    """Seed of every reset. It replaces LeRobot's seeds, so that an episode equals the one with the
+    same key in ``vlaeval run``."""
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -50,15 +50,15 @@ def probe(task: Task, env_kwargs: dict[str, Any]) -> SpacesOf:
 
 
 class TaskEnv(gymnasium.Env[Observation, Action]):
-    """Walks through a task's frozen initial states, whatever the policy does with them.
+    """Runs a task's frozen initial states in order; the policy cannot change the order.
 
-    The k-th reset starts from initial state ``start + k * stride``, modulo their number. The
-    simulator is built at the first: LeRobot makes the environments of all tasks before it runs one.
+    The k-th reset starts from initial state ``start + k * stride``, modulo their number. The first
+    reset builds the simulator: LeRobot makes the environments of all tasks before it runs one.
 
     Args:
-        job: what is run.
+        job: the task and its conditions.
         start: number of the first initial state.
-        stride: how many copies run side by side.
+        stride: number of copies that run side by side.
     """
 
     def __init__(self, job: Job, *, start: int, stride: int) -> None:
@@ -79,7 +79,7 @@ class TaskEnv(gymnasium.Env[Observation, Action]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start from the next initial state; neither argument changes which."""
+        """Start from the next initial state; both arguments are ignored."""
         del seed, options
         env = self._running()
         state = self._next % self._job.task.init_states
@@ -90,14 +90,14 @@ class TaskEnv(gymnasium.Env[Observation, Action]):
         return self._seen, {**_brief(info), "init_state": state}
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Step; truncated at the time limit."""
+        """Take a step; truncate the episode at the time limit."""
         self._seen, reward, terminated, truncated, info = self._running().step(action)
         self._steps += 1
         over = truncated or (self._steps >= self._max_episode_steps and not terminated)
         return self._seen, reward, terminated, over, _brief(info)
 
     def render(self) -> NDArray[np.uint8]:
-        """Return the pictures that the policy sees, side by side, as far as they fit."""
+        """Return the policy's pictures side by side; those of another height are left out."""
         pictures = list(self._seen["pixels"].values())
         height = pictures[0].shape[0]
         fitting: NDArray[np.uint8] = np.hstack([p for p in pictures if p.shape[0] == height])
@@ -122,6 +122,6 @@ class TaskEnv(gymnasium.Env[Observation, Action]):
 
 
 def _brief(info: dict[str, Any]) -> dict[str, Any]:
-    """Return what LeRobot's loop looks at, as plain values that vector environments can stack."""
+    """Return the entries that LeRobot's loop reads, as plain values that can be stacked."""
     success = bool(info.get("is_success", False))
     return {"is_success": success, "score": float(info.get("score", success))}

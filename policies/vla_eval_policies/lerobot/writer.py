@@ -72,8 +72,8 @@ class LeRobotWriter:
 
     Args:
         folder: the dataset's root; must not exist, unless ``resume``.
-        layout: what the frames look like.
-        resume: append to the dataset that is there.
+        layout: cameras, states and actions of the frames.
+        resume: append to the existing dataset.
         images: ``video`` (AV1, small, lossy) or ``png`` (exact).
 
     Raises:
@@ -83,7 +83,7 @@ class LeRobotWriter:
     def __init__(
         self, folder: Path, layout: DatasetLayout, *, resume: bool, images: Literal["video", "png"]
     ) -> None:
-        # The encoder introduces itself for every episode otherwise; 1 leaves errors.
+        # Level 1 prints errors only; by default the encoder prints a banner for every episode.
         os.environ.setdefault("SVT_LOG", "1")
         try:
             import av
@@ -91,7 +91,7 @@ class LeRobotWriter:
         except ImportError as error:
             raise MissingExtraError("writing a LeRobotDataset", "lerobot") from error
         av.logging.set_libav_level(av.logging.ERROR)
-        # Without streaming every frame is a png file first: twice the time.
+        # Without streaming every frame is first written as a png file, which takes twice the time.
         common = {"root": folder, "video_backend": "pyav", "streaming_encoding": images == "video"}
         self._dataset = (
             LeRobotDataset.resume(folder.name, **common)
@@ -108,7 +108,7 @@ class LeRobotWriter:
         self._pending = 0
 
     def add(self, frame: Frame) -> None:
-        """Append a frame to the episode at hand."""
+        """Append a frame to the current episode."""
         self._pending += 1
         self._dataset.add_frame(
             {
@@ -132,7 +132,7 @@ class LeRobotWriter:
         )
 
     def end_episode(self, *, keep: bool) -> None:
-        """Save the episode at hand, or forget it."""
+        """Save or discard the current episode."""
         if self._pending and keep:
             import datasets
 

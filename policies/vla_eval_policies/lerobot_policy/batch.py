@@ -1,4 +1,4 @@
-"""Observations of ours as LeRobot's processors take them."""
+"""Our observations as batches for LeRobot's processors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding
 __all__ = ["Batch", "raw_batch", "same_batch"]
 
 Batch = Mapping[str, Any]
-"""What LeRobot's processors and policies take: tensors by feature, and ``task``."""
+"""Input of LeRobot's processors and policies: tensors by feature, and ``task``."""
 
 
 def raw_batch(
     binding: Binding, observations: Sequence[Observation], contexts: Sequence[Context]
 ) -> dict[str, Any]:
-    """Return what goes into the checkpoint's preprocessor, as ``lerobot-eval`` would make it.
+    """Return the input of the checkpoint's preprocessor, in the form that ``lerobot-eval`` makes.
 
     Pictures float32 (B, 3, H, W) from 0 to 1, ``observation.state`` float32 (B, D), ``task`` B strings.
     """
@@ -28,17 +28,18 @@ def raw_batch(
 
     batch: dict[str, Any] = {}
     for feature, camera in binding.images.items():
-        pictures = torch.from_numpy(np.stack([each["pixels"][camera] for each in observations]))
+        stacked = np.stack([observation["pixels"][camera] for observation in observations])
+        pictures = torch.from_numpy(stacked)
         batch[feature] = pictures.permute(0, 3, 1, 2).contiguous().float() / 255
     if binding.state:
-        states = np.stack([each["agent_pos"] for each in observations]).astype(np.float32)
-        batch[STATE] = torch.from_numpy(states)
+        states = np.stack([observation["agent_pos"] for observation in observations])
+        batch[STATE] = torch.from_numpy(states.astype(np.float32))
     batch["task"] = [context.instruction for context in contexts]
     return batch
 
 
 def same_batch(observation: Observation, context: Context) -> object:
-    """Return what has to agree for observations to share a batch."""
+    """Return a key that is equal for all observations that can share a batch."""
     pictures = observation.get("pixels", {})
     return (
         context.suite,

@@ -1,4 +1,4 @@
-"""A checkpoint on disk: found, checked before anything is built, identified by its bytes."""
+"""Checkpoints on disk: finds them, checks them before a model is built, and hashes them."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ WEIGHTS = "model.safetensors"
 PREPROCESSOR = "policy_preprocessor.json"
 POSTPROCESSOR = "policy_postprocessor.json"
 SIDECAR = "vla_eval_method.json"
-"""Ours: the method of a student, see ``extra_time``."""
+"""Our file with the method of a student, see ``extra_time``."""
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder as LeRobot's ``save_pretrained`` writes it, with all that it needs."""
+    """A complete folder as written by LeRobot's ``save_pretrained``."""
 
     folder: Path
     config: dict[str, Any]
-    """``config.json``."""
+    """Content of ``config.json``."""
 
     @property
     def type(self) -> str:
-        """The kind of policy as LeRobot registers it, for example ``smolvla``."""
+        """LeRobot's name of the policy type, for example ``smolvla``."""
         return str(self.config["type"])
 
     def sha256(self) -> str:
         """Hash the configuration, the weights, and the processors with their statistics."""
         hasher = hashlib.sha256()
         patterns = (CONFIG, "*.safetensors", "policy_*.json", SIDECAR)
-        for path in sorted({path for each in patterns for path in self.folder.glob(each)}):
+        for path in sorted({path for pattern in patterns for path in self.folder.glob(pattern)}):
             hasher.update(f"{path.name}\0".encode())
             hasher.update(_digest(path))
         return hasher.hexdigest()
 
 
 def find_checkpoint(target: str, revision: str | None = None) -> Checkpoint:
-    """Return the checkpoint in a folder, or of a hub id after its files have been fetched.
+    """Return the checkpoint of a folder or a hub id; fetches the files of a hub id.
 
     Raises:
-        PolicySpecError: nothing there, files missing, pickled weights, or an adapter without its base.
+        PolicySpecError: the checkpoint does not exist, lacks files, has pickled weights, or is an
+            adapter without its base.
     """
     path = Path(target).expanduser()
     if path.is_dir():
@@ -95,7 +96,7 @@ def _from_hub(target: str, revision: str | None) -> Path:
 def _check_files(folder: Path, target: str) -> None:
     present = {path.name for path in folder.iterdir()}
     if WEIGHTS not in present:
-        pickles = sorted(path.name for each in _PICKLES for path in folder.glob(each))
+        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
         if pickles:
             raise PolicySpecError(
                 f"lerobot:{target}: '{pickles[0]}' is a pickle, which may run any code; save the "

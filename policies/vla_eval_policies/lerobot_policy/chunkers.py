@@ -1,4 +1,4 @@
-"""How each kind of LeRobot policy makes a chunk."""
+"""The chunkers: for each type of LeRobot policy, the code that makes its chunks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["chunker_for"]
 
 
 def chunker_for(checkpoint: Checkpoint, loaded: Loaded, options: Options) -> Chunker:
-    """Return what makes the chunks of a policy.
+    """Return the chunker of a policy.
 
     Raises:
-        PolicySpecError: an option does not suit this kind of policy.
+        PolicySpecError: an option does not suit this type of policy.
     """
     kind, where = checkpoint.type, f"lerobot:{checkpoint.folder}"
     if kind in FLOW_TYPES:
@@ -43,7 +43,7 @@ def chunker_for(checkpoint: Checkpoint, loaded: Loaded, options: Options) -> Chu
 
 
 class _Regression(Chunker):
-    """ACT: one forward pass, nothing random."""
+    """ACT: one deterministic forward pass."""
 
     method = "regression"
     nfe = 1
@@ -64,7 +64,7 @@ class _Regression(Chunker):
 
 
 class _Seeded(Chunker):
-    """A policy that draws from torch's global generator: one observation at a time, seeded for it."""
+    """A policy that draws from torch's global generator, which is seeded for each observation."""
 
     def __init__(self, loaded: Loaded, where: str) -> None:
         self._policy = loaded.policy
@@ -79,7 +79,7 @@ class _Seeded(Chunker):
         self.chunk_size = int(size or config.n_action_steps)
 
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
-        """Return a chunk for every observation, made one by one."""
+        """Return a chunk for every observation, one observation at a time."""
         policy = self._policy
         devices = [policy.config.device] if str(policy.config.device).startswith("cuda") else []
         actions = []
@@ -92,7 +92,7 @@ class _Seeded(Chunker):
 
 
 def _sample(batch: Batch, i: int) -> dict[str, Any]:
-    """Return one sample of a batch, still as a batch."""
+    """Return sample i of a batch, as a batch of one."""
     return {
         key: value[i : i + 1] if isinstance(value, torch.Tensor | list) else value
         for key, value in batch.items()

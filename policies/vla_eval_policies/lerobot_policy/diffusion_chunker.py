@@ -1,9 +1,9 @@
-"""Chunks of LeRobot's Diffusion Policy, which looks back and walks from noise to actions.
+"""Chunks of LeRobot's Diffusion Policy, which denoises actions given several past observations.
 
-Without ``nfe`` the checkpoint's own scheduler runs its own number of steps. With it, DDIM
-(Song et al., arXiv 2010.02502) runs that many, from the last training timestep on ("trailing" spacing,
-Lin et al., arXiv 2305.08891): by LeRobot's default spacing a single step would be taken at timestep 0,
-where a network expects a clean action and not noise.
+Without ``nfe`` the checkpoint's own scheduler runs its own number of steps. With ``nfe``, DDIM
+(Song et al., arXiv 2010.02502) runs that many steps, beginning at the last training timestep
+("trailing" spacing, Lin et al., arXiv 2305.08891). LeRobot's default spacing would take a single step
+at timestep 0, where the network expects a clean action instead of noise.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class DiffusionChunker(Chunker):
         )
 
     def _stacked(self, batch: Batch) -> dict[str, Tensor]:
-        """Return state (B, T, D) and pictures (B, T, cameras, 3, H, W) from rows of T observations."""
+        """Return state (B, T, D) and pictures (B, T, cameras, 3, H, W) from B·T observations."""
 
         def rows(tensor: Tensor) -> Tensor:
             return tensor.reshape(-1, self.n_obs_steps, *tensor.shape[1:])
@@ -83,26 +83,26 @@ class DiffusionChunker(Chunker):
     def _denoise(
         self, condition: Tensor, contexts: Sequence[Context], device: torch.device
     ) -> Tensor:
-        """Return trajectories (B, horizon, A) from each context's own noise."""
+        """Return trajectories (B, horizon, A), each from the noise of its own context."""
         model = self._policy.diffusion
         noise = Noise(contexts, self._shape, device=device)
         start = noise()
-        if self._ddim:  # nothing random but the start
+        if self._ddim:  # only the start is random
             deterministic: Tensor = model.conditional_sample(
                 len(contexts), global_cond=condition, noise=start
             )
             return deterministic
-        made = []
+        trajectories = []
         for i, context in enumerate(contexts):
             generator = torch.Generator(device)
             generator.manual_seed(int(context.generator("steps").integers(2**63)))
-            one = slice(i, i + 1)
-            made.append(
+            row = slice(i, i + 1)
+            trajectories.append(
                 model.conditional_sample(
-                    1, global_cond=condition[one], generator=generator, noise=start[one]
+                    1, global_cond=condition[row], generator=generator, noise=start[row]
                 )
             )
-        return torch.cat(made)
+        return torch.cat(trajectories)
 
 
 def _trailing_ddim(scheduler: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Robots as this project's environments show them, and how LeRobot's datasets name what they show.
+"""Robots of this project's environments, and the names of their cameras in LeRobot's datasets.
 
 =========  ========================  ==========================  ======================  ==========
 suites     cameras                   LeRobot's names             state                   action
@@ -9,7 +9,7 @@ so101      top, wrist                the same                    6: five joints,
 lekiwi     front, wrist, top         the same                    9: arm as above, base   9: targets
 =========  ========================  ==========================  ======================  ==========
 
-Any other suite is taken as it is: each camera under its own name.
+For any other suite, each camera keeps its own name.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Embodiment:
 
     name: str
     suites: str
-    """What the names of its suites begin with."""
+    """Prefix of the names of its suites."""
     cameras: Mapping[str, str]
     """LeRobot's name of each camera."""
     gripper: int | None = None
-    """Index of the gripper in state and action; None where it is not known."""
+    """Index of the gripper in state and action; None if it is not known."""
     gripper_says: str = ""
-    """What the gripper's numbers mean."""
+    """Meaning of the gripper's values."""
     gripper_share: float = 0.1
-    """The least share of the gripper's range that demonstrations use; below, units differ."""
+    """Smallest share of the gripper's range that demonstrations use; below it, the units differ."""
 
 
 EMBODIMENTS = (
@@ -74,7 +74,7 @@ EMBODIMENTS = (
 
 
 def embodiment_of(suite: str, observation: Observation) -> Embodiment:
-    """Return the robot of a suite; of an unknown one, a robot whose names are LeRobot's already."""
+    """Return the robot of a suite; for an unknown suite, a robot that keeps the cameras' names."""
     for embodiment in EMBODIMENTS:
         if suite.startswith(embodiment.suites):
             return embodiment
@@ -83,35 +83,35 @@ def embodiment_of(suite: str, observation: Observation) -> Embodiment:
 
 @dataclass(frozen=True)
 class Wants:
-    """What a checkpoint takes and gives."""
+    """Inputs and outputs of a checkpoint."""
 
     where: str
-    """What messages call it."""
+    """Name of the checkpoint in messages."""
     images: Mapping[str, tuple[int, int, int]]
     """Shape (3, H, W) of each picture by its full name, before the checkpoint's own renaming."""
     state: int | None
-    """Size of the state; None where it takes none."""
+    """Size of the state; None if the checkpoint takes no state."""
     action: int
     """Size of an action."""
     resizes: bool
-    """Whether it brings pictures of any size to its own."""
+    """Whether it resizes pictures of any size."""
     cameras: Mapping[str, str] = field(default_factory=dict)
-    """The user's own choice: the checkpoint's name by the environment's camera."""
+    """The user's choice: the checkpoint's picture name for an environment's camera."""
 
 
 @dataclass(frozen=True)
 class Binding:
-    """How observations of one robot become a checkpoint's batches."""
+    """Mapping from the observations of a robot to the batches of a checkpoint."""
 
     embodiment: Embodiment
     images: Mapping[str, str]
-    """The environment's camera by the full name of the checkpoint's picture."""
+    """The environment's camera for each picture of the checkpoint, by its full name."""
     state: bool
     """Whether ``agent_pos`` is passed on."""
 
 
 def bind(wants: Wants, observation: Observation, context: Context) -> Binding:
-    """Match a checkpoint with what an environment shows and takes.
+    """Match a checkpoint with the observations and actions of an environment.
 
     Raises:
         PolicySpecError: a camera is missing, or shapes of pictures, state or action differ.
@@ -138,7 +138,7 @@ def bind(wants: Wants, observation: Observation, context: Context) -> Binding:
 
 
 def example(wants: Wants, seed: int) -> tuple[Observation, Context]:
-    """Return an observation that a checkpoint takes: random pictures, a state of zeros."""
+    """Return an observation that fits a checkpoint: random pictures, a state of zeros."""
     rng = np.random.default_rng(seed)
     by_name = {name: camera for camera, name in wants.cameras.items()}
     pixels = {}

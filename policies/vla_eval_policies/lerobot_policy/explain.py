@@ -1,4 +1,4 @@
-"""What a checkpoint makes of an observation, and what in it looks like a mistake of convention."""
+"""Explains how a checkpoint reads an observation, and points out likely mistakes of convention."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vla_eval_policies.lerobot_policy.loading import Loaded, statistics
 __all__ = ["explain"]
 
 _FAR = 5.0
-"""Standard deviations beyond which a state is not one that the checkpoint was trained on."""
+"""Limit of a state normalised to unit standard deviation; beyond it, it is outside the training data."""
 _WIDE = 3.0
-"""The same where training data fill −1 to 1."""
+"""The same limit for a state normalised to −1 to 1."""
 
 
 def explain(
     loaded: Loaded, binding: Binding, observation: Observation, context: Context
 ) -> list[Finding]:
-    """Return what goes into the model, in the order in which it should be read."""
+    """Return findings about the model's inputs, in reading order."""
     raw = raw_batch(binding, [observation], [context])
     batch = loaded.preprocess(dict(raw))
     return [
@@ -63,13 +63,13 @@ def _state(loaded: Loaded, raw: Mapping[str, Any], batch: Mapping[str, Any]) -> 
     normalised = batch[feature][0].tolist()
     limit = _FAR if name == "MEAN_STD" else _WIDE
     far = [i for i, value in enumerate(normalised) if abs(value) > limit]
-    said = " ".join(f"{value:.2f}" for value in normalised)
+    listed = " ".join(f"{value:.2f}" for value in normalised)
     hint = (
         f"; number {far[0]} is far outside what it was trained on: other units, or another pose"
         if far
         else ""
     )
-    yield Finding(f"normalised by {name.lower()}", said + hint, ok=not far)
+    yield Finding(f"normalised by {name.lower()}", listed + hint, ok=not far)
 
 
 def _words(loaded: Loaded, batch: Mapping[str, Any]) -> Iterator[Finding]:
@@ -97,12 +97,12 @@ def _gripper(loaded: Loaded, binding: Binding, context: Context) -> Iterator[Fin
     lower, upper = known.get("action.min"), known.get("action.max")
     if lower is None or upper is None:
         mean, std = known.get("action.mean"), known.get("action.std")
-        said = (
+        trained = (
             ""
             if mean is None or std is None
             else f"trained on {float(mean[i]):.3g} ± {float(std[i]):.3g}; "
         )
-        yield Finding("gripper", f"{said}{binding.embodiment.gripper_says}")
+        yield Finding("gripper", f"{trained}{binding.embodiment.gripper_says}")
         return
     least, most = float(lower[i]), float(upper[i])
     narrow = most - least < binding.embodiment.gripper_share * (high - low)

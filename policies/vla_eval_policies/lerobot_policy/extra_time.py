@@ -1,11 +1,11 @@
-"""The second time of SnapFlow, MeanFlow and shortcut models in an action expert that knows only t.
+"""Adds the second time of SnapFlow, MeanFlow and shortcut models to an action expert that takes only t.
 
 The expert embeds t as e = τ(t). A branch makes it e = τ(t) + φ(extra), before the expert's own time
 MLP (SmolVLA, pi0: beside each action token; pi0.5: the condition of every norm). φ's last layer starts
-at zero, so a policy with a fresh branch is bit for bit the policy without.
+at zero, so a new branch does not change a bit of the policy's output.
 
-A student is an ordinary LeRobot checkpoint whose weights hold the branch too, and a small file beside
-them, :data:`SIDECAR`, that names the method and its hyperparameters.
+A student is an ordinary LeRobot checkpoint with two additions: its weights include the branch, and a
+small file beside them, :data:`SIDECAR`, names the method and its hyperparameters.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FORMAT = 1
 
 
 class Branch(nn.Module):
-    """φ: what the second time adds to the embedding of t."""
+    """φ: the term of the second time in the embedding of t."""
 
     def __init__(self, width: int, extra_time: ExtraTime, periods: tuple[float, float]) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Branch(nn.Module):
 
     @contextmanager
     def given(self, extra: Tensor | None) -> Iterator[None]:
-        """Use this second time (B,) in the evaluation inside."""
+        """Use this second time (B,) for evaluations inside the ``with`` block."""
         self._extra = extra
         try:
             yield
@@ -53,7 +53,7 @@ class Branch(nn.Module):
             self._extra = None
 
     def forward(self) -> Tensor:
-        """Return φ, (B, width); raises ValueError where no second time was given."""
+        """Return φ, (B, width); raises ValueError if no second time was given."""
         if self._extra is None:
             raise ValueError(
                 f"this policy takes a second time ({self.extra_time}); sample it by its method, "
@@ -69,13 +69,13 @@ class Branch(nn.Module):
 def attach(
     policy: Any, extra_time: ExtraTime, periods: tuple[float, float] = LOW_FREQUENCIES
 ) -> Branch:
-    """Give a SmolVLA, pi0 or pi0.5 policy of LeRobot's a second time, which changes nothing as yet.
+    """Add a second time to LeRobot's SmolVLA, pi0 or pi0.5; before training it has no effect.
 
-    The branch becomes ``policy.model.extra_time``, part of its weights.
+    The branch becomes ``policy.model.extra_time``, part of the policy's weights.
 
     Args:
         policy: the policy; changed in place.
-        extra_time: which second time.
+        extra_time: kind of second time.
         periods: shortest and longest period of its sinusoids.
     """
     model = policy.model
@@ -88,7 +88,7 @@ def attach(
 
 
 def _shifted(features: Tensor, shift: Tensor) -> Tensor:
-    """Add φ to the last columns, which are τ(t): of (B, width), or of (B, H, 2 width)."""
+    """Add φ to the last ``width`` columns, which hold τ(t); features (B, width) or (B, H, 2 width)."""
     shift = shift.to(features.dtype)
     if features.dim() == 2:
         return features + shift
@@ -99,12 +99,12 @@ def _shifted(features: Tensor, shift: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Student:
-    """What the file beside a student's weights says."""
+    """Content of the file beside a student's weights."""
 
     method: Method
     periods: tuple[float, float] = LOW_FREQUENCIES
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Where it comes from; for people, apart from ``trained_on``."""
+    """Origin of the student, for human readers; code reads only ``trained_on``."""
 
     def __post_init__(self) -> None:
         """Refuse a ``trained_on`` that cannot be compared with scenes; raises ValueError."""
@@ -113,13 +113,13 @@ class Student:
 
     @property
     def trained_on(self) -> Scenes:
-        """In which scenes its demonstrations began, its base's too; None: not known."""
-        said = self.training.get("trained_on")
-        return None if said is None else tuple(said)
+        """Scenes in which its demonstrations and its base's began; None: not known."""
+        scenes = self.training.get("trained_on")
+        return None if scenes is None else tuple(scenes)
 
 
 def write_student(folder: Path, student: Student) -> None:
-    """Write the file that says how a student is sampled; ``save_pretrained`` writes the rest."""
+    """Write the file with a student's method; ``save_pretrained`` writes the rest."""
     content = {
         "format": _FORMAT,
         "method": student.method.name,
@@ -131,7 +131,7 @@ def write_student(folder: Path, student: Student) -> None:
 
 
 def read_student(folder: Path) -> Student | None:
-    """Return what a checkpoint says of its method, or None where it says nothing.
+    """Return the student file of a checkpoint, or None if there is none.
 
     Raises:
         PolicySpecError: the file cannot be used.

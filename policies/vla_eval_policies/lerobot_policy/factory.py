@@ -21,7 +21,7 @@ class LeRobotFactory:
     help: ClassVar[str] = "a LeRobot checkpoint (folder or hub id) behind its own processors"
 
     def placement(self, target: str | None) -> Placement:
-        """In the host: one copy of the weights, batched over the workers."""
+        """Place it in the host: all workers share one copy of the weights and one batch."""
         del target
         return "host"
 
@@ -78,7 +78,7 @@ def _metadata(checkpoint: Checkpoint, chosen: Options, chunker: Any, loaded: Any
 
 
 def wants_of(loaded: Any, options: Options, where: str) -> Wants:
-    """Return what the checkpoint takes, under the names that go into its preprocessor."""
+    """Return the checkpoint's inputs and outputs, under the names that its preprocessor takes."""
     config = loaded.policy.config
     raw = {new: old for old, new in loaded.renamed.items()}
     inputs: dict[str, Any] = dict(config.input_features or {})

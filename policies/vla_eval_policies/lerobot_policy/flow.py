@@ -1,7 +1,7 @@
 """SmolVLA, pi0 and pi0.5 as velocity fields: the prefix is encoded once, each evaluation reuses it.
 
-The three share one convention, which is also this project's (see ``methods.field``): noise at t = 1,
-v = ε − a. What an evaluation of the action expert needs of the observation is a :class:`Prefix`.
+All three use this project's convention (see ``methods.field``): noise at t = 1, v = ε − a. A
+:class:`Prefix` holds the encoded observation for the evaluations of the action expert.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _MASK = "observation.language.attention_mask"
 
 @dataclass(frozen=True)
 class Prefix:
-    """What the action expert sees of a batch of observations."""
+    """An encoded batch of observations, as the action expert reads it."""
 
     keys_values: tuple[tuple[Tensor, Tensor], ...]
-    """Of each layer, (B, heads, P, width) each."""
+    """Keys and values of each layer, (B, heads, P, width) each."""
     present: Tensor
     """bool (B, P): False where a token is padding."""
     state: Tensor | None
-    """(B, state) for pi0, whose expert reads it; None where the prefix holds it."""
+    """(B, state) for pi0, whose expert reads it; None for policies whose prefix holds the state."""
 
     def repeat(self, copies: int) -> Prefix:
-        """Return it with each observation ``copies`` times in a row."""
+        """Return the prefix with each observation ``copies`` times in a row."""
         return Prefix(
             tuple(
                 (keys.repeat_interleave(copies, 0), values.repeat_interleave(copies, 0))
@@ -47,14 +47,14 @@ class Prefix:
 
 
 class Expert:
-    """The action expert: what one evaluation computes of encoded observations.
+    """The action expert: computes velocities from encoded observations.
 
     Args:
-        model: of a SmolVLA, pi0 or pi0.5 policy of LeRobot's; anything with its ``denoise_step``.
-        branch: its second time.
-        compiled: let ``torch.compile`` make one program of an evaluation, whatever the batch and the
-            length of the prefix, and another for a batch of one. The program is made at the first
-            call, and on an accelerator recorded as a CUDA graph at the second.
+        model: the model of LeRobot's SmolVLA, pi0 or pi0.5, or any object with its ``denoise_step``.
+        branch: the second time of the expert.
+        compiled: compile an evaluation with ``torch.compile``: one program for a batch of one, and one
+            for all larger batches and all lengths of the prefix. The first call compiles; on a GPU, the
+            second call records a CUDA graph.
     """
 
     def __init__(self, model: Any, branch: Branch | None = None, *, compiled: bool = False) -> None:
@@ -71,7 +71,7 @@ class Expert:
 
     @property
     def extra_time(self) -> ExtraTime:
-        """What the expert takes besides t."""
+        """Second time that the expert takes besides t."""
         return ExtraTime.NONE if self._branch is None else self._branch.extra_time
 
     def __call__(self, prefix: Prefix, x: Tensor, t: Tensor, extra: Tensor | None) -> Tensor:
@@ -80,7 +80,7 @@ class Expert:
             raise ValueError("this checkpoint knows no second time")
         if self._compiled is None:
             return self._evaluate(prefix.keys_values, prefix.present, prefix.state, x, t, extra)
-        # The next call of a CUDA graph writes over what this one returned.
+        # The next call of a CUDA graph overwrites the tensor that this call returned.
         return self._compiled(prefix.keys_values, prefix.present, prefix.state, x, t, extra).clone()
 
     def _evaluate(
@@ -92,8 +92,8 @@ class Expert:
         t: Tensor,
         extra: Tensor | None,
     ) -> Tensor:
-        # SmolVLA's step writes into the cache, and leaves it written to after an exception or with
-        # gradients. So each evaluation gets a cache of its own over the same keys and values.
+        # SmolVLA's step writes into the cache, and does not undo this after an exception or with
+        # gradients. So each evaluation gets its own cache over the same keys and values.
         arguments: dict[str, Any] = {
             "prefix_pad_masks": present,
             "past_key_values": self._cache(keys_values),
@@ -118,11 +118,11 @@ class LeRobotField:
         self._expert = expert
         self._prefix = prefix
         self.evaluations = 0
-        """Calls so far, whatever the batch."""
+        """Number of calls so far; a batch counts as one call."""
 
     @property
     def extra_time(self) -> ExtraTime:
-        """What the expert takes besides t."""
+        """Second time that the expert takes besides t."""
         return self._expert.extra_time
 
     def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
@@ -131,7 +131,7 @@ class LeRobotField:
         return self._expert(self._prefix, x, t, extra)
 
     def repeat(self, copies: int) -> LeRobotField:
-        """Return the field with each observation ``copies`` times in a row; encodes nothing anew."""
+        """Return the field with each observation ``copies`` times in a row, without encoding again."""
         return LeRobotField(self._expert, self._prefix.repeat(copies))
 
 
@@ -139,8 +139,8 @@ def encode(policy: Any, batch: Mapping[str, Any]) -> Prefix:
     """Encode a preprocessed batch of observations.
 
     Args:
-        policy: a SmolVLA, pi0 or pi0.5 policy of LeRobot's.
-        batch: what its preprocessor returned.
+        policy: LeRobot's SmolVLA, pi0 or pi0.5.
+        batch: output of its preprocessor.
     """
     if policy.config.type == "smolvla":
         return _encode_smolvla(policy, batch)

@@ -1,4 +1,4 @@
-"""Chunks of the flow VLAs by any method: one prefix, noise of the episode's own, steps timed."""
+"""Chunks of the flow VLAs by any method: one prefix, noise from the episode, timed steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["FlowChunker"]
 
 
 class FlowChunker(Chunker):
-    """SmolVLA, pi0 or pi0.5 under one of the methods."""
+    """Makes chunks with SmolVLA, pi0 or pi0.5 and a sampling method."""
 
     def __init__(self, loaded: Loaded, options: Options, where: str) -> None:
         config = loaded.policy.config
@@ -51,7 +51,7 @@ class FlowChunker(Chunker):
         self._executed = min(options.n_action_steps or config.n_action_steps, self.chunk_size)
 
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
-        """Return a chunk for every observation; nothing of it depends on the batch but the last bits."""
+        """Return a chunk for every observation; the batch can change only the last bits."""
         policy = self._loaded.policy
         device = torch.device(policy.config.device)
         copies = 1 if self._keystone is None else self._keystone.samples
@@ -76,19 +76,24 @@ class FlowChunker(Chunker):
         )
 
     def _choose(self, actions: Tensor, copies: int) -> tuple[Tensor, list[dict[str, int]]]:
-        """Return one of the copies of each observation, from (B copies, H, D), and what to count."""
+        """Return one chunk for each observation, chosen from (B copies, H, D), and its counts."""
         if self._keystone is None:
             return actions, []
         groups = actions.reshape(-1, copies, *actions.shape[1:])
         candidates = groups[:, :, : self._executed].float().cpu().numpy()
-        chosen = [self._keystone.select(each) for each in candidates]
-        counts = [{"keystone_selected": 1, "keystone_fired": int(each.unimodal)} for each in chosen]
-        picked = [group[each.index] for group, each in zip(groups, chosen, strict=True)]
-        return torch.stack(picked), counts
+        selections = [self._keystone.select(samples) for samples in candidates]
+        counts = [
+            {"keystone_selected": 1, "keystone_fired": int(selection.unimodal)}
+            for selection in selections
+        ]
+        chosen = [
+            group[selection.index] for group, selection in zip(groups, selections, strict=True)
+        ]
+        return torch.stack(chosen), counts
 
 
 def _method(loaded: Loaded, options: Options, where: str) -> Method:
-    """Return the user's method, or the checkpoint's own, or flow matching."""
+    """Return the user's method, else the checkpoint's own, else flow matching."""
     given = {} if options.solver is None else {"solver": options.solver}
     own = None if loaded.student is None else loaded.student.method
     try:

@@ -1,8 +1,8 @@
-"""From a checkpoint to a policy of LeRobot's and its two processors, with nothing left to chance.
+"""Loads a checkpoint strictly, as a LeRobot policy with its two processors.
 
-LeRobot loads what it can and logs the rest: pi0 and pi0.5 without weights are random models, missing
-keys of the others are a line in a log, and without statistics normalising does nothing. Here each
-of these is an error.
+LeRobot itself continues after faults and only logs them: pi0 and pi0.5 without weights become random
+models, missing keys of other policies are a line in a log, and without statistics nothing is
+normalised. Here each of these faults is an error.
 """
 
 from __future__ import annotations
@@ -43,28 +43,29 @@ _STATISTICS = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A policy of LeRobot's, ready to infer."""
+    """A LeRobot policy, ready to infer."""
 
     policy: Any
     """A ``PreTrainedPolicy`` in evaluation mode on its device."""
     preprocess: Any
-    """Batch to batch: names, device, statistics, tokens."""
+    """Processor from batch to batch: names, device, statistics, tokens."""
     postprocess: Any
-    """Normalised actions to actions."""
+    """Processor from normalised actions to actions."""
     renamed: Mapping[str, str]
-    """What the preprocessor renames: the checkpoint's key by the key that goes in."""
+    """Renamings of the preprocessor, from its input key to the checkpoint's key."""
     student: Student | None = None
-    """What the checkpoint says of its method."""
+    """Method of the checkpoint, if it is a student."""
     branch: Branch | None = None
-    """Its action expert's second time."""
+    """Second time of the action expert."""
 
 
 def load(checkpoint: Checkpoint, options: Options) -> Loaded:
-    """Build the policy of a checkpoint, load its weights and check that they arrived.
+    """Build the policy of a checkpoint, load its weights and check that they were loaded.
 
     Raises:
-        MissingExtraError: LeRobot, or what this kind of policy needs, is not installed.
-        PolicySpecError: the type is unknown, the device absent, weights or statistics incomplete.
+        MissingExtraError: LeRobot, or a package that this type of policy needs, is not installed.
+        PolicySpecError: the type is unknown, the device is absent, or weights or statistics are
+            incomplete.
     """
     where = f"lerobot:{checkpoint.folder}"
     if not options.trust_remote_code:
@@ -75,7 +76,7 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
         student = read_student(checkpoint.folder)
         branch = None if student is None else _load_branch(policy, checkpoint, student, where)
         if checkpoint.type == "smolvla" and options.dtype == "bfloat16":
-            # What load_vlm_weights=True makes of it: projections and time MLPs stay float32.
+            # The same as load_vlm_weights=True: projections and time MLPs stay float32.
             policy.model.vlm_with_expert.to(torch.bfloat16)
         check_weights(policy, checkpoint, where)
         loaded = _processors(checkpoint, config, options, policy, where)
@@ -115,11 +116,11 @@ def _config(checkpoint: Checkpoint, options: Options, where: str) -> Any:
 
 
 def _adjust(config: Any, options: Options, where: str) -> None:
-    """Set what has to be set before the model is built."""
+    """Set the options that the model reads when it is built."""
     if hasattr(config, "pretrained_backbone_weights"):
         config.pretrained_backbone_weights = None  # model.safetensors holds them; no download
     if hasattr(config, "load_vlm_weights"):
-        config.load_vlm_weights = False  # likewise; and True would turn the expert into bfloat16
+        config.load_vlm_weights = False  # likewise; True would also make the expert bfloat16
     if hasattr(config, "compile_model"):
         config.compile_model = False
     if hasattr(config, "gradient_checkpointing"):
@@ -140,7 +141,7 @@ def _policy(checkpoint: Checkpoint, config: Any, where: str) -> Any:
     from lerobot.policies.factory import get_policy_class
 
     try:
-        with _unheard(_says_unexpected):  # named below, by check_weights, where they are a fault
+        with _unheard(_says_unexpected):  # check_weights reports real faults later
             policy = get_policy_class(checkpoint.type).from_pretrained(
                 checkpoint.folder, config=config, strict=False
             )
@@ -161,7 +162,7 @@ def _policy(checkpoint: Checkpoint, config: Any, where: str) -> Any:
 
 @contextmanager
 def _unheard(matches: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
-    """Drop these of the root logger's messages, which is LeRobot's."""
+    """Drop matching messages of the root logger, which LeRobot uses."""
 
     def keep(record: logging.LogRecord) -> bool:
         return not matches(record)
@@ -181,7 +182,7 @@ def _says_unexpected(record: logging.LogRecord) -> bool:
 def _load_branch(
     policy: Any, checkpoint: Checkpoint, student: Student, where: str
 ) -> Branch | None:
-    """Give the policy the second time of a student; LeRobot's own loader knew no place for it."""
+    """Add the second time of a student to the policy; LeRobot's own loader cannot load it."""
     if student.method.extra_time is ExtraTime.NONE:
         return None
     if checkpoint.type not in FLOW_TYPES:
@@ -194,7 +195,7 @@ def _load_branch(
             for name in file.keys()  # noqa: SIM118  no mapping
             if name.startswith(prefix)
         }
-    branch.load_state_dict(stored, strict=False)  # what is missing is named with the rest
+    branch.load_state_dict(stored, strict=False)  # check_weights reports missing tensors
     return branch.eval()
 
 
@@ -238,7 +239,7 @@ def _processors(
 
 
 def _check_statistics(config: Any, loaded: Loaded, where: str) -> None:
-    """Refuse features that the configuration normalises and that have no finite statistics."""
+    """Refuse features that are normalised but have no finite statistics."""
     inputs, outputs = dict(config.input_features or {}), dict(config.output_features or {})
     sides = ((inputs, loaded.preprocess), (outputs, loaded.postprocess))
     for features, pipeline in sides:
@@ -262,7 +263,7 @@ def _check_statistics(config: Any, loaded: Loaded, where: str) -> None:
 
 
 def statistics(pipeline: Any) -> dict[str, torch.Tensor]:
-    """Return the statistics that a processor normalises by, as ``feature.name``."""
+    """Return a processor's normalisation statistics, under keys ``feature.name``."""
     return {
         name: tensor
         for step in pipeline.steps

@@ -1,4 +1,4 @@
-"""Starting noise that belongs to an episode's chunk, whatever batch it is drawn in."""
+"""Starting noise that belongs to an episode's chunk and does not depend on the batch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["Noise"]
 class Noise:
     """A ``methods.Draw``: standard normal noise (B copies, H, D), float32, from each context's generator.
 
-    Drawn on the CPU and then moved, so it is the same on every device. Of several copies the first is
-    what a single one would have got.
+    The noise is drawn on the CPU and then moved, so it is the same on every device. The first copy does
+    not depend on the number of copies.
     """
 
     def __init__(
@@ -33,6 +33,6 @@ class Noise:
         self._device = device
 
     def __call__(self) -> Tensor:
-        """Draw."""
-        drawn = [each.standard_normal(self._shape, np.float32) for each in self._generators]
-        return torch.from_numpy(np.concatenate(drawn)).to(self._device)
+        """Draw new noise."""
+        noise = [rng.standard_normal(self._shape, np.float32) for rng in self._generators]
+        return torch.from_numpy(np.concatenate(noise)).to(self._device)

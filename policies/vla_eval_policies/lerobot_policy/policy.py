@@ -1,4 +1,4 @@
-"""Any LeRobot checkpoint under this project's policy contract."""
+"""LeRobot checkpoints as policies of this project."""
 
 from __future__ import annotations
 
@@ -20,50 +20,51 @@ from vla_eval_policies.lerobot_policy.loading import Loaded
 __all__ = ["Chunker", "Chunks", "LeRobotPolicy"]
 
 _CALLS_TO_COMPILE = 2
-"""The first makes the program, the second records it where there are CUDA graphs."""
+"""The first call compiles, the second records a CUDA graph, where there are CUDA graphs."""
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """What one call of a model gave for a batch."""
+    """Output of a model for a batch."""
 
     actions: Any
     """Tensor (B, T, A), normalised."""
     nfe: int = 1
     prefix_ms: float = 0.0
-    """Of the whole batch, as are the steps' times."""
+    """Time to encode the whole batch."""
     denoise_ms: float = 0.0
+    """Time of all solver steps, for the whole batch."""
     counts: Sequence[Mapping[str, int]] = ()
-    """Of each sample, what else is worth counting; empty: nothing."""
+    """Further counts for each sample; empty: none."""
 
 
 class Chunker(ABC):
-    """One kind of model: how it makes a chunk, and what a run has to know of it."""
+    """Makes the chunks of one type of model, and describes how."""
 
     method: str
     chunk_size: int
     nfe: int | None = None
     solver: str | None = None
     n_obs_steps: int = 1
-    """How many consecutive observations a chunk is made from."""
+    """Number of consecutive observations from which a chunk is made."""
     compiled: bool = False
-    """Whether its first calls compile: for one observation, and for any larger batch."""
+    """Whether its first calls compile: once for a batch of one, and once for larger batches."""
 
     @abstractmethod
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
         """Return a chunk for every context.
 
         Args:
-            batch: preprocessed; of each context the last ``n_obs_steps`` observations in a row, oldest
-                first.
-            contexts: B of them.
+            batch: preprocessed batch with the last ``n_obs_steps`` observations of each context, the
+                oldest first.
+            contexts: B contexts.
         """
 
 
 class LeRobotPolicy:
-    """A checkpoint behind its own processors.
+    """A checkpoint with its own processors.
 
-    Observations of one robot and size are inferred as one batch, whatever order they come in.
+    Observations of the same robot and size form one batch, in any order.
     """
 
     def __init__(
@@ -76,10 +77,10 @@ class LeRobotPolicy:
         self._bindings: dict[object, Binding] = {}
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Check that checkpoint and environment fit, then infer; compile what is to be compiled.
+        """Check that checkpoint and environment fit, then infer, and compile if the options say so.
 
         Raises:
-            PolicySpecError: they do not, or it cannot be compiled here.
+            PolicySpecError: they do not fit, or the model cannot be compiled on this machine.
         """
         if not self._chunker.compiled:
             self.infer(observations, contexts)
@@ -106,32 +107,32 @@ class LeRobotPolicy:
         """Return one chunk per observation, in order.
 
         Raises:
-            PolicySpecError: the checkpoint does not fit what the environment shows or takes.
+            PolicySpecError: the checkpoint does not fit the environment.
         """
         groups: dict[object, list[int]] = {}
         for i, (observation, context) in enumerate(zip(observations, contexts, strict=True)):
             groups.setdefault(same_batch(observation, context), []).append(i)
         chunks: dict[int, ActionChunk] = {}
         for members in groups.values():
-            mine = [observations[i] for i in members]
-            made = self._infer_alike(mine, [contexts[i] for i in members])
-            chunks.update(zip(members, made, strict=True))
+            seen = [observations[i] for i in members]
+            inferred = self._infer_alike(seen, [contexts[i] for i in members])
+            chunks.update(zip(members, inferred, strict=True))
         return [chunks[i] for i in range(len(observations))]
 
     def explain(self, observation: Observation, context: Context) -> list[Finding]:
-        """Return what goes into the model; raises PolicySpecError where it does not fit."""
+        """Return findings about the model's inputs; raises PolicySpecError if they do not fit."""
         from vla_eval_policies.lerobot_policy.explain import explain
 
         return explain(self.loaded, self.binding(observation, context), observation, context)
 
     def example(self, seed: int) -> tuple[Observation, Context]:
-        """Return an observation of random pictures and a state of zeros, for measuring time."""
+        """Return an observation of random pictures and a state of zeros, to measure latency."""
         from vla_eval_policies.lerobot_policy.embodiment import example
 
         return example(self.wants, seed)
 
     def binding(self, observation: Observation, context: Context) -> Binding:
-        """Return how such an observation becomes a batch; raises PolicySpecError."""
+        """Return the mapping from such observations to batches; raises PolicySpecError."""
         kind = same_batch(observation, context)
         if kind not in self._bindings:
             self._bindings[kind] = bind(self.wants, observation, context)
@@ -152,19 +153,22 @@ class LeRobotPolicy:
             )
         return [
             ActionChunk(
-                each,
+                chunk,
                 nfe=made.nfe,
                 prefix_ms=made.prefix_ms,
                 denoise_ms=made.denoise_ms,
                 counts=counted,
             )
-            for each, counted in zip(actions, made.counts or [{}] * len(actions), strict=True)
+            for chunk, counted in zip(actions, made.counts or [{}] * len(actions), strict=True)
         ]
 
     def _with_history(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> tuple[list[Observation], list[Context]]:
-        """Return the last observations of each context in a row; before the first, copies of it."""
+        """Return the last ``n_obs_steps`` observations of each context, and the context of each.
+
+        An episode with fewer observations is filled up with copies of its first.
+        """
         earlier = self._chunker.n_obs_steps - 1
         seen: list[Observation] = []
         for observation, context in zip(observations, contexts, strict=True):

@@ -1,9 +1,9 @@
-"""What a checkpoint may name: steps and models of LeRobot's, and no code of its own.
+"""Checks that a checkpoint names only LeRobot's steps and models, and no other code.
 
-LeRobot imports and calls whatever a step's ``class`` names, and looks only afterwards whether that is
-a step; Transformers runs Python files of a repository wherever LeRobot says ``trust_remote_code``. So
-every step is resolved here before LeRobot sees it, and such files are not run unless the user asks for
-it (options ``plugin`` and ``trust_remote_code``).
+LeRobot imports and calls any object that a step's ``class`` names, and checks only afterwards that it
+is a step. Transformers runs Python files of a repository wherever LeRobot sets ``trust_remote_code``.
+So this module resolves every step before LeRobot does, and forbids such files; the options ``plugin``
+and ``trust_remote_code`` allow them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["approved_steps", "forbid_repository_code", "read_plain_json", "steps
 
 _LEROBOT = "lerobot"
 _NAMES_CODE = ("auto_map", "_target_", "__reduce__", "custom_generate")
-"""Keys under which libraries of the field look for something to import or to call."""
+"""Keys whose values common libraries import or call."""
 
 
 def read_plain_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a checkpoint that names no code.
+    """Read a JSON file of a checkpoint, and refuse it if it names code.
 
     Raises:
-        PolicySpecError: it cannot be read, or has a key that names code; with the key's place.
+        PolicySpecError: the file cannot be read, or a key names code; gives the key's place.
     """
     content = read_json(path, wrong="is no file of a LeRobot checkpoint", error=PolicySpecError)
     for place, key, value in _entries(content, ""):
@@ -41,7 +41,7 @@ def read_plain_json(path: Path) -> dict[str, Any]:
 
 
 def _entries(value: Any, place: str) -> Iterator[tuple[str, str, Any]]:
-    """Return place, key and value of all that is anywhere inside."""
+    """Yield place, key and value of all entries at any depth."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             there = f"{place}.{key}" if place else str(key)
@@ -56,7 +56,7 @@ def steps_of(path: Path) -> list[dict[str, Any]]:
     """Return the steps of a processor's file, each with its name and a map as ``config``.
 
     Raises:
-        PolicySpecError: naming the file and the step, counted from 0.
+        PolicySpecError: a step is malformed; names the file and the step, counted from 0.
     """
     steps = read_plain_json(path).get("steps")
     if not isinstance(steps, list):
@@ -65,9 +65,9 @@ def steps_of(path: Path) -> list[dict[str, Any]]:
 
 
 def _step(path: Path, number: int, step: Any) -> dict[str, Any]:
-    found = step if isinstance(step, dict) else {}
-    config, state = found.get("config", {}), found.get("state_file", "state.safetensors")
-    named = [isinstance(found[key], str) for key in ("registry_name", "class") if key in found]
+    entries = step if isinstance(step, dict) else {}
+    config, state = entries.get("config", {}), entries.get("state_file", "state.safetensors")
+    named = [isinstance(entries[key], str) for key in ("registry_name", "class") if key in entries]
     if not named or not all(named) or not isinstance(config, dict):
         raise PolicySpecError(
             f"{path}, step {number}: 'registry_name' or 'class' and a map 'config' are expected"
@@ -76,21 +76,21 @@ def _step(path: Path, number: int, step: Any) -> dict[str, Any]:
         raise PolicySpecError(
             f"{path}, step {number}: state_file {reprlib.repr(state)} is no file beside this one"
         )
-    return {**found, "config": config}
+    return {**entries, "config": config}
 
 
 def approved_steps(path: Path, plugin: str | None) -> dict[str, dict[str, Any]]:
-    """Refuse what LeRobot would import and call, unless it is a step of its own or of a plug-in.
+    """Return a processor's steps; refuse all steps but LeRobot's own and those of a plug-in.
 
     Args:
         path: a processor's file.
-        plugin: package whose steps are welcome besides LeRobot's.
+        plugin: package whose steps are allowed besides LeRobot's.
 
     Returns:
-        The steps' arguments by the names that LeRobot overrides them by.
+        The arguments of each step, by the name that LeRobot uses to override them.
 
     Raises:
-        PolicySpecError: naming the file, the step and what it names.
+        PolicySpecError: a step is refused; names the file, the step and its class.
     """
     from lerobot.processor import ProcessorStep, ProcessorStepRegistry
 
@@ -116,7 +116,7 @@ def approved_steps(path: Path, plugin: str | None) -> dict[str, dict[str, Any]]:
 
 
 def _resolve(name: str, packages: list[str]) -> object:
-    """Return what a dotted name stands for in one of the packages; None elsewhere."""
+    """Return the object of a dotted name in one of the packages; None for other packages."""
     module, _, attribute = name.rpartition(".")
     if not any(module == package or module.startswith(f"{package}.") for package in packages):
         return None
@@ -127,15 +127,15 @@ def _resolve(name: str, packages: list[str]) -> object:
 
 
 def forbid_repository_code(where: str) -> None:
-    """Keep Transformers from running Python files of model repositories, in this process, for good.
+    """Forbid Transformers to run Python files of model repositories, for the rest of this process.
 
     Args:
-        where: the policy, for the message.
+        where: name of the policy in the message.
     """
     try:
         from transformers import dynamic_module_utils
     except ImportError:
-        return  # then there is nobody who would run them
+        return  # without Transformers, nothing runs them
 
     def refuse(class_name: str, module_path: object, **_: object) -> NoReturn:
         raise PolicySpecError(

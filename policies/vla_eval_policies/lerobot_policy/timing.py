@@ -10,7 +10,7 @@ __all__ = ["now"]
 
 
 def now(device: torch.device) -> float:
-    """Return the time in seconds at which the device has done all that it was told."""
+    """Wait until the device has finished its work, then return the time in seconds."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

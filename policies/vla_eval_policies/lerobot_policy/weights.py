@@ -1,4 +1,4 @@
-"""Whether a model has the weights that its file holds."""
+"""Checks that a model has the weights of its file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_weights", "model_name"]
 
 
 def check_weights(policy: Any, checkpoint: Checkpoint, where: str) -> None:
-    """Compare the file with the model, tensor by tensor, since LeRobot goes on after most faults."""
+    """Compare file and model, tensor by tensor, because LeRobot continues after most faults."""
     state: dict[str, torch.Tensor] = policy.state_dict()
     with safe_open(checkpoint.folder / WEIGHTS, framework="pt") as file:
         names = {model_name(name, state): name for name in file.keys()}  # noqa: SIM118
@@ -49,7 +49,7 @@ def check_weights(policy: Any, checkpoint: Checkpoint, where: str) -> None:
 
 
 def model_name(name: str, state: Mapping[str, object]) -> str:
-    """Return the model's name of a stored tensor; openpi's conversions lack the first part."""
+    """Return the model's name of a stored tensor; openpi's conversions lack the prefix ``model.``."""
     return f"model.{name}" if name not in state and f"model.{name}" in state else name
 
 

@@ -1,10 +1,10 @@
-"""Ways to generate an action chunk: one file a method, its equation beside the code.
+"""Methods to generate an action chunk: one file per method, with the equation beside the code.
 
-A file says everything about its method: the paper, the loss, the sampler, the hyperparameters and
-their meanings, the papers' presets. ``METHODS`` and ``PRESETS`` hold them by name, docs/methods.md
-lists them; both find a new file by themselves. ``keystone`` is no method but selects among samples
-of any, and ``field`` has the convention of time and sign. Methods know no robot, no simulator and
-no file format; importing this package loads torch.
+A file contains everything about its method: the paper, the loss, the sampler, the hyperparameters and
+their meanings, and the papers' presets. ``METHODS`` and ``PRESETS`` hold them by name, and
+docs/methods.md lists them; a new file appears in both automatically. ``keystone`` is no method: it
+selects among the samples of any method. ``field`` defines the convention of time and sign. Methods
+depend on no robot, no simulator and no file format. Importing this package loads torch.
 """
 
 from vla_eval_policies.methods.drift import spread_to_error

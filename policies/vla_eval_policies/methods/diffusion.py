@@ -9,8 +9,8 @@ network predicts the noise. With ᾱ_k of the squared-cosine schedule, k = 0 …
 
 η = 0 is DDIM, η = 1 DDPM (with the posterior's variance where all T steps are taken).
 
-One step divides by √ᾱ_{T−1}: for T = 100, an error of ε_θ is amplified 2029 times and ends at the
-clip. Truncation is not the conditional mean here, as it is in flow matching.
+One step divides by √ᾱ_{T−1}: for T = 100, an error of ε_θ is amplified 2029 times and is then clipped.
+So truncation to one step does not give the conditional mean, as it does in flow matching.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class DDPM(Method):
     }
 
     timesteps: int = Option(default=100, ge=2, le=100_000)
-    """T, the number of noise levels, and the most steps that a sample can take."""
+    """T, the number of noise levels and the largest number of steps of a sample."""
     clip: float = Option(default=5.0, gt=0.0)
     """Bound of the denoised action's entries; the published 1 is for actions scaled to [−1, 1]."""
 
@@ -62,7 +62,7 @@ class DDPM(Method):
         return Loss(squared_error(prediction, noise, batch.real).mean())
 
     def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
-        """Denoise in ``nfe`` of the T steps, evenly spaced, the noisiest first."""
+        """Denoise in ``nfe`` of the T steps, evenly spaced, from the noisiest on."""
         self.check_nfe(nfe)
         bars = alpha_bars(self.timesteps).tolist()
         chosen = [self.timesteps * (nfe - i) // nfe - 1 for i in range(nfe)]
@@ -82,7 +82,7 @@ class DDPM(Method):
         return x + math.sqrt(variance) * draw() if variance > 0 else x
 
     def check_nfe(self, nfe: int) -> None:
-        """At most T."""
+        """Raise UsageError for more than T evaluations."""
         super().check_nfe(nfe)
         if nfe > self.timesteps:
             raise UsageError(

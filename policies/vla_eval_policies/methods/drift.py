@@ -1,4 +1,4 @@
-"""Drifting: a one-step generator that is pulled to its demonstration and pushed off its siblings.
+"""Drifting: a one-step generator, attracted to its demonstration and repelled by its siblings.
 
 Deng et al., arXiv 2602.04770; as a policy arXiv 2604.03540 (DBP) and Drift-VLA (Zuo 2026). The
 network makes G chunks g for each observation from one prefix. A *grouping* cuts a chunk into
@@ -11,15 +11,15 @@ and everything but the last line without gradient::
     V    = Σ_R F_R / rms(F_R)                                rms over the group's minibatch
     L    = ‖ g/σ − sg(g/σ + V) ‖²,                           so that ∂L/∂g ∝ −V/σ
 
-The value of L says nothing: it is E[V²] ≤ (number of temperatures)². Watch ``spread``, and see
-:func:`spread_to_error` for the collapse guard.
+The value of L does not show progress: it is E[V²] ≤ (number of temperatures)². Watch ``spread``
+instead, and see :func:`spread_to_error` for the collapse guard.
 
-**Start with unit spread.** From an ordinary small output the G chunks lie together; then the policy
-becomes a regressor and stays one. ``output`` = "velocity" makes g = ε − f(ε, 1): an untrained network
-returns the noise, of unit spread. "direct" is as published, g = −f(ε, 1).
+**Start with unit spread.** With the usual small initial output the G chunks lie together; then the
+policy becomes a regressor and stays one. ``output`` = "velocity" makes g = ε − f(ε, 1): an untrained
+network returns the noise, of unit spread. "direct" is the published form, g = −f(ε, 1).
 
-**fp32.** The force is computed in float32 outside autocast, from explicit differences Y_j − g_i: it
-is exactly 0 where all chunks coincide, where W·Y − (ΣW)·g is all rounding.
+**fp32.** The force is computed in float32 outside autocast, from explicit differences Y_j − g_i. So it
+is exactly 0 where all chunks coincide; there, W·Y − (ΣW)·g would be only rounding error.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ class Drift(Method):
     }
 
     samples: int = Option(default=8, ge=2, le=1024)
-    """G, how many chunks are generated for each observation and repel each other."""
+    """G, the number of chunks that are generated for each observation and repel each other."""
     temperatures: tuple[float, ...] = Option(default=_TEMPERATURES, min_length=1)
-    """R, in units of the mean distance: how near a chunk must be to be felt; the forces are added."""
+    """R, ranges of the forces in units of the mean distance; the forces of all R are added."""
     grouping: Grouping = "action-dimension"
-    """One problem for each action dimension's trajectory, for the whole chunk, or for each step."""
+    """Matching problems: one for each action dimension's trajectory, for the chunk, or for each step."""
     output: Literal["velocity", "direct"] = "velocity"
-    """How the output f becomes a chunk: velocity is ε − f, of unit spread at first; direct is −f."""
+    """Chunk from the output f: velocity is ε − f, with unit spread at first; direct is −f."""
 
     def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
         """‖ g/σ − sg(g/σ + V) ‖² over the real coordinates."""
@@ -108,12 +108,12 @@ class Drift(Method):
         return Loss(value, {"spread": spread, "spread_to_error": ratio})
 
     def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
-        """One pass."""
+        """Generate the chunk in one pass."""
         self.check_nfe(nfe)
         return self._generate(field, draw())
 
     def check_nfe(self, nfe: int) -> None:
-        """One pass only."""
+        """Raise UsageError for more than one pass."""
         self._only_one(nfe, "it is trained at t = 1 alone")
 
     def _generate(self, field: Field, noise: Tensor) -> Tensor:
@@ -130,14 +130,14 @@ def drift_force(
     temperatures: tuple[float, ...],
     grouping: Grouping,
 ) -> tuple[Tensor, Tensor]:
-    """Return where the samples should drift, V (B, G, H, D), and the scale σ, which broadcasts to it.
+    """Return the drift V of the samples, (B, G, H, D), and the scale σ, which broadcasts to it.
 
     Args:
         g: the samples, (B, G, H, D).
         actions: the demonstrations, (B, H, D), or several for each observation, (B, P, H, D).
-        real: bool (B, H, D); V is exactly 0 elsewhere.
+        real: bool (B, H, D); V is exactly 0 where it is False.
         temperatures: R.
-        grouping: what is one matching problem.
+        grouping: how chunks are cut into matching problems.
     """
     demos = actions if actions.dim() == 4 else actions[:, None]
     valid = _problems(real[:, None].to(g), grouping)  # (B, Q, 1, S)
@@ -189,7 +189,7 @@ def _problems(chunks: Tensor, grouping: Grouping) -> Tensor:
 
 
 def _chunks(problems: Tensor, grouping: Grouping, shape: torch.Size) -> Tensor:
-    """Undo :func:`_problems`; where S is 1 it stays 1, to broadcast."""
+    """Undo :func:`_problems`; a size S of 1 stays 1, to broadcast."""
     match grouping:
         case "timestep":
             return problems.transpose(1, 2)
@@ -211,11 +211,11 @@ def masked_std(samples: Tensor, real: Tensor) -> float:
 
 
 def spread_to_error(samples: Tensor, actions: Tensor, real: Tensor) -> float:
-    """Return the samples' variance over the squared error of their mean: the collapse guard.
+    """Return the ratio of the samples' variance to the squared error of their mean: the collapse guard.
 
-    1 for samples from the demonstrations' own distribution, whatever its width; near 0 for a policy
-    that has collapsed to a regressor although the demonstrations vary. Meaningful on data that were
-    not trained on: memorised demonstrations have no error.
+    The ratio is 1 for samples from the distribution of the demonstrations, for any width of it. It is
+    near 0 for a policy that has collapsed to a regressor although the demonstrations vary. Use data
+    outside the training set: memorised demonstrations have no error.
 
     Args:
         samples: (B, K, H, D), K ≥ 2.
@@ -224,6 +224,6 @@ def spread_to_error(samples: Tensor, actions: Tensor, real: Tensor) -> float:
     """
     count = samples.shape[1]
     variance = (samples.var(1, correction=1) * real).sum()
-    # The mean of K samples is itself off by variance/K.
+    # The mean of K samples has itself an error of variance/K.
     error = (((samples.mean(1) - actions) ** 2) * real).sum() / (1 + 1 / count)
     return float(variance / error.clamp(min=1e-12))

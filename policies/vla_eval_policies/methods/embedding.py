@@ -1,9 +1,9 @@
-"""Times as features: the sinusoid of the network's time, and what the extra time adds to it.
+"""Time embeddings: a sinusoid of the network's time, plus a term of the extra time.
 
     e = τ(t) + φ(extra)
 
-τ is a bank of sinusoids with periods from 0.5 to 4: low frequencies, since MeanFlow differentiates
-through it. SmolVLA's, 0.004 to 4, is there for comparison (its slope reaches 2π/0.004 = 1571).
+τ is a bank of sinusoids with periods from 0.5 to 4: low frequencies, because MeanFlow differentiates
+through it. SmolVLA's periods, 0.004 to 4, are for comparison (their slope reaches 2π/0.004 = 1571).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SIZES: Final = round(math.log2(1 / FINEST_STEP)) + 1
 
 
 class Sinusoid(nn.Module):
-    """Times (B,) → sines and cosines (B, width), their periods spaced geometrically."""
+    """Turns times (B,) into sines and cosines (B, width) with geometrically spaced periods."""
 
     angular: Tensor
 
@@ -36,22 +36,22 @@ class Sinusoid(nn.Module):
         self.register_buffer("angular", (2 * math.pi / period).float(), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Embed."""
+        """Embed times (B,)."""
         angle = t[:, None] * self.angular.to(t.dtype)
         return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 class TimeEmbedding(nn.Module):
-    """(t, extra), each (B,) → (B, width).
+    """Embeds (t, extra), each (B,), as (B, width).
 
-    At initialisation the extra time changes nothing, so a network that starts from flow-matching
-    weights starts as that policy:
+    At initialisation the extra time has no effect. So a network with flow-matching weights begins as
+    exactly that policy:
 
     ========  =================================================================================
     none      no second term
     target    SnapFlow's φ_s: a two-layer MLP of a sinusoid, its last layer zero
     interval  MeanFlow's ψ: the same, of low frequencies
-    step      the shortcut's table over the step sizes, zero; the row of the smallest stays zero
+    step      the shortcut's table of step sizes, initially zero; the row of the smallest stays zero
     ========  =================================================================================
     """
 
@@ -74,7 +74,7 @@ class TimeEmbedding(nn.Module):
             )
 
     def forward(self, t: Tensor, extra: Tensor | None) -> Tensor:
-        """Embed; raises ValueError where an extra time is missing, or not wanted."""
+        """Embed; raises ValueError if an extra time is missing or not expected."""
         embedded: Tensor = self.time(t)
         if (self.second is None) != (extra is None):
             raise ValueError(

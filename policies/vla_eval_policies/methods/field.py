@@ -1,12 +1,12 @@
-"""What a method sees of the network, and the convention of time and sign that all share.
+"""The network as the methods see it, and their common convention of time and sign.
 
 Time runs from noise to action::
 
     x_t = t·ε + (1 − t)·a        t = 1: noise ε ~ N(0, I),   t = 0: action a
     v   = dx_t/dt = ε − a        a sampler walks x ← x − h·v with t falling from 1 to 0
 
-as in π0, π0.5 and SmolVLA. Shortcut models were published with time the other way round;
-:func:`reversed_field` is the only place where the two meet.
+as in π0, π0.5 and SmolVLA. Shortcut models were published with reversed time;
+:func:`reversed_field` is the only place that converts between the two.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 FINEST_STEP: Final = 1 / 128
-"""The smallest step size that a shortcut network knows; it stands for the local velocity."""
+"""Smallest step size of a shortcut network; it stands for the local velocity."""
 
 Draw = Callable[[], Tensor]
 """Returns fresh standard normal noise (B, H, D); a sampler's first call is its starting point."""
@@ -42,16 +42,16 @@ Draw = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Convention:
-    """Where the noise is and what the network's output means."""
+    """Time of the noise, and meaning of the network's output."""
 
     noise_at: float
     """Value of t at which x is pure noise; the action is at the other end of [0, 1]."""
     output: Literal["noise - action", "action - noise", "noise"]
-    """What a perfectly trained network returns for a single, known action."""
+    """Output of a perfectly trained network for a single, known action."""
 
 
 CONVENTION: Final = Convention(noise_at=1.0, output="noise - action")
-"""This project's."""
+"""The convention of this project."""
 
 
 class ExtraTime(StrEnum):
@@ -61,7 +61,7 @@ class ExtraTime(StrEnum):
     TARGET = "target"
     """s, the time to arrive at; s = t asks for the local velocity (SnapFlow)."""
     INTERVAL = "interval"
-    """h = t − r, how far to jump; h = 0 asks for the local velocity (MeanFlow)."""
+    """h = t − r, the length of the jump; h = 0 asks for the local velocity (MeanFlow)."""
     STEP = "step"
     """d, a power of two; the smallest asks for the local velocity (shortcut models)."""
 
@@ -83,13 +83,13 @@ class Field(Protocol):
 
     @property
     def extra_time(self) -> ExtraTime:
-        """What the network takes besides t."""
+        """Second time that the network takes besides t."""
 
     def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
         """Return f, (B, H, D), for x (B, H, D), t (B,) and extra (B,)."""
 
     def repeat(self, copies: int) -> Field:
-        """Return the field with each observation ``copies`` times in a row; encodes nothing anew."""
+        """Return the field with each observation ``copies`` times in a row, without encoding again."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Batch:
     actions: Tensor
     """float (B, H, D)."""
     real: Tensor
-    """bool (B, H, D); False where a dimension or a step beyond the episode's end is padding."""
+    """bool (B, H, D); False for padding: extra dimensions, and steps after the episode's end."""
 
     def repeat(self, copies: int) -> Batch:
         """Return the batch with each chunk ``copies`` times in a row."""
@@ -108,7 +108,7 @@ class Batch:
         )
 
     def noise(self, generator: torch.Generator) -> Tensor:
-        """Draw ε (B, H, D). Drawn on the generator's device: the same on CPU and GPU."""
+        """Draw ε (B, H, D) on the generator's device, so that CPU and GPU get the same noise."""
         drawn = torch.randn(
             self.actions.shape, generator=generator, device=generator.device, dtype=torch.float32
         )
@@ -122,7 +122,7 @@ def interpolate(actions: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 
 
 def local_velocity(field: Field, x: Tensor, t: Tensor) -> Tensor:
-    """Return the field's instantaneous velocity v(x, t), whichever method trained it."""
+    """Return the field's instantaneous velocity v(x, t), for any method of training."""
     return field(x, t, field.extra_time.local(t))
 
 
@@ -150,8 +150,8 @@ class _Reversed:
 def reversed_field(field: Field) -> Field:
     """Adapt a network with noise at t = 0 and v = a − ε to our convention (or ours to theirs).
 
-    v_ours(x, t) = −v_theirs(x, 1 − t). Only for fields without a second time: its meaning differs
-    from method to method.
+    v_ours(x, t) = −v_theirs(x, 1 − t). The field must have no second time, whose meaning differs
+    between methods.
     """
     if field.extra_time is not ExtraTime.NONE:
         raise ValueError(f"a field with the extra time '{field.extra_time}' cannot be reversed")

@@ -5,8 +5,8 @@ Lipman et al., arXiv 2210.02747; as in π0 and SmolVLA (arXiv 2506.01844).
     loss      E ‖ v_θ(x_t, t) − (ε − a) ‖²,      t = 0.001 + 0.999·u,  u ~ Beta(1.5, 1)
     sampling  x ← x − v_θ(x, t)/N  at t = 1, 1 − 1/N, …, 1/N
 
-With one step and an exact field, x = E[a | observation] whatever the noise: that is a regressor, and
-a policy with modes to choose from averages them.
+With one step and an exact field, x = E[a | observation] for any noise. That is a regressor: it averages
+over the modes of the demonstrations.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class FlowMatching(Method):
     }
 
     solver: Solver = "euler"
-    """How the velocity is walked; midpoint takes two evaluations a step, Heun two but for the last."""
+    """Solver of the flow; midpoint needs two evaluations a step, Heun two except in the last step."""
     shift: float = Option(default=1.0, gt=0.0)
     """α of the training times, t = α·u / (1 + (α − 1)·u): above 1, more of them are near the noise."""
 
@@ -62,15 +62,15 @@ class FlowMatching(Method):
         return solve(self.solver, lambda x, t: local_velocity(field, x, t), draw(), nfe)
 
     def check_nfe(self, nfe: int) -> None:
-        """The solver must be able to spend exactly so many evaluations."""
+        """Raise UsageError if the solver cannot use exactly ``nfe`` evaluations."""
         super().check_nfe(nfe)
         steps_of(self.solver, nfe)
 
 
 class HighNoiseFlowMatching(FlowMatching):
-    """``fm-high-noise``: the same with training times shifted to the noise ("Let it be simple").
+    """``fm-high-noise``: flow matching with training times shifted to the noise ("Let it be simple").
 
-    arXiv 2606.05737. A control for every claim that one step works: it recovers no modes.
+    arXiv 2606.05737. It is a control for claims about one-step methods: it recovers no modes.
     """
 
     name: ClassVar[str] = "fm-high-noise"

@@ -1,14 +1,14 @@
-"""KeyStone: of K chunks from one observation, execute one that many agree with.
+"""KeyStone: samples K chunks for an observation, and executes one that is close to many others.
 
-Dai et al., arXiv 2605.08638. Works on top of any sampler. With K chunks as points::
+Dai et al., arXiv 2605.08638. It works on top of any sampler. With K chunks as points::
 
     m      = the medoid, argmin of summed distances
     spread = |mean − x_m| / median of the distances of pairs
     spread < τ: take m (one mode).  Otherwise k-means with C clusters: the largest one's medoid
 
-The guard measures dimension as much as modes: for isotropic Gaussian samples the ratio tends to
-√((1 − 1/K)/2), 0.66 for K = 8, in many dimensions, and never falls below τ = 0.3. So the firing
-rate is reported. One call costs K samples in each pass: NFE is K × n, never n.
+The guard depends on the dimension as much as on the modes: for isotropic Gaussian samples in many
+dimensions the ratio tends to √((1 − 1/K)/2), 0.66 for K = 8, and never falls below τ = 0.3. So the
+rate of the guard is reported. One call costs K samples in each pass: NFE is K × n, not n.
 
 The paper has K = 16, C = 2 and τ = 0.3 for SmolVLA and π0.5; Drift-VLA has K = 8, C = 4 for SmolVLA.
 """
@@ -31,36 +31,36 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Selection:
-    """Which candidate, and why."""
+    """The selected candidate, and the reason."""
 
     index: int
     spread: float
     unimodal: bool
-    """The guard fired: the global medoid was taken."""
+    """Whether the guard fired, so that the medoid of all candidates was selected."""
 
 
 class KeyStone(BaseModel):
-    """The selector."""
+    """Selects one of K candidate chunks."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     samples: int = Option(default=8, ge=1, le=1024)
-    """K, how many chunks are sampled for each that is executed."""
+    """K, the number of chunks sampled for each executed chunk."""
     clusters: int = Option(default=2, ge=1, le=1024)
-    """C, the clusters of k-means; the largest one's medoid is executed."""
+    """C, the number of clusters of k-means; the medoid of the largest is executed."""
     guard: float = Option(default=0.3, ge=0.0)
-    """τ of the spread, below which all samples count as one mode."""
+    """τ, limit of the spread, below which all samples count as one mode."""
 
     def cost(self, inner: TrainingCost) -> TrainingCost:
-        """Return what a chunk costs: the inner sampler's passes, with K samples in each."""
+        """Return the cost of a chunk: the inner sampler's passes, with K samples in each pass."""
         return TrainingCost(
             prefix=inner.prefix, passes=inner.passes, batch=inner.batch * self.samples
         )
 
     def select(self, candidates: NDArray[np.floating]) -> Selection:
-        """Choose among chunks (K, steps, dimensions), cut to what will be executed; draws nothing."""
+        """Select one of the chunks (K, executed steps, dimensions), without random numbers."""
         points = candidates.reshape(len(candidates), -1).astype(np.float64)
         distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
         medoid = int(distances.sum(1).argmin())

@@ -7,17 +7,17 @@ Geng et al., arXiv 2505.13447; as a policy arXiv 2603.01469 (Mean-Flow One-Step 
     L  = sg(w)·Δ²,   Δ² = ‖ u_θ − sg(v − h·du_θ/dt) ‖²,   v = ε − a,   w = (Δ² + c)^−(1 − γ)
     sampling  z ← z − h·u_θ(z, h, t);   one step: a = ε − u_θ(ε, 1, 1)
 
-du/dt is one Jacobian-vector product with tangents (v, 1, 1) on (z, t, h), r held fixed. It runs
-through the embeddings of t and h, so these must be of low frequency: through SmolVLA's periods down
-to 0.004 the product explodes. For such networks ``target`` = "split" needs no derivative (SplitMeanFlow,
+du/dt is one Jacobian-vector product with tangents (v, 1, 1) on (z, t, h), at fixed r. It passes through
+the embeddings of t and h, so these need low frequencies: with SmolVLA's periods, down to 0.004, the
+product becomes too large. For such networks ``target`` = "split" needs no derivative (SplitMeanFlow,
 arXiv 2507.16884): with m between r and t, and z_m = z − (t − m)·u(z, m, t),
 
     h·u(z, r, t) = (t − m)·u(z, m, t) + (m − r)·u(z_m, r, m),      and u(z, t, t) = v
 
-where the right side is the target, without gradient; samples with r = t learn v from the data.
+The right side is the target, without gradient; samples with r = t learn v from the data.
 
-``flow_ratio`` is the share of samples with r = t (1: pure flow matching); one public code base calls
-the opposite "ratio". γ = 1 is plain L2; below, samples with large errors weigh less.
+``flow_ratio`` is the share of samples with r = t (1: pure flow matching); one public code base uses
+"ratio" for the opposite share. γ = 1 is plain L2; below 1, samples with large errors weigh less.
 """
 
 from __future__ import annotations
@@ -80,17 +80,17 @@ class MeanFlow(Method):
     flow_ratio: float = Option(default=0.5, ge=0.0, le=1.0)
     """Share of samples with r = t, which learn the local velocity; 1 is flow matching."""
     gamma: float = Option(default=0.5, ge=0.0, le=1.0)
-    """γ of the loss's weight (Δ² + c)^−(1 − γ): 1 is plain L2, below it large errors weigh less."""
+    """γ of the loss's weight (Δ² + c)^−(1 − γ): 1 is plain L2; below 1, large errors weigh less."""
     c: float = Option(default=1e-3, gt=0.0)
-    """Keeps the weight finite; in units of Δ², hence of ``reduction``."""
+    """Constant that keeps the weight finite; in units of Δ², hence of ``reduction``."""
     reduction: Literal["mean", "sum"] = "mean"
     """Whether Δ² is the mean or the sum over a chunk's real entries; published codes differ, by H·D."""
     times: Literal["uniform", "logit-normal"] = "uniform"
-    """Law from which the two times r < t are drawn."""
+    """Distribution from which the two times r < t are drawn."""
     whole: float = Option(default=0.1, ge=0.0, le=1.0)
-    """Share of samples with (r, t) = (0, 1), the one interval that one step uses."""
+    """Share of samples with (r, t) = (0, 1), the interval that a one-step sample uses."""
     target: Literal["derivative", "split"] = "derivative"
-    """What u is held to: v − h·du/dt, or its own two parts of a split interval."""
+    """Target of u: v − h·du/dt, or u's own values on the two parts of a split interval."""
 
     def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
         """sg(w)·‖ u_θ − sg(v − h·du_θ/dt) ‖²."""
@@ -114,7 +114,7 @@ class MeanFlow(Method):
 
     @property
     def differentiates(self) -> bool:
-        """Unless the target is split."""
+        """Whether the loss needs du/dt, that is, unless the target is split."""
         return self.target == "derivative"
 
     def draw_interval(self, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -142,8 +142,8 @@ def mean_velocity_and_slope(
     field: Field, z: Tensor, t: Tensor, h: Tensor, v: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return u(z, h, t) and its total derivative du/dt along the flow, both (B, H, D)."""
-    one = torch.ones_like(t)
-    result = jvp(field.__call__, (z, t, h), (v, one, one))
+    ones = torch.ones_like(t)
+    result = jvp(field.__call__, (z, t, h), (v, ones, ones))
     return result[0], result[1]
 
 
@@ -151,7 +151,7 @@ def mean_velocity_and_slope(
 def split_velocity(
     field: Field, z: Tensor, t: Tensor, h: Tensor, v: Tensor, share: Tensor
 ) -> Tensor:
-    """Return the mean velocity over [t − h, t] by two jumps, (B, H, D); v where h = 0.
+    """Return the mean velocity over [t − h, t], computed by two jumps, (B, H, D); v where h = 0.
 
     Args:
         field: u(z, t, h).
@@ -159,7 +159,7 @@ def split_velocity(
         t: (B,).
         h: (B,).
         v: (B, H, D), the velocity of the data.
-        share: (B,) in [0, 1], of the first jump.
+        share: (B,) in [0, 1], share of the interval that the first jump covers.
     """
     first = share * h
     start = field(z, t, first)

@@ -1,4 +1,4 @@
-"""What a method is: a training loss, a second time input, a sampler, and what a sample costs."""
+"""The base of all methods: a training loss, a second time, a sampler, and the cost of a sample."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["Loss", "Method", "Preset", "TaughtMethod", "TrainingCost"]
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What one chunk costs; "NFE 1" alone hides the first and the last factor."""
+    """Cost of a chunk; "NFE 1" alone hides the first and the last factor."""
 
     prefix: int
-    """Encodings of the observation."""
+    """Number of encodings of the observation."""
     passes: int
-    """Forward passes of the action expert, one after the other."""
+    """Number of consecutive forward passes of the action expert."""
     batch: int = 1
-    """Samples in each pass."""
+    """Number of samples in each pass."""
 
     @property
     def nfe(self) -> int:
-        """Number of function evaluations: every pass of every sample."""
+        """Number of function evaluations: passes times samples."""
         return self.passes * self.batch
 
     def __str__(self) -> str:
@@ -39,34 +39,34 @@ class TrainingCost:
 
 @dataclass(frozen=True)
 class Loss:
-    """What a training step minimises."""
+    """The loss of a training step."""
 
     value: Tensor
-    """Scalar."""
+    """The loss, a scalar."""
     logs: Mapping[str, float] = field(default_factory=dict)
-    """Parts worth plotting."""
+    """Parts of the loss and other numbers to plot."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A paper's numbers for a method."""
+    """A paper's hyperparameters for a method."""
 
     options: Mapping[str, Any]
     """Hyperparameters that the source gives, by name; the others keep their defaults."""
     source: str
     training: str = ""
-    """What the source says about optimisation."""
+    """The source's settings of the optimisation."""
     open: str = ""
-    """What it does not say, and what was read into it."""
+    """Settings that the source leaves open, and our choices for them."""
 
 
 class Method(BaseModel):
     """Base of all methods; the fields of a subclass are its hyperparameters, each with its meaning.
 
-    A subclass declares its name, what second time it feeds to the network, what the network's output
-    means, and the papers' presets. It implements :meth:`loss`, :meth:`sample` and, where not every
-    number of function evaluations is defined, :meth:`check_nfe`. It knows nothing of networks, robots
-    or files. The registry finds it by its module being in this package.
+    A subclass declares its name, the second time that it feeds to the network, the meaning of the
+    network's output, and the papers' presets. It implements :meth:`loss` and :meth:`sample`, and also
+    :meth:`check_nfe` if it does not allow every number of function evaluations. It depends on no
+    network, robot or file. The registry finds it because its module is in this package.
     """
 
     model_config = ConfigDict(
@@ -75,16 +75,16 @@ class Method(BaseModel):
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    """One line."""
+    """Description in one line."""
     extra_time: ClassVar[ExtraTime] = ExtraTime.NONE
     convention: ClassVar[Convention] = CONVENTION
     default_nfe: ClassVar[int]
     knows_local_velocity: ClassVar[bool] = False
-    """Whether its networks learn the velocity of every point too, which method ``fm`` can walk."""
+    """Whether its networks also learn the velocity at every point, which method ``fm`` integrates."""
     short_period_options: ClassVar[Mapping[str, Any]] = {}
     """Other defaults for networks whose time features have short periods, such as SmolVLA's 0.004."""
     presets: ClassVar[Mapping[str, Preset]] = {}
-    """By name: ``"published"`` of method ``snapflow`` is ``snapflow:published``."""
+    """Presets by name: ``"published"`` of method ``snapflow`` is ``snapflow:published``."""
 
     @abstractmethod
     def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
@@ -92,8 +92,8 @@ class Method(BaseModel):
 
         Args:
             field: the network, bound to the batch's observations.
-            batch: their demonstrated chunks.
-            generator: of every random draw.
+            batch: the demonstrated chunks of these observations.
+            generator: source of all random numbers.
         """
 
     @abstractmethod
@@ -102,16 +102,16 @@ class Method(BaseModel):
 
     @property
     def differentiates(self) -> bool:
-        """Whether the loss differentiates the network along the flow, which takes float32."""
+        """Whether the loss differentiates the network along the flow, which needs float32."""
         return False
 
     def check_nfe(self, nfe: int) -> None:
-        """Raise UsageError where the method is not defined for so many evaluations."""
+        """Raise UsageError if the method is not defined for ``nfe`` evaluations."""
         if nfe < 1:
             raise UsageError(f"nfe must be at least 1, not {nfe}")
 
     def cost(self, nfe: int) -> TrainingCost:
-        """Return what a chunk costs."""
+        """Return the cost of a chunk."""
         self.check_nfe(nfe)
         return TrainingCost(prefix=1, passes=nfe)
 
@@ -137,5 +137,5 @@ class TaughtMethod(Method):
 
 
 def at(value: float, like: Tensor) -> Tensor:
-    """Return one time for each sample of ``like``, (B,)."""
+    """Return the time ``value`` for each sample of ``like``, (B,)."""
     return torch.full((like.shape[0],), value, dtype=like.dtype, device=like.device)

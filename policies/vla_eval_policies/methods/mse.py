@@ -1,9 +1,9 @@
-"""The control that every one-step claim needs: plain regression with the same network.
+"""Plain regression with the same network: the control for every claim about one step.
 
     loss      E ‖ f_θ(0, 1) + a ‖²
     sampling  a = −f_θ(0, 1)
 
-It is flow matching with the noise set to zero: deterministic, and the conditional mean at its optimum.
+It is flow matching with the noise set to zero. It is deterministic; its optimum is the conditional mean.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Regression(Method):
         return Loss(squared_error(actions, batch.actions, batch.real).mean())
 
     def sample(self, field: Field, draw: Draw, nfe: int) -> Tensor:
-        """One pass; the noise gives nothing but its shape."""
+        """Predict in one pass; only the shape of the noise is used."""
         self.check_nfe(nfe)
         x = torch.zeros_like(draw())
         return -field(x, at(1.0, x))
 
     def check_nfe(self, nfe: int) -> None:
-        """One pass only."""
+        """Raise UsageError for more than one pass."""
         self._only_one(nfe, "a regressor has no steps")

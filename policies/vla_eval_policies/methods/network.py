@@ -1,4 +1,4 @@
-"""What every network is to the methods: observations in, once; then a field."""
+"""The network interface of the methods: it encodes observations once and returns a field."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class VelocityNetwork(nn.Module):
     """Base of trainable networks."""
 
     extra_time: ExtraTime
-    """The second time that it takes."""
+    """Second time that the network takes."""
 
     def bind(self, observation: Any) -> Field:
-        """Encode a batch of observations; the field can then be asked any number of times."""
+        """Encode a batch of observations; the field can then be evaluated many times."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The methods by name: every module of this package is looked through for them."""
+"""The methods by name, collected from all modules of this package."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ PRESETS: Final[Mapping[str, Preset]] = {
 }
 """The papers' hyperparameters by name, ``METHOD:WHOSE``, such as ``meanflow:one-step-vla``.
 
-Reproducing a paper's numbers takes its network and its data too; these are its method.
+A preset covers only the method; reproducing a paper's results also needs its network and its data.
 """
 
 
 def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
-    """Return the method of a name, or of a preset's name, with some hyperparameters changed.
+    """Return a method by its own or a preset's name, with some hyperparameters changed.
 
     Args:
         name: ``fm``, ``snapflow`` … or a preset such as ``meanflow:one-step-vla``.

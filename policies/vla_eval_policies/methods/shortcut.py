@@ -1,4 +1,4 @@
-"""Shortcut models: every step size learns from two steps of half its size.
+"""Shortcut models: every step size learns from two steps of half the size.
 
 Frans et al., arXiv 2410.12557 (published with time reversed). The network takes the step size d, a
 power of two; the smallest, 1/128, stands for the local velocity::
@@ -7,9 +7,9 @@ power of two; the smallest, 1/128, stands for the local velocity::
     L  = (1 − β)·‖ v_θ(x_t, t, 1/128) − (ε − a) ‖² + β·‖ v_θ(x_t, t, d) − (v₁ + v₂)/2 ‖²
     sampling  x ← x − d·v_θ(x, t, d),  d = 1/NFE
 
-Unlike SnapFlow's, the targets chain: one step learns from two, two from four … so the optimum is the
-128-step map. The published clip of targets to ±4 is left out: it is made for images.
-The paper's split of a batch (β of it bootstraps) is read as both terms on every sample.
+Unlike in SnapFlow, the targets form a chain: one step learns from two, two from four …, so the optimum
+is the 128-step map. The published clip of targets to ±4 is for images and is left out. The paper splits
+a batch (a share β bootstraps); here both terms are computed on every sample.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["Shortcut"]
 
 _FINEST = round(1 / FINEST_STEP)
 _SIZES = _FINEST.bit_length() - 1
-"""How many step sizes have a half: 1, 1/2 … 1/64."""
+"""Number of step sizes whose half is also a step size: 1, 1/2 … 1/64."""
 
 
 class Shortcut(TaughtMethod):
@@ -91,7 +91,7 @@ class Shortcut(TaughtMethod):
         return euler(lambda x, t: field(x, t, at(1 / nfe, x)), draw(), nfe)
 
     def check_nfe(self, nfe: int) -> None:
-        """A power of two, up to the finest."""
+        """Raise UsageError unless ``nfe`` is a power of two up to 128."""
         super().check_nfe(nfe)
         if nfe & (nfe - 1) or nfe > _FINEST:
             raise UsageError(
@@ -100,7 +100,7 @@ class Shortcut(TaughtMethod):
 
 
 def _draw_step(like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw a step size d that has a half, and t ∈ {d, 2d, …, 1}; each (B,)."""
+    """Draw a step size d of at least 1/64, and t ∈ {d, 2d, …, 1}; both (B,)."""
     count, device = like.shape[0], generator.device
     exponent = torch.randint(_SIZES, (count,), generator=generator, device=device)
     d = 0.5**exponent

@@ -1,18 +1,18 @@
-"""SnapFlow: a flow-matching policy learns to jump by its own two half-steps.
+"""SnapFlow: a flow-matching policy learns one jump from its own two half-steps.
 
-Luan et al., arXiv 2604.05656. The network takes a second time s, where it should arrive; s = t asks
-for the local velocity. From fresh noise x = ε::
+Luan et al., arXiv 2604.05656. The network takes a second time s, the target of the jump; s = t asks
+for the local velocity. From new noise x = ε::
 
     v₁ = v_θ(x, 1, s=1),   v₂ = v_θ(x − v₁/2, ½, s=½)        without gradient
     L  = α·‖ v_θ(x_t, t, s=t) − (ε − a) ‖²  +  (1 − α)·λ·‖ v_θ(x, 1, s=0) − (v₁ + v₂)/2 ‖²
     sampling  a = ε − v_θ(ε, 1, s=0)
 
-The target is exactly the two-step Euler map of the local field, so the optimum is two-step flow
-matching, not ten-step: nothing chains to finer steps. ``substeps`` = 10 replaces the two half-steps
-by ten and removes that limit.
+The target is exactly the two-step Euler map of the local field. So the optimum is two-step flow
+matching instead of ten-step: the target does not learn from finer steps. ``substeps`` = 10 replaces the
+two half-steps by ten and removes this limit.
 
-The paper's per-sample choice between the two terms is read as both terms on every sample: the same
-in expectation, with less variance.
+The paper chooses one of the two terms for each sample; here both are computed on every sample, which is
+the same in expectation and has less variance.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class SnapFlow(Method):
     }
 
     alpha: float = Option(default=0.5, ge=0.0, le=1.0)
-    """α, the share of flow matching in the loss; the rest is the shortcut's."""
+    """α, the share of flow matching in the loss; the rest is the shortcut term."""
     weight: float = Option(default=0.1, ge=0.0)
-    """λ, a further factor of the shortcut term."""
+    """λ, an additional factor of the shortcut term."""
     substeps: int = Option(default=2, ge=1, le=10_000)
-    """Euler steps behind the shortcut's target; 2 as published."""
+    """Number of Euler steps that compute the shortcut's target; 2 as published."""
 
     def loss(self, field: Field, batch: Batch, generator: torch.Generator) -> Loss:
-        """α·flow matching + (1 − α)·λ·shortcut, whose target is of the field's own velocities."""
+        """α·flow matching + (1 − α)·λ·shortcut, with a target from the field's own velocities."""
         flow = flow_matching_error(field, batch, generator).mean()
         noise = batch.noise(generator)
         target = self.target(field, noise)
@@ -92,5 +92,5 @@ class SnapFlow(Method):
         return x - field(x, at(1.0, x), at(0.0, x))
 
     def check_nfe(self, nfe: int) -> None:
-        """Refuse steps: s = 0 is trained at t = 1 alone."""
+        """Raise UsageError for more than one step: s = 0 is trained only at t = 1."""
         self._only_one(nfe, "its jump is trained from pure noise alone; method=fm walks its field")

@@ -1,6 +1,6 @@
 """ODE solvers for dx/dt = v(x, t), from t = 1 down to t = 0 in equal steps.
 
-The velocity is never asked for at t = 0, where it is not defined: Heun's last step is Euler's.
+The velocity is not defined at t = 0 and never evaluated there: Heun's last step is an Euler step.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def midpoint(velocity: Velocity, x: Tensor, steps: int) -> Tensor:
 
 
 def heun(velocity: Velocity, x: Tensor, steps: int) -> Tensor:
-    """Step x ← x − h/2·(v(x, t) + v(x − h·v(x, t), t − h)), last an Euler step. NFE = 2·steps − 1."""
+    """Step x ← x − h/2·(v(x, t) + v(x − h·v(x, t), t − h)), at last by Euler. NFE = 2·steps − 1."""
     h = 1 / steps
     for k in range(steps):
         t = 1 - k * h
@@ -58,10 +58,10 @@ SOLVERS: dict[Solver, Callable[[Velocity, Tensor, int], Tensor]] = {
 
 
 def steps_of(solver: Solver, nfe: int) -> int:
-    """Return the number of steps that a solver makes with ``nfe`` evaluations.
+    """Return the number of steps that a solver takes with ``nfe`` evaluations.
 
     Raises:
-        UsageError: it cannot spend exactly so many.
+        UsageError: the solver cannot use exactly ``nfe`` evaluations.
     """
     steps, rest = {
         "euler": (nfe, 0),
@@ -75,5 +75,5 @@ def steps_of(solver: Solver, nfe: int) -> int:
 
 
 def solve(solver: Solver, velocity: Velocity, x: Tensor, nfe: int) -> Tensor:
-    """Carry noise x (B, H, D) to actions with exactly ``nfe`` evaluations."""
+    """Integrate from noise x (B, H, D) to actions with exactly ``nfe`` evaluations."""
     return SOLVERS[solver](velocity, x, steps_of(solver, nfe))

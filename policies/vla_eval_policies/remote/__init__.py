@@ -3,16 +3,16 @@
 =================  ===============================================================================
 module             what it does
 =================  ===============================================================================
-``codec``          bytes to arrays and back, both dialects, with limits for what strangers send
-``layouts``        how observations are named on the wire
-``extension``      what we say on top of openpi's protocol, where both sides know it
-``connection``     one websocket, the client's side, with every fault under its own name
-``client``         what both clients share: a connection for each episode
+``codec``          bytes to arrays and back, both dialects, with limits for untrusted frames
+``layouts``        names of an observation's parts on the wire
+``extension``      our extension of openpi's protocol, for peers that both support it
+``connection``     a client's websocket, with a separate error for every fault
+``client``         common base of both clients: a connection for each episode
 ``openpi``         ``openpi:ws://host:port``
 ``harness``        ``harness:ws://host:port``
-``server``         ``vlaeval serve``: sockets, token, health; inference in a thread of its own
-``held``           what all connections of a server hold together
-``served``         a policy as a server's sessions see it
-``sessions``       the two dialects, the server's side
+``server``         ``vlaeval serve``: sockets, token, health checks
+``held``           limit of the bytes that all connections of a server hold together
+``served``         the served policy; inference in a separate thread
+``sessions``       the server's side of a connection
 =================  ===============================================================================
 """

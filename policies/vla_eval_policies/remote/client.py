@@ -1,4 +1,4 @@
-"""What the clients of both protocols share: a connection for each episode, and where it is kept."""
+"""Common base of the clients of both protocols: a connection for each episode."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vla_eval_policies.remote.options import OUTSIDE_IDENTITY, RemoteOptions
 __all__ = ["Episode", "RemotePolicy"]
 
 _LONGEST_METADATA = 1 << 20
-"""Bytes of what a server says of itself."""
+"""Largest metadata frame of a server, in bytes."""
 
 
 @dataclass
 class Episode:
-    """An attempt at an episode, on a connection of its own."""
+    """An attempt at an episode, with its own connection."""
 
     connection: Connection
 
@@ -32,7 +32,7 @@ class Episode:
 class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
     """A policy behind a server.
 
-    A subclass opens an episode's connection in :meth:`_begin` and asks on it in :meth:`_ask`.
+    A subclass opens an episode's connection in :meth:`_begin` and sends requests in :meth:`_ask`.
     """
 
     def __init__(self, url: str, options: O) -> None:
@@ -43,12 +43,12 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
-        """Ask the server for each sample's chunk.
+        """Ask the server for the chunk of each sample.
 
         Raises:
-            PolicyLostError: the server is gone, or was replaced, and with it the episode.
-            PolicyTimeoutError: it did not answer in time.
-            WireError: it reported an error, or what it sent cannot be used.
+            PolicyLostError: the server is gone or was replaced, so the episode is lost.
+            PolicyTimeoutError: the server did not answer in time.
+            WireError: the server reported an error, or its answer cannot be used.
         """
         return [
             self._infer_one(observation, context)
@@ -66,7 +66,7 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
 
     @abstractmethod
     def _begin(self, context: Context) -> E:
-        """Open the connection of an episode, with the policy at its other end that the run began with."""
+        """Open the connection of an episode; raises PolicyLostError if the policy has changed."""
 
     @abstractmethod
     def _ask(self, episode: E, observation: Observation, context: Context) -> ActionChunk:
@@ -79,7 +79,7 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
         )
 
     def _introduction(self, connection: Connection) -> bytes:
-        """Return the frame in which a server says who it is; raises WireError where it is too long."""
+        """Return the server's metadata frame; raises WireError if it is too long."""
         frame = connection.receive(self._options.timeout_s)
         if len(frame) > _LONGEST_METADATA:
             raise WireError(
@@ -89,16 +89,16 @@ class RemotePolicy[E: Episode, O: RemoteOptions](ABC):
         return frame
 
     def _choices(self) -> dict[str, Any]:
-        """Return the options that were given and change actions, for the policy's identity."""
+        """Return the options that are set and change actions, for the policy's identity."""
         given = self._options.model_dump(exclude=OUTSIDE_IDENTITY)
         return {name: value for name, value in given.items() if value is not None}
 
     def _who(self) -> str:
-        """Return who the policy is where the server does not say, for its identity."""
+        """Return the declared identity of a policy whose server states none."""
         return UNKNOWN if self._options.identity is None else f"declared: {self._options.identity}"
 
     def _refuse_declaration(self, kind: str, name: str) -> None:
-        """Raise PolicySpecError where somebody declares what the server says itself."""
+        """Raise PolicySpecError if an identity is declared although the server states one."""
         if self._options.identity is not None:
             raise PolicySpecError(
                 f"{kind}:{self._url}: the server says that its policy is '{name}'; leave the option "

@@ -2,9 +2,9 @@
 
 openpi writes an array as a map with bytes keys ``__ndarray__``, ``data``, ``dtype``, ``shape`` and a
 NumPy scalar as ``__npgeneric__``; the harness uses str keys, plain scalars, and sends pictures as
-``__image__`` (PNG, JPEG or raw). Both are read here whatever the dialect. What comes from a stranger
-is not trusted: no objects, no pickles, no array whose bytes are not as many as it says, no frame that
-becomes larger than it may be or holds more than :data:`MOST_ITEMS` values.
+``__image__`` (PNG, JPEG or raw). Both forms are read in either dialect. Frames are not trusted: the
+codec refuses objects, pickles, arrays with a wrong number of bytes, frames that become too large, and
+frames with more than :data:`MOST_ITEMS` values.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ Dialect = Literal["openpi", "harness"]
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|[SU]\d{1,5})")
 
 LARGEST_FRAME = 64 << 20
-"""Bytes of a frame where nobody says another limit: as it comes, and of its pictures once decoded."""
+"""Default limit in bytes, both for a frame and for its decoded pictures together."""
 MOST_ITEMS = 100_000
-"""Values in all lists and maps of a frame; arrays are one value each."""
+"""Most values in all lists and maps of a frame; an array is one value."""
 MOST_PICTURES = 16
-"""Pictures of a frame; the largest layout has 3."""
+"""Most pictures in a frame; the largest layout has 3."""
 _MOST_SCANS = 32
-"""Passes of a JPEG over its picture: each takes time and few bytes."""
+"""Most scans in a JPEG: a scan takes time to decode and needs few bytes."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-"""What a picture is made of; texts and profiles can be a thousand times as long as they look."""
+"""Chunks of the picture itself; texts and profiles can decompress to a thousand times their size."""
 
 
 class WireError(VlaEvalError):
-    """What came over the wire cannot be used; the sentence says why."""
+    """A frame or message that cannot be used; the text gives the reason."""
 
 
 def pack(value: Any, dialect: Dialect = "openpi") -> bytes:
     """Encode a value of maps, lists, strings, numbers and arrays.
 
     Raises:
-        WireError: it holds an array of another type than bool, integer, float or string.
+        WireError: an array has another type than bool, integer, float or string.
     """
     try:
         packed = msgpack.packb(value, default=_encode_openpi if dialect == "openpi" else _encode)
@@ -71,14 +71,14 @@ def pack(value: Any, dialect: Dialect = "openpi") -> bytes:
 
 
 def unpack(data: bytes, *, max_bytes: int = LARGEST_FRAME) -> Any:
-    """Decode one frame; arrays are copies that may be written to.
+    """Decode one frame; its arrays are writable copies.
 
     Args:
         data: the frame.
-        max_bytes: how large its pictures may become together, in bytes.
+        max_bytes: limit of its decoded pictures together, in bytes.
 
     Raises:
-        WireError: not msgpack, an array that cannot be, or more than a frame may hold.
+        WireError: the frame is not msgpack, has an invalid array, or exceeds a limit.
     """
     budget = _Budget(max_bytes)
     try:
@@ -92,8 +92,8 @@ def unpack(data: bytes, *, max_bytes: int = LARGEST_FRAME) -> Any:
     except WireError:
         raise
     except Exception as error:  # noqa: BLE001 - msgpack's errors share no base
-        what = str(error) or type(error).__name__
-        raise WireError(f"a frame of {len(data)} bytes is not valid msgpack ({what})") from None
+        reason = str(error) or type(error).__name__
+        raise WireError(f"a frame of {len(data)} bytes is not valid msgpack ({reason})") from None
 
 
 def _encode_openpi(value: Any) -> Any:
@@ -129,14 +129,14 @@ def _refuse_type(value: Any) -> None:
 
 @dataclass
 class _Budget:
-    """What is left of what one frame may hold."""
+    """The remaining allowance of a frame."""
 
     bytes_left: int
     items_left: int = MOST_ITEMS
     pictures_left: int = MOST_PICTURES
 
     def map(self, found: dict[Any, Any]) -> Any:
-        """Return what a map of the frame stands for."""
+        """Return the array, scalar, picture or plain map that a map of the frame encodes."""
         self._count(len(found))
         names = {key.decode("latin-1") if isinstance(key, bytes) else key: key for key in found}
         if "__ndarray__" in names:
@@ -149,7 +149,7 @@ class _Budget:
         return found
 
     def list(self, found: list[Any]) -> list[Any]:
-        """Return a list of the frame."""
+        """Count a list of the frame, and return it."""
         self._count(len(found))
         return found
 
@@ -184,13 +184,13 @@ class _Budget:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise WireError(f"a picture cannot be read ({error})") from None
         if list(array.shape) != found.get("shape") or array.dtype != np.uint8:
-            said = reprlib.repr(found.get("shape"))
-            raise WireError(f"a picture has shape {array.shape}, and said {said}")
+            declared = reprlib.repr(found.get("shape"))
+            raise WireError(f"a picture has shape {array.shape}, and said {declared}")
         return array
 
 
 def _plain_png(data: bytes) -> bytes:
-    """Return a PNG without what is no part of its picture."""
+    """Return a PNG without the chunks that are not part of the picture."""
     kept, start = [_PNG], len(_PNG)
     while start < len(data):
         end = start + 12 + int.from_bytes(data[start : start + 4])
@@ -201,7 +201,7 @@ def _plain_png(data: bytes) -> bytes:
 
 
 def _plain_jpeg(data: bytes) -> bytes:
-    """Return a JPEG that does not go over its picture again and again; raises WireError."""
+    """Return a JPEG unchanged; raises WireError if it has too many scans."""
     if data.count(b"\xff\xda") > _MOST_SCANS:
         raise WireError(f"a JPEG has more than {_MOST_SCANS} scans")
     return data

@@ -1,4 +1,4 @@
-"""One websocket, the client's side. Every fault has its own name, and none is repaired in silence."""
+"""The client's side of a websocket. Every fault raises its own error; none is repaired silently."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from vla_eval_policies.remote.codec import WireError
 __all__ = ["TOKENS_VARIABLE", "Connection", "is_loopback", "last_line"]
 
 TOKENS_VARIABLE = "VLA_EVAL_TOKENS"
-"""Environment variable with ``HOST:PORT=TOKEN``, by commas; specs are public, so not there. A token goes
-to its server only, and only after that has asked for one."""
+"""Environment variable with ``HOST:PORT=TOKEN``, separated by commas. Specs are public, so they hold no
+tokens. A token is sent only to its server, and only after the server has asked for it."""
 
 _RETRY_S = 0.25
 _CLOSE_S = 1.0
 _LONGEST_REASON = 300
 _LOG = logging.getLogger(f"{__name__}.websockets")
 _LOG.addHandler(logging.NullHandler())
-_LOG.propagate = False  # what is wrong with a connection is raised, in our words
+_LOG.propagate = False  # faults of a connection are raised as our own errors
 
 
 def is_loopback(host: str) -> bool:
@@ -45,11 +45,11 @@ def is_loopback(host: str) -> bool:
 
 
 class _RedirectError(Exception):
-    """A server sends its clients elsewhere."""
+    """A server redirects its clients to another address."""
 
 
 class _Direct(ClientConnection):
-    """A connection to the server that was named, and to no other that it names."""
+    """A connection that does not follow redirects to other servers."""
 
     def handshake(self, *arguments: Any, **options: Any) -> None:
         """Open the websocket; raises _RedirectError."""
@@ -67,12 +67,12 @@ class Connection:
 
     Args:
         url: ``ws://host:port`` or ``wss://…``.
-        connect_s: how long to wait for a server that refuses connections: it may be restarting.
-        max_bytes: largest frame that is taken.
+        connect_s: longest wait for a server that refuses connections, since it may be restarting.
+        max_bytes: largest accepted frame.
 
     Raises:
-        PolicySpecError: the URL is none.
-        PolicyLostError: nobody answers there, or not with a websocket.
+        PolicySpecError: the URL is not valid.
+        PolicyLostError: no server answers there, or it does not speak websocket.
     """
 
     def __init__(self, url: str, *, connect_s: float, max_bytes: int) -> None:
@@ -87,7 +87,7 @@ class Connection:
         while True:
             try:
                 # No pings: servers that infer in their event loop do not answer them, and every
-                # request here has a time limit of its own.
+                # request here has its own time limit.
                 opening = connect(
                     self.url,
                     compression=None,
@@ -130,7 +130,7 @@ class Connection:
 
         Raises:
             PolicyLostError: the server closed the connection, or is gone.
-            PolicyTimeoutError: it did not take the frame in time.
+            PolicyTimeoutError: the server did not accept the frame in time.
         """
         with self._cut_after(timeout_s) as cut:
             try:
@@ -148,12 +148,12 @@ class Connection:
     def receive(self, timeout_s: float) -> bytes:
         """Return the next frame.
 
-        After any of these errors the connection is closed, so that a late answer reaches nobody.
+        After any of these errors the connection is closed, so that a late answer is never used.
 
         Raises:
             PolicyLostError: the server closed the connection, or is gone.
-            PolicyTimeoutError: it did not answer in time.
-            WireError: it sent text, which is how openpi's servers report an error, or too much.
+            PolicyTimeoutError: the server did not answer in time.
+            WireError: the frame is text (openpi's servers report errors so) or is too large.
         """
         try:
             frame = self._socket.recv(timeout=timeout_s)
@@ -171,7 +171,7 @@ class Connection:
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
-        """Close when the block fails: whatever else comes must not be taken for an answer."""
+        """Close the connection if the block fails, so that no later frame is taken for an answer."""
         try:
             yield
         except BaseException:
@@ -179,24 +179,24 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Close; a server that is gone already is no trouble, nor is one that reads nothing."""
+        """Close the connection, also if the server is gone or does not read."""
         with self._cut_after(_CLOSE_S):
             self._open_socket.close()
 
     @contextmanager
     def _cut_after(self, seconds: float) -> Iterator[Event]:
-        """End the connection below websockets if the block takes longer: no write has a time limit.
+        """Shut the socket down if the block takes longer: writes have no time limit in websockets.
 
         Yields:
-            whether that happened.
+            An event that is set if this happened.
         """
         cut = Event()
 
         def shut() -> None:
             cut.set()
             with suppress(OSError):  # it is closed already
-                there = self._socket.socket  # TLS within TLS is none of the library's classes
-                socket.socket.shutdown(getattr(there, "ssl_socket", there), socket.SHUT_RDWR)
+                inner = self._socket.socket  # for TLS within TLS this is a wrapper, no socket
+                socket.socket.shutdown(getattr(inner, "ssl_socket", inner), socket.SHUT_RDWR)
 
         timer = Timer(seconds, shut)
         timer.daemon = True
@@ -209,7 +209,7 @@ class Connection:
     def _lost(self, error: Exception) -> Exception:
         self.close()
         sent = error.sent if isinstance(error, ConnectionClosed) else None
-        if sent is not None and sent.code == 1009:  # what websockets says of a frame over max_size
+        if sent is not None and sent.code == 1009:  # websockets' code for a frame over max_size
             return WireError(
                 f"{self.url}: the server sent a frame over the limit of {self._max_bytes} bytes "
                 "(option max_frame_mb)"
@@ -223,11 +223,11 @@ def _words(error: Exception) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line of what a server reports, without what would steer a terminal."""
+    """Return the last line of a server's report, without control characters of terminals."""
     lines = [line.strip() for line in text[-10_000:].splitlines() if line.strip()]
     if not lines:
         return "(an empty text)"
-    return "".join(each if each.isprintable() else "?" for each in lines[-1][:500])
+    return "".join(letter if letter.isprintable() else "?" for letter in lines[-1][:500])
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -244,7 +244,7 @@ def _token(url: str) -> str:
     """Return the token for a server that asks for one.
 
     Raises:
-        PolicySpecError: there is none for it, or the list of tokens is of another form.
+        PolicySpecError: there is no token for the server, or the list of tokens is malformed.
     """
     host, port = _address(url)
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -263,5 +263,5 @@ def _token(url: str) -> str:
 
 @functools.cache
 def _warn_unencrypted(url: str) -> None:
-    """Say once in a process that a token can be read on its way."""
+    """Warn once per process that a token is sent unencrypted."""
     sys.stderr.write(f"warning: {url}: the token is sent unencrypted; use wss:// or a tunnel\n")

@@ -1,15 +1,16 @@
-"""What we say on top of openpi's protocol, where both sides know it. Version 1.
+"""Our extension of openpi's protocol, used if both sides support it. Version 1.
 
-The server's metadata frame carries ``vla_eval``: the versions it speaks, who the policy is, how it
-names observations and how it batches. A client that speaks one of the versions adds ``vla_eval`` to
-its requests and finds it in the replies; one that does not ignores the key and is served as by any
-openpi server. Nothing is assumed of a server that does not say so.
+The server's metadata frame carries ``vla_eval``: its versions of the extension, the policy's metadata,
+the names of observations, and the batching. A client that supports one of the versions adds
+``vla_eval`` to its requests and finds it in the replies. Any other client ignores the key, and the
+server behaves like any openpi server. A server without the key is treated as a plain openpi server.
 
 Request, under ``vla_eval``: ``version``, ``type`` (``begin``, ``warm_up``, ``infer``, ``end``) and the
-``episode``, a token that the client draws anew for every attempt; ``begin`` carries the episode's
-key (or suite and token where the protocol hides keys), ``infer`` the step, the chunk's index and the actions' bounds, ``end`` the outcome. ``warm_up`` and
-``infer`` come with an observation. Reply: ``type``, ``episode`` and ``chunk_index`` as they were asked,
-and for ``infer`` the function evaluations, the times, the batch and what the policy counts.
+``episode``, a token that the client draws anew for every attempt. ``begin`` carries the episode's key
+(or suite and token, if the protocol hides keys), ``infer`` the step, the chunk's index and the actions'
+bounds, ``end`` the outcome. ``warm_up`` and ``infer`` come with an observation. Reply: ``type``,
+``episode`` and ``chunk_index`` of the request, and for ``infer`` the function evaluations, the times,
+the batch and the policy's counts.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ __all__ = [
 FIELD = "vla_eval"
 VERSION = 1
 _LONGEST_CHUNK = 100_000
-"""Actions of a chunk, and observations of a history, that a server may speak of."""
+"""Largest number of actions in a chunk, or observations in a history, that a server may declare."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a server of ours says of itself in the metadata frame."""
+    """Content of the metadata frame of our servers."""
 
     policy: PolicyMetadata
     code_sha256: str
@@ -64,15 +65,15 @@ class Offer:
     batch_wait_ms: float
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the map that goes under ``vla_eval``."""
+        """Return the map to send under ``vla_eval``."""
         return {"versions": [VERSION], **asdict(self)}
 
     @classmethod
     def from_wire(cls, found: object) -> Offer | None:
-        """Return what a server offers, or None where it does not speak our version.
+        """Return a server's offer, or None if it does not support our version.
 
         Raises:
-            WireError: it says that it does, and then not what belongs to it.
+            WireError: the server declares our version, but its offer is not valid.
         """
         if not isinstance(found, Mapping) or VERSION not in _versions(found):
             return None
@@ -98,11 +99,11 @@ def _offers() -> TypeAdapter[Offer]:
 
 
 def _known_parts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an offer has, without what newer servers may add."""
-    parts = {each.name: found[each.name] for each in fields(Offer) if each.name in found}
+    """Return the known entries of an offer, without additions of newer servers."""
+    parts = {field.name: found[field.name] for field in fields(Offer) if field.name in found}
     policy = parts.get("policy")
     if isinstance(policy, Mapping):
-        names = {each.name for each in fields(PolicyMetadata)}
+        names = {field.name for field in fields(PolicyMetadata)}
         parts["policy"] = {key: value for key, value in policy.items() if key in names}
     return parts
 
@@ -120,7 +121,7 @@ def _versions(found: Mapping[str, Any]) -> list[Any]:
 
 
 def ask(kind: str, episode: str, context: Context | None = None, **more: Any) -> dict[str, Any]:
-    """Return what goes under ``vla_eval`` in a request."""
+    """Return the entry ``vla_eval`` of a request."""
     asked: dict[str, Any] = {"version": VERSION, "type": kind, "episode": episode, **more}
     if context is not None:
         asked |= {
@@ -133,11 +134,11 @@ def ask(kind: str, episode: str, context: Context | None = None, **more: Any) ->
 
 
 def key_of(asked: Mapping[str, Any]) -> PolicyKey:
-    """Return the key that ``begin`` or ``warm_up`` carries; raises WireError."""
+    """Return the key in a ``begin`` or ``warm_up``; raises WireError."""
     key = asked.get("key")
     parts = key if isinstance(key, Mapping) else {}
     kind = BlindKey if "token" in parts else EpisodeKey
-    names = [each.name for each in fields(kind)]
+    names = [field.name for field in fields(kind)]
     types = {"suite": str, "task": str, "token": str}
     if not all(type(parts.get(name)) is types.get(name, int) for name in names):
         raise WireError(f"{FIELD}.key is {reprlib.repr(key)}; an episode's key is expected")
@@ -162,7 +163,7 @@ def context_of(asked: Mapping[str, Any], key: PolicyKey, instruction: str) -> Co
 
 
 def outcome_of(asked: Mapping[str, Any]) -> Outcome | None:
-    """Return the outcome that ``end`` carries; raises WireError."""
+    """Return the outcome in an ``end``; raises WireError."""
     outcome = asked.get("outcome")
     if outcome is None:
         return None
@@ -172,7 +173,7 @@ def outcome_of(asked: Mapping[str, Any]) -> Outcome | None:
 
 
 def reply_to(asked: Mapping[str, Any], chunk: ActionChunk | None = None) -> dict[str, Any]:
-    """Return what goes under ``vla_eval`` in the reply to a request."""
+    """Return the entry ``vla_eval`` of the reply to a request."""
     reply = {name: asked.get(name) for name in ("type", "episode", "chunk_index")}
     if chunk is not None:
         reply |= {
@@ -187,10 +188,10 @@ def reply_to(asked: Mapping[str, Any], chunk: ActionChunk | None = None) -> dict
 
 
 def chunk_of_reply(actions: Any, asked: Mapping[str, Any], reply: object) -> ActionChunk:
-    """Return the chunk that came in answer to an ``infer``.
+    """Return the chunk in the reply to an ``infer``.
 
     Raises:
-        WireError: it answers something else, or counts and times cannot be.
+        WireError: the reply is to another request, or its counts or times are not valid.
     """
     check_reply_to(asked, reply)
     assert isinstance(reply, Mapping)  # noqa: S101 - checked one line above
@@ -228,7 +229,7 @@ def rectangular(actions: Any) -> NDArray[Any]:
     """Return a server's actions as an array.
 
     Raises:
-        InvalidActionError: lists of unequal lengths, which no array can be.
+        InvalidActionError: the actions are lists of unequal lengths.
     """
     try:
         return np.asarray(actions)
@@ -237,21 +238,21 @@ def rectangular(actions: Any) -> NDArray[Any]:
 
 
 def _counters(reply: Mapping[str, Any]) -> dict[str, int]:
-    """Return what the policy counted; a server of before there was anything to count says nothing."""
-    found = reply.get("counts", {})
-    if not isinstance(found, Mapping):
-        raise WireError(f"the reply's counts are {type(found).__name__}, no map")
-    for name, value in found.items():
+    """Return the policy's counts; older servers send none."""
+    counts = reply.get("counts", {})
+    if not isinstance(counts, Mapping):
+        raise WireError(f"the reply's counts are {type(counts).__name__}, no map")
+    for name, value in counts.items():
         if type(name) is not str or type(value) is not int or value < 0:
             raise WireError(
                 f"the reply counts {reprlib.repr(name)} as {reprlib.repr(value)}; "
                 "a whole number is expected"
             )
-    return dict(found)
+    return dict(counts)
 
 
 def check_reply_to(asked: Mapping[str, Any], reply: object) -> None:
-    """Refuse a reply to something else than what was asked; raises WireError."""
+    """Refuse a reply to another request; raises WireError."""
     for name in ("type", "episode", "chunk_index"):
         got = reply.get(name) if isinstance(reply, Mapping) else None
         wanted = asked.get(name)

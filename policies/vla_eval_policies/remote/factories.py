@@ -1,4 +1,4 @@
-"""What the entry points name: cheap to import, so that kinds can be listed without the extra."""
+"""Factories for the entry points: cheap to import, so that kinds can be listed without the extra."""
 
 from __future__ import annotations
 

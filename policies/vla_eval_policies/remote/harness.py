@@ -1,8 +1,8 @@
 """``harness:ws://host:port``: any model server of AllenAI's vla-evaluation-harness (PyPI ``vla-eval``).
 
-Their servers keep the chunk and answer one action for each observation, so the execution horizon is
-1 and every step is observed. A connection serves one episode; the protocol version is checked, and so
-is the number of every answer. For LIBERO: pictures, state and the gripper as their benchmark has them.
+These servers keep the chunk and return one action for each observation. So the execution horizon is 1
+and every step is observed. A connection serves one episode. The protocol version and the number of
+every answer are checked. For LIBERO, pictures, state and gripper follow their benchmark.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ __all__ = ["HarnessPolicy"]
 
 _PROTOCOL_VERSION = 1
 _SWITCHES = ("send_wrist_image", "send_state", "quat_no_antipodal", "absolute_action")
-"""Observation parameters that are followed here."""
+"""Observation parameters that this client follows."""
 _OURS = ("suite", "seed", "env_seed", "num_steps_wait", "max_steps")
-"""Observation parameters that the protocol of the run decides; what a server wants is only noted."""
+"""Observation parameters that the run's protocol decides; the server's values are only recorded."""
 
 
 @dataclass
@@ -47,12 +47,12 @@ class _Episode(Episode):
 
 
 class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
-    """The client.
+    """The client of a harness model server.
 
     Raises:
         PolicySpecError: the server asks for an observation that cannot be sent.
         PolicyLostError: the server cannot be reached.
-        WireError: it speaks another version of the protocol.
+        WireError: the server speaks another version of the protocol.
     """
 
     def __init__(self, url: str, options: HarnessOptions) -> None:
@@ -80,8 +80,8 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
     def _metadata(self) -> PolicyMetadata:
         steps = self._options.n_action_steps or 1
         capabilities = self._server.get("capabilities")
-        said = capabilities.get(extension.FIELD) if isinstance(capabilities, Mapping) else None
-        offer = extension.Offer.from_wire(said)
+        content = capabilities.get(extension.FIELD) if isinstance(capabilities, Mapping) else None
+        offer = extension.Offer.from_wire(content)
         if offer is not None:  # a server of ours
             self._refuse_declaration("harness", offer.policy.name)
         return PolicyMetadata(
@@ -131,19 +131,19 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
                 else episode.connection.receive(timeout_s)
             )
             limit = self._options.max_frame_mb << 20
-            answer, found, said = open_envelope(frame, max_bytes=limit)
+            answer, content, answered = open_envelope(frame, max_bytes=limit)
             if answer == "error":
-                report = last_line(str(found.get("error", found)))
+                report = last_line(str(content.get("error", content)))
                 raise WireError(f"{self._url}: the server reports: {report}")
-            if said != number:
+            if answered != number:
                 raise WireError(
-                    f"{self._url}: the server answered message {said} when {number} was asked"
+                    f"{self._url}: the server answered message {answered} when {number} was asked"
                 )
-        return answer, found
+        return answer, content
 
     def _begin(self, context: Context) -> _Episode:
-        episode, said = self._connect()
-        if _canonical(said) != _canonical(self._server):
+        episode, server = self._connect()
+        if _canonical(server) != _canonical(self._server):
             episode.connection.close()
             raise PolicyLostError(
                 f"{self._url}: the server introduces itself otherwise than when this run began, so "
@@ -153,7 +153,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         return episode
 
     def _start(self, episode: _Episode, context: Context) -> None:
-        """Say that an episode begins; their servers answer that only when it goes wrong."""
+        """Announce a new episode; harness servers answer this message only with an error."""
         task = {"name": context.instruction, "suite": context.suite, **_which(context.key)}
         message = envelope("episode_start", {"task": task}, next(episode.numbers))
         episode.connection.send(message, self._options.timeout_s)
@@ -161,13 +161,13 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
     def _ask(self, episode: _Episode, observation: Observation, context: Context) -> ActionChunk:
         payload = self._payload(observation, context)
         start = perf_counter()
-        kind, found = self._exchange(episode, "observation", payload, self._options.timeout_s)
+        kind, content = self._exchange(episode, "observation", payload, self._options.timeout_s)
         infer_ms = 1e3 * (perf_counter() - start)
-        actions = found.get("actions", found.get("action"))
+        actions = content.get("actions", content.get("action"))
         if kind != "action" or actions is None:
-            came = reprlib.repr(sorted(map(str, found)))
+            keys = reprlib.repr(sorted(map(str, content)))
             raise WireError(
-                f"{self._url}: a message {reprlib.repr(kind)} with {came} came, no action"
+                f"{self._url}: a message {reprlib.repr(kind)} with {keys} came, no action"
             )
         return ActionChunk(_rows(actions, context), nfe=self._options.nfe or 0, infer_ms=infer_ms)
 
@@ -193,7 +193,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         return bool(self._params.get(name)) if ours is None else ours
 
     def _state(self, observation: Observation) -> NDArray[np.float64]:
-        """Return LIBERO's state, float64 (8,), its rotation vector folded unless they say otherwise."""
+        """Return LIBERO's state, float64 (8,); folds its rotation vector unless the server objects."""
         state = np.array(observation["agent_pos"], np.float64)
         angle = np.linalg.norm(state[3:6]) if state.size == 8 else 0.0
         if angle > np.pi and not self._params.get("quat_no_antipodal"):
@@ -201,7 +201,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         return state
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Ask for an action in an episode of its own, and throw it away."""
+        """Ask for an action in a separate episode, and discard it."""
         episode, _ = self._connect()
         try:
             self._start(episode, contexts[0])
@@ -211,7 +211,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
             episode.connection.close()
 
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Say so, and close the episode's connection."""
+        """Report the end of the episode to the server, and close the connection."""
         episode = self._episodes.get(key)
         if episode is not None and outcome != "error":
             metrics = {"metrics": {"success": outcome == "success"}}
@@ -224,7 +224,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
 
 
 def _canonical(said: Mapping[str, Any]) -> str:
-    """Return what a server says of itself as text that does not depend on the order of its keys."""
+    """Return a server's metadata as text that does not depend on the order of its keys."""
     try:
         return json.dumps(said, sort_keys=True, default=str)
     except (TypeError, ValueError) as error:
@@ -232,12 +232,12 @@ def _canonical(said: Mapping[str, Any]) -> str:
 
 
 def _short(said: object) -> str:
-    """Return what a server says for a sentence."""
+    """Return a server's value as short text for a message."""
     return one_line(str(said))[:60]
 
 
 def _which(key: PolicyKey) -> dict[str, Any]:
-    """Return which episode this is, in their words; in ours where the protocol hides that."""
+    """Return the episode's key in the harness's terms, or our token if the protocol hides keys."""
     if not isinstance(key, EpisodeKey):
         return {"token": key.token}
     number = int(key.task) if key.task.isdigit() else key.task
@@ -245,7 +245,7 @@ def _which(key: PolicyKey) -> dict[str, Any]:
 
 
 def _rows(actions: Any, context: Context) -> NDArray[Any]:
-    """Return actions (T, A); LIBERO's gripper becomes −1 or 1, as their benchmark makes it."""
+    """Return actions (T, A); LIBERO's gripper becomes −1 or 1, as in the harness's benchmark."""
     array = np.atleast_2d(extension.rectangular(actions)).copy()
     libero = context.suite.startswith("libero") and array.shape[1:] == (7,)
     if libero and array.dtype.kind in "fiu":

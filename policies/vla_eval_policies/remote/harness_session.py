@@ -1,4 +1,4 @@
-"""One harness client's connection, the server's side."""
+"""The server's side of a harness client's connection."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _INVALID_DATA = 1007
 
 
 class HarnessSession:
-    """AllenAI's harness: envelopes, and one action for each observation.
+    """Serves a client of AllenAI's harness: envelopes, and one action for each observation.
 
-    The rest of a chunk waits here, as in their own servers: they ask before every step.
+    The client asks before every step, so the rest of a chunk waits here, as in their own servers.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -48,7 +48,7 @@ class HarnessSession:
         self._steps = self._chunks = 0
 
     async def run(self, socket: ServerConnection) -> None:
-        """Serve one client; an error is a message, and the connection stays open."""
+        """Serve one client; an error is sent as a message, and the connection stays open."""
         try:
             unreadable: WireError | None = None
             while unreadable is None:
@@ -58,7 +58,7 @@ class HarnessSession:
             await self._episodes.end_all()
 
     async def _exchange(self, socket: ServerConnection) -> WireError | None:
-        """Answer the next message, and keep nothing of it; return why it could not be read."""
+        """Answer the next message; return the error if it cannot be read."""
         async with received(socket) as frame:
             try:
                 kind, payload, seq = await decoded(frame, self._open)
@@ -82,7 +82,8 @@ class HarnessSession:
             case "hello":
                 return "hello", self._hello()
             case "episode_start":
-                # Their client takes an answer to this for the answer to its first observation.
+                # An error is kept until the first observation: the client would take an answer to
+                # this message for the answer to its first observation.
                 try:
                     self._trouble = None
                     await self._start(payload)
@@ -108,7 +109,7 @@ class HarnessSession:
             "protocol_version": 1,
             "model_server": offer.policy.name,
             "capabilities": {extension.FIELD: offer.to_wire()},
-            # Both pictures and the state; and orientations as robosuite gives them, not folded.
+            # Both pictures and the state, with robosuite's orientations, which are not folded.
             "observation_params": {
                 "send_wrist_image": True,
                 "send_state": True,
@@ -166,7 +167,7 @@ def _flat(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the observation with its pictures as ``images/NAME`` and its state as ``states``."""
     images = payload.get("images")
     pictures = images if isinstance(images, Mapping) else {}
-    flat = {**payload, **{f"images/{name}": each for name, each in pictures.items()}}
+    flat = {**payload, **{f"images/{name}": picture for name, picture in pictures.items()}}
     if "states" not in flat and "state" in flat:
         flat["states"] = flat["state"]
     return flat

@@ -1,4 +1,4 @@
-"""What a server holds for all of its clients together, and whose connection is cut when it is too much."""
+"""Limits the bytes that a server holds for all clients; above the limit, a connection is cut."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from websockets.asyncio.server import ServerConnection
 __all__ = ["FRAMES_HELD", "Held", "HeldConnection", "connections"]
 
 FRAMES_HELD = 4
-"""How many of the largest frames all clients together may have on their way: sent, not yet answered."""
+"""Limit for all clients together of unanswered bytes, in frames of the largest size."""
 _LONGEST_HEADER = 14
 _LOG = logging.getLogger(__name__)
 
 
 class Held:
-    """Bytes that came and are not answered yet, over all connections.
+    """Counts the received and not yet answered bytes of all connections.
 
     Args:
-        most_bytes: when there are more, the connection that holds the most is cut.
+        most_bytes: limit; above it, the connection that holds the most is cut.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -29,7 +29,7 @@ class Held:
         self._by: dict[HeldConnection, int] = {}
 
     def add(self, connection: HeldConnection, size: int) -> None:
-        """Count what came on a connection; a negative size is what was answered."""
+        """Count bytes that a connection received; a negative size means answered bytes."""
         before = self._by.get(connection, 0)
         self._by[connection] = after = max(0, before + size)
         self._total += after - before
@@ -44,16 +44,16 @@ class Held:
             largest.transport.abort()
 
     def forget(self, connection: HeldConnection) -> None:
-        """Count a connection no longer."""
+        """Stop counting a connection."""
         self._total -= self._by.pop(connection, 0)
 
 
 class HeldConnection(ServerConnection):
-    """A connection that counts what it holds, and reads nothing from who does not read.
+    """A connection that counts its bytes, and stops reading from a client that does not read.
 
     Args:
-        held: what all connections hold.
-        arguments: what websockets gives to a connection.
+        held: the count over all connections.
+        arguments: arguments that websockets passes to a connection.
     """
 
     def __init__(self, held: Held, *arguments: Any, **options: Any) -> None:
@@ -62,35 +62,35 @@ class HeldConnection(ServerConnection):
         self._gone = False
 
     def data_received(self, data: bytes) -> None:
-        """Count, then go on as usual, unless the connection is cut."""
+        """Count the bytes, then process them unless the connection is cut."""
         self._held.add(self, len(data))
         if not self.transport.is_closing():
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no longer."""
+        """Stop counting this connection."""
         self._gone = True
         self._held.forget(self)
         super().connection_lost(exc)
 
     def answered(self, frame: bytes | str) -> None:
-        """Say that a frame is of the past."""
+        """Report that a frame is answered."""
         if not self._gone:
             self._held.add(self, -len(frame) - _LONGEST_HEADER)
 
     def pause_writing(self) -> None:
-        """Read no more from a client that takes no answers: each ping of it would wait for one."""
+        """Stop reading from a client that takes no answers: replies to its pings would pile up."""
         super().pause_writing()
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read again."""
+        """Continue reading."""
         super().resume_writing()
         if not self.recv_messages.paused:
             self.transport.resume_reading()
 
 
 def connections(max_frame_bytes: int) -> Callable[..., HeldConnection]:
-    """Return what makes the connections of one server."""
+    """Return the factory of a server's connections."""
     held = Held(FRAMES_HELD * max_frame_bytes)
     return lambda *arguments, **options: HeldConnection(held, *arguments, **options)

@@ -1,4 +1,4 @@
-"""How observations are named on the wire: from ours to a server's, and from a client's to ours."""
+"""Names of observations on the wire: from ours to a server's, and from a client's to ours."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class ObservationLayout:
 
     name: str
     images: Mapping[str, str] = field(default_factory=dict)
-    """Our camera by its key on the wire; empty: every camera, as ``observation/images/CAMERA``."""
+    """Our camera for each key on the wire; empty: all cameras, as ``observation/images/CAMERA``."""
     state: str = "observation/state"
     prompt: str = "prompt"
     image_size: int | None = None
-    """Edge of the square into which pictures are fitted before they are sent; None: as they are."""
+    """Edge in pixels of the square into which pictures are fitted before sending; None: unchanged."""
     action_low: tuple[float, ...] | None = None
-    """Bounds of the actions, for clients that do not say them; None: unknown."""
+    """Bounds of the actions, for clients that do not send them; None: unknown."""
     action_high: tuple[float, ...] | None = None
 
     def to_wire(self, observation: Observation, instruction: str) -> dict[str, Any]:
-        """Return the map to be sent.
+        """Return the map to send.
 
         Raises:
-            WireError: the environment has no camera of that name.
+            WireError: the environment lacks a camera of the layout.
         """
         pixels = observation["pixels"]
         names = self.images or {f"{_NATIVE_IMAGES}{camera}": camera for camera in pixels}
@@ -59,7 +59,7 @@ class ObservationLayout:
         """Return our observation and the instruction.
 
         Raises:
-            WireError: a part is missing or is not what it has to be; all keys that came are named.
+            WireError: a part is missing (with the keys of the message) or has a wrong type.
         """
         names = self.images or {
             key: key.removeprefix(_NATIVE_IMAGES)
@@ -83,7 +83,8 @@ LAYOUTS = {
     layout.name: layout
     for layout in (
         ObservationLayout("native"),
-        # openpi's LIBERO policies: upright pictures, 224×224 with bars; position, axis-angle, fingers.
+        # openpi's LIBERO policies: upright pictures, 224×224 with black bars; position, axis-angle,
+        # fingers.
         ObservationLayout(
             "libero",
             {"observation/image": "agentview", "observation/wrist_image": "wrist"},
@@ -91,7 +92,7 @@ LAYOUTS = {
             action_low=tuple(-one for one in _ONE),
             action_high=_ONE,
         ),
-        # AllenAI's LIBERO benchmark: the same, under other names and in full size.
+        # AllenAI's LIBERO benchmark: the same parts, with other names and pictures in full size.
         ObservationLayout(
             "harness-libero",
             {"images/agentview": "agentview", "images/wrist": "wrist"},
@@ -113,14 +114,14 @@ def layout_of(
     """Return a named layout, changed by options.
 
     Args:
-        name: of a layout that ships.
-        images: ``KEY=CAMERA,KEY=CAMERA``: other names on the wire, and which cameras.
+        name: name of a shipped layout.
+        images: ``KEY=CAMERA,KEY=CAMERA``: keys on the wire and their cameras.
         state: key of the robot's state.
         prompt: key of the instruction.
         size: edge of the pictures in pixels.
 
     Raises:
-        PolicySpecError: no such layout, or ``images`` of another form.
+        PolicySpecError: the layout does not exist, or ``images`` is malformed.
     """
     if name not in LAYOUTS:
         raise PolicySpecError(f"there is no layout '{name}'{did_you_mean(name, LAYOUTS)}")
@@ -140,9 +141,9 @@ def layout_of(
 
 
 def resize_with_pad(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Fit a picture, uint8 (H, W, 3), into a square of black, without distortion.
+    """Fit a picture, uint8 (H, W, 3), into a black square, without distortion.
 
-    Pixel for pixel what openpi's client does (``image_tools.resize_with_pad``: Pillow, bilinear).
+    The pixels equal those of openpi's client (``image_tools.resize_with_pad``: Pillow, bilinear).
     """
     from PIL import Image
 

@@ -1,9 +1,9 @@
 """``openpi:ws://host:port``: any policy behind a server that speaks openpi's websocket protocol.
 
-A connection serves one episode. It is opened at the episode's beginning, where the server is also
-asked who it is, and never again before the end: an episode that loses its connection is lost, and
-repeated from its first step. Where the server speaks our extension, it hears of the episode's key
-and end, and says its identity, function evaluations and times.
+A connection serves one episode. It is opened when the episode begins, and the server's metadata are
+checked then. It is never reopened: an episode that loses its connection is lost, and is repeated from
+its first step. A server with our extension is told the episode's key and end, and reports its identity,
+function evaluations and times.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class _Episode(Episode):
 
 
 class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
-    """The client.
+    """The client of an openpi server.
 
     Raises:
-        PolicySpecError: an option contradicts what the server says, or something is left open.
+        PolicySpecError: an option contradicts the server's metadata, or a needed option is missing.
         PolicyLostError: the server cannot be reached.
     """
 
@@ -77,7 +77,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         return self._declared() if self._offer is None else self._said(self._offer)
 
     def _declared(self) -> PolicyMetadata:
-        """Return what the user says of a policy whose server says nothing that is known here."""
+        """Return the metadata that the user declares for a policy of a plain openpi server."""
         options, url = self._options, self._url
         if options.n_action_steps is None:
             raise PolicySpecError(
@@ -98,19 +98,19 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         )
 
     def _said(self, offer: extension.Offer) -> PolicyMetadata:
-        """Return what a server of ours says of its policy, with what was chosen here."""
+        """Return the metadata of one of our servers, with the options of this client."""
         theirs, options = offer.policy, self._options
         self._refuse_declaration("openpi", theirs.name)
-        for name, asked, there in (
+        for name, wanted, served in (
             ("nfe", options.nfe, theirs.nfe),
             ("chunk_size", options.chunk_size, theirs.chunk_size),
         ):
-            if asked not in (None, there):
+            if wanted not in (None, served):
                 raise PolicySpecError(
-                    f"openpi:{self._url}: {name}={asked} was asked for, and the server has "
-                    f"{name}={there}; serve the policy with that option instead"
+                    f"openpi:{self._url}: {name}={wanted} was asked for, and the server has "
+                    f"{name}={served}; serve the policy with that option instead"
                 )
-        said: dict[str, str | int | float | None] = {
+        server: dict[str, str | int | float | None] = {
             "extension": extension.VERSION,
             "server_code_sha256": offer.code_sha256,
             "server_max_batch": offer.max_batch,
@@ -119,11 +119,11 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         return replace(
             theirs,
             n_action_steps=options.n_action_steps or theirs.n_action_steps,
-            options={**theirs.options, **self._choices(), **said},
+            options={**theirs.options, **self._choices(), **server},
         )
 
     def _connect(self) -> tuple[Connection, bytes]:
-        """Open a connection and return the frame of metadata, which the server sends first."""
+        """Open a connection; return it with the metadata frame, which the server sends first."""
         connection = self._dial()
         with connection.closed_on_error():
             frame = self._introduction(connection)
@@ -177,7 +177,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
         )
 
     def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Let the server compile: by our extension, or else by an inference that is thrown away."""
+        """Let the server compile: by our extension, or else by an inference that is discarded."""
         connection, _ = self._connect()
         episode = _Episode(connection)
         request = self._layout.to_wire(observations[0], contexts[0].instruction)
@@ -190,7 +190,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
             connection.close()
 
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Tell the server, if it wants to know, and close the episode's connection."""
+        """Tell a server with our extension, and close the episode's connection."""
         episode = self._episodes.get(key)
         if episode is not None and self._offer is not None and outcome != "error":
             asked = extension.ask("end", episode.token, outcome=outcome)
@@ -202,7 +202,7 @@ class OpenpiPolicy(RemotePolicy[_Episode, OpenpiOptions]):
 
 
 def _reported_ms(reply: Mapping[Any, Any], round_trip_ms: float) -> float:
-    """Return the inference's time as the server says it; the round trip where it says none."""
+    """Return the server's inference time, or the round trip if the server reports none."""
     timing = reply.get("server_timing")
     value = timing.get("infer_ms") if isinstance(timing, Mapping) else None
     usable = isinstance(value, int | float | np.number) and math.isfinite(value) and value >= 0

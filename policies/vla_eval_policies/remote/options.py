@@ -1,4 +1,4 @@
-"""What clients of policy servers can be told in a spec."""
+"""Options in the specs of policy servers' clients."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ __all__ = ["OUTSIDE_IDENTITY", "HarnessOptions", "OpenpiOptions", "RemoteOptions
 
 
 class RemoteOptions(BaseModel):
-    """What every client of a server can be told."""
+    """Options of every client of a policy server."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_action_steps: int | None = Field(default=None, ge=1)
-    """Execution horizon; needed unless the server says it."""
+    """Execution horizon; required unless the server reports it."""
     chunk_size: int | None = Field(default=None, ge=1)
-    """Length of the chunks, if known; only noted."""
+    """Length of the chunks, if known; recorded only."""
     nfe: int | None = Field(default=None, ge=0)
-    """Function evaluations of one chunk, as declared by whoever runs the server."""
+    """Function evaluations of one chunk, as declared by the user."""
     identity: str | None = Field(default=None, min_length=1)
-    """Who the policy is, weights and version, as declared by whoever runs a server that does not say."""
+    """Identity of the policy (weights, version), declared by the user if the server reports none."""
     timeout_s: float = Field(default=60.0, gt=0)
     """Longest wait for an answer."""
     warm_up_s: float = Field(default=600.0, gt=0)
     """Longest wait for the answer to the warm-up; 600 s are enough for most compilers."""
     connect_s: float = Field(default=30.0, ge=0)
-    """How long a server that refuses connections is waited for."""
+    """Longest wait for a server that refuses connections."""
     max_frame_mb: int = Field(default=64, ge=1)
-    """Largest frame that is taken, in MiB."""
+    """Largest accepted frame, in MiB."""
 
 
 OUTSIDE_IDENTITY = {
@@ -40,14 +40,14 @@ OUTSIDE_IDENTITY = {
     "nfe",
     "identity",
 }
-"""Options that change no action, or that have a field of their own in the policy's metadata."""
+"""Options that change no action, or that have their own field in the policy's metadata."""
 
 
 class OpenpiOptions(RemoteOptions):
-    """What the client of an openpi server can be told besides."""
+    """Further options of the client of an openpi server."""
 
     layout: str | None = None
-    """How observations are named: see :data:`vla_eval_policies.remote.layouts.LAYOUTS`."""
+    """Names of observations, see :data:`vla_eval_policies.remote.layouts.LAYOUTS`."""
     images: str | None = None
     state: str | None = None
     prompt: str | None = None
@@ -55,11 +55,11 @@ class OpenpiOptions(RemoteOptions):
 
 
 class HarnessOptions(RemoteOptions):
-    """What the client of a harness model server can be told besides."""
+    """Further options of the client of a harness model server."""
 
     wrist: bool | None = None
-    """Whether to send the wrist picture; None does what the server asks for."""
+    """Whether to send the wrist picture; None follows the server's request."""
     state: bool | None = None
-    """Whether to send the robot's state; None does what the server asks for."""
+    """Whether to send the robot's state; None follows the server's request."""
     ignore: str | None = None
-    """Observation parameters that the server asks for and that are to be ignored, by commas."""
+    """Observation parameters of the server to ignore, separated by commas."""

@@ -1,7 +1,7 @@
-"""A policy as a server's sessions see it: one thread that infers, an event loop that never waits.
+"""A policy for a server's sessions: one thread infers, and the event loop never waits for it.
 
-Inference runs in the thread of a :class:`~vla_eval.engine.batching.PolicyLoop`, so the event loop goes on
-answering pings while a first call compiles for a minute.
+Inference runs in the thread of a :class:`~vla_eval.engine.batching.PolicyLoop`, so the event loop still
+answers pings while the first call compiles for a minute.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ __all__ = ["PolicyFailedError", "ServedPolicy"]
 
 
 class PolicyFailedError(VlaEvalError):
-    """The served policy raised, or returned what is no chunk; the message is its own."""
+    """The served policy raised this message, or returned an invalid chunk."""
 
 
 @dataclass(frozen=True)
 class _SessionKey(EpisodeKey):
     """An episode's key on one connection.
 
-    It reads like the key and so gives the same noise; but two clients that run the same episode at
-    the same time do not share the policy's state.
+    It has the parts of the episode's key and so gives the same noise. But two clients that run the same
+    episode at the same time do not share the policy's state.
     """
 
     session: int = 0
@@ -50,7 +50,7 @@ class _SessionKey(EpisodeKey):
 
 @dataclass(frozen=True)
 class _BlindSessionKey(BlindKey):
-    """The same of a hidden key."""
+    """A hidden key on one connection, as in `_SessionKey`."""
 
     session: int = 0
 
@@ -60,9 +60,9 @@ class ServedPolicy:
 
     Args:
         spec: the policy.
-        layout: how clients name observations; only for what the server says of itself.
-        max_batch: most observations an inference.
-        batch_wait_ms: longest wait for company.
+        layout: name of the clients' layout, for the server's metadata only.
+        max_batch: most observations in an inference.
+        batch_wait_ms: longest wait for further requests to a batch.
 
     Raises:
         PolicySpecError: the spec cannot be used, or the policy reads the simulator.
@@ -83,14 +83,14 @@ class ServedPolicy:
             )
         self.offer = Offer(policy.metadata, code_sha256(spec), layout, max_batch, batch_wait_ms)
         self.sessions = itertools.count(1)
-        """Numbers of connections."""
+        """Counter that numbers the connections."""
         self._loop = PolicyLoop(policy, max_batch, batch_wait_ms / 1e3)
-        # A daemon: a policy that hangs must not keep the server from ending.
+        # A daemon thread, so that a hanging policy does not keep the server alive.
         threading.Thread(target=self._loop.run, name="inference", daemon=True).start()
 
     @staticmethod
     def key(key: PolicyKey, session: int) -> PolicyKey:
-        """Return the key under which the policy keeps an episode of a connection."""
+        """Return the policy's key for an episode of a connection."""
         kind = _SessionKey if isinstance(key, EpisodeKey) else _BlindSessionKey
         return kind(**dataclasses.asdict(key), session=session)
 
@@ -101,7 +101,7 @@ class ServedPolicy:
         return chunk
 
     async def warm_up(self, observation: Observation, context: Context) -> None:
-        """Warm the policy up for such observations; raises PolicyFailedError."""
+        """Warm up the policy for such observations; raises PolicyFailedError."""
         await self._ask(WarmUp(observation, context))
 
     async def end(self, key: PolicyKey, outcome: Outcome | None) -> None:
@@ -120,7 +120,7 @@ class ServedPolicy:
             loop.call_soon_threadsafe(set_result, found)
 
         self._loop.requests.put(InferenceRequest(what, answer))
-        found = await future
-        if isinstance(found, Trouble):
-            raise PolicyFailedError(found.message)
-        return found
+        result = await future
+        if isinstance(result, Trouble):
+            raise PolicyFailedError(result.message)
+        return result

@@ -1,4 +1,4 @@
-"""``vlaeval serve``: a policy of ours for any openpi client, or for AllenAI's harness."""
+"""``vlaeval serve``: serves our policies to any openpi client, or to AllenAI's harness."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from vla_eval_policies.remote.sessions import ClientSession, OpenpiSession, Sett
 __all__ = ["serve_policy"]
 
 _PING_S, _PONG_S = 60.0, 600.0
-"""Clients may be busy with a simulator for minutes; one that has gone is noticed in the end."""
+"""Long limits, since a client's simulator may take minutes; a client that is gone is still noticed."""
 _GRACE_S = 5.0
-"""How long a server that is to end waits for its clients and its policy."""
+"""Longest wait of a stopping server for its clients and its policy."""
 _LAST_S = 3.0
-"""How long its process may take to end after that."""
+"""Longest time for its process to end after that."""
 
 
 def serve_policy(spec: str, options: ServeOptions, ready: Callable[[Serving], None]) -> None:
     """Serve until the process is interrupted or terminated; a second signal ends it at once.
 
-    A policy that hangs keeps nobody waiting: the process ends after some seconds, exit code 0.
+    If the policy hangs, the process still ends after some seconds, with exit code 0.
 
     Args:
         spec: the policy.
-        options: how.
-        ready: called when clients may come.
+        options: settings of the server.
+        ready: called when clients can connect.
 
     Raises:
-        PolicySpecError: the policy cannot be had or cannot be served.
-        UsageError: an option contradicts another, or the address cannot be listened on.
+        PolicySpecError: the policy cannot be built or cannot be served.
+        UsageError: options contradict each other, or the address cannot be used.
     """
     name = options.layout or ("native" if options.dialect == "openpi" else "harness-libero")
     layout = layout_of(name, images=options.images, state=None, prompt=None, size=None)
@@ -73,7 +73,7 @@ async def _serve(setting: Setting, options: ServeOptions, ready: Callable[[Servi
         try:
             await session(setting).run(socket)
         except ConnectionClosed:
-            return  # clients may go as they like
+            return  # a client may leave at any time
 
     stop = asyncio.Event()
     _stop_on_signals(stop)
@@ -107,7 +107,7 @@ async def _serve(setting: Setting, options: ServeOptions, ready: Callable[[Servi
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
-    """Set the event at the first signal, and leave every further one to the system, which kills."""
+    """Set the event at the first signal; the second signal kills the process."""
     loop = asyncio.get_running_loop()
     numbers = stop_signals()
 
@@ -132,7 +132,7 @@ def _leave_anyway() -> None:
 def _gate(
     token: str | None,
 ) -> Callable[[ServerConnection, Request], Response | None]:
-    """Answer health checks of both peers; turn away web pages, and who does not know the token."""
+    """Answer health checks of both dialects; refuse web pages, and clients without the token."""
 
     def process(connection: ServerConnection, request: Request) -> Response | None:
         path = request.path.partition("?")[0]

@@ -1,4 +1,4 @@
-"""One openpi client's connection, the server's side, and what both dialects share."""
+"""The server's side of an openpi client's connection, and the common parts of both dialects."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ _INTERNAL_ERROR = 1011
 
 @dataclass(frozen=True)
 class Setting:
-    """What all sessions of a server share."""
+    """Common settings of all sessions of a server."""
 
     policy: ServedPolicy
     layout: ObservationLayout
     seed: int
-    """Policy seed of episodes whose client does not send a key."""
+    """Policy seed of episodes for which the client sends no key."""
     max_frame_bytes: int = LARGEST_FRAME
 
 
 _LOG = logging.getLogger(__name__)
 _PICTURE = b"__image__"
 _DECODERS = ThreadPoolExecutor(2, "decode")
-"""Few, so that many pictures at once do not become many times their size."""
+"""Only two threads, to limit the memory for pictures that are decoded at the same time."""
 
 
 async def decoded[Decoded](frame: bytes | str, decode: Callable[[bytes], Decoded]) -> Decoded:
-    """Decode a frame; one with pictures beside the event loop, which goes on serving others.
+    """Decode a frame; frames with pictures in a thread, so that the event loop can serve others.
 
-    Arrays are only copied, and need not wait for anybody's pictures.
+    Arrays are only copied, so frames without pictures do not wait for the threads.
 
     Raises:
-        WireError: it is text, or cannot be decoded.
+        WireError: the frame is text, or cannot be decoded.
     """
     if isinstance(frame, str):
         raise WireError("a text frame came; a binary one is expected")
@@ -73,7 +73,7 @@ async def decoded[Decoded](frame: bytes | str, decode: Callable[[bytes], Decoded
 
 @asynccontextmanager
 async def received(socket: ServerConnection) -> AsyncIterator[bytes | str]:
-    """Wait for the next frame; at the end of the block it is of the past, and no longer counted."""
+    """Wait for the next frame; after the block it counts as answered."""
     frame = await socket.recv()
     try:
         yield frame
@@ -83,7 +83,7 @@ async def received(socket: ServerConnection) -> AsyncIterator[bytes | str]:
 
 
 def complaint(error: Exception) -> str:
-    """Return what a client is told of an error; one that nobody raised on purpose is logged too."""
+    """Return the client's text for an error; also log unexpected errors."""
     if not isinstance(error, VlaEvalError):
         _LOG.error("a request could not be answered", exc_info=error)
     return f"{type(error).__name__}: {error}"
@@ -95,11 +95,11 @@ class ClientSession(Protocol):
     def __init__(self, setting: Setting) -> None: ...
 
     async def run(self, socket: ServerConnection) -> None:
-        """Serve."""
+        """Serve the connection."""
 
 
 class Episodes:
-    """The episodes of one connection, each ended once whatever happens."""
+    """The episodes of one connection; each is ended exactly once."""
 
     def __init__(self, policy: ServedPolicy) -> None:
         self._policy = policy
@@ -107,7 +107,7 @@ class Episodes:
         self._open: set[PolicyKey] = set()
 
     def begin(self, key: PolicyKey) -> PolicyKey:
-        """Return the key under which the policy keeps the episode."""
+        """Begin an episode and return the policy's key for it."""
         inner = self._policy.key(key, self._session)
         self._open.add(inner)
         return inner
@@ -119,7 +119,7 @@ class Episodes:
             await self._policy.end(key, outcome)
 
     async def end_all(self) -> None:
-        """End what is left when the connection is gone: those attempts were lost."""
+        """End the open episodes as lost, after the connection is gone."""
         for key in list(self._open):
             with suppress(PolicyFailedError):
                 await asyncio.shield(self.end(key, "error"))
@@ -128,32 +128,32 @@ class Episodes:
 def plain_context(
     key: PolicyKey, steps: int, index: int, prompt: str, layout: ObservationLayout
 ) -> Context:
-    """Return the context of an episode whose client says nothing of it."""
+    """Return the context for a client that sends no context."""
     if layout.action_low is None or layout.action_high is None:
         raise WireError(
             "this server does not know the actions' bounds, and the client does not say them; "
             "serve with --layout libero, or with --action-low and --action-high"
         )
-    low, high = (np.asarray(each, np.float32) for each in (layout.action_low, layout.action_high))
+    low, high = (np.asarray(bound, np.float32) for bound in (layout.action_low, layout.action_high))
     return Context(key, steps, index, prompt, low, high)
 
 
 class OpenpiSession:
-    """openpi's protocol: metadata first, then one reply to one request."""
+    """Serves openpi's protocol: metadata first, then one reply to each request."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._policy = setting.policy
         self._episodes = Episodes(setting.policy)
         self._plain: PolicyKey | None = None
-        """The one long episode of a client without the extension."""
+        """Key of the single long episode of a client without the extension."""
         self._asked = 0
         self._current: tuple[str, PolicyKey] | None = None
         """Token and key of the episode that a client with the extension has begun."""
         self._previous_ms: float | None = None
 
     async def run(self, socket: ServerConnection) -> None:
-        """Serve one client; an error is a text frame, then the end, as openpi's servers do it."""
+        """Serve one client; after an error, send it as text and close, as openpi's servers do."""
         try:
             await socket.send(pack({extension.FIELD: self._policy.offer.to_wire()}))
             answer: bytes | str = b""
@@ -164,7 +164,7 @@ class OpenpiSession:
             await self._episodes.end_all()
 
     async def _exchange(self, socket: ServerConnection) -> bytes | str:
-        """Answer the next frame, and keep nothing of it; text is an error, after which there is no more."""
+        """Answer the next frame and return the answer; text is an error, and ends the connection."""
         answer: bytes | str
         async with received(socket) as frame:
             start = perf_counter()

@@ -1,1 +1,1 @@
-"""Training of flow policies: ``vlaeval train`` and what it is made of. Importing it loads torch."""
+"""Training of flow policies, for ``vlaeval train``. Importing it loads torch."""

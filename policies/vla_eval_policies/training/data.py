@@ -1,8 +1,8 @@
-"""Demonstrations as arrays: folders of ``vlaeval record`` (LeRobotDataset v3), read in one go.
+"""Demonstrations as arrays: folders of ``vlaeval record`` (LeRobotDataset v3), read completely.
 
-The videos are decoded once, in order, and averaged down to the network's picture size: random access
-into a video costs a seek for every frame, and all frames of some hundred episodes fit into memory.
-Demonstrations that are made on the spot are in :mod:`vla_eval_policies.training.expert_data`.
+The videos are decoded once, in order, and averaged down to the network's picture size. Random access
+into a video would cost a seek for every frame, and all frames of some hundred episodes fit into memory.
+:mod:`vla_eval_policies.training.expert_data` generates demonstrations during training instead.
 """
 
 from __future__ import annotations
@@ -45,37 +45,37 @@ class Frames:
     chunks: NDArray[np.float32]
     """(N, H, A)."""
     lengths: NDArray[np.int64]
-    """(N,): how many actions of the chunk there are; behind them the last one is repeated."""
+    """Number of actions in each chunk, (N,); the rest of a chunk repeats its last action."""
     episode: NDArray[np.int64]
-    """(N,): the number of each moment's episode."""
+    """Number of each moment's episode, (N,)."""
     instructions: tuple[str, ...]
     instruction: NDArray[np.int64]
-    """(N,): into ``instructions``."""
+    """Index of each moment's instruction in ``instructions``, (N,)."""
     scenes: Scenes = None
-    """In which scenes the episodes began; training does not see it."""
+    """Scenes in which the episodes began; training does not use them."""
 
     def sha256(self) -> str:
-        """Hash everything that training sees."""
+        """Hash all data that training uses."""
         hasher = hashlib.sha256(json.dumps(self.instructions).encode())
         arrays = (self.pictures, self.states, self.chunks, self.lengths, self.episode)
-        for each in (*arrays, self.instruction):
-            hasher.update(f"{each.dtype}{each.shape}".encode())
-            hasher.update(np.ascontiguousarray(each).data)
+        for array in (*arrays, self.instruction):
+            hasher.update(f"{array.dtype}{array.shape}".encode())
+            hasher.update(np.ascontiguousarray(array).data)
         return hasher.hexdigest()
 
     def describe(self) -> str:
-        """Say how much this is."""
+        """Return the numbers of episodes and frames, and the instructions, as text."""
         episodes = len(np.unique(self.episode))
         return f"{episodes} episodes, {len(self.states)} frames: {'; '.join(self.instructions)}"
 
     @classmethod
     def joined(cls, parts: Sequence[Frames]) -> Frames:
-        """Put frames of the same robot behind each other."""
+        """Concatenate frames of the same robot."""
         if len(parts) == 1:
             return parts[0]
-        told = tuple(dict.fromkeys(text for part in parts for text in part.instructions))
+        texts = tuple(dict.fromkeys(text for part in parts for text in part.instructions))
         numbers = [
-            np.array([told.index(text) for text in part.instructions])[part.instruction]
+            np.array([texts.index(text) for text in part.instructions])[part.instruction]
             for part in parts
         ]
         first = np.cumsum([0, *(int(part.episode.max()) + 1 for part in parts)])
@@ -87,7 +87,7 @@ class Frames:
             episode=np.concatenate(
                 [part.episode + start for part, start in zip(parts, first, strict=False)]
             ),
-            instructions=told,
+            instructions=texts,
             instruction=np.concatenate(numbers),
             scenes=together(part.scenes for part in parts),
         )
@@ -96,12 +96,12 @@ class Frames:
 def chunks_of(
     actions: NDArray[np.float32], ends: NDArray[np.int64], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the chunk (N, size, A) that begins at each step, and how many actions it has (N,).
+    """Return the chunk that begins at each step, (N, size, A), and its number of actions, (N,).
 
     Args:
-        actions: (N, A), one episode after the other.
-        ends: (N,), the index behind the last step of each step's episode.
-        size: of a chunk.
+        actions: (N, A), the episodes one after another.
+        ends: (N,), for each step the end of its episode: the index after its last step.
+        size: number of actions in a chunk.
     """
     steps = np.arange(len(ends))[:, None] + np.arange(size)
     chunks = actions[np.minimum(steps, ends[:, None] - 1)]
@@ -112,7 +112,7 @@ def cameras_of(folder: Path) -> tuple[str, ...]:
     """Return the names of a dataset's cameras, in its order.
 
     Raises:
-        UsageError: no dataset, or one that was not finished.
+        UsageError: the folder is no dataset, or its recording was not finished.
     """
     features = _info(folder)["features"]
     return tuple(name.removeprefix(_IMAGES) for name in features if name.startswith(_IMAGES))
@@ -121,11 +121,11 @@ def cameras_of(folder: Path) -> tuple[str, ...]:
 def read_frames(
     folders: Sequence[Path], cameras: Sequence[str], size: int, chunk_size: int
 ) -> Frames:
-    """Read datasets of the same robot, one after the other.
+    """Read datasets of the same robot and concatenate them.
 
     Raises:
         UsageError: a folder is no dataset, is unfinished, or lacks a camera.
-        MissingExtraError: the packages that read it are not installed.
+        MissingExtraError: the packages that read datasets are not installed.
     """
     return Frames.joined([_read(folder, cameras, size, chunk_size) for folder in folders])
 
@@ -151,10 +151,10 @@ def draw_batch(
 
 
 def fit_scales(network: FlowNetwork, frames: Frames) -> None:
-    """Set the network's scales: each state, and each action at each step of a chunk, to unit spread.
+    """Set the network's scales, so that all states and actions have unit standard deviation.
 
-    The spread of an action grows along a chunk of relative actions. A step whose spread is below a
-    hundredth of its dimension's largest is scaled by that, so that noise is not blown up.
+    Actions have a scale for each step of a chunk, since relative actions spread more with each step.
+    The scale is at least 1 % of the dimension's largest, so that noise is not amplified.
     """
     chunks, size = np.array(frames.chunks), network.config.relative_size
     chunks[..., :size] -= frames.states[:, None, :size]
@@ -223,7 +223,7 @@ def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> F
 def _fill(
     target: NDArray[np.uint8], frames: Iterable[NDArray[np.uint8]], folder: Path, camera: str
 ) -> None:
-    """Write one camera's frames, (N, 3, size, size), of which there must be as many as rows."""
+    """Write a camera's frames into ``target``, (N, 3, size, size); there must be exactly N."""
     count = 0
     for frame in frames:
         if count < len(target):
@@ -234,7 +234,7 @@ def _fill(
 
 
 def _videos(folder: Path) -> Iterator[NDArray[np.uint8]]:
-    """Decode all files of a camera, in order; each holds whole episodes."""
+    """Decode all files of a camera, in order; each file holds whole episodes."""
     import av
 
     for file in sorted(folder.rglob("*.mp4")):
@@ -244,7 +244,7 @@ def _videos(folder: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def _images(column: Any) -> Iterator[NDArray[np.uint8]]:
-    """Decode png files inside a table."""
+    """Decode the png files in a column of a table."""
     from PIL import Image
 
     for cell in column:
@@ -253,7 +253,7 @@ def _images(column: Any) -> Iterator[NDArray[np.uint8]]:
 
 
 def network_for(config: dict[str, Any], frames: Frames, cameras: Sequence[str]) -> FlowConfig:
-    """Return the configuration that a recipe's network has for these data; raises UsageError."""
+    """Return the network's configuration for these data; raises UsageError."""
     try:
         return FlowConfig.model_validate({**config, **sizes_of(frames), "cameras": tuple(cameras)})
     except ValidationError as error:

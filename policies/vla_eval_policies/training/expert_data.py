@@ -1,13 +1,14 @@
-"""Demonstrations on the spot: experts act in their tasks, pushed and with the objects elsewhere.
+"""Demonstrations generated during training: experts act under noise, with displaced objects.
 
-A second way to data, beside ``vlaeval record``. It looks every so many steps, keeps pictures at the
-network's size, and stores for each look the actions that the expert is about to take: no video is
-encoded, and an episode costs about as much as its pictures.
+This is the second source of data, beside ``vlaeval record``. It observes once every few steps, keeps
+pictures at the network's size, and stores with each observation the next actions of the expert. No
+video is encoded, so an episode costs little more than rendering its pictures.
 
-Clean demonstrations show a policy the expert's own path alone, so it never learns to come back to
-it. Here the robot executes the expert's actions with noise that wanders, while the expert's own are
-what is learned (DART, Laskey et al., arXiv 1703.09327); and the objects are moved a little before an
-episode, so that one frozen state gives many scenes. Evaluation does neither.
+Clean demonstrations contain only the expert's own path, so a policy never learns to return to it.
+Here the robot executes the expert's actions plus correlated noise, and the policy learns the expert's
+actions without the noise (DART, Laskey et al., arXiv 1703.09327). The objects are displaced a little
+before each episode, so that one frozen state gives many scenes. Evaluation uses neither noise nor
+displacement.
 """
 
 from __future__ import annotations
@@ -38,42 +39,44 @@ __all__ = ["Demonstration", "ExpertData", "OnEpisode", "generate", "generated_ca
 
 _ARRAYS = ("pictures", "states", "chunks", "lengths", "episode", "instruction")
 _WANDER = 0.9
-"""Correlation of the noise of two control steps in a row."""
+"""Correlation of the noise of two consecutive control steps."""
 
 OnEpisode = Callable[[int, int], None]
-"""Called after every episode with the numbers of those tried and to try."""
+"""Called after every episode with the number of episodes so far and the total number."""
 
 
 class ExpertData(BaseModel):
-    """The section ``[data.expert]``: what the experts do."""
+    """The section ``[data.expert]``: tasks and conditions of the experts' demonstrations."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     tasks: tuple[str, ...] = Option(min_length=1)
-    """``suite/task``."""
+    """Tasks, each as ``suite/task``."""
     init_states: int = Option(default=100, ge=1, le=1_000_000)
-    """The first so many; from 100 on they are for certification. Of LIBERO so many new scenes."""
+    """Number n of initial states: the first n are used; from 100 on they are for certificates. For
+    LIBERO, n new scenes are generated instead."""
     repeats: int = Option(default=1, ge=1, le=1_000_000)
-    """Episodes of each initial state, each with pushes and places of its own."""
+    """Episodes for each initial state, with different noise and displacements."""
     look_every: int = Option(default=3, ge=1)
-    """Control steps between two looks, at most."""
+    """Largest number of control steps between two observations."""
     action_noise: float = Option(default=0.0, ge=0.0)
     """Standard deviation of the noise on executed actions, as a share of each dimension's range."""
     scatter_m: float = Option(default=0.0, ge=0.0)
-    """How far the objects to carry are moved along x and y at most, and then turned at random."""
+    """Largest displacement of the objects to carry along x and y, in m; they are also turned by a
+    random angle."""
     env_kwargs: Mapping[str, JsonValue] = Option(
         default_factory=dict, exclude_if=lambda options: not options
     )
     """Options of the environments, such as image_size, as in a protocol."""
     absolute: bool = Option(default=False, exclude_if=lambda chosen: not chosen)
-    """Of LIBERO: learn the poses that the hand is sent to, for control_mode absolute. As displacements
-    an expert's actions answer to every push, which no picture shows."""
+    """For LIBERO: learn the target poses of the hand, for control_mode absolute. An expert's actions
+    as displacements would react to the noise of each step, which no picture shows."""
     seed: int = Option(default=0, ge=0, lt=2**63)
     cache: str | None = None
-    """A folder that keeps the demonstrations for further recipes with the same section."""
+    """Folder that keeps the demonstrations for other recipes with the same section."""
 
     def folder(self, size: int, chunk_size: int) -> Path | None:
-        """Return where these demonstrations are kept."""
+        """Return the folder that keeps these demonstrations; None without a cache."""
         if self.cache is None:
             return None
         parts = {**self.model_dump(exclude={"cache"}), "size": size, "chunk_size": chunk_size}
@@ -83,21 +86,21 @@ class ExpertData(BaseModel):
 
 @dataclass
 class Demonstration:
-    """What was seen and done in an episode so far."""
+    """Observations and actions of an episode so far."""
 
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)
     states: list[NDArray[np.float32]] = field(default_factory=list)
     chunks: list[NDArray[np.float32]] = field(default_factory=list)
-    """What the expert was about to do at each look, (n, A); n may be less than a chunk's size."""
+    """The expert's next actions at each observation, (n, A); n may be less than a chunk's size."""
     steps: list[int] = field(default_factory=list)
-    """When each look was."""
+    """Control step of each observation."""
     meant: list[NDArray[np.float32]] = field(default_factory=list)
-    """The expert's own action, (A,), of each step."""
+    """The expert's action at each step, (A,), without noise."""
     scene_hash: str = ""
-    """Of the state that the episode began in, before things were moved a little."""
+    """Hash of the scene in which the episode began, before objects were displaced."""
 
     def targets(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return each look's chunk, (N, size, A), and how many actions it has, (N,)."""
+        """Return the chunk of each observation, (N, size, A), and its number of actions, (N,)."""
         if all(len(chunk) == size for chunk in self.chunks):
             return np.stack(self.chunks), np.full(len(self.chunks), size, np.int64)
         ends = np.full(len(self.meant), len(self.meant), np.int64)
@@ -123,17 +126,17 @@ def generate(
     *,
     on_episode: OnEpisode = lambda _done, _total: None,
 ) -> Frames:
-    """Let the experts act, or read what they did from the cache; failed episodes are left out.
+    """Let the experts act, or read their demonstrations from the cache; drops failed episodes.
 
     Args:
-        plan: what they do.
-        cameras: whose pictures to keep.
-        size: of the pictures.
-        chunk_size: how many of the next actions to keep with each look.
-        on_episode: told about the progress.
+        plan: tasks and conditions.
+        cameras: cameras whose pictures are kept.
+        size: edge length of the pictures, in pixels.
+        chunk_size: number of actions kept with each observation.
+        on_episode: called after every episode, to show progress.
 
     Raises:
-        UsageError: no such task, camera or expert, or not a single success.
+        UsageError: a task, camera or expert does not exist, or no episode succeeded.
     """
     folder = plan.folder(size, chunk_size)
     if folder is not None and (folder / "meta.json").exists():
@@ -158,7 +161,7 @@ def generate(
 
 
 class _Simulation:
-    """One task, where its expert acts."""
+    """The environment of a task, in which its expert acts."""
 
     def __init__(
         self, task: str, plan: ExpertData, cameras: Sequence[str], size: int, chunk_size: int
@@ -177,7 +180,7 @@ class _Simulation:
             raise UsageError(f"[data.expert]: task '{task}' has no camera '{missing.pop()}'")
 
     def episode(self, state: int, generator: np.random.Generator) -> Demonstration | None:
-        """Return what was seen in one episode, or None if it failed."""
+        """Return the demonstration of an episode, or None if it failed."""
         scene_hash = self._reset(state, generator)
         if self._plan.scatter_m:
             self._scatter(generator)
@@ -200,7 +203,7 @@ class _Simulation:
         return None
 
     def _reset(self, state: int, generator: np.random.Generator) -> str:
-        """Begin an episode; return the scene's hash."""
+        """Begin an episode and return the scene's hash."""
         if isinstance(self.env, NewScenes):
             info = self.env.new_scene(seed=int(generator.integers(2**32)))
         else:
@@ -213,7 +216,7 @@ class _Simulation:
         self.env.scatter(self._plan.scatter_m, generator)
 
     def _scaled(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what is learned of the expert's action at this moment."""
+        """Return the learning target for the expert's action at this step."""
         if not self._plan.absolute:
             return action
         if not isinstance(self.env, AbsoluteActions):
@@ -223,13 +226,13 @@ class _Simulation:
     def _observe(self, looks: Demonstration, step: int, chunk: NDArray[np.float32]) -> None:
         seen = self.env.observe()
         pictures = [shrink(seen["pixels"][name], self._size) for name in self._cameras]
-        looks.pictures.append(np.stack([each.transpose(2, 0, 1) for each in pictures]))
+        looks.pictures.append(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
         looks.states.append(np.asarray(seen["agent_pos"], np.float32))
         looks.chunks.append(chunk)
         looks.steps.append(step)
 
     def frames(self, looks: Demonstration) -> Frames:
-        """Return an episode's looks as arrays."""
+        """Return a demonstration as arrays."""
         count = len(looks.states)
         chunks, lengths = looks.targets(self._chunk_size)
         return Frames(
@@ -250,15 +253,15 @@ def _make(task: str, options: Mapping[str, Any]) -> EvalEnv:
         raise UsageError(
             f"[data.expert]: task '{task}' must be suite/task, such as so101/PickPlace"
         )
-    found = find_suite(suite).task(name)
+    row = find_suite(suite).task(name)
     try:
-        return make_env(found.env_id, {**found.kwargs, **options})
+        return make_env(row.env_id, {**row.kwargs, **options})
     except ModuleNotFoundError:
         raise MissingExtraError(f"task '{task}'", find_suite(suite).extra) from None
 
 
 def _save(folder: Path, frames: Frames) -> None:
-    """Write one array a file, so that several trainings can share them in memory."""
+    """Write each array into its own file, so that several trainings can share them in memory."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
         np.save(folder / f"{name}.npy", getattr(frames, name))
@@ -269,6 +272,6 @@ def _save(folder: Path, frames: Frames) -> None:
 def _load(folder: Path) -> Frames:
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    said = meta.get("scenes")  # caches of before there was this entry do not know
-    scenes = None if said is None else tuple(said)
+    stored = meta.get("scenes")  # older caches lack this entry
+    scenes = None if stored is None else tuple(stored)
     return Frames(**arrays, instructions=tuple(meta["instructions"]), scenes=scenes)

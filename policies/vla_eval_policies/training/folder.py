@@ -1,11 +1,11 @@
-"""The folder of a training run, whatever is trained: its recipe, log, states to continue from.
+"""The folder of any training run: its recipe, its log, and states to continue from.
 
 ====================  ====================================================================
 file                  content
 ====================  ====================================================================
-``recipe.json``       the recipe; another one on the same folder is refused
-``log.jsonl``         one line every so many steps: loss, learning rate, the method's parts
-``state.pt``          everything to continue from, written now and then, atomically
+``recipe.json``       the recipe; another recipe for the same folder is refused
+``log.jsonl``         one line every 20 steps: loss, learning rate, the method's parts
+``state.pt``          the state to continue from, written regularly and atomically
 ====================  ====================================================================
 """
 
@@ -34,7 +34,7 @@ OnStep = Callable[[int, Mapping[str, float]], None]
 
 
 class Taken(NamedTuple):
-    """What a session did."""
+    """Steps and duration of a session."""
 
     steps: int
     seconds: float
@@ -43,7 +43,7 @@ class Taken(NamedTuple):
 def take_steps(
     trainer: Trainer, folder: Path, *, device: str, save_every: int, on_step: OnStep
 ) -> Taken:
-    """Take the remaining steps, from the folder's state if there is one.
+    """Take the remaining steps; continue from the folder's saved state, if any.
 
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; the state is saved, repeat the command to continue.
@@ -76,7 +76,11 @@ def _save(trainer: Trainer, path: Path) -> None:
 
 
 def claim(folder: Path, recipe: BaseModel) -> None:
-    """Make the folder; raises RunFolderError where it is another recipe's, naming the difference."""
+    """Make the folder, or check that it belongs to the recipe.
+
+    Raises:
+        RunFolderError: it belongs to another recipe (with the first difference), or is no training run.
+    """
     file = folder / "recipe.json"
     wanted = json.loads(recipe.model_dump_json())
     if not file.exists():
@@ -95,10 +99,10 @@ def claim(folder: Path, recipe: BaseModel) -> None:
 
 
 def log_lines(folder: Path) -> list[dict[str, float]]:
-    """Return what was logged so far."""
+    """Return the lines logged so far."""
     file = folder / "log.jsonl"
     text = read_text(file, error=RunFolderError)
-    # A process that was killed may have left half a line; the steps after its state come again.
+    # A killed process may have left half a line; the steps after its saved state are repeated.
     try:
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
     except (ValueError, RecursionError):
@@ -106,7 +110,7 @@ def log_lines(folder: Path) -> list[dict[str, float]]:
 
 
 def _cut_log(folder: Path, step: int) -> None:
-    """Drop what was logged after the state that the run continues from."""
+    """Drop the lines that were logged after the state from which the run continues."""
     file = folder / "log.jsonl"
-    lines = [each for each in log_lines(folder) if each["step"] <= step] if file.exists() else []
-    write_atomically(file, "".join(json.dumps(each) + "\n" for each in lines))
+    lines = [line for line in log_lines(folder) if line["step"] <= step] if file.exists() else []
+    write_atomically(file, "".join(json.dumps(line) + "\n" for line in lines))

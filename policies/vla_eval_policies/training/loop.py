@@ -1,8 +1,8 @@
-"""The training loop: one network, any method, the same bits whether interrupted or not.
+"""The training loop for one network and any method; an interruption does not change a bit.
 
-Every random number of step i comes from a generator that is seeded with (seed, i): which
-demonstrations, their noise and times. So a run that continues from a saved state takes the same steps
-as one that was never stopped, and nothing of a generator has to be saved.
+All random numbers of step i come from a generator seeded with (seed, i): the choice of
+demonstrations, their noise and their times. So a run that continues from a saved state takes the same
+steps as an uninterrupted run, and no generator's state has to be saved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["DrawBatch", "Optimisation", "Trainer", "step_generator"]
 
 
 DrawBatch = Callable[[torch.Generator], tuple[Any, Batch]]
-"""Draws a minibatch: observations as the network's ``bind`` takes them, and their chunks."""
+"""Draws a minibatch: observations in the form that the network's ``bind`` takes, and their chunks."""
 
 
 class Optimisation(BaseModel):
@@ -41,12 +41,12 @@ class Optimisation(BaseModel):
     weight_decay: float = Option(default=1e-6, ge=0.0)
     beta2: float = Option(default=0.95, gt=0.0, lt=1.0)
     clip: float = Option(default=1.0, gt=0.0)
-    """Bound of the gradient's norm."""
+    """Upper bound of the gradient's norm."""
     ema: float = Option(default=0.999, ge=0.0, lt=1.0)
-    """Decay of the moving average that is evaluated and shipped; 0 turns it off."""
+    """Decay of the moving average of the weights, which is the result; 0 turns it off."""
 
     def lr_at(self, step: int) -> float:
-        """Return the learning rate of a step, from 0."""
+        """Return the learning rate of a step, counted from 0."""
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
@@ -54,15 +54,15 @@ class Optimisation(BaseModel):
 
 
 class Trainer:
-    """A training run at some step.
+    """State of a training run.
 
     Args:
-        network: trained in place. Parameters that need no gradient stay.
+        network: trained in place. Parameters without gradient stay unchanged.
         method: gives the loss.
         draw: gives the minibatches.
-        optimisation: how.
-        seed: of everything random in the loop.
-        draws: how often each chunk of a minibatch is used, with noise and times of its own; all uses
+        optimisation: settings of the optimizer.
+        seed: seed of all random numbers in the loop.
+        draws: number of uses of each chunk in a minibatch, each with new noise and times; all uses
             share the observation's encoding.
 
     Raises:
@@ -91,7 +91,7 @@ class Trainer:
         self._how = optimisation
         self._seed = seed
         self._draws = draws
-        self._parameters = [each for each in network.parameters() if each.requires_grad]
+        self._parameters = [value for value in network.parameters() if value.requires_grad]
         self._optimizer = torch.optim.AdamW(
             self._parameters,
             lr=optimisation.lr,
@@ -148,13 +148,13 @@ class Trainer:
         return self._method.taught_loss(field, teacher, batch, generator)
 
     def _bind(self, network: VelocityNetwork, observation: Any) -> Field:
-        """Encode the observations once, whatever the number of draws."""
+        """Encode the observations once for all draws."""
         field = network.bind(observation)
-        # Repeating once would copy, and a copy's layout in memory can change a product's last bits.
+        # Repeating once would make a copy; its memory layout can change a product's last bits.
         return field.repeat(self._draws) if self._draws > 1 else field
 
     def state(self) -> dict[str, Any]:
-        """Return everything that continuing takes, for ``torch.save``."""
+        """Return the state needed to continue, for ``torch.save``."""
         return {
             "step": self.step,
             "network": self._network.state_dict(),
@@ -163,7 +163,7 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a saved state."""
         self.step = int(state["step"])
         self._network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
@@ -175,7 +175,7 @@ class Trainer:
         current: tuple[Tensor, ...] | list[Tensor],
         count: Tensor | int,
     ) -> None:
-        # The average is short at first, so that it forgets the untrained weights.
+        # The decay is small at first, so that the average forgets the untrained weights.
         n = int(count)
         torch._foreach_lerp_(averaged, current, 1 - min(self._how.ema, (1 + n) / (10 + n)))
 

@@ -1,4 +1,4 @@
-"""Recipes: TOML files that say everything training takes.
+"""Recipes: TOML files with all settings of a training run.
 
 ::
 
@@ -6,20 +6,20 @@
 
     [data]
     datasets = ["demos/pick-place"]     # folders of `vlaeval record`
-    # and, or instead, [data.expert]: the experts act on the spot, see ExpertData
+    # and, or instead, [data.expert]: the experts act during training, see ExpertData
 
     [network]                           # optional: sizes, see FlowConfig
     chunk_size = 16
 
     [method]
-    name = "snapflow:published"         # or a method's name; further keys are hyperparameters
+    name = "snapflow:published"         # or a method's name; the other keys are hyperparameters
 
     [training]
     steps = 4000
     batch = 64
     draws = 4                           # (noise, time) pairs for each observation
-    start = "fm.safetensors"            # optional: weights to begin with
-    freeze_prefix = true                # optional: train the action expert alone
+    start = "fm.safetensors"            # optional: initial weights
+    freeze_prefix = true                # optional: train only the action expert
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ __all__ = [
 
 
 class Data(BaseModel):
-    """What is learned from: datasets, or experts, or both."""
+    """Source of the demonstrations: datasets, experts, or both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     datasets: tuple[str, ...] = ()
     cameras: tuple[str, ...] | None = None
-    """None: all of the first dataset's, or of the experts' first task."""
+    """Cameras to use. None: all cameras of the first dataset or, without datasets, of the experts'
+    first task."""
     expert: ExpertData | None = None
 
     @model_validator(mode="after")
@@ -67,30 +68,30 @@ class Data(BaseModel):
 
 
 class Training(Optimisation):
-    """How it is learned."""
+    """Settings of the optimisation, and the initial weights."""
 
     batch: int = Option(default=64, ge=1, le=65_536)
     draws: int = Option(default=1, ge=1, le=1024)
-    """Pairs of noise and time for each observation of a batch: they share its encoding."""
+    """Pairs of noise and time for each observation of a batch; they share its encoding."""
     start: str | None = None
-    """A checkpoint whose weights to begin with: a file, or a shipped one's name. With another chunk
-    size, its scales of the actions and the steps' places begin anew."""
+    """Checkpoint with the initial weights: a file, or the name of a shipped checkpoint. With another
+    chunk size, the scales of the actions and the embeddings of the steps are initialised anew."""
     freeze_prefix: bool = False
-    """Train the action expert alone."""
+    """Train only the action expert."""
     device: str = "cpu"
     threads: int = Option(default=1, ge=1, le=1024)
     save_every: int = Option(default=500, ge=1)
-    """Steps between saved states, which a run continues from."""
+    """Steps between saved states, from which a stopped run continues."""
 
 
 class Recipe(BaseModel):
-    """A training run."""
+    """All settings of a training run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Data
     network: Mapping[str, JsonValue] = Option(default_factory=dict)
-    """Fields of the network's configuration, apart from those the data decide."""
+    """Fields of the network's configuration, apart from those that the data determine."""
     method: Mapping[str, JsonValue]
     training: Training = Option(default_factory=Training)
     seed: int = Option(default=0, ge=0, lt=2**63)
@@ -104,7 +105,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe; ``changes`` are ``key.path=value`` with TOML values.
 
     Raises:
-        UsageError: not readable, not TOML, or not a recipe: which key, and what is wrong with it.
+        UsageError: the file is not readable, not TOML, or no recipe; names the key and its fault.
     """
     content = read_recipe(path)
     for change in changes:
@@ -119,7 +120,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Return a recipe's content, unchecked; raises UsageError where it is no TOML that JSON can hold."""
+    """Return a recipe's content, unchecked; raises UsageError if it is no TOML that fits JSON."""
     return read_toml(path, error=UsageError)
 
 
@@ -141,7 +142,7 @@ def named_method(content: Mapping[str, JsonValue]) -> Method:
 
 
 def _check_network(path: Path, recipe: Recipe) -> None:
-    """Refuse sizes that no network can have, before the data are read."""
+    """Refuse impossible network settings before the data are read."""
     decided = {"cameras", "state_size", "action_size", "extra_time"} & set(recipe.network)
     if decided:
         raise UsageError(

@@ -1,11 +1,11 @@
-"""A training run in a folder: recipe, log, states to continue from, curves, checkpoint.
+"""A training run in a folder: recipe, log, states to continue from, curves and checkpoint.
 
 ========================  ====================================================================
 file                      content
 ========================  ====================================================================
-``recipe.json``           the recipe; another one on the same folder is refused
-``log.jsonl``             one line every so many steps: loss, learning rate, the method's parts
-``state.pt``              everything to continue from, written now and then, atomically
+``recipe.json``           the recipe; another recipe for the same folder is refused
+``log.jsonl``             one line every 20 steps: loss, learning rate, the method's parts
+``state.pt``              the state to continue from, written regularly and atomically
 ``curves.png``            the log, plotted
 ``policy.safetensors``    the result, for ``flow:…/policy.safetensors``
 ========================  ====================================================================
@@ -59,18 +59,18 @@ def train(
     on_step: OnStep = lambda _step, _logs: None,
     on_episode: OnEpisode = lambda _done, _total: None,
 ) -> Path:
-    """Train as a recipe says, or continue a run that was stopped; return the checkpoint.
+    """Train by a recipe, or continue a stopped run; return the checkpoint's path.
 
-    A run that was continued has the bits of one that was not stopped.
+    A continued run gives the same bits as an uninterrupted run.
 
     Args:
-        recipe: what to do.
-        folder: made, or continued.
+        recipe: settings of the run.
+        folder: folder of the run; created if it does not exist.
         on_step: called after every step with its number and logs.
-        on_episode: called after every episode of an expert, with the numbers done and to do.
+        on_episode: called after every episode of an expert, with the number so far and the total.
 
     Raises:
-        UsageError: data, start or method cannot be used; the folder belongs to another recipe.
+        UsageError: data, start or method cannot be used, or the folder belongs to another recipe.
         InterruptedRunError: Ctrl-C or SIGTERM; the state is saved, repeat the command to continue.
     """
     claim(folder, recipe)
@@ -111,9 +111,9 @@ def train(
 
 
 def _demonstrations(recipe: Recipe, on_episode: OnEpisode) -> tuple[tuple[str, ...], Frames]:
-    """Return the cameras, and what the datasets and the experts show."""
+    """Return the cameras, and the frames of the datasets and the experts."""
     data = recipe.data
-    folders = [Path(each) for each in data.datasets]
+    folders = [Path(name) for name in data.datasets]
     size, chunk_size = _size(recipe, "image_size"), _size(recipe, "chunk_size")
     cameras = data.cameras or (
         cameras_of(folders[0]) if folders else generated_cameras(cast("ExpertData", data.expert))
@@ -137,20 +137,20 @@ def _trainer(network: FlowNetwork, frames: Frames, recipe: Recipe) -> Trainer:
 
     network.to(how.device).train()
     if how.freeze_prefix:
-        for each in network.prefix_parameters():
-            each.requires_grad_(False)  # noqa: FBT003 - torch's own signature
+        for parameter in network.prefix_parameters():
+            parameter.requires_grad_(False)  # noqa: FBT003 - torch's own signature
     return Trainer(network, recipe.make_method(), draw, how, seed=recipe.seed, draws=how.draws)
 
 
 _OF_A_CHUNK = ("steps", "action_mean", "action_std")
-"""What a network has for each step of a chunk; nothing of it serves another chunk size."""
+"""Tensors with an entry for each step of a chunk, which do not fit another chunk size."""
 
 
 def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> tuple[str | None, Scenes]:
-    """Set scales and first weights.
+    """Set the scales and the initial weights.
 
     Returns:
-        The digest of the checkpoint that they come from, and the scenes that it was trained on.
+        The digest of the start checkpoint, if any, and the scenes that it was trained on.
     """
     if recipe.training.start is None:
         if recipe.training.freeze_prefix:
@@ -162,11 +162,11 @@ def _begin(network: FlowNetwork, frames: Frames, recipe: Recipe) -> tuple[str | 
     require_same_network(card, network.config, path)
     new: tuple[str, ...] = ()
     if card.network.extra_time is not network.extra_time:
-        new = ("time.second",)  # as initialised, which changes nothing
+        new = ("time.second",)  # keeps its initial weights, which do not change the output
     theirs, ours = card.network, network.config
     if (theirs.chunk_size, theirs.relative_size) != (ours.chunk_size, ours.relative_size):
         fit_scales(network, frames)
         new += _OF_A_CHUNK
-    state = {name: each for name, each in source.state_dict().items() if not name.startswith(new)}
+    state = {name: value for name, value in source.state_dict().items() if not name.startswith(new)}
     network.load_state_dict(state, strict=False)
     return digest, trained_on(card, digest)

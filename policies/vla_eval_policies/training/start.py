@@ -1,4 +1,4 @@
-"""From a request to a training run: of the small reference policy, or of a LeRobot student."""
+"""From a request to a training run of the small reference policy or of a LeRobot student."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["read_training"]
 
 
 def read_training(request: TrainingRequest) -> Training:
-    """Return the training run that a recipe, or flags, ask for.
+    """Return the training run that a recipe or flags describe.
 
     Raises:
-        UsageError: no recipe: what is missing, or which key is wrong.
+        UsageError: the recipe is not valid; names the missing or wrong key.
     """
     recipe = request.recipe
     if recipe is None or request.base is not None or is_lerobot_recipe(recipe):

@@ -1,7 +1,7 @@
 """Demonstrations for LeRobot's policies: any LeRobotDataset v3, through the checkpoint's own processor.
 
-Frames are drawn uniformly, with replacement, by the generator of the training step. They may be decoded
-ahead by other processes: those draw the same numbers from the same generators.
+Frames are drawn uniformly, with replacement, by the generator of the training step. Other processes may
+decode them in advance: they draw the same numbers from the same generators.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class LeRobotDataset:
     """Minibatches for a checkpoint.
 
     Args:
-        datasets: folders or hub ids of the same robot.
+        datasets: folders or hub ids of datasets of the same robot.
         loaded: the policy, whose processor normalises pictures, states and actions.
-        wants: what it takes.
-        batch: frames a minibatch.
-        seed: as the trainer's.
-        workers: processes that decode ahead.
+        wants: inputs and action size of the policy.
+        batch: number of frames in a minibatch.
+        seed: seed of the trainer.
+        workers: number of processes that decode in advance.
 
     Raises:
-        UsageError: no dataset, or not of the checkpoint's robot.
-        MissingExtraError: what reads datasets is not installed.
+        UsageError: a dataset cannot be read, or is of another robot than the checkpoint.
+        MissingExtraError: the packages that read datasets are not installed.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LeRobotDataset:
         workers: int = 0,
     ) -> None:
         config = loaded.policy.config
-        self._parts = [_open(each, int(config.chunk_size)) for each in datasets]
+        self._parts = [_open(name, int(config.chunk_size)) for name in datasets]
         for name, part in zip(datasets, self._parts, strict=True):
             _check(name, part.meta.features, wants)
         self._columns = {
@@ -77,13 +77,13 @@ class LeRobotDataset:
         self._next = -1
 
     def describe(self) -> str:
-        """Say how much this is."""
+        """Return the numbers of episodes and frames, and the instructions, as text."""
         episodes = sum(part.num_episodes for part in self._parts)
         tasks = dict.fromkeys(text for part in self._parts for text in part.meta.tasks.index)
         return f"{episodes} episodes, {len(self._frames)} frames: {'; '.join(tasks)}"
 
     def scenes(self) -> Scenes:
-        """Return in which scenes the episodes began; None where one dataset does not say it."""
+        """Return the scenes in which the episodes began; None if a dataset does not list them."""
         return together(scenes_of(Path(part.root)) for part in self._parts)
 
     def sha256(self) -> str:
@@ -102,7 +102,7 @@ class LeRobotDataset:
     def draw(self, step: int, generator: torch.Generator) -> tuple[Mapping[str, Any], Batch]:
         """Return the minibatch of a step: the preprocessed observations, and their chunks.
 
-        Chunks end with their episode; what is behind repeats its last action, and counts as padding.
+        After the end of an episode, a chunk repeats the last action, and these entries are padding.
         """
         frame_numbers(generator, self._batch, len(self._frames))  # as the loader draws them
         if self._ahead is None or self._next != step:
@@ -141,13 +141,13 @@ class LeRobotDataset:
 
 
 def frame_numbers(generator: torch.Generator, size: int, count: int) -> list[int]:
-    """Draw the frames of a minibatch."""
+    """Draw the frame numbers of a minibatch."""
     numbers: list[int] = torch.randint(count, (size,), generator=generator).tolist()
     return numbers
 
 
 class _Numbers(Sampler[list[int]]):
-    """The frames of each step from some step on, without end."""
+    """Frame numbers of every step from ``first`` on, without end."""
 
     def __init__(self, seed: int, first: int, size: int, count: int) -> None:
         self._seed, self._first, self._size, self._count = seed, first, size, count
@@ -160,14 +160,14 @@ class _Numbers(Sampler[list[int]]):
 
 
 def _open(name: str, chunk_size: int) -> Any:
-    """Return a LeRobotDataset whose frames come with the chunk of actions that begins there."""
+    """Return a LeRobotDataset in which every frame has the chunk of actions that begins there."""
     try:
         from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
     except ImportError as error:
         raise MissingExtraError("training on LeRobotDatasets", "lerobot") from error
     folder = Path(name).expanduser()
     if folder.is_dir():
-        cameras_of(folder)  # says what a folder lacks
+        cameras_of(folder)  # raises the error for a folder that is no dataset
     elif name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UsageError(f"dataset {name}: there is no such folder")
     where = {"root": folder} if folder.is_dir() else {}
@@ -188,7 +188,7 @@ def _open(name: str, chunk_size: int) -> Any:
 
 
 def _check(name: str, features: Mapping[str, Any], wants: Wants) -> None:
-    """Refuse a dataset that is not of the checkpoint's robot."""
+    """Refuse a dataset of another robot than the checkpoint's."""
     for wanted in wants.images:
         _column(wanted, wants, features, name)
     for column, size in ((STATE, wants.state), (_ACTION, wants.action)):
@@ -204,11 +204,11 @@ def _check(name: str, features: Mapping[str, Any], wants: Wants) -> None:
 
 
 def _column(wanted: str, wants: Wants, features: Mapping[str, Any], name: str = "") -> str:
-    """Return the dataset's column that feeds a picture of the checkpoint's."""
+    """Return the dataset's column for an input picture of the checkpoint."""
     theirs = {feature: camera for camera, feature in wants.cameras.items()}
     column = _IMAGES + theirs.get(wanted.removeprefix(_IMAGES), wanted.removeprefix(_IMAGES))
     if column not in features:
-        has = [each.removeprefix(_IMAGES) for each in features if each.startswith(_IMAGES)]
+        has = [key.removeprefix(_IMAGES) for key in features if key.startswith(_IMAGES)]
         example = f"{has[0]}:{wanted.removeprefix(_IMAGES)}" if has else "CAMERA:NAME"
         raise UsageError(
             f"dataset {name}: there is no {column}, which {wants.where} wants as {wanted}; it has "

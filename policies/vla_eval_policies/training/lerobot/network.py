@@ -1,7 +1,7 @@
-"""The action expert of a flow VLA of LeRobot's as a network that methods train; all else is frozen.
+"""The action expert of one of LeRobot's flow VLAs as a trainable network; the rest is frozen.
 
-What encodes an observation (vision, language, and SmolVLA's projection of the state) stays as it is, so
-an observation is encoded once for all evaluations of a step, without gradient.
+The encoder of the observation (vision, language, and SmolVLA's projection of the state) stays as it is.
+So an observation is encoded once for all evaluations of a step, without gradient.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _FROZEN: Final[Mapping[str, tuple[str, ...]]] = {
     "pi0": ("model.paligemma_with_expert.paligemma.",),
     "pi05": ("model.paligemma_with_expert.paligemma.",),
 }
-"""Of each kind, what encodes the observation."""
+"""Prefixes of the encoder's parameter names, for each type of policy."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How the model is evaluated while it learns."""
+    """Numerical precision of the model during training."""
 
     encoder: torch.dtype = torch.float32
-    """Of the products that encode an observation."""
+    """Type of the matrix products in the observation's encoder."""
     expert: torch.dtype = torch.float32
-    """Of those of the action expert."""
+    """Type of the matrix products in the action expert."""
     checkpointing: bool = False
-    """Compute each evaluation of the expert twice instead of keeping its activations."""
+    """Whether to compute each evaluation of the expert twice instead of keeping its activations."""
 
 
 class ExpertNetwork(VelocityNetwork):
-    """The trained weights of a policy of LeRobot's; ``bind`` takes a preprocessed batch.
+    """The trained weights of one of LeRobot's policies; ``bind`` takes a preprocessed batch.
 
-    A copy has weights of its own and shares the policy, and so everything that is frozen.
+    A copy has its own weights and shares the policy with all of its frozen parts.
 
     Args:
-        loaded: the policy, with the second time attached that the method needs.
-        precision: how it is evaluated.
-        weights: other weights than the policy's own, in the order of :attr:`names`.
+        loaded: the policy, with the second time that the method needs.
+        precision: numerical precision of the evaluations.
+        weights: weights to use instead of the policy's own, in the order of :attr:`names`.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class ExpertNetwork(VelocityNetwork):
         self.extra_time = ExtraTime.NONE if loaded.branch is None else loaded.branch.extra_time
         frozen = _FROZEN[policy.config.type]
         trained = {
-            name: each
-            for name, each in policy.named_parameters()
-            if not name.startswith(frozen) and each.is_floating_point()
+            name: parameter
+            for name, parameter in policy.named_parameters()
+            if not name.startswith(frozen) and parameter.is_floating_point()
         }
         self.names = tuple(trained)
-        """Of the trained weights, as LeRobot calls them."""
+        """LeRobot's names of the trained weights."""
         own = list(trained.values())
         if weights is None:
-            for name, each in policy.named_parameters():
-                each.requires_grad_(name in trained)
+            for name, parameter in policy.named_parameters():
+                parameter.requires_grad_(name in trained)
         self.weights = nn.ParameterList(own if weights is None else weights)
-        self._shared = (loaded, precision)  # in a tuple, where torch does not look for modules
+        self._shared = (loaded, precision)  # a tuple hides the modules from torch
         self._own = weights is None
 
     def bind(self, observation: Any) -> Field:
-        """Encode a preprocessed batch, without gradient; the field can be asked any number of times."""
+        """Encode a preprocessed batch without gradient; the field can be evaluated many times."""
         loaded, precision = self._shared
         policy = loaded.policy
         with torch.no_grad(), _rounded(precision.encoder, policy):
@@ -87,19 +87,19 @@ class ExpertNetwork(VelocityNetwork):
         return _LearningField(LeRobotField(Expert(model, loaded.branch), prefix), policy, precision)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the trained weights by LeRobot's names."""
+        """Return the trained weights under LeRobot's names."""
         return dict(zip(self.names, self.weights, strict=True))
 
     def __deepcopy__(self, memo: Any) -> ExpertNetwork:
         del memo
         loaded, precision = self._shared
-        copies = [nn.Parameter(each.detach().clone()) for each in self.weights]
+        copies = [nn.Parameter(weight.detach().clone()) for weight in self.weights]
         return ExpertNetwork(loaded, precision, copies)
 
 
 @dataclass(frozen=True)
 class _LearningField:
-    """The expert at the precision it learns in."""
+    """The expert, evaluated at the precision of training."""
 
     field: LeRobotField
     policy: Any
@@ -122,11 +122,11 @@ class _LearningField:
 
 
 class _OtherWeights:
-    """A policy's model whose steps are taken with other weights than its own."""
+    """A policy's model, evaluated with other weights than its own."""
 
     def __init__(self, policy: Any, weights: Mapping[str, Tensor]) -> None:
         self._step = _Step(policy)
-        self._weights = {f"policy.{name}": each for name, each in weights.items()}
+        self._weights = {f"policy.{name}": weight for name, weight in weights.items()}
 
     def denoise_step(self, **arguments: Any) -> Tensor:
         velocity: Tensor = functional_call(self._step, self._weights, kwargs=arguments)

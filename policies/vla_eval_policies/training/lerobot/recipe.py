@@ -1,4 +1,4 @@
-"""Recipes of students of LeRobot's flow VLAs: flags of ``vlaeval train``, or a TOML file.
+"""Recipes to train students of LeRobot's flow VLAs: flags of ``vlaeval train``, or a TOML file.
 
 ::
 
@@ -8,9 +8,9 @@
     datasets = ["demos/pick-place"]         # LeRobotDatasets v3: folders or hub ids
 
     [method]
-    name = "snapflow:published"             # or a method's name; further keys are hyperparameters
+    name = "snapflow:published"             # or a method's name; the other keys are hyperparameters
 
-    [training]                              # optional: as SmolVLA was trained, unless said otherwise
+    [training]                              # optional: the defaults are those of SmolVLA's training
     steps = 10000
     batch = 8
     device = "cuda"
@@ -43,7 +43,7 @@ _LONGEST_WARMUP = 1000
 
 
 class LeRobotData(BaseModel):
-    """What is learned from."""
+    """Source of the demonstrations."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,30 +51,30 @@ class LeRobotData(BaseModel):
 
 
 class LeRobotTraining(Optimisation):
-    """How it is learned; the defaults are those that SmolVLA was published with (arXiv 2506.01844)."""
+    """Settings of the optimisation; the defaults are SmolVLA's published ones (arXiv 2506.01844)."""
 
     steps: int = Option(default=30_000, ge=1)
     lr: float = Option(default=1e-4, gt=0.0)
     lr_end: float = Option(default=2.5e-6, ge=0.0)
     warmup: int = Option(default=_LONGEST_WARMUP, ge=0)
-    """Left out, it is a tenth of the steps and at most 1000."""
+    """Steps of linear warm-up; by default a tenth of the steps and at most 1000."""
     weight_decay: float = Option(default=1e-10, ge=0.0)
     clip: float = Option(default=10.0, gt=0.0)
     ema: float = Option(default=0.0, ge=0.0, lt=1.0)
     batch: int = Option(default=8, ge=1, le=65_536)
     draws: int = Option(default=1, ge=1, le=1024)
-    """Pairs of noise and time for each observation of a batch: they share its encoding."""
+    """Pairs of noise and time for each observation of a batch; they share its encoding."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the products inside the model; weights and loss stay float32."""
+    """Type of the matrix products inside the model; weights and loss stay float32."""
     gradient_checkpointing: bool = False
-    """Compute the action expert twice instead of keeping its activations."""
+    """Whether to compute the action expert twice instead of keeping its activations."""
     device: str = "cpu"
     threads: int | None = Option(default=None, ge=1, le=1024)
-    """Of torch, on the CPU; None leaves it to torch."""
+    """Number of torch's CPU threads; None leaves it to torch."""
     workers: int = Option(default=0, ge=0, le=1024)
-    """Processes that decode pictures ahead; they change no number."""
+    """Number of processes that decode pictures in advance; they do not change the result."""
     save_every: int = Option(default=500, ge=1)
-    """Steps between saved states, which a run continues from."""
+    """Steps between saved states, from which a stopped run continues."""
 
     @model_validator(mode="before")
     @classmethod
@@ -88,7 +88,7 @@ class LeRobotTraining(Optimisation):
 
 
 class LeRobotRecipe(BaseModel):
-    """A training run that begins with a checkpoint of LeRobot's."""
+    """A training run that begins with a LeRobot checkpoint."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -99,7 +99,7 @@ class LeRobotRecipe(BaseModel):
     seed: int = Option(default=0, ge=0, lt=2**63)
 
     def make_method(self) -> Method:
-        """Return the method; raises UsageError where this training cannot do it."""
+        """Return the method; raises UsageError if this training does not support it."""
         method = named_method(self.method)
         if method.convention != CONVENTION:
             raise UsageError(
@@ -116,7 +116,7 @@ class LeRobotRecipe(BaseModel):
         return method
 
     def split_base(self) -> tuple[str, Options]:
-        """Return the checkpoint's folder or hub id, and the options it is loaded with."""
+        """Return the checkpoint's folder or hub id, and the options for loading it."""
         spec = PolicySpec.parse(self.base)
         if spec.kind != "lerobot" or spec.target is None:
             raise UsageError(
@@ -135,7 +135,7 @@ class LeRobotRecipe(BaseModel):
 
 
 def is_lerobot_recipe(path: Path) -> bool:
-    """Return whether a recipe begins with a checkpoint of LeRobot's; raises UsageError."""
+    """Return whether a recipe begins with a LeRobot checkpoint; raises UsageError."""
     return "base" in read_recipe(path)
 
 
@@ -147,13 +147,13 @@ def make_recipe(
     dataset: str | None = None,
     changes: Sequence[str] = (),
 ) -> LeRobotRecipe:
-    """Return the recipe that a file, flags and changes make together; the later ones win.
+    """Build the recipe from a file, flags and changes; later settings override earlier ones.
 
     A method without a preset gets its ``short_period_options``: the time embedding of these experts has
-    periods down to 0.004, and MeanFlow's derivative explodes in it.
+    periods down to 0.004, with which MeanFlow's derivative becomes too large.
 
     Raises:
-        UsageError: not a recipe: what is missing, or which key is wrong.
+        UsageError: the recipe is not valid; names the missing or wrong key.
     """
     content: dict[str, Any] = {} if path is None else read_recipe(path)
     for key, value in (("base", base), ("method.name", method), ("data.datasets", dataset)):

@@ -1,16 +1,16 @@
-"""``vlaeval train --base lerobot:…``: a run folder whose result is a checkpoint of LeRobot's.
+"""``vlaeval train --base lerobot:…``: a run folder whose result is a LeRobot checkpoint.
 
 ======================  ======================================================================
 file                    content
 ======================  ======================================================================
-``pretrained_model/``   the result, for ``lerobot:DIR/pretrained_model``: the base's files, the
-                        trained tensors exchanged, the second time's added, and the small file
-                        that names the method and where it all comes from
+``pretrained_model/``   the result, for ``lerobot:DIR/pretrained_model``: the base's files with the
+                        trained tensors in place of the old, the tensors of the second time, and
+                        a small file with the method and the origin
 ``curves.png``          the log, plotted
 ``results.json``        speed, memory and machine of the last session
 ======================  ======================================================================
 
-besides what :mod:`~vla_eval_policies.training.folder` keeps.
+:mod:`~vla_eval_policies.training.folder` adds its own files.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _LEFT_OUT = (WEIGHTS, SIDECAR, "training_state", "checkpoints", ".*", "*.md")
 
 
 class _Claim(LeRobotRecipe):
-    """What the folder belongs to: the recipe, and the bytes behind its names."""
+    """Identity of a run folder: the recipe, and the digests of the base and the data."""
 
     base_sha256: str
     data_sha256: str
@@ -67,18 +67,18 @@ class _Claim(LeRobotRecipe):
 def train_lerobot(
     recipe: LeRobotRecipe, folder: Path, *, on_step: OnStep = lambda _step, _logs: None
 ) -> Path:
-    """Train a student, or continue a run that was stopped; return its checkpoint, a folder.
+    """Train a student, or continue a stopped run; return its checkpoint, a folder.
 
-    A run that was continued has the bits of one that was not stopped. What encodes observations keeps
-    the base's bytes.
+    A continued run gives the same bits as an uninterrupted run. The encoder of observations keeps the
+    bytes of the base.
 
     Args:
-        recipe: what to do.
-        folder: made, or continued.
+        recipe: settings of the run.
+        folder: folder of the run; created if it does not exist.
         on_step: called after every step with its number and logs.
 
     Raises:
-        UsageError: base, data or method cannot be used; the folder belongs to another recipe.
+        UsageError: base, data or method cannot be used, or the folder belongs to another recipe.
         InterruptedRunError: Ctrl-C or SIGTERM; the state is saved, repeat the command to continue.
     """
     how, method = recipe.training, recipe.make_method()
@@ -113,7 +113,7 @@ def train_lerobot(
 
 
 def _open(recipe: LeRobotRecipe, method: Method) -> tuple[Checkpoint, Loaded, LeRobotDataset]:
-    """Find the base, load it with what the method adds, and open the data that suit both."""
+    """Find the base, load it with the second time that the method needs, and open the data."""
     target, options = recipe.split_base()
     checkpoint = find_checkpoint(target, options.revision)
     if checkpoint.type not in FLOW_TYPES:
@@ -144,7 +144,7 @@ def _write_speed(folder: Path, taken: Taken, device: str) -> None:
 
 
 def _with_second_time(loaded: Loaded, method: Method, recipe: LeRobotRecipe) -> Loaded:
-    """Attach what the method feeds to the expert, which changes nothing as yet."""
+    """Attach the second time that the method needs; before training it has no effect."""
     has = ExtraTime.NONE if loaded.branch is None else loaded.branch.extra_time
     if has is method.extra_time:
         return loaded
@@ -162,7 +162,7 @@ def _trainer(
 ) -> Trainer:
     how = recipe.training
     dtype = torch.bfloat16 if how.dtype == "bfloat16" else torch.float32
-    # A derivative along the flow is lost in bfloat16's eight bits.
+    # The eight bits of bfloat16 are too few for a derivative along the flow.
     expert = torch.float32 if method.differentiates else dtype
     network = ExpertNetwork(loaded, Precision(dtype, expert, how.gradient_checkpointing))
     trainer = Trainer(
@@ -177,17 +177,17 @@ def _trainer(
 
 
 def _write(base: Checkpoint, to: Path, trained: Mapping[str, Tensor], student: Student) -> None:
-    """Write the base with other tensors and the student's file, all at once."""
+    """Write the base with the trained tensors and the student's file, atomically."""
     unfinished = to.with_name(to.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(base.folder, unfinished, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-    ours = {name: each.detach().cpu().contiguous() for name, each in trained.items()}
+    ours = {name: value.detach().cpu().contiguous() for name, value in trained.items()}
     with safe_open(base.folder / WEIGHTS, framework="pt") as file:
         tensors = {}
         for name in file.keys():  # noqa: SIM118  no mapping
             new = ours.pop(model_name(name, ours), None)
             tensors[name] = file.get_tensor(name) if new is None else new
-    tensors |= ours  # the second time's, which the base has no place for
+    tensors |= ours  # those of the second time, which the base does not have
     save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
     write_student(unfinished, student)
     unfinished.replace(to)
