@@ -22,7 +22,7 @@ FINDINGS = {
     ClaimFinding.CONTRADICTED: "they speak against it",
     ClaimFinding.CONSISTENT: "printed numbers agree with each other",
     ClaimFinding.INCONSISTENT: "they do not",
-    ClaimFinding.IMPLAUSIBLE: "it would need what nobody else has measured",
+    ClaimFinding.IMPLAUSIBLE: "it would need a value that no other source has measured",
     ClaimFinding.IMPOSSIBLE: "it cannot be, whatever the method",
     ClaimFinding.DESCRIBED: "nothing is claimed; an interval is added",
     ClaimFinding.NOT_AUDITABLE: "counts cannot judge it",

@@ -135,7 +135,7 @@ def _warnings(field: Contest, pairs: Sequence[PairResult]) -> list[str]:
     if standins:
         warnings.append(f"{standins} episodes ran on STAND-IN ASSETS: not for publishing.")
     warnings += [
-        f"{entry.name}: its server does not say which policy it serves; nobody knows who this is."
+        f"{entry.name}: its server does not say which policy it serves, so its results have no known policy."
         for entry in field.entries
         if any(not record.policy_known for record in entry.records)
     ]

@@ -53,8 +53,7 @@ def _warnings(summary: RunSummary) -> list[str]:
         changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
         lines.append(f"! the protocol was modified on the command line: {changes}")
     lines += [
-        f"! {name}: WHO THIS POLICY IS, IS UNKNOWN: its server does not say; fit for a report, not "
-        "for a certificate"
+        f"! {name}: the server does not identify this policy: the run can be reported, not certified"
         for name in summary.unknown
     ]
     lines += [
