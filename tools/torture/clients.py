@@ -1,7 +1,7 @@
 """Clients that lie, flood, stall and come by the hundred, against `vlaeval serve` in both dialects.
 
-Beside each of them a good client goes on asking: it must be answered within 10 s, whatever the others
-do. At the end the server is told to stop while its policy hangs.
+Beside every attack a good client continues to ask, and must get an answer within 10 s. At the end the server gets a
+signal to stop while its policy hangs.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Served:
         return self.question(**{"observation/image": _PICTURE, "observation/wrist_image": _PICTURE})
 
     def send(self, frame: bytes | str, timeout_s: float = 20) -> None:
-        """Send a frame on a connection of its own, and wait for whatever comes."""
+        """Send a frame on a new connection, and wait for any answer."""
         with suppress(TimeoutError, WebSocketException, OSError), self.connect() as there:
             there.send(frame)
             there.recv(timeout=timeout_s)
@@ -157,7 +157,7 @@ def serving(dialect: str, spec: str, *flags: str, **environ: str) -> Iterator[Se
 
 
 Attack = Callable[[Served, random.Random], object]
-"""What it returns is nobody's business; the good client beside it is asked."""
+"""Attacks a server. Its result is ignored; the good client beside it shows the damage."""
 
 
 def _each(frames: Mapping[str, bytes | str]) -> dict[str, Attack]:
@@ -357,7 +357,7 @@ def _attacked(dialect: str, rng: random.Random, *, short: bool) -> Row:
 
 
 def attacked(served: Served, attack: Attack, rng: random.Random) -> tuple[str | None, str]:
-    """Attack a server beside a good client; return what was bad, and why."""
+    """Attack a server beside a good client; return the fault and its reason."""
     served.trouble, served.longest_s = [], 0.0
     forget_peak(served.process.pid)
     stop = threading.Event()

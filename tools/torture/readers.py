@@ -31,7 +31,7 @@ def _file(
         data, path = sample(Samples(folder)), folder / "damaged" / name
         path.parent.mkdir()
         path.write_bytes(data)
-        read(path)  # it is valid, and what has to be imported is imported now
+        read(path)  # it is valid, and this imports the reader's modules
 
         def attempt(rng: random.Random) -> object:
             path.write_bytes(damage(rng, data))
@@ -381,7 +381,7 @@ _NUMBERS = (
 
 
 def _numbers(folder: Path) -> Attempt:
-    """Try numbers that nobody means, where the command line takes one."""
+    """Try nonsensical numbers, where the command line takes one."""
     from vla_eval.cli import main
 
     samples = Samples(folder)
@@ -487,4 +487,4 @@ READERS: dict[str, Reader] = {
     "numbers": Reader("numbers on the command line", 400, _numbers, 6),
     "processes": Reader("command lines, each in a process of its own", 120, _subprocess, 3, hang_s=45),
 }  # fmt: skip
-"""By name; see ``--reader`` of ``fuzz.py``."""
+"""Readers by name; see ``--reader`` of ``fuzz.py``."""
