@@ -16,7 +16,7 @@ _spec.loader.exec_module(check_prose)
 def offences(folder: Path, name: str, text: str) -> list[str]:
     file = folder / name
     file.write_text(text)
-    return [line.rpartition(":")[0].rpartition(":")[2] for line in check_prose.offences(file)]
+    return [line.removeprefix(f"{file}:").partition(":")[0] for line in check_prose.offences(file)]
 
 
 @pytest.mark.parametrize(

@@ -49,15 +49,15 @@ class Served:
     process: subprocess.Popen[str]
     log: Path
     trouble: list[str] = field(default_factory=list)
-    """What happened to the good client."""
+    """Fault of the good client."""
     longest_s: float = 0.0
-    """Longest that it waited."""
+    """Its longest wait."""
     base_mb: int = 0
-    """Its memory before anybody came."""
+    """Its memory before the first client came."""
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which it listens."""
         return int(self.url.rpartition(":")[2])
 
     def connect(self) -> ClientConnection:
@@ -114,7 +114,7 @@ class Served:
         return peak_kb(self.process.pid) // 1000
 
     def keep_asking(self, stop: threading.Event) -> None:
-        """Be a good client until told to stop."""
+        """Act as a good client until the signal to stop."""
         with ExitStack() as stack:
             try:
                 there = stack.enter_context(self.connect())
@@ -214,19 +214,19 @@ def _sockets(count: int, data: bytes, wait_s: float) -> Attack:
     def attack(to: Served, _: random.Random) -> None:
         open_ = [to.raw(data) for _ in range(count)]
         time.sleep(wait_s)
-        for each in open_:
-            each.close()
+        for connection in open_:
+            connection.close()
 
     return attack
 
 
 def _half_open(to: Served, _: random.Random) -> None:
     open_ = [socket.create_connection(("127.0.0.1", to.port), 10) for _ in range(200)]
-    for each in open_:
-        each.sendall(b"GET / HTTP/1.1\r\n")
+    for connection in open_:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
     time.sleep(1)
-    for each in open_:
-        each.close()
+    for connection in open_:
+        connection.close()
 
 
 def _head(size: int) -> bytes:
@@ -246,8 +246,8 @@ def _withheld(to: Served, _: random.Random) -> None:
     for _ in range(25):
         with suppress(OSError):
             open_.append(to.raw(_head(63 << 20) + bytes(60 << 20)))
-    for each in open_:
-        each.close()
+    for connection in open_:
+        connection.close()
 
 
 def _unread_pongs(to: Served, _: random.Random) -> None:
@@ -266,10 +266,10 @@ def _pictures(picture: Callable[[], dict[str, Any]], count: int) -> Attack:
     def attack(to: Served, _: random.Random) -> None:
         frame = to.question(more=[picture()] * count)
         senders = [threading.Thread(target=to.send, args=(frame,)) for _ in range(4)]
-        for each in senders:
-            each.start()
-        for each in senders:
-            each.join()
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
 
     return attack
 

@@ -470,17 +470,17 @@ READERS: dict[str, Reader] = {
         _in_run(_RECORDS, _record_damage, _named(f"run/{_RECORDS}")),
     ),
     "looks": Reader(
-        "logged looks", 300, _in_run("looks/1.json", mutate.any_json, lambda each: each.look())
+        "logged looks", 300, _in_run("looks/1.json", mutate.any_json, lambda samples: samples.look())
     ),
     "certificates": Reader("certificates, verified", 800, _certificates, 10),
     "flow": Reader(
         "checkpoints of `flow:`", 800,
-        _file("f.safetensors", lambda each: each.flow(), _flow_damage, _flow), 0,
+        _file("f.safetensors", lambda samples: samples.flow(), _flow_damage, _flow), 0,
     ),
     "lerobot": Reader("small files of LeRobot checkpoints", 700, _lerobot, 0),
     "init_states": Reader(
         "pickled initial states", 1000,
-        _file("a.pruned_init", lambda each: each.init_states(), _init_damage, _init_states),
+        _file("a.pruned_init", lambda samples: samples.init_states(), _init_damage, _init_states),
     ),
     "frames": Reader("frames of either dialect", 1500, _frames),
     "commands": Reader("command lines, in one process", 500, _in_process, 8),
