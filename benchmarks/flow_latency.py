@@ -1,4 +1,4 @@
-"""What one inference of the shipped policies takes: the prefix once, and the steps, by method and NFE.
+"""Measures one inference of the shipped policies, the prefix and the steps, by method and NFE.
 
     OMP_NUM_THREADS=1 python benchmarks/flow_latency.py
 

@@ -1,4 +1,4 @@
-"""Success over the execution horizon: how many actions of a chunk are executed before the next look.
+"""Success over the execution horizon: how many actions of a chunk are executed before the next observation.
 
     vlaeval sweep examples/sweeps/horizon.toml --out runs/horizon
     vlaeval sweep examples/sweeps/horizon-short.toml --out runs/horizon-short
@@ -57,7 +57,7 @@ def outcomes(sweeps: Iterable[Path]) -> dict[str, Any]:
             raise UsageError(f"{cell}: is no cell of a sweep over the horizon (horizon=NUMBER)")
         results = collect([cell])
         end = f", {cell.name}"
-        results["arms"] = {arm.removesuffix(end): each for arm, each in results["arms"].items()}
+        results["arms"] = {arm.removesuffix(end): result for arm, result in results["arms"].items()}
         missing = [arm for arm in ARMS if arm not in results["arms"]]
         if missing:
             raise UsageError(

@@ -40,12 +40,12 @@ from vla_eval_envs.libero.assets import find_assets
 NAME = "libero_lerobot"
 STEPS, SIZE, CHUNK = 280, 256, 10
 POLICY_SIZE = 128
-"""To which the policy's preprocessor resizes the pictures, in both programs."""
+"""Size to which the policy's preprocessor resizes the pictures, in both programs."""
 HORIZONS = {10: 10, 1: 4}
-"""By actions per inference: our episodes for one episode of lerobot-eval."""
+"""Our episodes for one episode of lerobot-eval, by actions per inference."""
 WORKERS = 2
 PARTS = ("build_s", "reset_s", "advance_s", "observe_s", "infer_s", "wait_s")
-"""Where our seconds go, by the names of `Timing`."""
+"""Parts of our time, by the names of `Timing`."""
 PROTOCOL = """
 schema_version = 1
 protocol = "benchmark"
@@ -170,7 +170,7 @@ def theirs(folder: Path, checkpoint: Path, task: str, episodes: int) -> dict[str
     suite, index = task.split("/")
     script = folder / "lerobot_eval.py"
     script.write_text(
-        # Whatever its settings say, hf-libero looks for a download of its own.
+        # For all settings, hf-libero looks for a download of its own.
         f"import libero.libero\nlibero.libero._assets_path_cache = {str(find_assets().path)!r}\n"
         "if __name__ == '__main__':\n    from lerobot.scripts.lerobot_eval import main\n    main()\n"
     )
@@ -276,7 +276,7 @@ def timed(command: list[str], environment: dict[str, str], folder: Path) -> floa
 
 
 def speed(seconds: float, wall: float, episodes: int) -> dict[str, float]:
-    """Return what a table shows of a run."""
+    """Return the numbers of a run for a table."""
     return {
         "episodes": episodes,
         "seconds": round(seconds, 1),

@@ -36,7 +36,7 @@ COUNTS = ("both", "exact_only", "fast_only", "neither")
 
 
 def main() -> None:
-    """Run what is missing, and write the table."""
+    """Run the missing episodes, and write the table."""
     chosen = options()
     if not chosen.table:
         save(NAME, measure(chosen))
@@ -135,7 +135,7 @@ def counts(exact: ArmEpisodes | None, fast: ArmEpisodes | None) -> dict[str, int
 
 
 def judged(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the counts say about the difference, fast minus exact."""
+    """Return the difference, fast minus exact, from the counts."""
     if not any(row[name] for name in COUNTS):
         return {"pairs": 0, "ci95": None, "p_mcnemar_midp": None}
     table = PairedTable(row["both"], row["fast_only"], row["exact_only"], row["neither"])

@@ -203,7 +203,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def control_steps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the table of what control steps cost."""
+    """Return the table of the costs of control steps."""
     text = [
         "| task | floor ms | fast ms | exact ms | robosuite ms | fast / floor | exact / floor |",
         "|---|---|---|---|---|---|---|",

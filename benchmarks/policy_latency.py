@@ -1,4 +1,4 @@
-"""Measures what a chunk costs for all kinds of LeRobot policies, by number of steps and batch.
+"""Measures the time of a chunk for all kinds of LeRobot policies, by number of steps and batch.
 
     python benchmarks/policy_latency.py
     python benchmarks/policy_latency.py --full --compile

@@ -44,7 +44,7 @@ def comparison(again: Path, name: str) -> dict[str, Any]:
     paths = {"shipped": checkpoint_path(name), "again": again}
     cards = {which: read_card(path) for which, path in paths.items()}
     old, new = (load_file(path) for path in paths.values())
-    shapes = [{key: tensor.shape for key, tensor in each.items()} for each in (old, new)]
+    shapes = [{key: tensor.shape for key, tensor in weights.items()} for weights in (old, new)]
     if shapes[0] != shapes[1]:
         raise UsageError(f"{again}: has other tensors than {name}; was it trained by its recipe?")
     new = {key: new[key].to(tensor.dtype) for key, tensor in old.items()}

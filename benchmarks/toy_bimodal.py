@@ -79,7 +79,7 @@ CASES = {
 
 
 def main() -> int:
-    """Train and evaluate what is missing, write the table, judge the gates."""
+    """Train and evaluate the missing cases, write the table, judge the gates."""
     arguments = parser(__doc__, measures=True)
     arguments.add_argument("--only", help="names of cases, separated by semicolons")
     chosen = arguments.parse_args()

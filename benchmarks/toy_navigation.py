@@ -53,7 +53,7 @@ TRAININGS: dict[str, Training] = {
 
 
 def main() -> int:
-    """Train and evaluate what is missing, write table and plot, judge the gates."""
+    """Train and evaluate the missing policies, write table and plot, judge the gates."""
     chosen = parser(__doc__, measures=True).parse_args()
     torch.set_num_threads(1)
     rows = load(NAME, default=[])
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def run_missing(seed: int, rows: list[dict[str, Any]]) -> None:
-    """Train and evaluate what has no rows of a seed, and write the file after every training."""
+    """Train and evaluate the policies without rows of a seed, and write the file after every training."""
     demos = navigation.Demonstrations(300, seed=seed)
     held_out = navigation.Demonstrations(60, seed=1000 + seed, like=demos)
     teacher = None

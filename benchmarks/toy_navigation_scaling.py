@@ -1,4 +1,4 @@
-"""Toy B: what ten steps of flow matching owe to the scaling of what is learned, and to training.
+"""Toy B: the effects of scaling and of training on ten steps of flow matching.
 
     OMP_NUM_THREADS=1 python benchmarks/toy_navigation_scaling.py
 
@@ -35,7 +35,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def main() -> None:
-    """Train and evaluate what is missing, and write the table."""
+    """Train and evaluate the missing variants, and write the table."""
     chosen = parser(__doc__, measures=True).parse_args()
     torch.set_num_threads(1)
     rows = load(NAME, default=[])
@@ -66,7 +66,7 @@ def successes(name: str, seed: int) -> dict[str, int]:
 
 
 def demonstrations(seed: int, *, positions: bool, zeros: bool) -> navigation.Demonstrations:
-    """Return the toy's demonstrations, scaled as a variant has it."""
+    """Return the toy's demonstrations with the scaling of a variant."""
     demos = navigation.Demonstrations(300, seed=seed)
     if not positions:
         demos.observations = demos.position_scaling.undo(demos.observations)

@@ -67,7 +67,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def main() -> None:
-    """Train what is missing, run all variants, and write the table."""
+    """Train the missing variants, run all, and write the table."""
     arguments = parser(__doc__, measures=True)
     arguments.add_argument("study", choices=STUDIES)
     arguments.add_argument(

@@ -3,7 +3,7 @@
     .venv/bin/python tools/check_names.py
     .venv/bin/python tools/check_names.py README.md docs/tasks.md
 
-Such a name ties the project to the network or the disk of whoever wrote it. Without arguments, all tracked
+Such a name ties the project to the network or the disk of its author. Without arguments, all tracked
 files are checked. Exit status 1 if a file offends.
 """
 
@@ -33,7 +33,7 @@ FORBIDDEN = re.compile(
 
 
 def offences(path: Path) -> list[str]:
-    """Return the lines of a text file that name what they must not, as `path:line: match`."""
+    """Return the lines of a text file with forbidden names, as `path:line: match`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):

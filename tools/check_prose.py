@@ -52,7 +52,7 @@ def prose(path: Path, text: str) -> list[tuple[int, str]]:
 
 
 def offences(path: Path) -> list[str]:
-    """Return what is hard to read in a file, as `path:line: what to write instead`."""
+    """Return the hard passages of a file, as `path:line: what to write instead`."""
     try:
         lines = prose(path, path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):

@@ -86,7 +86,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "tasks.md": {"tasks": tasks},
     "methods.md": {"methods": methods, "hyperparameters": hyperparameters, "presets": presets},
 }
-"""Page, name between the page's markers, and what makes the table."""
+"""Page, name between the page's markers, and function that makes the table."""
 
 
 def page(name: str) -> str:

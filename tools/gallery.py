@@ -38,7 +38,7 @@ def moment(suite: str, task: str) -> int:
 
 
 def at_work(suite: str, task: str, look: str = "primitives") -> list[Picture]:
-    """Return the side view and what the policy's cameras see in the middle of an expert's episode."""
+    """Return the side view and the policy's cameras in the middle of an expert's episode."""
     options = {"image_size": 256, "render_mode": "rgb_array", "look": look}
     env = make_env(find_suite(suite).task(task).env_id, options)
     run_expert(env, suite, task, moment(suite, task))

@@ -83,7 +83,7 @@ def plan_of(recipe: Any) -> ExpertData:
 
 
 def lineage(card: Card, shipped: Mapping[str, Card]) -> Iterator[tuple[Card, ExpertData]]:
-    """Yield a checkpoint and those that it began with, with their demonstrations."""
+    """Yield a checkpoint and the checkpoints that it began with, with their demonstrations."""
     while True:
         plan = plan_of(card.recipe)
         yield card, plan

@@ -55,7 +55,7 @@ GROUPS: dict[str, Group] = {
     "Whole certifications, five looks": endtoend.sequential,
     "Whole certifications, peeking": endtoend.peeking,
 }
-"""What is checked, by the title of its section."""
+"""Checks by the title of their section."""
 LONGEST = (
     "Whole certifications, five looks",
     "Whole certifications, fixed size",
@@ -64,7 +64,7 @@ LONGEST = (
     "Repeats of which a share are copies",
     "Whole certifications, peeking",
 )
-"""Started first, so that no core waits for another at the end."""
+"""Groups that start first, since they take longest."""
 
 
 def run(title: str) -> list[Bar]:

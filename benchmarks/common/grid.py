@@ -82,8 +82,8 @@ def collect(paths: Iterable[Path]) -> dict[str, Any]:
 def _refuse_other_protocol(first: RunFolder, folder: RunFolder) -> None:
     if folder.header.protocol_sha256 != first.header.protocol_sha256:
         labels = [
-            f"{each.header.protocol.label} ({each.header.protocol_sha256[:12]})"
-            for each in (first, folder)
+            f"{run.header.protocol.label} ({run.header.protocol_sha256[:12]})"
+            for run in (first, folder)
         ]
         raise UsageError(
             f"{first.path} ran {labels[0]} and {folder.path} ran {labels[1]}: one table needs one "
@@ -110,7 +110,7 @@ def _refuse_unusable(
 
 
 def _arm(arm: Arm, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
-    """Return what an arm is, and what its records amount to."""
+    """Return the identity of an arm, and the summary of its records."""
     refuse_unidentified(arm)
     tasks: dict[str, list[EpisodeRecord]] = defaultdict(list)
     actions: dict[tuple[str, int], set[str]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""The toys of examples/toys, which are scripts of their own and no package."""
+"""The toys of examples/toys, which are scripts without a package."""
 
 from __future__ import annotations
 

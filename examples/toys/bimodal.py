@@ -1,8 +1,8 @@
-"""Toy A: two ways to act, and no telling which. What do the methods make of it?
+"""Toy A: two equally good ways to act, and the results of the methods.
 
 The observation o is uniform in [-1, 1]; the action, two-dimensional, is ±√2·(cos θ, sin θ) with
 θ = π/4 + o/2, either sign with the same probability, plus noise of 0.15. A policy that averages the
-two ways acts at 0, where nobody ever acted.
+two ways acts at 0, where no demonstration ever acted.
 
     python examples/toys/bimodal.py fm            # 10 steps
     python examples/toys/bimodal.py fm --nfe 1    # the same weights, one step: the average

@@ -1,4 +1,4 @@
-"""The command line that both toys have."""
+"""The command line of both toys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Command(NamedTuple):
     """What to train and evaluate."""
 
     name: str
-    """Of the method, as it was typed."""
+    """Name of the method, as typed."""
     method: Method
     nfe: int
     seed: int

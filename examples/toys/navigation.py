@@ -33,7 +33,7 @@ STEPS = 5000
 
 
 def start_positions(count: int, generator: torch.Generator) -> Tensor:
-    """Draw where episodes begin, (count, 2)."""
+    """Draw the first positions of episodes, (count, 2)."""
     return 0.02 * torch.randn(count, 2, generator=generator)
 
 
@@ -186,7 +186,7 @@ def rollout(
 def offline_errors(
     network: ToyNetwork, method: Method, held_out: Demonstrations, nfe: int
 ) -> dict[str, float]:
-    """Return what papers report without a robot: errors of one sample against one demonstration."""
+    """Return the offline errors that papers report: one sample against one demonstration."""
     generator = torch.Generator().manual_seed(3)
     index = torch.randperm(len(held_out.chunks), generator=generator)[:2000]
     chunks = chunks_of(network, method, held_out.observations[index], nfe, generator)

@@ -1,4 +1,4 @@
-"""Blows that a command is struck with, and what it may then end with."""
+"""Signals sent to a command, and the exit codes that are allowed after them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def plan_of(dice: random.Random, *, kills: bool) -> list[Blow]:
 
 @dataclass
 class Command:
-    """One call of ``vlaeval``, and what was done to it."""
+    """One call of ``vlaeval``, and the signals that it got."""
 
     process: subprocess.Popen[str]
     sent: list[tuple[float, Blow]] = field(default_factory=list)
@@ -124,7 +124,7 @@ def _is_tracker(process: psutil.Process) -> bool:
 
 
 def expected_codes(command: Command) -> set[int]:
-    """Return the exit codes that are documented for what was done to a command.
+    """Return the documented exit codes of a command after its signals.
 
     Any signal may have come too late: then the run is complete.
     """
@@ -134,7 +134,7 @@ def expected_codes(command: Command) -> set[int]:
 
 
 def await_handlers(process: subprocess.Popen[str]) -> None:
-    """Return when the command handles SIGTERM: what comes before is Python's own start."""
+    """Return the time from which the command handles SIGTERM; before is Python's own start."""
     deadline = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError):

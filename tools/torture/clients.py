@@ -1,7 +1,7 @@
 """Clients that lie, flood, stall and come by the hundred, against `vlaeval serve` in both dialects.
 
-Beside each of them a good client goes on asking: it must be answered within 10 s, whatever the others
-do. At the end the server is told to stop while its policy hangs.
+Beside every attack a good client continues to ask, and must get an answer within 10 s. At the end the server gets a
+signal to stop while its policy hangs.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class Served:
     process: subprocess.Popen[str]
     log: Path
     trouble: list[str] = field(default_factory=list)
-    """What happened to the good client."""
+    """Fault of the good client."""
     longest_s: float = 0.0
-    """Longest that it waited."""
+    """Its longest wait."""
     base_mb: int = 0
-    """Its memory before anybody came."""
+    """Its memory before the first client came."""
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which it listens."""
         return int(self.url.rpartition(":")[2])
 
     def connect(self) -> ClientConnection:
@@ -92,7 +92,7 @@ class Served:
         return self.question(**{"observation/image": _PICTURE, "observation/wrist_image": _PICTURE})
 
     def send(self, frame: bytes | str, timeout_s: float = 20) -> None:
-        """Send a frame on a connection of its own, and wait for whatever comes."""
+        """Send a frame on a new connection, and wait for any answer."""
         with suppress(TimeoutError, WebSocketException, OSError), self.connect() as there:
             there.send(frame)
             there.recv(timeout=timeout_s)
@@ -114,7 +114,7 @@ class Served:
         return peak_kb(self.process.pid) // 1000
 
     def keep_asking(self, stop: threading.Event) -> None:
-        """Be a good client until told to stop."""
+        """Act as a good client until the signal to stop."""
         with ExitStack() as stack:
             try:
                 there = stack.enter_context(self.connect())
@@ -157,7 +157,7 @@ def serving(dialect: str, spec: str, *flags: str, **environ: str) -> Iterator[Se
 
 
 Attack = Callable[[Served, random.Random], object]
-"""What it returns is nobody's business; the good client beside it is asked."""
+"""Attacks a server. Its result is ignored; the good client beside it shows the damage."""
 
 
 def _each(frames: Mapping[str, bytes | str]) -> dict[str, Attack]:
@@ -214,19 +214,19 @@ def _sockets(count: int, data: bytes, wait_s: float) -> Attack:
     def attack(to: Served, _: random.Random) -> None:
         open_ = [to.raw(data) for _ in range(count)]
         time.sleep(wait_s)
-        for each in open_:
-            each.close()
+        for connection in open_:
+            connection.close()
 
     return attack
 
 
 def _half_open(to: Served, _: random.Random) -> None:
     open_ = [socket.create_connection(("127.0.0.1", to.port), 10) for _ in range(200)]
-    for each in open_:
-        each.sendall(b"GET / HTTP/1.1\r\n")
+    for connection in open_:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
     time.sleep(1)
-    for each in open_:
-        each.close()
+    for connection in open_:
+        connection.close()
 
 
 def _head(size: int) -> bytes:
@@ -246,8 +246,8 @@ def _withheld(to: Served, _: random.Random) -> None:
     for _ in range(25):
         with suppress(OSError):
             open_.append(to.raw(_head(63 << 20) + bytes(60 << 20)))
-    for each in open_:
-        each.close()
+    for connection in open_:
+        connection.close()
 
 
 def _unread_pongs(to: Served, _: random.Random) -> None:
@@ -266,10 +266,10 @@ def _pictures(picture: Callable[[], dict[str, Any]], count: int) -> Attack:
     def attack(to: Served, _: random.Random) -> None:
         frame = to.question(more=[picture()] * count)
         senders = [threading.Thread(target=to.send, args=(frame,)) for _ in range(4)]
-        for each in senders:
-            each.start()
-        for each in senders:
-            each.join()
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
 
     return attack
 
@@ -357,7 +357,7 @@ def _attacked(dialect: str, rng: random.Random, *, short: bool) -> Row:
 
 
 def attacked(served: Served, attack: Attack, rng: random.Random) -> tuple[str | None, str]:
-    """Attack a server beside a good client; return what was bad, and why."""
+    """Attack a server beside a good client; return the fault and its reason."""
     served.trouble, served.longest_s = [], 0.0
     forget_peak(served.process.pid)
     stop = threading.Event()

@@ -123,7 +123,7 @@ def _watched(child: subprocess.Popen[bytes], log: Any) -> str:
 def _read_log(
     log: Any, todo: dict[str, tuple[int, int]], found: Mapping[str, _Found], seed: int
 ) -> None:
-    """Count what a child wrote, and take it from what is to be done."""
+    """Count the results that a child wrote, and remove their cases from the remaining ones."""
     log.seek(0)
     for line in log:
         said = json.loads(line)
@@ -133,7 +133,7 @@ def _read_log(
 
 
 def _go_on(todo: dict[str, tuple[int, int]], name: str, case: int, end: int) -> None:
-    """Take a case that was tried from what is to be done; the order of the readers stays."""
+    """Remove a tried case from the remaining ones; the order of the readers stays."""
     if case + 1 < end:
         todo[name] = (case + 1, end)
     else:
@@ -166,7 +166,7 @@ def _alarm(_signal: int, _frame: object) -> None:
 
 
 def _one(attempt: Attempt, rng: random.Random, hang_s: float) -> dict[str, Any]:
-    """Try one case; say what was bad about it."""
+    """Try one case; return its fault."""
     from vla_eval.errors import VlaEvalError
 
     forget_peak()
@@ -184,7 +184,7 @@ def _one(attempt: Attempt, rng: random.Random, hang_s: float) -> dict[str, Any]:
         found = {"bad": "hang", "why": f"over {hang_s:g} s, in {last.name}: {last.line}"}
     except MemoryError:
         found = {"bad": "memory", "why": "MemoryError"}
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is none of ours
+    except BaseException as error:  # noqa: BLE001 - every exception that is not one of ours
         bad = "exit code" if isinstance(error, WrongExitError) else "traceback"
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
@@ -210,7 +210,7 @@ def main() -> int:
     work = chosen.work or {chosen.reader: (chosen.case, chosen.case + chosen.count)}
     readers = importlib.import_module(chosen.module).READERS
     report = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a reader prints is no report
+    os.dup2(2, 1)  # the output of a reader is not a report
     signal.signal(signal.SIGALRM, _alarm)
     for name, (first, end) in work.items():
         _cases(readers[name], name, chosen.seed, first, end, report)

@@ -15,7 +15,7 @@ class Flow:
     help = "flow:so101/fm in a host"
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
-        """In a host, so that there is one to be killed."""
+        """Place the policy in a host, so that there is one to kill."""
         del target
         return "host"
 

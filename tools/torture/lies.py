@@ -1,4 +1,4 @@
-"""What a hostile server says: values for actions, frames, connections, offers, answers to the upgrade."""
+"""Answers of a hostile server: values for actions, frames, connections, offers, answers to the upgrade."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ VALUES: dict[str, Any] = {
     "a picture": {"__image__": True, "format": "gif", "data": b"GIF89a", "shape": [1]},
     "a picture that is none": {"__image__": True, "format": "png", "data": b"x", "shape": [1]},
 }
-"""In the place of actions."""
+"""Values in the place of actions."""
 
 
 def _loris(socket: ServerConnection) -> None:
@@ -146,12 +146,12 @@ FRAMES: dict[str, Frame] = {
     "a text that steers a terminal": "boom \x1b]0;pwned\x07\x1b[2J" + "x" * 10,
     "a text of a megabyte": "x" * 10**6,
 }
-"""In the place of any message."""
+"""Frames in the place of any message."""
 ANSWERS: dict[str, Frame] = {
     "a map without actions": msgpack.packb({"a": 1}),
     "an extension of msgpack": msgpack.packb({"actions": msgpack.ExtType(5, b"x" * 1000)}),
 }
-"""In the place of an answer; as metadata they say nothing wrong."""
+"""Frames in the place of an answer; as metadata they say nothing wrong."""
 CONNECTIONS: dict[str, Frame] = {
     "a frame a byte a second": _loris,
     "fragments without an end": _dribble,
@@ -166,7 +166,7 @@ CONNECTIONS: dict[str, Frame] = {
     "silence": lambda _: time.sleep(40),
     "a close with a reason": lambda socket: socket.close(1011, "\x1b[2J" * 10),
 }
-"""In the place of any message, below messages."""
+"""Bytes in the place of any message, below messages."""
 HTTP = {
     "200": 200,
     "a redirect elsewhere": 302,
@@ -174,7 +174,7 @@ HTTP = {
     "403": 403,
     "500": 500,
 }
-"""In answer to the upgrade."""
+"""Answers to the upgrade."""
 LOCATIONS = {
     "a web page": "http://127.0.0.1:9/",
     "a file": "file:///etc/passwd",
@@ -182,7 +182,7 @@ LOCATIONS = {
     "half an address": "ws://[/",
     "itself": "/",
 }
-"""Where a server sends its clients on to."""
+"""Addresses to which a server redirects its clients."""
 OFFERS: dict[str, dict[str, Any]] = {
     "n_action_steps 0": {"n_action_steps": 0},
     "n_action_steps a word": {"n_action_steps": "x"},
@@ -205,4 +205,4 @@ OFFERS: dict[str, dict[str, Any]] = {
     "options bytes": {"options": {"a": b"x"}},
     "options an array": {"options": {"a": _array("<f8", [3], bytes(24))}},
 }
-"""Of the policy in the metadata of a server that claims to be ours; each has to be refused."""
+"""False identities of the policy in the metadata of a server that claims to be ours; all must be refused."""

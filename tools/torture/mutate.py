@@ -89,7 +89,7 @@ def _damaged(rng: random.Random, content: Any, raw: list[str]) -> Any:
 
 
 def any_lines(rng: random.Random, data: bytes, fixed: Callable[[list[bytes]], bytes]) -> bytes:
-    """Damage a file of JSON lines; half of the time what binds the lines is made anew."""
+    """Damage a file of JSON lines; half of the time the chain of hashes is computed anew."""
     lines = data.splitlines()
     kind = rng.randrange(5)
     if kind == 0:
@@ -127,7 +127,7 @@ def any_toml(rng: random.Random, data: bytes) -> bytes:
 
 
 def any_options(rng: random.Random, text: str) -> str:
-    """Damage a text that somebody types, such as ``KEY.PATH=VALUE`` or a spec."""
+    """Damage a text that a user types, such as ``KEY.PATH=VALUE`` or a spec."""
     kind = rng.randrange(4)
     key, sign, value = text.partition("=")
     if kind == 0 and sign:

@@ -1,4 +1,4 @@
-"""What is fuzzed: a reader, how often, and what it must never do."""
+"""A reader to fuzz, its number of cases, and the errors that it must never make."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Attempt = Callable[[random.Random], object]
 
 
 class TakenError(Exception):
-    """Damaged evidence was taken for good."""
+    """Damaged evidence was accepted."""
 
 
 class WrongExitError(Exception):
-    """A command ended with a code that it should not have."""
+    """A command ended with an undocumented exit code."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One thing that reads what strangers wrote."""
+    """A reader of files from untrusted sources."""
 
     what: str
-    """In a few words."""
+    """Description in a few words."""
     count: int
     """Cases of the whole form."""
     prepare: Callable[[Path], Attempt]
-    """Gets an empty folder, returns what tries one case in it."""
+    """Gets an empty folder, returns a function that tries one case in it."""
     short: int = 20
     """Cases of the short form; 0 leaves it out."""
     hang_s: float = 10.0

@@ -31,7 +31,7 @@ def _file(
         data, path = sample(Samples(folder)), folder / "damaged" / name
         path.parent.mkdir()
         path.write_bytes(data)
-        read(path)  # it is valid, and what has to be imported is imported now
+        read(path)  # it is valid, and this imports the reader's modules
 
         def attempt(rng: random.Random) -> object:
             path.write_bytes(damage(rng, data))
@@ -381,7 +381,7 @@ _NUMBERS = (
 
 
 def _numbers(folder: Path) -> Attempt:
-    """Try numbers that nobody means, where the command line takes one."""
+    """Try nonsensical numbers, where the command line takes one."""
     from vla_eval.cli import main
 
     samples = Samples(folder)
@@ -470,21 +470,21 @@ READERS: dict[str, Reader] = {
         _in_run(_RECORDS, _record_damage, _named(f"run/{_RECORDS}")),
     ),
     "looks": Reader(
-        "logged looks", 300, _in_run("looks/1.json", mutate.any_json, lambda each: each.look())
+        "logged looks", 300, _in_run("looks/1.json", mutate.any_json, lambda samples: samples.look())
     ),
     "certificates": Reader("certificates, verified", 800, _certificates, 10),
     "flow": Reader(
         "checkpoints of `flow:`", 800,
-        _file("f.safetensors", lambda each: each.flow(), _flow_damage, _flow), 0,
+        _file("f.safetensors", lambda samples: samples.flow(), _flow_damage, _flow), 0,
     ),
     "lerobot": Reader("small files of LeRobot checkpoints", 700, _lerobot, 0),
     "init_states": Reader(
         "pickled initial states", 1000,
-        _file("a.pruned_init", lambda each: each.init_states(), _init_damage, _init_states),
+        _file("a.pruned_init", lambda samples: samples.init_states(), _init_damage, _init_states),
     ),
     "frames": Reader("frames of either dialect", 1500, _frames),
     "commands": Reader("command lines, in one process", 500, _in_process, 8),
     "numbers": Reader("numbers on the command line", 400, _numbers, 6),
     "processes": Reader("command lines, each in a process of its own", 120, _subprocess, 3, hang_s=45),
 }  # fmt: skip
-"""By name; see ``--reader`` of ``fuzz.py``."""
+"""Readers by name; see ``--reader`` of ``fuzz.py``."""

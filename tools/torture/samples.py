@@ -179,7 +179,7 @@ def _record(arm: str, identity: str, protocol: str, episode: Any, number: int) -
 
 
 class Samples:
-    """A folder of valid files, by name; made once, copied for those who damage them."""
+    """A folder of valid files, by name; made once, copied before they are damaged."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -192,7 +192,7 @@ class Samples:
             (self.folder / name).write_text(text)
 
     def copy_of_run(self, target: Path) -> Path:
-        """Return a fresh copy of the run, instead of what was there."""
+        """Replace the folder by a fresh copy of the run, and return it."""
         self.look()
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.run, target)

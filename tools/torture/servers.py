@@ -40,25 +40,25 @@ _HANG_S = 10.0
 _CLOSE_S = 0.5
 """With less, the library sends neither the answer to an upgrade nor a close."""
 _MEMORY_KB = 1_000_000
-_SECRET = "secret-of-another-server"  # noqa: S105 - nobody's
+_SECRET = "secret-of-another-server"  # noqa: S105 - not a real one
 _GOOD = {"__ndarray__": True, "data": bytes(120), "dtype": "<f4", "shape": [5, 6]}
 
 
 @dataclass
 class Server:
-    """One behaviour of a server, and what it heard."""
+    """One behaviour of a server, and the tokens that it received."""
 
     dialect: str
     metadata: Frame | None = None
-    """Sent first (openpi), or as the answer to HELLO (harness); None: what is right."""
+    """First message (openpi), or answer to HELLO (harness); None: the right one."""
     answer: Frame | None = None
-    """To an observation; None: what is right."""
+    """Answer to an observation; None: the right one."""
     status: int | None = None
-    """Of the answer to the upgrade."""
+    """HTTP status of the answer to the upgrade; None: the right one."""
     location: str = "ws://127.0.0.1:9/elsewhere"
-    """Where an upgrade is sent on to."""
+    """Address to which an upgrade is redirected."""
     deaf_s: float = 0.0
-    """How long it reads nothing, when it has said who it is."""
+    """Time without reading, s, after the metadata were sent."""
     tokens: set[str] = field(default_factory=set)
 
     def handle(self, socket: ServerConnection) -> None:
@@ -120,7 +120,7 @@ def _upgrades(dialect: str) -> Iterator[tuple[str, Server]]:
 
 
 def behaviours(dialect: str) -> Iterator[tuple[str, Server]]:
-    """Return every behaviour of a server in a dialect, by what it is called."""
+    """Return every behaviour of a server in a dialect, by its name."""
 
     def action(value: Any) -> bytes:
         if dialect == "openpi":
@@ -174,7 +174,7 @@ def rows(*, short: bool, seed: int) -> Iterator[Row]:
 
 
 def meet(server: Server) -> tuple[str | None, str, float]:
-    """Let a client meet a server; return what was bad, why, and how long it took, s."""
+    """Connect a client to a server; return the fault, its reason, and the duration, s."""
     options: dict[str, Any] = {"compression": None, "max_size": None, "ping_interval": None}
     with serve(
         server.handle,
@@ -204,7 +204,7 @@ def meet(server: Server) -> tuple[str | None, str, float]:
 
 
 def _judge(said: Mapping[str, Any], server: Server) -> tuple[str | None, str]:
-    """Return what was bad about what a client says, if anything, and why."""
+    """Return the fault in a client's message, if any, and its reason."""
     bad = {
         "traceback": said["what"] if said["kind"] == "other" else "",
         "hang": f"{said['s']:.1f} s" if said["s"] > _HANG_S else "",
@@ -243,7 +243,7 @@ def _client(dialect: str, port: int) -> dict[str, Any]:
         found = {"kind": "taken", "what": str(check_chunk(chunk, low).shape)}
     except VlaEvalError as error:
         found = {"kind": "refused", "what": str(error)}
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is none of ours
+    except BaseException as error:  # noqa: BLE001 - every exception that is not one of ours
         found = {"kind": "other", "what": f"{type(error).__name__}: {error}"[:300]}
     return {**found, "s": time.monotonic() - begun, "grown_kb": peak_kb() - before}
 

@@ -60,11 +60,11 @@ margin_reason = "a test"
 
 @dataclass(frozen=True)
 class Scene:
-    """What is run while it storms."""
+    """Command that runs during the storm."""
 
     name: str
     arguments: Sequence[str]
-    """After ``vlaeval``, without ``--out``."""
+    """Arguments after ``vlaeval``, without ``--out``."""
     program: Sequence[str] = (sys.executable, "-m", "vlaeval_launcher")
 
 
@@ -105,7 +105,7 @@ class Storm:
         return Command(process)
 
     def blow(self, signals: int) -> Row:
-        """Send at least so many signals, run after run; return what was seen."""
+        """Send at least so many signals, run after run; return the rows with the results."""
         row = Row(f"{_TITLES[self.kills]}: {self.scene.name}")
         calm = self._calm()
         while row.tried < signals:
@@ -149,7 +149,7 @@ class Storm:
         return command.process.returncode
 
     def _finish(self, out: Path, calm: list[str], row: Row) -> None:
-        """Repeat the command undisturbed, and compare what is there."""
+        """Repeat the command undisturbed, and compare the results."""
         before = finished_lines(out)
         command = self._start(out)
         command.wait(_RUN_S)
@@ -172,7 +172,7 @@ class Storm:
         said, cut = _START_CUT_SHORT.subn("", command.stderr)
         self.cut_short += cut
         if cut > sum(each.kind == "SIGKILL" and each.whom == "main" for _, each in command.sent):
-            said = command.stderr  # nobody killed the parent: then it is a fault of ours
+            said = command.stderr  # the parent was not killed: this is our fault
         if "Traceback" in said or "internal error" in said:
             self._blame(row, "traceback", command, said)
         after = finished_lines(out)
@@ -223,8 +223,8 @@ _START_CUT_SHORT = re.compile(
     r"Traceback \(most recent call last\):\n"
     r"(?:  .*\n)*    \w+ = reduction\.pickle\.load\(from_parent\)\n(?:  .*\n)*EOFError: .*\n?"
 )
-"""What Python prints in a child that reads from its parent what it is to do, when SIGKILL has ended the
-parent in the microseconds between the child's start and that message. None of our code runs yet."""
+"""Output of Python in a child whose parent was ended by SIGKILL in the microseconds between the child's start
+and the parent's first message. None of our code runs yet."""
 
 _TITLES = {
     True: "SIGKILL of the main process, a worker, a host",
@@ -237,7 +237,7 @@ _SOURCES = [
 
 
 def results(out: Path) -> list[str]:
-    """Return what the final records of a run say, timings aside, in the keys' order."""
+    """Return the content of a run's final records, without timings, in the keys' order."""
     final = read_records([out / "episodes"]).final
     return [json.dumps(final[slot].reproducible(), sort_keys=True) for slot in sorted(final)]
 
@@ -249,7 +249,7 @@ def finished_lines(out: Path) -> dict[str, bytes]:
 
 
 def _shared_memory() -> set[str]:
-    """Return what multiprocessing has there now."""
+    """Return the present objects of multiprocessing in shared memory."""
     folder = Path("/dev/shm")  # noqa: S108 - only read
     names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
     return {each for each in names if each.startswith(("pymp-", "psm_", "sem.", "mp-"))}
@@ -290,7 +290,7 @@ def _run(protocol: str, arms: Sequence[str]) -> list[str]:
 
 
 _SIGNALS = {"short": (6, 4), "fakes": (210, 80), "so101": (100, 40)}
-"""How many SIGKILLs and how many others."""
+"""Numbers of SIGKILLs and of other signals."""
 
 
 def rows(*, short: bool, seed: int) -> Iterator[Row]:

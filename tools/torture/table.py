@@ -1,4 +1,4 @@
-"""What a torture found, and the page that says so."""
+"""The results of a torture, and their page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAD = {
     "difference": "a result that differs from the undisturbed one, or bad input that was taken",
     "left over": "a process, socket, temporary file or shared memory that nobody removed",
 }
-"""What must never happen, and what it means."""
+"""Forbidden results, with their meaning."""
 
 
 @dataclass
@@ -26,16 +26,16 @@ class Row:
     what: str
     """The trouble, in a few words."""
     tried: int = 0
-    """How often."""
+    """Number of trials."""
     bad: Counter[str] = field(default_factory=Counter)
-    """How often each of `BAD` happened."""
+    """Counts of the forbidden results, by the keys of `BAD`."""
     seen: str = ""
-    """What happened instead, in a few words with figures."""
+    """The other results, in a few words with figures."""
     examples: list[str] = field(default_factory=list)
-    """How to see what was bad again: the seed, the input, the last line."""
+    """How to reproduce a forbidden result: the seed, the input, the last line."""
 
     def add(self, bad: str | None, example: str = "") -> None:
-        """Count one trial, and what was bad about it."""
+        """Count one trial and its forbidden result, if any."""
         self.tried += 1
         if bad is not None:
             self.bad[bad] += 1

@@ -46,7 +46,7 @@ _REMEMBERED = lru_cache(maxsize=None)(exact_p_above.__wrapped__)
 
 @dataclass(frozen=True)
 class OneSided(ClusteredPairs):
-    """Counts of which one side alone is judged; what is asked of the other one counts as shown.
+    """Counts with one judged side; every claim about the other side counts as shown.
 
     More tables pass so, and the error is not underestimated. A table passes or not by one border.
     """

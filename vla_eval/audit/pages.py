@@ -22,7 +22,7 @@ FINDINGS = {
     ClaimFinding.CONTRADICTED: "the counts contradict the claim",
     ClaimFinding.CONSISTENT: "printed numbers agree with each other",
     ClaimFinding.INCONSISTENT: "printed numbers do not agree with each other",
-    ClaimFinding.IMPLAUSIBLE: "it needs a value that nobody else has measured",
+    ClaimFinding.IMPLAUSIBLE: "it needs a value that no other source has measured",
     ClaimFinding.IMPOSSIBLE: "it is impossible with any method",
     ClaimFinding.DESCRIBED: "nothing is claimed; an interval is added",
     ClaimFinding.NOT_AUDITABLE: "counts cannot judge it",

@@ -54,7 +54,7 @@ def audit_rates(claim: RatesClaim, file: ClaimsFile) -> Audited:
     flags = _flags(claim, comparison, file, control_passes=passing)
     finding, sentence = find(claim.asserts, comparison)
     if finding is ClaimFinding.SUPPORTED and passing:
-        sentence += "; but a policy that ought to fail passes as well, so it says little"
+        sentence += "; but a policy that should fail passes too, so this is weak evidence"
     return Audited(
         claim, finding, f"{sentence}.", _details(claim, comparison, file), flags, comparison
     )

@@ -72,7 +72,7 @@ class Flag(_Said):
     )
     NO_ASSAY_SENSITIVITY = (
         "no-assay-sensitivity",
-        "A policy known to be bad passed as well, so that passing says little.",
+        "A policy that is known to be bad passed too, so passing is weak evidence.",
     )
     SENSITIVITY_NOT_SHOWN = (
         "assay-sensitivity-not-shown",
@@ -80,7 +80,7 @@ class Flag(_Said):
     )
     NOT_TESTED_SENSITIVITY = (
         "assay-sensitivity-not-tested",
-        "No negative control ran, so nobody knows whether a bad policy would have passed.",
+        "No negative control ran: it is unknown whether a bad policy would have passed.",
     )
     SINGLE_CHECKPOINT = "single-checkpoint", "One training seed says nothing about the recipe."
     CLUSTERED = (

@@ -53,8 +53,7 @@ def _warnings(summary: RunSummary) -> list[str]:
         changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
         lines.append(f"! the protocol was modified on the command line: {changes}")
     lines += [
-        f"! {name}: UNIDENTIFIED POLICY: its server does not say which policy it serves; the run can be "
-        "reported, not certified"
+        f"! {name}: the server does not identify this policy: the run can be reported, not certified"
         for name in summary.unknown
     ]
     lines += [

@@ -8,7 +8,7 @@ CHUNK_SIZE = 5
 
 
 class Walk:
-    """Looks where the point is, and goes to 1 at a speed in (0, 1]."""
+    """Reads the position of the point, and goes to 1 at a speed in (0, 1]."""
 
     def __init__(self, speed):
         self.speed = speed
@@ -24,7 +24,7 @@ class Walk:
     def infer(self, observations, contexts):
         """Return a chunk, float32 (5, 1), for every observation."""
         del contexts  # a policy that draws takes context.generator()
-        return [self._towards(1.0 - float(each["agent_pos"][0])) for each in observations]
+        return [self._towards(1.0 - float(seen["agent_pos"][0])) for seen in observations]
 
     def _towards(self, way):
         # One step moves the point by a tenth of the action; the last one only as far as it is.
