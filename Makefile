@@ -41,12 +41,13 @@ validate: install ## hold the statistics against their promises, and wrong metho
 torture: install ## kill, interrupt, starve and lie to everything, and count what must not happen
 	.venv/bin/python tools/torture $(FLAGS)
 
-lint: install ## ruff, mypy, import-linter, names that must not be committed
+lint: install ## ruff, mypy, import-linter, names that must not be committed, prose
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(TYPED)
 	.venv/bin/lint-imports
 	.venv/bin/python tools/check_names.py
+	.venv/bin/python tools/check_prose.py
 
 format: install ## let ruff rewrite the sources
 	.venv/bin/ruff check --fix $(SOURCES)

@@ -23,7 +23,6 @@ HABITS = {
     r"\b(?:nobody|somebody|whoever)\b": "name who: the user, the server, a caller",
     r"\b(?:is|are) said\b": 'write "is reported", "is stated" or "is given"',
     r"\bshall\b": 'write "must" or "should"',
-    r"\bon the spot\b": "say when and where",
     r"\blikewise\b": 'write "too", or say it again',
     r"\bthereof\b|\bwhereof\b|\bherein\b": 'write "of it" or "in it"',
 }
@@ -67,7 +66,9 @@ def offences(path: Path) -> list[str]:
 
 
 def _long_sentences(path: Path, lines: list[tuple[int, str]]) -> list[str]:
-    found, sentence, first = [], [], 0
+    found: list[str] = []
+    sentence: list[str] = []
+    first = 0
     for number, line in [*lines, (0, "")]:
         if not line.strip() or line.lstrip().startswith(("- ", "* ", "#", ">")):
             sentence = []

@@ -4,7 +4,7 @@ Rendering is the most expensive part of a simulated step, and a policy that exec
 inference uses one observation in ten. So an :class:`EvalEnv` separates physics
 (:meth:`~EvalEnv.advance`) from rendering (:meth:`~EvalEnv.observe`), and the evaluator observes only
 before an inference. ``step`` does both in a row, so that ``gym.make``, ``make_vec`` and any training
-code see an ordinary environment. Likewise, :meth:`~EvalEnv.start` is ``reset`` for a policy that uses
+code see an ordinary environment. In the same way, :meth:`~EvalEnv.start` is ``reset`` for a policy that uses
 no observations.
 
 ``info`` of ``reset`` and ``advance`` carries these keys; an environment may add others:

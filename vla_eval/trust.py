@@ -2,7 +2,7 @@
 
 Reading a run folder imports none of this code. Running its episodes (``vlaeval replay``, ``vlaeval
 verify --replay``, ``vlaeval sweep``) imports its environments and policies. The user trusted the entry
-points of an installed distribution by installing it; every other module is chosen by somebody else's
+points of an installed distribution by installing it; every other module is chosen by another person's
 file, and needs the user's consent.
 """
 

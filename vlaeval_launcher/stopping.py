@@ -60,7 +60,7 @@ class Stopping:
             try:  # noqa: SIM105 - contextlib is not imported yet
                 os.write(2, b"interrupted\n")
             except OSError:
-                pass  # nobody is there to read it
+                pass  # the terminal is gone
         os._exit(self._code)
 
     def _ignore(self) -> None:

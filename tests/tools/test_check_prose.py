@@ -28,7 +28,6 @@ def offences(folder: Path, name: str, text: str) -> list[str]:
         "Nobody reads it, whoever writes it.",
         "This is said in the report.",
         "It shall be written.",
-        "Demonstrations on the spot.",
         "The other is done likewise.",
         "The end thereof.",
     ],

@@ -38,7 +38,7 @@ class ClaimFinding(StrEnum):
     INCONSISTENT = "inconsistent"
     """The printed numbers do not agree with each other."""
     IMPLAUSIBLE = "implausible"
-    """The claim needs a value that nobody else has measured."""
+    """The claim needs a value that no other source has measured."""
     IMPOSSIBLE = "impossible"
     """The claim is impossible with any method."""
     DESCRIBED = "described"

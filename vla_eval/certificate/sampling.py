@@ -3,7 +3,7 @@
 If K of M records are forged, n records drawn at random are all honest with the probability
 C(M - K, n) / C(M, n); if that is 5 % or less, K is excluded.
 
-The sample is drawn by the hash of the certificate's file, so that nobody who has the certificate can
+The sample is drawn by the hash of the certificate's file, so that no owner of the certificate can
 choose it. The *maker* of a certificate can vary its whitespace until the sample is favourable, so a
 verifier who does not trust the maker adds a secret word (``salt``).
 """

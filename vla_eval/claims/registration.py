@@ -1,6 +1,6 @@
 """Registrations: the plan of a comparison, written down before the run's first episode.
 
-A protocol fixes margin, states and test, and its hash is in every record. But it has no date: somebody
+A protocol fixes margin, states and test, and its hash is in every record. But it has no date: an author
 who has seen a run can write a protocol that fits it. A registration is a small file with the hash of the
 protocol, the arms with the hashes of their identities, and their roles. Written before the first
 episode and *committed*, it shows that the claim existed before its data::

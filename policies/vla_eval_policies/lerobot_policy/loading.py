@@ -120,7 +120,9 @@ def _adjust(config: Any, options: Options, where: str) -> None:
     if hasattr(config, "pretrained_backbone_weights"):
         config.pretrained_backbone_weights = None  # model.safetensors holds them; no download
     if hasattr(config, "load_vlm_weights"):
-        config.load_vlm_weights = False  # likewise; True would also make the expert bfloat16
+        config.load_vlm_weights = (
+            False  # the same file holds them; True would also make the expert bfloat16
+        )
     if hasattr(config, "compile_model"):
         config.compile_model = False
     if hasattr(config, "gradient_checkpointing"):
