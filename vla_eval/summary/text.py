@@ -53,7 +53,8 @@ def _warnings(summary: RunSummary) -> list[str]:
         changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
         lines.append(f"! the protocol was modified on the command line: {changes}")
     lines += [
-        f"! {name}: the server does not identify this policy: the run can be reported, not certified"
+        f"! {name}: WHO THIS POLICY IS, IS UNKNOWN: its server does not say; fit for a report, not "
+        "for a certificate"
         for name in summary.unknown
     ]
     lines += [

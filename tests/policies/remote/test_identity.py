@@ -42,14 +42,14 @@ def run(tmp_path, protocol_file, capsys):
 
 
 def test_an_unknown_policy_is_reported_and_not_certified(plain, run, tmp_path, capsys):
-    """Records, summary and report state that the policy is unknown; there is no certificate."""
+    """Records, summary and report say that nobody knows who it is; there is no certificate."""
     said = run(f"openpi:{plain}?{PLAIN}", "fakes.policies:InHost")
-    assert "! a: the server does not identify this policy" in said
+    assert "! a: WHO THIS POLICY IS, IS UNKNOWN" in said
     records = read_records([tmp_path / "run/episodes"]).attempts
     assert {(each.arm, each.policy_known) for each in records} == {("a", False), ("b", True)}
     assert json.loads((tmp_path / "run/results.json").read_text())["unknown_policies"] == ["a"]
     assert main(["report", str(tmp_path / "run")]) == 0
-    assert "! a: the server does not identify this policy" in capsys.readouterr().out
+    assert "WHO THIS POLICY IS, IS UNKNOWN" in capsys.readouterr().out
     certify = ["certify", str(tmp_path / "run"), "--candidate", "a", "--reference", "b"]
     assert main(certify) == 4
     assert "does not say which policy it serves" in capsys.readouterr().err
