@@ -71,7 +71,7 @@ def test_config_that_is_no_json(tmp_path):
         ("lerobot", "needs a checkpoint"),
         ("lerobot:./nowhere", "there is no such folder"),
         ("lerobot:x?nef=1", "did you mean 'nfe'"),
-        ("lerobot:x?nfe=0", "option 'nfe'"),
+        ("lerobot:x?nfe=0", "options: nfe: "),
         ("lerobot:x?cameras=top", "expected CAMERA:NAME"),
     ],
 )
