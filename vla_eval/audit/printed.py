@@ -1,4 +1,4 @@
-"""Single printed numbers: relative changes, standard errors, one rate."""
+"""Audits claims that compare nothing: relative changes, standard errors, one rate, remarks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from vla_eval.stats import Flag, wilson_interval
 
 __all__ = ["audit_change", "audit_error", "audit_rate", "audit_remark"]
 
-_SLACK = 0.1
-"""Points of a relative change that rounding of printed numbers can explain."""
+_CHANGE_SLACK = 0.1
+"""Allowed difference of a relative change in percentage points, beyond the rounding of the printed
+change: ``before`` and ``after`` are rounded too."""
+_ERROR_SLACK = 0.01
+"""The same of a standard error, in points."""
 
 
 def audit_change(claim: ChangeClaim, _file: ClaimsFile) -> Audited:
@@ -21,7 +24,9 @@ def audit_change(claim: ChangeClaim, _file: ClaimsFile) -> Audited:
     sentences, wrong = [], 0
     for change in claim.changes:
         recomputed = 100 * (change.after / change.before - 1)
-        agrees = abs(recomputed - float(change.percent)) <= half_digit(change.percent) + _SLACK
+        agrees = (
+            abs(recomputed - float(change.percent)) <= half_digit(change.percent) + _CHANGE_SLACK
+        )
         wrong += not agrees
         sentences.append(
             f"{change.what} {change.before:g} to {change.after:g}: {recomputed:+.1f} %, printed "
@@ -32,10 +37,10 @@ def audit_change(claim: ChangeClaim, _file: ClaimsFile) -> Audited:
 
 
 def audit_error(claim: ErrorClaim, _file: ClaimsFile) -> Audited:
-    """Recompute a binomial standard error at its stated rate."""
+    """Recompute the standard error, in points, of n episodes at the success rate ``claim.at``."""
     error = 100 * math.sqrt(claim.at * (1 - claim.at) / claim.n)
     largest = 50 / math.sqrt(claim.n)
-    agrees = abs(float(claim.points) - error) <= half_digit(claim.points) + 0.01
+    agrees = abs(float(claim.points) - error) <= half_digit(claim.points) + _ERROR_SLACK
     finding = ClaimFinding.CONSISTENT if agrees else ClaimFinding.INCONSISTENT
     sentence = (
         f"{claim.n} episodes at {100 * claim.at:g} % have a standard error of {error:.2f} points, "
@@ -59,7 +64,7 @@ def audit_rate(claim: RateClaim, _file: ClaimsFile) -> Audited:
 
 
 def audit_remark(claim: RemarkClaim, _file: ClaimsFile) -> Audited:
-    """Return the claim's own reason why counts cannot judge it."""
+    """Report the claim as not auditable, with the reason that the file gives."""
     return Audited(claim, ClaimFinding.NOT_AUDITABLE, claim.reason)
 
 

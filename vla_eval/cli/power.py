@@ -19,6 +19,7 @@ __all__ = ["power"]
 _MARGIN = 0.05
 _ALPHA = 0.05
 _POWER = 0.8
+_P = 0.9
 
 
 def power(
@@ -27,8 +28,8 @@ def power(
     candidate: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     reference: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     margin: float | None = None,
-    p: float = 0.9,
-    difference: float = 0.0,
+    p: float | None = None,
+    difference: float | None = None,
     correlation: float | None = None,
     alpha: float | None = None,
     power: float | None = None,
@@ -48,23 +49,24 @@ def power(
 
     Example: vlaeval power --run runs/parity
 
-    Numbers are exact (a sum over all tables) if that takes only seconds, else by formula. A
-    certificate also needs the exact test, which takes more pairs; both numbers are shown.
+    Small designs are computed exactly, by a sum over all tables, larger ones by a formula; the powers
+    of repeated states are partly simulated. A certificate must also pass the exact test, which needs a
+    few more pairs: see the column "with exact test".
 
     Args:
         run: A run folder; computes the power of its pairs for a candidate at parity.
-        candidate: An arm of the run; default the protocol's, or the first.
-        reference: An arm of the run; default the protocol's, or the second.
+        candidate: An arm of the run; default the protocol's, or the first that is not the reference.
+        reference: An arm of the run; default the protocol's, or the first that is not the candidate.
         margin: How much worse is still good enough, as a fraction; default 0.05, or the protocol's.
-        p: Success rate of the reference.
-        difference: The expected difference, candidate minus reference.
+        p: Success rate of the reference, a fraction; default 0.9.
+        difference: The expected difference, candidate minus reference, a fraction; default 0.
         correlation: Correlation of the arms on the same episode; default shows 0, 0.3 and 0.6, and
             with --states 0.3 alone.
         alpha: One-sided level; default 0.05, or the protocol's.
-        power: Chance to certify a candidate as good as expected; default 0.8.
+        power: Wanted chance of a certificate if the true difference is --difference; default 0.8.
         episodes: Also show the power of this many episodes.
         states: Show the power of this many different initial states, each repeated --repeats times.
-        repeats: Episodes of every state and arm, with other seeds.
+        repeats: Number of episodes per state and arm, each with a different seed.
         icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
         json: Print for machines.
     """
@@ -73,11 +75,17 @@ def power(
     if run is not None:
         if by_states:
             raise UsageError("--states, --repeats and --icc describe a design; a run has its own")
+        if (p, difference, correlation, episodes) != (None, None, None, None):
+            raise UsageError(
+                "--p, --difference, --correlation and --episodes describe a plan; leave them out with "
+                "--run, whose own results are used"
+            )
         return _show_run(run, candidate, reference, margin, alpha, power or _POWER, json=json)
     if candidate is not None or reference is not None:
         raise UsageError("--candidate and --reference are arms of a run; name it with --run RUN")
+    p = _P if p is None else p
     expected: dict[str, Any] = {
-        "difference": difference,
+        "difference": difference or 0.0,
         "margin": _MARGIN if margin is None else margin,
         "alpha": _ALPHA if alpha is None else alpha,
     }
@@ -85,7 +93,10 @@ def power(
         expected |= {"correlation": correlation, "power": power or _POWER, "episodes": episodes}
         return _show_pairs(p, expected, json=json)
     if episodes is not None or power is not None:
-        raise UsageError("--states and --repeats say the episodes, and the power is computed")
+        raise UsageError(
+            "--episodes and --power do not go with --states: the number of episodes is states times "
+            "repeats, and the power is the result"
+        )
     expected |= {} if correlation is None else {"correlation": correlation}
     expected |= {} if icc is None else {"iccs": (icc,)}
     return _show_states(states, repeats, p, expected, json=json)
@@ -138,7 +149,9 @@ def _show_states(
     from vla_eval.planning.repeats import size_of_repeats
 
     if states is None or repeats is None:
-        raise UsageError("--states K and --repeats M belong together: K states, each run M times")
+        raise UsageError(
+            "--states K and --repeats M belong together, with or without --icc: K states, each run M times"
+        )
     result = size_of_repeats(states, repeats, p, **expected)
     if json:
         print_json(result)
@@ -160,7 +173,12 @@ def _print_pairs(result: dict[str, Any]) -> None:
     least = (
         f"If the arms never differ, {result['minimum_pairs']} pairs are the fewest that certify it."
     )
-    say_folded([claim, least])
+    lines = [claim, least]
+    if not all(row["pairs_certificate"] for row in (best, worst)):
+        lines.append(
+            "These numbers are by formula; a certificate's exact test takes a few pairs more."
+        )
+    say_folded(lines)
     say()
     print_table(_rows(result))
 

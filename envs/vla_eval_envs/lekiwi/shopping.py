@@ -10,7 +10,7 @@ from vla_eval_envs.lekiwi.arrival import BasketDetector
 from vla_eval_envs.lekiwi.base import LeKiwiEnv
 from vla_eval_envs.lekiwi.chassis import add_robot
 from vla_eval_envs.lekiwi.items import ITEMS, add_items
-from vla_eval_envs.lekiwi.states import FrozenShelves
+from vla_eval_envs.lekiwi.states import ShoppingStates
 from vla_eval_envs.lekiwi.world import BASKET, add_shop
 from vla_eval_envs.manipulation.frozen import DEVELOPMENT_STATES
 from vla_eval_envs.manipulation.simulator import mujoco
@@ -109,8 +109,8 @@ class Shopping(LeKiwiEnv):
 
     max_steps = 900
     score_rule = "0.5 grasp + 0.5 in the basket, released"
-    frozen: ClassVar[Mapping[str, FrozenShelves]] = {
-        item: FrozenShelves(item, seed, sha256)
+    frozen: ClassVar[Mapping[str, ShoppingStates]] = {
+        item: ShoppingStates(item, seed, sha256)
         for item, seed, sha256 in (
             ("salt", 20260201, "95c6cee772b7615f7cb8fd14f91ebdeb007ab20b085ce302da9b2a6767f97bae"),
             (

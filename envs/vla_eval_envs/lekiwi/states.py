@@ -1,4 +1,9 @@
-"""Frozen initial states of shopping: numbered starts in committed files, whose sha256 the tasks pin."""
+"""Initial states of the shopping tasks: for each task a committed JSON file of numbered starts.
+
+The task's class holds the file's sha256, so any change of a number below, or of the head's text, breaks
+it. ``python -m vla_eval_envs.freeze NAME`` writes a file. Positions are in the world frame: x forward, y
+left, origin where the robot starts on average.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +14,26 @@ import numpy as np
 
 from vla_eval_envs.manipulation.frozen import DECIMALS, read_states, states_text
 
-__all__ = ["ITEM_ORDER", "FrozenShelves"]
+__all__ = ["ITEM_ORDER", "ShoppingStates"]
 
 ITEM_ORDER = ("salt", "matcha", "chocolate")
 _BASE_SPREAD = (0.05, 0.08, 0.2)
-"""Largest x, y (m) and yaw (rad) of the robot's start in either direction; 0.2 rad are 11.5 degrees."""
-_LANES = (-0.13, 0.0, 0.13)
-_DEPTHS = {"salt": 0.73, "matcha": 0.73, "chocolate": 0.605}
-_SPREADS = {"salt": 0.015, "matcha": 0.015, "chocolate": 0.012}
-_LANE_SPREAD, _YAW_SPREAD = 0.02, 0.5
+"""The robot starts within plus and minus these: x (m), y (m), yaw (rad; 0.2 rad are 11.5 degrees)."""
+_LANES_Y_M = (-0.13, 0.0, 0.13)
+_ITEM_X_M = {"salt": 0.73, "matcha": 0.73, "chocolate": 0.605}
+_ITEM_X_SPREAD_M = {"salt": 0.015, "matcha": 0.015, "chocolate": 0.012}
+_LANE_SPREAD_M, _YAW_SPREAD_RAD = 0.02, 0.5
 _FIELDS = tuple(
     f"{thing}_{field}" for thing in ("base", *ITEM_ORDER) for field in ("x_m", "y_m", "yaw_rad")
 )
 
 
 @dataclass(frozen=True)
-class FrozenShelves:
-    """Recipe and sha256 of one task's initial states: the poses of the robot and the items."""
+class ShoppingStates:
+    """Recipe and sha256 of one task's initial states: the poses of the robot and the items.
+
+    All three items lie on the stand in every task; ``item``, the one to fetch, only names the file.
+    """
 
     item: str
     seed: int
@@ -38,7 +46,7 @@ class FrozenShelves:
         return f"shopping_{self.item}"
 
     def generate(self) -> str:
-        """Return the file's text: draws from the seed, rounded."""
+        """Draw all starts from the seed, round them, and return the JSON text; nothing is written."""
         generator = np.random.Generator(np.random.PCG64(self.seed))
         rows = [_draw(generator) for _ in range(self.count)]
         head: dict[str, Any] = {
@@ -47,7 +55,7 @@ class FrozenShelves:
             "seed": self.seed,
             "fields": list(_FIELDS),
             "base_spread": list(_BASE_SPREAD),
-            "lanes_y_m": list(_LANES),
+            "lanes_y_m": list(_LANES_Y_M),
         }
         return states_text(head, rows)
 
@@ -57,12 +65,13 @@ class FrozenShelves:
 
 
 def _draw(generator: np.random.Generator) -> list[float]:
-    lanes = generator.permutation(_LANES)
+    lanes = generator.permutation(_LANES_Y_M)
     row = [generator.uniform(-spread, spread) for spread in _BASE_SPREAD]
     for item, lane in zip(ITEM_ORDER, lanes, strict=True):
         row += [
-            _DEPTHS[item] + generator.uniform(-_SPREADS[item], _SPREADS[item]),
-            lane + generator.uniform(-_LANE_SPREAD, _LANE_SPREAD),
-            generator.uniform(-_YAW_SPREAD, _YAW_SPREAD),
+            _ITEM_X_M[item] + generator.uniform(-_ITEM_X_SPREAD_M[item], _ITEM_X_SPREAD_M[item]),
+            lane + generator.uniform(-_LANE_SPREAD_M, _LANE_SPREAD_M),
+            generator.uniform(-_YAW_SPREAD_RAD, _YAW_SPREAD_RAD),
         ]
+    # Adding 0.0 turns -0.0 into 0.0.
     return [float(value) + 0.0 for value in np.round(row, DECIMALS)]

@@ -16,8 +16,8 @@ __all__ = ["CLOSE", "OPEN", "Move", "Script", "Tracker"]
 OPEN, CLOSE = -1.0, 1.0
 """The gripper's commands."""
 
-# A hand this slow, m/s and rad/s, after this many steps of a move is stuck: it touches something, or
-# the arm is fully stretched.
+# The hand counts as stuck if it is slower than _STILL (m/s, rad/s) after at least _STARTING_STEPS steps
+# of a move: it touches something, or the arm is fully stretched.
 _STILL = (0.004, 0.03)
 _STARTING_STEPS = 10
 
@@ -40,7 +40,7 @@ class Move:
     chunk: int = 5
     """Largest number of predicted steps before the real hand is read again."""
     until: Callable[[], bool] | None = None
-    """Condition that ends the move early; checked only on the real state, at the start of a chunk."""
+    """Condition that ends the move early, before ``min_steps`` too; checked at the start of a chunk only."""
 
 
 Script = Generator[Sequence[Move], None, None]
@@ -59,9 +59,15 @@ class _Cursor:
 class Tracker:
     """Runs a script: turns its moves into chunks of actions.
 
-    A chunk is planned on a prediction of the hand, because the real state is known only once a chunk.
-    If the caller executed only part of a chunk, the tracker goes back to the end of that part. The
-    script is resumed only after its moves have really been made; a chunk ends there.
+    The hand's real state can be read only at the start of a chunk; inside a chunk it is predicted. If the
+    caller executed only part of a chunk, the tracker goes back to the end of that part. A chunk never
+    goes past the last yielded move: the script continues only when the real hand has finished it. When
+    the script ends, the hand opens and holds its place.
+
+    Args:
+        scene: the episode's simulator.
+        script: the skill.
+        speed: factor on the moves' own speeds, at most 1.
     """
 
     def __init__(self, scene: LiberoScene, script: Script, *, speed: float) -> None:
@@ -70,7 +76,15 @@ class Tracker:
         self._places: dict[int, _Cursor] = {}
 
     def actions(self, step: int, count: int) -> NDArray[np.float32]:
-        """Return 1 to ``count`` actions, float32 (n, 7), after ``step`` executed actions."""
+        """Return the next actions, float32 (n, 7) with 1 <= n <= count.
+
+        An action is a displacement of the hand (see :meth:`PandaArm.towards`), then the gripper.
+
+        Args:
+            step: number of actions executed so far in this episode, at least one more than at the
+                call before.
+            count: largest number of actions.
+        """
         hand = self._look()
         cursor = self._places.get(step, _Cursor())
         cursor = self._arrive(cursor, hand, real=True)

@@ -1,7 +1,9 @@
 """The action expert of one of LeRobot's flow VLAs as a trainable network; the rest is frozen.
 
 The encoder of the observation (vision, language, and SmolVLA's projection of the state) stays as it is.
-So an observation is encoded once for all evaluations of a step, without gradient.
+So each observation is encoded only once per training step, without gradient, and all evaluations of the
+expert in this step reuse the result. Shapes, and the direction of time, are those of
+:mod:`vla_eval_policies.methods.field`.
 """
 
 from __future__ import annotations
@@ -22,35 +24,38 @@ from vla_eval_policies.methods.network import VelocityNetwork
 
 __all__ = ["ExpertNetwork", "Precision"]
 
-_FROZEN: Final[Mapping[str, tuple[str, ...]]] = {
+_ENCODER_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "smolvla": ("model.vlm_with_expert.vlm.", "model.state_proj."),
     "pi0": ("model.paligemma_with_expert.paligemma.",),
     "pi05": ("model.paligemma_with_expert.paligemma.",),
 }
-"""Prefixes of the encoder's parameter names, for each type of policy."""
+"""Beginnings of the encoder's parameter names, for each type of policy."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Numerical precision of the model during training."""
+    """How the model is evaluated during training: types of numbers, and what is kept in memory."""
 
     encoder: torch.dtype = torch.float32
-    """Type of the matrix products in the observation's encoder."""
+    """Autocast type in the observation's encoder; float32 switches autocast off."""
     expert: torch.dtype = torch.float32
-    """Type of the matrix products in the action expert."""
-    checkpointing: bool = False
+    """Autocast type in the action expert; float32 switches autocast off."""
+    gradient_checkpointing: bool = False
     """Whether to compute each evaluation of the expert twice instead of keeping its activations."""
 
 
 class ExpertNetwork(VelocityNetwork):
-    """The trained weights of one of LeRobot's policies; ``bind`` takes a preprocessed batch.
+    """A policy's trainable part: every floating-point weight outside the encoder.
 
-    A copy has its own weights and shares the policy with all of its frozen parts.
+    The branch for a second time is part of ``policy.model``, so its weights are among them.
+    ``copy.deepcopy`` (for the moving average) copies these weights only; the policy is shared.
 
     Args:
-        loaded: the policy, with the second time that the method needs.
-        precision: numerical precision of the evaluations.
-        weights: weights to use instead of the policy's own, in the order of :attr:`names`.
+        loaded: the policy, of a type in :data:`_ENCODER_NAMES`. If the method needs a second time (see
+            :class:`ExtraTime`), its branch is already attached.
+        precision: how the evaluations are made.
+        weights: weights to use instead of the policy's own, in the order of :attr:`names`; None trains
+            the policy's own, and turns the gradients of its other parameters off.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class ExpertNetwork(VelocityNetwork):
         super().__init__()
         policy = loaded.policy
         self.extra_time = ExtraTime.NONE if loaded.branch is None else loaded.branch.extra_time
-        frozen = _FROZEN[policy.config.type]
+        frozen = _ENCODER_NAMES[policy.config.type]
         trained = {
             name: parameter
             for name, parameter in policy.named_parameters()
@@ -73,17 +78,21 @@ class ExpertNetwork(VelocityNetwork):
                 parameter.requires_grad_(name in trained)
         self.weights = nn.ParameterList(own if weights is None else weights)
         self._shared = (loaded, precision)  # a tuple hides the modules from torch
-        self._own = weights is None
+        self._trains_policy_weights = weights is None
 
     def bind(self, observation: Any) -> Field:
-        """Encode a preprocessed batch without gradient; the field can be evaluated many times."""
+        """Encode what the policy's preprocessor returned; the field can be evaluated many times."""
         loaded, precision = self._shared
         policy = loaded.policy
-        with torch.no_grad(), _rounded(precision.encoder, policy):
+        with torch.no_grad(), _autocast(precision.encoder, policy):
             prefix = encode(policy, observation)
         if precision.expert is torch.float32:
-            prefix = _exact(prefix)
-        model = policy.model if self._own else _OtherWeights(policy, self.tensors())
+            prefix = _as_float32(prefix)
+        model = (
+            policy.model
+            if self._trains_policy_weights
+            else _ModelWithWeights(policy, self.tensors())
+        )
         return _LearningField(LeRobotField(Expert(model, loaded.branch), prefix), policy, precision)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -110,8 +119,8 @@ class _LearningField:
         return self.field.extra_time
 
     def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
-        with _rounded(self.precision.expert, self.policy):
-            if self.precision.checkpointing and torch.is_grad_enabled():
+        with _autocast(self.precision.expert, self.policy):
+            if self.precision.gradient_checkpointing and torch.is_grad_enabled():
                 velocity: Tensor = checkpoint(self.field, x, t, extra, use_reentrant=False)
             else:
                 velocity = self.field(x, t, extra)
@@ -121,7 +130,7 @@ class _LearningField:
         return _LearningField(self.field.repeat(copies), self.policy, self.precision)
 
 
-class _OtherWeights:
+class _ModelWithWeights:
     """A policy's model, evaluated with other weights than its own."""
 
     def __init__(self, policy: Any, weights: Mapping[str, Tensor]) -> None:
@@ -144,11 +153,11 @@ class _Step(nn.Module):
         return velocity
 
 
-def _rounded(dtype: torch.dtype, policy: Any) -> torch.autocast:
+def _autocast(dtype: torch.dtype, policy: Any) -> torch.autocast:
     device = torch.device(policy.config.device).type
     return torch.autocast(device, dtype=dtype, enabled=dtype is not torch.float32)
 
 
-def _exact(prefix: Prefix) -> Prefix:
+def _as_float32(prefix: Prefix) -> Prefix:
     pairs = tuple((keys.float(), values.float()) for keys, values in prefix.keys_values)
     return Prefix(pairs, prefix.present, prefix.state)
