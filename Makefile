@@ -11,12 +11,12 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-# Nearly all tests of these rooms need a simulator or torch.
-ROOMS = benchmarks envs examples policies
+# Nearly all tests in these folders need a simulator or torch.
+HEAVY = benchmarks envs examples policies
 
 dev: ## set up the core alone, and run its quick tests: seconds, and no simulator and no torch
 	@tools/setup.sh dev
-	$(PYTEST) -n auto -m "not slow and not long" $(ROOMS:%=--ignore=tests/%)
+	$(PYTEST) -n auto --dist loadfile -m "not slow and not long" $(HEAVY:%=--ignore=tests/%)
 
 first-look: ## set up the SO-101 simulator, and compare two scripted policies
 	@tools/setup.sh first-look

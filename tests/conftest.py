@@ -13,7 +13,8 @@ import pytest
 
 _TESTS = Path(__file__).parent
 _FAKES = str(_TESTS / "fakes")
-_ROOMS = ("benchmarks", "envs", "examples", "policies")
+_ONE_CACHE = ("benchmarks", "envs", "examples", "policies")
+"""Folders whose tests share one cache, because it takes long to compile what they keep in it."""
 sys.path.insert(0, _FAKES)
 os.environ["PYTHONPATH"] = os.pathsep.join(
     part for part in (_FAKES, os.environ.get("PYTHONPATH", "")) if part
@@ -55,11 +56,8 @@ def _own_cache(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Uses of states are counted in the cache, so each test of the core has a cache of its own.
-
-    The rooms share one, because it takes long to compile what they keep in it.
-    """
-    if request.path.relative_to(_TESTS).parts[0] not in _ROOMS:
+    """Give each test of the core its own cache, because uses of states are counted in it."""
+    if request.path.relative_to(_TESTS).parts[0] not in _ONE_CACHE:
         monkeypatch.setenv("VLA_EVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 

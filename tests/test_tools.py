@@ -43,6 +43,7 @@ def strings_naming_rooms(source: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("package", ["vla_eval", "vlaeval_launcher"])
 def test_no_string_of_the_core_names_a_room(package: str):
     """What import-linter cannot see: a module named by a string, to be imported later."""
@@ -76,6 +77,7 @@ def test_every_tool_is_offered(tool):
     assert callable(load_tool(tool))
 
 
+@pytest.mark.long
 def test_looking_for_tools_loads_nothing_heavy():
     """A tool says what is missing when it is used; to find it takes no extra."""
     program = (

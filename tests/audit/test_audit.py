@@ -66,6 +66,7 @@ def test_the_picture_in_the_docs_shows_the_same_numbers(shipped):
     assert len(texts(committed)) > 80
 
 
+@pytest.mark.long
 def test_links_in_the_page_lead_somewhere(shipped):
     """Every row of the summary links to a section of the page, and no name appears twice."""
     page = (DOCS / "audit.md").read_text(encoding="utf-8")
@@ -74,6 +75,7 @@ def test_links_in_the_page_lead_somewhere(shipped):
     assert len(anchors) == len(set(anchors)) == len(shipped.claims)
 
 
+@pytest.mark.long
 def test_pages_are_stable_and_escape_what_they_quote():
     """Equal input gives equal bytes; names with signs harm neither HTML nor a Markdown table."""
     found = audit(parse_claims(HEAD + RATES, "x"))

@@ -7,6 +7,8 @@ import pytest
 from vla_eval.audit import ClaimFinding, audit, shipped_claims
 from vla_eval.stats import AssumedPairing, Flag, Verdict
 
+pytestmark = pytest.mark.long
+
 SUPERIOR, EQUIVALENT, NONINFERIOR, INFERIOR, WORSE, INCONCLUSIVE = (
     Verdict.SUPERIOR,
     Verdict.EQUIVALENT,
@@ -42,7 +44,6 @@ ENVELOPES = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", ENVELOPES)
 def test_intervals_are_the_reference_ones(audited, name):
     """Difference, both intervals and both ends of the pairing envelope, to the printed digits."""

@@ -38,6 +38,7 @@ def test_peeking_is_caught():
     assert all(bar.control and bar.passed for bar in bars)
 
 
+@pytest.mark.long
 def test_the_store_changes_no_verdict():
     """What `certify` says of a folder is what the statistics say of the outcomes written to it."""
     rng = np.random.default_rng(5)
@@ -152,6 +153,7 @@ def test_a_certificate_holds_everything_that_a_reader_needs(timed):
     assert "process runs" in markdown_report(certificate)
 
 
+@pytest.mark.long
 def test_planned_power_is_the_power_of_the_plan():
     """At the observed rate and correlation, the certificate's power is that of the exact sum."""
     rng = np.random.default_rng(7)

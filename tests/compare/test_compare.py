@@ -105,6 +105,7 @@ def five() -> Ranking:
     return compare(field_of(protocol_of(4, 25), FIVE))
 
 
+@pytest.mark.long
 def test_pairs_are_those_of_the_statistics(five):
     """Every number equals what the functions give for the same counts; Holm over all ten pairs."""
     assert len(five.pairs) == 10
@@ -152,6 +153,7 @@ def test_equal_policies_share_a_letter():
     assert (pair.p, pair.p_holm, pair.differ) == (1.0, 1.0, False)
 
 
+@pytest.mark.long
 def test_other_scenes_are_not_paired():
     """Scenes that differ, or that nobody knows, make the comparison unpaired, wider, and say so."""
     protocol, rates = protocol_of(2, 50), {"a": 0.7, "b": 0.5}
@@ -168,6 +170,7 @@ def test_other_scenes_are_not_paired():
         assert pair.ci95 == stats.miettinen_nurminen_interval(x[0], 100, x[1], 100)
 
 
+@pytest.mark.long
 def test_repeats_of_a_state_are_clusters():
     """Four policy seeds of 60 states are no 240 pairs: intervals are wider than those of pairs."""
     found = compare(field_of(protocol_of(1, 60, repeats=4), {"a": 0.7, "b": 0.55}))

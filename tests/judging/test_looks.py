@@ -164,6 +164,7 @@ def test_a_run_stops_at_the_look_that_certifies(parity, sequential):
     assert (logged["candidate"], logged["reference"]) == ("new", "old")
 
 
+@pytest.mark.long
 def test_every_look_is_complete_before_the_next_begins(parity):
     """In every arm, a block begins only after all episodes of the block before it have ended."""
     protocol = RunFolder.open(parity).header.protocol

@@ -107,6 +107,7 @@ def episode_of(run: Path, state: int = 0):
     return expand(RunFolder.open(run).header.protocol)[state]
 
 
+@pytest.mark.long
 def test_without_a_listener_only_the_policy_looks(run):
     """A replay renders what the evaluation rendered: an observation for each inference."""
     recorder = Recorder(Walker(Options()))

@@ -301,6 +301,7 @@ def test_atomic_write_replaces_or_keeps(tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
 
 
+@pytest.mark.long
 def test_records_take_little_memory_and_stay_what_they_are(tmp_path):
     """Records take at most three times the bytes of their file, and stay equal to what was written."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from vla_eval import stats
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,7 @@ def used() -> Iterator[str]:
                     yield from (each.name for each in node.names)
 
 
+@pytest.mark.long
 def test_every_export_has_a_user():
     """A statistic that only tests call is none of the package's: it belongs to `references`."""
     assert set(stats.__all__) <= set(used())

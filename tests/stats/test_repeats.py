@@ -37,6 +37,7 @@ def clustered(rows) -> ClusteredPairs:
     return ClusteredPairs(*np.array(rows).T)
 
 
+@pytest.mark.long
 def test_obrien_fleming_bounds_are_the_published_ones():
     """At 2.5 % to the last printed digit; at 5 % within the reference's stated grid error, 0.003."""
     strict = sequential.obrien_fleming_bounds(FIFTHS, alpha=0.025)

@@ -19,6 +19,8 @@ from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.runs.folder import Arm, RunHeader
 from vla_eval.stats import Flag
 
+pytestmark = pytest.mark.long
+
 EVIL = "<script>alert(1)</script>&\"'$x_1$漢字|`"
 
 
@@ -151,7 +153,6 @@ def test_stand_ins_and_changes_are_said_first(judged):
     assert "Stand-in assets" in markdown_report(certificate)
 
 
-@pytest.mark.long
 def test_many_episodes_stay_small(judged):
     """4,500 episodes an arm on 90 tasks: less than 2 MB, and what is left out is said."""
     evidence = synthetic(protocol_of(90, 50), timed=True, standins=False)
