@@ -97,9 +97,9 @@ def serve(
     )
     if host not in ("127.0.0.1", "::1", "localhost") and options.token is None:
         say(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
+    serve_policy = load_tool(POLICY_SERVER)
     if dialect == "openpi" and layout in (None, "native") and low is None:
         say(_NO_BOUNDS, file=sys.stderr)
-    serve_policy = load_tool(POLICY_SERVER)
     serve_policy(policy, options, lambda serving: _ready(serving, dialect, json=json))
     return EXIT_COMPLETE
 
