@@ -78,7 +78,7 @@ def experts() -> dict[str, str]:
     classes = {}
     for suite in suites():
         for task in suite.tasks:
-            expert = _LIBERO if suite.name.startswith("libero_") else _expert_of(task.entry_point)
+            expert = _LIBERO if suite.extra == "libero" else _expert_of(task.entry_point)
             if expert is not None:
                 classes[f"{suite.name}/{task.name}"] = expert
     return classes
