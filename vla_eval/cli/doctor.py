@@ -60,7 +60,9 @@ def doctor(
 def _print(checks: list[Check]) -> None:
     width = max(len(check.name) for check in checks)
     current = ""
-    for group, name, ok, detail, remedy in checks:
+    groups = list(dict.fromkeys(check.group for check in checks))
+    by_group = sorted(checks, key=lambda check: groups.index(check.group))
+    for group, name, ok, detail, remedy in by_group:
         if group != current:
             say(f"{group}")
             current = group
