@@ -95,7 +95,6 @@ def serve(
         max_frame_mb=max_frame_mb,
         seed=seed,
     )
-    serve_policy = load_tool(POLICY_SERVER)
     if host not in ("127.0.0.1", "::1", "localhost") and options.token is None:
         say(f"warning: anybody who can reach {host} can use this policy", file=sys.stderr)
     serve_policy = load_tool(POLICY_SERVER)
