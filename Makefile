@@ -11,12 +11,12 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-# Nearly all tests in these folders need a simulator or torch.
-HEAVY = benchmarks envs examples policies
+# Tests beside the core's: nearly all need a simulator, torch or minutes.
+BESIDE = benchmarks envs examples policies tools
 
 dev: ## set up the core alone, and run its quick tests: seconds, and no simulator and no torch
 	@tools/setup.sh dev
-	$(PYTEST) -n auto --dist loadfile -m "not slow and not long" $(HEAVY:%=--ignore=tests/%)
+	$(PYTEST) -n auto --dist loadfile -m "not slow and not long" $(BESIDE:%=--ignore=tests/%)
 
 first-look: ## set up the SO-101 simulator, and compare two scripted policies
 	@tools/setup.sh first-look

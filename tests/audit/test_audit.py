@@ -121,6 +121,7 @@ def test_two_claims_of_one_name_are_refused():
         parse_claims(HEAD + RATES + RATES, "x")
 
 
+@pytest.mark.long
 def test_the_command(tmp_path, capsys):
     """JSON, pages and one claim in full; a wrong id or file is exit code 4."""
     file = tmp_path / "mine.toml"

@@ -88,6 +88,7 @@ def timed():
         yield simulation.folder.path, runs
 
 
+@pytest.mark.long
 def test_latency_has_an_interval_over_process_runs(timed):
     """Six calls are six observations; the interval is Student's t on their log ratios."""
     path, runs = timed

@@ -107,6 +107,7 @@ def test_the_episodes_of_an_arm_are_bounded():
         load_protocol("so101-pick-place", overrides=changes)
 
 
+@pytest.mark.long
 def test_a_count_in_run_json_is_bounded_too(run, capsys):
     """The same numbers are refused in a run folder of unknown origin."""
     content = json.loads((run / "run.json").read_text())

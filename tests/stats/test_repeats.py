@@ -57,6 +57,7 @@ def test_the_first_bound_is_the_error_spent_there():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpha", [1e-6, 1e-4, 0.3, 0.49])
 def test_bounds_exist_at_every_level(alpha):
     """Also where the first look may spend next to nothing, as for the twentieth candidate."""
