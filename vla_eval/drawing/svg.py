@@ -87,7 +87,7 @@ _SETTINGS: Mapping[str, Any] = {
 
 @dataclass
 class Sheet:
-    """One drawing; its unit is the pixel, and its origin the upper left corner."""
+    """One drawing; sizes and margins are in pixels, and one pixel is one point."""
 
     name: str
     """Unique on the page."""
@@ -173,7 +173,15 @@ def _own_names(body: str, name: str) -> str:
 def put_text(
     axes: Axes, place: tuple[float, float], shift: tuple[float, float], text: str, **look: Any
 ) -> None:
-    """Write beside a place of the plot, shifted by points, without clipping at the plot's edge."""
+    """Write a text beside a place of the plot, without clipping at the plot's edge.
+
+    Args:
+        axes: the plot.
+        place: x and y in data coordinates.
+        shift: offset in pixels, up is positive.
+        text: what is written.
+        look: matplotlib's options of a text.
+    """
     axes.annotate(
         text,
         place,
@@ -193,7 +201,12 @@ def shorten(text: str, length: int) -> str:
 
 
 def plain_log(axes: Axes, which: str) -> None:
-    """Label a logarithmic axis with plain numbers: 1, 2 and 5 of each decade, or only 1 if too many."""
+    """Label a logarithmic axis with plain numbers: 1, 2 and 5 of each decade, or only 1 if too many.
+
+    Args:
+        axes: the plot, with its scale and limits set.
+        which: "x" or "y".
+    """
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     axis, limits = (axes.xaxis, axes.get_xlim()) if which == "x" else (axes.yaxis, axes.get_ylim())

@@ -1,8 +1,8 @@
 """The driving base: planar joints, servos for its velocity, plates and wheels, three cameras.
 
 Two slides and a hinge move the base over the floor. The velocity servos act in the base's own frame.
-The wheels are only visual. Their rollers are not modelled: they would add degrees of freedom, and a
-chatter whose slip cannot be calibrated.
+The wheels are only visual. Their rollers are not modelled: they would add degrees of freedom, and
+contact chatter, which causes slip that we cannot calibrate.
 
 Sources. Plates, wheels, mount of the arm and front camera: LeKiwi's URDF (Apache-2.0), rounded to
 1 mm; its masses are those of solid metal, so this model has 2.2 kg, about the mass of the printed
@@ -23,9 +23,11 @@ from vla_eval_envs.so101.shell import add_shell
 __all__ = ["ARM_MOUNT", "CAMERA_NAMES", "DRIVE_JOINTS", "add_robot"]
 
 ARM_MOUNT = (0.0283, 0.0, 0.090)
-"""Position of the arm's base frame in the robot's frame, m; its pan axis is 67 mm in front of the
-middle."""
+"""Position of the arm's base frame in the robot's frame, m; the arm's shoulder-pan axis is
+67 mm in front of the base's centre."""
 DRIVE_JOINTS = ("drive_x", "drive_y", "drive_yaw")
+"""Names of the base's joints, along and about the world's axes (m, m, rad), and of its servos, along and
+about the base's own axes (control in m/s, m/s, rad/s)."""
 CAMERA_NAMES = ("front", "wrist", "top")
 
 _MASS_KG, _MASS_HEIGHT_M = 2.2, 0.06
@@ -64,7 +66,10 @@ _TOP_CAMERA, _TOP_TILT_DEG = (-0.180, 0.0, 0.640), 45.0
 def add_robot(spec: mujoco.MjSpec, look: str) -> None:
     """Add the base with the arm on it, standing at the world's origin and facing +x.
 
-    ``look`` is the arm's, see :func:`vla_eval_envs.so101.shell.add_shell`.
+    Args:
+        spec: the scene.
+        look: appearance of the arm, "primitives" or "meshes"; see
+            :func:`vla_eval_envs.so101.shell.add_shell`, which refuses others.
     """
     body = spec.worldbody.add_body(
         name="chassis",
@@ -74,7 +79,7 @@ def add_robot(spec: mujoco.MjSpec, look: str) -> None:
         explicitinertial=True,
     )
     _add_joints(body)
-    # The collision shape of wheels and plates: as high as the upper plate, and clear of the floor.
+    # The approximate collision shape of wheels and plates: as high as the upper plate, and clear of the floor.
     body.add_geom(
         name="chassis_bumper",
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -85,7 +90,8 @@ def add_robot(spec: mujoco.MjSpec, look: str) -> None:
     )
     _add_arm(spec, body, look)
     for name, gear, gain, limit in _SERVOS:
-        # A site without a reference site: force and velocity are along the site's own axes.
+        # Acting on a site without a reference site makes a servo work along the base's own axes; a
+        # servo on the joint would work along the world's.
         spec.add_actuator(
             name=name,
             target="drive",
