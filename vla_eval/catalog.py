@@ -7,7 +7,7 @@ the catalogue imports no simulator, so ``vlaeval list`` answers at once and work
 from __future__ import annotations
 
 import functools
-import importlib
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -143,8 +143,7 @@ def prepare(protocol: Protocol) -> None:
     for block in protocol.blocks:
         suite = known.get(block.suite)
         if suite is not None and suite.prepare is not None:
-            module, _, name = suite.prepare.partition(":")
-            getattr(importlib.import_module(module), name)(dict(block.env_kwargs))
+            pkgutil.resolve_name(suite.prepare)(dict(block.env_kwargs))
 
 
 def development_keys(protocol: Protocol) -> list[EpisodeKey]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import platform
 import re
 import sys
@@ -68,10 +68,8 @@ def _suite_checks(extra: str, reference: str) -> list[Check]:
     """Run a suite's own checks; an exception counts as a failed check."""
     if absent := _absent(extra):
         return [_optional(extra, MissingExtraError(f"{extra} ({', '.join(absent)})", extra))]
-    module, _, name = reference.partition(":")
     try:
-        function: Callable[[], list[tuple[str, bool, str, str]]]
-        function = getattr(importlib.import_module(module), name)
+        function: Callable[[], list[tuple[str, bool, str, str]]] = pkgutil.resolve_name(reference)
         return [Check(extra, *check) for check in function()]
     except MissingExtraError as error:
         return [_optional(extra, error)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table, say, say_folded
+from vla_eval.cli.common import points, print_json, print_table, say, say_folded
 from vla_eval.errors import EXIT_COMPLETE
 
 __all__ = ["Clustered", "show"]
@@ -111,18 +111,14 @@ def _rows(value: dict[str, Any], margin: str) -> list[list[str]]:
         ["pairs", f"{won} won by the candidate alone, {lost} by the reference alone"],
         ["states recoded", f"{any_} lost in any repeat, {all_} won in all"],
         ["difference", f"{100 * value['difference']:+.2f} points, candidate minus reference"],
-        ["90 % interval", _points(value["ci90"])],
-        ["95 % interval", _points(value["ci95"])],
+        ["90 % interval", points(value["ci90"])],
+        ["95 % interval", points(value["ci95"])],
     ]
     if level not in (90.0, 95.0):
-        rows.append([f"{level:g} % interval", _points(value["ci_of_verdict"])])
+        rows.append([f"{level:g} % interval", points(value["ci_of_verdict"])])
     rows += [
         [f"not worse by {margin}", f"p = {value['p_noninferior']:.4g} ({by or value['test']})"],
         ["  by worst-repeat", "-" if worst is None else f"p = {worst:.4g}, exact, of the recoded"],
         ["  by bets", f"p = {value['p_bets']:.4g}, on the means of the states"],
     ]
     return rows
-
-
-def _points(interval: list[float]) -> str:
-    return f"[{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]"

@@ -19,6 +19,7 @@ __all__ = [
     "OptionalWorkers",
     "ProtocolName",
     "parse_arms",
+    "points",
     "print_json",
     "print_table",
     "refused",
@@ -91,3 +92,9 @@ def say_folded(lines: Iterable[str]) -> None:
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print for people: left-aligned columns, the last one wrapped at 80 columns."""
     print("\n".join(table(rows)))
+
+
+def points(values: Sequence[float]) -> str:
+    """Return fractions in percentage points: one as a number, more of them as an interval."""
+    inner = ", ".join(f"{100 * value:+.2f}" for value in values)
+    return inner if len(values) == 1 else f"[{inner}]"

@@ -9,7 +9,7 @@ import tyro
 
 from vla_eval.bounds import check_alpha, check_margin
 from vla_eval.cli.clustered import Clustered, show
-from vla_eval.cli.common import print_json, say_folded
+from vla_eval.cli.common import points, print_json, say_folded
 from vla_eval.errors import EXIT_COMPLETE
 
 __all__ = ["stats"]
@@ -108,12 +108,12 @@ def _print(value: dict[str, Any], table: Paired | Independent) -> None:
         *(f"Also {also.upper()}: {also.sentence}" for also in map(Verdict, value["also"])),
         "",
         _rates(table),
-        f"difference   {_points([value['difference']])} points, candidate minus reference",
-        f"90 % interval  {_points(value['ci90'])}",
-        f"95 % interval  {_points(value['ci95'])}",
+        f"difference   {points([value['difference']])} points, candidate minus reference",
+        f"90 % interval  {points(value['ci90'])}",
+        f"95 % interval  {points(value['ci95'])}",
     ]
     if level not in (90.0, 95.0):
-        lines.append(f"{level:g} % interval  {_points(value['ci_of_verdict'])}")
+        lines.append(f"{level:g} % interval  {points(value['ci_of_verdict'])}")
     exact = value["p_noninferior_exact"]
     method = "Tango" if isinstance(table, Paired) else "Miettinen-Nurminen"
     lines += [
@@ -134,11 +134,6 @@ def _rates(table: Paired | Independent) -> str:
         n1 = n2 = table.n11 + table.n10 + table.n01 + table.n00
         x1, x2 = table.n11 + table.n10, table.n11 + table.n01
     return f"successes    {x1}/{n1} = {x1 / n1:.1%} against {x2}/{n2} = {x2 / n2:.1%}"
-
-
-def _points(values: Any) -> str:
-    inner = ", ".join(f"{100 * value:+.2f}" for value in values)
-    return inner if len(values) == 1 else f"[{inner}]"
 
 
 def _failures(interval: list[float | None]) -> str:

@@ -9,7 +9,6 @@ from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.compare.text import POST_HOC
 from vla_eval.drawing import words
 from vla_eval.drawing.svg import NARROW, WIDE
-from vla_eval.drawing.words import points
 from vla_eval.files.plain import markdown
 
 __all__ = ["html_page", "markdown_page"]
@@ -24,18 +23,12 @@ def html_page(comparison: Ranking, *, command: str) -> str:
     """
     from markupsafe import Markup
 
-    from vla_eval.drawing.templating import page_environment, shared
+    from vla_eval.drawing.templating import render
 
-    environment = page_environment(Path(__file__).parent / "templates")
-    environment.filters |= {
-        "percent": words.percent,
-        "points": points,
-        "p_value": words.p_value,
-        "milliseconds": words.milliseconds,
-    }
     drawn = "".join(draw_pareto(comparison.arms, width) for width in (WIDE, NARROW))
-    return environment.get_template("compare.html.j2").render(
-        **shared(),
+    return render(
+        "compare.html.j2",
+        Path(__file__).parent / "templates",
         comparison=comparison,
         protocol=comparison.protocol,
         figure=Markup(drawn),  # noqa: S704 - matplotlib escapes the names
@@ -100,16 +93,12 @@ def _arm(arm: RankedArm) -> str:
 
 
 def _pair(pair: PairResult) -> str:
-    shown = points(pair.difference)
+    shown = words.points(pair.difference)
     return (
         f"| {markdown(pair.first)} | {markdown(pair.second)} | {f'**{shown}**' if pair.differ else shown} "
-        f"| {_limits(pair.ci95)} | {_limits(pair.simultaneous95)} | "
+        f"| {words.interval(pair.ci95)} | {words.interval(pair.simultaneous95)} | "
         f"{words.p_value(pair.p_holm).removeprefix('= ')} |"
     )
-
-
-def _limits(interval: tuple[float, float]) -> str:
-    return f"[{points(interval[0])}, {points(interval[1])}]"
 
 
 def _task(comparison: Ranking, task: str) -> str:

@@ -10,24 +10,34 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-__all__ = ["page_environment", "render", "shared"]
+from vla_eval.drawing import words
+
+__all__ = ["render"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page_environment(*folders: Path) -> jinja2.Environment:
-    """Return an environment that escapes everything and also finds the common templates."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, _TEMPLATES]),
+def _environment(folder: Path) -> jinja2.Environment:
+    """Return an environment that escapes everything, finds the common templates and writes numbers."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {
+        "duration": words.duration,
+        "milliseconds": words.milliseconds,
+        "p_value": words.p_value,
+        "percent": words.percent,
+        "points": words.points,
+    }
+    return environment
 
 
-def shared() -> dict[str, Any]:
+def _shared() -> dict[str, Any]:
     """Return style and script of every page, and the script's hash for the security policy."""
     script = (_TEMPLATES / "table.js").read_text(encoding="utf-8")
     return {
@@ -38,5 +48,5 @@ def shared() -> dict[str, Any]:
 
 
 def render(name: str, folder: Path, **values: Any) -> str:
-    """Render a template of a folder with the common style and script."""
-    return page_environment(folder).get_template(name).render(**shared(), **values)
+    """Render a template of a folder with the common style, script and number formats."""
+    return _environment(folder).get_template(name).render(**_shared(), **values)

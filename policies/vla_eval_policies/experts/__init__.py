@@ -12,8 +12,8 @@ of its task begins.
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.util
+import pkgutil
 from typing import Protocol
 
 import numpy as np
@@ -67,8 +67,7 @@ def begin_episode(
             name, [task_name for task_name in known if task_name.startswith(f"{suite}/")]
         )
         raise UsageError(f"the policy 'expert' has no expert for the task '{name}'{hint}")
-    module, _, attribute = known[name].partition(":")
-    maker: ExpertMaker = getattr(importlib.import_module(module), attribute)
+    maker: ExpertMaker = pkgutil.resolve_name(known[name])
     return maker(env, pace=pace, generator=generator)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vla_eval.drawing import svg
 from vla_eval.drawing.svg import NARROW, Sheet, shorten
-from vla_eval.drawing.words import points
+from vla_eval.drawing.words import interval, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ class _Scale:
 
 
 def _numbers(difference: float, limits: tuple[float, float]) -> str:
-    return f"{points(difference)} [{points(limits[0])}, {points(limits[1])}]"
+    return f"{points(difference)} {interval(limits)}"
 
 
 def draw_interval(certificate: Certificate, width: int) -> str:

@@ -15,10 +15,8 @@ from vla_eval.certificate.page.looks import draw_looks
 from vla_eval.certificate.page.meaning import signs, standins
 from vla_eval.certificate.page.timelines import draw_latency, draw_order
 from vla_eval.certificate.page.view import Order, discordant, reasons, span
-from vla_eval.drawing import words
 from vla_eval.drawing.svg import NARROW, WIDE
-from vla_eval.drawing.templating import page_environment, shared
-from vla_eval.drawing.words import points
+from vla_eval.drawing.templating import render
 from vla_eval.judging.timings import Inferences
 from vla_eval.runs.folder import identity_sha256
 
@@ -37,22 +35,15 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         run: the run folder, as the user typed it.
         file: the certificate's file.
     """
-    environment = page_environment(Path(__file__).parent / "templates")
-    environment.filters |= {
-        "percent": words.percent,
-        "points": points,
-        "p_value": words.p_value,
-        "milliseconds": words.milliseconds,
-        "duration": words.duration,
-    }
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
+        Path(__file__).parent / "templates",
         certificate=certificate,
         comparison=certificate.comparison,
         protocol=evidence.protocol,
         meaning=signs(certificate.verdict),
         standins=standins(certificate),
         figures=_figures(certificate, evidence),
-        **shared(),
         **_episodes(evidence, run),
         **_provenance(certificate, evidence, run, file),
     )

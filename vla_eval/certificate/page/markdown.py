@@ -6,7 +6,7 @@ from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
 from vla_eval.certificate.page.meaning import signs, standins
 from vla_eval.certificate.text import flag_lines, latency_words, p_words, run_words
-from vla_eval.drawing.words import points
+from vla_eval.drawing.words import interval, points
 from vla_eval.files.plain import code, markdown
 
 __all__ = ["markdown_report"]
@@ -68,12 +68,11 @@ def _arm(arm: ArmResult) -> str:
 
 
 def _pairs(comparison: Comparison) -> str:
-    low, high = comparison.ci95
     return (
         f"Pairs: both succeed {comparison.n11}, only {_cell(comparison.candidate)} "
         f"{comparison.n10}, only {_cell(comparison.reference)} {comparison.n01}, neither "
         f"{comparison.n00}. Difference {points(comparison.difference)} points, {comparison.method} "
-        f"95 % [{points(low)}, {points(high)}]."
+        f"95 % {interval(comparison.ci95)}."
     )
 
 
