@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from vla_eval.judging import ledger
-from vla_eval.judging.ledger import Outcome
+from vla_eval.judging.ledger import ArmEpisodes, Outcome
+from vla_eval.judging.measures import Worth
 from vla_eval.judging.methods import JudgingMethod
+from vla_eval.keys import EpisodeKey
+from vla_eval.protocol import Analysis
 from vla_eval.stats import Heterogeneity, MeanDifferences, heterogeneity
 from vla_eval.stats._numeric import Interval
 
-__all__ = ["Means"]
+__all__ = ["Means", "mean_of"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,12 @@ class Means(JudgingMethod):
     @cached_property
     def data(self) -> MeanDifferences:
         """Mean difference of each initial state, with its weight."""
-        tasks = ledger.by_task(self.outcomes)
-        units, weights = [], []
-        for outcomes in tasks.values():
-            share = 1 / len(tasks) if self.equal_tasks else len(outcomes) / len(self.outcomes)
-            for gains in _by_state(outcomes).values():
-                units.append(float(np.mean(gains)))
-                weights.append(share * len(gains) / len(outcomes))
-        return MeanDifferences(np.array(units), np.array(weights))
+        gains: dict[EpisodeKey, float] = {}
+        for outcome in self.outcomes:
+            if outcome.values is None:
+                raise ValueError(f"{outcome.key} has no value of the protocol's measure")
+            gains[outcome.key] = outcome.values[0] - outcome.values[1]
+        return _of_states(gains, equal_tasks=self.equal_tasks)
 
     @property
     def difference(self) -> float:
@@ -77,11 +78,37 @@ class Means(JudgingMethod):
         return Means(outcomes)
 
 
-def _by_state(outcomes: Iterable[Outcome]) -> dict[tuple[str, str, int], list[float]]:
-    """Return candidate minus reference of every pair, by initial state."""
+def mean_of(
+    arm: ArmEpisodes, worth: Worth, analysis: Analysis, *, alpha: float = 0.05
+) -> tuple[float, Interval]:
+    """Return the mean of one arm's values in [0, 1], and its two-sided interval by bets.
+
+    Args:
+        arm: one arm's episodes, at least one of them with a result.
+        worth: value of a result.
+        analysis: the protocol's analysis, which weighs the tasks.
+        alpha: two-sided.
+    """
+    # Bets are on values in [−1, 1].
+    doubled = {key: 2 * worth(record) - 1 for key, record in arm.finals.items()}
+    data = _of_states(doubled, equal_tasks=analysis.strata == "task")
+    low, high = data.interval(alpha=alpha)
+    return (1 + data.difference) / 2, ((1 + low) / 2, (1 + high) / 2)
+
+
+def _of_states(values: Mapping[EpisodeKey, float], *, equal_tasks: bool) -> MeanDifferences:
+    """Return the mean of each initial state with its weight; pairs weigh the same, or else tasks."""
     states: dict[tuple[str, str, int], list[float]] = defaultdict(list)
-    for key, _, _, values in outcomes:
-        if values is None:
-            raise ValueError(f"{key} has no value of the protocol's measure")
-        states[key.suite, key.task, key.init_state].append(values[0] - values[1])
-    return states
+    tasks: Counter[tuple[str, str]] = Counter()
+    for key, value in values.items():
+        states[key.suite, key.task, key.init_state].append(value)
+        tasks[key.suite, key.task] += 1
+    shares = {
+        task: 1 / len(tasks) if equal_tasks else count / len(values)
+        for task, count in tasks.items()
+    }
+    weights = [
+        shares[suite, task] * len(each) / tasks[suite, task]
+        for (suite, task, _), each in states.items()
+    ]
+    return MeanDifferences(np.array([np.mean(each) for each in states.values()]), np.array(weights))

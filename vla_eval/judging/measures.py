@@ -1,23 +1,22 @@
-"""Measures: what an episode counts, from 0 to 1, and the words for a mean of it.
+"""Measures: what an episode counts, from 0 to 1, and the words for it.
 
-=================== ==================================== =================================================
-measure             value of an episode                  difference of two means
-=================== ==================================== =================================================
-``success``         1 or 0                               success rate, in points
-``score``           the environment's partial credit     mean score, in points of 100
-``time-to-success`` 1 − min(τ, T)/T                      time saved, in points of the time limit T
-=================== ==================================== =================================================
+=================== =================================== =============================================
+measure             value of an episode                 difference of two means
+=================== =================================== =============================================
+``success``         1 or 0                              success rate, in points
+``score``           the environment's partial credit    mean score, in points (hundredths)
+``time-to-success`` 1 − min(τ, T)/T                     time saved, in points (hundredths) of T
+=================== =================================== =============================================
 
-τ is the number of control steps to success. A failure counts as T, for every measure of time: a mean over
-successes alone would reward a policy that fails in the slow episodes. E min(τ, T) is the restricted mean
-time (Royston and Parmar 2013, BMC Medical Research Methodology 13:152).
+τ is the number of control steps to success, T the time limit. A failure counts as T: a mean over successes
+alone would reward a policy that fails in the slow episodes. E min(τ, T) is the restricted mean time
+(Royston and Parmar 2013, BMC Medical Research Methodology 13:152).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 from vla_eval.protocol import Protocol
@@ -43,64 +42,78 @@ class Measure:
     """A measure in words."""
 
     name: Literal["success", "score", "time-to-success"]
-    mean: str
-    """Name of the mean over episodes."""
+    difference: str
+    """Name of a difference of two means."""
     unit: str
-    """Unit of a difference of means, after a number of hundredths."""
-    sentences: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Sentences of verdicts and flags that speak of success in general, by their word."""
+    """Unit of a difference, after a number of hundredths of the range."""
+    worse: str
+    """Adjective of a candidate with the lower mean."""
+    axis: str
+    """Label of an axis of differences, without the unit."""
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    """Sentences of verdicts and flags in which the general ones speak of success, by their word."""
 
     def says(self, word: Verdict | Flag) -> str:
         """Return the sentence of a verdict or of a flag."""
         return self.sentences.get(word.value, word.sentence)
 
 
+_SCORE = {
+    Verdict.SUPERIOR.value: "The candidate has a higher mean score than the reference.",
+    Verdict.EQUIVALENT.value: "The mean scores differ by less than the margin, both ways.",
+    Verdict.WORSE.value: "The candidate has a lower mean score than the reference.",
+    Flag.CEILING.value: (
+        "The reference's mean score lacks less than the margin to 1: a candidate that lost twice as "
+        "much could pass."
+    ),
+    Flag.FLOOR.value: (
+        "The reference's mean score is below the margin: a candidate that never scores could pass."
+    ),
+}
+_TIME = {
+    Verdict.SUPERIOR.value: "The candidate needs less time to success than the reference.",
+    Verdict.EQUIVALENT.value: (
+        "The mean times to success differ by less than the margin, both ways."
+    ),
+    Verdict.NON_INFERIOR.value: "The candidate is not slower than the reference by the margin.",
+    Verdict.INFERIOR.value: "The candidate is slower than the reference by more than the margin.",
+    Verdict.WORSE.value: "The candidate needs more time to success than the reference.",
+    Flag.CEILING.value: (
+        "The reference needs less time than the margin: a candidate that took twice as long could "
+        "pass."
+    ),
+    Flag.FLOOR.value: (
+        "The reference saves less of the time limit than the margin: a candidate that never succeeds "
+        "could pass."
+    ),
+}
 MEASURES: Mapping[str, Measure] = {
-    "success": Measure("success", "success rate", "points"),
-    "score": Measure(
-        "score",
-        "mean score",
-        "points of score",
-        {
-            Verdict.SUPERIOR.value: "The candidate has a higher mean score than the reference.",
-            Verdict.EQUIVALENT.value: "The mean scores differ by less than the margin, both ways.",
-            Verdict.WORSE.value: "The candidate has a lower mean score than the reference.",
-            Flag.CEILING.value: (
-                "The reference's mean score lacks less than the margin to 1: a candidate that lost "
-                "twice as much could pass."
-            ),
-            Flag.FLOOR.value: (
-                "The reference's mean score is below the margin: a candidate that never scores could "
-                "pass."
-            ),
-        },
-    ),
-    "time-to-success": Measure(
-        "time-to-success",
-        "time saved",
-        "points of the time limit",
-        {
-            Verdict.SUPERIOR.value: "The candidate needs less time to success than the reference.",
-            Verdict.EQUIVALENT.value: (
-                "The mean times to success differ by less than the margin, both ways."
-            ),
-            Verdict.NON_INFERIOR.value: (
-                "The candidate is not slower than the reference by the margin."
-            ),
-            Verdict.INFERIOR.value: (
-                "The candidate is slower than the reference by more than the margin."
-            ),
-            Verdict.WORSE.value: "The candidate needs more time to success than the reference.",
-            Flag.CEILING.value: (
-                "The reference needs less time than the margin: a candidate that took twice as long "
-                "could pass."
-            ),
-            Flag.FLOOR.value: (
-                "The reference saves less of the time limit than the margin: a candidate that never "
-                "succeeds could pass."
-            ),
-        },
-    ),
+    measure.name: measure
+    for measure in (
+        Measure(
+            "success",
+            "difference",
+            "points",
+            "worse",
+            "success rate, candidate minus reference",
+        ),
+        Measure(
+            "score",
+            "difference in mean score",
+            "points of score",
+            "worse",
+            "mean score, candidate minus reference",
+            _SCORE,
+        ),
+        Measure(
+            "time-to-success",
+            "time saved",
+            "points of the time limit",
+            "slower",
+            "time saved, candidate minus reference",
+            _TIME,
+        ),
+    )
 }
 """Measures by name."""
 
