@@ -29,6 +29,7 @@ __all__ = [
     "Analysis",
     "Block",
     "Limits",
+    "Measure",
     "Protocol",
     "Range",
     "RunSettings",
@@ -39,6 +40,7 @@ __all__ = [
 LOOKS = 5
 """Number of looks of a sequential run."""
 
+Measure = Literal["score", "time-to-success"]
 Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
 MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
@@ -77,6 +79,8 @@ class Block(_Frozen):
     init_states: tuple[NonNegative, ...] | Range
     max_steps: Positive
     """Time limit in control steps; settle steps inside ``reset`` do not count."""
+    control_hz: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Control steps a second, so that times to success are stated in seconds too; None: in steps only."""
     env_kwargs: Mapping[str, bool | Integer | float | str] = Field(default_factory=dict)
     """Arguments of the environment: camera size, control mode, settle steps …"""
 
@@ -173,13 +177,15 @@ class Analysis(_Frozen):
     """The analysis plan; fixed before the first episode."""
 
     estimand: Annotated[str, Field(min_length=1)]
+    measure: Measure | None = None
+    """Value of an episode in [0, 1], see :mod:`vla_eval.judging.measures`; None: its success, 0 or 1."""
     candidate: ArmName | None = None
     """Name of the arm to be certified; None: the command line names it."""
     reference: ArmName | None = None
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
     margin: Margin
-    """Non-inferiority margin on the success rate, as a fraction."""
+    """Non-inferiority margin on the mean of the measure, as a fraction of its range."""
     margin_reason: Annotated[str, Field(min_length=1)]
     alpha: Alpha = 0.05
     """One-sided level."""
@@ -195,6 +201,22 @@ class Analysis(_Frozen):
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
     secondary: tuple[Secondary, ...] = ()
     """Secondary results in a certificate; they carry no claim."""
+
+    @model_validator(mode="after")
+    def _nothing_for_successes_only(self) -> Self:
+        if self.measure is None:
+            return self
+        if self.stopping != "fixed":
+            raise ValueError(
+                f"stopping = '{self.stopping}' is computed for successes; with measure = "
+                f"'{self.measure}' it must be 'fixed'"
+            )
+        if self.cluster_test is not None:
+            raise ValueError(
+                f"cluster_test chooses a test of successes; measure = '{self.measure}' is always "
+                "judged by bets: leave it out"
+            )
+        return self
 
 
 class Protocol(_Frozen):

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison, Power, TaskResult
+from vla_eval.judging import ledger
 from vla_eval.judging.ledger import Outcome
 from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.means import Means
+from vla_eval.judging.measures import worth_of
 from vla_eval.judging.methods import (
     AtLook,
     JudgingMethod,
@@ -54,16 +57,16 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
     retried episodes.
     """
     reference = evidence.roles.reference
-    pairing = evidence.pairing(candidate, reference)
-    observed = _method(evidence, pairing.outcomes())
+    pairing, worth = evidence.pairing(candidate, reference), worth_of(evidence.protocol)
+    observed = _method(evidence, pairing.outcomes(worth=worth))
     worst = best = observed
     if pairing.doubtful:
-        worst = _method(evidence, pairing.outcomes("worst"))
-        best = _method(evidence, pairing.outcomes("best"))
+        worst = _method(evidence, pairing.outcomes("worst", worth))
+        best = _method(evidence, pairing.outcomes("best", worth))
     judged = judge_between(worst, best, level.margin, level.alpha)
     table, unequal = observed.table, observed.heterogeneity()
     low, high = observed.failure_ratio()
-    repeats = observed if isinstance(observed, Repeats) else None
+    repeats = _repeats(observed)
     return Comparison(
         candidate=candidate,
         reference=reference,
@@ -98,6 +101,14 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
 
 def _method(evidence: Evidence, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
     return judging(outcomes, evidence.protocol.analysis, sequential_plan(evidence.protocol))
+
+
+def _repeats(method: JudgingMethod) -> Repeats | None:
+    """Return the clusters of successes if states repeat: measures are judged by state in any case."""
+    if isinstance(method, Means):
+        data = ledger.clusters(method.outcomes)
+        return Repeats(method.outcomes) if data.n > len(data.pairs) else None
+    return method if isinstance(method, Repeats) else None
 
 
 def _score_p(method: JudgingMethod, margin: float) -> float | None:
@@ -170,12 +181,19 @@ def _p_control_is_worse(evidence: Evidence, control: str, level: Level) -> tuple
     """Return the p-value of "the control is not worse", and the level that it must not exceed."""
     finals = evidence.arms[control].finals
     idle = {key for key, record in finals.items() if record.reason in _NOT_ACTING}
-    outcomes = evidence.pairing(control, evidence.roles.reference).outcomes("best")
+    pairing = evidence.pairing(control, evidence.roles.reference)
     acting = tuple(
-        outcome._replace(ours=True) if outcome.key in idle else outcome for outcome in outcomes
+        _excused(outcome) if outcome.key in idle else outcome
+        for outcome in pairing.outcomes("best", worth_of(evidence.protocol))
     )
     method = _method(evidence, acting)
     return method.p_below(0.0), method.level(2 * level.alpha) / 2
+
+
+def _excused(outcome: Outcome) -> Outcome:
+    """Return the pair with the control's failure counted as a success."""
+    values = None if outcome.values is None else (1.0, outcome.values[1])
+    return outcome._replace(ours=True, values=values)
 
 
 def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:

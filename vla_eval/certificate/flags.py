@@ -10,6 +10,8 @@ from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison
 from vla_eval.identity import server_identity, weights_are_hashed
+from vla_eval.judging.means import mean_of
+from vla_eval.judging.measures import worth_of
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
 
@@ -76,8 +78,7 @@ def _arms(
 
 
 def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -> _Raised:
-    reference = evidence.arms[evidence.roles.reference]
-    rate = reference.successes / reference.n
+    rate = _reference_mean(evidence)
     unequal = comparison.heterogeneity_p
     records = evidence.records()
     missing = {name: len(arm.missing) for name, arm in evidence.arms.items()}
@@ -97,6 +98,14 @@ def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -
         if any(look.decision is Decision.CONTINUE for look in evidence.looks[-1:])
         else None,
     }
+
+
+def _reference_mean(evidence: Evidence) -> float:
+    """Return the reference's mean of the protocol's measure, in [0, 1]."""
+    reference, worth = evidence.arms[evidence.roles.reference], worth_of(evidence.protocol)
+    if worth is None:
+        return reference.successes / reference.n
+    return mean_of(reference, worth, evidence.protocol.analysis)[0]
 
 
 def _repeats(comparison: Comparison) -> str | None:

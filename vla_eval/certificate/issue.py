@@ -15,8 +15,10 @@ from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power
 from vla_eval.certificate.evidence import Evidence, gather
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
+from vla_eval.certificate.measured import measured
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Seeds, Sequential
 from vla_eval.certificate.scope import what_ran
+from vla_eval.certificate.wording import Words
 from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import RunFolderError
 from vla_eval.judging.looks import look_sentence, sequential_plan
@@ -79,12 +81,14 @@ def issue_from(
     comparison = compare_arms(evidence, roles.candidate, level)
     control = compare_arms(evidence, roles.control, level) if roles.control else None
     assay = assay_of(evidence, control, level)
+    of_measure = measured(evidence, comparison, level)
+    words = Words(of_measure)
     raised = flags(evidence, comparison, assay, anchors, level.margin)
     ran = what_ran(evidence.keys)
     return Certificate(
-        claim=_claim(comparison, level, ran),
+        claim=_claim(comparison, level, ran, words),
         verdict=comparison.verdict,
-        sentence=_sentence(evidence, comparison, level),
+        sentence=_sentence(evidence, comparison, level, words),
         flags=tuple(raised),
         details={flag.value: detail for flag, detail in raised.items() if detail},
         margin=level.margin,
@@ -113,7 +117,8 @@ def issue_from(
         sequential=_sequential(evidence),
         arms=tuple(_arm(evidence, name) for name in roles.names),
         seeds=Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
-        power=power_of(evidence, comparison, level),
+        power=None if of_measure else power_of(evidence, comparison, level),
+        measured=of_measure,
         **_latency(evidence),
         versions=evidence.header.versions,
         machine=evidence.header.machine,
@@ -121,10 +126,10 @@ def issue_from(
     )
 
 
-def _claim(comparison: Comparison, level: Level, ran: str) -> str:
+def _claim(comparison: Comparison, level: Level, ran: str, words: Words) -> str:
     return (
-        f"'{comparison.candidate}' is not worse than '{comparison.reference}' by "
-        f"{_points(level.margin)} points or more, over {comparison.n} paired episodes: {ran}"
+        f"'{comparison.candidate}' is not {words.measure.worse} than '{comparison.reference}' by "
+        f"{words.margin(level.margin)} or more, over {comparison.n} paired episodes: {ran}"
     )
 
 
@@ -219,18 +224,14 @@ def _rerun_sd(evidence: Evidence, name: str) -> float | None:
     return rerun_sd(rates) / math.sqrt(repeats - 1)
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:g}"
-
-
-def _sentence(evidence: Evidence, comparison: Comparison, level: Level) -> str:
-    low, high = (f"{100 * limit:+.1f}" for limit in comparison.ci_judged)
+def _sentence(evidence: Evidence, comparison: Comparison, level: Level, words: Words) -> str:
     kind = "repeated interval" if evidence.looks else "interval"
     doubt = any(arm.missing or arm.retried for arm in evidence.arms.values())
     cases = ", whatever the missing and retried episodes were" if doubt else ""
     stopped = f"; look {evidence.looks[-1].number}" if evidence.looks else ""
     return (
-        f"{comparison.verdict.sentence} (difference {100 * comparison.difference:+.1f} points, "
-        f"{100 * (1 - 2 * level.alpha):.3g} % {kind} [{low}, {high}]{cases}, margin "
-        f"{_points(level.margin)} points{stopped}.)"
+        f"{words.says(comparison.verdict)} ({words.measure.difference} "
+        f"{words.number(comparison.difference)} {words.unit}, "
+        f"{100 * (1 - 2 * level.alpha):.3g} % {kind} {words.span(comparison.ci_judged)}{cases}, margin "
+        f"{words.margin(level.margin)}{stopped}.)"
     )

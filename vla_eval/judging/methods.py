@@ -7,6 +7,7 @@ method          condition                                      statistics
 `Repeats`       ``cluster = "initial-state"``, states repeated tests that hold for any dependence
 `Weighted`      ``strata = "task"``, tasks of unequal sizes    stratified score, bets with weights
 `AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
+`Means`         ``measure`` other than success                 bets on the states' mean differences
 =============== ============================================== ==================================
 
 ``strata`` has no effect on tasks of equal sizes, since then pairs and tasks weigh the same.
@@ -75,7 +76,7 @@ class JudgingMethod(ABC):
 
     @property
     def difference(self) -> float:
-        """Success rate of the candidate minus that of the reference."""
+        """Mean of the protocol's measure, candidate minus reference; success rates unless it has one."""
         return self.table.difference
 
     @abstractmethod
@@ -332,7 +333,11 @@ def judging(
         plan: the plan of looks, if the protocol has looks. Between two looks the bound of the last one
             counts, and before the first look the bound of the first.
     """
+    from vla_eval.judging.means import Means  # it is a method too
+
     pairs = tuple(outcomes)
+    if analysis.measure is not None:
+        return Means(pairs, equal_tasks=analysis.strata == "task")
     if plan is not None:
         taken = sum(size <= len(pairs) for size in plan.sizes)
         return AtLook(pairs, plan, max(1, taken))
