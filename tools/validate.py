@@ -24,6 +24,7 @@ import copies
 import dependence
 import endtoend
 import exact
+import means
 import measured
 import simulated
 from bars import Bar
@@ -49,7 +50,8 @@ GROUPS: dict[str, Group] = {
     "Training seeds": simulated.training_seeds,
     "Five looks": simulated.sequential,
     "Bets": simulated.betting,
-    "Partial credit": measured.partial_credit,
+    "Partial credit and time to success": means.measures,
+    "Partial credit and time, judged wrongly": means.wrong,
     "Latency": measured.latency,
     "Whole certifications, fixed size": endtoend.fixed,
     "Whole certifications, five looks": endtoend.sequential,

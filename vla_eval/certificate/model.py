@@ -180,7 +180,7 @@ class Power(_Frozen):
 
 
 class MeanPower(_Frozen):
-    """Power of bets on a measure's mean, at the spread of this run; simulated with a fixed seed."""
+    """Power of the tests of a measure's mean, at this run's spread; simulated with a fixed seed."""
 
     states_planned: int
     spread: float
@@ -188,7 +188,7 @@ class MeanPower(_Frozen):
     at_parity: float
     """Probability that the planned states certify a candidate with the reference's mean."""
     states_for_80: int | None
-    """About the number of states for which it is 80 %; None: more than 20,000."""
+    """About the number of states for which it is 80 %; None: more than are computed."""
 
 
 class ArmMean(_Frozen):

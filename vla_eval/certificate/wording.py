@@ -96,7 +96,7 @@ class Words:
     def test(self, comparison: Comparison) -> str:
         """Return the name of the test behind a comparison's p-values."""
         if self.measured is not None:
-            return "bets"
+            return "bets and exact test" if self.measured.name == "score" else "bets"
         return "tests by state" if comparison.clusters is not None else "exact test"
 
     def mean(self, arm: str) -> tuple[str, str]:
@@ -117,7 +117,11 @@ class Words:
     def mean_name(self) -> str:
         """Name of the mean of one arm; not for success."""
         time = self._time
-        return "mean score" if time is None else f"mean time to success (a failure counts {self._limit})"
+        return (
+            "mean score"
+            if time is None
+            else f"mean time to success (a failure counts {self._limit})"
+        )
 
     @property
     def _limit(self) -> str:

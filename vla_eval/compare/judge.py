@@ -139,6 +139,11 @@ def _warnings(field: Contest, pairs: Sequence[PairResult]) -> list[str]:
         for entry in field.entries
         if any(not record.policy_known for record in entry.records)
     ]
+    if field.protocol.analysis.measure is not None:
+        warnings.append(
+            f"Success rates are ranked; the protocol's certificates judge another measure "
+            f"('{field.protocol.analysis.measure}')."
+        )
     if field.protocol.overrides:
         changes = ", ".join(f"{key}={value}" for key, value in field.protocol.overrides.items())
         warnings.append(f"The protocol was modified on the command line: {changes}.")

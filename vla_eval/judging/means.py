@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,12 +23,14 @@ __all__ = ["Means", "mean_of"]
 
 @dataclass(frozen=True)
 class Means(JudgingMethod):
-    """Method for mean differences of a measure: bets on initial states."""
+    """Method for mean differences of a measure, by initial state; see :class:`MeanDifferences`."""
 
     equal_tasks: bool = False
     """Whether tasks weigh the same; otherwise pairs do."""
+    exact: bool = False
+    """Whether the exact test joins the bets."""
 
-    name = "bets"
+    name = "by state"
 
     @cached_property
     def data(self) -> MeanDifferences:
@@ -38,7 +40,7 @@ class Means(JudgingMethod):
             if outcome.values is None:
                 raise ValueError(f"{outcome.key} has no value of the protocol's measure")
             gains[outcome.key] = outcome.values[0] - outcome.values[1]
-        return _of_states(gains, equal_tasks=self.equal_tasks)
+        return replace(_of_states(gains, equal_tasks=self.equal_tasks), exact=self.exact)
 
     @property
     def difference(self) -> float:
@@ -46,15 +48,15 @@ class Means(JudgingMethod):
         return self.data.difference
 
     def interval(self, alpha: float) -> Interval:
-        """Return the interval of the differences that no bet rejects."""
+        """Return the interval of the differences that no test rejects."""
         return self.data.interval(alpha=alpha)
 
     def p_above(self, delta: float) -> float:
-        """Bet against "the difference is Δ or less"."""
+        """Test "the difference is Δ or less"."""
         return self.data.p_above(delta)
 
     def p_below(self, delta: float) -> float:
-        """Bet against "the difference is Δ or more"."""
+        """Test "the difference is Δ or more"."""
         return self.data.p_below(delta)
 
     @property
@@ -75,7 +77,7 @@ class Means(JudgingMethod):
         )
 
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
-        return Means(outcomes)
+        return Means(outcomes, exact=self.exact)
 
 
 def mean_of(

@@ -7,7 +7,7 @@ method          condition                                      statistics
 `Repeats`       ``cluster = "initial-state"``, states repeated tests that hold for any dependence
 `Weighted`      ``strata = "task"``, tasks of unequal sizes    stratified score, bets with weights
 `AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
-`Means`         ``measure`` other than success                 bets on the states' mean differences
+`Means`         ``measure`` other than success                 bets, and for scores the exact test too
 =============== ============================================== ==================================
 
 ``strata`` has no effect on tasks of equal sizes, since then pairs and tasks weigh the same.
@@ -337,7 +337,9 @@ def judging(
 
     pairs = tuple(outcomes)
     if analysis.measure is not None:
-        return Means(pairs, equal_tasks=analysis.strata == "task")
+        # Differences of scores are mostly whole, so that the exact test has power; those of times are not.
+        exact = analysis.measure == "score"
+        return Means(pairs, equal_tasks=analysis.strata == "task", exact=exact)
     if plan is not None:
         taken = sum(size <= len(pairs) for size in plan.sizes)
         return AtLook(pairs, plan, max(1, taken))
