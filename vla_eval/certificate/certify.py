@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +22,9 @@ from vla_eval.claims.registration import (
 )
 from vla_eval.errors import UsageError
 from vla_eval.judging.roles import Roles
+from vla_eval.runs.folder import RunFolder
 
-__all__ = ["Certified", "certify"]
+__all__ = ["Certified", "certify", "roles_asked"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,41 @@ def certify(
     if use.number > 1:
         certificate = issue_from(evidence, margin=margin, registration=declared, attempt=use.number)
     return Certified(certificate, evidence, use.warnings)
+
+
+def roles_asked(
+    run: Path,
+    reference: str,
+    control: str | None,
+    *,
+    candidate: str | None = None,
+    candidates: Sequence[str] = (),
+) -> list[Roles]:
+    """Return the roles of each certificate to be written: one, or one for each of several candidates.
+
+    Args:
+        run: the run folder; its protocol may name several candidates.
+        reference: the arm that all candidates are compared with.
+        control: the arm that must fail, if any.
+        candidate: the only candidate.
+        candidates: several candidates, judged together.
+
+    Raises:
+        UsageError: none, or both, of candidate and candidates are given.
+    """
+    if candidate is None and not candidates:
+        candidates = RunFolder.open(run).header.protocol.analysis.candidates or ()
+    if (candidate is None) == (not candidates):
+        raise UsageError(
+            "which arm is the candidate? give --candidate ARM, or several as --candidates A,B,C"
+        )
+    names = [candidate] if candidate is not None else list(candidates)
+    if len(set(names)) != len(names):
+        raise UsageError("--candidates names an arm twice")
+    return [
+        Roles(name, reference, control, tuple(other for other in names if other != name))
+        for name in names
+    ]
 
 
 def _declared(

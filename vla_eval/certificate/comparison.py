@@ -29,7 +29,7 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import crossing
 
-__all__ = ["Level", "assay_of", "compare_arms", "power_of"]
+__all__ = ["Level", "assay_of", "cases", "compare_arms", "power_of"]
 
 _SENSITIVITY_TASKS = 2
 """Fewest tasks for which differences between tasks are analysed."""
@@ -44,7 +44,24 @@ class Level:
 
     margin: float
     alpha: float
-    """One-sided level."""
+    """One-sided level of "not worse by the margin"."""
+    stricter: float | None = None
+    """Level of all other words about a candidate; None: the same."""
+
+    @property
+    def others(self) -> float:
+        """Level of all other words."""
+        return self.alpha if self.stricter is None else self.stricter
+
+
+def cases(evidence: Evidence, candidate: str) -> tuple[JudgingMethod, JudgingMethod, JudgingMethod]:
+    """Return the pairs of an arm and the reference: as observed, in the worst and in the best case."""
+    pairing = evidence.pairing(candidate, evidence.roles.reference)
+    observed = _method(evidence, pairing.outcomes())
+    if not pairing.doubtful:
+        return observed, observed, observed
+    worst, best = (_method(evidence, pairing.outcomes(case)) for case in ("worst", "best"))
+    return observed, worst, best
 
 
 def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison:
@@ -54,14 +71,9 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
     retried episodes.
     """
     reference = evidence.roles.reference
-    pairing = evidence.pairing(candidate, reference)
-    observed = _method(evidence, pairing.outcomes())
-    worst = best = observed
-    if pairing.doubtful:
-        worst = _method(evidence, pairing.outcomes("worst"))
-        best = _method(evidence, pairing.outcomes("best"))
-    judged = judge_between(worst, best, level.margin, level.alpha)
-    table, unequal = observed.table, observed.heterogeneity()
+    observed, worst, best = cases(evidence, candidate)
+    judged = judge_between(worst, best, level.margin, level.alpha, others=level.stricter)
+    table, unequal = observed.table, observed.agreement()
     low, high = observed.failure_ratio()
     repeats = observed if isinstance(observed, Repeats) else None
     return Comparison(
@@ -87,7 +99,9 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
         failure_ratio_ci95=(low, None if math.isinf(high) else high),
         verdict=judged.verdict,
         also=judged.also,
-        observed_verdict=observed.judge(level.margin, level.alpha).verdict,
+        observed_verdict=judge_between(
+            observed, observed, level.margin, level.alpha, others=level.stricter
+        ).verdict,
         tasks=tuple(_task(name, method) for name, method in observed.by_task().items()),
         stratified_ci90=_stratified(observed),
         heterogeneity_q=unequal.q if unequal else None,

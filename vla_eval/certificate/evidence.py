@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -74,6 +74,11 @@ class Evidence:
     def records(self) -> list[EpisodeRecord]:
         """Return all admitted records."""
         return [record for arm in self.arms.values() for record in arm.finals.values()]
+
+    def alone(self) -> Evidence:
+        """Return the evidence without the other candidates of a family."""
+        roles = replace(self.roles, others=())
+        return replace(self, roles=roles, arms={name: self.arms[name] for name in roles.names})
 
     def pairing(self, candidate: str, reference: str) -> Pairing:
         """Pair two of the arms."""
@@ -187,6 +192,12 @@ def _check_roles(run: RunHeader, roles: Roles) -> None:
                 f"the protocol fixes the {role} as arm '{fixed}', not '{asked}'; "
                 "roles cannot change after the fact"
             )
+    asked_together = (roles.candidate, *roles.others)
+    if planned.candidates is not None and set(asked_together) != set(planned.candidates):
+        raise UsageError(
+            f"the protocol fixes the candidates as {', '.join(planned.candidates)}, judged together, not "
+            f"{', '.join(asked_together)}; leave out --candidate and --candidates"
+        )
     for arm in run.arms:
         if arm.name in roles.names:
             refuse_unidentified(arm)
@@ -229,7 +240,7 @@ def _refuse_attrition(
 
 def _refuse_doubtful_pairs(path: Path, evidence: Evidence) -> None:
     roles = evidence.roles
-    for name in (roles.candidate, *([roles.control] if roles.control else [])):
+    for name in (roles.candidate, *roles.others, *([roles.control] if roles.control else [])):
         objection = evidence.pairing(name, roles.reference).objection
         if objection:
             raise RunFolderError(

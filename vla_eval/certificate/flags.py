@@ -114,14 +114,17 @@ def _counts(counts: Mapping[str, int]) -> str | None:
 def _about_anchors(evidence: Evidence, anchors: Anchors, margin: float) -> _Raised:
     protocol, roles = evidence.protocol, evidence.roles
     development = development_keys(protocol)
-    declared = anchors.registration is not None or protocol.analysis.candidate is not None
+    analysis = protocol.analysis
+    declared = anchors.registration is not None or (analysis.candidate or analysis.candidates)
     others = [arm.name for arm in evidence.header.arms if arm.name not in roles.names]
     return {
-        Flag.POST_HOC: "" if margin != protocol.analysis.margin else None,
+        Flag.POST_HOC: "" if margin != analysis.margin else None,
         Flag.MODIFIED: _overrides(evidence),
         Flag.UNRELEASED_PROTOCOL: "" if anchors.standing == "unreleased" else None,
         Flag.UNREGISTERED: "" if anchors.registration is None else None,
-        Flag.PICKED_CANDIDATE: ", ".join(others) if others and not declared else None,
+        Flag.PICKED_CANDIDATE: f"{len(others)} others: {', '.join(others)}"
+        if others and not declared
+        else None,
         Flag.REUSED_HOLDOUT: f"candidate {anchors.attempt}" if anchors.attempt > 1 else None,
         Flag.DEVELOPMENT_STATES: f"{len(development)} of {len(evidence.keys)} episodes"
         if development

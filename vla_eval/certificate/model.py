@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.bounds import Alpha, Margin
+from vla_eval.certificate.parts import Family, TasksLikeThese
 from vla_eval.claims.registration import Registration
+from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import Look
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
@@ -92,6 +94,7 @@ class Comparison(_Frozen):
     """Cochran's Q over tasks."""
     heterogeneity_df: int | None = None
     heterogeneity_p: float | None = None
+    """p-value of "the tasks share one distribution of a state's difference", by permutation."""
 
     @property
     def n(self) -> int:
@@ -215,7 +218,7 @@ class Certificate(_Frozen):
     margin: Margin
     margin_reason: str
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
-    """One-sided level of the verdict."""
+    """One-sided level of the claim; in a family of candidates, Holm's level of this one."""
     planned_alpha: Alpha
     """The protocol's level; larger than alpha if the states were used before."""
     attempt: Annotated[int, Field(ge=1, le=10_000)]
@@ -242,6 +245,12 @@ class Certificate(_Frozen):
     sessions: int
     """Number of calls of ``vlaeval run`` that made the admitted results."""
     comparison: Comparison
+    guard_rail: GuardRail | None = None
+    """Every task at the protocol's task margin; None: it declares none."""
+    tasks_like_these: TasksLikeThese | None = None
+    """Secondary result about further tasks; it carries no claim."""
+    family: Family | None = None
+    """Candidates that were judged together; None: this one was judged alone."""
     control: Comparison | None
     """The negative control in the candidate's place."""
     assay: Assay

@@ -16,6 +16,7 @@ __all__ = [
     "flag_lines",
     "latency_words",
     "p_words",
+    "part_lines",
     "run_words",
     "secondary_lines",
 ]
@@ -25,7 +26,7 @@ def certificate_text(certificate: Certificate) -> str:
     """Return the verdict, followed by its evidence."""
     comparison = certificate.comparison
     lines = [
-        f"{comparison.verdict.upper()}: {certificate.sentence}",
+        f"{certificate.verdict.upper()}: {certificate.sentence}",
         *(f"also {verdict.upper()}: {verdict.sentence}" for verdict in comparison.also),
         f"claim: {certificate.claim}",
         f"control: {certificate.assay.sentence}",
@@ -33,6 +34,7 @@ def certificate_text(certificate: Certificate) -> str:
         *_pairs(comparison),
         p_words(certificate),
         *([certificate.sequential.sentence] if certificate.sequential else []),
+        *part_lines(certificate),
         "",
         *(_arm_line(arm) for arm in certificate.arms),
         *_control(certificate),
@@ -46,6 +48,13 @@ def certificate_text(certificate: Certificate) -> str:
         ),
     ]
     return folded(lines)
+
+
+def part_lines(certificate: Certificate) -> Iterator[str]:
+    """Yield the sentences about parts that only some protocols ask for."""
+    for part in (certificate.guard_rail, certificate.family):
+        if part is not None:
+            yield part.sentence
 
 
 def flag_lines(certificate: Certificate) -> Iterator[str]:
@@ -110,6 +119,8 @@ def secondary_lines(certificate: Certificate) -> Iterator[str]:
                 for task in comparison.tasks:
                     scores = (f"{arm.name} {arm.mean_score_by_task[task.task]:.3f}" for arm in arms)
                     yield f"mean score, {task.task}: {', '.join(scores)}"
+            case "tasks like these" if certificate.tasks_like_these is not None:
+                yield certificate.tasks_like_these.sentence
             case "success rate by task" if len(comparison.tasks) > 1:
                 for task in comparison.tasks:
                     low, high = (points(limit) for limit in task.ci90)

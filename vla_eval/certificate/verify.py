@@ -25,6 +25,7 @@ def read_certificate(path: Path) -> Certificate:
     pairs = [certificate.comparison] + ([certificate.control] if certificate.control else [])
     names = [arm.name for arm in certificate.arms]
     names += [name for pair in pairs for name in (pair.candidate, pair.reference)]
+    names += certificate.family.candidates if certificate.family else ()
     try:
         check_arm_names(names)
     except UsageError as error:
@@ -35,7 +36,9 @@ def read_certificate(path: Path) -> Certificate:
 def roles_of(certificate: Certificate) -> Roles:
     """Return the roles of the arms in a certificate."""
     control = certificate.control.candidate if certificate.control else None
-    return Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
+    candidate, family = certificate.comparison.candidate, certificate.family
+    others = tuple(name for name in family.candidates if name != candidate) if family else ()
+    return Roles(candidate, certificate.comparison.reference, control, others)
 
 
 def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:

@@ -14,16 +14,20 @@ from vla_eval.files.plain import printable_json
 
 if TYPE_CHECKING:
     from vla_eval.certificate import Certificate
+    from vla_eval.certificate.certify import Certified
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]
+
+_WORST_FIRST = (EXIT_REFUTED, EXIT_INCONCLUSIVE, EXIT_COMPLETE)
 
 
 def certify(
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
     *,
-    candidate: Annotated[str, tyro.conf.arg(metavar="ARM")],
     reference: Annotated[str, tyro.conf.arg(metavar="ARM")],
+    candidate: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
+    candidates: Annotated[str | None, tyro.conf.arg(metavar="A,B,C")] = None,
     control: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     margin: float | None = None,
     registration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -37,7 +41,8 @@ def certify(
         --reference teacher --control mse
 
     Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
-    Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell.
+    Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell. Several
+    candidates give one certificate each, certificate-NAME.json, and the code of the worst one.
 
     A local ledger (in the cache, and in the repository that the run lies in) counts how many
     candidates were certified on the protocol's states with the same reference; from the second on
@@ -46,6 +51,8 @@ def certify(
     Args:
         run: The run folder.
         candidate: The arm to be certified.
+        candidates: Several arms, separated by commas, each against the reference; the chance of any
+            false certificate among them stays at alpha (Holm). Default: as the protocol names them.
         reference: The arm that the candidate is compared with.
         control: An arm that must fail, to show that the run can find a difference.
         margin: Replaces the protocol's margin; flags the certificate as post hoc.
@@ -55,29 +62,37 @@ def certify(
         out: File of the certificate; default: RUN/certificate.json
         json: Print the certificate itself.
     """
-    from vla_eval.certificate import Roles
     from vla_eval.certificate.certify import certify as judge
-    from vla_eval.certificate.page import write_reports
+    from vla_eval.certificate.certify import roles_asked
     from vla_eval.certificate.text import certificate_text
+
+    several = tuple(candidates.split(",")) if candidates else ()
+    asked = roles_asked(run, reference, control, candidate=candidate, candidates=several)
+    shown, verdicts = [], []
+    for roles in asked:
+        done = judge(run, roles, margin=margin, registration=registration, since=since)
+        for warning in done.warnings:
+            say(f"warning: {warning}", file=sys.stderr)
+        text = done.certificate.model_dump_json(indent=2) + "\n"
+        file = out or run / "certificate.json"
+        if roles.others:
+            file = file.with_name(f"{file.stem}-{roles.candidate}{file.suffix}")
+        _write(done, text, run, file)
+        shown.append(printable_json(text) if json else certificate_text(done.certificate))
+        verdicts.append(_exit_code(done.certificate.verdict))
+    say("[" + ",\n".join(shown) + "]" if json and len(shown) > 1 else "\n\n".join(shown))
+    return next(code for code in _WORST_FIRST if code in verdicts)
+
+
+def _write(done: Certified, text: str, run: Path, file: Path) -> None:
+    """Write a certificate and its reports."""
+    from vla_eval.certificate.page import write_reports
     from vla_eval.files.atomic import write_atomically
 
-    done = judge(
-        run,
-        Roles(candidate, reference, control),
-        margin=margin,
-        registration=registration,
-        since=since,
-    )
-    for warning in done.warnings:
-        say(f"warning: {warning}", file=sys.stderr)
-    text = done.certificate.model_dump_json(indent=2) + "\n"
-    file = out or run / "certificate.json"
     write_atomically(file, text)
-    say(printable_json(text) if json else certificate_text(done.certificate))
     say(f"certificate: {file}", file=sys.stderr)
-    page, summary = write_reports(done.certificate, done.evidence, run, file)
+    page, summary = write_reports(done.certificate, done.evidence.alone(), run, file)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
-    return _exit_code(done.certificate.verdict)
 
 
 def _exit_code(verdict: Verdict) -> int:
@@ -85,7 +100,8 @@ def _exit_code(verdict: Verdict) -> int:
 
     if Judgement(verdict).noninferior:
         return EXIT_COMPLETE
-    return EXIT_REFUTED if verdict is Verdict.INFERIOR else EXIT_INCONCLUSIVE
+    refuted = verdict in (Verdict.INFERIOR, Verdict.WITHHELD)
+    return EXIT_REFUTED if refuted else EXIT_INCONCLUSIVE
 
 
 def verify(

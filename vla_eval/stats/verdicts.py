@@ -51,6 +51,10 @@ class Verdict(_Said):
     NON_INFERIOR = "non-inferior", "The candidate is not worse than the reference by the margin."
     INFERIOR = "inferior", "The candidate is worse than the reference by more than the margin."
     WORSE = "worse", "The candidate succeeds less often than the reference."
+    WITHHELD = (
+        "withheld",
+        "The claim holds over all tasks, but a task is shown to be worse by more than its margin.",
+    )
     INCONCLUSIVE = "inconclusive", "These episodes decide neither for nor against the claim."
 
 

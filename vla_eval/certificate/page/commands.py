@@ -45,7 +45,13 @@ def run_command(run: RunHeader, out: str) -> str:
 
 def _judge(certificate: Certificate, run: Path, file: Path) -> Iterator[str]:
     comparison, control = certificate.comparison, certificate.control
-    words = ["--candidate", comparison.candidate, "--reference", comparison.reference]
+    family = certificate.family
+    words = (
+        ["--candidates", ",".join(family.candidates)]
+        if family
+        else ["--candidate", comparison.candidate]
+    )
+    words += ["--reference", comparison.reference]
     if control:
         words += ["--control", control.candidate]
     if certificate.margin_reason == "given after the fact":
