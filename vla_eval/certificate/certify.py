@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from vla_eval.certificate.evidence import Evidence, gather
+from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.model import Certificate
+from vla_eval.certificate.pooled import gather_all
 from vla_eval.certificate.uses import count_use
 from vla_eval.claims.registration import (
     FILE_NAME,
@@ -44,6 +45,7 @@ def certify(
     margin: float | None = None,
     registration: Path | None = None,
     since: str | None = None,
+    more: Sequence[Path] = (),
 ) -> Certified:
     """Judge a complete run by its protocol, and count this use of the protocol's states.
 
@@ -55,20 +57,24 @@ def certify(
         margin: replaces the protocol's margin; the certificate is then flagged as post hoc.
         registration: file of the registration; default the copy in the run folder.
         since: a commit that must hold the registration, made before the first episode.
+        more: further run folders, on other states, that are judged together with it.
 
     Raises:
         RunFolderError: the evidence cannot be admitted, or contradicts the registration.
         ProtocolError: the protocol differs from the released one with its name and version.
         UsageError: the roles cannot be filled, or the registration came too late.
     """
-    evidence = gather(run, roles)
-    declared = _declared(run, registration, since, evidence)
+    evidence = gather_all([run, *more], roles)
+    if more and (registration is not None or since is not None):
+        raise UsageError("a registration is for one run; leave it out for several runs together")
+    declared = None if more else _declared(run, registration, since, evidence)
     # Judged once before the use is counted: a refused run is no use of the states.
     certificate = issue_from(evidence, margin=margin, registration=declared)
-    use = count_use(run, evidence)
-    if use.number > 1:
-        certificate = issue_from(evidence, margin=margin, registration=declared, attempt=use.number)
-    return Certified(certificate, evidence, use.warnings)
+    uses = [count_use(part.path, part) for part in evidence.runs]
+    attempt = max(use.number for use in uses)
+    if attempt > 1:
+        certificate = issue_from(evidence, margin=margin, registration=declared, attempt=attempt)
+    return Certified(certificate, evidence, tuple(text for use in uses for text in use.warnings))
 
 
 def roles_asked(

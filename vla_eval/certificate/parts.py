@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Family", "TasksLikeThese"]
+__all__ = ["Family", "RunPart", "TasksLikeThese"]
 
 
 class TasksLikeThese(BaseModel):
@@ -63,3 +63,19 @@ class Family(BaseModel):
             f"named {place}): by Holm's procedure this one needs p {self.level:.3g}, and words other than "
             f"non-inferior need {self.level_others:.3g}"
         )
+
+
+class RunPart(BaseModel):
+    """One of several runs that a certificate pools."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    protocol: str
+    protocol_sha256: str
+    records_sha256: str
+    first_episode_at: str
+    """Start of its first attempt; UTC, ISO 8601."""
+    pairs: int
+    difference: float
+    e_value: float
+    """Evidence against "worse by the margin or more"; the product over the runs is judged."""

@@ -11,7 +11,7 @@ from vla_eval.stats import Judgement, Verdict, further_tasks
 __all__ = ["guarded", "rail_of", "tasks_like_these"]
 
 _FEWEST = 4
-"""Fewest tasks from which anything is said about further tasks."""
+"""Fewest tasks from which further tasks are estimated."""
 
 
 def rail_of(evidence: Evidence, candidate: str, level: Level) -> GuardRail | None:

@@ -52,6 +52,12 @@ def certificate_text(certificate: Certificate) -> str:
 
 def part_lines(certificate: Certificate) -> Iterator[str]:
     """Yield the sentences about parts that only some protocols ask for."""
+    if certificate.runs:
+        values = ", ".join(f"{run.e_value:.3g} ({run.pairs} pairs)" for run in certificate.runs)
+        yield (
+            f"{len(certificate.runs)} runs, whose e-values are multiplied: {values}; 1/product is the "
+            "p-value, also if a result decided on the next run"
+        )
     for part in (certificate.guard_rail, certificate.family):
         if part is not None:
             yield part.sentence
@@ -67,7 +73,7 @@ def flag_lines(certificate: Certificate) -> Iterator[str]:
 def p_words(certificate: Certificate) -> str:
     """Return the p-value of "worse by the margin or more" in words, with its test and level."""
     comparison, sequential = certificate.comparison, certificate.sequential
-    test = "tests by state" if comparison.clusters is not None else "exact test"
+    test = comparison.test
     score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.3g}"
     needed = (
         f"needs {sequential.looks[-1].level:.3g} at this look"

@@ -59,11 +59,16 @@ def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:
     return choose(read_regular(file), slots, count, salt=salt)
 
 
-def verify(certificate: Certificate, run: Path) -> list[str]:
+def verify(certificate: Certificate, run: Path, *more: Path) -> list[str]:
     """Recompute everything; return the differences in words (empty: the certificate is confirmed).
 
     Two values cannot be recomputed from the records: the registration is taken from the run folder, and
     the number of the attempt from the certificate (an issuer could make it too small).
+
+    Args:
+        certificate: the certificate.
+        run: its run folder.
+        more: the other run folders of a certificate over several runs.
 
     Raises:
         RunFolderError: the run folder's evidence cannot be admitted: damaged, incomplete, other scenes.
@@ -72,8 +77,9 @@ def verify(certificate: Certificate, run: Path) -> list[str]:
         run,
         roles_of(certificate),
         margin=certificate.margin,
-        registration=kept(run),
+        registration=None if more else kept(run),
         attempt=certificate.attempt,
+        more=more,
     )
     ours = json.loads(certificate.model_dump_json())
     theirs = json.loads(again.model_dump_json())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from vla_eval.cli.common import say, say_folded
-from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED, UsageError
 from vla_eval.files.plain import printable_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _WORST_FIRST = (EXIT_REFUTED, EXIT_INCONCLUSIVE, EXIT_COMPLETE)
 
 
 def certify(
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     *,
     reference: Annotated[str, tyro.conf.arg(metavar="ARM")],
     candidate: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
@@ -49,7 +49,8 @@ def certify(
     alpha is smaller.
 
     Args:
-        run: The run folder.
+        runs: The run folder. Several: runs of the same arms on different states, judged together; valid
+            even if the result of one decided whether the next was made.
         candidate: The arm to be certified.
         candidates: Several arms, separated by commas, each against the reference; the chance of any
             false certificate among them stays at alpha (Holm). Default: as the protocol names them.
@@ -59,22 +60,29 @@ def certify(
         registration: The file that `vlaeval register` wrote before the first episode; it is copied
             into the run folder for verifiers. Default: that copy.
         since: A commit that must hold the registration, made before the first episode.
-        out: File of the certificate; default: RUN/certificate.json
+        out: File of the certificate; default: RUN/certificate.json, or RUN/certificate-of-N-runs.json in
+            the first folder.
         json: Print the certificate itself.
     """
     from vla_eval.certificate.certify import certify as judge
     from vla_eval.certificate.certify import roles_asked
     from vla_eval.certificate.text import certificate_text
 
+    if not runs:
+        raise UsageError(
+            "which run? for example: vlaeval certify runs/parity --candidate student …"
+        )
+    run, *more = runs
+    default = f"certificate-of-{len(runs)}-runs.json" if more else "certificate.json"
     several = tuple(candidates.split(",")) if candidates else ()
     asked = roles_asked(run, reference, control, candidate=candidate, candidates=several)
     shown, verdicts = [], []
     for roles in asked:
-        done = judge(run, roles, margin=margin, registration=registration, since=since)
+        done = judge(run, roles, margin=margin, registration=registration, since=since, more=more)
         for warning in done.warnings:
             say(f"warning: {warning}", file=sys.stderr)
         text = done.certificate.model_dump_json(indent=2) + "\n"
-        file = out or run / "certificate.json"
+        file = out or run / default
         if roles.others:
             file = file.with_name(f"{file.stem}-{roles.candidate}{file.suffix}")
         _write(done, text, run, file)
@@ -106,7 +114,7 @@ def _exit_code(verdict: Verdict) -> int:
 
 def verify(
     certificate: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CERTIFICATE")],
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     *,
     replay: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
     salt: Annotated[str, tyro.conf.arg(metavar="WORD")] = "",
@@ -125,7 +133,7 @@ def verify(
 
     Args:
         certificate: The file that `vlaeval certify` wrote.
-        run: The run folder.
+        runs: The run folder; all folders of a certificate over several runs.
         replay: Also run this many episodes again, chosen by the certificate's hash.
         salt: A secret word for the choice, if you do not trust the certificate's maker.
         trust: With --replay, run code that the folder names and no installed package provides; see
@@ -135,7 +143,14 @@ def verify(
     from vla_eval.certificate.verify import read_certificate
 
     read = read_certificate(certificate)
-    differences = recompute(read, run)
+    if not runs or (replay and len(runs) > 1):
+        raise UsageError(
+            "which run? for example: vlaeval verify runs/parity/certificate.json runs/parity"
+            if not runs
+            else "--replay draws from one run; verify each run's own certificate with it"
+        )
+    run, *more = runs
+    differences = recompute(read, run, *more)
     for difference in differences:
         say(difference)
     if differences:

@@ -45,7 +45,7 @@ from vla_eval.stats import (
     wilson_interval,
 )
 from vla_eval.stats._numeric import Array, Interval, crossing, normal_sf
-from vla_eval.stats.bounded import bet_interval
+from vla_eval.stats.bounded import bet_interval, log_wealth
 
 __all__ = [
     "AtLook",
@@ -57,6 +57,9 @@ __all__ = [
     "judging",
     "rate_interval",
 ]
+
+
+_LARGEST_E = 1e300
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,26 @@ class JudgingMethod(ABC):
     @abstractmethod
     def p_below(self, delta: float) -> float:
         """Return the one-sided p-value of "the difference is Δ or more"."""
+
+    def log_e_above(self, delta: float) -> float:
+        """Return the log of the e-value against "the difference is Δ or less": wealth by betting on states."""
+        means, weights = self._bets()
+        return log_wealth(means, delta, weights)
+
+    def e_value(self, delta: float) -> float:
+        """Return the e-value against "the difference is Δ or less", at most 1e300."""
+        return math.exp(min(math.log(_LARGEST_E), self.log_e_above(delta)))
+
+    def log_e_below(self, delta: float) -> float:
+        """Return the log of the e-value against "the difference is Δ or more"."""
+        means, weights = self._bets()
+        return log_wealth(-means, -delta, weights)
+
+    def _bets(self) -> tuple[Array, Array | None]:
+        """Return the states' mean differences, (K,), and their weights if these are unequal, (K,)."""
+        data = ledger.clusters(self.outcomes)
+        means = (data.wins - data.losses) / data.pairs
+        return means, None if data.equal else data.pairs / data.n
 
     def level(self, alpha: float) -> float:
         """Return the level in use for a two-sided level; at a look it is smaller."""
@@ -222,6 +245,9 @@ class Weighted(JudgingMethod):
             for states, share in zip(tasks, self._shares, strict=True)
         ]
         return np.concatenate(tasks), np.concatenate(weights)
+
+    def _bets(self) -> tuple[Array, Array | None]:
+        return self._units
 
     @property
     def difference(self) -> float:

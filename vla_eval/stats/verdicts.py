@@ -111,6 +111,10 @@ class Flag(_Said):
         "heterogeneous",
         "The difference is not the same on all tasks; read them singly.",
     )
+    TASK_WORSE = (
+        "task-worse",
+        "On a task the candidate is shown to be worse by more than the protocol's task margin.",
+    )
     GRIM_FAIL = "grim-fail", "A reported rate is no fraction of its number of episodes."
     SMALL_SAMPLE = "small-sample", "Two methods of computing the interval differ noticeably."
     STAND_INS = (
