@@ -91,9 +91,24 @@ def _print_rules(protocol: Protocol) -> None:
             ["judged by", analysis.estimand],
             ["margin", f"{analysis.margin:.1%} at one-sided alpha {analysis.alpha:g}"],
             ["why that margin", analysis.margin_reason],
+            *([["guard rail", _guard_rail(protocol)]] if analysis.task_margin else []),
+            *([["candidates", ", ".join(analysis.candidates)]] if analysis.candidates else []),
             ["source", protocol.source],
             *(["left open", text] for text in protocol.leaves_open),
         ]
+    )
+
+
+def _guard_rail(protocol: Protocol) -> str:
+    """Return the guard rail in words, with the pairs that it takes to rule a loss out."""
+    from vla_eval.stats import minimum_pairs_exact
+
+    margin = protocol.analysis.task_margin or 0.0
+    tasks = sum(len(block.task_names()) for block in protocol.blocks)
+    needed = minimum_pairs_exact(margin, alpha=protocol.analysis.alpha / tasks)
+    return (
+        f"{100 * margin:g} points on each of {tasks} tasks; with no pair lost, ruling such a loss out "
+        f"takes {needed} pairs of a task"
     )
 
 

@@ -95,7 +95,7 @@ class JudgingMethod(ABC):
 
     def log_e_above(self, delta: float) -> float:
         """Return the log of the e-value against "the difference is Δ or less": wealth by betting on states."""
-        means, weights = self._bets()
+        means, weights = self._units
         return log_wealth(means, delta, weights)
 
     def e_value(self, delta: float) -> float:
@@ -104,11 +104,12 @@ class JudgingMethod(ABC):
 
     def log_e_below(self, delta: float) -> float:
         """Return the log of the e-value against "the difference is Δ or more"."""
-        means, weights = self._bets()
+        means, weights = self._units
         return log_wealth(-means, -delta, weights)
 
-    def _bets(self) -> tuple[Array, Array | None]:
-        """Return the states' mean differences, (K,), and their weights if these are unequal, (K,)."""
+    @cached_property
+    def _units(self) -> tuple[Array, Array | None]:
+        """Mean differences of the K states, (K,), and their weights if these are unequal, (K,)."""
         data = ledger.clusters(self.outcomes)
         means = (data.wins - data.losses) / data.pairs
         return means, None if data.equal else data.pairs / data.n
@@ -238,16 +239,12 @@ class Weighted(JudgingMethod):
 
     @cached_property
     def _units(self) -> tuple[Array, Array]:
-        """Mean differences of the K states, (K,), and their weights, (K,)."""
         tasks = list(self.states.values())
         weights = [
             np.full(len(states), share / len(states))
             for states, share in zip(tasks, self._shares, strict=True)
         ]
         return np.concatenate(tasks), np.concatenate(weights)
-
-    def _bets(self) -> tuple[Array, Array | None]:
-        return self._units
 
     @property
     def difference(self) -> float:
