@@ -9,10 +9,12 @@ import pytest
 
 from vla_eval.certificate import Roles, issue, verify
 from vla_eval.certificate.certify import certify, roles_asked
+from vla_eval.certificate.evidence import _check_roles
 from vla_eval.certificate.text import certificate_text
 from vla_eval.cli import main
 from vla_eval.errors import ProtocolError, UsageError
 from vla_eval.protocol import parse_protocol
+from vla_eval.runs.folder import RunFolder
 from vla_eval.stats import Verdict
 
 PARITY = Path(__file__).parents[2] / "docs" / "certificates" / "parity"
@@ -74,6 +76,18 @@ def test_unclear_candidates_are_refused(asked, message):
     """One candidate or several, each once."""
     with pytest.raises(UsageError, match=message):
         roles_asked(PARITY, "expert", None, **asked)
+
+
+def test_a_protocol_s_candidates_are_fixed():
+    """What the protocol names together is judged together, and no member of it alone."""
+    header = RunFolder.open(PARITY).header
+    update = {"candidates": ("careful", "impaired")}
+    changed = header.protocol.analysis.model_copy(update=update)
+    protocol = header.protocol.model_copy(update={"analysis": changed})
+    header = header.model_copy(update={"protocol": protocol})
+    _check_roles(header, CAREFUL)
+    with pytest.raises(UsageError, match="fixes the candidates as careful, impaired"):
+        _check_roles(header, Roles("careful", "expert"))
 
 
 def analysis(**fields):

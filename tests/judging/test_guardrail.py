@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 import pytest
 
+from vla_eval.gate.compare import Status, _status
 from vla_eval.judging.guardrail import guard_rail
 from vla_eval.judging.ledger import Outcome
 from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.judging.overruns import OverRuns
 from vla_eval.keys import EpisodeKey
 from vla_eval.protocol import Analysis
-from vla_eval.stats import SequentialPlan, Verdict
+from vla_eval.stats import Judgement, SequentialPlan, Verdict
 
 ANALYSIS = Analysis(estimand="x", margin=0.1, margin_reason="x")
 
@@ -96,3 +97,13 @@ def test_the_product_over_runs_is_judged():
     assert both.p_above(-0.1) == pytest.approx(one.e_value(-0.1) ** -2)
     low, high = both.interval(0.10)
     assert -0.1 < low < 0 < high < 0.1
+
+
+def test_the_gate_fails_a_task_that_is_shown_to_be_worse():
+    """The mean holds, and the gate still reports a regression."""
+    tasks = method(pairs("bad", 40, lost=20), *(pairs(f"t{i}", 40) for i in range(9)))
+    rail = guard_rail(tasks, tasks, margin=0.2, alpha=0.05)
+    held = judge_between(tasks, tasks, 0.1, 0.05)
+    assert held.noninferior
+    assert _status(Judgement(Verdict.NON_INFERIOR), None) is Status.HOLDS
+    assert _status(Judgement(Verdict.NON_INFERIOR), rail) is Status.REGRESSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from vla_eval.cli.common import (
@@ -101,11 +102,9 @@ def _print_rules(protocol: Protocol) -> None:
 
 def _guard_rail(protocol: Protocol) -> str:
     """Return the guard rail in words, with the pairs that it takes to rule a loss out."""
-    from vla_eval.stats import minimum_pairs_exact
-
     margin = protocol.analysis.task_margin or 0.0
     tasks = sum(len(block.task_names()) for block in protocol.blocks)
-    needed = minimum_pairs_exact(margin, alpha=protocol.analysis.alpha / tasks)
+    needed = math.ceil(math.log(protocol.analysis.alpha / tasks) / math.log1p(-margin))
     return (
         f"{100 * margin:g} points on each of {tasks} tasks; with no pair lost, ruling such a loss out "
         f"takes {needed} pairs of a task"
