@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from vla_eval.certificate import Roles, issue, verify
+from vla_eval.certificate import Roles, gather, issue, verify
 from vla_eval.certificate.certify import certify, roles_asked
 from vla_eval.certificate.evidence import _check_roles
+from vla_eval.certificate.issue import issue_from
+from vla_eval.certificate.page.html import html_report
+from vla_eval.certificate.page.markdown import markdown_report
 from vla_eval.certificate.text import certificate_text
 from vla_eval.cli import main
 from vla_eval.errors import ProtocolError, UsageError
@@ -59,6 +62,23 @@ def test_the_command_writes_one_certificate_each(tmp_path, capsys):
         "certificate-impaired.json",
     }
     assert "EQUIVALENT" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_the_reports_show_guard_rail_and_family():
+    """Page and Markdown name the guard rail's findings, the family and the secondary result."""
+    run = PARITY.parent / "guard-rail"
+    roles = Roles("unsteady", "expert", others=("careful",))
+    evidence = gather(run, roles)
+    certificate = issue_from(evidence)
+    file = run / "certificate-unsteady.json"
+    page = html_report(certificate, evidence.alone(), run=run, file=file)
+    for text in (page, markdown_report(certificate)):
+        assert "shown to be worse by more: so101/Stacking" in text
+        assert "judged together" in text
+        assert "further tasks like these" in text
+    assert "Guard rail: 20 points on each task" in page
+    assert "--candidates careful,unsteady" in page
 
 
 @pytest.mark.parametrize(

@@ -141,5 +141,9 @@ def _about_anchors(evidence: Evidence, anchors: Anchors, margin: float) -> _Rais
 
 
 def _overrides(evidence: Evidence) -> str | None:
-    changes = evidence.protocol.overrides
-    return None if changes is None else ", ".join(f"{key}={to}" for key, to in changes.items())
+    changed = [
+        run.protocol.overrides for run in evidence.runs if run.protocol.overrides is not None
+    ]
+    if not changed:
+        return None
+    return "; ".join(", ".join(f"{key}={to}" for key, to in each.items()) for each in changed)

@@ -17,7 +17,7 @@ from vla_eval.stats._numeric import Array, Interval, Ints
 
 __all__ = ["Agreement", "FurtherTasks", "further_tasks", "tasks_agree"]
 
-_PERMUTATIONS = 4999
+_PERMUTATIONS = 1999
 _SLACK = 1e-9
 """Relative rounding error below which two values of Q are equal."""
 

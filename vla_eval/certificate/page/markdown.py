@@ -42,7 +42,7 @@ def markdown_report(certificate: Certificate) -> str:
     if certificate.sequential:
         lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
     for sentence in part_lines(certificate):
-        lines += [f"{markdown(sentence)}.", ""]
+        lines += [f"{markdown(sentence[:1].upper() + sentence[1:])}.", ""]
     if certificate.tasks_like_these is not None:
         lines += [f"Secondary: {markdown(certificate.tasks_like_these.sentence)}.", ""]
     if certificate.latency_ratio is not None:
