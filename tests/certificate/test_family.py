@@ -13,9 +13,13 @@ from vla_eval.certificate.evidence import _check_roles
 from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.page.html import html_report
 from vla_eval.certificate.page.markdown import markdown_report
+from vla_eval.certificate.page.meaning import signs
+from vla_eval.certificate.taskwise import guarded
 from vla_eval.certificate.text import certificate_text
 from vla_eval.cli import main
-from vla_eval.errors import ProtocolError, UsageError
+from vla_eval.cli.certify import _exit_code
+from vla_eval.errors import EXIT_REFUTED, ProtocolError, UsageError
+from vla_eval.judging.guardrail import GuardRail, TaskFinding
 from vla_eval.protocol import parse_protocol
 from vla_eval.runs.folder import RunFolder
 from vla_eval.stats import Verdict
@@ -79,6 +83,18 @@ def test_the_reports_show_guard_rail_and_family():
         assert "further tasks like these" in text
     assert "Guard rail: 20 points on each task" in page
     assert "--candidates careful,unsteady" in page
+
+
+def test_a_verdict_that_holds_is_withheld_by_one_task():
+    """A task that is shown to be worse withholds what holds, refutes it, and changes nothing else."""
+    finding = {"p_within": 0.001, "level_within": 0.01, "p_beyond": 1.0, "level_beyond": 0.01}
+    task = TaskFinding(task="fake/a", finding="worse", **finding)
+    rail = GuardRail(margin=0.2, alpha=0.05, tasks=(task,))
+    assert guarded(Verdict.EQUIVALENT, rail) is Verdict.WITHHELD
+    assert guarded(Verdict.INCONCLUSIVE, rail) is Verdict.INCONCLUSIVE
+    assert guarded(Verdict.EQUIVALENT, None) is Verdict.EQUIVALENT
+    assert _exit_code(Verdict.WITHHELD) == EXIT_REFUTED
+    assert signs(Verdict.WITHHELD) == "refuted"
 
 
 @pytest.mark.parametrize(

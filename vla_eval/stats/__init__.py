@@ -113,7 +113,6 @@ from vla_eval.stats.superiority import (
 )
 from vla_eval.stats.tasks import (
     Agreement,
-    FurtherTasks,
     further_tasks,
     tasks_agree,
 )
@@ -142,7 +141,6 @@ __all__ = [
     "CrossCheck",
     "Decision",
     "Flag",
-    "FurtherTasks",
     "Guards",
     "Heterogeneity",
     "Judgement",
