@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison, Power, TaskResult
 from vla_eval.judging.ledger import Outcome
-from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.looks import judged_by, sequential_plan
 from vla_eval.judging.methods import (
     AtLook,
     JudgingMethod,
@@ -17,6 +17,7 @@ from vla_eval.judging.methods import (
     judge_between,
     judging,
 )
+from vla_eval.judging.resizing import resize_rule
 from vla_eval.plan import look_sizes
 from vla_eval.stats import (
     Judgement,
@@ -24,6 +25,7 @@ from vla_eval.stats import (
     operating_characteristics,
     pairs_by_formula,
     power_paired,
+    resized_outlook,
     stratified_paired_interval,
     tango_p_noninferior,
 )
@@ -97,7 +99,7 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
 
 
 def _method(evidence: Evidence, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
-    return judging(outcomes, evidence.protocol.analysis, sequential_plan(evidence.protocol))
+    return judging(outcomes, evidence.protocol.analysis, judged_by(evidence.protocol))
 
 
 def _score_p(method: JudgingMethod, margin: float) -> float | None:
@@ -187,11 +189,15 @@ def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:
     which gives an upper bound; `vlaeval power --states` computes the power of the tests.
     """
     protocol = evidence.protocol
-    planned = look_sizes(protocol)[-1]
+    planned = evidence.resizing.pairs if evidence.resizing else look_sizes(protocol)[-1]
     case = _observed(comparison)
     effective = max(1, round(planned / (comparison.vif or 1.0)))
     plan = sequential_plan(protocol, margin=level.margin)
-    if plan is None:
+    rule = resize_rule(protocol)
+    if rule is not None:
+        resized = resized_outlook(rule, case, margin=level.margin, alpha=level.alpha, guard=False)
+        at_parity, expected = resized.certified, resized.pairs
+    elif plan is None:
         at_parity = power_paired(effective, case, margin=level.margin, alpha=level.alpha)
         expected = float(planned)
     else:

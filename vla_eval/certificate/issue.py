@@ -15,12 +15,20 @@ from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power
 from vla_eval.certificate.evidence import Evidence, gather
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
-from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Seeds, Sequential
+from vla_eval.certificate.model import (
+    ArmResult,
+    Certificate,
+    Comparison,
+    Resized,
+    Seeds,
+    Sequential,
+)
 from vla_eval.certificate.scope import what_ran
 from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import RunFolderError
 from vla_eval.judging.looks import look_sentence, sequential_plan
 from vla_eval.judging.methods import rate_interval
+from vla_eval.judging.resizing import resizing_sentence
 from vla_eval.judging.roles import Roles
 from vla_eval.released import standing
 from vla_eval.stats import rerun_sd
@@ -111,6 +119,7 @@ def issue_from(
         control=control,
         assay=assay,
         sequential=_sequential(evidence),
+        resized=_resized(evidence),
         arms=tuple(_arm(evidence, name) for name in roles.names),
         seeds=Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
         power=power_of(evidence, comparison, level),
@@ -161,6 +170,13 @@ def _sequential(evidence: Evidence) -> Sequential | None:
         looks=evidence.looks,
         sentence=look_sentence(last, plan.looks),
     )
+
+
+def _resized(evidence: Evidence) -> Resized | None:
+    decision = evidence.resizing
+    if decision is None:
+        return None
+    return Resized(decision=decision, sentence=resizing_sentence(decision))
 
 
 def _arm(evidence: Evidence, name: str) -> ArmResult:

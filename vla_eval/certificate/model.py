@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from vla_eval.bounds import Alpha, Margin
 from vla_eval.claims.registration import Registration
 from vla_eval.judging.looks import Look
+from vla_eval.judging.resizing import Resizing
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "Power",
     "ProcessRunRatio",
+    "Resized",
     "Seeds",
     "Sequential",
     "TaskResult",
@@ -143,6 +145,13 @@ class Sequential(_Frozen):
     """Decision of the last look."""
 
 
+class Resized(_Frozen):
+    """The size of the run, set once from the number of discordant pairs among the first."""
+
+    decision: Resizing
+    sentence: str
+
+
 class Seeds(_Frozen):
     """Repeated seeds, and the spread over them."""
 
@@ -247,6 +256,8 @@ class Certificate(_Frozen):
     assay: Assay
     sequential: Sequential | None
     """None: the number of episodes is fixed by the protocol."""
+    resized: Resized | None = None
+    """None: the size of the run was not set from its first pairs."""
     arms: tuple[ArmResult, ...]
     seeds: Seeds
     power: Power

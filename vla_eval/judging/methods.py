@@ -7,6 +7,7 @@ method          condition                                      statistics
 `Repeats`       ``cluster = "initial-state"``, states repeated tests that hold for any dependence
 `Weighted`      ``strata = "task"``, tasks of unequal sizes    stratified score, bets with weights
 `AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
+`Resized`       ``resize``                                     Tango's interval, the exact test of the design
 =============== ============================================== ==================================
 
 ``strata`` has no effect on tasks of equal sizes, since then pairs and tasks weigh the same.
@@ -32,9 +33,11 @@ from vla_eval.stats import (
     Heterogeneity,
     Judgement,
     PairedTable,
+    ResizeRule,
     SequentialPlan,
     bet_p_above,
     exact_p_above,
+    exact_p_above_resized,
     failure_ratio_paired,
     heterogeneity,
     heterogeneity_paired,
@@ -51,6 +54,7 @@ __all__ = [
     "AtLook",
     "JudgingMethod",
     "Repeats",
+    "Resized",
     "TangoExact",
     "Weighted",
     "judge_between",
@@ -150,6 +154,23 @@ class TangoExact(JudgingMethod):
 
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
         return TangoExact(outcomes)
+
+
+@dataclass(frozen=True)
+class Resized(TangoExact):
+    """Method for independent pairs whose number was set after the first of them."""
+
+    rule: ResizeRule
+
+    def p_above(self, delta: float) -> float:
+        """Apply the exact test of the two-stage design."""
+        table = self.table
+        return exact_p_above_resized(self.rule, table.n10, table.n01, table.n, delta=delta)
+
+    def p_below(self, delta: float) -> float:
+        """Apply the exact test of the design with the arms exchanged; the rule does not tell them apart."""
+        table = self.table
+        return exact_p_above_resized(self.rule, table.n01, table.n10, table.n, delta=-delta)
 
 
 @dataclass(frozen=True)
@@ -322,7 +343,9 @@ def judge_between(
 
 
 def judging(
-    outcomes: Sequence[Outcome], analysis: Analysis, plan: SequentialPlan | None = None
+    outcomes: Sequence[Outcome],
+    analysis: Analysis,
+    plan: SequentialPlan | ResizeRule | None = None,
 ) -> JudgingMethod:
     """Return the method by which a protocol judges these pairs.
 
@@ -330,9 +353,11 @@ def judging(
         outcomes: the pairs, at least one.
         analysis: the protocol's analysis.
         plan: the plan of looks, if the protocol has looks. Between two looks the bound of the last one
-            counts, and before the first look the bound of the first.
+            counts, and before the first look the bound of the first. Or the rule of a resized run.
     """
     pairs = tuple(outcomes)
+    if isinstance(plan, ResizeRule):
+        return Resized(pairs, plan)
     if plan is not None:
         taken = sum(size <= len(pairs) for size in plan.sizes)
         return AtLook(pairs, plan, max(1, taken))

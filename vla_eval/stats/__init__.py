@@ -87,6 +87,11 @@ from vla_eval.stats.power import (
 from vla_eval.stats.proportions import (
     wilson_interval,
 )
+from vla_eval.stats.resizing import (
+    ResizeRule,
+    exact_p_above_resized,
+    resized_outlook,
+)
 from vla_eval.stats.seeds import (
     Checkpoints,
     SeedInference,
@@ -142,6 +147,7 @@ __all__ = [
     "PairedScores",
     "PairedTable",
     "PairingEnvelope",
+    "ResizeRule",
     "SeedInference",
     "SequentialPlan",
     "Spread",
@@ -160,6 +166,7 @@ __all__ = [
     "episodes_per_arm",
     "estimated_icc",
     "exact_p_above",
+    "exact_p_above_resized",
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
@@ -193,6 +200,7 @@ __all__ = [
     "prefix_for_speedup",
     "repeated_interval",
     "rerun_sd",
+    "resized_outlook",
     "smallest_margin",
     "spread_kind",
     "stratified_independent_interval",

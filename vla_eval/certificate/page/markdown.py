@@ -41,6 +41,8 @@ def markdown_report(certificate: Certificate) -> str:
     ]
     if certificate.sequential:
         lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
+    if certificate.resized:
+        lines += [f"{markdown(certificate.resized.sentence)}.", ""]
     if certificate.latency_ratio is not None:
         lines += [f"One inference: {latency_words(certificate)}.", ""]
     if certificate.control:
