@@ -8,9 +8,9 @@ that a discordant pair is the candidate's. The law of the size N and of all disc
 The p-value of "the difference is Δ or less" is the probability of a score at least as high, summed over
 all sizes that the rule can choose, and maximised over π. For every π it grows with θ, so the maximum lies
 on the boundary π(2θ − 1) = Δ, as in a run of fixed size (:mod:`vla_eval.stats.exact`). A rule that reads
-the split has no such proof. Wittes and Brittain 1990 (Statistics in Medicine 9:65) is the source of the
-idea; Friede and Kieser 2004 (Pharmaceutical Statistics 3:269) show that for binary outcomes and a margin
-the test of a fixed size can exceed its level after it.
+the split has no such proof. The idea is that of internal pilot studies (Wittes and Brittain 1990,
+Statistics in Medicine 9:65). The exact test of a fixed size does not keep its level after it: where the
+candidate wins no pair, the count tells everything.
 """
 
 from __future__ import annotations
