@@ -20,6 +20,7 @@ from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
 from vla_eval.files.jsonfile import ArmName
 from vla_eval.files.tomlfile import apply_change, as_json
+from vla_eval.realtime.settings import Realtime
 from vla_eval.stats import ClusterTest
 
 __all__ = [
@@ -39,7 +40,9 @@ __all__ = [
 LOOKS = 5
 """Number of looks of a sequential run."""
 
-Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
+Secondary = Literal[
+    "success rate by task", "mean score", "mean score by task", "latency", "tasks like these"
+]
 MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
 _MOST_WITH_LOOKS = 20_000
@@ -50,6 +53,7 @@ NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class _Frozen(BaseModel):
@@ -141,14 +145,25 @@ class RunSettings(_Frozen):
     order: Literal["by-task", "round-robin"] = "by-task"
     """``round-robin`` keeps every prefix of the plan balanced over tasks. Workers still stay on a
     scene as long as possible: all of a fixed plan is run, and building scenes is expensive."""
-    latency: Literal["paused"] = "paused"
-    """``paused``: simulated time stands still while the policy thinks."""
+    latency: Literal["paused", "virtual"] = "paused"
+    """``paused``: simulated time stands still while the policy thinks. ``virtual``: it goes on, by
+    ``realtime``."""
+    realtime: Realtime | None = None
+    """Mode and latency of virtual time; given exactly if ``latency`` is ``virtual``."""
     max_batch: Annotated[int, Field(ge=1, le=4096)] = 1
     """Most observations per inference of a hosted policy; 1 keeps the last bits reproducible."""
     batch_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
     blind_keys: Literal[True] | None = None
     """Hide the task, initial state and seeds from policies, see :class:`~vla_eval.keys.BlindKey`."""
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _virtual_time_is_declared(self) -> Self:
+        if (self.latency == "virtual") != (self.realtime is not None):
+            raise ValueError(
+                "latency = 'virtual' and the table run.realtime go together: give both, or neither"
+            )
+        return self
 
     @field_validator("blind_keys", mode="before")
     @classmethod
@@ -181,6 +196,8 @@ class Analysis(_Frozen):
     estimand: Annotated[str, Field(min_length=1)]
     candidate: ArmName | None = None
     """Name of the arm to be certified; None: the command line names it."""
+    candidates: tuple[ArmName, ...] | None = None
+    """Names of several arms to be certified together, with Holm's levels."""
     reference: ArmName | None = None
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
@@ -193,6 +210,10 @@ class Analysis(_Frozen):
     """Test of independent pairs: Tango's score test with the exact unconditional guard."""
     strata: Literal["none", "task"] = "none"
     """``task``: tasks have equal weights, even with different numbers of episodes."""
+    weights: Mapping[str, Weight] | None = None
+    """Weights of the tasks, by ``suite/task`` and in any unit; needs ``strata = "task"``."""
+    task_margin: Margin | None = None
+    """The guard rail: largest loss on a single task, as a fraction (:mod:`vla_eval.judging.guardrail`)."""
     cluster: Literal["none", "initial-state"] = "none"
     """``initial-state``: states are independent, but repeats of one state are not."""
     cluster_test: ClusterTest | None = None
@@ -237,9 +258,11 @@ class Protocol(_Frozen):
         if self.analysis.resize is not None:
             self._check_resize(self.analysis.resize)
         names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
-        filled = [name for name in names if name is not None]
+        filled = [name for name in (*names, *(self.analysis.candidates or ())) if name is not None]
         if len(set(filled)) != len(filled):
             raise ValueError("analysis names one arm in two roles")
+        self._check_tasks([f"{suite}/{task}" for suite, task in sorted(seen)])
+        self._check_candidates()
         return self
 
     def _check_repeats(self) -> None:
@@ -256,6 +279,38 @@ class Protocol(_Frozen):
             )
         if self.analysis.cluster_test is not None and self.analysis.cluster == "none":
             raise ValueError("analysis.cluster_test needs analysis.cluster = 'initial-state'")
+
+    def _check_tasks(self, tasks: Sequence[str]) -> None:
+        """Refuse weights that do not fit the tasks, and a guard rail for one task."""
+        weights = self.analysis.weights
+        if weights is not None:
+            if self.analysis.strata != "task" or self.analysis.stopping != "fixed":
+                raise ValueError(
+                    "analysis.weights needs analysis.strata = 'task' and analysis.stopping = 'fixed'"
+                )
+            if sorted(weights) != sorted(tasks):
+                strange = min(set(weights) ^ set(tasks))
+                raise ValueError(
+                    f"analysis.weights must name every task of the blocks and no other, as SUITE/TASK "
+                    f"('{strange}' is on one side only)"
+                )
+        if self.analysis.task_margin is not None and len(tasks) < 2:
+            raise ValueError("analysis.task_margin needs two or more tasks")
+
+    def _check_candidates(self) -> None:
+        """Refuse a family of candidates that cannot be judged."""
+        several = self.analysis.candidates
+        if several is None:
+            return
+        if len(several) < 2 or self.analysis.candidate is not None:
+            raise ValueError(
+                "analysis.candidates names two or more arms; for one arm use analysis.candidate alone"
+            )
+        if self.analysis.stopping != "fixed":
+            raise ValueError(
+                "analysis.candidates needs analysis.stopping = 'fixed': looks compare one candidate "
+                "with the reference"
+            )
 
     def _check_looks(self) -> None:
         """Refuse a protocol that looks cannot be taken of."""
@@ -276,6 +331,10 @@ class Protocol(_Frozen):
             "the run has looks (analysis.stopping), which stop it early already; choose one of the two": (
                 self.analysis.stopping != "fixed"
             ),
+            "the rule is for one candidate; leave out analysis.candidates": (
+                self.analysis.candidates is not None
+            ),
+            "pairs weigh the same; leave out analysis.weights": self.analysis.weights is not None,
             "after, planned and at_most must rise (planned may equal after)": not (
                 resize.after <= resize.planned < resize.at_most
             ),
