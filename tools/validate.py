@@ -25,6 +25,7 @@ import dependence
 import endtoend
 import exact
 import measured
+import resized
 import several
 import simulated
 import tasks
@@ -50,6 +51,7 @@ GROUPS: dict[str, Group] = {
     "One arm with repeats": copies.rates,
     "Training seeds": simulated.training_seeds,
     "Five looks": simulated.sequential,
+    "Size set from the first pairs": resized.bars,
     "Bets": simulated.betting,
     "Partial credit": measured.partial_credit,
     "Latency": measured.latency,

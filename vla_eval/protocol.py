@@ -31,6 +31,7 @@ __all__ = [
     "Limits",
     "Protocol",
     "Range",
+    "Resize",
     "RunSettings",
     "Secondary",
     "parse_protocol",
@@ -45,6 +46,7 @@ Secondary = Literal[
 MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
 _MOST_WITH_LOOKS = 20_000
+_MOST_RESIZED = 2_000
 _WEEK_S = 604_800.0
 
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -172,6 +174,22 @@ class RunSettings(_Frozen):
         return value
 
 
+class Resize(_Frozen):
+    """A rule that sets the number of pairs once, from how many of the first are discordant.
+
+    See :mod:`vla_eval.stats.resizing`. The blocks list all ``at_most`` episodes.
+    """
+
+    after: Positive
+    """Episodes an arm after which the discordant pairs are counted."""
+    planned: Positive
+    """Fewest episodes an arm."""
+    at_most: Positive
+    """Most episodes an arm."""
+    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Wanted chance of a certificate if the arms are equally good."""
+
+
 class Analysis(_Frozen):
     """The analysis plan; fixed before the first episode."""
 
@@ -204,6 +222,8 @@ class Analysis(_Frozen):
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
     secondary: tuple[Secondary, ...] = ()
     """Secondary results in a certificate; they carry no claim."""
+    resize: Resize | None = None
+    """Blinded re-estimation of the number of pairs; None: the number is fixed, or has looks."""
 
 
 class Protocol(_Frozen):
@@ -225,14 +245,29 @@ class Protocol(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
-        _refuse_too_many(repeats * sum(block.episodes for block in self.blocks))
+        _refuse_too_many(self.episodes)
         seen: set[tuple[str, str]] = set()
         for block in self.blocks:
             for task in block.task_names():
                 if (block.suite, task) in seen:
                     raise ValueError(f"task '{task}' of suite '{block.suite}' is in two blocks")
                 seen.add((block.suite, task))
+        self._check_repeats()
+        if self.analysis.stopping != "fixed":
+            self._check_looks()
+        if self.analysis.resize is not None:
+            self._check_resize(self.analysis.resize)
+        names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
+        filled = [name for name in (*names, *(self.analysis.candidates or ())) if name is not None]
+        if len(set(filled)) != len(filled):
+            raise ValueError("analysis names one arm in two roles")
+        self._check_tasks([f"{suite}/{task}" for suite, task in sorted(seen)])
+        self._check_candidates()
+        return self
+
+    def _check_repeats(self) -> None:
+        """Refuse seeds and tests of repeats that do not go together."""
+        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
         for name in ("env_seeds", "policy_seeds"):
             values = getattr(self.run, name)
             if not values or len(set(values)) != len(values):
@@ -244,15 +279,6 @@ class Protocol(_Frozen):
             )
         if self.analysis.cluster_test is not None and self.analysis.cluster == "none":
             raise ValueError("analysis.cluster_test needs analysis.cluster = 'initial-state'")
-        if self.analysis.stopping != "fixed":
-            self._check_looks()
-        names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
-        filled = [name for name in (*names, *(self.analysis.candidates or ())) if name is not None]
-        if len(set(filled)) != len(filled):
-            raise ValueError("analysis names one arm in two roles")
-        self._check_tasks([f"{suite}/{task}" for suite, task in sorted(seen)])
-        self._check_candidates()
-        return self
 
     def _check_tasks(self, tasks: Sequence[str]) -> None:
         """Refuse weights that do not fit the tasks, and a guard rail for one task."""
@@ -288,28 +314,64 @@ class Protocol(_Frozen):
 
     def _check_looks(self) -> None:
         """Refuse a protocol that looks cannot be taken of."""
+        states = [_count(block.init_states) for block in self.blocks]
+        why = self._no_rounds() | {
+            "five looks need five initial states of every task": min(states) < LOOKS,
+            f"looks are computed for at most {_MOST_WITH_LOOKS:,} episodes an arm": (
+                self.episodes > _MOST_WITH_LOOKS
+            ),
+        }
+        _refuse(f"analysis.stopping = '{self.analysis.stopping}'", why)
+
+    def _check_resize(self, resize: Resize) -> None:
+        """Refuse a protocol whose number of pairs cannot be set after the first of them."""
+        tasks = sum(_count(block.tasks) for block in self.blocks)
+        sizes = (resize.after, resize.planned, resize.at_most)
+        why = {
+            "the run has looks (analysis.stopping), which stop it early already; choose one of the two": (
+                self.analysis.stopping != "fixed"
+            ),
+            "the rule is for one candidate; leave out analysis.candidates": (
+                self.analysis.candidates is not None
+            ),
+            "pairs weigh the same; leave out analysis.weights": self.analysis.weights is not None,
+            "after, planned and at_most must rise (planned may equal after)": not (
+                resize.after <= resize.planned < resize.at_most
+            ),
+            f"after, planned and at_most must be whole rounds over the tasks: multiples of {tasks}": any(
+                size % tasks for size in sizes
+            ),
+            f"the blocks list {self.episodes} episodes an arm, and at_most is {resize.at_most}; list "
+            "exactly the most that may run": self.episodes != resize.at_most,
+            f"sizes are computed for at most {_MOST_RESIZED:,} episodes an arm": (
+                resize.at_most > _MOST_RESIZED
+            ),
+        }
+        _refuse("analysis.resize", self._no_rounds() | why)
+
+    def _no_rounds(self) -> dict[str, bool]:
+        """Return what keeps prefixes of the plan from being balanced, independent and complete pairs."""
         states = {_count(block.init_states) for block in self.blocks}
         repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
-        why = {
+        return {
             "run.order must be 'round-robin': every look has to be balanced over the tasks": (
                 self.run.order != "round-robin"
             ),
             "every task needs the same number of initial states, so that looks are balanced": (
                 len(states) > 1
             ),
-            "five looks need five initial states of every task": min(states) < LOOKS,
             "every initial state must run once (one env seed, one policy seed): the bounds are for "
             "independent pairs": repeats > 1 or self.analysis.cluster != "none",
-            f"looks are computed for at most {_MOST_WITH_LOOKS:,} episodes an arm": (
-                sum(block.episodes for block in self.blocks) > _MOST_WITH_LOOKS
-            ),
             "run.limits.error_cap must be 0: a look needs all of its pairs": (
                 self.run.limits.error_cap > 0
             ),
         }
-        for sentence, broken in why.items():
-            if broken:
-                raise ValueError(f"analysis.stopping = '{self.analysis.stopping}': {sentence}")
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes an arm; counted without listing them."""
+        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
+        return repeats * sum(block.episodes for block in self.blocks)
 
     @property
     def label(self) -> str:
@@ -353,6 +415,13 @@ def parse_protocol(
         return Protocol.model_validate_json(as_json(content, where))
     except ValidationError as error:
         raise ProtocolError(f"{where}: {all_complaints(error, Protocol)}") from None
+
+
+def _refuse(what: str, reasons: Mapping[str, bool]) -> None:
+    """Raise for the first reason that holds."""
+    for sentence, holds in reasons.items():
+        if holds:
+            raise ValueError(f"{what}: {sentence}")
 
 
 def _refuse_too_many(episodes: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison, Power, TaskResult
 from vla_eval.judging.ledger import Outcome
-from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.looks import judged_by, sequential_plan
 from vla_eval.judging.methods import (
     AtLook,
     JudgingMethod,
@@ -19,6 +19,7 @@ from vla_eval.judging.methods import (
     judging,
 )
 from vla_eval.judging.overruns import OverRuns
+from vla_eval.judging.resizing import resize_rule
 from vla_eval.plan import look_sizes
 from vla_eval.stats import (
     Judgement,
@@ -26,6 +27,7 @@ from vla_eval.stats import (
     operating_characteristics,
     pairs_by_formula,
     power_paired,
+    resized_outlook,
     stratified_paired_interval,
     tango_p_noninferior,
 )
@@ -121,7 +123,7 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
 
 
 def _method(evidence: Evidence, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
-    return judging(outcomes, evidence.protocol.analysis, sequential_plan(evidence.protocol))
+    return judging(outcomes, evidence.protocol.analysis, judged_by(evidence.protocol))
 
 
 def _score_p(method: JudgingMethod, margin: float) -> float | None:
@@ -220,11 +222,18 @@ def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:
     which gives an upper bound; `vlaeval power --states` computes the power of the tests.
     """
     protocol = evidence.protocol
-    planned = sum(look_sizes(run.protocol)[-1] for run in evidence.runs)
+    planned = sum(
+        run.resizing.pairs if run.resizing else look_sizes(run.protocol)[-1]
+        for run in evidence.runs
+    )
     case = _observed(comparison)
     effective = max(1, round(planned / (comparison.vif or 1.0)))
     plan = sequential_plan(protocol, margin=level.margin)
-    if plan is None:
+    rule = resize_rule(protocol)
+    if rule is not None:
+        resized = resized_outlook(rule, case, margin=level.margin, alpha=level.alpha, guard=False)
+        at_parity, expected = resized.certified, resized.pairs
+    elif plan is None:
         at_parity = power_paired(effective, case, margin=level.margin, alpha=level.alpha)
         expected = float(planned)
     else:

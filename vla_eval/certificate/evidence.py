@@ -19,6 +19,8 @@ from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes, Pairing
 from vla_eval.judging.look_files import checked_looks, looks_on_disk
 from vla_eval.judging.looks import Look
+from vla_eval.judging.resize_file import checked_resizing
+from vla_eval.judging.resizing import Resizing
 from vla_eval.judging.roles import Roles, sequential_roles
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand, in_stages
@@ -49,6 +51,8 @@ class Evidence:
     """Start of the first attempt of any arm; ISO 8601 with its zone."""
     looks: tuple[Look, ...] = ()
     """All looks of a sequential run; the last one is judged. Empty in a run of fixed size."""
+    resizing: Resizing | None = None
+    """Decision about the size of a resized run; None in other runs."""
     sessions: Mapping[tuple[str, EpisodeKey], str] = field(default_factory=dict)
     """Call of ``vlaeval run`` that made the result, for each arm and key."""
     path: Path = Path()
@@ -129,6 +133,8 @@ def gather(path: Path, roles: Roles) -> Evidence:
     _refuse_early(path, folder.header, records)
     looks = _looks(folder, records, roles)
     keys = keys[: looks[-1].pairs] if looks else keys
+    resizing = _resizing(folder, records, roles)
+    keys = keys[: resizing.pairs] if resizing else keys
     arms = {name: ArmEpisodes.of(records, name, keys) for name in roles.names}
     for name, arm in arms.items():
         if arm.pending:
@@ -149,6 +155,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
         _timings_digest(admitted, sessions),
         min((record.timing.started_at for record in records.attempts), key=datetime.fromisoformat),
         looks,
+        resizing,
         sessions,
         path,
     )
@@ -174,13 +181,7 @@ def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...
     protocol = folder.header.protocol
     if protocol.analysis.stopping == "fixed":
         return ()
-    taken = sequential_roles(protocol, [arm.name for arm in folder.header.arms])
-    if (roles.candidate, roles.reference) != taken:
-        raise UsageError(
-            f"this run was stopped by looking at candidate '{taken[0]}' against reference "
-            f"'{taken[1]}', so nothing else can be judged by it; for '{roles.candidate}' against "
-            f"'{roles.reference}' run them in that order, in a folder of their own"
-        )
+    _refuse_other_roles(folder, roles, "was stopped by looking at")
     looks = checked_looks(folder, records)
     if not looks:
         first = in_stages(protocol)[0]
@@ -197,6 +198,32 @@ def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...
                 "restore it (where the run was killed just then: repeat the run command)"
             )
     return looks
+
+
+def _resizing(folder: RunFolder, records: Records, roles: Roles) -> Resizing | None:
+    """Return the decision about the size of a resized run; refuse a run in which it was not made."""
+    resize = folder.header.protocol.analysis.resize
+    if resize is None:
+        return None
+    _refuse_other_roles(folder, roles, "got its size from")
+    resizing = checked_resizing(folder, records, must_be_there=True)
+    if resizing is None:
+        raise RunFolderError(
+            f"{folder.path}: the size of the run is set by its first {resize.after} episodes of every "
+            "arm, and they are not all there; judging before that is peeking: repeat the run command"
+        )
+    return resizing
+
+
+def _refuse_other_roles(folder: RunFolder, roles: Roles, what: str) -> None:
+    """Refuse other roles than those whose pairs decided how far the plan was run."""
+    taken = sequential_roles(folder.header.protocol, [arm.name for arm in folder.header.arms])
+    if (roles.candidate, roles.reference) != taken:
+        raise UsageError(
+            f"this run {what} candidate '{taken[0]}' against reference "
+            f"'{taken[1]}', so nothing else can be judged by it; for '{roles.candidate}' against "
+            f"'{roles.reference}' run them in that order, in a folder of their own"
+        )
 
 
 def _check_roles(run: RunHeader, roles: Roles) -> None:

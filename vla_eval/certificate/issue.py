@@ -17,7 +17,14 @@ from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.family import family_of
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
-from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Seeds, Sequential
+from vla_eval.certificate.model import (
+    ArmResult,
+    Certificate,
+    Comparison,
+    Resized,
+    Seeds,
+    Sequential,
+)
 from vla_eval.certificate.pooled import gather_all, parts_of
 from vla_eval.certificate.scope import what_ran
 from vla_eval.certificate.taskwise import guarded, rail_of, tasks_like_these
@@ -26,6 +33,7 @@ from vla_eval.errors import RunFolderError
 from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import look_sentence, sequential_plan
 from vla_eval.judging.methods import rate_interval
+from vla_eval.judging.resizing import resizing_sentence
 from vla_eval.judging.roles import Roles
 from vla_eval.released import Standing, standing
 from vla_eval.stats import Verdict, rerun_sd
@@ -128,6 +136,7 @@ def issue_from(
         control=control,
         assay=assay,
         sequential=_sequential(evidence),
+        resized=_resized(evidence),
         arms=tuple(_arm(evidence, name) for name in roles.shown),
         seeds=Seeds(
             env_seeds=tuple(sorted({key.env_seed for key in evidence.keys})),
@@ -194,6 +203,13 @@ def _sequential(evidence: Evidence) -> Sequential | None:
         looks=evidence.looks,
         sentence=look_sentence(last, plan.looks),
     )
+
+
+def _resized(evidence: Evidence) -> Resized | None:
+    decision = evidence.resizing
+    if decision is None:
+        return None
+    return Resized(decision=decision, sentence=resizing_sentence(decision))
 
 
 def _arm(evidence: Evidence, name: str) -> ArmResult:

@@ -12,6 +12,7 @@ from vla_eval.certificate.parts import Family, RunPart, TasksLikeThese
 from vla_eval.claims.registration import Registration
 from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import Look
+from vla_eval.judging.resizing import Resizing
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Power",
     "ProcessRunRatio",
+    "Resized",
     "Seeds",
     "Sequential",
     "TaskResult",
@@ -157,6 +159,13 @@ class Sequential(_Frozen):
     """Decision of the last look."""
 
 
+class Resized(_Frozen):
+    """The size of the run, set once from the number of discordant pairs among the first."""
+
+    decision: Resizing
+    sentence: str
+
+
 class Seeds(_Frozen):
     """Repeated seeds, and the spread over them."""
 
@@ -269,6 +278,8 @@ class Certificate(_Frozen):
     assay: Assay
     sequential: Sequential | None
     """None: the number of episodes is fixed by the protocol."""
+    resized: Resized | None = None
+    """None: the size of the run was not set from its first pairs."""
     arms: tuple[ArmResult, ...]
     seeds: Seeds
     power: Power

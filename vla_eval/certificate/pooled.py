@@ -21,6 +21,7 @@ from vla_eval.certificate.parts import RunPart
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.files.differences import name_differences
 from vla_eval.judging.ledger import ArmEpisodes
+from vla_eval.judging.resizing import decides_by_pairs
 from vla_eval.judging.roles import Roles
 from vla_eval.protocol import Protocol
 
@@ -92,9 +93,9 @@ def _shape(protocol: Protocol) -> dict[str, Any]:
 
 
 def _refuse_other_plan(first: Evidence, run: Evidence) -> None:
-    if first.protocol.analysis.stopping != "fixed":
+    if decides_by_pairs(first.protocol):
         raise UsageError(
-            f"{first.path}: is a sequential run, whose looks judge it alone; only runs of fixed size are "
+            f"{first.path}: is a run with looks or a resized one, which is judged alone; only runs of fixed size are "
             "judged together"
         )
     ours, theirs = _shape(first.protocol), _shape(run.protocol)

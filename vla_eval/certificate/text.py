@@ -34,6 +34,7 @@ def certificate_text(certificate: Certificate) -> str:
         *_pairs(comparison),
         p_words(certificate),
         *([certificate.sequential.sentence] if certificate.sequential else []),
+        *([certificate.resized.sentence] if certificate.resized else []),
         *part_lines(certificate),
         "",
         *(_arm_line(arm) for arm in certificate.arms),
@@ -74,6 +75,7 @@ def p_words(certificate: Certificate) -> str:
     """Return the p-value of "worse by the margin or more" in words, with its test and level."""
     comparison, sequential = certificate.comparison, certificate.sequential
     test = comparison.test
+    test += " over all sizes that the rule could set" if certificate.resized else ""
     score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.3g}"
     needed = (
         f"needs {sequential.looks[-1].level:.3g} at this look"

@@ -38,6 +38,7 @@ from vla_eval.errors import (
 )
 from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import ArmName, read_model, read_text
+from vla_eval.judging.resizing import decides_by_pairs
 from vla_eval.judging.roles import Roles, sequential_roles
 from vla_eval.protocol import Protocol
 from vla_eval.realtime.latency import virtual_time
@@ -180,8 +181,7 @@ def _complete(
     # A protocol that names several candidates registers all of them; the first stands in the file.
     first = analysis.candidates[0] if analysis.candidates else analysis.candidate
     fixed = (first, analysis.reference, analysis.negative_control)
-    looks = analysis.stopping != "fixed"
-    taken = sequential_roles(protocol, arms) if looks else (None, None)
+    taken = sequential_roles(protocol, arms) if decides_by_pairs(protocol) else (None, None)
     flags = ("candidate", "reference", "control")
     names: list[str | None] = []
     for flag, chosen, planned, looked in zip(flags, asked, fixed, (*taken, None), strict=True):
@@ -190,7 +190,7 @@ def _complete(
             raise UsageError(f"{protocol.label} fixes its {flag} as arm '{planned}', not '{name}'")
         if looked is not None and name != looked:
             raise UsageError(
-                f"{protocol.label} stops by looking at its first arm against its second, so the "
+                f"{protocol.label} stops by comparing its first arm with its second, so the "
                 f"{flag} is arm '{looked}', not '{name}'; give the arms in that order"
             )
         if name is None and flag != "control":

@@ -68,6 +68,11 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     _print_rules(protocol)
     if value["sequential"]:
         _print_sequential(value["sequential"])
+    if value["resized"]:
+        from vla_eval.cli.resizing import print_resizing
+
+        say()
+        print_resizing(value["resized"])
     if value["clustered"]:
         _print_clustered(value["clustered"], protocol.analysis.margin)
     infer_ms = value["infer_ms"]

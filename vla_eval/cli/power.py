@@ -37,6 +37,9 @@ def power(
     states: Annotated[int | None, tyro.conf.arg(metavar="K")] = None,
     repeats: Annotated[int | None, tyro.conf.arg(metavar="M")] = None,
     icc: float | None = None,
+    resize: Annotated[
+        tuple[int, int, int] | None, tyro.conf.arg(metavar="AFTER PLANNED MOST")
+    ] = None,
     json: bool = False,
 ) -> int:
     """Compute the episodes that a claim of non-inferiority needs, or the power of a finished run.
@@ -46,6 +49,8 @@ def power(
     Example: vlaeval power --margin 0.05 --p 0.95 --correlation 0.3 --episodes 200
 
     Example: vlaeval power --margin 0.1 --states 50 --repeats 4
+
+    Example: vlaeval power --margin 0.1 --resize 40 80 200
 
     Example: vlaeval power --run runs/parity
 
@@ -68,10 +73,16 @@ def power(
         states: Show the power of this many different initial states, each repeated --repeats times.
         repeats: Number of episodes per state and arm, each with a different seed.
         icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
+        resize: Show the power and the expected pairs of a run that counts the discordant pairs among
+            its first AFTER ones, and then sets its size from PLANNED to MOST pairs.
         json: Print for machines.
     """
     _check_levels(margin, alpha, power)
     by_states = (states, repeats, icc) != (None, None, None)
+    if resize is not None and (run is not None or by_states or episodes is not None):
+        raise UsageError(
+            "--resize sets the number of pairs; leave out --run, --states and --episodes"
+        )
     if run is not None:
         if by_states:
             raise UsageError("--states, --repeats and --icc describe a design; a run has its own")
@@ -89,6 +100,8 @@ def power(
         "margin": _MARGIN if margin is None else margin,
         "alpha": _ALPHA if alpha is None else alpha,
     }
+    if resize is not None:
+        return _show_resizing(resize, p, correlation, power or _POWER, expected, json=json)
     if not by_states:
         expected |= {"correlation": correlation, "power": power or _POWER, "episodes": episodes}
         return _show_pairs(p, expected, json=json)
@@ -139,6 +152,28 @@ def _show_pairs(p: float, expected: dict[str, Any], *, json: bool) -> int:
         print_json(result)
     else:
         _print_pairs(result)
+    return EXIT_COMPLETE
+
+
+def _show_resizing(
+    sizes: tuple[int, int, int],
+    p: float,
+    correlation: float | None,
+    power: float,
+    expected: dict[str, Any],
+    *,
+    json: bool,
+) -> int:
+    from vla_eval.cli.resizing import print_resizing
+    from vla_eval.planning.resizing import outlook_of_rule, rule_of
+
+    rule = rule_of(sizes, margin=expected["margin"], alpha=expected["alpha"], power=power)
+    correlations = (0.0, 0.3, 0.6) if correlation is None else (correlation,)
+    value = outlook_of_rule(rule, (p,), correlations, difference=expected["difference"])
+    if json:
+        print_json(value)
+    else:
+        print_resizing(value)
     return EXIT_COMPLETE
 
 

@@ -50,6 +50,7 @@ def run(
         json: Print the summary as JSON.
     """
     from vla_eval.engine.runner import run as run_protocol
+    from vla_eval.judging.resizing import decides_by_pairs
     from vla_eval.released import load_protocol
     from vla_eval.summary.text import report_text
     from vla_eval.trust import foreign_code, tell_code
@@ -63,10 +64,10 @@ def run(
     else:
         say(report_text(summary))
     say(f"run folder: {folder}", file=sys.stderr)
-    return _outcome(summary, shard=bool(shard), sequential=loaded.analysis.stopping != "fixed")
+    return _outcome(summary, shard=bool(shard), waits=decides_by_pairs(loaded))
 
 
-def _outcome(summary: RunSummary, *, shard: bool, sequential: bool) -> int:
+def _outcome(summary: RunSummary, *, shard: bool, waits: bool) -> int:
     """Print the remaining work, and return the exit code."""
     if summary.complete:
         return EXIT_COMPLETE
@@ -77,9 +78,9 @@ def _outcome(summary: RunSummary, *, shard: bool, sequential: bool) -> int:
             file=sys.stderr,
         )
         return EXIT_INFRASTRUCTURE
-    if shard and sequential:
+    if shard and waits:
         say(
-            "this shard has done its part of the look; when all shards have, repeat the command",
+            "this shard has done its part so far; when all shards have, repeat the command",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED

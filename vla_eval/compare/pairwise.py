@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vla_eval.compare.gather import Contest, Entry
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import Pairing, won
-from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.looks import judged_by
 from vla_eval.judging.methods import JudgingMethod, judging
 from vla_eval.stats import (
     PairedTable,
@@ -74,7 +74,7 @@ def pairing(field: Contest, ours: Entry, theirs: Entry) -> Pairing:
 def method_of(field: Contest, found: Pairing) -> JudgingMethod:
     """Return the protocol's method on these pairs."""
     protocol = field.protocol
-    return judging(found.outcomes(), protocol.analysis, sequential_plan(protocol))
+    return judging(found.outcomes(), protocol.analysis, judged_by(protocol))
 
 
 def _unpaired(

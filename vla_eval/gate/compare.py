@@ -27,7 +27,7 @@ from vla_eval.gate.baseline import Baseline
 from vla_eval.judging import ledger
 from vla_eval.judging.guardrail import GuardRail, guard_rail
 from vla_eval.judging.ledger import Case, Mark
-from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.looks import judged_by, sequential_plan
 from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
@@ -245,7 +245,7 @@ def _paired(
             raise UsageError("nothing to compare: no episode has a result on both sides")
         if protocol is None:
             return judging(outcomes, _INDEPENDENT)
-        return judging(outcomes, protocol.analysis, sequential_plan(protocol))
+        return judging(outcomes, protocol.analysis, judged_by(protocol))
 
     observed, worst, best = method("observed"), method("worst"), method("best")
     judged = judge_between(worst, best, margin, alpha)

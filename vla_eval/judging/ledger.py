@@ -34,6 +34,7 @@ __all__ = [
     "Case",
     "Outcome",
     "Pairing",
+    "all_ended",
     "by_task",
     "clusters",
     "pair",
@@ -219,6 +220,12 @@ class Pairing:
                 f"{key}: scene_hash {hashes[0]} and {hashes[1]})"
             )
         return ""
+
+
+def all_ended(records: Records, arms: Iterable[str], keys: Sequence[EpisodeKey]) -> bool:
+    """Return whether every arm has a result of every episode."""
+    found = (records.final.get((arm, key)) for arm in arms for key in keys)
+    return all(record is not None and record.outcome != "error" for record in found)
 
 
 def pair(keys: Iterable[EpisodeKey], candidate: ArmEpisodes, reference: ArmEpisodes) -> Pairing:

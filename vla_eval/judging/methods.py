@@ -8,6 +8,7 @@ method          condition                                      statistics
 `Weighted`      ``strata = "task"``, with ``weights`` or with stratified score, bets with weights
                 tasks of unequal sizes
 `AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
+`Resized`       ``resize``                                     Tango's interval, the exact test of the design
 =============== ============================================== ==================================
 
 Without ``weights``, ``strata`` has no effect on tasks of equal sizes: pairs and tasks weigh the same then.
@@ -33,6 +34,7 @@ from vla_eval.stats import (
     Guards,
     Judgement,
     PairedTable,
+    ResizeRule,
     SequentialPlan,
     bet_p_above,
     exact_p_above,
@@ -356,7 +358,9 @@ def judge_between(
 
 
 def judging(
-    outcomes: Sequence[Outcome], analysis: Analysis, plan: SequentialPlan | None = None
+    outcomes: Sequence[Outcome],
+    analysis: Analysis,
+    plan: SequentialPlan | ResizeRule | None = None,
 ) -> JudgingMethod:
     """Return the method by which a protocol judges these pairs.
 
@@ -364,9 +368,13 @@ def judging(
         outcomes: the pairs, at least one.
         analysis: the protocol's analysis.
         plan: the plan of looks, if the protocol has looks. Between two looks the bound of the last one
-            counts, and before the first look the bound of the first.
+            counts, and before the first look the bound of the first. Or the rule of a resized run.
     """
     pairs = tuple(outcomes)
+    if isinstance(plan, ResizeRule):
+        from vla_eval.judging.resized import Resized
+
+        return Resized(pairs, plan)
     if plan is not None:
         taken = sum(size <= len(pairs) for size in plan.sizes)
         return AtLook(pairs, plan, max(1, taken))

@@ -8,8 +8,10 @@ from typing import Any
 from vla_eval.catalog import Cost, check_catalogue, suites
 from vla_eval.errors import UsageError
 from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.resizing import resize_rule
 from vla_eval.plan import expand
 from vla_eval.planning.repeats import CORRELATION, ICCS
+from vla_eval.planning.resizing import outlook_of_rule
 from vla_eval.protocol import Block, Protocol
 from vla_eval.stats import (
     ClusterTest,
@@ -65,6 +67,7 @@ def outlook(
         "about_s": round(seconds, 1),
         "infer_ms": infer_ms,
         "sequential": _sequential(protocol),
+        "resized": _resized(protocol),
         "clustered": _clustered(protocol),
     }
 
@@ -112,6 +115,12 @@ def _sequential(protocol: Protocol) -> dict[str, Any] | None:
             }
         )
     return {"sizes": list(plan.sizes), "bounds": list(plan.bounds), "at_parity": rows}
+
+
+def _resized(protocol: Protocol) -> dict[str, Any] | None:
+    """Return the sizes of a resized run, and its expected results at parity; None for other runs."""
+    rule = resize_rule(protocol)
+    return None if rule is None else outlook_of_rule(rule, (0.90, 0.95, 0.98), (CORRELATION,))
 
 
 def _clustered(protocol: Protocol) -> dict[str, Any] | None:

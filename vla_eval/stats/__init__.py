@@ -88,6 +88,11 @@ from vla_eval.stats.power import (
 from vla_eval.stats.proportions import (
     wilson_interval,
 )
+from vla_eval.stats.resizing import (
+    ResizeRule,
+    exact_p_above_resized,
+    resized_outlook,
+)
 from vla_eval.stats.seeds import (
     Checkpoints,
     SeedInference,
@@ -148,6 +153,7 @@ __all__ = [
     "PairedScores",
     "PairedTable",
     "PairingEnvelope",
+    "ResizeRule",
     "SeedInference",
     "SequentialPlan",
     "Spread",
@@ -166,6 +172,7 @@ __all__ = [
     "episodes_per_arm",
     "estimated_icc",
     "exact_p_above",
+    "exact_p_above_resized",
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
@@ -200,6 +207,7 @@ __all__ = [
     "prefix_for_speedup",
     "repeated_interval",
     "rerun_sd",
+    "resized_outlook",
     "smallest_margin",
     "spread_kind",
     "stratified_independent_interval",

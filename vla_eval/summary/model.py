@@ -12,8 +12,9 @@ from typing import Any
 from vla_eval.errors import RunFolderError
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes
-from vla_eval.judging.looks import Look, due_keys, looks_of, sequential_plan
+from vla_eval.judging.looks import Look, due_keys, judged_by, looks_of
 from vla_eval.judging.methods import JudgingMethod, judging, rate_interval
+from vla_eval.judging.resizing import Resizing, resizing_of
 from vla_eval.judging.timings import inference_ms, quantile
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
@@ -116,6 +117,8 @@ class RunSummary:
     """Instructions by ``suite/task``."""
     looks: tuple[Look, ...] = ()
     """Looks of a sequential run."""
+    resizing: Resizing | None = None
+    """Decision about the size of a resized run; None before it, and in other runs."""
     objection: str = ""
     """Reason why a look of a sequential run cannot be taken; empty if there is none."""
 
@@ -130,6 +133,7 @@ class RunSummary:
             "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
             "pairs": [_pair_json(pair) for pair in self.pairs],
             "looks": [look.model_dump(mode="json") for look in self.looks],
+            **({"resizing": self.resizing.model_dump(mode="json")} if self.resizing else {}),
         }
 
 
@@ -241,6 +245,7 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
         attempts=len(records.attempts),
         tasks={f"{record.suite}/{record.task}": record.instruction for record in finals},
         looks=looks,
+        resizing=None if objection or len(arms) < 2 else resizing_of(protocol, arms, records),
         objection=objection,
     )
 
@@ -310,11 +315,10 @@ def _pair(
 ) -> Pair:
     pairing = ledger.pair(keys, ours, theirs)
     outcomes = pairing.outcomes()
-    plan = sequential_plan(protocol)
     return Pair(
         ours.name,
         theirs.name,
-        judging(outcomes, protocol.analysis, plan) if outcomes else None,
+        judging(outcomes, protocol.analysis, judged_by(protocol)) if outcomes else None,
         len(pairing.unequal),
         len(pairing.unknown),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
 from vla_eval.judging.methods import JudgingMethod
+from vla_eval.judging.resizing import decides_by_pairs, resizing_sentence
 from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary.model import ArmSummary, Pair, RunSummary
@@ -23,7 +24,7 @@ _PHASES = {
 def report_text(summary: RunSummary) -> str:
     """Return the whole report."""
     protocol = summary.protocol
-    most = "" if protocol.analysis.stopping == "fixed" else "at most "
+    most = "at most " if decides_by_pairs(protocol) else ""
     episodes = f"{most}{len(expand(protocol))}"
     state = "complete" if summary.complete else "NOT COMPLETE"
     looks = [look_sentence(look, len(look_sizes(protocol))) for look in summary.looks[-1:]]
@@ -31,6 +32,7 @@ def report_text(summary: RunSummary) -> str:
         f"{protocol.label} · {protocol.title}",
         f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
         *looks,
+        *([resizing_sentence(summary.resizing)] if summary.resizing else []),
         *_warnings(summary),
         "",
         *_arm_table(summary),

@@ -41,6 +41,8 @@ def markdown_report(certificate: Certificate) -> str:
     ]
     if certificate.sequential:
         lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
+    if certificate.resized:
+        lines += [f"{markdown(certificate.resized.sentence)}.", ""]
     for sentence in part_lines(certificate):
         lines += [f"{markdown(sentence[:1].upper() + sentence[1:])}.", ""]
     if certificate.tasks_like_these is not None:
