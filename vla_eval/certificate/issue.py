@@ -32,7 +32,7 @@ from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import RunFolderError
 from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import look_sentence, sequential_plan
-from vla_eval.judging.methods import rate_interval
+from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.resizing import resizing_sentence
 from vla_eval.judging.roles import Roles
 from vla_eval.released import Standing, standing

@@ -13,7 +13,7 @@ from vla_eval.compare.pairwise import estimate, pairing
 from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.errors import UsageError
 from vla_eval.judging.ledger import won
-from vla_eval.judging.methods import rate_interval
+from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.timings import inference_ms, quantile
 from vla_eval.stats import benjamini_hochberg, cochran_q, compact_letters, holm
 

@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 
 from vla_eval.judging import ledger
-from vla_eval.judging.ledger import ArmEpisodes, Outcome
+from vla_eval.judging.ledger import Outcome
 from vla_eval.protocol import Analysis
 from vla_eval.stats import (
     Agreement,
@@ -44,7 +44,6 @@ from vla_eval.stats import (
     repeated_interval,
     stratified_paired_interval,
     tasks_agree,
-    wilson_interval,
 )
 from vla_eval.stats._numeric import Array, Interval, crossing, normal_sf
 from vla_eval.stats.bounded import bet_interval, log_wealth
@@ -57,7 +56,6 @@ __all__ = [
     "Weighted",
     "judge_between",
     "judging",
-    "rate_interval",
 ]
 
 
@@ -392,17 +390,3 @@ def judging(
 def _unequal(outcomes: Sequence[Outcome]) -> bool:
     sizes = {len(pairs) for pairs in ledger.by_task(outcomes).values()}
     return len(sizes) > 1
-
-
-def rate_interval(arm: ArmEpisodes, analysis: Analysis, *, level: float = 0.05) -> Interval:
-    """Return Wilson's interval of an arm's success rate; if states repeat, from effective counts.
-
-    Args:
-        arm: one arm's episodes.
-        analysis: the protocol's analysis.
-        level: two-sided level; in a sequential run the level of the look (`JudgingMethod.level`).
-    """
-    data = arm.by_state() if analysis.cluster != "none" else None
-    if data is None:
-        return wilson_interval(arm.successes, arm.n, alpha=level)
-    return data.interval(alpha=level)

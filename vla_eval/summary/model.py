@@ -13,7 +13,8 @@ from vla_eval.errors import RunFolderError
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.judging.looks import Look, due_keys, judged_by, looks_of
-from vla_eval.judging.methods import JudgingMethod, judging, rate_interval
+from vla_eval.judging.methods import JudgingMethod, judging
+from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.resizing import Resizing, resizing_of
 from vla_eval.judging.timings import inference_ms, quantile
 from vla_eval.keys import EpisodeKey
