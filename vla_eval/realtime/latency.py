@@ -158,6 +158,9 @@ def virtual_time(settings: Realtime | None, arm: str, metadata: Billed) -> Virtu
             f"the policy of arm '{arm}' declares neither passes nor nfe, so its latency on "
             f"'{settings.machine.name}' is unknown; {remedy}"
         )
-    return VirtualTime(
-        settings, Latency(settings.machine.inference_us(metadata.passes, metadata.samples))
-    )
+    try:
+        return VirtualTime(
+            settings, Latency(settings.machine.inference_us(metadata.passes, metadata.samples))
+        )
+    except ValueError as error:
+        raise UsageError(f"arm '{arm}': {error}; {remedy}") from None
