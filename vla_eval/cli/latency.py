@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from vla_eval.cli.bench_policy import print_profile
 from vla_eval.cli.common import print_json, print_table, say, say_folded
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 
-if TYPE_CHECKING:
-    from vla_eval.realtime.profile import ProfileFile
-
 __all__ = ["latency"]
-
-_PERCENTS = (0, 5, 50, 95, 99, 100)
 
 
 def latency(
@@ -80,7 +76,7 @@ def _show(name: str, *, json: bool) -> int:
         if json:
             print_json(facts)
         else:
-            _print_profile(content, facts)
+            print_profile(content)
         return EXIT_COMPLETE
     try:
         facts = machine_facts(find_machine(name))
@@ -110,32 +106,3 @@ def _inference(entry: dict[str, Any]) -> list[str]:
     label = f"{entry['passes']} pass{'es' if entry['passes'] > 1 else ''}"
     ticks = (str(count) for count in entry["ticks_at_hz"].values())
     return [f"{label}: {entry['latency_us'] / 1e3:.1f} ms", *ticks]
-
-
-def _print_profile(content: ProfileFile, facts: dict[str, Any]) -> None:
-    say_folded(
-        [
-            f"{content.policy}, {content.dtype or 'dtype unknown'}",
-            f"on {content.machine}, {content.measured_on}: {content.inferences} inferences",
-            f"sha256 {facts['sha256']}",
-            "",
-        ]
-    )
-    parts = {"total": content.total_us, "prefix": content.prefix_us, "steps": content.denoise_us}
-    print_table(
-        [
-            ["ms", *(f"{percent} %" for percent in _PERCENTS)],
-            *(
-                [label, *(f"{quantiles[percent] / 1e3:.1f}" for percent in _PERCENTS)]
-                for label, quantiles in parts.items()
-                if quantiles is not None
-            ),
-        ]
-    )
-    say()
-    print_table([["one inference", *_HEAD[1:]], *map(_at_percent, facts["inferences"])])
-
-
-def _at_percent(entry: dict[str, Any]) -> list[str]:
-    ticks = (str(count) for count in entry["ticks_at_hz"].values())
-    return [f"{entry['percent']} %: {entry['latency_us'] / 1e3:.1f} ms", *ticks]

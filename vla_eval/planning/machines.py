@@ -9,7 +9,15 @@ from vla_eval.realtime.machines import machine_table, shipped_machines
 from vla_eval.realtime.profile import ProfileFile
 from vla_eval.realtime.settings import Machine, Profile
 
-__all__ = ["PASSES", "RATES_HZ", "find_machine", "machine_facts", "machines", "profile_facts"]
+__all__ = [
+    "PASSES",
+    "RATES_HZ",
+    "find_machine",
+    "machine_facts",
+    "machines",
+    "profile_facts",
+    "ticks_at",
+]
 
 RATES_HZ = (20, 30, 50)
 """Control rates that ticks are shown for: LIBERO's, LeRobot's, ALOHA's."""
@@ -51,5 +59,9 @@ def profile_facts(content: ProfileFile, table: Profile) -> dict[str, Any]:
 
 
 def _times(latency_us: int) -> dict[str, Any]:
-    ticks = {str(rate): ticks_of(latency_us, rate) for rate in RATES_HZ}
-    return {"latency_us": latency_us, "ticks_at_hz": ticks}
+    return {"latency_us": latency_us, "ticks_at_hz": ticks_at(latency_us)}
+
+
+def ticks_at(latency_us: int) -> dict[str, int]:
+    """Return the delay in ticks by control rate in Hz."""
+    return {str(rate): ticks_of(latency_us, rate) for rate in RATES_HZ}
