@@ -56,10 +56,11 @@ def measure_profile(
         denoise_us=_reported([chunk.denoise_ms for chunk in timed.chunks]),
     )
     if profile.spread > BUSY and not busy:
+        fastest, median, slow = (profile.total_us[percent] / 1e3 for percent in (0, 50, 95))
         raise UsageError(
-            f"this machine is busy: 95 % of the inferences took up to {profile.spread:.1f} times their "
-            f"median, and a quiet machine stays below {BUSY:g}; end other programs and repeat, or keep "
-            "the times as they are with --busy"
+            f"this machine is busy: the fastest inference took {fastest:.3g} ms, half of them over "
+            f"{median:.3g} ms and 5 % over {slow:.3g} ms, and on a quiet machine each is less than "
+            f"{BUSY:g} times the one before; end other programs and repeat, or keep the times with --busy"
         )
     return profile
 

@@ -9,6 +9,7 @@ from vla_eval.catalog import Cost, check_catalogue, suites
 from vla_eval.errors import UsageError
 from vla_eval.judging.looks import sequential_plan
 from vla_eval.plan import expand
+from vla_eval.planning.realtime import realtime_outlook
 from vla_eval.planning.repeats import CORRELATION, ICCS
 from vla_eval.protocol import Block, Protocol
 from vla_eval.stats import (
@@ -64,6 +65,7 @@ def outlook(
         "blocks": blocks,
         "about_s": round(seconds, 1),
         "infer_ms": infer_ms,
+        "realtime": realtime_outlook(protocol),
         "sequential": _sequential(protocol),
         "clustered": _clustered(protocol),
     }

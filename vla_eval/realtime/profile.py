@@ -21,7 +21,7 @@ from vla_eval.realtime.settings import Name, Profile, Quantiles
 __all__ = ["BUSY", "ProfileFile", "profile_change", "read_profile"]
 
 BUSY = 1.5
-"""Ratio of the 95 % quantile to the median from which on a machine counts as busy."""
+"""Spread of the times from which on a machine counts as busy."""
 
 _WRONG = "is no profile of inference times"
 _REMEDY = "write one with: vlaeval bench policy SPEC --profile FILE"
@@ -48,14 +48,18 @@ class ProfileFile(BaseModel):
     total_us: Quantiles
     """Quantiles of the time of one inference."""
     prefix_us: Quantiles | None
-    """Of the part that is independent of the solver's steps; None if the policy does not report it."""
+    """The same for the part that is independent of the solver's steps; None if it is not reported."""
     denoise_us: Quantiles | None
-    """Of the solver's steps; None if the policy does not report it."""
+    """The same for the solver's steps; None if it is not reported."""
 
     @property
     def spread(self) -> float:
-        """Ratio of the 95 % quantile to the median; see `BUSY`."""
-        return self.total_us[95] / self.total_us[50]
+        """Ratio of the 95 % quantile to the median, or of the median to the fastest, the larger; see `BUSY`.
+
+        Under a steady load the first ratio stays small: all inferences are slow alike.
+        """
+        quantiles = self.total_us
+        return max(quantiles[95] / quantiles[50], quantiles[50] / quantiles[0])
 
     @property
     def machine(self) -> str:
