@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from vla_eval.runs.folder import Arm, RunFolder, RunHeader
 from vla_eval.runs.header import refuse_unidentified
 from vla_eval.runs.store import Records, records_digest
 
-__all__ = ["Evidence", "gather"]
+__all__ = ["Evidence", "gather", "refuse_mixed_simulators"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,33 @@ class Evidence:
     """All looks of a sequential run; the last one is judged. Empty in a run of fixed size."""
     sessions: Mapping[tuple[str, EpisodeKey], str] = field(default_factory=dict)
     """Call of ``vlaeval run`` that made the result, for each arm and key."""
+    path: Path = Path()
+    """The run folder, as the user typed it."""
+    parts: tuple[Evidence, ...] = ()
+    """Several runs that are judged together (:mod:`vla_eval.certificate.pooled`), by their start."""
+
+    @property
+    def runs(self) -> tuple[Evidence, ...]:
+        """The runs that are judged together; usually this one alone."""
+        return self.parts or (self,)
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol of the run."""
+        """The protocol of the run; of several runs the first one's, whose analysis is that of all."""
         return self.header.protocol
+
+    @property
+    def protocol_label(self) -> str:
+        """Label of the protocol; several runs: all different ones."""
+        return ", ".join(dict.fromkeys(run.protocol.label for run in self.runs))
+
+    @property
+    def protocol_sha256(self) -> str:
+        """Hash of the protocol; several runs: of their protocols' hashes."""
+        hashes = [run.protocol.sha256 for run in self.runs]
+        return (
+            hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        )
 
     @property
     def finals(self) -> dict[str, Mapping[EpisodeKey, EpisodeRecord]]:
@@ -74,6 +96,13 @@ class Evidence:
     def records(self) -> list[EpisodeRecord]:
         """Return all admitted records."""
         return [record for arm in self.arms.values() for record in arm.finals.values()]
+
+    def alone(self) -> Evidence:
+        """Return the evidence without the other candidates of a family."""
+        roles = replace(self.roles, others=())
+        parts = tuple(part.alone() for part in self.parts)
+        arms = {name: self.arms[name] for name in roles.names}
+        return replace(self, roles=roles, arms=arms, parts=parts)
 
     def pairing(self, candidate: str, reference: str) -> Pairing:
         """Pair two of the arms."""
@@ -121,9 +150,10 @@ def gather(path: Path, roles: Roles) -> Evidence:
         min((record.timing.started_at for record in records.attempts), key=datetime.fromisoformat),
         looks,
         sessions,
+        path,
     )
     _refuse_doubtful_pairs(path, evidence)
-    _refuse_mixed_simulators(path, evidence)
+    refuse_mixed_simulators(path, evidence)
     return evidence
 
 
@@ -187,6 +217,12 @@ def _check_roles(run: RunHeader, roles: Roles) -> None:
                 f"the protocol fixes the {role} as arm '{fixed}', not '{asked}'; "
                 "roles cannot change after the fact"
             )
+    asked_together = (roles.candidate, *roles.others)
+    if planned.candidates is not None and set(asked_together) != set(planned.candidates):
+        raise UsageError(
+            f"the protocol fixes the candidates as {', '.join(planned.candidates)}, judged together, not "
+            f"{', '.join(asked_together)}; leave out --candidate and --candidates"
+        )
     for arm in run.arms:
         if arm.name in roles.names:
             refuse_unidentified(arm)
@@ -229,7 +265,7 @@ def _refuse_attrition(
 
 def _refuse_doubtful_pairs(path: Path, evidence: Evidence) -> None:
     roles = evidence.roles
-    for name in (roles.candidate, *([roles.control] if roles.control else [])):
+    for name in (roles.candidate, *roles.others, *([roles.control] if roles.control else [])):
         objection = evidence.pairing(name, roles.reference).objection
         if objection:
             raise RunFolderError(
@@ -238,7 +274,7 @@ def _refuse_doubtful_pairs(path: Path, evidence: Evidence) -> None:
             )
 
 
-def _refuse_mixed_simulators(path: Path, evidence: Evidence) -> None:
+def refuse_mixed_simulators(path: Path, evidence: Evidence) -> None:
     """Refuse episodes of one task that name different simulators, renderers or assets."""
     seen: dict[tuple[str, str], EpisodeRecord] = {}
     for record in evidence.records():

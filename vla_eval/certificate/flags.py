@@ -10,6 +10,7 @@ from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison
 from vla_eval.identity import server_identity, weights_are_hashed
+from vla_eval.judging.guardrail import GuardRail
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
 
@@ -25,7 +26,12 @@ _NAMES = ("name", "spec")
 
 
 def flags(
-    evidence: Evidence, comparison: Comparison, assay: Assay, anchors: Anchors, margin: float
+    evidence: Evidence,
+    comparison: Comparison,
+    assay: Assay,
+    anchors: Anchors,
+    margin: float,
+    rail: GuardRail | None,
 ) -> dict[Flag, str]:
     """Return the raised flags in the order of the enumeration, each with its detail ("": no detail).
 
@@ -36,6 +42,8 @@ def flags(
         | _about_episodes(evidence, comparison, margin)
         | _about_anchors(evidence, anchors, margin)
     )
+    if rail is not None and rail.having("worse"):
+        raised[Flag.TASK_WORSE] = ", ".join(rail.having("worse"))
     if assay.grade in _GRADES:
         raised[_GRADES[assay.grade]] = ""
     return {flag: raised[flag] or "" for flag in Flag if raised.get(flag) is not None}
@@ -113,15 +121,18 @@ def _counts(counts: Mapping[str, int]) -> str | None:
 
 def _about_anchors(evidence: Evidence, anchors: Anchors, margin: float) -> _Raised:
     protocol, roles = evidence.protocol, evidence.roles
-    development = development_keys(protocol)
-    declared = anchors.registration is not None or protocol.analysis.candidate is not None
+    development = [key for run in evidence.runs for key in development_keys(run.protocol)]
+    analysis = protocol.analysis
+    declared = anchors.registration is not None or (analysis.candidate or analysis.candidates)
     others = [arm.name for arm in evidence.header.arms if arm.name not in roles.names]
     return {
-        Flag.POST_HOC: "" if margin != protocol.analysis.margin else None,
+        Flag.POST_HOC: "" if margin != analysis.margin else None,
         Flag.MODIFIED: _overrides(evidence),
         Flag.UNRELEASED_PROTOCOL: "" if anchors.standing == "unreleased" else None,
         Flag.UNREGISTERED: "" if anchors.registration is None else None,
-        Flag.PICKED_CANDIDATE: ", ".join(others) if others and not declared else None,
+        Flag.PICKED_CANDIDATE: f"{len(others)} others: {', '.join(others)}"
+        if others and not declared
+        else None,
         Flag.REUSED_HOLDOUT: f"candidate {anchors.attempt}" if anchors.attempt > 1 else None,
         Flag.DEVELOPMENT_STATES: f"{len(development)} of {len(evidence.keys)} episodes"
         if development

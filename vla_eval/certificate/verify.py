@@ -25,6 +25,7 @@ def read_certificate(path: Path) -> Certificate:
     pairs = [certificate.comparison] + ([certificate.control] if certificate.control else [])
     names = [arm.name for arm in certificate.arms]
     names += [name for pair in pairs for name in (pair.candidate, pair.reference)]
+    names += certificate.family.candidates if certificate.family else ()
     try:
         check_arm_names(names)
     except UsageError as error:
@@ -35,7 +36,9 @@ def read_certificate(path: Path) -> Certificate:
 def roles_of(certificate: Certificate) -> Roles:
     """Return the roles of the arms in a certificate."""
     control = certificate.control.candidate if certificate.control else None
-    return Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
+    candidate, family = certificate.comparison.candidate, certificate.family
+    others = tuple(name for name in family.candidates if name != candidate) if family else ()
+    return Roles(candidate, certificate.comparison.reference, control, others)
 
 
 def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:
@@ -56,11 +59,16 @@ def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:
     return choose(read_regular(file), slots, count, salt=salt)
 
 
-def verify(certificate: Certificate, run: Path) -> list[str]:
+def verify(certificate: Certificate, run: Path, *more: Path) -> list[str]:
     """Recompute everything; return the differences in words (empty: the certificate is confirmed).
 
     Two values cannot be recomputed from the records: the registration is taken from the run folder, and
     the number of the attempt from the certificate (an issuer could make it too small).
+
+    Args:
+        certificate: the certificate.
+        run: its run folder.
+        more: the other run folders of a certificate over several runs.
 
     Raises:
         RunFolderError: the run folder's evidence cannot be admitted: damaged, incomplete, other scenes.
@@ -69,8 +77,9 @@ def verify(certificate: Certificate, run: Path) -> list[str]:
         run,
         roles_of(certificate),
         margin=certificate.margin,
-        registration=kept(run),
+        registration=None if more else kept(run),
         attempt=certificate.attempt,
+        more=more,
     )
     ours = json.loads(certificate.model_dump_json())
     theirs = json.loads(again.model_dump_json())

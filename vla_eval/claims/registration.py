@@ -178,7 +178,9 @@ def _complete(
 ) -> RegisteredRoles:
     """Fill in the omitted roles; raise UsageError if roles are missing or contradictory."""
     analysis = protocol.analysis
-    fixed = (analysis.candidate, analysis.reference, analysis.negative_control)
+    # A protocol that names several candidates registers all of them; the first stands in the file.
+    first = analysis.candidates[0] if analysis.candidates else analysis.candidate
+    fixed = (first, analysis.reference, analysis.negative_control)
     looks = analysis.stopping != "fixed"
     taken = sequential_roles(protocol, arms) if looks else (None, None)
     flags = ("candidate", "reference", "control")
@@ -261,7 +263,7 @@ def check(registration: Registration, run: RunHeader, roles: Roles, first_episod
         ("reference", registration.roles.reference, roles.reference),
         ("negative control", registration.roles.control, roles.control),
     ):
-        if planned != asked:
+        if planned != asked and asked not in (run.protocol.analysis.candidates or ()):
             raise UsageError(
                 f"the {role} was registered as {_named(planned)}, not {_named(asked)}; "
                 "roles cannot change after the fact"
