@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vla_eval.bounds import Alpha, Margin
+from vla_eval.drawing.svg import shorten
 from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
 from vla_eval.files.jsonfile import ArmName
@@ -47,6 +48,8 @@ MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
 _MOST_WITH_LOOKS = 20_000
 _MOST_RESIZED = 2_000
+_SHOWN = 120
+"""Most characters of a change that sentences show."""
 _WEEK_S = 604_800.0
 
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -161,7 +164,8 @@ class RunSettings(_Frozen):
     def _virtual_time_is_declared(self) -> Self:
         if (self.latency == "virtual") != (self.realtime is not None):
             raise ValueError(
-                "latency = 'virtual' and the table run.realtime go together: give both, or neither"
+                "latency = 'virtual' and the table run.realtime (with mode and machine) go together: "
+                "give both, or neither"
             )
         return self
 
@@ -377,6 +381,12 @@ class Protocol(_Frozen):
     def label(self) -> str:
         """``name@version``, with ``+modified`` if the command line changed the protocol."""
         return f"{self.protocol}@{self.version}{'+modified' if self.overrides else ''}"
+
+    @property
+    def changes(self) -> str:
+        """The changes of the command line in one line; a table of numbers is cut short."""
+        values = (self.overrides or {}).items()
+        return ", ".join(f"{key}={shorten(value, _SHOWN)}" for key, value in values)
 
     def canonical_json(self) -> str:
         """Return the canonical form: sorted keys, no whitespace, None left out, no NaN."""

@@ -41,7 +41,7 @@ from vla_eval.files.jsonfile import ArmName, read_model, read_text
 from vla_eval.judging.resizing import decides_by_pairs
 from vla_eval.judging.roles import Roles, sequential_roles
 from vla_eval.protocol import Protocol
-from vla_eval.realtime.latency import virtual_time
+from vla_eval.realtime.latency import check_arms, virtual_time
 from vla_eval.released import Standing, standing
 from vla_eval.runs.header import Arm, RunHeader, identity_sha256, refuse_unidentified
 from vla_eval.spec import build_policy, identity_of
@@ -142,6 +142,7 @@ def register(
         ProtocolError: the protocol claims falsely to be a released one.
         InfrastructureError: a policy could not be loaded.
     """
+    check_arms(protocol.run.realtime, specs)
     known = standing(protocol)
     roles = _complete(protocol, list(specs), (candidate, reference, control))
     return Registration(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vla_eval.cli.common import (
     Changes,
     OptionalWorkers,
+    Profiles,
     ProtocolName,
     print_json,
     print_table,
@@ -29,6 +30,7 @@ def plan(
     workers: OptionalWorkers = None,
     infer_ms: float | None = None,
     set_: Changes = (),
+    profile: Profiles = (),
     json: bool = False,
 ) -> int:
     """Show the episodes of a protocol, and about how long they take.
@@ -45,12 +47,15 @@ def plan(
         workers: Environments at a time; default one per core.
         infer_ms: Time of one inference of your policy; without it, inferences take no time.
         set_: Change a field of the protocol. Repeatable.
+        profile: In virtual time, the measured inference times of an arm. Repeatable.
         json: Print for machines.
     """
     from vla_eval.planning.outlook import outlook
+    from vla_eval.realtime.profile import profile_change
     from vla_eval.released import load_protocol
 
-    loaded = load_protocol(protocol, overrides=set_)
+    changes = [*set_, *(profile_change(text) for text in profile)]
+    loaded = load_protocol(protocol, overrides=changes)
     value = outlook(loaded, arms=arms, workers=workers, infer_ms=infer_ms)
     if json:
         print_json(value)
@@ -66,6 +71,8 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     print_table([columns, *([str(block[name]) for name in columns] for block in value["blocks"])])
     say()
     _print_rules(protocol)
+    if value["realtime"]:
+        _print_realtime(value["realtime"])
     if value["sequential"]:
         _print_sequential(value["sequential"])
     if value["resized"]:
@@ -103,6 +110,47 @@ def _print_rules(protocol: Protocol) -> None:
             *(["left open", text] for text in protocol.leaves_open),
         ]
     )
+
+
+def _print_realtime(realtime: dict[str, Any]) -> None:
+    machine, merge, jitter = (realtime[name] for name in ("machine", "merge", "jitter"))
+    mode = realtime["mode"] if merge is None else f"{realtime['mode']}, merge {merge}"
+    limits = [
+        f"{limit['suite']}: {limit['max_steps']} ticks"
+        + (" (control rate unknown)" if limit["virtual_s"] is None else _at(limit))
+        for limit in realtime["limits"]
+    ]
+    say()
+    print_table(
+        [
+            ["virtual time", mode + ("" if jitter == "none" else f", jitter by {jitter}")],
+            *([] if machine is None else [["machine", machine["name"]]]),
+            *([] if machine is None else [["its source", machine["source"]]]),
+            *(["time limit", text] for text in dict.fromkeys(limits)),
+        ]
+    )
+    say()
+    suites = list(realtime["delays"][0]["ticks"]) if realtime["delays"] else []
+    print_table(
+        [
+            ["inference of", "ms", *(f"ticks, {suite}" for suite in suites)],
+            *(
+                [
+                    row["whose"],
+                    f"{row['latency_us'] / 1e3:.1f}",
+                    *(
+                        "?" if row["ticks"][suite] is None else str(row["ticks"][suite])
+                        for suite in suites
+                    ),
+                ]
+                for row in realtime["delays"]
+            ),
+        ]
+    )
+
+
+def _at(limit: dict[str, Any]) -> str:
+    return f" at {limit['control_hz']:g} Hz = {limit['virtual_s']:.1f} s"
 
 
 def _guard_rail(protocol: Protocol) -> str:

@@ -25,6 +25,7 @@ from vla_eval.judging.roles import sequential_roles
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode, Shard, expand, in_stages, take_shard
 from vla_eval.protocol import Protocol
+from vla_eval.realtime.latency import check_arms
 from vla_eval.released import load_protocol
 from vla_eval.runs.folder import RunFolder, check_arm_names
 from vla_eval.runs.store import Records
@@ -78,6 +79,7 @@ def run(
     if not arms:
         raise UsageError("no policy to run: give at least one --arm NAME=SPEC, or --policy SPEC")
     check_arm_names(arms)
+    check_arms(protocol.run.realtime, arms)
     for text in arms.values():
         placement_of(text)
     check_catalogue(protocol)

@@ -10,6 +10,7 @@ from vla_eval.errors import UsageError
 from vla_eval.judging.looks import sequential_plan
 from vla_eval.judging.resizing import resize_rule
 from vla_eval.plan import expand
+from vla_eval.planning.realtime import realtime_outlook
 from vla_eval.planning.repeats import CORRELATION, ICCS
 from vla_eval.planning.resizing import outlook_of_rule
 from vla_eval.protocol import Block, Protocol
@@ -66,6 +67,7 @@ def outlook(
         "blocks": blocks,
         "about_s": round(seconds, 1),
         "infer_ms": infer_ms,
+        "realtime": realtime_outlook(protocol),
         "sequential": _sequential(protocol),
         "resized": _resized(protocol),
         "clustered": _clustered(protocol),
