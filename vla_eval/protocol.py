@@ -20,6 +20,7 @@ from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
 from vla_eval.files.jsonfile import ArmName
 from vla_eval.files.tomlfile import apply_change, as_json
+from vla_eval.recipes import RecipePlan
 from vla_eval.stats import ClusterTest
 
 __all__ = [
@@ -183,6 +184,8 @@ class Analysis(_Frozen):
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
     secondary: tuple[Secondary, ...] = ()
     """Secondary results in a certificate; they carry no claim."""
+    recipe: RecipePlan | None = None
+    """The claim is about two recipes, over their training seeds; None: about two arms."""
 
 
 class Protocol(_Frozen):
@@ -225,6 +228,8 @@ class Protocol(_Frozen):
             raise ValueError("analysis.cluster_test needs analysis.cluster = 'initial-state'")
         if self.analysis.stopping != "fixed":
             self._check_looks()
+        if self.analysis.recipe is not None:
+            self._check_recipe(self.analysis.recipe)
         names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
         filled = [name for name in names if name is not None]
         if len(set(filled)) != len(filled):
@@ -255,6 +260,27 @@ class Protocol(_Frozen):
         for sentence, broken in why.items():
             if broken:
                 raise ValueError(f"analysis.stopping = '{self.analysis.stopping}': {sentence}")
+
+    def _check_recipe(self, recipe: RecipePlan) -> None:
+        """Refuse a protocol by which recipes cannot be judged."""
+        analysis = self.analysis
+        why = {
+            "leave out analysis.candidate and analysis.reference, which analysis.recipe replaces": (
+                analysis.candidate is not None or analysis.reference is not None
+            ),
+            "analysis.negative_control is an arm of a recipe as well": (
+                analysis.negative_control in recipe.names
+            ),
+            "analysis.stopping must be 'fixed': the bounds of the looks are for two arms": (
+                analysis.stopping != "fixed"
+            ),
+            "every task needs two initial states, whose spread is part of the interval": (
+                min(_count(block.init_states) for block in self.blocks) < 2
+            ),
+        }
+        for sentence, broken in why.items():
+            if broken:
+                raise ValueError(f"analysis.recipe: {sentence}")
 
     @property
     def label(self) -> str:
