@@ -228,8 +228,6 @@ class Protocol(_Frozen):
             raise ValueError("analysis.cluster_test needs analysis.cluster = 'initial-state'")
         if self.analysis.stopping != "fixed":
             self._check_looks()
-        if self.analysis.recipe is not None:
-            self._check_recipe(self.analysis.recipe)
         names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
         filled = [name for name in names if name is not None]
         if len(set(filled)) != len(filled):
@@ -261,9 +259,11 @@ class Protocol(_Frozen):
             if broken:
                 raise ValueError(f"analysis.stopping = '{self.analysis.stopping}': {sentence}")
 
-    def _check_recipe(self, recipe: RecipePlan) -> None:
-        """Refuse a protocol by which recipes cannot be judged."""
-        analysis = self.analysis
+    @model_validator(mode="after")
+    def _recipes_can_be_judged(self) -> Self:
+        analysis, recipe = self.analysis, self.analysis.recipe
+        if recipe is None:
+            return self
         why = {
             "leave out analysis.candidate and analysis.reference, which analysis.recipe replaces": (
                 analysis.candidate is not None or analysis.reference is not None
@@ -281,6 +281,7 @@ class Protocol(_Frozen):
         for sentence, broken in why.items():
             if broken:
                 raise ValueError(f"analysis.recipe: {sentence}")
+        return self
 
     @property
     def label(self) -> str:

@@ -19,7 +19,13 @@ from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes, Pairing
 from vla_eval.judging.look_files import checked_looks, looks_on_disk
 from vla_eval.judging.looks import Look
-from vla_eval.judging.roles import Roles, sequential_roles
+from vla_eval.judging.roles import (
+    AnyRoles,
+    RecipeRoles,
+    Roles,
+    roles_of_recipe,
+    sequential_roles,
+)
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand, in_stages
 from vla_eval.protocol import Protocol
@@ -28,15 +34,15 @@ from vla_eval.runs.folder import Arm, RunFolder, RunHeader
 from vla_eval.runs.header import refuse_unidentified
 from vla_eval.runs.store import Records, records_digest
 
-__all__ = ["Evidence", "gather"]
+__all__ = ["Admitted", "Evidence", "RecipeEvidence", "gather", "gather_recipes"]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Admitted[R: AnyRoles]:
     """The admitted episodes of the arms that have a role."""
 
     header: RunHeader
-    roles: Roles
+    roles: R
     keys: tuple[EpisodeKey, ...]
     """Keys of the plan in its order; in a sequential run, up to the judged look."""
     arms: Mapping[str, ArmEpisodes]
@@ -80,8 +86,14 @@ class Evidence:
         return ledger.pair(self.keys, self.arms[candidate], self.arms[reference])
 
 
+Evidence = Admitted[Roles]
+"""Evidence about two arms."""
+RecipeEvidence = Admitted[RecipeRoles]
+"""Evidence about two recipes."""
+
+
 def gather(path: Path, roles: Roles) -> Evidence:
-    """Admit the evidence of a run folder.
+    """Admit the evidence of a run folder about two arms.
 
     Raises:
         RunFolderError: the records are damaged or belong to another run, policy, simulator or scene; or
@@ -90,6 +102,34 @@ def gather(path: Path, roles: Roles) -> Evidence:
     """
     folder = RunFolder.open(path)
     _check_roles(folder.header, roles)
+    return _gathered(path, folder, roles, _pairs(roles))
+
+
+def gather_recipes(path: Path) -> RecipeEvidence:
+    """Admit the evidence of a run folder about the two recipes that its protocol names.
+
+    Raises:
+        RunFolderError: as :func:`gather`.
+        UsageError: the protocol is not about recipes, or the run lacks an arm that it names.
+    """
+    folder = RunFolder.open(path)
+    roles = roles_of_recipe(folder.header.protocol, [arm.name for arm in folder.header.arms])
+    for arm in folder.header.arms:
+        if arm.name in roles.names:
+            refuse_unidentified(arm)
+    first, *others = roles.names
+    return _gathered(path, folder, roles, [(name, first) for name in others])
+
+
+def _pairs(roles: Roles) -> list[tuple[str, str]]:
+    arms = [roles.candidate, *([roles.control] if roles.control else [])]
+    return [(arm, roles.reference) for arm in arms]
+
+
+def _gathered[R: AnyRoles](
+    path: Path, folder: RunFolder, roles: R, pairs: Sequence[tuple[str, str]]
+) -> Admitted[R]:
+    """Admit the evidence, with these pairs of arms in the same scenes."""
     records = folder.records()
     if records.contradictions:
         raise RunFolderError(
@@ -111,7 +151,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
     _refuse_attrition(path, folder.header, arms, len(keys))
     admitted = {(name, key): arm.finals[key] for name, arm in arms.items() for key in arm.finals}
     sessions = {slot: records.sessions[slot] for slot in admitted}
-    evidence = Evidence(
+    evidence = Admitted(
         folder.header,
         roles,
         keys,
@@ -122,7 +162,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
         looks,
         sessions,
     )
-    _refuse_doubtful_pairs(path, evidence)
+    _refuse_doubtful_pairs(path, evidence, pairs)
     _refuse_mixed_simulators(path, evidence)
     return evidence
 
@@ -139,7 +179,7 @@ def _timings_digest(
     return hasher.hexdigest()
 
 
-def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...]:
+def _looks(folder: RunFolder, records: Records, roles: AnyRoles) -> tuple[Look, ...]:
     """Return the looks of a sequential run; refuse other roles than those of the looks."""
     protocol = folder.header.protocol
     if protocol.analysis.stopping == "fixed":
@@ -177,6 +217,11 @@ def _check_roles(run: RunHeader, roles: Roles) -> None:
     if len(set(roles.names)) != len(roles.names):
         raise UsageError("one arm cannot have two roles")
     planned = run.protocol.analysis
+    if planned.recipe is not None:
+        raise UsageError(
+            f"{run.protocol.label} is about recipes, and names the arms of their training seeds "
+            "itself; leave out --candidate, --reference and --control"
+        )
     for role, asked, fixed in (
         ("candidate", roles.candidate, planned.candidate),
         ("reference", roles.reference, planned.reference),
@@ -227,18 +272,19 @@ def _refuse_attrition(
         )
 
 
-def _refuse_doubtful_pairs(path: Path, evidence: Evidence) -> None:
-    roles = evidence.roles
-    for name in (roles.candidate, *([roles.control] if roles.control else [])):
-        objection = evidence.pairing(name, roles.reference).objection
+def _refuse_doubtful_pairs[R: AnyRoles](
+    path: Path, evidence: Admitted[R], pairs: Sequence[tuple[str, str]]
+) -> None:
+    for name, other in pairs:
+        objection = evidence.pairing(name, other).objection
         if objection:
             raise RunFolderError(
-                f"{path}: arms '{name}' and '{roles.reference}' cannot be paired: {objection}; run "
+                f"{path}: arms '{name}' and '{other}' cannot be paired: {objection}; run "
                 "both on one machine set-up"
             )
 
 
-def _refuse_mixed_simulators(path: Path, evidence: Evidence) -> None:
+def _refuse_mixed_simulators[R: AnyRoles](path: Path, evidence: Admitted[R]) -> None:
     """Refuse episodes of one task that name different simulators, renderers or assets."""
     seen: dict[tuple[str, str], EpisodeRecord] = {}
     for record in evidence.records():

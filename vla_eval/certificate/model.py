@@ -21,12 +21,14 @@ __all__ = [
     "Comparison",
     "Power",
     "ProcessRunRatio",
+    "Role",
     "Seeds",
     "Sequential",
     "TaskResult",
 ]
 
 Interval = tuple[float, float]
+Role = Literal["candidate", "reference", "negative control"]
 
 
 class _Frozen(BaseModel):
@@ -175,7 +177,7 @@ class ArmResult(_Frozen):
     """One arm alone."""
 
     name: str
-    role: Literal["candidate", "reference", "negative control"]
+    role: Role
     spec: str
     identity: Mapping[str, JsonValue]
     n: int

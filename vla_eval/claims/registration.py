@@ -208,7 +208,9 @@ def _of_recipe(
 ) -> RegisteredRoles:
     roles = roles_of_recipe(protocol, arms)
     planned = (None, None, roles.control)
-    for flag, name, fixed in zip(("candidate", "reference", "control"), asked, planned, strict=True):
+    for flag, name, fixed in zip(
+        ("candidate", "reference", "control"), asked, planned, strict=True
+    ):
         if name is not None and name != fixed:
             raise UsageError(
                 f"{protocol.label} names the arms of its recipes itself: leave out --{flag}"

@@ -30,6 +30,7 @@ from vla_eval.stats import ClusteredPairs, ClusteredRate, PairedTable
 __all__ = [
     "ArmEpisodes",
     "Case",
+    "Mark",
     "Outcome",
     "Pairing",
     "by_task",

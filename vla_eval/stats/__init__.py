@@ -87,6 +87,11 @@ from vla_eval.stats.power import (
 from vla_eval.stats.proportions import (
     wilson_interval,
 )
+from vla_eval.stats.recipes import (
+    SeedsOnStates,
+    SeedSpread,
+    recipe_power,
+)
 from vla_eval.stats.seeds import (
     Checkpoints,
     SeedInference,
@@ -143,6 +148,8 @@ __all__ = [
     "PairedTable",
     "PairingEnvelope",
     "SeedInference",
+    "SeedSpread",
+    "SeedsOnStates",
     "SequentialPlan",
     "Spread",
     "Verdict",
@@ -191,6 +198,7 @@ __all__ = [
     "power_independent",
     "power_paired",
     "prefix_for_speedup",
+    "recipe_power",
     "repeated_interval",
     "rerun_sd",
     "smallest_margin",
