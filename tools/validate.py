@@ -26,7 +26,9 @@ import endtoend
 import exact
 import measured
 import recipes
+import several
 import simulated
+import tasks
 from bars import Bar
 from page import page
 
@@ -54,6 +56,12 @@ GROUPS: dict[str, Group] = {
     "Bets": simulated.betting,
     "Partial credit": measured.partial_credit,
     "Latency": measured.latency,
+    "Whether tasks agree": tasks.agreement,
+    "The guard rail": tasks.guard_rails,
+    "Further tasks like these": tasks.further,
+    "Weights of tasks": tasks.weights,
+    "Several candidates": several.candidates,
+    "Several runs": several.continued,
     "Whole certifications, fixed size": endtoend.fixed,
     "Whole certifications, five looks": endtoend.sequential,
     "Whole certifications, peeking": endtoend.peeking,

@@ -40,7 +40,9 @@ __all__ = [
 LOOKS = 5
 """Number of looks of a sequential run."""
 
-Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
+Secondary = Literal[
+    "success rate by task", "mean score", "mean score by task", "latency", "tasks like these"
+]
 MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
 _MOST_WITH_LOOKS = 20_000
@@ -50,6 +52,7 @@ NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class _Frozen(BaseModel):
@@ -176,6 +179,8 @@ class Analysis(_Frozen):
     estimand: Annotated[str, Field(min_length=1)]
     candidate: ArmName | None = None
     """Name of the arm to be certified; None: the command line names it."""
+    candidates: tuple[ArmName, ...] | None = None
+    """Names of several arms to be certified together, with Holm's levels."""
     reference: ArmName | None = None
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
@@ -188,6 +193,10 @@ class Analysis(_Frozen):
     """Test of independent pairs: Tango's score test with the exact unconditional guard."""
     strata: Literal["none", "task"] = "none"
     """``task``: tasks have equal weights, even with different numbers of episodes."""
+    weights: Mapping[str, Weight] | None = None
+    """Weights of the tasks, by ``suite/task`` and in any unit; needs ``strata = "task"``."""
+    task_margin: Margin | None = None
+    """The guard rail: largest loss on a single task, as a fraction (:mod:`vla_eval.judging.guardrail`)."""
     cluster: Literal["none", "initial-state"] = "none"
     """``initial-state``: states are independent, but repeats of one state are not."""
     cluster_test: ClusterTest | None = None
@@ -241,10 +250,44 @@ class Protocol(_Frozen):
         if self.analysis.stopping != "fixed":
             self._check_looks()
         names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
-        filled = [name for name in names if name is not None]
+        filled = [name for name in (*names, *(self.analysis.candidates or ())) if name is not None]
         if len(set(filled)) != len(filled):
             raise ValueError("analysis names one arm in two roles")
+        self._check_tasks([f"{suite}/{task}" for suite, task in sorted(seen)])
+        self._check_candidates()
         return self
+
+    def _check_tasks(self, tasks: Sequence[str]) -> None:
+        """Refuse weights that do not fit the tasks, and a guard rail for one task."""
+        weights = self.analysis.weights
+        if weights is not None:
+            if self.analysis.strata != "task" or self.analysis.stopping != "fixed":
+                raise ValueError(
+                    "analysis.weights needs analysis.strata = 'task' and analysis.stopping = 'fixed'"
+                )
+            if sorted(weights) != sorted(tasks):
+                strange = min(set(weights) ^ set(tasks))
+                raise ValueError(
+                    f"analysis.weights must name every task of the blocks and no other, as SUITE/TASK "
+                    f"('{strange}' is on one side only)"
+                )
+        if self.analysis.task_margin is not None and len(tasks) < 2:
+            raise ValueError("analysis.task_margin needs two or more tasks")
+
+    def _check_candidates(self) -> None:
+        """Refuse a family of candidates that cannot be judged."""
+        several = self.analysis.candidates
+        if several is None:
+            return
+        if len(several) < 2 or self.analysis.candidate is not None:
+            raise ValueError(
+                "analysis.candidates names two or more arms; for one arm use analysis.candidate alone"
+            )
+        if self.analysis.stopping != "fixed":
+            raise ValueError(
+                "analysis.candidates needs analysis.stopping = 'fixed': looks compare one candidate "
+                "with the reference"
+            )
 
     def _check_looks(self) -> None:
         """Refuse a protocol that looks cannot be taken of."""
@@ -277,8 +320,14 @@ class Protocol(_Frozen):
         if recipe is None:
             return self
         why = {
-            "leave out analysis.candidate and analysis.reference, which analysis.recipe replaces": (
-                analysis.candidate is not None or analysis.reference is not None
+            "leave out analysis.candidate, candidates and reference, which analysis.recipe replaces": (
+                bool(analysis.candidate or analysis.candidates or analysis.reference)
+            ),
+            "leave out analysis.task_margin and weights: recipes are judged over all tasks alike": (
+                analysis.task_margin is not None or analysis.weights is not None
+            ),
+            "analysis.secondary may be 'success rate by task' and 'mean score'": (
+                not {*analysis.secondary} <= {"success rate by task", "mean score"}
             ),
             "analysis.negative_control is an arm of a recipe as well": (
                 analysis.negative_control in recipe.names

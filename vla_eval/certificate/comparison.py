@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vla_eval.certificate.evidence import Evidence
@@ -17,6 +18,7 @@ from vla_eval.judging.methods import (
     judge_between,
     judging,
 )
+from vla_eval.judging.overruns import OverRuns
 from vla_eval.plan import look_sizes
 from vla_eval.stats import (
     Judgement,
@@ -30,7 +32,16 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import crossing
 
-__all__ = ["NOT_ACTING", "NOT_TESTED", "Level", "assay_of", "compare_arms", "graded", "power_of"]
+__all__ = [
+    "NOT_ACTING",
+    "NOT_TESTED",
+    "Level",
+    "assay_of",
+    "cases",
+    "compare_arms",
+    "graded",
+    "power_of",
+]
 
 _SENSITIVITY_TASKS = 2
 """Fewest tasks for which differences between tasks are analysed."""
@@ -50,7 +61,31 @@ class Level:
 
     margin: float
     alpha: float
-    """One-sided level."""
+    """One-sided level of "not worse by the margin"."""
+    stricter: float | None = None
+    """Level of all other words about a candidate; None: the same."""
+
+    @property
+    def others(self) -> float:
+        """Level of all other words."""
+        return self.alpha if self.stricter is None else self.stricter
+
+
+def cases(evidence: Evidence, candidate: str) -> tuple[JudgingMethod, JudgingMethod, JudgingMethod]:
+    """Return the pairs of an arm and the reference: as observed, in the worst and in the best case."""
+    if evidence.parts:
+        runs = list(zip(*(cases(part, candidate) for part in evidence.parts), strict=True))
+        return _over(runs[0]), _over(runs[1]), _over(runs[2])
+    pairing = evidence.pairing(candidate, evidence.roles.reference)
+    observed = _method(evidence, pairing.outcomes())
+    if not pairing.doubtful:
+        return observed, observed, observed
+    worst, best = (_method(evidence, pairing.outcomes(case)) for case in ("worst", "best"))
+    return observed, worst, best
+
+
+def _over(runs: Sequence[JudgingMethod]) -> OverRuns:
+    return OverRuns(tuple(outcome for run in runs for outcome in run.outcomes), tuple(runs))
 
 
 def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison:
@@ -60,14 +95,9 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
     retried episodes.
     """
     reference = evidence.roles.reference
-    pairing = evidence.pairing(candidate, reference)
-    observed = _method(evidence, pairing.outcomes())
-    worst = best = observed
-    if pairing.doubtful:
-        worst = _method(evidence, pairing.outcomes("worst"))
-        best = _method(evidence, pairing.outcomes("best"))
-    judged = judge_between(worst, best, level.margin, level.alpha)
-    table, unequal = observed.table, observed.heterogeneity()
+    observed, worst, best = cases(evidence, candidate)
+    judged = judge_between(worst, best, level.margin, level.alpha, others=level.stricter)
+    table, unequal = observed.table, observed.agreement()
     low, high = observed.failure_ratio()
     repeats = observed if isinstance(observed, Repeats) else None
     return Comparison(
@@ -83,6 +113,7 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
         ci95=observed.interval(0.05),
         ci_judged=(worst.interval(2 * level.alpha)[0], best.interval(2 * level.alpha)[1]),
         p_worse=worst.p_above(-level.margin),
+        e_value=worst.e_value(-level.margin),
         p_score=_score_p(observed, level.margin),
         p_different=observed.p_different(),
         phi=table.correlation,
@@ -93,7 +124,9 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
         failure_ratio_ci95=(low, None if math.isinf(high) else high),
         verdict=judged.verdict,
         also=judged.also,
-        observed_verdict=observed.judge(level.margin, level.alpha).verdict,
+        observed_verdict=judge_between(
+            observed, observed, level.margin, level.alpha, others=level.stricter
+        ).verdict,
         tasks=tuple(_task(name, method) for name, method in observed.by_task().items()),
         stratified_ci90=_stratified(observed),
         heterogeneity_q=unequal.q if unequal else None,
@@ -183,14 +216,23 @@ def graded(control: str, reference: str, verdict: Verdict, p: float, needed: flo
 
 def _p_control_is_worse(evidence: Evidence, control: str, level: Level) -> tuple[float, float]:
     """Return the p-value of "the control is not worse", and the level that it must not exceed."""
+    method = _acting(evidence, control)
+    return method.p_below(0.0), method.level(2 * level.alpha) / 2
+
+
+def _acting(evidence: Evidence, control: str) -> JudgingMethod:
+    """Return the control's pairs in its best case; failures without valid actions count as successes."""
+    if evidence.parts:
+        return _over([_acting(part, control) for part in evidence.parts])
     finals = evidence.arms[control].finals
     idle = {key for key, record in finals.items() if record.reason in NOT_ACTING}
     outcomes = evidence.pairing(control, evidence.roles.reference).outcomes("best")
-    acting = tuple(
-        outcome._replace(ours=True) if outcome.key in idle else outcome for outcome in outcomes
+    return _method(
+        evidence,
+        tuple(
+            outcome._replace(ours=True) if outcome.key in idle else outcome for outcome in outcomes
+        ),
     )
-    method = _method(evidence, acting)
-    return method.p_below(0.0), method.level(2 * level.alpha) / 2
 
 
 def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:
@@ -202,7 +244,7 @@ def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:
     which gives an upper bound; `vlaeval power --states` computes the power of the tests.
     """
     protocol = evidence.protocol
-    planned = look_sizes(protocol)[-1]
+    planned = sum(look_sizes(run.protocol)[-1] for run in evidence.runs)
     case = _observed(comparison)
     effective = max(1, round(planned / (comparison.vif or 1.0)))
     plan = sequential_plan(protocol, margin=level.margin)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -34,7 +34,14 @@ from vla_eval.runs.folder import Arm, RunFolder, RunHeader
 from vla_eval.runs.header import refuse_unidentified
 from vla_eval.runs.store import Records, records_digest
 
-__all__ = ["Admitted", "Evidence", "RecipeEvidence", "gather", "gather_recipes"]
+__all__ = [
+    "Admitted",
+    "Evidence",
+    "RecipeEvidence",
+    "gather",
+    "gather_recipes",
+    "refuse_mixed_simulators",
+]
 
 
 @dataclass(frozen=True)
@@ -57,11 +64,31 @@ class Admitted[R: AnyRoles]:
     """All looks of a sequential run; the last one is judged. Empty in a run of fixed size."""
     sessions: Mapping[tuple[str, EpisodeKey], str] = field(default_factory=dict)
     """Call of ``vlaeval run`` that made the result, for each arm and key."""
+    path: Path = Path()
+    """The run folder, as the user typed it."""
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol of the run."""
+        """The protocol of the run; of several runs the first one's, whose analysis is that of all."""
         return self.header.protocol
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the runs that are judged together; usually one."""
+        return (self.protocol,)
+
+    @property
+    def protocol_label(self) -> str:
+        """Label of the protocol; several runs: all different ones."""
+        return ", ".join(dict.fromkeys(protocol.label for protocol in self.protocols))
+
+    @property
+    def protocol_sha256(self) -> str:
+        """Hash of the protocol; several runs: of their protocols' hashes."""
+        hashes = [protocol.sha256 for protocol in self.protocols]
+        return (
+            hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        )
 
     @property
     def finals(self) -> dict[str, Mapping[EpisodeKey, EpisodeRecord]]:
@@ -86,8 +113,31 @@ class Admitted[R: AnyRoles]:
         return ledger.pair(self.keys, self.arms[candidate], self.arms[reference])
 
 
-Evidence = Admitted[Roles]
-"""Evidence about two arms."""
+@dataclass(frozen=True)
+class Evidence(Admitted[Roles]):
+    """The admitted episodes of two arms and of their control."""
+
+    parts: tuple[Evidence, ...] = ()
+    """Several runs that are judged together (:mod:`vla_eval.certificate.pooled`), by their start."""
+
+    @property
+    def runs(self) -> tuple[Evidence, ...]:
+        """The runs that are judged together; usually this one alone."""
+        return self.parts or (self,)
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the runs that are judged together; usually one."""
+        return tuple(run.protocol for run in self.parts) or (self.protocol,)
+
+    def alone(self) -> Evidence:
+        """Return the evidence without the other candidates of a family."""
+        roles = replace(self.roles, others=())
+        parts = tuple(part.alone() for part in self.parts)
+        arms = {name: self.arms[name] for name in roles.names}
+        return replace(self, roles=roles, arms=arms, parts=parts)
+
+
 RecipeEvidence = Admitted[RecipeRoles]
 """Evidence about two recipes."""
 
@@ -102,7 +152,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
     """
     folder = RunFolder.open(path)
     _check_roles(folder.header, roles)
-    return _gathered(path, folder, roles, _pairs(roles))
+    return Evidence(**vars(_gathered(path, folder, roles, _pairs(roles))))
 
 
 def gather_recipes(path: Path) -> RecipeEvidence:
@@ -122,7 +172,7 @@ def gather_recipes(path: Path) -> RecipeEvidence:
 
 
 def _pairs(roles: Roles) -> list[tuple[str, str]]:
-    arms = [roles.candidate, *([roles.control] if roles.control else [])]
+    arms = [roles.candidate, *roles.others, *([roles.control] if roles.control else [])]
     return [(arm, roles.reference) for arm in arms]
 
 
@@ -161,9 +211,10 @@ def _gathered[R: AnyRoles](
         min((record.timing.started_at for record in records.attempts), key=datetime.fromisoformat),
         looks,
         sessions,
+        path,
     )
     _refuse_doubtful_pairs(path, evidence, pairs)
-    _refuse_mixed_simulators(path, evidence)
+    refuse_mixed_simulators(path, evidence)
     return evidence
 
 
@@ -232,6 +283,12 @@ def _check_roles(run: RunHeader, roles: Roles) -> None:
                 f"the protocol fixes the {role} as arm '{fixed}', not '{asked}'; "
                 "roles cannot change after the fact"
             )
+    asked_together = (roles.candidate, *roles.others)
+    if planned.candidates is not None and set(asked_together) != set(planned.candidates):
+        raise UsageError(
+            f"the protocol fixes the candidates as {', '.join(planned.candidates)}, judged together, not "
+            f"{', '.join(asked_together)}; leave out --candidate and --candidates"
+        )
     for arm in run.arms:
         if arm.name in roles.names:
             refuse_unidentified(arm)
@@ -284,7 +341,7 @@ def _refuse_doubtful_pairs[R: AnyRoles](
             )
 
 
-def _refuse_mixed_simulators[R: AnyRoles](path: Path, evidence: Admitted[R]) -> None:
+def refuse_mixed_simulators[R: AnyRoles](path: Path, evidence: Admitted[R]) -> None:
     """Refuse episodes of one task that name different simulators, renderers or assets."""
     seen: dict[tuple[str, str], EpisodeRecord] = {}
     for record in evidence.records():

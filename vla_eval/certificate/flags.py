@@ -10,6 +10,7 @@ from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.evidence import Admitted, Evidence
 from vla_eval.certificate.model import Assay, Comparison
 from vla_eval.identity import server_identity, weights_are_hashed
+from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.roles import AnyRoles
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
@@ -26,7 +27,12 @@ _NAMES = ("name", "spec")
 
 
 def flags(
-    evidence: Evidence, comparison: Comparison, assay: Assay, anchors: Anchors, margin: float
+    evidence: Evidence,
+    comparison: Comparison,
+    assay: Assay,
+    anchors: Anchors,
+    margin: float,
+    rail: GuardRail | None,
 ) -> dict[Flag, str]:
     """Return the raised flags in the order of the enumeration, each with its detail ("": no detail).
 
@@ -37,6 +43,8 @@ def flags(
         | _about_episodes(evidence, comparison, margin)
         | about_anchors(evidence, anchors, margin)
     )
+    if rail is not None and rail.having("worse"):
+        raised[Flag.TASK_WORSE] = ", ".join(rail.having("worse"))
     return in_order(raised, assay)
 
 
@@ -134,16 +142,19 @@ def _counts(counts: Mapping[str, int]) -> str | None:
 def about_anchors[R: AnyRoles](evidence: Admitted[R], anchors: Anchors, margin: float) -> Raised:
     """Return what is not known to be older than the results."""
     protocol, roles = evidence.protocol, evidence.roles
-    development = development_keys(protocol)
-    named = protocol.analysis.candidate is not None or protocol.analysis.recipe is not None
+    development = [key for each in evidence.protocols for key in development_keys(each)]
+    analysis = protocol.analysis
+    named = analysis.candidate or analysis.candidates or analysis.recipe
     declared = anchors.registration is not None or named
     others = [arm.name for arm in evidence.header.arms if arm.name not in roles.names]
     return {
-        Flag.POST_HOC: "" if margin != protocol.analysis.margin else None,
+        Flag.POST_HOC: "" if margin != analysis.margin else None,
         Flag.MODIFIED: _overrides(evidence),
         Flag.UNRELEASED_PROTOCOL: "" if anchors.standing == "unreleased" else None,
         Flag.UNREGISTERED: "" if anchors.registration is None else None,
-        Flag.PICKED_CANDIDATE: ", ".join(others) if others and not declared else None,
+        Flag.PICKED_CANDIDATE: f"{len(others)} others: {', '.join(others)}"
+        if others and not declared
+        else None,
         Flag.REUSED_HOLDOUT: f"candidate {anchors.attempt}" if anchors.attempt > 1 else None,
         Flag.DEVELOPMENT_STATES: f"{len(development)} of {len(evidence.keys)} episodes"
         if development

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from vla_eval.certificate.evidence import gather, gather_recipes
@@ -39,6 +40,7 @@ def read_certificate(path: Path) -> Certificate:
     pairs = [certificate.comparison] + ([certificate.control] if certificate.control else [])
     names = [arm.name for arm in certificate.arms]
     names += [name for pair in pairs for name in (pair.candidate, pair.reference)]
+    names += certificate.family.candidates if certificate.family else ()
     try:
         check_arm_names(names)
     except UsageError as error:
@@ -49,7 +51,9 @@ def read_certificate(path: Path) -> Certificate:
 def roles_of(certificate: Certificate) -> Roles:
     """Return the roles of the arms in a certificate."""
     control = certificate.control.candidate if certificate.control else None
-    return Roles(certificate.comparison.candidate, certificate.comparison.reference, control)
+    candidate, family = certificate.comparison.candidate, certificate.family
+    others = tuple(name for name in family.candidates if name != candidate) if family else ()
+    return Roles(candidate, certificate.comparison.reference, control, others)
 
 
 def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:
@@ -75,16 +79,21 @@ def draw_sample(file: Path, run: Path, count: int, *, salt: str = "") -> Sample:
     return choose(read_regular(file), slots, count, salt=salt)
 
 
-def verify(certificate: Certificate | RecipeCertificate, run: Path) -> list[str]:
+def verify(certificate: Certificate | RecipeCertificate, run: Path, *more: Path) -> list[str]:
     """Recompute everything; return the differences in words (empty: the certificate is confirmed).
 
     Two values cannot be recomputed from the records: the registration is taken from the run folder, and
     the number of the attempt from the certificate (an issuer could make it too small).
 
+    Args:
+        certificate: the certificate.
+        run: its run folder.
+        more: the other run folders of a certificate over several runs.
+
     Raises:
         RunFolderError: the run folder's evidence cannot be admitted: damaged, incomplete, other scenes.
     """
-    again = _again(certificate, run)
+    again = _again(certificate, run, more)
     ours = json.loads(certificate.model_dump_json())
     theirs = json.loads(again.model_dump_json())
     # The reason "given after the fact" belongs to a margin that differs from the protocol's, so a
@@ -96,10 +105,12 @@ def verify(certificate: Certificate | RecipeCertificate, run: Path) -> list[str]
 
 
 def _again(
-    certificate: Certificate | RecipeCertificate, run: Path
+    certificate: Certificate | RecipeCertificate, run: Path, more: Sequence[Path]
 ) -> Certificate | RecipeCertificate:
-    registration, attempt = kept(run), certificate.attempt
+    registration, attempt = None if more else kept(run), certificate.attempt
     if isinstance(certificate, RecipeCertificate):
+        if more:
+            raise UsageError("a certificate about recipes is of one run; give its folder alone")
         return issue_recipe(
             gather_recipes(run),
             margin=certificate.margin,
@@ -112,4 +123,5 @@ def _again(
         margin=certificate.margin,
         registration=registration,
         attempt=attempt,
+        more=more,
     )

@@ -180,7 +180,9 @@ def _complete(
     analysis = protocol.analysis
     if analysis.recipe is not None:
         return _of_recipe(protocol, arms, asked)
-    fixed = (analysis.candidate, analysis.reference, analysis.negative_control)
+    # A protocol that names several candidates registers all of them; the first stands in the file.
+    first = analysis.candidates[0] if analysis.candidates else analysis.candidate
+    fixed = (first, analysis.reference, analysis.negative_control)
     looks = analysis.stopping != "fixed"
     taken = sequential_roles(protocol, arms) if looks else (None, None)
     flags = ("candidate", "reference", "control")
@@ -282,7 +284,7 @@ def check(
         ("reference", registration.roles.reference, roles.reference),
         ("negative control", registration.roles.control, roles.control),
     ):
-        if planned != asked:
+        if planned != asked and asked not in (run.protocol.analysis.candidates or ()):
             raise UsageError(
                 f"the {role} was registered as {_named(planned)}, not {_named(asked)}; "
                 "roles cannot change after the fact"

@@ -15,16 +15,20 @@ from vla_eval.files.plain import printable_json
 
 if TYPE_CHECKING:
     from vla_eval.certificate import Certificate
+    from vla_eval.certificate.certify import Certified
     from vla_eval.certificate.recipe import RecipeCertificate
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]
 
+_WORST_FIRST = (EXIT_REFUTED, EXIT_INCONCLUSIVE, EXIT_COMPLETE)
+
 
 def certify(
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     *,
     candidate: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
+    candidates: Annotated[str | None, tyro.conf.arg(metavar="A,B,C")] = None,
     reference: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     control: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     margin: float | None = None,
@@ -44,55 +48,81 @@ def certify(
     their training seeds; then leave out --candidate, --reference and --control.
 
     Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
-    Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell.
+    Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell. Several
+    candidates give one certificate each, certificate-NAME.json, and the code of the worst one.
 
     A local ledger (in the cache, and in the repository that the run lies in) counts how many
     candidates were certified on the protocol's states with the same reference; from the second on
     alpha is smaller.
 
     Args:
-        run: The run folder.
-        candidate: The arm to be certified; default the protocol's.
-        reference: The arm that the candidate is compared with; default the protocol's.
+        runs: The run folder. Several: runs of the same arms on different states, judged together; valid
+            even if the result of one decided whether the next was made.
+        candidate: The arm to be certified.
+        candidates: Several arms, separated by commas, each against the reference; the chance of any
+            false certificate among them stays at alpha (Holm). Default: as the protocol names them.
+        reference: The arm that the candidate is compared with; only a protocol about recipes does
+            without.
         control: An arm that must fail, to show that the run can find a difference.
         margin: Replaces the protocol's margin; flags the certificate as post hoc.
         registration: The file that `vlaeval register` wrote before the first episode; it is copied
             into the run folder for verifiers. Default: that copy.
         since: A commit that must hold the registration, made before the first episode.
-        out: File of the certificate; default: RUN/certificate.json
+        out: File of the certificate; default: RUN/certificate.json, or RUN/certificate-of-N-runs.json in
+            the first folder.
         json: Print the certificate itself.
     """
-    from vla_eval.runs.folder import RunFolder
-
-    analysis = RunFolder.open(run).header.protocol.analysis
-    given = candidate, reference, control
-    if analysis.recipe is not None and given == (None, None, None):
-        return _certify_recipe(run, margin, registration, since, out, json=json)
-    candidate, reference = candidate or analysis.candidate, reference or analysis.reference
-    if analysis.recipe is None and (candidate is None or reference is None):
-        missing = "candidate" if candidate is None else "reference"
-        raise UsageError(f"which arm is the {missing}? say so with --{missing} ARM")
-    from vla_eval.certificate import Roles
+    if not runs:
+        raise UsageError(
+            "which run? for example: vlaeval certify runs/parity --candidate student …"
+        )
+    if (candidate, candidates, reference, control) == (None,) * 4 and _is_about_recipes(runs[0]):
+        return _certify_recipe(runs, margin, registration, since, out, json=json)
     from vla_eval.certificate.certify import certify as judge
-    from vla_eval.certificate.page import write_reports
+    from vla_eval.certificate.certify import roles_asked
     from vla_eval.certificate.text import certificate_text
 
-    done = judge(
-        run,
-        Roles(candidate or "", reference or "", control),
-        margin=margin,
-        registration=registration,
-        since=since,
-    )
-    file = out or run / "certificate.json"
-    _write(done.certificate, done.warnings, certificate_text(done.certificate), file, json=json)
-    page, summary = write_reports(done.certificate, done.evidence, run, file)
+    if reference is None:
+        raise UsageError("which arm is the reference? say so with --reference ARM")
+    run, *more = runs
+    default = f"certificate-of-{len(runs)}-runs.json" if more else "certificate.json"
+    several = tuple(candidates.split(",")) if candidates else ()
+    asked = roles_asked(run, reference, control, candidate=candidate, candidates=several)
+    shown, verdicts = [], []
+    for roles in asked:
+        done = judge(run, roles, margin=margin, registration=registration, since=since, more=more)
+        for warning in done.warnings:
+            say(f"warning: {warning}", file=sys.stderr)
+        text = done.certificate.model_dump_json(indent=2) + "\n"
+        file = out or run / default
+        if roles.others:
+            file = file.with_name(f"{file.stem}-{roles.candidate}{file.suffix}")
+        _write(done, text, run, file)
+        shown.append(printable_json(text) if json else certificate_text(done.certificate))
+        verdicts.append(_exit_code(done.certificate.verdict))
+    say("[" + ",\n".join(shown) + "]" if json and len(shown) > 1 else "\n\n".join(shown))
+    return next(code for code in _WORST_FIRST if code in verdicts)
+
+
+def _write(done: Certified, text: str, run: Path, file: Path) -> None:
+    """Write a certificate and its reports."""
+    from vla_eval.certificate.page import write_reports
+    from vla_eval.files.atomic import write_atomically
+
+    write_atomically(file, text)
+    say(f"certificate: {file}", file=sys.stderr)
+    page, summary = write_reports(done.certificate, done.evidence.alone(), run, file)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
-    return _exit_code(done.certificate.verdict)
+
+
+def _is_about_recipes(run: Path) -> bool:
+    from vla_eval.runs.folder import RunFolder
+
+    return RunFolder.open(run).header.protocol.analysis.recipe is not None
 
 
 def _certify_recipe(
-    run: Path,
+    runs: Sequence[Path],
     margin: float | None,
     registration: Path | None,
     since: str | None,
@@ -103,31 +133,23 @@ def _certify_recipe(
     from vla_eval.certificate.certify import certify_recipe
     from vla_eval.certificate.recipe.page import write_recipe_reports
     from vla_eval.certificate.recipe.text import recipe_text
+    from vla_eval.files.atomic import write_atomically
 
+    run, *more = runs
+    if more:
+        raise UsageError(
+            "recipes are judged by one run, which holds all arms; give its folder alone"
+        )
     done = certify_recipe(run, margin=margin, registration=registration, since=since)
-    file = out or run / "certificate.json"
-    _write(done.certificate, done.warnings, recipe_text(done.certificate), file, json=json)
+    for warning in done.warnings:
+        say(f"warning: {warning}", file=sys.stderr)
+    text, file = done.certificate.model_dump_json(indent=2) + "\n", out or run / "certificate.json"
+    write_atomically(file, text)
+    say(printable_json(text) if json else recipe_text(done.certificate))
+    say(f"certificate: {file}", file=sys.stderr)
     page, summary = write_recipe_reports(done.certificate, done.evidence, run, file)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
     return _exit_code(done.certificate.verdict)
-
-
-def _write(
-    certificate: Certificate | RecipeCertificate,
-    warnings: Sequence[str],
-    words: str,
-    file: Path,
-    *,
-    json: bool,
-) -> None:
-    from vla_eval.files.atomic import write_atomically
-
-    for warning in warnings:
-        say(f"warning: {warning}", file=sys.stderr)
-    text = certificate.model_dump_json(indent=2) + "\n"
-    write_atomically(file, text)
-    say(printable_json(text) if json else words)
-    say(f"certificate: {file}", file=sys.stderr)
 
 
 def _exit_code(verdict: Verdict) -> int:
@@ -135,12 +157,13 @@ def _exit_code(verdict: Verdict) -> int:
 
     if Judgement(verdict).noninferior:
         return EXIT_COMPLETE
-    return EXIT_REFUTED if verdict is Verdict.INFERIOR else EXIT_INCONCLUSIVE
+    refuted = verdict in (Verdict.INFERIOR, Verdict.WITHHELD)
+    return EXIT_REFUTED if refuted else EXIT_INCONCLUSIVE
 
 
 def verify(
     certificate: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CERTIFICATE")],
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     *,
     replay: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
     salt: Annotated[str, tyro.conf.arg(metavar="WORD")] = "",
@@ -159,7 +182,7 @@ def verify(
 
     Args:
         certificate: The file that `vlaeval certify` wrote.
-        run: The run folder.
+        runs: The run folder; all folders of a certificate over several runs.
         replay: Also run this many episodes again, chosen by the certificate's hash.
         salt: A secret word for the choice, if you do not trust the certificate's maker.
         trust: With --replay, run code that the folder names and no installed package provides; see
@@ -169,7 +192,14 @@ def verify(
     from vla_eval.certificate.verify import read_any
 
     read = read_any(certificate)
-    differences = recompute(read, run)
+    if not runs or (replay and len(runs) > 1):
+        raise UsageError(
+            "which run? for example: vlaeval verify runs/parity/certificate.json runs/parity"
+            if not runs
+            else "--replay draws from one run; verify each run's own certificate with it"
+        )
+    run, *more = runs
+    differences = recompute(read, run, *more)
     for difference in differences:
         say(difference)
     if differences:

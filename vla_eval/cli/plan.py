@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from vla_eval.cli.common import (
@@ -95,9 +96,22 @@ def _print_rules(protocol: Protocol) -> None:
             ["judged by", analysis.estimand],
             ["margin", f"{analysis.margin:.1%} at one-sided alpha {analysis.alpha:g}"],
             ["why that margin", analysis.margin_reason],
+            *([["guard rail", _guard_rail(protocol)]] if analysis.task_margin else []),
+            *([["candidates", ", ".join(analysis.candidates)]] if analysis.candidates else []),
             ["source", protocol.source],
             *(["left open", text] for text in protocol.leaves_open),
         ]
+    )
+
+
+def _guard_rail(protocol: Protocol) -> str:
+    """Return the guard rail in words, with the pairs that it takes to rule a loss out."""
+    margin = protocol.analysis.task_margin or 0.0
+    tasks = sum(len(block.task_names()) for block in protocol.blocks)
+    needed = math.ceil(math.log(protocol.analysis.alpha / tasks) / math.log1p(-margin))
+    return (
+        f"{100 * margin:g} points on each of {tasks} tasks; with no pair lost, ruling such a loss out "
+        f"takes {needed} pairs of a task"
     )
 
 

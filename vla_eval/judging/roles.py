@@ -18,10 +18,17 @@ class Roles:
     candidate: str
     reference: str
     control: str | None = None
+    others: tuple[str, ...] = ()
+    """Further candidates that are judged together with this one."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all arms with a role."""
+        return (*self.shown, *self.others)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the arms that a certificate describes."""
         return tuple(name for name in (self.candidate, self.reference, self.control) if name)
 
 

@@ -67,6 +67,7 @@ from vla_eval.stats.multiplicity import (
     benjamini_hochberg,
     compact_letters,
     holm,
+    holm_levels,
 )
 from vla_eval.stats.operating import (
     operating_characteristics,
@@ -109,12 +110,17 @@ from vla_eval.stats.sequential import (
 from vla_eval.stats.strata import (
     Heterogeneity,
     heterogeneity,
-    heterogeneity_paired,
     stratified_paired_interval,
 )
 from vla_eval.stats.superiority import (
     cochran_q,
     mcnemar_p,
+)
+from vla_eval.stats.tasks import (
+    Agreement,
+    FurtherTasks,
+    further_tasks,
+    tasks_agree,
 )
 from vla_eval.stats.verdicts import (
     Flag,
@@ -131,6 +137,7 @@ from vla_eval.stats.verdicts import (
 
 __all__ = [
     "CLUSTER_TESTS",
+    "Agreement",
     "AmdahlFit",
     "AssumedPairing",
     "Checkpoints",
@@ -140,6 +147,7 @@ __all__ = [
     "CrossCheck",
     "Decision",
     "Flag",
+    "FurtherTasks",
     "Guards",
     "Heterogeneity",
     "Judgement",
@@ -170,10 +178,11 @@ __all__ = [
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
+    "further_tasks",
     "grim_counts",
     "heterogeneity",
-    "heterogeneity_paired",
     "holm",
+    "holm_levels",
     "is_ceiling",
     "is_floor",
     "judge",
@@ -209,5 +218,6 @@ __all__ = [
     "tango_interval",
     "tango_p_noninferior",
     "tango_z",
+    "tasks_agree",
     "wilson_interval",
 ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from vla_eval.released import load_protocol
 from vla_eval_policies.flow.checkpoint import Card, read_card
 from vla_eval_policies.flow.shipped import checkpoint_path
-
-from vla_eval.released import load_protocol
 
 RUN = Path(__file__).parents[3] / "docs" / "certificates" / "recipe" / "run.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
 from vla_eval.certificate.page.meaning import signs, standins
-from vla_eval.certificate.text import flag_lines, latency_words, p_words, run_words
+from vla_eval.certificate.text import flag_lines, latency_words, p_words, part_lines, run_words
 from vla_eval.drawing.words import interval, points
 from vla_eval.files.plain import code, markdown
 
@@ -18,7 +18,7 @@ def markdown_report(certificate: Certificate) -> str:
     """Return the certificate as GitHub's Markdown."""
     comparison = certificate.comparison
     sign = SIGNS[signs(certificate.verdict)]
-    lines = [f"### {sign} {_cell(comparison.candidate)}: {comparison.verdict}", ""]
+    lines = [f"### {sign} {_cell(comparison.candidate)}: {certificate.verdict}", ""]
     if standins(certificate):
         lines += ["> **Stand-in assets: fit for tests, and no result of the benchmark's.**", ""]
     lines += [
@@ -41,6 +41,10 @@ def markdown_report(certificate: Certificate) -> str:
     ]
     if certificate.sequential:
         lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
+    for sentence in part_lines(certificate):
+        lines += [f"{markdown(sentence)}.", ""]
+    if certificate.tasks_like_these is not None:
+        lines += [f"Secondary: {markdown(certificate.tasks_like_these.sentence)}.", ""]
     if certificate.latency_ratio is not None:
         lines += [f"One inference: {latency_words(certificate)}.", ""]
     if certificate.control:

@@ -15,7 +15,7 @@ def signs(verdict: Verdict) -> Literal["holds", "refuted", "open"]:
     """Return the meaning of a verdict for the claim."""
     if Judgement(verdict).noninferior:
         return "holds"
-    return "refuted" if verdict is Verdict.INFERIOR else "open"
+    return "refuted" if verdict in (Verdict.INFERIOR, Verdict.WITHHELD) else "open"
 
 
 def standins(certificate: Certificate | RecipeCertificate) -> bool:

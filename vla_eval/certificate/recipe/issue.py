@@ -93,6 +93,7 @@ def issue_recipe(
         registration=registration,
         what_ran=ran,
         estimand=analysis.estimand,
+        secondary=analysis.secondary,
         records_sha256=evidence.records_sha256,
         timings_sha256=evidence.timings_sha256,
         run_created_at=evidence.header.created_at,

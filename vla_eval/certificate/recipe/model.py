@@ -141,6 +141,8 @@ class RecipeCertificate(_Frozen):
     """The tasks, initial states and seeds of the plan, in words."""
     estimand: str
     """The protocol's own words."""
+    secondary: tuple[str, ...]
+    """Secondary results that the protocol asks for."""
     records_sha256: str
     timings_sha256: str
     run_created_at: str

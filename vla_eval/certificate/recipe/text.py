@@ -23,7 +23,6 @@ __all__ = [
     "run_words",
     "scope_words",
     "side_words",
-    "task_words",
 ]
 
 
@@ -42,7 +41,7 @@ def recipe_text(certificate: RecipeCertificate) -> str:
         *_observed(comparison),
         "",
         *(side_words(side) for side in certificate.sides),
-        *task_words(certificate),
+        *_secondary(certificate),
         "",
         *(retrains_words(certificate, each) for each in certificate.retrains),
         "",
@@ -134,15 +133,23 @@ def side_words(side: RecipeSide) -> str:
     )
 
 
-def task_words(certificate: RecipeCertificate) -> Iterator[str]:
-    """Yield each task's difference, if there are several tasks."""
-    if len(certificate.tasks) > 1:
-        for task in certificate.tasks:
-            low, high = (points(limit) for limit in task.ci90)
-            yield (
-                f"{task.task}: {task.candidate:.1%} against {task.reference:.1%}, "
-                f"{points(task.difference)} points, 90 % [{low}, {high}]"
-            )
+def _secondary(certificate: RecipeCertificate) -> Iterator[str]:
+    """Yield the secondary results that the protocol asks for; they carry no claim."""
+    if "success rate by task" in certificate.secondary and len(certificate.tasks) > 1:
+        yield from _task_words(certificate)
+    if "mean score" in certificate.secondary:
+        scores = ", ".join(f"{arm.name} {arm.mean_score:.3f}" for arm in certificate.arms)
+        yield f"mean score: {scores}"
+
+
+def _task_words(certificate: RecipeCertificate) -> Iterator[str]:
+    """Yield each task's difference."""
+    for task in certificate.tasks:
+        low, high = (points(limit) for limit in task.ci90)
+        yield (
+            f"{task.task}: {task.candidate:.1%} against {task.reference:.1%}, "
+            f"{points(task.difference)} points, 90 % [{low}, {high}]"
+        )
 
 
 def retrains_words(certificate: RecipeCertificate, each: Retrains) -> str:
