@@ -114,8 +114,8 @@ class SeedsOnStates:
 
     @property
     def difference(self) -> float:
-        """Mean difference, candidate minus reference."""
-        return float(self.weights @ self.by_state)
+        """Mean difference, candidate minus reference; rounded, so that parity is 0 and not -1e-17."""
+        return round(float(self.weights @ self.by_state), 12) + 0.0
 
     @cached_property
     def rows(self) -> tuple[Array, ...]:

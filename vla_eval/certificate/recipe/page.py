@@ -15,6 +15,7 @@ from vla_eval.certificate.page.markdown import SIGNS
 from vla_eval.certificate.page.meaning import signs, standins
 from vla_eval.certificate.recipe.model import RecipeCertificate, RecipeSide
 from vla_eval.certificate.recipe.text import (
+    RETRAINS_NOTE,
     flag_lines,
     p_words,
     parts_words,
@@ -79,6 +80,7 @@ def recipe_html(
         parts=parts_words(certificate),
         p_words=p_words(certificate),
         retrains=[retrains_words(certificate, each) for each in certificate.retrains],
+        retrains_note=RETRAINS_NOTE,
         run_words=run_words(certificate),
         commands=_commands(certificate, evidence, run, file),
         hashes=hashes,
@@ -111,7 +113,7 @@ def recipe_markdown(certificate: RecipeCertificate) -> str:
         "",
         markdown(certificate.assay.sentence),
         "",
-        "| side | by training seed | SD over seeds (95 %) | of the episodes | of training |",
+        "| side | by training seed | SD over seeds (95 %) | episodes alone | training adds |",
         "|---|---|---|---|---|",
         *(_side(side) for side in certificate.sides),
         "",
@@ -123,6 +125,8 @@ def recipe_markdown(certificate: RecipeCertificate) -> str:
         f"{markdown(p_words(certificate))}.",
         "",
         *(f"- {markdown(retrains_words(certificate, each))}." for each in certificate.retrains),
+        "",
+        f"{markdown(RETRAINS_NOTE)}.",
         "",
         f"{markdown(run_words(certificate))}.",
         "",

@@ -15,6 +15,7 @@ from vla_eval.drawing.terminal import folded
 from vla_eval.summary.text import points
 
 __all__ = [
+    "RETRAINS_NOTE",
     "flag_lines",
     "p_words",
     "parts_words",
@@ -24,6 +25,13 @@ __all__ = [
     "scope_words",
     "side_words",
 ]
+
+
+RETRAINS_NOTE = (
+    "(Student's t by formula, at the observed spreads, of which so few seeds know little; the test by "
+    "state takes more initial states where few outcomes differ)"
+)
+"""What the numbers of retrains leave out."""
 
 
 def recipe_text(certificate: RecipeCertificate) -> str:
@@ -44,6 +52,7 @@ def recipe_text(certificate: RecipeCertificate) -> str:
         *_secondary(certificate),
         "",
         *(retrains_words(certificate, each) for each in certificate.retrains),
+        RETRAINS_NOTE,
         "",
         *(_arm(arm) for arm in certificate.arms),
         *_control(certificate),
@@ -127,8 +136,8 @@ def side_words(side: RecipeSide) -> str:
         return f"{name}: {values}; one checkpoint, so its training-seed noise is unknown"
     low, high = (f"{100 * limit:.1f}" for limit in side.sd_interval95)
     return (
-        f"{name}: {values}; SD over seeds {100 * side.sd:.1f} points (95 % {low} to {high}), of which "
-        f"the episodes explain {100 * (side.evaluation_sd or 0):.1f} and training "
+        f"{name}: {values}; SD over seeds {100 * side.sd:.1f} points (95 % {low} to {high}); the "
+        f"episodes alone give {100 * (side.evaluation_sd or 0):.1f}, training adds "
         f"{100 * (side.training_sd or 0):.1f}"
     )
 
@@ -161,15 +170,13 @@ def retrains_words(certificate: RecipeCertificate, each: Retrains) -> str:
         f"a chance of {power}"
     )
     if each.seeds_for_80 is None:
-        return f"{now}; no number of seeds gives 80 % on these states: it takes more initial states"
-    if each.seeds_for_80 <= ours:
-        return f"{now}; about {each.seeds_for_80} give 80 %"
-    return (
-        f"{now}, so that is nearly uncertifiable here; 80 % takes about {each.seeds_for_80} training "
-        f"seeds a side ({each.seeds_for_80 - ours} more retrains)"
-        if each.at_parity < 0.5
-        else f"{now}; 80 % takes about {each.seeds_for_80} training seeds a side"
-    )
+        need = "no number of seeds gives 80 % on these states: it takes more initial states"
+    else:
+        more = each.seeds_for_80 - ours
+        retrains = f" ({more} more {'retrain' if more == 1 else 'retrains'})" if more > 0 else ""
+        need = f"80 % takes about {each.seeds_for_80} training seeds a side{retrains}"
+    nearly = ", so that is nearly uncertifiable here" if each.at_parity < 0.5 else ""
+    return f"{now}{nearly}; {need}"
 
 
 def _arm(arm: ArmResult) -> str:
