@@ -21,7 +21,9 @@ import dependence
 import exact
 import means
 import measured
+import several
 import simulated
+import tasks
 import validate
 import yesterday
 from bars import Bar
@@ -161,6 +163,12 @@ def test_simulated_bars_of_repeats():
     check(chain.from_iterable(group() for group in groups))
 
 
+@pytest.mark.long
+def test_exact_bars_of_the_guard_rail():
+    """Any false finding over 4, 10 and 40 tasks; each task at 5 % is caught."""
+    check(tasks.guard_rails())
+
+
 SIMULATED = [
     simulated.training_seeds,
     simulated.sequential,
@@ -168,13 +176,18 @@ SIMULATED = [
     means.measures,
     means.wrong,
     measured.latency,
+    tasks.agreement,
+    tasks.further,
+    tasks.weights,
+    several.candidates,
+    several.continued,
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bars", SIMULATED)
 def test_simulated_bars(bars):
-    """Seeds, looks, bets, scores and latency, each with a wrong method that is caught."""
+    """Seeds, looks, bets, scores, latency, tasks, candidates and runs, each with a wrong method that is caught."""
     check(bars())
 
 

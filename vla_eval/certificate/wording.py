@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vla_eval.certificate.model import Certificate, Comparison, Measured, RestrictedTime
+from vla_eval.certificate.recipe.model import RecipeCertificate
 from vla_eval.judging.measures import MEASURES, Measure
 from vla_eval.stats import Flag, Verdict
 
@@ -21,9 +22,9 @@ class Words:
     """None: success."""
 
     @classmethod
-    def of(cls, certificate: Certificate) -> Words:
-        """Return the words of a certificate."""
-        return cls(certificate.measured)
+    def of(cls, certificate: Certificate | RecipeCertificate) -> Words:
+        """Return the words of a certificate; a recipe is judged by its successes."""
+        return cls(certificate.measured if isinstance(certificate, Certificate) else None)
 
     @property
     def measure(self) -> Measure:
@@ -97,7 +98,7 @@ class Words:
         """Return the name of the test behind a comparison's p-values."""
         if self.measured is not None:
             return "bets and exact test" if self.measured.name == "score" else "bets"
-        return "tests by state" if comparison.clusters is not None else "exact test"
+        return comparison.test
 
     def mean(self, arm: str) -> tuple[str, str]:
         """Return an arm's mean of the measure, and its 95 % interval; not for success."""

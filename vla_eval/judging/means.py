@@ -15,8 +15,8 @@ from vla_eval.judging.measures import Worth
 from vla_eval.judging.methods import JudgingMethod
 from vla_eval.keys import EpisodeKey
 from vla_eval.protocol import Analysis
-from vla_eval.stats import Heterogeneity, MeanDifferences, heterogeneity
-from vla_eval.stats._numeric import Interval
+from vla_eval.stats import MeanDifferences
+from vla_eval.stats._numeric import Array, Interval
 
 __all__ = ["Means", "mean_of"]
 
@@ -65,16 +65,16 @@ class Means(JudgingMethod):
         clusters = ledger.clusters(self.outcomes)
         return clusters.vif if clusters.n > len(clusters.pairs) else 1.0
 
-    def heterogeneity(self) -> Heterogeneity | None:
-        """Test whether tasks agree, with the variance between states (one won and one lost state added)."""
-        tasks = [Means(tuple(each)).data for each in ledger.by_task(self.outcomes).values()]
-        if len(tasks) < 2:
-            return None
-        variances = [float(np.var(np.append(task.units, [1, -1]))) for task in tasks]
-        return heterogeneity(
-            [task.difference for task in tasks],
-            [each / len(task.units) for each, task in zip(variances, tasks, strict=True)],
-        )
+    @cached_property
+    def _units(self) -> tuple[Array, Array]:
+        """Mean differences of the K states, (K,), and their weights, (K,)."""
+        return self.data.units, self.data.weights
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """Mean difference of each initial state, (K_h,) for each task."""
+        tasks = ledger.by_task(self.outcomes)
+        return {name: Means(tuple(each)).data.units for name, each in tasks.items()}
 
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
         return Means(outcomes, exact=self.exact)
