@@ -60,13 +60,17 @@ def _power(evidence: Evidence, worth: Worth, level: Level) -> MeanPower:
     method = judging(pairing.outcomes("observed", worth), evidence.protocol.analysis)
     if not isinstance(method, Means):
         raise TypeError("a measure is judged by means")
-    units = method.data.units
+    data = method.data
+    # At parity: scores are as often better as worse; times keep their spread about the mean.
+    parity = np.append(data.units, -data.units) if data.exact else data.units - data.difference
+    units = np.clip(parity, -1, 1)
     states = len({(key.suite, key.task, key.init_state) for key in evidence.keys})
+    levels = {"margin": level.margin, "alpha": level.alpha}
     return MeanPower(
         states_planned=states,
-        spread=method.data.spread,
-        at_parity=power_of_means(units, states, margin=level.margin, alpha=level.alpha),
-        states_for_80=states_for_power(units, margin=level.margin, alpha=level.alpha),
+        spread=data.spread,
+        at_parity=power_of_means(units, states, **levels, exact=data.exact),
+        states_for_80=states_for_power(units, **levels, exact=data.exact),
     )
 
 

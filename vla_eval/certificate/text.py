@@ -16,6 +16,7 @@ __all__ = [
     "flag_lines",
     "latency_words",
     "p_words",
+    "part_lines",
     "run_words",
     "secondary_lines",
 ]
@@ -25,7 +26,7 @@ def certificate_text(certificate: Certificate) -> str:
     """Return the verdict, followed by its evidence."""
     comparison, words = certificate.comparison, Words.of(certificate)
     lines = [
-        f"{comparison.verdict.upper()}: {certificate.sentence}",
+        f"{certificate.verdict.upper()}: {certificate.sentence}",
         *(f"also {verdict.upper()}: {words.says(verdict)}" for verdict in comparison.also),
         f"claim: {certificate.claim}",
         f"control: {certificate.assay.sentence}",
@@ -34,6 +35,8 @@ def certificate_text(certificate: Certificate) -> str:
         *words.mean_lines(),
         p_words(certificate),
         *([certificate.sequential.sentence] if certificate.sequential else []),
+        *([certificate.resized.sentence] if certificate.resized else []),
+        *part_lines(certificate),
         "",
         *(_arm_line(arm) for arm in certificate.arms),
         *_control(certificate),
@@ -49,6 +52,19 @@ def certificate_text(certificate: Certificate) -> str:
     return folded(lines)
 
 
+def part_lines(certificate: Certificate) -> Iterator[str]:
+    """Yield the sentences about parts that only some protocols ask for."""
+    if certificate.runs:
+        values = ", ".join(f"{run.e_value:.3g} ({run.pairs} pairs)" for run in certificate.runs)
+        yield (
+            f"{len(certificate.runs)} runs, whose e-values are multiplied: {values}; 1/product is the "
+            "p-value, also if a result decided on the next run"
+        )
+    for part in (certificate.guard_rail, certificate.family):
+        if part is not None:
+            yield part.sentence
+
+
 def flag_lines(certificate: Certificate) -> Iterator[str]:
     """Yield each flag with its sentence and its detail."""
     words = Words.of(certificate)
@@ -61,6 +77,8 @@ def p_words(certificate: Certificate) -> str:
     """Return the p-value of "worse by the margin or more" in words, with its test and level."""
     comparison, sequential = certificate.comparison, certificate.sequential
     words = Words.of(certificate)
+    test = words.test(comparison)
+    test += " over all sizes that the rule could set" if certificate.resized else ""
     score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.3g}"
     needed = (
         f"needs {sequential.looks[-1].level:.3g} at this look"
@@ -69,7 +87,7 @@ def p_words(certificate: Certificate) -> str:
     )
     return (
         f'p-value of "{words.measure.worse} by {words.margin(certificate.margin)} or more": '
-        f"{comparison.p_worse:.3g} ({words.test(comparison)}{score}), {needed}"
+        f"{comparison.p_worse:.3g} ({test}{score}), {needed}"
     )
 
 
@@ -113,6 +131,8 @@ def secondary_lines(certificate: Certificate) -> Iterator[str]:
                 for task in comparison.tasks:
                     scores = (f"{arm.name} {arm.mean_score_by_task[task.task]:.3f}" for arm in arms)
                     yield f"mean score, {task.task}: {', '.join(scores)}"
+            case "tasks like these" if certificate.tasks_like_these is not None:
+                yield certificate.tasks_like_these.sentence
             case "success rate by task" if len(comparison.tasks) > 1:
                 for task in comparison.tasks:
                     shown = f"{words.number(task.difference)} {words.unit}"

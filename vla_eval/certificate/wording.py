@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from vla_eval.certificate.model import Certificate, Comparison, Measured, RestrictedTime
 from vla_eval.judging.measures import MEASURES, Measure
 from vla_eval.stats import Flag, Verdict
+
+if TYPE_CHECKING:
+    from vla_eval.certificate.recipe.model import RecipeCertificate
 
 __all__ = ["Words"]
 
@@ -21,9 +25,9 @@ class Words:
     """None: success."""
 
     @classmethod
-    def of(cls, certificate: Certificate) -> Words:
-        """Return the words of a certificate."""
-        return cls(certificate.measured)
+    def of(cls, certificate: Certificate | RecipeCertificate) -> Words:
+        """Return the words of a certificate; a recipe is judged by its successes."""
+        return cls(certificate.measured if isinstance(certificate, Certificate) else None)
 
     @property
     def measure(self) -> Measure:
@@ -96,8 +100,8 @@ class Words:
     def test(self, comparison: Comparison) -> str:
         """Return the name of the test behind a comparison's p-values."""
         if self.measured is not None:
-            return "bets"
-        return "tests by state" if comparison.clusters is not None else "exact test"
+            return "bets and exact test" if self.measured.name == "score" else "bets"
+        return comparison.test
 
     def mean(self, arm: str) -> tuple[str, str]:
         """Return an arm's mean of the measure, and its 95 % interval; not for success."""
@@ -117,7 +121,11 @@ class Words:
     def mean_name(self) -> str:
         """Name of the mean of one arm; not for success."""
         time = self._time
-        return "mean score" if time is None else f"mean time to success (a failure counts {self._limit})"
+        return (
+            "mean score"
+            if time is None
+            else f"mean time to success (a failure counts {self._limit})"
+        )
 
     @property
     def _limit(self) -> str:

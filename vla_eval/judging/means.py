@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,20 +15,22 @@ from vla_eval.judging.measures import Worth
 from vla_eval.judging.methods import JudgingMethod
 from vla_eval.keys import EpisodeKey
 from vla_eval.protocol import Analysis
-from vla_eval.stats import Heterogeneity, MeanDifferences, heterogeneity
-from vla_eval.stats._numeric import Interval
+from vla_eval.stats import MeanDifferences
+from vla_eval.stats._numeric import Array, Interval
 
 __all__ = ["Means", "mean_of"]
 
 
 @dataclass(frozen=True)
 class Means(JudgingMethod):
-    """Method for mean differences of a measure: bets on initial states."""
+    """Method for mean differences of a measure, by initial state; see :class:`MeanDifferences`."""
 
     equal_tasks: bool = False
     """Whether tasks weigh the same; otherwise pairs do."""
+    exact: bool = False
+    """Whether the exact test joins the bets."""
 
-    name = "bets"
+    name = "by state"
 
     @cached_property
     def data(self) -> MeanDifferences:
@@ -38,7 +40,7 @@ class Means(JudgingMethod):
             if outcome.values is None:
                 raise ValueError(f"{outcome.key} has no value of the protocol's measure")
             gains[outcome.key] = outcome.values[0] - outcome.values[1]
-        return _of_states(gains, equal_tasks=self.equal_tasks)
+        return replace(_of_states(gains, equal_tasks=self.equal_tasks), exact=self.exact)
 
     @property
     def difference(self) -> float:
@@ -46,15 +48,15 @@ class Means(JudgingMethod):
         return self.data.difference
 
     def interval(self, alpha: float) -> Interval:
-        """Return the interval of the differences that no bet rejects."""
+        """Return the interval of the differences that no test rejects."""
         return self.data.interval(alpha=alpha)
 
     def p_above(self, delta: float) -> float:
-        """Bet against "the difference is Δ or less"."""
+        """Test "the difference is Δ or less"."""
         return self.data.p_above(delta)
 
     def p_below(self, delta: float) -> float:
-        """Bet against "the difference is Δ or more"."""
+        """Test "the difference is Δ or more"."""
         return self.data.p_below(delta)
 
     @property
@@ -63,19 +65,19 @@ class Means(JudgingMethod):
         clusters = ledger.clusters(self.outcomes)
         return clusters.vif if clusters.n > len(clusters.pairs) else 1.0
 
-    def heterogeneity(self) -> Heterogeneity | None:
-        """Test whether tasks agree, with the variance between states (one won and one lost state added)."""
-        tasks = [Means(tuple(each)).data for each in ledger.by_task(self.outcomes).values()]
-        if len(tasks) < 2:
-            return None
-        variances = [float(np.var(np.append(task.units, [1, -1]))) for task in tasks]
-        return heterogeneity(
-            [task.difference for task in tasks],
-            [each / len(task.units) for each, task in zip(variances, tasks, strict=True)],
-        )
+    @cached_property
+    def _units(self) -> tuple[Array, Array]:
+        """Mean differences of the K states, (K,), and their weights, (K,)."""
+        return self.data.units, self.data.weights
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """Mean difference of each initial state, (K_h,) for each task."""
+        tasks = ledger.by_task(self.outcomes)
+        return {name: Means(tuple(each)).data.units for name, each in tasks.items()}
 
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
-        return Means(outcomes)
+        return Means(outcomes, exact=self.exact)
 
 
 def mean_of(

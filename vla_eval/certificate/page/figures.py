@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from vla_eval.certificate import Certificate
     from vla_eval.certificate.model import Comparison, TaskResult
+    from vla_eval.certificate.recipe.model import RecipeCertificate, RecipeComparison
 
 __all__ = ["draw_forest", "draw_interval"]
 
@@ -32,7 +33,9 @@ class _Scale:
     words: Words
 
     @classmethod
-    def around(cls, low: float, high: float, certificate: Certificate) -> _Scale:
+    def around(
+        cls, low: float, high: float, certificate: Certificate | RecipeCertificate
+    ) -> _Scale:
         """Return a scale that holds both limits and the margins, with some space beside them."""
         margin, words = certificate.margin, Words.of(certificate)
         low, high = min(low, -1.35 * margin), max(high, 1.35 * margin)
@@ -78,10 +81,11 @@ def _numbers(words: Words, difference: float, limits: tuple[float, float]) -> st
     return f"{words.typeset(difference)} {words.typeset_span(limits)}"
 
 
-def draw_interval(certificate: Certificate, width: int) -> str:
+def draw_interval(certificate: Certificate | RecipeCertificate, width: int) -> str:
     """Draw the judged interval against the margin, and the negative control's under it."""
     comparison, control = certificate.comparison, certificate.control
-    shown = [("candidate", comparison)] + ([("negative control", control)] if control else [])
+    shown: list[tuple[str, Comparison | RecipeComparison]] = [("candidate", comparison)]
+    shown += [("negative control", control)] if control else []
     words = Words.of(certificate)
     numbers = _numbers(words, comparison.difference, comparison.ci_judged)
     label = (
@@ -100,9 +104,14 @@ def draw_interval(certificate: Certificate, width: int) -> str:
         for row, (role, result) in enumerate(shown):
             color = svg.STYLES[role][0]
             numbers = _numbers(words, result.difference, result.ci_judged)
-            _words(axes, scale, row, (result.candidate, role, numbers), narrow=narrow)
+            _words(axes, scale, row, (_name(result), role, numbers), narrow=narrow)
             _bars(axes, scale, row + (0.7 if narrow else 0.5), result, color)
     return sheet.markup
+
+
+def _name(comparison: Comparison | RecipeComparison) -> str:
+    arms = comparison.candidate
+    return arms if isinstance(arms, str) else ", ".join(arms)
 
 
 def _name_margins(axes: Axes, scale: _Scale, *, narrow: bool) -> None:
@@ -138,7 +147,13 @@ def _words(
     )
 
 
-def _bars(axes: Axes, scale: _Scale, y: float, comparison: Comparison, color: str) -> None:
+def _bars(
+    axes: Axes,
+    scale: _Scale,
+    y: float,
+    comparison: Comparison | RecipeComparison,
+    color: str,
+) -> None:
     """Draw 90 % thick, 95 % thin, the judged limits with caps; an arrow if they are off the axis."""
     low, high = map(scale.words.shown, comparison.ci95)
     left = high < scale.low
