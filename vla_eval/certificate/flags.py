@@ -8,7 +8,7 @@ from typing import Any
 from vla_eval.catalog import development_keys
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.evidence import Admitted, Evidence
-from vla_eval.certificate.model import Assay, Comparison
+from vla_eval.certificate.model import Assay, Comparison, Virtually
 from vla_eval.identity import server_identity, weights_are_hashed
 from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.means import mean_of
@@ -17,7 +17,15 @@ from vla_eval.judging.roles import AnyRoles
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
 
-__all__ = ["Raised", "about_anchors", "about_arms", "about_records", "flags", "in_order"]
+__all__ = [
+    "Raised",
+    "about_anchors",
+    "about_arms",
+    "about_records",
+    "about_virtual",
+    "flags",
+    "in_order",
+]
 
 _GRADES = {
     "not shown": Flag.SENSITIVITY_NOT_SHOWN,
@@ -48,6 +56,18 @@ def flags(
     if rail is not None and rail.having("worse"):
         raised[Flag.TASK_WORSE] = ", ".join(rail.having("worse"))
     return in_order(raised, assay)
+
+
+def about_virtual(virtual: Virtually | None) -> dict[Flag, str]:
+    """Return the flags of virtual time."""
+    if virtual is None:
+        return {}
+    raised = {
+        Flag.DECLARED_LATENCY: not virtual.measured,
+        Flag.NAIVE_ASYNC: virtual.naive,
+        Flag.NO_JITTER: not virtual.jitter,
+    }
+    return {flag: "" for flag, on in raised.items() if on}
 
 
 type Raised = dict[Flag, str | None]

@@ -2,118 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-
-from pydantic import BaseModel, ConfigDict
 
 from vla_eval.certificate.comparison import Level, compare_arms
 from vla_eval.certificate.evidence import Evidence
+from vla_eval.certificate.model import Decomposition, Share, Virtually
+from vla_eval.certificate.wording import Words
+from vla_eval.judging.virtual import VirtualArm, virtual_sentence
 
-__all__ = ["Decomposition", "Share", "VirtualArm", "Virtually", "virtually"]
-
-Interval = tuple[float, float]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class VirtualArm(_Frozen):
-    """Latency of one arm, and its consequences; times are virtual."""
-
-    name: str
-    inference_us: int
-    """Time that an inference is expected to take, in µs."""
-    delay: int
-    """The same in control steps, rounded up."""
-    stalled_share: float
-    """Share of control steps without an action of the policy."""
-    age_mean: float
-    """Mean age of the executed actions: control steps since the observation of their inference."""
-    late: int
-    """Inferences whose chunk arrived at a stalled robot, the first of each episode apart."""
-    inferences: int
-
-
-class Share(_Frozen):
-    """One part of the difference, candidate minus reference."""
-
-    difference: float
-    ci95: Interval
-
-
-class Decomposition(_Frozen):
-    """Candidate minus reference = cost of the method + cost of latency."""
-
-    as_fast: str
-    """The arm with the reference's policy and the candidate's latency."""
-    method: Share
-    """Candidate minus the reference as fast: what the method costs at equal latency."""
-    latency: Share
-    """The reference as fast minus the reference: what its latency costs the reference."""
-
-
-class Virtually(_Frozen):
-    """The virtual time of a run."""
-
-    mode: str
-    merge: str | None
-    """Merge of asynchronous execution; None: blocking."""
-    machine: str | None
-    """Name of the declared machine; None: every arm has a latency of its own."""
-    jitter: bool
-    measured: bool
-    """Whether the latency of every arm is a measured profile."""
-    horizon: int | None
-    """Execution horizon; None: each policy's own."""
-    arms: tuple[VirtualArm, ...]
-    decomposition: Decomposition | None
-
-    @property
-    def sentence(self) -> str:
-        """The conditions in words, for the claim."""
-        how = "the robot waits" if self.merge is None else f"asynchronous, {self.merge}"
-        horizon = "each policy's own horizon" if self.horizon is None else f"horizon {self.horizon}"
-        where = f" on {self.machine}" if self.machine else ""
-        arms = ", ".join(
-            f"'{arm.name}' {arm.inference_us / 1000:g} ms = {arm.delay} control steps"
-            for arm in self.arms[:2]
-        )
-        return f"in virtual time{where} ({how}, {horizon}; {arms})"
+__all__ = ["virtual_lines", "virtually"]
 
 
 def virtually(evidence: Evidence, level: Level) -> Virtually | None:
     """Return a certificate's part about virtual time; None for a paused run."""
-    settings = evidence.protocol.run.realtime
+    protocol = evidence.protocol
+    settings = protocol.run.realtime
     if settings is None:
         return None
-    names = evidence.roles.shown
-    profiled = [name in settings.arms and settings.arms[name].profile is not None for name in names]
+    found = {
+        name: VirtualArm.of(evidence.arms[name].finals.values(), evidence.arm(name).identity)
+        for name in evidence.roles.shown
+    }
+    arms = {name: arm for name, arm in found.items() if arm is not None}
+    profiled = [settings.arms[name].profile for name in arms if name in settings.arms]
     return Virtually(
-        mode=settings.mode,
-        merge=(settings.merge or "replace") if settings.mode == "async" else None,
-        machine=settings.machine.name if settings.machine else None,
+        sentence=virtual_sentence(protocol),
+        horizon=protocol.run.n_action_steps,
+        naive=settings.mode == "async" and settings.merge in (None, "replace"),
+        measured=len(profiled) == len(arms) and all(each is not None for each in profiled),
         jitter=settings.jitter is not None,
-        measured=all(profiled),
-        horizon=evidence.protocol.run.n_action_steps,
-        arms=tuple(_arm(evidence, name) for name in names),
+        arms=arms,
         decomposition=_decomposition(evidence, level),
-    )
-
-
-def _arm(evidence: Evidence, name: str) -> VirtualArm:
-    parts = [record.realtime for record in evidence.arms[name].finals.values() if record.realtime]
-    steps = sum(record.steps for record in evidence.arms[name].finals.values())
-    acted = [(age, count) for part in parts for age, count in enumerate(part.ages)]
-    identity = (evidence.arm(name).identity or {}).get("realtime")
-    return VirtualArm(
-        name=name,
-        inference_us=identity["expected_us"] if isinstance(identity, dict) else 0,
-        delay=max((part.expected_delay for part in parts), default=0),
-        stalled_share=sum(part.stalled_ticks for part in parts) / max(1, steps),
-        age_mean=sum(age * count for age, count in acted) / max(1, sum(n for _, n in acted)),
-        late=sum(part.late for part in parts),
-        inferences=sum(len(part.delays) for part in parts),
     )
 
 
@@ -129,3 +49,28 @@ def _decomposition(evidence: Evidence, level: Level) -> Decomposition | None:
         method=Share(difference=method.difference, ci95=method.ci95),
         latency=Share(difference=latency.difference, ci95=latency.ci95),
     )
+
+
+def virtual_lines(virtual: Virtually | None, words: Words) -> Iterator[str]:
+    """Yield the sentences about virtual time: the conditions, each arm, and the two costs."""
+    if virtual is None:
+        return
+    horizon = "each policy's own" if virtual.horizon is None else virtual.horizon
+    yield f"{virtual.sentence} · execution horizon {horizon}"
+    for name, arm in virtual.arms.items():
+        latency = "" if arm.latency_us is None else f"{arm.latency_us / 1e3:g} ms = "
+        yield (
+            f"{name}: {latency}{arm.expected_delay} control steps; stalled in {arm.stalled_share:.1%} "
+            f"of the steps; actions {arm.age_mean:.1f} steps old on average"
+        )
+    parts = virtual.decomposition
+    if parts is not None:
+        yield (
+            f"the method costs {_share(parts.method, words)} at equal latency (against "
+            f"{parts.as_fast}); latency costs the reference {_share(parts.latency, words)}; the two "
+            "add up to the difference"
+        )
+
+
+def _share(share: Share, words: Words) -> str:
+    return f"{words.number(share.difference)} {words.unit}, 95 % {words.span(share.ci95)},"
