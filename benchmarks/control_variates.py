@@ -16,6 +16,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from common.script import parser, run
 from scipy.special import expit
 
@@ -59,7 +60,11 @@ def savings(folder: Path) -> Iterator[tuple[str, str, float]]:
         yield ours, theirs, adjusted_r2(outcomes[ours] - outcomes[theirs], others, tasks)
 
 
-def adjusted_r2(difference: np.ndarray, covariate: np.ndarray, tasks: np.ndarray) -> float:
+def adjusted_r2(
+    difference: npt.NDArray[np.float64],
+    covariate: npt.NDArray[np.float64],
+    tasks: npt.NDArray[np.float64],
+) -> float:
     """Return r² within tasks, less what chance gives; 0 where one of the two never varies."""
     x, y = (centred(values, tasks) for values in (covariate, difference))
     if not x.any() or not y.any():
@@ -67,7 +72,9 @@ def adjusted_r2(difference: np.ndarray, covariate: np.ndarray, tasks: np.ndarray
     return max(0.0, float((x @ y) ** 2 / (x @ x) / (y @ y)) - 1 / (len(x) - 1))
 
 
-def centred(values: np.ndarray, tasks: np.ndarray) -> np.ndarray:
+def centred(
+    values: npt.NDArray[np.float64], tasks: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Return the values without the mean of their task."""
     result = values.astype(float)
     for task in np.unique(tasks):

@@ -25,6 +25,7 @@ import dependence
 import endtoend
 import exact
 import measured
+import recipes
 import resized
 import several
 import simulated
@@ -50,6 +51,8 @@ GROUPS: dict[str, Group] = {
     "Dependent repeats, judged wrongly": dependence.ignored,
     "One arm with repeats": copies.rates,
     "Training seeds": simulated.training_seeds,
+    "Training seeds that share initial states": recipes.covered,
+    "Training seeds, judged without their states": recipes.ignored,
     "Five looks": simulated.sequential,
     "Size set from the first pairs": resized.bars,
     "Bets": simulated.betting,
@@ -71,6 +74,7 @@ LONGEST = (
     "Whole certifications, fixed size",
     "Copies, judged by both",
     "Copies, judged by the worst repeat",
+    "Training seeds that share initial states",
     "Repeats of which a share are copies",
     "Whole certifications, peeking",
 )

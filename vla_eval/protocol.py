@@ -22,6 +22,7 @@ from vla_eval.files.complaints import all_complaints
 from vla_eval.files.jsonfile import ArmName
 from vla_eval.files.tomlfile import apply_change, as_json
 from vla_eval.realtime.settings import Realtime
+from vla_eval.recipes import RecipePlan
 from vla_eval.stats import ClusterTest
 
 __all__ = [
@@ -228,6 +229,8 @@ class Analysis(_Frozen):
     """Secondary results in a certificate; they carry no claim."""
     resize: Resize | None = None
     """Blinded re-estimation of the number of pairs; None: the number is fixed, or has looks."""
+    recipe: RecipePlan | None = None
+    """The claim is about two recipes, over their training seeds; None: about two arms."""
 
 
 class Protocol(_Frozen):
@@ -376,6 +379,37 @@ class Protocol(_Frozen):
         """Number of episodes an arm; counted without listing them."""
         repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
         return repeats * sum(block.episodes for block in self.blocks)
+
+    @model_validator(mode="after")
+    def _recipes_can_be_judged(self) -> Self:
+        analysis, recipe = self.analysis, self.analysis.recipe
+        if recipe is None:
+            return self
+        why = {
+            "leave out analysis.candidate, candidates and reference, which analysis.recipe replaces": (
+                bool(analysis.candidate or analysis.candidates or analysis.reference)
+            ),
+            "leave out analysis.task_margin and weights: recipes are judged over all tasks alike": (
+                analysis.task_margin is not None or analysis.weights is not None
+            ),
+            "analysis.secondary may be 'success rate by task' and 'mean score'": (
+                not {*analysis.secondary} <= {"success rate by task", "mean score"}
+            ),
+            "analysis.negative_control is an arm of a recipe as well": (
+                analysis.negative_control in recipe.names
+            ),
+            "analysis.stopping must be 'fixed': the bounds of the looks are for two arms": (
+                analysis.stopping != "fixed"
+            ),
+            "leave out analysis.resize: its test is for two arms": analysis.resize is not None,
+            "every task needs two initial states, whose spread is part of the interval": (
+                min(_count(block.init_states) for block in self.blocks) < 2
+            ),
+        }
+        for sentence, broken in why.items():
+            if broken:
+                raise ValueError(f"analysis.recipe: {sentence}")
+        return self
 
     @property
     def label(self) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from vla_eval.certificate.evidence import Evidence
+from vla_eval.certificate.evidence import Admitted, Evidence, RecipeEvidence, gather_recipes
 from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.model import Certificate
 from vla_eval.certificate.pooled import gather_all
-from vla_eval.certificate.uses import count_use
+from vla_eval.certificate.recipe.issue import issue_recipe
+from vla_eval.certificate.recipe.model import RecipeCertificate
+from vla_eval.certificate.uses import count_recipe_use, count_use
 from vla_eval.claims.registration import (
     FILE_NAME,
     Registration,
@@ -22,10 +24,10 @@ from vla_eval.claims.registration import (
     read_registration,
 )
 from vla_eval.errors import UsageError
-from vla_eval.judging.roles import Roles
+from vla_eval.judging.roles import AnyRoles, Roles
 from vla_eval.runs.folder import RunFolder
 
-__all__ = ["Certified", "certify", "roles_asked"]
+__all__ = ["Certified", "CertifiedRecipe", "certify", "certify_recipe", "roles_asked"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,16 @@ class Certified:
 
     certificate: Certificate
     evidence: Evidence
+    warnings: tuple[str, ...]
+    """Problems with counting the use of the states, one sentence each."""
+
+
+@dataclass(frozen=True)
+class CertifiedRecipe:
+    """A certificate about recipes and its evidence."""
+
+    certificate: RecipeCertificate
+    evidence: RecipeEvidence
     warnings: tuple[str, ...]
     """Problems with counting the use of the states, one sentence each."""
 
@@ -112,8 +124,33 @@ def roles_asked(
     ]
 
 
-def _declared(
-    run: Path, file: Path | None, since: str | None, evidence: Evidence
+def certify_recipe(
+    run: Path,
+    *,
+    margin: float | None = None,
+    registration: Path | None = None,
+    since: str | None = None,
+) -> CertifiedRecipe:
+    """Judge the recipes that a complete run's protocol names; see :func:`certify`.
+
+    Raises:
+        RunFolderError: the evidence cannot be admitted, or the arms of a recipe are no training seeds.
+        ProtocolError: the protocol differs from the released one with its name and version.
+        UsageError: the run lacks an arm, or the registration came too late.
+    """
+    evidence = gather_recipes(run)
+    declared = _declared(run, registration, since, evidence)
+    certificate = issue_recipe(evidence, margin=margin, registration=declared)
+    use = count_recipe_use(run, evidence)
+    if use.number > 1:
+        certificate = issue_recipe(
+            evidence, margin=margin, registration=declared, attempt=use.number
+        )
+    return CertifiedRecipe(certificate, evidence, use.warnings)
+
+
+def _declared[R: AnyRoles](
+    run: Path, file: Path | None, since: str | None, evidence: Admitted[R]
 ) -> Registration | None:
     """Return the registration, after copying it into the run folder for verifiers."""
     if since is not None:

@@ -24,6 +24,7 @@ from vla_eval.plan import look_sizes
 from vla_eval.stats import (
     Judgement,
     PairedCase,
+    Verdict,
     operating_characteristics,
     pairs_by_formula,
     power_paired,
@@ -33,13 +34,27 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import crossing
 
-__all__ = ["Level", "assay_of", "cases", "compare_arms", "power_of"]
+__all__ = [
+    "NOT_ACTING",
+    "NOT_TESTED",
+    "Level",
+    "assay_of",
+    "cases",
+    "compare_arms",
+    "graded",
+    "power_of",
+]
 
 _SENSITIVITY_TASKS = 2
 """Fewest tasks for which differences between tasks are analysed."""
 _POWER = 0.8
-_NOT_ACTING = ("invalid_action", "policy_raised")
+NOT_ACTING = ("invalid_action", "policy_raised")
 """Reasons of failures without valid actions: they show nothing about the tasks."""
+NOT_TESTED = Assay(
+    grade="not tested",
+    p=None,
+    sentence="No negative control ran: nobody knows whether a bad policy would have passed.",
+)
 
 
 @dataclass(frozen=True)
@@ -157,18 +172,27 @@ def _task(name: str, method: JudgingMethod) -> TaskResult:
 def assay_of(evidence: Evidence, control: Comparison | None, level: Level) -> Assay:
     """Grade the negative control's result: whether this run can distinguish bad policies from good ones."""
     if control is None:
-        return Assay(
-            grade="not tested",
-            p=None,
-            sentence="No negative control ran: nobody knows whether a bad policy would have passed.",
-        )
+        return NOT_TESTED
     p, needed = _p_control_is_worse(evidence, control.candidate, level)
-    if Judgement(control.verdict).noninferior:
+    return graded(control.candidate, control.reference, control.verdict, p, needed)
+
+
+def graded(control: str, reference: str, verdict: Verdict, p: float, needed: float) -> Assay:
+    """Grade a control that ran.
+
+    Args:
+        control: its name.
+        reference: name of the reference.
+        verdict: the control's verdict in the candidate's place.
+        p: one-sided p-value of "the control is not worse".
+        needed: level that it must not exceed.
+    """
+    if Judgement(verdict).noninferior:
         return Assay(
             grade="refuted",
             p=p,
             sentence=(
-                f"The negative control {control.candidate} passed as well ({control.verdict}): this "
+                f"The negative control {control} passed as well ({verdict}): this "
                 "run cannot tell a bad policy from a good one."
             ),
         )
@@ -177,16 +201,16 @@ def assay_of(evidence: Evidence, control: Comparison | None, level: Level) -> As
             grade="shown",
             p=p,
             sentence=(
-                f"The negative control {control.candidate} is shown to be worse than "
-                f"{control.reference} (p = {p:.2g}) and did not pass: this run can tell a bad policy."
+                f"The negative control {control} is shown to be worse than "
+                f"{reference} (p = {p:.2g}) and did not pass: this run can tell a bad policy."
             ),
         )
     return Assay(
         grade="not shown",
         p=p,
         sentence=(
-            f"The negative control {control.candidate} did not pass, but it is not shown to be worse "
-            f"than {control.reference} either (p = {p:.2g}, needs {needed:.2g}): whether this run can "
+            f"The negative control {control} did not pass, but it is not shown to be worse "
+            f"than {reference} either (p = {p:.2g}, needs {needed:.2g}): whether this run can "
             "tell a bad policy is open."
         ),
     )
@@ -203,7 +227,7 @@ def _acting(evidence: Evidence, control: str) -> JudgingMethod:
     if evidence.parts:
         return _over([_acting(part, control) for part in evidence.parts])
     finals = evidence.arms[control].finals
-    idle = {key for key, record in finals.items() if record.reason in _NOT_ACTING}
+    idle = {key for key, record in finals.items() if record.reason in NOT_ACTING}
     outcomes = evidence.pairing(control, evidence.roles.reference).outcomes("best")
     return _method(
         evidence,

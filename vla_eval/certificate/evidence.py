@@ -21,7 +21,13 @@ from vla_eval.judging.look_files import checked_looks, looks_on_disk
 from vla_eval.judging.looks import Look
 from vla_eval.judging.resize_file import checked_resizing
 from vla_eval.judging.resizing import Resizing
-from vla_eval.judging.roles import Roles, sequential_roles
+from vla_eval.judging.roles import (
+    AnyRoles,
+    RecipeRoles,
+    Roles,
+    roles_of_recipe,
+    sequential_roles,
+)
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand, in_stages
 from vla_eval.protocol import Protocol
@@ -30,15 +36,22 @@ from vla_eval.runs.folder import Arm, RunFolder, RunHeader
 from vla_eval.runs.header import refuse_unidentified
 from vla_eval.runs.store import Records, records_digest
 
-__all__ = ["Evidence", "gather", "refuse_mixed_simulators"]
+__all__ = [
+    "Admitted",
+    "Evidence",
+    "RecipeEvidence",
+    "gather",
+    "gather_recipes",
+    "refuse_mixed_simulators",
+]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Admitted[R: AnyRoles]:
     """The admitted episodes of the arms that have a role."""
 
     header: RunHeader
-    roles: Roles
+    roles: R
     keys: tuple[EpisodeKey, ...]
     """Keys of the plan in its order; in a sequential run, up to the judged look."""
     arms: Mapping[str, ArmEpisodes]
@@ -57,13 +70,6 @@ class Evidence:
     """Call of ``vlaeval run`` that made the result, for each arm and key."""
     path: Path = Path()
     """The run folder, as the user typed it."""
-    parts: tuple[Evidence, ...] = ()
-    """Several runs that are judged together (:mod:`vla_eval.certificate.pooled`), by their start."""
-
-    @property
-    def runs(self) -> tuple[Evidence, ...]:
-        """The runs that are judged together; usually this one alone."""
-        return self.parts or (self,)
 
     @property
     def protocol(self) -> Protocol:
@@ -71,14 +77,19 @@ class Evidence:
         return self.header.protocol
 
     @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the runs that are judged together; usually one."""
+        return (self.protocol,)
+
+    @property
     def protocol_label(self) -> str:
         """Label of the protocol; several runs: all different ones."""
-        return ", ".join(dict.fromkeys(run.protocol.label for run in self.runs))
+        return ", ".join(dict.fromkeys(protocol.label for protocol in self.protocols))
 
     @property
     def protocol_sha256(self) -> str:
         """Hash of the protocol; several runs: of their protocols' hashes."""
-        hashes = [run.protocol.sha256 for run in self.runs]
+        hashes = [protocol.sha256 for protocol in self.protocols]
         return (
             hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
         )
@@ -101,6 +112,28 @@ class Evidence:
         """Return all admitted records."""
         return [record for arm in self.arms.values() for record in arm.finals.values()]
 
+    def pairing(self, candidate: str, reference: str) -> Pairing:
+        """Pair two of the arms."""
+        return ledger.pair(self.keys, self.arms[candidate], self.arms[reference])
+
+
+@dataclass(frozen=True)
+class Evidence(Admitted[Roles]):
+    """The admitted episodes of two arms and of their control."""
+
+    parts: tuple[Evidence, ...] = ()
+    """Several runs that are judged together (:mod:`vla_eval.certificate.pooled`), by their start."""
+
+    @property
+    def runs(self) -> tuple[Evidence, ...]:
+        """The runs that are judged together; usually this one alone."""
+        return self.parts or (self,)
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the runs that are judged together; usually one."""
+        return tuple(run.protocol for run in self.parts) or (self.protocol,)
+
     def alone(self) -> Evidence:
         """Return the evidence without the other candidates of a family."""
         roles = replace(self.roles, others=())
@@ -108,13 +141,13 @@ class Evidence:
         arms = {name: self.arms[name] for name in roles.names}
         return replace(self, roles=roles, arms=arms, parts=parts)
 
-    def pairing(self, candidate: str, reference: str) -> Pairing:
-        """Pair two of the arms."""
-        return ledger.pair(self.keys, self.arms[candidate], self.arms[reference])
+
+RecipeEvidence = Admitted[RecipeRoles]
+"""Evidence about two recipes."""
 
 
 def gather(path: Path, roles: Roles) -> Evidence:
-    """Admit the evidence of a run folder.
+    """Admit the evidence of a run folder about two arms.
 
     Raises:
         RunFolderError: the records are damaged or belong to another run, policy, simulator or scene; or
@@ -123,6 +156,34 @@ def gather(path: Path, roles: Roles) -> Evidence:
     """
     folder = RunFolder.open(path)
     _check_roles(folder.header, roles)
+    return Evidence(**vars(_gathered(path, folder, roles, _pairs(roles))))
+
+
+def gather_recipes(path: Path) -> RecipeEvidence:
+    """Admit the evidence of a run folder about the two recipes that its protocol names.
+
+    Raises:
+        RunFolderError: as :func:`gather`.
+        UsageError: the protocol is not about recipes, or the run lacks an arm that it names.
+    """
+    folder = RunFolder.open(path)
+    roles = roles_of_recipe(folder.header.protocol, [arm.name for arm in folder.header.arms])
+    for arm in folder.header.arms:
+        if arm.name in roles.names:
+            refuse_unidentified(arm)
+    first, *others = roles.names
+    return _gathered(path, folder, roles, [(name, first) for name in others])
+
+
+def _pairs(roles: Roles) -> list[tuple[str, str]]:
+    arms = [roles.candidate, *roles.others, *([roles.control] if roles.control else [])]
+    return [(arm, roles.reference) for arm in arms]
+
+
+def _gathered[R: AnyRoles](
+    path: Path, folder: RunFolder, roles: R, pairs: Sequence[tuple[str, str]]
+) -> Admitted[R]:
+    """Admit the evidence, with these pairs of arms in the same scenes."""
     records = folder.records()
     if records.contradictions:
         raise RunFolderError(
@@ -131,9 +192,10 @@ def gather(path: Path, roles: Roles) -> Evidence:
     keys = tuple(episode.key for episode in expand(folder.header.protocol))
     _refuse_strangers(path, records, keys)
     _refuse_early(path, folder.header, records)
-    looks = _looks(folder, records, roles)
+    # Recipes have neither looks nor a size that is set later.
+    looks = _looks(folder, records, roles) if isinstance(roles, Roles) else ()
     keys = keys[: looks[-1].pairs] if looks else keys
-    resizing = _resizing(folder, records, roles)
+    resizing = _resizing(folder, records, roles) if isinstance(roles, Roles) else None
     keys = keys[: resizing.pairs] if resizing else keys
     arms = {name: ArmEpisodes.of(records, name, keys) for name in roles.names}
     for name, arm in arms.items():
@@ -146,7 +208,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
     _refuse_attrition(path, folder.header, arms, len(keys))
     admitted = {(name, key): arm.finals[key] for name, arm in arms.items() for key in arm.finals}
     sessions = {slot: records.sessions[slot] for slot in admitted}
-    evidence = Evidence(
+    evidence = Admitted(
         folder.header,
         roles,
         keys,
@@ -159,7 +221,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
         sessions,
         path,
     )
-    _refuse_doubtful_pairs(path, evidence)
+    _refuse_doubtful_pairs(path, evidence, pairs)
     refuse_mixed_simulators(path, evidence)
     return evidence
 
@@ -234,6 +296,11 @@ def _check_roles(run: RunHeader, roles: Roles) -> None:
     if len(set(roles.names)) != len(roles.names):
         raise UsageError("one arm cannot have two roles")
     planned = run.protocol.analysis
+    if planned.recipe is not None:
+        raise UsageError(
+            f"{run.protocol.label} is about recipes, and names the arms of their training seeds "
+            "itself; leave out --candidate, --reference and --control"
+        )
     for role, asked, fixed in (
         ("candidate", roles.candidate, planned.candidate),
         ("reference", roles.reference, planned.reference),
@@ -290,18 +357,19 @@ def _refuse_attrition(
         )
 
 
-def _refuse_doubtful_pairs(path: Path, evidence: Evidence) -> None:
-    roles = evidence.roles
-    for name in (roles.candidate, *roles.others, *([roles.control] if roles.control else [])):
-        objection = evidence.pairing(name, roles.reference).objection
+def _refuse_doubtful_pairs[R: AnyRoles](
+    path: Path, evidence: Admitted[R], pairs: Sequence[tuple[str, str]]
+) -> None:
+    for name, other in pairs:
+        objection = evidence.pairing(name, other).objection
         if objection:
             raise RunFolderError(
-                f"{path}: arms '{name}' and '{roles.reference}' cannot be paired: {objection}; run "
+                f"{path}: arms '{name}' and '{other}' cannot be paired: {objection}; run "
                 "both on one machine set-up"
             )
 
 
-def refuse_mixed_simulators(path: Path, evidence: Evidence) -> None:
+def refuse_mixed_simulators[R: AnyRoles](path: Path, evidence: Admitted[R]) -> None:
     """Refuse episodes of one task that name different simulators, renderers or assets."""
     seen: dict[tuple[str, str], EpisodeRecord] = {}
     for record in evidence.records():

@@ -13,7 +13,7 @@ from typing import Any
 from vla_eval.bounds import check_margin
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power_of
-from vla_eval.certificate.evidence import Evidence
+from vla_eval.certificate.evidence import Admitted, Evidence
 from vla_eval.certificate.family import family_of
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
@@ -22,6 +22,7 @@ from vla_eval.certificate.model import (
     Certificate,
     Comparison,
     Resized,
+    Role,
     Seeds,
     Sequential,
 )
@@ -34,12 +35,12 @@ from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import look_sentence, sequential_plan
 from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.resizing import resizing_sentence
-from vla_eval.judging.roles import Roles
+from vla_eval.judging.roles import AnyRoles, Roles
 from vla_eval.released import Standing, standing
 from vla_eval.stats import Verdict, rerun_sd
 from vla_eval.trainedon import seen
 
-__all__ = ["issue", "issue_from"]
+__all__ = ["arm_result", "issue", "issue_from", "refuse_trained_on"]
 
 
 def issue(
@@ -87,7 +88,7 @@ def issue_from(
     )
     if registration is not None:
         check(registration, evidence.header, roles, evidence.first_attempt_at)
-    _refuse_trained_on(evidence)
+    refuse_trained_on(evidence)
     level = Level(
         check_margin(analysis.margin if margin is None else margin), anchors.alpha(analysis.alpha)
     )
@@ -137,7 +138,7 @@ def issue_from(
         assay=assay,
         sequential=_sequential(evidence),
         resized=_resized(evidence),
-        arms=tuple(_arm(evidence, name) for name in roles.shown),
+        arms=tuple(arm_result(evidence, name, _role(roles, name)) for name in roles.shown),
         seeds=Seeds(
             env_seeds=tuple(sorted({key.env_seed for key in evidence.keys})),
             policy_seeds=tuple(sorted({key.policy_seed for key in evidence.keys})),
@@ -179,7 +180,7 @@ def _latency(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _refuse_trained_on(evidence: Evidence) -> None:
+def refuse_trained_on[R: AnyRoles](evidence: Admitted[R]) -> None:
     """Refuse episodes in scenes of an arm's own demonstrations."""
     scenes = {record.scene_hash for record in evidence.records()}
     for name in evidence.roles.names:
@@ -212,21 +213,21 @@ def _resized(evidence: Evidence) -> Resized | None:
     return Resized(decision=decision, sentence=resizing_sentence(decision))
 
 
-def _arm(evidence: Evidence, name: str) -> ArmResult:
+def _role(roles: Roles, name: str) -> Role:
+    if name == roles.candidate:
+        return "candidate"
+    return "reference" if name == roles.reference else "negative control"
+
+
+def arm_result[R: AnyRoles](evidence: Admitted[R], name: str, role: Role) -> ArmResult:
+    """Return one arm alone."""
     arm = evidence.arms[name]
     records = list(arm.finals.values())
     inferences = sum(record.inferences for record in records)
     rate = arm.successes / arm.n
-    roles = evidence.roles
     return ArmResult(
         name=name,
-        role=(
-            "candidate"
-            if name == roles.candidate
-            else "reference"
-            if name == roles.reference
-            else "negative control"
-        ),
+        role=role,
         spec=evidence.arm(name).spec,
         identity=evidence.arm(name).identity or {},
         n=arm.n,
@@ -249,7 +250,7 @@ def _arm(evidence: Evidence, name: str) -> ArmResult:
     )
 
 
-def _level(evidence: Evidence) -> float:
+def _level[R: AnyRoles](evidence: Admitted[R]) -> float:
     """Return the two-sided level of a 95 % interval of one rate; at a look, the level of that look."""
     plan = sequential_plan(evidence.protocol)
     if plan is None:
@@ -257,7 +258,7 @@ def _level(evidence: Evidence) -> float:
     return 2 * replace(plan, alpha=0.025).levels[len(evidence.looks) - 1]
 
 
-def _rerun_sd(evidence: Evidence, name: str) -> float | None:
+def _rerun_sd[R: AnyRoles](evidence: Admitted[R], name: str) -> float | None:
     """Return the SD of the rate when the same states run again; None: every state ran once."""
     states = evidence.arms[name].by_state()
     if states is None or states.n == len(states.episodes):

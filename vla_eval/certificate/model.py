@@ -25,12 +25,14 @@ __all__ = [
     "Power",
     "ProcessRunRatio",
     "Resized",
+    "Role",
     "Seeds",
     "Sequential",
     "TaskResult",
 ]
 
 Interval = tuple[float, float]
+Role = Literal["candidate", "reference", "negative control"]
 
 
 class _Frozen(BaseModel):
@@ -198,7 +200,7 @@ class ArmResult(_Frozen):
     """One arm alone."""
 
     name: str
-    role: Literal["candidate", "reference", "negative control"]
+    role: Role
     spec: str
     identity: Mapping[str, JsonValue]
     n: int

@@ -39,7 +39,7 @@ from vla_eval.errors import (
 from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import ArmName, read_model, read_text
 from vla_eval.judging.resizing import decides_by_pairs
-from vla_eval.judging.roles import Roles, sequential_roles
+from vla_eval.judging.roles import AnyRoles, roles_of_recipe, sequential_roles
 from vla_eval.protocol import Protocol
 from vla_eval.realtime.latency import check_arms, virtual_time
 from vla_eval.released import Standing, standing
@@ -92,8 +92,9 @@ class RegisteredArm(_Frozen):
 class RegisteredRoles(_Frozen):
     """Registered arms by their roles."""
 
-    candidate: ArmName
-    reference: ArmName
+    candidate: ArmName | tuple[ArmName, ...]
+    """One arm; or the arms of a recipe, one for each training seed."""
+    reference: ArmName | tuple[ArmName, ...]
     control: ArmName | None = None
 
 
@@ -179,6 +180,8 @@ def _complete(
 ) -> RegisteredRoles:
     """Fill in the omitted roles; raise UsageError if roles are missing or contradictory."""
     analysis = protocol.analysis
+    if analysis.recipe is not None:
+        return _of_recipe(protocol, arms, asked)
     # A protocol that names several candidates registers all of them; the first stands in the file.
     first = analysis.candidates[0] if analysis.candidates else analysis.candidate
     fixed = (first, analysis.reference, analysis.negative_control)
@@ -203,6 +206,23 @@ def _complete(
     if len(set(taken_names)) != len(taken_names):
         raise UsageError("one arm cannot have two roles")
     return RegisteredRoles(candidate=str(names[0]), reference=str(names[1]), control=names[2])
+
+
+def _of_recipe(
+    protocol: Protocol, arms: Sequence[str], asked: tuple[str | None, str | None, str | None]
+) -> RegisteredRoles:
+    roles = roles_of_recipe(protocol, arms)
+    planned = (None, None, roles.control)
+    for flag, name, fixed in zip(
+        ("candidate", "reference", "control"), asked, planned, strict=True
+    ):
+        if name is not None and name != fixed:
+            raise UsageError(
+                f"{protocol.label} names the arms of its recipes itself: leave out --{flag}"
+            )
+    return RegisteredRoles(
+        candidate=roles.candidate, reference=roles.reference, control=roles.control
+    )
 
 
 def write_registration(registration: Registration, path: Path) -> None:
@@ -239,7 +259,9 @@ def _content(path: Path) -> bytes:
     return read_text(path).encode()
 
 
-def check(registration: Registration, run: RunHeader, roles: Roles, first_episode_at: str) -> None:
+def check(
+    registration: Registration, run: RunHeader, roles: AnyRoles, first_episode_at: str
+) -> None:
     """Refuse a run that is not the registered one.
 
     The run may have further arms, which were not registered; claims hold for registered arms only.
@@ -277,7 +299,9 @@ def check(registration: Registration, run: RunHeader, roles: Roles, first_episod
         )
 
 
-def _named(arm: str | None) -> str:
+def _named(arm: str | tuple[str, ...] | None) -> str:
+    if isinstance(arm, tuple):
+        return f"arms {', '.join(arm)}"
     return "no arm" if arm is None else f"arm '{arm}'"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from vla_eval.files.plain import printable_json
 if TYPE_CHECKING:
     from vla_eval.certificate import Certificate
     from vla_eval.certificate.certify import Certified
+    from vla_eval.certificate.recipe import RecipeCertificate
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]
@@ -25,9 +27,9 @@ _WORST_FIRST = (EXIT_REFUTED, EXIT_INCONCLUSIVE, EXIT_COMPLETE)
 def certify(
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     *,
-    reference: Annotated[str, tyro.conf.arg(metavar="ARM")],
     candidate: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     candidates: Annotated[str | None, tyro.conf.arg(metavar="A,B,C")] = None,
+    reference: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     control: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     margin: float | None = None,
     registration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -39,6 +41,11 @@ def certify(
 
     Example: vlaeval certify runs/parity --candidate student \
         --reference teacher --control mse
+
+    Example: vlaeval certify runs/recipes
+
+    Where the protocol names the arms of two recipes (analysis.recipe), the recipes are judged, over
+    their training seeds; then leave out --candidate, --reference and --control.
 
     Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
     Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell. Several
@@ -54,7 +61,8 @@ def certify(
         candidate: The arm to be certified.
         candidates: Several arms, separated by commas, each against the reference; the chance of any
             false certificate among them stays at alpha (Holm). Default: as the protocol names them.
-        reference: The arm that the candidate is compared with.
+        reference: The arm that the candidate is compared with; only a protocol about recipes does
+            without.
         control: An arm that must fail, to show that the run can find a difference.
         margin: Replaces the protocol's margin; flags the certificate as post hoc.
         registration: The file that `vlaeval register` wrote before the first episode; it is copied
@@ -64,14 +72,18 @@ def certify(
             the first folder.
         json: Print the certificate itself.
     """
-    from vla_eval.certificate.certify import certify as judge
-    from vla_eval.certificate.certify import roles_asked
-    from vla_eval.certificate.text import certificate_text
-
     if not runs:
         raise UsageError(
             "which run? for example: vlaeval certify runs/parity --candidate student …"
         )
+    if (candidate, candidates, reference, control) == (None,) * 4 and _is_about_recipes(runs[0]):
+        return _certify_recipe(runs, margin, registration, since, out, json=json)
+    from vla_eval.certificate.certify import certify as judge
+    from vla_eval.certificate.certify import roles_asked
+    from vla_eval.certificate.text import certificate_text
+
+    if reference is None:
+        raise UsageError("which arm is the reference? say so with --reference ARM")
     run, *more = runs
     default = f"certificate-of-{len(runs)}-runs.json" if more else "certificate.json"
     several = tuple(candidates.split(",")) if candidates else ()
@@ -101,6 +113,43 @@ def _write(done: Certified, text: str, run: Path, file: Path) -> None:
     say(f"certificate: {file}", file=sys.stderr)
     page, summary = write_reports(done.certificate, done.evidence.alone(), run, file)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
+
+
+def _is_about_recipes(run: Path) -> bool:
+    from vla_eval.runs.folder import RunFolder
+
+    return RunFolder.open(run).header.protocol.analysis.recipe is not None
+
+
+def _certify_recipe(
+    runs: Sequence[Path],
+    margin: float | None,
+    registration: Path | None,
+    since: str | None,
+    out: Path | None,
+    *,
+    json: bool,
+) -> int:
+    from vla_eval.certificate.certify import certify_recipe
+    from vla_eval.certificate.recipe.page import write_recipe_reports
+    from vla_eval.certificate.recipe.text import recipe_text
+    from vla_eval.files.atomic import write_atomically
+
+    run, *more = runs
+    if more:
+        raise UsageError(
+            "recipes are judged by one run, which holds all arms; give its folder alone"
+        )
+    done = certify_recipe(run, margin=margin, registration=registration, since=since)
+    for warning in done.warnings:
+        say(f"warning: {warning}", file=sys.stderr)
+    text, file = done.certificate.model_dump_json(indent=2) + "\n", out or run / "certificate.json"
+    write_atomically(file, text)
+    say(printable_json(text) if json else recipe_text(done.certificate))
+    say(f"certificate: {file}", file=sys.stderr)
+    page, summary = write_recipe_reports(done.certificate, done.evidence, run, file)
+    say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
+    return _exit_code(done.certificate.verdict)
 
 
 def _exit_code(verdict: Verdict) -> int:
@@ -140,9 +189,9 @@ def verify(
             docs/trust.md.
     """
     from vla_eval.certificate import verify as recompute
-    from vla_eval.certificate.verify import read_certificate
+    from vla_eval.certificate.verify import read_any
 
-    read = read_certificate(certificate)
+    read = read_any(certificate)
     if not runs or (replay and len(runs) > 1):
         raise UsageError(
             "which run? for example: vlaeval verify runs/parity/certificate.json runs/parity"
@@ -163,19 +212,25 @@ def verify(
 
 
 def _replayed(
-    file: Path, certificate: Certificate, run: Path, count: int, salt: str, *, trust: bool
+    file: Path,
+    certificate: Certificate | RecipeCertificate,
+    run: Path,
+    count: int,
+    salt: str,
+    *,
+    trust: bool,
 ) -> int:
     """Run some episodes again; return the exit code of the result."""
     from tqdm import tqdm
 
     from vla_eval.certificate.replayed import replay_sample, sentence
-    from vla_eval.certificate.verify import draw_sample, roles_of
+    from vla_eval.certificate.verify import draw_sample
     from vla_eval.runs.folder import RunFolder
 
     sample = draw_sample(file, run, count, salt=salt)
-    roles = roles_of(certificate)
+    names = [arm.name for arm in certificate.arms]
     for arm in RunFolder.open(run).header.arms:
-        if arm.name in roles.names:
+        if arm.name in names:
             say(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
     with tqdm(total=len(sample.chosen), unit=" episodes", disable=None) as bar:
         report = replay_sample(run, sample, progress=lambda _: bar.update(), trust=trust)

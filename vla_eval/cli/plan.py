@@ -26,7 +26,7 @@ __all__ = ["plan"]
 def plan(
     protocol: ProtocolName,
     *,
-    arms: int = 2,
+    arms: int | None = None,
     workers: OptionalWorkers = None,
     infer_ms: float | None = None,
     set_: Changes = (),
@@ -43,7 +43,7 @@ def plan(
 
     Args:
         protocol: Name of a shipped protocol, or path of a .toml file.
-        arms: Number of policies.
+        arms: Number of policies; default those that the protocol names, at least 2.
         workers: Environments at a time; default one per core.
         infer_ms: Time of one inference of your policy; without it, inferences take no time.
         set_: Change a field of the protocol. Repeatable.
@@ -82,6 +82,10 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
         print_resizing(value["resized"])
     if value["clustered"]:
         _print_clustered(value["clustered"], protocol.analysis.margin)
+    if value["recipes"]:
+        from vla_eval.cli.recipes import print_recipe_plan
+
+        print_recipe_plan(value["recipes"])
     infer_ms = value["infer_ms"]
     inferring = (
         "without your policy's time (--infer-ms)"

@@ -32,6 +32,7 @@ from vla_eval.stats._numeric import Array
 __all__ = [
     "ArmEpisodes",
     "Case",
+    "Mark",
     "Outcome",
     "Pairing",
     "all_ended",

@@ -88,6 +88,11 @@ from vla_eval.stats.power import (
 from vla_eval.stats.proportions import (
     wilson_interval,
 )
+from vla_eval.stats.recipes import (
+    SeedsOnStates,
+    SeedSpread,
+    recipe_power,
+)
 from vla_eval.stats.resizing import (
     ResizeRule,
     exact_p_above_resized,
@@ -155,6 +160,8 @@ __all__ = [
     "PairingEnvelope",
     "ResizeRule",
     "SeedInference",
+    "SeedSpread",
+    "SeedsOnStates",
     "SequentialPlan",
     "Spread",
     "Verdict",
@@ -205,6 +212,7 @@ __all__ = [
     "power_independent",
     "power_paired",
     "prefix_for_speedup",
+    "recipe_power",
     "repeated_interval",
     "rerun_sd",
     "resized_outlook",

@@ -87,6 +87,10 @@ class Flag(_Said):
         "No negative control ran: it is unknown whether a bad policy would have passed.",
     )
     SINGLE_CHECKPOINT = "single-checkpoint", "One training seed says nothing about the recipe."
+    UNLIKE_SEEDS = (
+        "unlike-seeds",
+        "Training seeds of one recipe learned from other demonstrations, so these vary with the seed.",
+    )
     CLUSTERED = (
         "clustered",
         "Initial states were repeated: states are the evidence, repeats only refine each of them.",

@@ -9,15 +9,15 @@ from vla_eval.certificate.text import flag_lines, latency_words, p_words, part_l
 from vla_eval.drawing.words import interval, points
 from vla_eval.files.plain import code, markdown
 
-__all__ = ["markdown_report"]
+__all__ = ["SIGNS", "markdown_report"]
 
-_SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
+SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
 
 
 def markdown_report(certificate: Certificate) -> str:
     """Return the certificate as GitHub's Markdown."""
     comparison = certificate.comparison
-    sign = _SIGNS[signs(certificate.verdict)]
+    sign = SIGNS[signs(certificate.verdict)]
     lines = [f"### {sign} {_cell(comparison.candidate)}: {certificate.verdict}", ""]
     if standins(certificate):
         lines += ["> **Stand-in assets: fit for tests, and no result of the benchmark's.**", ""]
