@@ -2,7 +2,7 @@
 
 Success has Wilson's 95 % interval at each delay. The restricted time is the mean of min(time, T), where a
 failure counts T. Its 95 % interval is a bet on the means of initial states, because repeats of one state
-are not independent. All intervals are pointwise. Nothing is said between two delays: success need not
+are not independent. All intervals are pointwise, and hold at the delays of the grid alone: success need not
 fall with the delay.
 """
 
