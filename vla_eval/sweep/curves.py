@@ -21,6 +21,7 @@ from vla_eval.drawing import svg
 from vla_eval.drawing.svg import WIDE, Sheet, shorten, standalone
 from vla_eval.errors import UsageError
 from vla_eval.files.atomic import write_atomically
+from vla_eval.judging.measures import steps_to_success, time_limits
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
 from vla_eval.realtime.latency import ticks_of, virtual_time
@@ -142,16 +143,11 @@ def restricted_time(records: Iterable[EpisodeRecord], protocol: Protocol) -> tup
         records: the results of one arm, at least one.
         protocol: the protocol, in virtual time.
     """
-    limits = {
-        (block.suite, task): block.max_steps
-        for block in protocol.blocks
-        for task in block.task_names()
-    }
+    limits = time_limits(protocol)
     longest = max(limits.values())
     states: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for record in records:
-        limit = limits[record.suite, record.task]
-        steps = min(record.steps, limit) if record.outcome == "success" else limit
+        steps = steps_to_success(record, limits[record.suite, record.task])
         states[record.suite, record.task, record.init_state].append(steps / longest)
     shares = np.array([np.mean(each) for each in states.values()])
     low, high = bet_interval(shares, alpha=0.05)
