@@ -205,7 +205,7 @@ def _level(evidence: Evidence) -> float:
     plan = sequential_plan(evidence.protocol)
     if plan is None:
         return 0.05
-    return 2 * replace(plan, alpha=0.025).levels[len(evidence.looks) - 1]
+    return 2 * replace(plan, alpha=0.025).level(len(evidence.looks))
 
 
 def _rerun_sd(evidence: Evidence, name: str) -> float | None:
