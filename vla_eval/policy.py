@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from vla_eval.trainedon import Scenes, is_short
 __all__ = [
     "POSES_WANTED",
     "ActionChunk",
+    "AnswersLater",
     "AnswersWithPoses",
     "Blind",
     "Context",
@@ -79,6 +80,13 @@ class Context:
     """float32 (A,)."""
     env: EvalEnv | None = None
     """The simulator itself; only for policies whose metadata say ``privileged``."""
+    executed: int = 0
+    """Actions of this policy executed so far; fewer than ``step`` where the robot stalled."""
+    left_over: NDArray[np.float32] | None = None
+    """float32 (n, A): actions of earlier chunks that are still queued, the next one first, in the
+    environment's action space. None unless the protocol runs in asynchronous virtual time."""
+    expected_delay: int = 0
+    """Control steps that will pass before the chunk can be used, as far as known beforehand."""
     history: tuple[Observation, ...] = ()
     """The observations of the control steps just before this one, oldest first: ``n_obs_steps`` - 1 of
     them (see :class:`PolicyMetadata`), or fewer at the beginning of an episode."""
@@ -121,6 +129,21 @@ class PolicyMetadata:
     """Everything else that changes actions: noise levels, thresholds …"""
     trained_on: Scenes = None
     """Initial scenes of its demonstrations and of its teachers'; see :mod:`vla_eval.trainedon`."""
+
+    @property
+    def passes(self) -> int | None:
+        """Consecutive forward passes of the action expert for one chunk: option ``passes``, else nfe.
+
+        None if unknown. Latency is billed by passes: K samples in one pass cost one pass.
+        """
+        passes = self.options.get("passes", self.nfe)
+        return passes if type(passes) is int else None
+
+    @property
+    def samples(self) -> int:
+        """Samples drawn in each pass: option ``samples``, else 1."""
+        samples = self.options.get("samples", 1)
+        return samples if type(samples) is int else 1
 
     @property
     def is_known(self) -> bool:
@@ -186,6 +209,19 @@ class WarmsUp(Protocol):
         Called outside the timing and the time limit of episodes, once for each kind of observation
         (cameras, sizes, types) and process, with as many copies of an episode's first observation as
         the largest batch that ``infer`` will see. ``run.limits.setup_s`` is its time limit.
+        """
+
+
+@runtime_checkable
+class AnswersLater(Protocol):
+    """A policy in another process: in virtual time the world can be simulated while it thinks."""
+
+    def submit(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> Callable[[], Sequence[ActionChunk]]:
+        """Begin what `infer` does; return the function that waits for its reply or raises its exception.
+
+        No other request is made before that function was called, but `end_episode` after an error.
         """
 
 

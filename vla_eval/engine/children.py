@@ -126,6 +126,7 @@ class Launcher:
                 name: ArmJob(spec, self.addresses.get(name)) for name, spec in self._arms.items()
             },
             n_action_steps=self._run.n_action_steps,
+            realtime=self._run.realtime,
             protocol_sha256=self._folder.header.protocol_sha256,
             record_file=record_file,
             session=self.session,

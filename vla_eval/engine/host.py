@@ -19,7 +19,7 @@ from multiprocessing.connection import (
     deliver_challenge,
 )
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, Trouble, WarmUp
 from vla_eval.engine.messages import Identity, Ready, Stopped
@@ -55,6 +55,8 @@ class HostedPolicy:
         self._connection: Connection | None = None
         self.alone = False
         """Whether the next requests get batches of their own; see :class:`Infer`."""
+        self._unread = False
+        """Whether a reply is still to be read."""
         self._identity = self._connect()
 
     @property
@@ -103,10 +105,21 @@ class HostedPolicy:
             PolicyRaisedError: the policy raised in the host.
             UsageError: the policy reported that it cannot be used in this way.
         """
-        return [
-            self._ask(Infer(observation, dataclasses.replace(context, env=None), self.alone))
-            for observation, context in zip(observations, contexts, strict=True)
-        ]
+        samples = zip(observations, contexts, strict=True)
+        return [self._submit(observation, context)() for observation, context in samples]
+
+    def submit(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> Callable[[], list[ActionChunk]]:
+        """Send one sample to the host; return the function that waits for its chunk."""
+        (observation,), (context,) = observations, contexts
+        receive = self._submit(observation, context)
+        return lambda: [receive()]
+
+    def _submit(self, observation: Observation, context: Context) -> Callable[[], ActionChunk]:
+        self._send(Infer(observation, dataclasses.replace(context, env=None), self.alone))
+        self._unread = True
+        return self._reply
 
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Tell the host that an episode is over, unless the connection to the host was lost."""
@@ -114,17 +127,33 @@ class HostedPolicy:
             self._ask(End(key, outcome))
 
     def _ask(self, what: Infer | WarmUp | End) -> Any:
+        if self._unread:  # the reply of an episode that was given up
+            with suppress(PolicyRaisedError, UsageError):
+                self._reply()
+        self._send(what)
+        return self._reply()
+
+    def _send(self, what: Infer | WarmUp | End) -> None:
         if self._connection is None:
             raise HostLostError("the policy host is gone")
         try:
             self._connection.send(what)
+        except (OSError, EOFError) as error:
+            self._lose(error)
+
+    def _reply(self) -> Any:
+        self._unread = False
+        try:
             reply = self._receive()
         except (OSError, EOFError) as error:
-            self._connection = None
-            raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
+            self._lose(error)
         if isinstance(reply, Trouble):
             raise (UsageError if reply.usage else PolicyRaisedError)(reply.message)
         return reply
+
+    def _lose(self, error: Exception) -> NoReturn:
+        self._connection = None
+        raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
 
     def _receive(self) -> Any:
         if self._connection is None or not self._connection.poll(self._wait_s):

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import UsageError
 from vla_eval_envs.libero.assets import find_assets
-from vla_eval_envs.libero.catalog import instruction_of, task_names
+from vla_eval_envs.libero.catalog import CONTROL_HZ, instruction_of, task_names
 from vla_eval_envs.libero.init_states import read_init_states
 from vla_eval_envs.libero.install import load
 from vla_eval_envs.libero.options import check_option, choose_init_state
 from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
 from vla_eval_envs.libero.scenes import Physics, open_simulator
-from vla_eval_envs.libero.simulator import CAMERAS, CONTROL_HZ, Simulator
+from vla_eval_envs.libero.simulator import CAMERAS, Simulator
 from vla_eval_envs.libero.spaces import (
     ACTION_NAMES,
     STATE_NAMES,
@@ -105,6 +105,7 @@ class LiberoEnv(EvalEnv):
         "render_fps": CONTROL_HZ,
         "state_names": STATE_NAMES,
         "action_names": ACTION_NAMES["relative"],
+        "switches": ACTION_NAMES["relative"][-1:],
     }
 
     def __init__(  # noqa: PLR0913  options of gymnasium.make, all by keyword
@@ -223,6 +224,16 @@ class LiberoEnv(EvalEnv):
         # The last command instead of 0, so that the fingers keep pressing on a held object.
         action[6] = self._gripper
         return action
+
+    def stall_action(self, last: Action, ticks: int) -> Action:
+        """Return the last pose, or no displacement with the last command of the gripper.
+
+        A displacement that is repeated runs away; 0 in the gripper would freeze it.
+        """
+        del ticks
+        if self._control_mode == "absolute":
+            return last
+        return np.append(np.zeros(6), last[6]).astype(np.float32)
 
     def absolute_action(self, action: Action) -> Action:
         """Return the absolute action with the present goal of a relative action, both float32 (7,)."""
