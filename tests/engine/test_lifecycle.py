@@ -149,7 +149,7 @@ def test_a_host_has_threads_of_its_own(tmp_path, protocol_file, monkeypatch):
         def start(self):
             started.append((self.name, os.environ["OMP_NUM_THREADS"]))
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(children, "usable_cores", lambda: 8)
     monkeypatch.setattr(children.SPAWN, "Process", Process)
     protocol = load_protocol(str(protocol_file()))
     folder, lock = RunFolder.enter(

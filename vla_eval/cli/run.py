@@ -44,7 +44,7 @@ def run(
         arm: One policy; repeat for each arm.
         policy: Short for a single arm, named 'policy'.
         out: The run folder; default runs/PROTOCOL.
-        workers: Environments at a time; default one per core.
+        workers: Environments at a time; default one per usable core.
         shard: i/n runs the i-th of n parts, for n machines or jobs on one folder.
         set_: Change a field of the protocol; the run is marked as modified. Repeatable.
         json: Print the summary as JSON.

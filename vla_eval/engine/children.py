@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from vla_eval.cores import usable_cores
 from vla_eval.engine.host import host_main
 from vla_eval.engine.messages import ArmJob, Ready, WorkerJob, WorkItem
 from vla_eval.engine.process import SPAWN, Heartbeat, capped_threads, shielded_from_interrupt
@@ -83,7 +84,7 @@ class Launcher:
             if placement_of(text) == "host"
         }
         """Sockets of the arms whose policy runs in a host, by the arm's name."""
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         self.worker_threads = max(1, cores // slots)
         """Numerics threads of each worker; the simulators run side by side."""
         self.host_threads = max(1, cores // (2 * max(1, len(self.addresses))))

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from vla_eval.catalog import check_catalogue, prepare
+from vla_eval.cores import usable_cores
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
@@ -53,7 +54,7 @@ def run(
         protocol: name of a shipped protocol, path of a file, or a Protocol.
         arms: policy specs by the names of their arms; the candidate first, then the reference.
         out: the run folder.
-        workers: environments at a time; default one per core.
+        workers: environments at a time; default one per usable core (:func:`~vla_eval.cores.usable_cores`).
         shard: ``i/n`` runs the i-th of n parts of the plan.
         overrides: ``key.path=value`` changes of the protocol; a run with changes is marked as modified.
         notify: called with one sentence after a repair; default prints to stderr.
@@ -82,7 +83,7 @@ def run(
     if protocol.analysis.stopping != "fixed":
         sequential_roles(protocol, list(arms))
     part = Shard.parse(shard) if shard else Shard(1, 1)
-    workers = workers if workers is not None else (os.cpu_count() or 1)
+    workers = workers if workers is not None else usable_cores()
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
     if done := _finished_before(Path(out), protocol, arms):

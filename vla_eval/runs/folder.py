@@ -43,6 +43,7 @@ class RunFolder:
         self.path = path
         self.header = header
         self._session: tuple[str, str] | None = None
+        self._longest_warm_up: dict[str, float] = {}
 
     @property
     def episodes(self) -> Path:
@@ -152,7 +153,10 @@ class RunFolder:
         self._save()
 
     def note_warm_up(self, arm: str, seconds: float) -> None:
-        """Store the warm-up time of a policy in this session, in s."""
+        """Store the warm-up time of a policy in this session, in s, if it is the longest so far."""
+        if seconds <= self._longest_warm_up.get(arm, 0.0):
+            return  # a run with many workers has many warm-ups, and each write costs a lock
+        self._longest_warm_up[arm] = seconds
         with folder_lock(self.path):
             on_disk = self.open(self.path).header
             sessions = [
