@@ -14,8 +14,10 @@ from typing import Any
 from vla_eval.catalog import check_catalogue, prepare
 from vla_eval.cores import usable_cores
 from vla_eval.engine.dispatch import pending_items
+from vla_eval.engine.local import LocalCrew
 from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
+from vla_eval.engine.session import RunSession
 from vla_eval.engine.supervisor import Supervisor
 from vla_eval.errors import InterruptedRunError, NothingToDoError, UsageError
 from vla_eval.judging.look_files import take_looks
@@ -129,10 +131,13 @@ def _run_locked(
     with Progress(total, names, quiet=not items) as progress:
         raised = _replay(records, keys, progress)
         say = notify or progress.say
+        session = RunSession(folder.episodes)
+        slots = min(workers, max(1, len(items)))
         supervisor = Supervisor(
             folder,
             _work(folder, blocks, say),
-            workers=min(workers, max(1, len(items))),
+            session=session,
+            crew=LocalCrew(folder, session, slots),
             ended=progress.ended - raised,
             errors=errors,
             on_record=progress.record,
