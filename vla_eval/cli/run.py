@@ -27,6 +27,8 @@ def run(
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     workers: OptionalWorkers = None,
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None,
+    policy_devices: Annotated[str | None, tyro.conf.arg(metavar="DEVICE,…")] = None,
+    hosts_per_device: Annotated[int, tyro.conf.arg(metavar="N")] = 1,
     set_: Changes = (),
     json: bool = False,
 ) -> int:
@@ -46,9 +48,14 @@ def run(
         out: The run folder; default runs/PROTOCOL.
         workers: Environments at a time; default one per usable core.
         shard: i/n runs the i-th of n parts, for n machines or jobs on one folder.
+        policy_devices: Devices of this machine for the policies, for example cuda:0,cuda:1: each
+            policy has a host on each, which serves its part of the workers. A host sees its own
+            device only, as 'cuda'. At max_batch 1 the records do not depend on it.
+        hosts_per_device: Policy hosts on each device.
         set_: Change a field of the protocol; the run is marked as modified. Repeatable.
         json: Print the summary as JSON.
     """
+    from vla_eval.engine.devices import Fleet, parse_devices
     from vla_eval.engine.runner import run as run_protocol
     from vla_eval.released import load_protocol
     from vla_eval.summary.text import report_text
@@ -57,7 +64,15 @@ def run(
     loaded = load_protocol(protocol, overrides=set_)
     tell_code(protocol, foreign_code(loaded, []))
     folder = out or Path("runs") / loaded.protocol
-    summary = run_protocol(loaded, parse_arms(arm, policy), folder, workers=workers, shard=shard)
+    devices = parse_devices(policy_devices) if policy_devices else ()
+    summary = run_protocol(
+        loaded,
+        parse_arms(arm, policy),
+        folder,
+        workers=workers,
+        shard=shard,
+        fleet=Fleet(devices, hosts_per_device),
+    )
     if json:
         print_json(summary.to_json())
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import secrets
@@ -29,6 +30,7 @@ from vla_eval.engine.crew import (
     Refused,
     Worker,
 )
+from vla_eval.engine.devices import Fleet
 from vla_eval.engine.host import host_main
 from vla_eval.engine.messages import (
     ArmJob,
@@ -41,7 +43,7 @@ from vla_eval.engine.messages import (
     WorkerJob,
     WorkItem,
 )
-from vla_eval.engine.process import SPAWN, Heartbeat, capped_threads, shielded_from_interrupt
+from vla_eval.engine.process import SPAWN, Heartbeat, born_with, shielded_from_interrupt
 from vla_eval.engine.session import RunSession
 from vla_eval.engine.worker import worker_main
 from vla_eval.record import EpisodeRecord
@@ -84,13 +86,16 @@ class _Child:
 class LocalCrew:
     """Runs workers and policy hosts on this machine; see :class:`~vla_eval.engine.crew.Crew`."""
 
-    def __init__(self, folder: RunFolder, session: RunSession, slots: int) -> None:
+    def __init__(
+        self, folder: RunFolder, session: RunSession, slots: int, fleet: Fleet | None = None
+    ) -> None:
         """Prepare; no process is started yet.
 
         Args:
             folder: the run.
             session: this call.
             slots: largest number of workers at a time.
+            fleet: devices of the policy hosts; by default each arm has one host that sees all devices.
 
         Raises:
             PolicySpecError: an arm's spec names no policy.
@@ -103,21 +108,25 @@ class LocalCrew:
         self._authkey = secrets.token_bytes(32)
         self._children: dict[Member, _Child] = {}
         hosted = [name for name, text in self._arms.items() if placement_of(text) == "host"]
-        self.places = [HostPlace((name,)) for name in hosted]
+        self._fleet = fleet or Fleet()
+        self._replicas = min(self._fleet.replicas, slots)
+        self.places = [
+            HostPlace((name,), replica) for replica in range(self._replicas) for name in hosted
+        ]
         self._addresses = {
-            name: _socket_address(f"{session.token}-{number}") for number, name in enumerate(hosted)
+            place: _socket_address(f"{session.token}-{number}")
+            for number, place in enumerate(self.places)
         }
         cores = usable_cores()
         self.worker_threads = max(1, cores // slots)
         """Numerics threads of each worker; the simulators run side by side."""
         self.host_threads = max(1, cores // (2 * max(1, len(hosted))))
         """Numerics threads of each policy host: half the cores, since workers compute beside it. The
-        number must not depend on the number of workers: it can change a sum's last bits."""
+        number must not depend on the number of workers or replicas: it can change a sum's last bits."""
 
     def replica_of(self, slot: int) -> int:
         """Return the replica of the hosts that serve the worker in a slot."""
-        del slot
-        return 0
+        return slot % self._replicas
 
     def add_host(self, place: HostPlace) -> Host:
         """Start a policy host."""
@@ -132,14 +141,15 @@ class LocalCrew:
                 theirs,
                 os.getpid(),
                 (name, self._arms[name]),
-                self._addresses[name],
+                self._addresses[place],
                 self._authkey,
                 batching,
                 heartbeat,
             ),
             name=f"policy-host-{name}",
         )
-        with shielded_from_interrupt(), capped_threads(self.host_threads):
+        environment = self._fleet.host_environment(place.replica)
+        with shielded_from_interrupt(), born_with(self.host_threads, environment):
             process.start()
         theirs.close()
         host = Host(place=place)
@@ -155,24 +165,41 @@ class LocalCrew:
             parent_pid=os.getpid(),
             slot=slot,
             arms={
-                name: ArmJob(spec, self._addresses.get(name)) for name, spec in self._arms.items()
+                name: ArmJob(spec, self._address_of(name, self.replica_of(slot)))
+                for name, spec in self._arms.items()
             },
             n_action_steps=self._run.n_action_steps,
             protocol_sha256=self._protocol_sha256,
             record_file=record_file,
             session=self._session.token,
             authkey=self._authkey,
-            host_wait_s=self._run.limits.infer_s * (self.slots + 1) + self._run.limits.setup_s,
+            host_wait_s=self._host_wait_s(),
         )
         process = SPAWN.Process(
             target=worker_main, args=(theirs, job, heartbeat), name=f"worker-{slot}"
         )
-        with shielded_from_interrupt(), capped_threads(self.worker_threads):
+        environment = self._fleet.worker_environment(slot)
+        with shielded_from_interrupt(), born_with(self.worker_threads, environment):
             process.start()
         theirs.close()
         worker = Worker(slot=slot)
         self._children[worker] = _Child(process, ours, heartbeat, record_file)
         return worker
+
+    def _address_of(self, arm: str, replica: int) -> str | None:
+        return next(
+            (
+                address
+                for place, address in self._addresses.items()
+                if arm in place.arms and place.replica == replica
+            ),
+            None,
+        )
+
+    def _host_wait_s(self) -> float:
+        """Return the longest wait for a host: as if all its workers were before this one, one by one."""
+        limits, workers = self._run.limits, math.ceil(self.slots / self._replicas)
+        return limits.infer_s * (workers + 1) + limits.setup_s
 
     def greet(self, worker: Worker, start: Start) -> None:
         """Send a worker the hashes of the policies."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from vla_eval.catalog import check_catalogue, prepare
 from vla_eval.cores import usable_cores
+from vla_eval.engine.devices import Fleet
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.local import LocalCrew
 from vla_eval.engine.messages import WorkItem
@@ -45,6 +46,7 @@ def run(
     workers: int | None = None,
     shard: str | None = None,
     overrides: Sequence[str] = (),
+    fleet: Fleet | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Run a protocol, or continue the run that ``out`` holds.
@@ -59,6 +61,7 @@ def run(
         workers: environments at a time; default one per usable core (:func:`~vla_eval.cores.usable_cores`).
         shard: ``i/n`` runs the i-th of n parts of the plan.
         overrides: ``key.path=value`` changes of the protocol; a run with changes is marked as modified.
+        fleet: devices of the policy hosts; by default each policy has one host that sees all devices.
         notify: called with one sentence after a repair; default prints to stderr.
 
     Returns:
@@ -93,7 +96,7 @@ def run(
     prepare(protocol)
     folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
     with lock, _terminable():
-        return _run_locked(folder, part, workers, notify)
+        return _run_locked(folder, part, workers, fleet or Fleet(), notify)
 
 
 def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
@@ -106,7 +109,11 @@ def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) ->
 
 
 def _run_locked(
-    folder: RunFolder, part: Shard, workers: int, notify: Callable[[str], None] | None
+    folder: RunFolder,
+    part: Shard,
+    workers: int,
+    fleet: Fleet,
+    notify: Callable[[str], None] | None,
 ) -> RunSummary:
     protocol = folder.header.protocol
     names = [arm.name for arm in folder.header.arms]
@@ -137,7 +144,7 @@ def _run_locked(
             folder,
             _work(folder, blocks, say),
             session=session,
-            crew=LocalCrew(folder, session, slots),
+            crew=LocalCrew(folder, session, slots, fleet),
             ended=progress.ended - raised,
             errors=errors,
             on_record=progress.record,
