@@ -47,6 +47,7 @@ __all__ = [
     "NewScenes",
     "Observation",
     "Scatters",
+    "Stalls",
     "SteppedEnv",
     "make_env",
 ]
@@ -69,7 +70,7 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
     control rate in Hz), ``metadata["action_names"]`` and ``metadata["state_names"]``, and implement
     ``reset``, :meth:`advance`, :meth:`observe` and :meth:`hold_action`.
 
-    Everything else is optional and has its own class below: :class:`NewScenes`,
+    Everything else is optional and has its own class below: :class:`Stalls`, :class:`NewScenes`,
     :class:`Scatters`, :class:`AbsoluteActions`, :class:`BenchPhysics`, :class:`BenchCameras`.
     """
 
@@ -109,6 +110,23 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
         """Advance, then observe: Gymnasium's five-tuple."""
         reward, terminated, truncated, info = self.advance(action)
         return self.observe(), reward, terminated, truncated, info
+
+
+@runtime_checkable
+class Stalls(Protocol):
+    """An environment that defines what its robot does while no action comes; virtual time needs it.
+
+    ``metadata["switches"]`` may name action dimensions that know two values only (a gripper that opens or
+    closes); they are never averaged.
+    """
+
+    def stall_action(self, last: Action, ticks: int) -> Action:
+        """Return the action, float32 (A,), of a control step for which the policy has none.
+
+        Args:
+            last: the last executed action of the policy; at the start of an episode, `hold_action`.
+            ticks: number of stalled control steps in a row, this one included; from 1.
+        """
 
 
 @runtime_checkable

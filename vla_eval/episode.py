@@ -1,10 +1,15 @@
-"""The episode loop: reset; then repeat: infer a chunk, execute a part of it, observe."""
+"""The episode loop: reset; then in every control step: take a chunk, ask for the next one, act.
+
+One loop serves all modes. Paused evaluation is the schedule whose inferences take no time, see
+:mod:`vla_eval.realtime.schedule`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import isfinite
@@ -12,13 +17,15 @@ from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from vla_eval.body import Body
 from vla_eval.environment import Action, EvalEnv, Observation
-from vla_eval.errors import InvalidActionError, UsageError
+from vla_eval.errors import InvalidActionError
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode, is_blind
+from vla_eval.realtime.latency import VirtualTime
+from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.record import Outcome, Reason
 
 __all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "check_reply", "run_episode"]
@@ -80,6 +87,7 @@ class EpisodeResult:
     denoise_ms: list[float] = field(default_factory=list)
     max_batch: int = 1
     wait_s: float = 0.0
+    realtime: RealtimeRecord | None = None
 
     @property
     def inferences(self) -> int:
@@ -94,6 +102,7 @@ def run_episode(
     *,
     n_action_steps: int,
     clock: PhaseClock,
+    virtual: VirtualTime | None = None,
     warm_ups: WarmUps | None = None,
     result: EpisodeResult | None = None,
 ) -> EpisodeResult:
@@ -108,16 +117,21 @@ def run_episode(
         episode: the key and the time limit.
         n_action_steps: execution horizon; a shorter chunk is executed whole.
         clock: sums wall time by phase.
+        virtual: the arm's virtual time; None: time stands still while the policy thinks.
         warm_ups: the kinds of observation that the policy has been warmed up for; None: no warm-up.
         result: filled step by step, so that an exception loses no known values.
 
     Returns:
         The result. Exceptions of environment and policy pass through: the caller decides whether
         the policy failed or the machine.
+
+    Raises:
+        UsageError: virtual time, and the environment does not define what its robot does while it stalls.
     """
     result = EpisodeResult() if result is None else result
+    attempt = _Attempt(env, policy, episode, clock, virtual, warm_ups, result)
     try:
-        _Attempt(env, policy, episode, n_action_steps, clock, warm_ups, result).run()
+        attempt.run(n_action_steps)
     except Exception:
         with clock.phase("end_episode"), suppress(Exception):  # the first exception counts
             end_episode(policy, episode.policy_key, "error")
@@ -135,63 +149,100 @@ class _Attempt:
         env: EvalEnv,
         policy: Policy,
         episode: PlannedEpisode,
-        n_action_steps: int,
         clock: PhaseClock,
+        virtual: VirtualTime | None,
         warm_ups: WarmUps | None,
         result: EpisodeResult,
     ) -> None:
         self.env, self.policy, self.episode, self.clock = env, policy, episode, clock
-        self.n_action_steps, self.warm_ups, self.result = n_action_steps, warm_ups, result
+        self.virtual, self.warm_ups, self.result = virtual, warm_ups, result
         self.blind = is_blind(policy)
+        self.body = Body(env, stalls=virtual is not None)
         self.hasher = hashlib.sha256()
         self.recent: deque[Observation] = deque(maxlen=policy.metadata.n_obs_steps - 1)
-        self.low: NDArray[np.float32] = np.empty(0, np.float32)
-        self.high: NDArray[np.float32] = np.empty(0, np.float32)
+        self.seen: Observation | None = None
+        """The observation of this tick, if it was made already."""
+        self.chunk: Future[ActionChunk] = Future()
+        """The chunk in flight."""
+        self.over = False
 
-    def run(self) -> None:
-        """Reset; then repeat: infer a chunk, execute a part of it, observe."""
-        observation = self.reset()
-        while True:
-            context = self.context()
-            self.warm_up(observation, context)
-            chunk = self.infer(observation, context)
-            try:
-                actions = check_chunk(chunk, self.low)
-            except InvalidActionError as error:
-                self.result.reason, self.result.detail = "invalid_action", str(error)
-                return
-            self.recent.append(observation)
-            if self.execute(actions[: self.n_action_steps]):
-                return
-            observation = self.observe()
+    def run(self, horizon: int) -> None:
+        """Reset; then in every tick: take the chunk that has arrived, ask for the next one, act."""
+        self.reset()
+        self.schedule = self.body.schedule(self.virtual, horizon)
+        try:
+            while not self.over:
+                self.deliver()
+                if self.schedule.starts:
+                    self.ask()
+                    self.deliver()
+                elif self.schedule.ticks_to_start <= (self.recent.maxlen or 0):
+                    self.recent.append(self.observe())  # part of the next inference's history
+                if not self.over:
+                    self.act()
+            if self.schedule.in_flight:
+                self.fetch()  # an inference at work is paid for, and its exception counts
+        finally:
+            self.note_time()
 
-    def reset(self) -> Observation:
-        """Begin the episode, and return the policy's first observation."""
+    def reset(self) -> None:
+        """Begin the episode, and keep the policy's first observation."""
         key, result = self.episode.key, self.result
-        observation: Observation = {}
         with self.clock.phase("reset"):
             if self.blind:
                 info = self.env.start(seed=key.env_seed, init_state=key.init_state)
             else:
                 options = {"init_state": key.init_state}
-                observation, info = self.env.reset(seed=key.env_seed, options=options)
+                self.seen, info = self.env.reset(seed=key.env_seed, options=options)
         result.scene_hash = str(info.get("scene_hash", ""))
         result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
         result.instruction = str(self.env.task_description)
         result.actions_sha256 = self.hasher.hexdigest()
-        self.low, self.high = _bounds(self.env)
-        return observation
+        self.body.begin()
+
+    def deliver(self) -> None:
+        """Merge the chunk that has arrived, if one has, into the queue."""
+        if not self.schedule.arrived:
+            return
+        chunk = self.fetch()
+        try:
+            self.schedule.deliver(check_chunk(chunk, self.body.low))
+        except InvalidActionError as error:
+            self.result.reason, self.result.detail = "invalid_action", str(error)
+            self.over = True
+
+    def fetch(self) -> ActionChunk:
+        """Return the chunk in flight, or raise the policy's exception."""
+        with self.clock.phase("infer"):
+            return self.chunk.result()
+
+    def ask(self) -> None:
+        """Let the policy look at this tick, and begin its inference."""
+        context, schedule = self.context(), self.schedule
+        observation = self.observe()
+        self.warm_up(observation, context)
+        self.chunk = Future()
+        try:
+            self.chunk.set_result(self.infer(observation, context))
+        except Exception as error:  # noqa: BLE001 - raised when the chunk would arrive
+            self.chunk.set_exception(error)
+        self.recent.append(observation)
+        schedule.ask(self.body.delay(self.virtual, self.episode.key, schedule.asked))
 
     def context(self) -> Context:
         """Return the policy's information besides the observation."""
+        schedule, body = self.schedule, self.body
         return Context(
             key=self.episode.policy_key,
             step=self.result.steps,
-            chunk_index=self.result.inferences,
+            chunk_index=schedule.asked,
             instruction=self.env.task_description,
-            action_low=self.low,
-            action_high=self.high,
+            action_low=body.low,
+            action_high=body.high,
             env=self.env if self.policy.metadata.privileged else None,
+            executed=schedule.executed,
+            left_over=body.left_over(schedule),
+            expected_delay=schedule.expected_delay,
             history=tuple(self.recent),
         )
 
@@ -219,29 +270,29 @@ class _Attempt:
         return chunk
 
     def observe(self) -> Observation:
-        """Return the policy's next observation; an empty one for a blind policy."""
+        """Return the observation of this tick; an empty one for a blind policy."""
         if self.blind:
             return {}
-        with self.clock.phase("observe"):
-            return self.env.observe()
+        if self.seen is None:
+            with self.clock.phase("observe"):
+                self.seen = self.env.observe()
+        return self.seen
 
-    def execute(self, actions: NDArray[np.float32]) -> bool:
-        """Execute actions, float32 (T, A); return whether the episode is over.
+    def act(self) -> None:
+        """Execute the next action, or the stall action, in this tick."""
+        item = self.schedule.act()
+        if item is None:
+            self.step(self.body.stalled(self.schedule.stalled_in_a_row))
+        else:
+            switched = self.schedule.switched(item)
+            action = self.body.commanded(item.action, switched=switched)
+            self.result.clipped_actions += int(not np.array_equal(action, item.action))
+            self.step(action)
+        self.seen = None
 
-        ``recent`` is filled with observations of the last steps before the next inference.
-        """
-        for left, proposed in zip(reversed(range(len(actions))), actions, strict=True):
-            if self.step(proposed):
-                return True
-            if 0 < left <= (self.recent.maxlen or 0):
-                self.recent.append(self.observe())
-        return False
-
-    def step(self, proposed: NDArray[np.float32]) -> bool:
-        """Execute one action, float32 (A,), clipped; return whether the episode is over."""
+    def step(self, action: Action) -> None:
+        """Execute one action, float32 (A,), inside the action space."""
         result = self.result
-        action: Action = np.clip(proposed, self.low, self.high)
-        result.clipped_actions += int(not np.array_equal(action, proposed))
         with self.clock.phase("advance"):
             _, terminated, truncated, info = self.env.advance(action)
         self.hasher.update(action.tobytes())
@@ -254,7 +305,18 @@ class _Attempt:
             result.outcome, result.reason = "success", None
         elif terminated or truncated:
             result.reason = "truncated"
-        return success or terminated or truncated or result.steps >= self.episode.max_steps
+        timed_out = result.steps >= self.episode.max_steps
+        self.over = success or terminated or truncated or timed_out
+
+    def note_time(self) -> None:
+        """Add the schedule's counts to the result, in virtual time."""
+        if self.virtual is not None:
+            self.result.realtime = RealtimeRecord.of(
+                self.schedule.tally,
+                expected_delay=self.schedule.expected_delay,
+                discarded=int(self.schedule.in_flight),
+                jump=self.body.jump,
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -263,13 +325,6 @@ def _plain(value: Any) -> Any:
         value = value.item()
     plain = value is None or isinstance(value, str | bool | int)
     return value if plain or (isinstance(value, float) and isfinite(value)) else str(value)
-
-
-def _bounds(env: EvalEnv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    space = env.action_space
-    if not isinstance(space, Box) or len(space.shape) != 1:
-        raise UsageError(f"the action space must be a one-dimensional Box, not {space}")
-    return space.low.astype(np.float32), space.high.astype(np.float32)
 
 
 def check_reply(reply: object, samples: int) -> list[ActionChunk]:

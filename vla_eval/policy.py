@@ -79,6 +79,13 @@ class Context:
     """float32 (A,)."""
     env: EvalEnv | None = None
     """The simulator itself; only for policies whose metadata say ``privileged``."""
+    executed: int = 0
+    """Actions of this policy executed so far; fewer than ``step`` where the robot stalled."""
+    left_over: NDArray[np.float32] | None = None
+    """float32 (n, A): actions of earlier chunks that are still queued, the next one first, in the
+    environment's action space. None unless the protocol runs in asynchronous virtual time."""
+    expected_delay: int = 0
+    """Control steps that will pass before the chunk can be used, as far as known beforehand."""
     history: tuple[Observation, ...] = ()
     """The observations of the control steps just before this one, oldest first: ``n_obs_steps`` - 1 of
     them (see :class:`PolicyMetadata`), or fewer at the beginning of an episode."""
@@ -121,6 +128,21 @@ class PolicyMetadata:
     """Everything else that changes actions: noise levels, thresholds …"""
     trained_on: Scenes = None
     """Initial scenes of its demonstrations and of its teachers'; see :mod:`vla_eval.trainedon`."""
+
+    @property
+    def passes(self) -> int | None:
+        """Consecutive forward passes of the action expert for one chunk: option ``passes``, else nfe.
+
+        None if unknown. Latency is billed by passes: K samples in one pass cost one pass.
+        """
+        passes = self.options.get("passes", self.nfe)
+        return passes if type(passes) is int else None
+
+    @property
+    def samples(self) -> int:
+        """Samples drawn in each pass: option ``samples``, else 1."""
+        samples = self.options.get("samples", 1)
+        return samples if type(samples) is int else 1
 
     @property
     def is_known(self) -> bool:

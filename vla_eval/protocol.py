@@ -20,6 +20,7 @@ from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
 from vla_eval.files.jsonfile import ArmName
 from vla_eval.files.tomlfile import apply_change, as_json
+from vla_eval.realtime.settings import Realtime
 from vla_eval.stats import ClusterTest
 
 __all__ = [
@@ -139,14 +140,25 @@ class RunSettings(_Frozen):
     order: Literal["by-task", "round-robin"] = "by-task"
     """``round-robin`` keeps every prefix of the plan balanced over tasks. Workers still stay on a
     scene as long as possible: all of a fixed plan is run, and building scenes is expensive."""
-    latency: Literal["paused"] = "paused"
-    """``paused``: simulated time stands still while the policy thinks."""
+    latency: Literal["paused", "virtual"] = "paused"
+    """``paused``: simulated time stands still while the policy thinks. ``virtual``: it goes on, by
+    ``realtime``."""
+    realtime: Realtime | None = None
+    """Mode and latency of virtual time; given exactly if ``latency`` is ``virtual``."""
     max_batch: Annotated[int, Field(ge=1, le=4096)] = 1
     """Most observations per inference of a hosted policy; 1 keeps the last bits reproducible."""
     batch_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
     blind_keys: Literal[True] | None = None
     """Hide the task, initial state and seeds from policies, see :class:`~vla_eval.keys.BlindKey`."""
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _virtual_time_is_declared(self) -> Self:
+        if (self.latency == "virtual") != (self.realtime is not None):
+            raise ValueError(
+                "latency = 'virtual' and the table run.realtime go together: give both, or neither"
+            )
+        return self
 
     @field_validator("blind_keys", mode="before")
     @classmethod

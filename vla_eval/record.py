@@ -42,6 +42,7 @@ from pydantic import (
 
 from vla_eval.files.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
+from vla_eval.realtime.record import RealtimeRecord
 
 __all__ = ["EpisodeRecord", "ErrorDetail", "Outcome", "Reason", "Timing"]
 
@@ -184,6 +185,8 @@ class EpisodeRecord(_Frozen):
     policy_known: bool = True
     """False if a server did not identify its policy."""
     error: ErrorDetail | None = None
+    realtime: RealtimeRecord | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Delays, stalls and ages in virtual time; absent from records of paused episodes."""
     timing: Timing
 
     @property

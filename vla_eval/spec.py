@@ -28,6 +28,7 @@ from pydantic import BaseModel, ValidationError
 from vla_eval.errors import PolicySpecError, did_you_mean
 from vla_eval.files.complaints import first_complaint
 from vla_eval.policy import Placement, Policy, PolicyFactory, PolicyMetadata, is_policy
+from vla_eval.realtime.latency import VirtualTime
 
 __all__ = [
     "PolicySpec",
@@ -191,10 +192,16 @@ def code_sha256(text: str) -> str:
     return hasher.hexdigest()
 
 
-def identity_of(text: str, metadata: PolicyMetadata) -> dict[str, Any]:
-    """Return an arm's identity, as ``run.json`` stores and hashes it: metadata, code and spec."""
+def identity_of(
+    text: str, metadata: PolicyMetadata, virtual: VirtualTime | None = None
+) -> dict[str, Any]:
+    """Return an arm's identity, as ``run.json`` stores and hashes it: metadata, code and spec.
+
+    In virtual time the latency belongs to it: one policy at two latencies makes two arms.
+    """
     fields: dict[str, Any] = json.loads(json.dumps(asdict(metadata)))
-    return {**fields, "code_sha256": code_sha256(text), "spec": text}
+    latency = {} if virtual is None else {"realtime": virtual.latency.identity()}
+    return {**fields, "code_sha256": code_sha256(text), "spec": text, **latency}
 
 
 def parse_options[Options: BaseModel](

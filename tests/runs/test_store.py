@@ -14,6 +14,8 @@ import pytest
 
 from vla_eval.errors import RunFolderError
 from vla_eval.files.atomic import StorageError, write_atomically
+from vla_eval.realtime.record import RealtimeRecord
+from vla_eval.realtime.schedule import Tally
 from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
 from vla_eval.runs.store import Records, RecordWriter, read_records
 
@@ -50,6 +52,18 @@ def test_what_is_written_is_read(tmp_path):
     records = read_records([tmp_path])
     assert records.attempts == [record(0), record(1), record(2)]
     assert not records.torn
+
+
+def test_paused_records_say_nothing_of_virtual_time(tmp_path):
+    """Their bytes are those of earlier versions; records of virtual time come back as they were."""
+    realtime = RealtimeRecord.of(Tally(delays=[2]), expected_delay=2, discarded=0, jump=0.5)
+    path = write(tmp_path, record(0), record(1, realtime=realtime))
+    paused, virtual = path.read_text().splitlines()
+    assert "realtime" not in paused
+    assert '"realtime":{"delays":[2],' in virtual
+    records = read_records([tmp_path])
+    assert [each.realtime for each in records.attempts] == [None, realtime]
+    assert "realtime" not in records.attempts[0].reproducible()
 
 
 def test_idle_writers_leave_no_file(tmp_path):

@@ -32,6 +32,8 @@ from vla_eval.errors import (
 from vla_eval.files.differences import name_differences
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode, expand
+from vla_eval.protocol import RunSettings
+from vla_eval.realtime.latency import virtual_time
 from vla_eval.record import EpisodeRecord
 from vla_eval.recording.recorder import Recorder
 from vla_eval.recording.replay import Differences, repeat
@@ -165,7 +167,7 @@ def replay_sample(
             session.run(
                 arm,
                 [(plan[key], final[arm.name, key]) for key in keys],
-                folder.header.protocol.run.n_action_steps,
+                folder.header.protocol.run,
             )
     session.notes += [
         f"the simulator is another one ({change})"
@@ -195,7 +197,7 @@ class _Session:
         self,
         arm: Arm,
         episodes: Sequence[tuple[PlannedEpisode, EpisodeRecord]],
-        n_action_steps: int | None,
+        settings: RunSettings,
     ) -> None:
         """Run an arm's episodes again."""
         if not episodes:
@@ -203,8 +205,9 @@ class _Session:
         planned = [episode for episode, _ in episodes]
         try:
             policy = build_policy(arm.spec)
-            other, code = _other_policy(arm, identity_of(arm.spec, policy.metadata))
-            recorder = Recorder(policy, n_action_steps=n_action_steps)
+            virtual = virtual_time(settings.realtime, arm.name, policy.metadata)
+            other, code = _other_policy(arm, identity_of(arm.spec, policy.metadata, virtual))
+            recorder = Recorder(policy, n_action_steps=settings.n_action_steps, virtual=virtual)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's; in the report
             self._lose(arm.name, planned, _said(error))
             return

@@ -40,6 +40,7 @@ from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import ArmName, read_model, read_text
 from vla_eval.judging.roles import Roles, sequential_roles
 from vla_eval.protocol import Protocol
+from vla_eval.realtime.latency import virtual_time
 from vla_eval.released import Standing, standing
 from vla_eval.runs.header import Arm, RunHeader, identity_sha256, refuse_unidentified
 from vla_eval.spec import build_policy, identity_of
@@ -146,7 +147,7 @@ def register(
         protocol=protocol.label,
         protocol_sha256=protocol.sha256,
         standing=known,
-        arms=tuple(_arm(name, spec) for name, spec in specs.items()),
+        arms=tuple(_arm(protocol, name, spec) for name, spec in specs.items()),
         roles=roles,
         margin=protocol.analysis.margin,
         alpha=protocol.analysis.alpha,
@@ -155,7 +156,7 @@ def register(
     )
 
 
-def _arm(name: str, spec: str) -> RegisteredArm:
+def _arm(protocol: Protocol, name: str, spec: str) -> RegisteredArm:
     try:
         with redirect_stdout(sys.stderr):  # the output of a policy is no result
             metadata = build_policy(spec).metadata
@@ -165,7 +166,8 @@ def _arm(name: str, spec: str) -> RegisteredArm:
         raise InfrastructureError(
             f"arm '{name}': its policy could not be loaded: {type(error).__name__}: {error}"
         ) from error
-    identity = identity_of(spec, metadata)
+    virtual = virtual_time(protocol.run.realtime, name, metadata)
+    identity = identity_of(spec, metadata, virtual)
     refuse_unidentified(Arm(name=name, spec=spec, identity=identity))
     return RegisteredArm(name=name, spec=spec, identity_sha256=identity_sha256(identity))
 

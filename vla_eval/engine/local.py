@@ -169,6 +169,7 @@ class LocalCrew:
                 for name, spec in self._arms.items()
             },
             n_action_steps=self._run.n_action_steps,
+            realtime=self._run.realtime,
             protocol_sha256=self._protocol_sha256,
             record_file=record_file,
             session=self._session.token,

@@ -9,6 +9,7 @@ from typing import Any
 
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import PolicyMetadata
+from vla_eval.realtime.settings import Realtime
 from vla_eval.record import EpisodeRecord
 
 __all__ = [
@@ -55,6 +56,8 @@ class WorkerJob:
     """Number of the worker's place; the successor of a dead worker takes over its slot."""
     arms: Mapping[str, ArmJob]
     n_action_steps: int | None
+    realtime: Realtime | None
+    """Virtual time, if the protocol declares it."""
     protocol_sha256: str
     record_file: Path
     session: str

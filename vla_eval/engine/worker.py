@@ -36,6 +36,7 @@ from vla_eval.errors import (
 )
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import Policy, WarmUps
+from vla_eval.realtime.latency import virtual_time
 from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
 from vla_eval.runs.store import RecordWriter
 from vla_eval.spec import build_policy, code_sha256
@@ -111,6 +112,7 @@ class _Worker:
                 item.episode,
                 n_action_steps=self._job.n_action_steps or policy.metadata.n_action_steps,
                 clock=clock,
+                virtual=virtual_time(self._job.realtime, item.arm, policy.metadata),
                 warm_ups=self._warm_ups[item.arm],
                 result=result,
             )
@@ -184,6 +186,7 @@ class _Worker:
             policy_sha256=self._policy_sha256[item.arm],
             policy_known=self.policies[item.arm].metadata.is_known,
             error=error,
+            realtime=result.realtime,
             timing=timing,
         )
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from vla_eval.environment import Action, EvalEnv, Observation, make_env
+from vla_eval.environment import Action, EvalEnv, Observation, Stalls, make_env
 from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
 from vla_eval.errors import UsageError
 from vla_eval.keys import EpisodeKey
@@ -33,6 +33,7 @@ from vla_eval.policy import (
     ability,
     is_blind,
 )
+from vla_eval.realtime.latency import VirtualTime
 
 __all__ = ["DatasetLayout", "Executed", "Frame", "Recorder"]
 
@@ -185,6 +186,11 @@ class _WatchedEnv(EvalEnv):
         """Return the environment's hold action."""
         return self.inner.hold_action()
 
+    def stall_action(self, last: Action, ticks: int) -> Action:
+        """Return the environment's stall action; the loop asks only where it has one."""
+        assert isinstance(self.inner, Stalls)  # noqa: S101 - see vla_eval.body
+        return self.inner.stall_action(last, ticks)
+
 
 class _InnerPolicy:
     """Gives a privileged policy the environment itself instead of the watching wrapper."""
@@ -222,10 +228,17 @@ class Recorder:
     Args:
         policy: the demonstrating policy.
         n_action_steps: execution horizon; None leaves it to the policy.
+        virtual: the arm's virtual time; None: time stands still while the policy thinks.
     """
 
-    def __init__(self, policy: Policy, *, n_action_steps: int | None = None) -> None:
-        self._policy = policy
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        n_action_steps: int | None = None,
+        virtual: VirtualTime | None = None,
+    ) -> None:
+        self._policy, self._virtual = policy, virtual
         self._horizon = n_action_steps or policy.metadata.n_action_steps
         self._warm_ups = WarmUps()
         self._env: EvalEnv | None = None
@@ -254,6 +267,7 @@ class Recorder:
                 episode,
                 n_action_steps=self._horizon,
                 clock=clock,
+                virtual=self._virtual,
                 warm_ups=self._warm_ups,
             )
         finally:

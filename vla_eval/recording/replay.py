@@ -23,6 +23,7 @@ from vla_eval.errors import (
     did_you_mean,
 )
 from vla_eval.plan import PlannedEpisode, expand
+from vla_eval.realtime.latency import virtual_time
 from vla_eval.record import EpisodeRecord
 from vla_eval.recording.recorder import Frame, Recorder
 from vla_eval.runs.folder import RunFolder
@@ -43,6 +44,7 @@ _COMPARED = (
     "score",
     "inferences",
     "nfe",
+    "realtime",
 )
 _EXECUTED = ("scene_hash", "actions_sha256", "steps")
 
@@ -122,8 +124,11 @@ def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
 def _again(
     folder: RunFolder, episode: PlannedEpisode, spec: str, record: EpisodeRecord, video: Path | None
 ) -> Differences:
+    policy, settings = build_policy(spec), folder.header.protocol.run
     recorder = Recorder(
-        build_policy(spec), n_action_steps=folder.header.protocol.run.n_action_steps
+        policy,
+        n_action_steps=settings.n_action_steps,
+        virtual=virtual_time(settings.realtime, record.arm, policy.metadata),
     )
     with ExitStack() as stack:
         stack.callback(recorder.close)

@@ -41,10 +41,11 @@ class Compactor:
         fields["score"] = shared(("score", fields["score"]), fields["score"])
         for name in _MAPPINGS:
             fields[name] = shared(repr(fields[name]), fields[name])
-        for model in (record, record.timing):
+        paused = fields["realtime"] is None  # and then it stands in no line
+        for model, whole in ((record, len(fields) - paused), (record.timing, len(timing))):
             fields_set = model.__pydantic_fields_set__
-            if len(fields_set) == len(model.__dict__):  # nearly always: all of them
-                same = shared(type(model), fields_set)
+            if len(fields_set) == whole:  # nearly always
+                same = shared((type(model), whole), fields_set)
                 object.__setattr__(model, "__pydantic_fields_set__", same)
 
 

@@ -25,6 +25,7 @@ from vla_eval.files.jsonfile import check_arm_name, read_model
 from vla_eval.plan import Shard
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
+from vla_eval.realtime.latency import virtual_time
 from vla_eval.runs.header import Arm, RunHeader, Session, identity_sha256
 from vla_eval.runs.lock import folder_lock, running_shards, take_shard_lock
 from vla_eval.runs.provenance import machine, other_physics, versions
@@ -187,7 +188,9 @@ class RunFolder:
             arms = []
             for arm in on_disk.header.arms:
                 name = arm.name
-                identity = identity_of(arm.spec, identities[name])
+                settings = on_disk.header.protocol.run.realtime
+                virtual = virtual_time(settings, name, identities[name])
+                identity = identity_of(arm.spec, identities[name], virtual)
                 if arm.identity is not None and "spec" not in arm.identity:
                     del identity["spec"]  # the run began under a version that did not hash it
                 if arm.identity is not None and arm.identity != identity:

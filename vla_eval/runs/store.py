@@ -377,7 +377,7 @@ def _next_chain(chain: str, text: bytes) -> str:
 
 def _first_difference(left: EpisodeRecord, right: EpisodeRecord) -> str:
     ours, theirs = left.reproducible(), right.reproducible()
-    return next(name for name in ours if ours[name] != theirs[name])
+    return next(name for name in ours if ours[name] != theirs.get(name))
 
 
 def records_digest(

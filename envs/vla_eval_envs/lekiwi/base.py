@@ -25,6 +25,8 @@ __all__ = ["HOME", "LeKiwiEnv"]
 HOME = (0.0, -100.0, 80.0, 88.0, 0.0, 0.0)
 """The arm's start in LeRobot's units: folded back over the base, gripper closed."""
 _HOME_RAD = to_radians(HOME)
+_WATCHDOG_S = 0.5
+"""LeRobot's LeKiwi host stops the base after this time without a command."""
 
 
 class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
@@ -96,6 +98,16 @@ class LeKiwiEnv(ManipulationEnv[LeKiwiUnits]):
     def hold_action(self) -> Action:
         """Return the action, float32 (9,), that keeps the arm where it is and the base at rest."""
         return self.units.action(np.append(self.joint_angles(), np.zeros(3)))
+
+    def stall_action(self, last: Action, ticks: int) -> Action:
+        """Return the last command of the arm; the base keeps its velocity for 0.5 s, then stops.
+
+        That is what LeRobot's host does without new commands: wheels keep their goal velocity until the
+        watchdog (``watchdog_timeout_ms = 500``) stops the base.
+        """
+        if ticks <= _WATCHDOG_S * self.metadata["render_fps"]:
+            return last
+        return np.append(last[:ARM_JOINTS], np.zeros(3)).astype(np.float32)
 
     def joint_angles(self) -> NDArray[np.float64]:
         """Return the arm's joint positions (6,), rad."""

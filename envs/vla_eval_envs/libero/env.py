@@ -105,6 +105,7 @@ class LiberoEnv(EvalEnv):
         "render_fps": CONTROL_HZ,
         "state_names": STATE_NAMES,
         "action_names": ACTION_NAMES["relative"],
+        "switches": ACTION_NAMES["relative"][-1:],
     }
 
     def __init__(  # noqa: PLR0913  options of gymnasium.make, all by keyword
@@ -223,6 +224,16 @@ class LiberoEnv(EvalEnv):
         # The last command instead of 0, so that the fingers keep pressing on a held object.
         action[6] = self._gripper
         return action
+
+    def stall_action(self, last: Action, ticks: int) -> Action:
+        """Return the last pose, or no displacement with the last command of the gripper.
+
+        A displacement that is repeated runs away; 0 in the gripper would freeze it.
+        """
+        del ticks
+        if self._control_mode == "absolute":
+            return last
+        return np.append(np.zeros(6), last[6]).astype(np.float32)
 
     def absolute_action(self, action: Action) -> Action:
         """Return the absolute action with the present goal of a relative action, both float32 (7,)."""

@@ -117,6 +117,11 @@ class SO101Env(ManipulationEnv[UnitSystem]):
         """Return the joints' positions as targets, float32 (6,), inside the action space."""
         return self.units.action(self.joint_angles())
 
+    def stall_action(self, last: Action, ticks: int) -> Action:
+        """Return the last command: a servo that gets no new goal keeps the old one, and its squeeze."""
+        del ticks
+        return last
+
     def joint_angles(self) -> NDArray[np.float64]:
         """Return the joints' positions (6,), rad."""
         return np.array(self.data.qpos[:_JOINTS])

@@ -64,7 +64,7 @@ class ExpertPolicy:
         """
         del observations
         return [
-            ActionChunk(self._expert(context).actions(context.step, _CHUNK_SIZE))
+            ActionChunk(self._expert(context).actions(context.executed, _CHUNK_SIZE))
             for context in contexts
         ]
 

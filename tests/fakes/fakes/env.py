@@ -116,6 +116,11 @@ class PointEnv(EvalEnv):
         if self._fault == "exit":
             os._exit(7)
 
+    def stall_action(self, last: Action, ticks: int) -> Action:
+        """Stay where it is: the point's actions are displacements."""
+        del ticks
+        return np.zeros_like(last)
+
     def observe(self) -> Observation:
         self.observed += 1
         pixels = np.full((8, 8, 3), self._steps % 256, np.uint8)
