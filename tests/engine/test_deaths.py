@@ -114,8 +114,8 @@ def test_what_a_killed_process_began_to_write_is_removed(tmp_path, run):
 @pytest.mark.slow
 def test_a_worker_that_cannot_reach_a_living_host_ends_the_run(run, monkeypatch):
     """Then the fault is the worker's own, and the number of its restarts is bounded too."""
-    job = local.WorkerJob
-    monkeypatch.setattr(local, "WorkerJob", lambda **parts: job(**{**parts, "authkey": b"?"}))
+    job = local.LocalJob
+    monkeypatch.setattr(local, "LocalJob", lambda **parts: job(**{**parts, "authkey": b"?"}))
     text = (
         rf"^worker 0 failed {IN_A_ROW} times in a row .* left \(the policy host cannot be reached"
     )

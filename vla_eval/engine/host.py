@@ -6,7 +6,6 @@ Workers connect over a Unix socket of this machine with a random key. All waitin
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,31 +20,20 @@ from multiprocessing.connection import (
 from time import monotonic
 from typing import Any
 
-from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, Trouble, WarmUp
+from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, WarmUp
 from vla_eval.engine.messages import Identity, Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child
-from vla_eval.environment import Observation
+from vla_eval.engine.proxy import HostedPolicy, HostLostError
 from vla_eval.episode import Phase
-from vla_eval.errors import EXIT_INFRASTRUCTURE, PolicyLostError, UsageError, VlaEvalError
-from vla_eval.files.differences import name_differences
+from vla_eval.errors import EXIT_INFRASTRUCTURE, VlaEvalError
 from vla_eval.keys import PolicyKey
-from vla_eval.policy import ActionChunk, Context, PolicyMetadata
-from vla_eval.record import Outcome
 from vla_eval.spec import build_policy, code_sha256
 
-__all__ = ["HostLostError", "HostedPolicy", "PolicyRaisedError", "host_main"]
+__all__ = ["SocketPolicy", "host_main"]
 
 
-class HostLostError(PolicyLostError):
-    """The policy host died or did not answer while this episode needed it."""
-
-
-class PolicyRaisedError(VlaEvalError):
-    """The hosted policy raised; the message is its traceback's last line."""
-
-
-class HostedPolicy:
-    """The worker's proxy for a policy in a policy host."""
+class SocketPolicy(HostedPolicy):
+    """A proxy for a policy in a host of this machine."""
 
     def __init__(self, address: str, authkey: bytes, slot: int, wait_s: float) -> None:
         self._address = address
@@ -53,14 +41,7 @@ class HostedPolicy:
         self._slot = slot
         self._wait_s = wait_s
         self._connection: Connection | None = None
-        self.alone = False
-        """Whether the next requests get batches of their own; see :class:`Infer`."""
         self._identity = self._connect()
-
-    @property
-    def metadata(self) -> PolicyMetadata:
-        """The policy's own metadata, as the host reported it."""
-        return self._identity.metadata
 
     def _connect(self) -> Identity:
         try:
@@ -72,59 +53,24 @@ class HostedPolicy:
         return identity
 
     def renew(self) -> bool:
-        """Connect to the new host if the host was restarted; return whether it was.
-
-        Called before an episode only. During an episode the policy's state is lost with its host, so
-        the episode has to be repeated.
-
-        Raises:
-            HostLostError: there is no host, or it holds another policy than the first one (the
-                supervisor also notices that, and ends the run).
-        """
+        """Connect to the new host if the host was restarted; return whether it was."""
         if self._connection is not None and not self._connection.poll(0):
             return False  # between requests the host sends nothing; a closed connection is readable
-        identity = self._connect()
-        if identity != self._identity:
-            changed = name_differences(self._identity.to_json(), identity.to_json())
-            raise HostLostError(f"the restarted policy host holds another policy ({changed})")
+        self._refuse_other(self._connect())
         return True
 
-    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Ask the host to warm the policy up; the host skips kinds of observations it has warmed up for."""
-        self._ask(WarmUp(observations[0], dataclasses.replace(contexts[0], env=None)))
+    def _is_reachable(self) -> bool:
+        return self._connection is not None
 
-    def infer(
-        self, observations: Sequence[Observation], contexts: Sequence[Context]
-    ) -> list[ActionChunk]:
-        """Send each sample to the host and wait for its chunk.
-
-        Raises:
-            HostLostError: the host died, or did not answer in time.
-            PolicyRaisedError: the policy raised in the host.
-            UsageError: the policy reported that it cannot be used in this way.
-        """
-        return [
-            self._ask(Infer(observation, dataclasses.replace(context, env=None), self.alone))
-            for observation, context in zip(observations, contexts, strict=True)
-        ]
-
-    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Tell the host that an episode is over, unless the connection to the host was lost."""
-        if self._connection is not None:
-            self._ask(End(key, outcome))
-
-    def _ask(self, what: Infer | WarmUp | End) -> Any:
+    def _exchange(self, what: Infer | WarmUp | End) -> Any:
         if self._connection is None:
             raise HostLostError("the policy host is gone")
         try:
             self._connection.send(what)
-            reply = self._receive()
+            return self._receive()
         except (OSError, EOFError) as error:
             self._connection = None
             raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
-        if isinstance(reply, Trouble):
-            raise (UsageError if reply.usage else PolicyRaisedError)(reply.message)
-        return reply
 
     def _receive(self) -> Any:
         if self._connection is None or not self._connection.poll(self._wait_s):

@@ -36,11 +36,11 @@ from vla_eval.engine.messages import (
     ArmJob,
     Done,
     HostAway,
+    LocalJob,
     Ready,
     Start,
     Stop,
     Stopped,
-    WorkerJob,
     WorkItem,
 )
 from vla_eval.engine.process import SPAWN, Heartbeat, born_with, shielded_from_interrupt
@@ -161,7 +161,7 @@ class LocalCrew:
         ours, theirs = SPAWN.Pipe()
         heartbeat = Heartbeat()
         record_file = self._session.new_record_file(f"w{slot}")
-        job = WorkerJob(
+        job = LocalJob(
             parent_pid=os.getpid(),
             slot=slot,
             arms={
