@@ -132,11 +132,12 @@ def test_the_wait_for_a_host_grows_with_its_own_workers_only(crew):
 def test_records_do_not_depend_on_replicas(tmp_path, protocol_file):
     """One host and two hosts an arm: equal records, and both hosts were used."""
     found = []
-    for name, fleet in (("one", None), ("two", Fleet(("cpu", "cpu")))):
-        arms = {"a": f"{HOST}?skill=0.7&diary={tmp_path / name}"}
+    for name, engine in (("one", "local"), ("two", Fleet(("cpu", "cpu")))):
+        slow = 0.0 if name == "one" else 0.15  # so that the second worker finds work left
+        arms = {"a": f"{HOST}?skill=0.7&diary={tmp_path / name}&infer_s={slow}"}
         (tmp_path / name).mkdir()
         out = tmp_path / f"run-{name}"
-        vla_eval.run(str(protocol_file()), arms, out, workers=2, fleet=fleet)
+        vla_eval.run(str(protocol_file()), arms, out, workers=2, engine=engine)
         final = read_records([out / "episodes"]).final
         skip = {"policy_sha256"}  # the diary's folder is part of the spec
         found.append([
@@ -144,5 +145,5 @@ def test_records_do_not_depend_on_replicas(tmp_path, protocol_file):
             for slot in sorted(final)
         ])  # fmt: skip
         hosts = {line.split()[0] for line in (tmp_path / name / "diary").read_text().splitlines()}
-        assert len(hosts) == (1 if fleet is None else 2)
+        assert len(hosts) == (1 if name == "one" else 2)
     assert found[0] == found[1]

@@ -14,7 +14,14 @@ from typing import Any, get_args
 from vla_eval.episode import Phase
 from vla_eval.stopping import handling, stop_signals
 
-__all__ = ["SPAWN", "Heartbeat", "become_child", "born_with", "shielded_from_interrupt"]
+__all__ = [
+    "SPAWN",
+    "Heartbeat",
+    "become_child",
+    "born_with",
+    "shielded_from_interrupt",
+    "thread_limits",
+]
 
 SPAWN = get_context("spawn")
 """Never fork: a forked GL or CUDA context is undefined behaviour."""
@@ -31,6 +38,11 @@ _THREAD_VARIABLES = (
 _PR_SET_PDEATHSIG = 1
 
 
+def thread_limits(threads: int) -> dict[str, str]:
+    """Return the variables that limit BLAS and software-GL threads; counts that the user has set stay."""
+    return {name: os.environ.get(name, str(threads)) for name in _THREAD_VARIABLES}
+
+
 @contextmanager
 def born_with(threads: int, changes: Mapping[str, str | None]) -> Iterator[None]:
     """Set the environment of the processes that are started inside the block.
@@ -43,7 +55,7 @@ def born_with(threads: int, changes: Mapping[str, str | None]) -> Iterator[None]
         changes: other variables; None removes one.
     """
     before = dict(os.environ)
-    os.environ.update({name: str(threads) for name in _THREAD_VARIABLES if name not in os.environ})
+    os.environ.update(thread_limits(threads))
     os.environ.update({name: value for name, value in changes.items() if value is not None})
     for name in [name for name, value in changes.items() if value is None]:
         os.environ.pop(name, None)

@@ -12,10 +12,9 @@ from types import FrameType
 from typing import Any
 
 from vla_eval.catalog import check_catalogue, prepare
-from vla_eval.cores import usable_cores
+from vla_eval.engine.cluster import Cluster, Engine, is_local, opened
 from vla_eval.engine.devices import Fleet
 from vla_eval.engine.dispatch import pending_items
-from vla_eval.engine.local import LocalCrew
 from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
 from vla_eval.engine.session import RunSession
@@ -46,7 +45,7 @@ def run(
     workers: int | None = None,
     shard: str | None = None,
     overrides: Sequence[str] = (),
-    fleet: Fleet | None = None,
+    engine: str | Fleet | Cluster = "local",
     notify: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Run a protocol, or continue the run that ``out`` holds.
@@ -58,10 +57,12 @@ def run(
         protocol: name of a shipped protocol, path of a file, or a Protocol.
         arms: policy specs by the names of their arms; the candidate first, then the reference.
         out: the run folder.
-        workers: environments at a time; default one per usable core (:func:`~vla_eval.cores.usable_cores`).
+        workers: environments at a time; default one per usable core (:func:`~vla_eval.cores.usable_cores`),
+            or one per processor of the cluster.
         shard: ``i/n`` runs the i-th of n parts of the plan.
         overrides: ``key.path=value`` changes of the protocol; a run with changes is marked as modified.
-        fleet: devices of the policy hosts; by default each policy has one host that sees all devices.
+        engine: where it runs: ``local``, ``ray``, ``ray:ADDRESS`` or ``ray:local``, or one of these in
+            detail; see :func:`vla_eval.engine.cluster.opened`. Records do not depend on it at max_batch 1.
         notify: called with one sentence after a repair; default prints to stderr.
 
     Returns:
@@ -88,15 +89,17 @@ def run(
     if protocol.analysis.stopping != "fixed":
         sequential_roles(protocol, list(arms))
     part = Shard.parse(shard) if shard else Shard(1, 1)
-    workers = workers if workers is not None else usable_cores()
-    if workers < 1:
+    if shard and not is_local(engine):
+        raise UsageError("--shard is for jobs without a common engine; on a cluster leave it out")
+    if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
     if done := _finished_before(Path(out), protocol, arms):
         return done
     prepare(protocol)
-    folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
-    with lock, _terminable():
-        return _run_locked(folder, part, workers, fleet or Fleet(), notify)
+    with opened(engine) as where:
+        folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
+        with lock, _terminable():
+            return _run_locked(folder, part, where, workers or where.workers, notify)
 
 
 def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
@@ -111,8 +114,8 @@ def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) ->
 def _run_locked(
     folder: RunFolder,
     part: Shard,
+    engine: Engine,
     workers: int,
-    fleet: Fleet,
     notify: Callable[[str], None] | None,
 ) -> RunSummary:
     protocol = folder.header.protocol
@@ -144,7 +147,7 @@ def _run_locked(
             folder,
             _work(folder, blocks, say),
             session=session,
-            crew=LocalCrew(folder, session, slots, fleet),
+            crew=engine.make_crew(folder, session, slots),
             ended=progress.ended - raised,
             errors=errors,
             on_record=progress.record,
