@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any
 
 from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, WarmUp
+from vla_eval.engine.memory import Receiver, Sender
 from vla_eval.engine.messages import Identity, Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child
 from vla_eval.engine.proxy import HostedPolicy, HostLostError
@@ -47,6 +48,7 @@ class SocketPolicy(HostedPolicy):
         try:
             self._connection = Client(self._address, family="AF_UNIX", authkey=self._authkey)
             self._connection.send(self._slot)
+            self._sender = Sender(self._connection)
             identity: Identity = self._receive()
         except (OSError, EOFError, AuthenticationError) as error:
             raise HostLostError(f"the policy host cannot be reached ({error})") from error
@@ -66,7 +68,7 @@ class SocketPolicy(HostedPolicy):
         if self._connection is None:
             raise HostLostError("the policy host is gone")
         try:
-            self._connection.send(what)
+            self._sender.send(what)
             return self._receive()
         except (OSError, EOFError) as error:
             self._connection = None
@@ -159,8 +161,9 @@ def _read_requests(
         answer_challenge(connection, authkey)
         slot = connection.recv()
         connection.send(identity)
+        receiver = Receiver(connection)
         while True:
-            request = connection.recv()
+            request = receiver.receive()
             if isinstance(request, Infer):
                 open_episodes.add(request.context.key)
             elif isinstance(request, End):
