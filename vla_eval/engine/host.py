@@ -1,4 +1,4 @@
-"""The policy host: one process that owns a policy and batches the workers' requests.
+"""The policy host: one process that owns a policy, or several, and batches the workers' requests.
 
 Workers connect over a Unix socket of this machine with a random key. All waiting observations, at most
 ``max_batch``, share one inference.
@@ -7,8 +7,9 @@ Workers connect over a Unix socket of this machine with a random key. All waitin
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import (
     Client,
@@ -36,7 +37,8 @@ __all__ = ["SocketPolicy", "host_main"]
 class SocketPolicy(HostedPolicy):
     """A proxy for a policy in a host of this machine."""
 
-    def __init__(self, address: str, authkey: bytes, slot: int, wait_s: float) -> None:
+    def __init__(self, arm: str, address: str, authkey: bytes, slot: int, wait_s: float) -> None:
+        self._arm = arm
         self._address = address
         self._authkey = authkey
         self._slot = slot
@@ -47,7 +49,7 @@ class SocketPolicy(HostedPolicy):
     def _connect(self) -> Identity:
         try:
             self._connection = Client(self._address, family="AF_UNIX", authkey=self._authkey)
-            self._connection.send(self._slot)
+            self._connection.send((self._slot, self._arm))
             self._sender = Sender(self._connection)
             identity: Identity = self._receive()
         except (OSError, EOFError, AuthenticationError) as error:
@@ -84,29 +86,31 @@ class SocketPolicy(HostedPolicy):
 def host_main(
     supervisor: Connection,
     parent_pid: int,
-    arm: tuple[str, str],
+    arms: Mapping[str, str],
     address: str,
     authkey: bytes,
     batching: tuple[int, float],
     heartbeat: Heartbeat,
 ) -> None:
-    """Load the policy, tell the supervisor, and serve until the supervisor goes away.
+    """Load the policies, tell the supervisor, and serve until the supervisor goes away.
 
     Args:
         supervisor: connection for the message Ready or Stopped.
         parent_pid: the supervisor's process id; the host dies with it.
-        arm: (name of the arm, spec of its policy).
+        arms: specs by the names of their arms: one, or several that share a checkpoint.
         address: path of the Unix socket to listen on.
         authkey: shared secret of this run.
         batching: (largest number of samples in a batch, longest wait for further ones in s).
         heartbeat: shared memory for the current phase.
     """
     become_child(parent_pid)
-    name, spec = arm
+    spec = ""
     try:
         heartbeat.enter("setup", monotonic())
-        policy = build_policy(spec)
-        identity = Identity(policy.metadata, code_sha256(spec))
+        policies, identities = {}, {}
+        for name, spec in arms.items():
+            policies[name] = build_policy(spec)
+            identities[name] = Identity(policies[name].metadata, code_sha256(spec))
         listener = Listener(address, family="AF_UNIX")
     except VlaEvalError as error:
         supervisor.send(Stopped(error.exit_code, str(error)))
@@ -121,18 +125,35 @@ def host_main(
             heartbeat.set_members(list(members))
         heartbeat.enter(phase, now_s)
 
-    loop = PolicyLoop(policy, *batching, said=said)
+    turn = threading.Lock()
+    loops = {
+        name: PolicyLoop(policy, *batching, said=said, turn=turn)
+        for name, policy in policies.items()
+    }
+    served = {name: _Served(identities[name], loop.requests.put) for name, loop in loops.items()}
     heartbeat.enter("idle", monotonic())
-    threading.Thread(
-        target=_accept, args=(listener, authkey, identity, loop.requests.put), daemon=True
-    ).start()
-    supervisor.send(Ready({name: identity.metadata}, {name: identity.code_sha256}))
-    loop.run()
+    threading.Thread(target=_accept, args=(listener, authkey, served), daemon=True).start()
+    supervisor.send(
+        Ready(
+            {name: identity.metadata for name, identity in identities.items()},
+            {name: identity.code_sha256 for name, identity in identities.items()},
+        )
+    )
+    first, *others = loops.values()
+    for loop in others:
+        threading.Thread(target=loop.run, daemon=True).start()
+    first.run()
 
 
-def _accept(
-    listener: Listener, authkey: bytes, identity: Identity, put: Callable[[InferenceRequest], None]
-) -> None:
+@dataclass(frozen=True)
+class _Served:
+    """A policy of this host: its identity, and the way to its loop."""
+
+    identity: Identity
+    put: Callable[[InferenceRequest], None]
+
+
+def _accept(listener: Listener, authkey: bytes, served: Mapping[str, _Served]) -> None:
     """Accept connections, and greet each in its own thread, so that a silent client blocks no other."""
     while True:
         try:
@@ -140,17 +161,12 @@ def _accept(
         except (EOFError, OSError):
             continue  # a worker that was killed in the middle of its greeting
         threading.Thread(
-            target=_read_requests, args=(connection, authkey, identity, put), daemon=True
+            target=_read_requests, args=(connection, authkey, served), daemon=True
         ).start()
 
 
-def _read_requests(
-    connection: Connection,
-    authkey: bytes,
-    identity: Identity,
-    put: Callable[[InferenceRequest], None],
-) -> None:
-    slot, open_episodes = 0, set[PolicyKey]()
+def _read_requests(connection: Connection, authkey: bytes, served: Mapping[str, _Served]) -> None:
+    slot, open_episodes, put = 0, set[PolicyKey](), next(iter(served.values())).put
 
     def answer(reply: object) -> None:
         with suppress(OSError):  # the worker died; its episode is repeated
@@ -159,8 +175,9 @@ def _read_requests(
     try:
         deliver_challenge(connection, authkey)
         answer_challenge(connection, authkey)
-        slot = connection.recv()
-        connection.send(identity)
+        slot, arm = connection.recv()
+        put = served[arm].put
+        connection.send(served[arm].identity)
         receiver = Receiver(connection)
         while True:
             request = receiver.receive()

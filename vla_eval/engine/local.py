@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -49,7 +49,7 @@ from vla_eval.engine.worker import worker_main
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
-from vla_eval.spec import placement_of
+from vla_eval.spec import placement_of, shared_key_of
 
 __all__ = ["LocalCrew"]
 
@@ -111,7 +111,9 @@ class LocalCrew:
         self._fleet = fleet or Fleet()
         self._replicas = min(self._fleet.replicas, slots)
         self.places = [
-            HostPlace((name,), replica) for replica in range(self._replicas) for name in hosted
+            HostPlace(names, replica)
+            for replica in range(self._replicas)
+            for names in _sharing(self._arms, hosted)
         ]
         self._addresses = {
             place: _socket_address(f"{session.token}-{number}")
@@ -130,7 +132,6 @@ class LocalCrew:
 
     def add_host(self, place: HostPlace) -> Host:
         """Start a policy host."""
-        (name,) = place.arms
         ours, theirs = SPAWN.Pipe()
         heartbeat = Heartbeat(self.slots)
         wait_s = min(self._run.batch_wait_ms / 1e3, self._run.limits.infer_s)
@@ -140,13 +141,13 @@ class LocalCrew:
             args=(
                 theirs,
                 os.getpid(),
-                (name, self._arms[name]),
+                {name: self._arms[name] for name in place.arms},
                 self._addresses[place],
                 self._authkey,
                 batching,
                 heartbeat,
             ),
-            name=f"policy-host-{name}",
+            name=f"policy-host-{'-'.join(place.arms)}",
         )
         environment = self._fleet.host_environment(place.replica)
         with shielded_from_interrupt(), born_with(self.host_threads, environment):
@@ -281,6 +282,14 @@ class LocalCrew:
         for child in self._children.values():
             child.kill()
         self._children.clear()
+
+
+def _sharing(arms: Mapping[str, str], hosted: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the hosted arms, those that share a checkpoint together."""
+    groups: dict[str, list[str]] = {}
+    for name in hosted:
+        groups.setdefault(shared_key_of(arms[name]), []).append(name)
+    return [tuple(names) for names in groups.values()]
 
 
 def _socket_address(name: str) -> str:

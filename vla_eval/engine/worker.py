@@ -297,8 +297,8 @@ def worker_main(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> 
 
 
 def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
-    def reach(_name: str, arm: ArmJob) -> HostedPolicy:
-        return SocketPolicy(str(arm.host_address), job.authkey, job.slot, job.host_wait_s)
+    def reach(name: str, arm: ArmJob) -> HostedPolicy:
+        return SocketPolicy(name, str(arm.host_address), job.authkey, job.slot, job.host_wait_s)
 
     writer = RecordWriter(job.record_file)
     try:
