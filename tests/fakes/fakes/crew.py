@@ -20,7 +20,7 @@ class ScriptedCrew:
 
     Args:
         fate: (state, attempt) of an item to its fate: ``end``, ``die``, ``node`` (its machine dies),
-            ``hang``, ``late`` (hangs, and answers after its removal), a key of `FATES`, ``host dies``
+            ``nothing``, ``hang``, ``late`` (hangs, and answers after its removal), a key of `FATES`, ``host dies``
             (in an inference of this item), ``host hangs``, ``refuse``.
     """
 
@@ -77,6 +77,8 @@ class ScriptedCrew:
                 self._host_in_trouble(worker, item, dies=fate == "host dies")
             case "refuse":
                 self.queue.append(Refused(worker, EXIT_INFRASTRUCTURE, "the disk is full"))
+            case "nothing":
+                pass
             case _:
                 self.queue.append(self._ended(worker, item, fate))
 
