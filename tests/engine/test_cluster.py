@@ -40,8 +40,8 @@ def test_a_cluster_without_hosts_is_refused(what):
 def test_without_ray_one_sentence_names_the_extra(monkeypatch):
     """The package is large and optional."""
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "vla_eval.engine.ray_crew", raising=False)
-    monkeypatch.delitem(sys.modules, "vla_eval.engine.ray_actors", raising=False)
+    for name in ("connection", "crew", "actors"):
+        monkeypatch.delitem(sys.modules, f"vla_eval.engine.ray_{name}", raising=False)
     with (
         pytest.raises(MissingExtraError, match="--engine ray needs the extra 'cluster'"),
         opened("ray"),

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 import vla_eval
+from fakes.contract import CrewContract
 from vla_eval.engine.cluster import Cluster, opened
+from vla_eval.engine.session import RunSession
 from vla_eval.errors import InfrastructureError, UsageError
+from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
 
 ray = pytest.importorskip("ray", reason="needs the extra 'cluster'")
@@ -70,6 +73,13 @@ def arms(markers: Path) -> dict[str, str]:
     }
 
 
+class TestContract(CrewContract):
+    @pytest.fixture
+    def make(self, here):
+        with opened(here) as engine:
+            yield lambda folder: engine.make_crew(folder, RunSession(folder.episodes), 1)
+
+
 def test_dead_workers_hosts_and_nodes_change_no_record(tmp_path, protocol_file, cluster, here):
     """A worker and a host kill themselves, a node is taken away: one result a key, as a local run's."""
     specs = arms(tmp_path / "host")
@@ -98,6 +108,9 @@ def test_dead_workers_hosts_and_nodes_change_no_record(tmp_path, protocol_file, 
     assert vla_eval.run(protocol, specs, tmp_path / "local", workers=2).complete
     assert reproducible(tmp_path / "ray") == reproducible(tmp_path / "local")
     assert len(list((tmp_path / "ray/episodes").iterdir())) == 1, "the driver writes all records"
+    about = RunFolder.open(tmp_path / "ray").header.sessions[0].engine
+    assert (about["kind"], len(about["nodes"])) == ("ray", 2)
+    assert '"engine"' not in (tmp_path / "local/run.json").read_text()
 
 
 def start(
@@ -155,6 +168,17 @@ def test_a_run_without_a_place_says_what_is_missing(tmp_path, protocol_file, clu
         )  # fmt: skip
 
 
+def test_the_doctor_sees_every_node(here):
+    """Each node says what it has; the two live on one machine, so they agree with it."""
+    from vla_eval.engine.ray_doctor import check_nodes
+
+    checks = check_nodes(here)
+    agree = [check for check in checks if check.name == "versions"]
+    assert len({check.group for check in agree}) == 2
+    assert all(check.ok and check.detail == "as on this machine" for check in agree)
+    assert {"python", "renderers"} <= {check.name for check in checks}
+
+
 def test_a_cluster_without_a_token_is_refused(monkeypatch, tmp_path):
     """Else the run would trust all who reach it; the sentence says how to go on."""
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
@@ -169,13 +193,12 @@ def test_a_cluster_without_a_token_is_refused(monkeypatch, tmp_path):
 
 def test_actors_get_no_token(monkeypatch):
     """Dashboards show the environment that is sent to actors."""
-    from vla_eval.engine.ray_crew import _environment
+    from vla_eval.engine.ray_crew import environment_of_actors
 
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setenv("MUJOCO_GL", "egl")
-    variables = _environment(2, hides_gpus=True)["env_vars"]
+    variables = environment_of_actors(2)["env_vars"]
     assert variables["MUJOCO_GL"] == "egl"
     assert "secret" not in variables.values()
-    assert variables["CUDA_VISIBLE_DEVICES"] == ""
     assert variables["OMP_NUM_THREADS"] == os.environ.get("OMP_NUM_THREADS", "2")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from pydantic import JsonValue
+
 from vla_eval.cores import usable_cores
+from vla_eval.doctor import Check
 from vla_eval.engine.crew import Crew
 from vla_eval.engine.devices import Fleet
 from vla_eval.engine.local import LocalCrew
@@ -15,7 +18,7 @@ from vla_eval.engine.session import RunSession
 from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval.runs.folder import RunFolder
 
-__all__ = ["Cluster", "Engine", "engine_of", "is_local", "opened"]
+__all__ = ["Cluster", "Engine", "check_nodes", "engine_of", "is_local", "opened"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Engine:
     """Makes the crew of a run from its folder, its session and its number of workers."""
     workers: int
     """Default number of workers."""
+    about: Mapping[str, JsonValue] | None = None
+    """The cluster, for ``run.json``."""
 
 
 def engine_of(name: str) -> Fleet | Cluster:
@@ -79,6 +84,26 @@ def is_local(engine: str | Fleet | Cluster) -> bool:
 
 
 @contextmanager
+def _needs_ray() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise MissingExtraError("--engine ray", "cluster") from None
+
+
+def check_nodes(engine: str, *, insecure: bool) -> list[Check]:
+    """Return the checks of all nodes of a cluster; raises UsageError without one."""
+    cluster = engine_of(engine)
+    if isinstance(cluster, Fleet):
+        raise UsageError("--engine local is this machine; leave it out to check it")
+    with _needs_ray():
+        from vla_eval.engine.ray_doctor import check_nodes as look
+    return look(replace(cluster, insecure=insecure))
+
+
+@contextmanager
 def opened(engine: str | Fleet | Cluster) -> Iterator[Engine]:
     """Open an engine, and close its connection after the block.
 
@@ -95,12 +120,9 @@ def opened(engine: str | Fleet | Cluster) -> Iterator[Engine]:
     if isinstance(engine, Fleet):
         yield Engine(partial(LocalCrew, fleet=engine), usable_cores())
         return
-    try:
-        from vla_eval.engine.ray_crew import RayCrew, connected
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise MissingExtraError("--engine ray", "cluster") from None
-    with connected(engine) as cpus:
+    with _needs_ray():
+        from vla_eval.engine.ray_connection import connected
+        from vla_eval.engine.ray_crew import RayCrew
+    with connected(engine) as (cpus, about):
         workers = max(1, int(cpus / engine.worker_cpus)) if engine.worker_cpus else 1
-        yield Engine(partial(RayCrew, cluster=engine), workers)
+        yield Engine(partial(RayCrew, cluster=engine), workers, about)

@@ -250,6 +250,7 @@ class WorkerActor:
 
 def _render_on_own_device(slot: int) -> None:
     """Spread the simulators of a node over its renderers, which EGL counts in an order of its own."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # robosuite takes it for indices of EGL
     renderers = sorted(egl_device_of().values())
     if renderers:
         number = str(renderers[slot % len(renderers)])

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import queue
 import re
-import signal
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -35,21 +31,19 @@ from vla_eval.engine.messages import ArmJob, HostAway, Ready, Start, Stopped, Wo
 from vla_eval.engine.process import thread_limits
 from vla_eval.engine.ray_actors import HostActor, HostHandle, Loaded, WorkerActor
 from vla_eval.engine.session import RunSession
-from vla_eval.errors import EXIT_INFRASTRUCTURE, InfrastructureError, UsageError
+from vla_eval.errors import EXIT_INFRASTRUCTURE, InfrastructureError
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.provenance import other_physics, versions
 from vla_eval.spec import placement_of
-from vla_eval.stopping import stop_signals
 
-__all__ = ["RayCrew", "connected"]
+__all__ = ["RayCrew", "environment_of_actors"]
 
 _BEATS_PER_S = 100.0
 """Largest number of questions for phases per second; each costs the driver about a millisecond."""
 _SILENT_S = 15.0
 """After so long without an answer, a member's phase goes on."""
 _CLOSE_S = 3.0
-_TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _PASSED_ON = re.compile(
     r"MUJOCO_GL|PYOPENGL_PLATFORM|PYTHONPATH|PYTHONHASHSEED|VLA_EVAL_\w+|HF_HOME"
 )
@@ -123,7 +117,7 @@ class RayCrew:
             num_cpus=0,
             num_gpus=self._cluster.host_gpus,
             max_concurrency=self._cluster.workers_per_host + 8,
-            runtime_env=_environment(self._cluster.host_threads, hides_gpus=False),
+            runtime_env=environment_of_actors(self._cluster.host_threads),
         )
         handle = actor.remote(name, self._arms[name], (self._run.max_batch, wait_s))
         host = Host(place=place, started_s=math.inf)
@@ -150,7 +144,7 @@ class RayCrew:
             **_ONCE,
             num_cpus=self._cluster.worker_cpus,
             scheduling_strategy="SPREAD",
-            runtime_env=_environment(max(1, int(self._cluster.worker_cpus)), hides_gpus=True),
+            runtime_env=environment_of_actors(max(1, int(self._cluster.worker_cpus))),
         )
         handle = actor.remote(job)
         worker = Worker(slot=slot, started_s=math.inf)
@@ -332,12 +326,10 @@ _ONCE: Mapping[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
 """A repetition is an attempt with a record, so Ray must make none."""
 
 
-def _environment(threads: int, *, hides_gpus: bool) -> dict[str, Any]:
+def environment_of_actors(threads: int) -> dict[str, Any]:
     """Return the environment of an actor: what decides its records, and never a token."""
     variables = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     variables |= thread_limits(threads)
-    if hides_gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = ""
     return {"env_vars": variables}
 
 
@@ -349,53 +341,3 @@ def _actor_class(kind: type) -> Any:
 def _aside(method: Any) -> Any:
     """Return an actor's method, to be called while another one runs."""
     return method.options(concurrency_group="watch")
-
-
-@contextmanager
-def connected(cluster: Cluster) -> Iterator[float]:
-    """Connect to a cluster, and yield its number of processors.
-
-    Args:
-        cluster: the cluster.
-
-    Raises:
-        UsageError: there is no cluster, or it has no token.
-    """
-    address = cluster.address
-    if ray.is_initialized():  # by the caller, who also ends it
-        yield float(ray.cluster_resources().get("CPU", 1))
-        return
-    if address != "local" and not cluster.insecure and not _has_token():
-        raise UsageError(
-            "this cluster would run code for anybody who reaches it: start it with "
-            "RAY_AUTH_MODE=token and a token file, and name the file in RAY_AUTH_TOKEN_PATH; or "
-            "accept that with --insecure-cluster"
-        )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    handlers = {number: signal.getsignal(number) for number in stop_signals()}
-    try:
-        ray.init(
-            address or os.environ.get("RAY_ADDRESS", "auto"),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **({"include_dashboard": False} if address == "local" else {}),
-        )
-    except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions of many kinds
-        where = {"": "of this node", "local": "on this machine"}.get(address, address)
-        text = str(error).strip().partition("\n")[0]
-        kind = InfrastructureError if address == "local" else UsageError
-        raise kind(f"--engine ray: the cluster {where} cannot be used ({text})") from None
-    for number, handler in handlers.items():
-        signal.signal(number, handler)  # Ray has set its own, which ends the driver at once
-    try:
-        with redirect_stdout(sys.stderr):  # Ray prints reports of deaths; stdout is for results
-            yield float(ray.cluster_resources().get("CPU", 1))
-    finally:
-        ray.shutdown()
-
-
-def _has_token() -> bool:
-    files = [Path.home() / ".ray" / "auth_token"]
-    return any(os.environ.get(name) for name in _TOKEN_VARIABLES) or (
-        os.environ.get("RAY_AUTH_MODE") == "token" and any(file.is_file() for file in files)
-    )

@@ -127,6 +127,8 @@ def _run_locked(
             f"shard {part.index}/{part.count} is empty: the plan has only "
             f"{len(expand(protocol))} episodes"
         )
+    if engine.about is not None:
+        folder.note_engine(engine.about)
     records = folder.records()
     due = set(due_keys(protocol, names, records))
     items = pending_items([episode for episode in plan if episode.key in due], names, records)
