@@ -13,7 +13,7 @@ from vla_eval.files.plain import whole_number
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
 from vla_eval.protocol import LOOKS, Block, Protocol
 
-__all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard"]
+__all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard", "tasks_of"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ def _episodes(
                 )
 
 
+def tasks_of(protocol: Protocol) -> int:
+    """Return the number of tasks: the episodes of one round over them."""
+    return sum(len(block.task_names()) for block in protocol.blocks)
+
+
 def look_sizes(protocol: Protocol) -> tuple[int, ...]:
     """Return the episodes per arm at each look: whole rounds over the tasks, as even as possible.
 
@@ -93,14 +98,25 @@ def look_sizes(protocol: Protocol) -> tuple[int, ...]:
     count = len(expand(protocol))
     if protocol.analysis.stopping == "fixed":
         return (count,)
-    tasks = sum(len(block.task_names()) for block in protocol.blocks)
+    tasks = tasks_of(protocol)
     rounds = count // tasks
     return tuple(tasks * round(rounds * look / LOOKS) for look in range(1, LOOKS + 1))
 
 
-def in_stages(protocol: Protocol) -> tuple[tuple[PlannedEpisode, ...], ...]:
-    """Return the plan in stages that are run one after another: one for each look."""
+def in_stages(
+    protocol: Protocol, *, pairs: int | None = None
+) -> tuple[tuple[PlannedEpisode, ...], ...]:
+    """Return the plan in stages that are run one after another: one for each look.
+
+    A resized run has two: the pairs that decide its size, and the others.
+
+    Args:
+        protocol: what is run.
+        pairs: the size of a resized run; None: the largest one.
+    """
     plan, sizes = expand(protocol), look_sizes(protocol)
+    if (resize := protocol.analysis.resize) is not None:
+        sizes = (resize.after, pairs or resize.at_most)
     return tuple(plan[start:stop] for start, stop in pairwise((0, *sizes)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from vla_eval.trainedon import Scenes, is_short
 __all__ = [
     "POSES_WANTED",
     "ActionChunk",
+    "AnswersLater",
     "AnswersWithPoses",
     "Blind",
     "Context",
@@ -209,6 +210,19 @@ class WarmsUp(Protocol):
         Called outside the timing and the time limit of episodes, once for each kind of observation
         (cameras, sizes, types) and process, with as many copies of an episode's first observation as
         the largest batch that ``infer`` will see. ``run.limits.setup_s`` is its time limit.
+        """
+
+
+@runtime_checkable
+class AnswersLater(Protocol):
+    """A policy in another process: in virtual time the world can be simulated while it thinks."""
+
+    def submit(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> Callable[[], Sequence[ActionChunk]]:
+        """Begin what `infer` does; return the function that waits for its reply or raises its exception.
+
+        No other request is made before that function was called, but `end_episode` after an error.
         """
 
 

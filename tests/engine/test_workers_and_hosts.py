@@ -252,7 +252,9 @@ def test_arms_in_different_scenes_are_not_paired(tmp_path, run):
     records = read_records([tmp_path / "run/episodes"])
     slot = next(slot for slot in records.final if slot[0] == "student")
     records.final[slot] = records.final[slot].model_copy(update={"scene_hash": "other"})
-    pair = summarise_records(summary.protocol, ["student", "teacher"], records).pairs[0]
+    pair = summarise_records(
+        summary.protocol, dict.fromkeys(("student", "teacher")), records
+    ).pairs[0]
     assert (pair.unequal_scenes, pair.table.n) == (1, 3)
 
 

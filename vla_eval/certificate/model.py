@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.bounds import Alpha, Margin
+from vla_eval.certificate.parts import Family, RunPart, TasksLikeThese
 from vla_eval.claims.registration import Registration
+from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import Look
+from vla_eval.judging.resizing import Resizing
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 
@@ -21,12 +24,15 @@ __all__ = [
     "Comparison",
     "Power",
     "ProcessRunRatio",
+    "Resized",
+    "Role",
     "Seeds",
     "Sequential",
     "TaskResult",
 ]
 
 Interval = tuple[float, float]
+Role = Literal["candidate", "reference", "negative control"]
 
 
 class _Frozen(BaseModel):
@@ -66,6 +72,9 @@ class Comparison(_Frozen):
     p_worse: float
     """p-value of "worse by the margin or more", one-sided, from a test that keeps its level; missing and
     retried episodes count at their worst. In a sequential run, it is compared with the look's level."""
+    e_value: float | None = None
+    """e-value against the same hypothesis: e-values of runs on other states may be multiplied, and
+    1/product is a p-value, even if earlier results decided whether to continue."""
     p_score: float | None
     """The same p-value by Tango's score, if pairs are independent; it decides nothing."""
     p_different: float
@@ -92,6 +101,15 @@ class Comparison(_Frozen):
     """Cochran's Q over tasks."""
     heterogeneity_df: int | None = None
     heterogeneity_p: float | None = None
+    """p-value of "the tasks share one distribution of a state's difference", by permutation."""
+
+    @property
+    def test(self) -> str:
+        """The test behind the p-values, in words."""
+        if self.clusters is not None:
+            return "tests by state"
+        words = {"over runs": "e-values of the runs", "stratified": "bets with the tasks' weights"}
+        return words.get(self.method, "exact test")
 
     @property
     def n(self) -> int:
@@ -143,6 +161,13 @@ class Sequential(_Frozen):
     """Decision of the last look."""
 
 
+class Resized(_Frozen):
+    """The size of the run, set once from the number of discordant pairs among the first."""
+
+    decision: Resizing
+    sentence: str
+
+
 class Seeds(_Frozen):
     """Repeated seeds, and the spread over them."""
 
@@ -175,7 +200,7 @@ class ArmResult(_Frozen):
     """One arm alone."""
 
     name: str
-    role: Literal["candidate", "reference", "negative control"]
+    role: Role
     spec: str
     identity: Mapping[str, JsonValue]
     n: int
@@ -215,7 +240,7 @@ class Certificate(_Frozen):
     margin: Margin
     margin_reason: str
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
-    """One-sided level of the verdict."""
+    """One-sided level of the claim; in a family of candidates, Holm's level of this one."""
     planned_alpha: Alpha
     """The protocol's level; larger than alpha if the states were used before."""
     attempt: Annotated[int, Field(ge=1, le=10_000)]
@@ -242,11 +267,21 @@ class Certificate(_Frozen):
     sessions: int
     """Number of calls of ``vlaeval run`` that made the admitted results."""
     comparison: Comparison
+    guard_rail: GuardRail | None = None
+    """Every task at the protocol's task margin; None: it declares none."""
+    tasks_like_these: TasksLikeThese | None = None
+    """Secondary result about further tasks; it carries no claim."""
+    family: Family | None = None
+    """Candidates that were judged together; None: this one was judged alone."""
+    runs: tuple[RunPart, ...] = ()
+    """Several runs that are judged together; empty: one run."""
     control: Comparison | None
     """The negative control in the candidate's place."""
     assay: Assay
     sequential: Sequential | None
     """None: the number of episodes is fixed by the protocol."""
+    resized: Resized | None = None
+    """None: the size of the run was not set from its first pairs."""
     arms: tuple[ArmResult, ...]
     seeds: Seeds
     power: Power

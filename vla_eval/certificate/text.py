@@ -16,6 +16,7 @@ __all__ = [
     "flag_lines",
     "latency_words",
     "p_words",
+    "part_lines",
     "run_words",
     "secondary_lines",
 ]
@@ -25,7 +26,7 @@ def certificate_text(certificate: Certificate) -> str:
     """Return the verdict, followed by its evidence."""
     comparison = certificate.comparison
     lines = [
-        f"{comparison.verdict.upper()}: {certificate.sentence}",
+        f"{certificate.verdict.upper()}: {certificate.sentence}",
         *(f"also {verdict.upper()}: {verdict.sentence}" for verdict in comparison.also),
         f"claim: {certificate.claim}",
         f"control: {certificate.assay.sentence}",
@@ -33,6 +34,8 @@ def certificate_text(certificate: Certificate) -> str:
         *_pairs(comparison),
         p_words(certificate),
         *([certificate.sequential.sentence] if certificate.sequential else []),
+        *([certificate.resized.sentence] if certificate.resized else []),
+        *part_lines(certificate),
         "",
         *(_arm_line(arm) for arm in certificate.arms),
         *_control(certificate),
@@ -48,6 +51,19 @@ def certificate_text(certificate: Certificate) -> str:
     return folded(lines)
 
 
+def part_lines(certificate: Certificate) -> Iterator[str]:
+    """Yield the sentences about parts that only some protocols ask for."""
+    if certificate.runs:
+        values = ", ".join(f"{run.e_value:.3g} ({run.pairs} pairs)" for run in certificate.runs)
+        yield (
+            f"{len(certificate.runs)} runs, whose e-values are multiplied: {values}; 1/product is the "
+            "p-value, also if a result decided on the next run"
+        )
+    for part in (certificate.guard_rail, certificate.family):
+        if part is not None:
+            yield part.sentence
+
+
 def flag_lines(certificate: Certificate) -> Iterator[str]:
     """Yield each flag with its sentence and its detail."""
     for flag in certificate.flags:
@@ -58,7 +74,8 @@ def flag_lines(certificate: Certificate) -> Iterator[str]:
 def p_words(certificate: Certificate) -> str:
     """Return the p-value of "worse by the margin or more" in words, with its test and level."""
     comparison, sequential = certificate.comparison, certificate.sequential
-    test = "tests by state" if comparison.clusters is not None else "exact test"
+    test = comparison.test
+    test += " over all sizes that the rule could set" if certificate.resized else ""
     score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.3g}"
     needed = (
         f"needs {sequential.looks[-1].level:.3g} at this look"
@@ -110,6 +127,8 @@ def secondary_lines(certificate: Certificate) -> Iterator[str]:
                 for task in comparison.tasks:
                     scores = (f"{arm.name} {arm.mean_score_by_task[task.task]:.3f}" for arm in arms)
                     yield f"mean score, {task.task}: {', '.join(scores)}"
+            case "tasks like these" if certificate.tasks_like_these is not None:
+                yield certificate.tasks_like_these.sentence
             case "success rate by task" if len(comparison.tasks) > 1:
                 for task in comparison.tasks:
                     low, high = (points(limit) for limit in task.ci90)

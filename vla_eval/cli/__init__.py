@@ -22,6 +22,7 @@ from vla_eval.cli.common import FULL, refused
 from vla_eval.cli.compare import compare
 from vla_eval.cli.doctor import doctor
 from vla_eval.cli.help import describe, wrapped_help
+from vla_eval.cli.latency import latency
 from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
@@ -68,6 +69,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "train": train,
     "replay": replay,
     "bench": bench,
+    "latency": latency,
     "list": list_,
     "doctor": doctor,
 }

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vla_eval.cli.common import Changes, OptionalWorkers, ProtocolName, parse_arms, print_json, say
+from vla_eval.cli.common import (
+    Changes,
+    OptionalWorkers,
+    Profiles,
+    ProtocolName,
+    parse_arms,
+    print_json,
+    say,
+)
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +45,7 @@ def run(
     workers_per_host: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     insecure_cluster: bool = False,
     set_: Changes = (),
+    profile: Profiles = (),
     json: bool = False,
 ) -> int:
     r"""Run policies under a protocol, or continue the run that the folder holds.
@@ -66,15 +75,20 @@ def run(
             default 16.
         insecure_cluster: Accept a cluster without a token: all who reach it can run code on it.
         set_: Change a field of the protocol; the run is marked as modified. Repeatable.
+        profile: In virtual time, the measured inference times of an arm, from vlaeval bench policy
+            --profile; the run is marked as modified. Repeatable.
         json: Print the summary as JSON.
     """
     from vla_eval.engine.cluster import Cluster
     from vla_eval.engine.runner import run as run_protocol
+    from vla_eval.judging.resizing import decides_by_pairs
+    from vla_eval.realtime.profile import profile_change
     from vla_eval.released import load_protocol
     from vla_eval.summary.text import report_text
     from vla_eval.trust import foreign_code, tell_code
 
-    loaded = load_protocol(protocol, overrides=set_)
+    changes = [*set_, *(profile_change(text) for text in profile)]
+    loaded = load_protocol(protocol, overrides=changes)
     tell_code(protocol, foreign_code(loaded, []))
     folder = out or Path("runs") / loaded.protocol
     where = _engine(engine, policy_devices, hosts_per_device, host_gpus, workers_per_host)
@@ -93,7 +107,7 @@ def run(
     else:
         say(report_text(summary))
     say(f"run folder: {folder}", file=sys.stderr)
-    return _outcome(summary, shard=bool(shard), sequential=loaded.analysis.stopping != "fixed")
+    return _outcome(summary, shard=bool(shard), waits=decides_by_pairs(loaded))
 
 
 def _engine(
@@ -127,7 +141,7 @@ def _engine(
     )
 
 
-def _outcome(summary: RunSummary, *, shard: bool, sequential: bool) -> int:
+def _outcome(summary: RunSummary, *, shard: bool, waits: bool) -> int:
     """Print the remaining work, and return the exit code."""
     if summary.complete:
         return EXIT_COMPLETE
@@ -138,9 +152,9 @@ def _outcome(summary: RunSummary, *, shard: bool, sequential: bool) -> int:
             file=sys.stderr,
         )
         return EXIT_INFRASTRUCTURE
-    if shard and sequential:
+    if shard and waits:
         say(
-            "this shard has done its part of the look; when all shards have, repeat the command",
+            "this shard has done its part so far; when all shards have, repeat the command",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED

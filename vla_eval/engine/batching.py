@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
+from vla_eval.chunks import check_reply
 from vla_eval.environment import Observation
-from vla_eval.episode import Phase, check_reply
+from vla_eval.episode import Phase
 from vla_eval.errors import UsageError
 from vla_eval.keys import PolicyKey
 from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode

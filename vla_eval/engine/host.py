@@ -19,7 +19,7 @@ from multiprocessing.connection import (
     deliver_challenge,
 )
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, WarmUp
 from vla_eval.engine.memory import Receiver, Sender
@@ -66,21 +66,26 @@ class SocketPolicy(HostedPolicy):
     def _is_reachable(self) -> bool:
         return self._connection is not None
 
-    def _exchange(self, what: Infer | WarmUp | End) -> Any:
+    def _send(self, what: Infer | WarmUp | End) -> None:
         if self._connection is None:
             raise HostLostError("the policy host is gone")
         try:
             self._sender.send(what)
-            return self._receive()
         except (OSError, EOFError) as error:
-            self._connection = None
-            raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
+            self._lose(error)
 
     def _receive(self) -> Any:
         if self._connection is None or not self._connection.poll(self._wait_s):
             self._connection = None  # so that a late answer is not taken for the next one
             raise HostLostError(f"the policy host did not answer within {self._wait_s:.0f} s")
-        return self._connection.recv()
+        try:
+            return self._connection.recv()
+        except (OSError, EOFError) as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> NoReturn:
+        self._connection = None
+        raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
 
 
 def host_main(

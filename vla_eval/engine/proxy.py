@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from vla_eval.engine.batching import End, Infer, Trouble, WarmUp
@@ -32,6 +33,8 @@ class HostedPolicy(ABC):
 
     alone = False
     """Whether the next requests get batches of their own; see :class:`Infer`."""
+    _unread = False
+    """Whether a reply is still to be read."""
     _identity: Identity
 
     @property
@@ -52,8 +55,12 @@ class HostedPolicy(ABC):
         """
 
     @abstractmethod
-    def _exchange(self, what: Infer | WarmUp | End) -> Any:
-        """Send a request and return the host's reply; raise HostLostError without one."""
+    def _send(self, what: Infer | WarmUp | End) -> None:
+        """Send a request; raise HostLostError without a host."""
+
+    @abstractmethod
+    def _receive(self) -> Any:
+        """Wait for the reply to the last request; raise HostLostError without one."""
 
     @abstractmethod
     def _is_reachable(self) -> bool:
@@ -78,10 +85,21 @@ class HostedPolicy(ABC):
             PolicyRaisedError: the policy raised in the host.
             UsageError: the policy reported that it cannot be used in this way.
         """
-        return [
-            self._ask(Infer(observation, dataclasses.replace(context, env=None), self.alone))
-            for observation, context in zip(observations, contexts, strict=True)
-        ]
+        samples = zip(observations, contexts, strict=True)
+        return [self._submit(observation, context)() for observation, context in samples]
+
+    def submit(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> Callable[[], list[ActionChunk]]:
+        """Send one sample to the host; return the function that waits for its chunk."""
+        (observation,), (context,) = observations, contexts
+        receive = self._submit(observation, context)
+        return lambda: [receive()]
+
+    def _submit(self, observation: Observation, context: Context) -> Callable[[], ActionChunk]:
+        self._send(Infer(observation, dataclasses.replace(context, env=None), self.alone))
+        self._unread = True
+        return self._reply
 
     def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
         """Tell the host that an episode is over, unless the connection to the host was lost."""
@@ -89,7 +107,15 @@ class HostedPolicy(ABC):
             self._ask(End(key, outcome))
 
     def _ask(self, what: Infer | WarmUp | End) -> Any:
-        reply = self._exchange(what)
+        if self._unread:  # the reply of an episode that was given up
+            with suppress(PolicyRaisedError, UsageError):
+                self._reply()
+        self._send(what)
+        return self._reply()
+
+    def _reply(self) -> Any:
+        self._unread = False
+        reply = self._receive()
         if isinstance(reply, Trouble):
             raise (UsageError if reply.usage else PolicyRaisedError)(reply.message)
         return reply

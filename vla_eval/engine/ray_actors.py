@@ -177,10 +177,13 @@ class _ActorPolicy(HostedPolicy):
     def _is_reachable(self) -> bool:
         return self._used is not None
 
-    def _exchange(self, what: Infer | WarmUp | End) -> Any:
+    def _send(self, what: Infer | WarmUp | End) -> None:
         if self._used is None:
             raise HostLostError("the policy host is gone")
-        return self._call(self._used.actor.ask.remote(self._slot, what))
+        self._asked = self._used.actor.ask.remote(self._slot, what)
+
+    def _receive(self) -> Any:
+        return self._call(self._asked)
 
     def _call(self, reference: Any) -> Any:
         try:

@@ -14,6 +14,7 @@ Reports, looks, certificates, comparisons and the gate all count their pairs her
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,15 +27,20 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.store import Records
 from vla_eval.stats import ClusteredPairs, ClusteredRate, PairedTable
+from vla_eval.stats._numeric import Array
 
 __all__ = [
     "ArmEpisodes",
     "Case",
+    "Mark",
     "Outcome",
     "Pairing",
+    "all_ended",
     "by_task",
     "clusters",
     "pair",
+    "seed_of",
+    "states_by_task",
     "table",
     "won",
 ]
@@ -217,6 +223,12 @@ class Pairing:
         return ""
 
 
+def all_ended(records: Records, arms: Iterable[str], keys: Sequence[EpisodeKey]) -> bool:
+    """Return whether every arm has a result of every episode."""
+    found = (records.final.get((arm, key)) for arm in arms for key in keys)
+    return all(record is not None and record.outcome != "error" for record in found)
+
+
 def pair(keys: Iterable[EpisodeKey], candidate: ArmEpisodes, reference: ArmEpisodes) -> Pairing:
     """Pair two arms on a plan, by the rule at the top of this module."""
     planned = tuple(keys)
@@ -291,3 +303,17 @@ def by_task(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     for outcome in outcomes:
         tasks[f"{outcome.key.suite}/{outcome.key.task}"].append(outcome)
     return dict(tasks)
+
+
+def states_by_task(outcomes: Iterable[Outcome]) -> dict[str, Array]:
+    """Return the mean paired difference of each initial state, (K_h,) for each ``suite/task``."""
+    tasks = {name: clusters(pairs) for name, pairs in by_task(outcomes).items()}
+    return {name: (data.wins - data.losses) / data.pairs for name, data in tasks.items()}
+
+
+def seed_of(outcomes: Iterable[Outcome]) -> int:
+    """Return a seed that follows from the pairs: equal records give equal random numbers."""
+    hasher = hashlib.sha256()
+    for key, ours, theirs in outcomes:
+        hasher.update(f"{key} {ours:d}{theirs:d}\n".encode())
+    return int.from_bytes(hasher.digest()[:8])

@@ -8,8 +8,12 @@ from vla_eval.catalog import Cost, check_catalogue, suites
 from vla_eval.cores import usable_cores
 from vla_eval.errors import UsageError
 from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.resizing import resize_rule
 from vla_eval.plan import expand
+from vla_eval.planning.realtime import realtime_outlook
+from vla_eval.planning.recipes import TRAINING_SDS, size_of_recipes
 from vla_eval.planning.repeats import CORRELATION, ICCS
+from vla_eval.planning.resizing import outlook_of_rule
 from vla_eval.protocol import Block, Protocol
 from vla_eval.stats import (
     ClusterTest,
@@ -28,7 +32,11 @@ _UNKNOWN_HORIZON = 10
 
 
 def outlook(
-    protocol: Protocol, *, arms: int = 2, workers: int | None = None, infer_ms: float | None = None
+    protocol: Protocol,
+    *,
+    arms: int | None = None,
+    workers: int | None = None,
+    infer_ms: float | None = None,
 ) -> dict[str, Any]:
     """Return the outlook of a protocol, as ``vlaeval plan --json`` prints it.
 
@@ -36,7 +44,7 @@ def outlook(
 
     Args:
         protocol: the protocol.
-        arms: number of policies.
+        arms: number of policies; default those that the protocol names, at least 2.
         workers: environments at a time; default one per usable core.
         infer_ms: time of one inference; None: inferences take no time.
 
@@ -48,6 +56,7 @@ def outlook(
     if count < 1:
         raise UsageError(f"--workers {count}: at least one worker is needed")
     blocks = [_block(block, protocol, infer_ms or 0.0) for block in protocol.blocks]
+    arms = _named(protocol) if arms is None else arms
     seconds = arms * sum(block["seconds"] for block in blocks) / count
     return {
         "protocol": {
@@ -64,9 +73,46 @@ def outlook(
         "blocks": blocks,
         "about_s": round(seconds, 1),
         "infer_ms": infer_ms,
+        "realtime": realtime_outlook(protocol),
         "sequential": _sequential(protocol),
-        "clustered": _clustered(protocol),
+        "resized": _resized(protocol),
+        "clustered": None if protocol.analysis.recipe else _clustered(protocol),
+        "recipes": _recipes(protocol),
     }
+
+
+def _recipes(protocol: Protocol) -> dict[str, Any] | None:
+    """Return the power at parity of a comparison of recipes; None if it is one of two arms."""
+    analysis, plan = protocol.analysis, protocol.analysis.recipe
+    if plan is None:
+        return None
+    repeats = _repeats(protocol)
+    rows = [
+        size_of_recipes(
+            len(plan.candidate),
+            sd,
+            states=len(expand(protocol)) // repeats,
+            repeats=repeats,
+            design=plan.design,
+            margin=analysis.margin,
+            alpha=analysis.alpha,
+        )
+        for sd in TRAINING_SDS
+    ]
+    return {
+        "candidate": len(plan.candidate),
+        "reference": len(plan.reference),
+        **{name: rows[0][name] for name in ("design", "p_reference", "correlation", "alike")},
+        "at_parity": rows,
+    }
+
+
+def _named(protocol: Protocol) -> int:
+    """Return the number of arms that the protocol names, at least 2."""
+    analysis = protocol.analysis
+    recipes = analysis.recipe.names if analysis.recipe else ()
+    roles = (analysis.candidate, analysis.reference, analysis.negative_control)
+    return max(2, len(recipes) + sum(name is not None for name in roles))
 
 
 def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
@@ -112,6 +158,12 @@ def _sequential(protocol: Protocol) -> dict[str, Any] | None:
             }
         )
     return {"sizes": list(plan.sizes), "bounds": list(plan.bounds), "at_parity": rows}
+
+
+def _resized(protocol: Protocol) -> dict[str, Any] | None:
+    """Return the sizes of a resized run, and its expected results at parity; None for other runs."""
+    rule = resize_rule(protocol)
+    return None if rule is None else outlook_of_rule(rule, (0.90, 0.95, 0.98), (CORRELATION,))
 
 
 def _clustered(protocol: Protocol) -> dict[str, Any] | None:

@@ -67,6 +67,7 @@ from vla_eval.stats.multiplicity import (
     benjamini_hochberg,
     compact_letters,
     holm,
+    holm_levels,
 )
 from vla_eval.stats.operating import (
     operating_characteristics,
@@ -87,6 +88,16 @@ from vla_eval.stats.power import (
 from vla_eval.stats.proportions import (
     wilson_interval,
 )
+from vla_eval.stats.recipes import (
+    SeedsOnStates,
+    SeedSpread,
+    recipe_power,
+)
+from vla_eval.stats.resizing import (
+    ResizeRule,
+    exact_p_above_resized,
+    resized_outlook,
+)
 from vla_eval.stats.seeds import (
     Checkpoints,
     SeedInference,
@@ -104,12 +115,16 @@ from vla_eval.stats.sequential import (
 from vla_eval.stats.strata import (
     Heterogeneity,
     heterogeneity,
-    heterogeneity_paired,
     stratified_paired_interval,
 )
 from vla_eval.stats.superiority import (
     cochran_q,
     mcnemar_p,
+)
+from vla_eval.stats.tasks import (
+    Agreement,
+    further_tasks,
+    tasks_agree,
 )
 from vla_eval.stats.verdicts import (
     Flag,
@@ -126,6 +141,7 @@ from vla_eval.stats.verdicts import (
 
 __all__ = [
     "CLUSTER_TESTS",
+    "Agreement",
     "AmdahlFit",
     "AssumedPairing",
     "Checkpoints",
@@ -142,7 +158,10 @@ __all__ = [
     "PairedScores",
     "PairedTable",
     "PairingEnvelope",
+    "ResizeRule",
     "SeedInference",
+    "SeedSpread",
+    "SeedsOnStates",
     "SequentialPlan",
     "Spread",
     "Verdict",
@@ -160,13 +179,15 @@ __all__ = [
     "episodes_per_arm",
     "estimated_icc",
     "exact_p_above",
+    "exact_p_above_resized",
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
+    "further_tasks",
     "grim_counts",
     "heterogeneity",
-    "heterogeneity_paired",
     "holm",
+    "holm_levels",
     "is_ceiling",
     "is_floor",
     "judge",
@@ -191,8 +212,10 @@ __all__ = [
     "power_independent",
     "power_paired",
     "prefix_for_speedup",
+    "recipe_power",
     "repeated_interval",
     "rerun_sd",
+    "resized_outlook",
     "smallest_margin",
     "spread_kind",
     "stratified_independent_interval",
@@ -201,5 +224,6 @@ __all__ = [
     "tango_interval",
     "tango_p_noninferior",
     "tango_z",
+    "tasks_agree",
     "wilson_interval",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
 from vla_eval.judging.methods import JudgingMethod
+from vla_eval.judging.resizing import decides_by_pairs, resizing_sentence
+from vla_eval.judging.virtual import VIRTUAL_HEAD, virtual_sentence
 from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary.model import ArmSummary, Pair, RunSummary
@@ -23,17 +25,20 @@ _PHASES = {
 def report_text(summary: RunSummary) -> str:
     """Return the whole report."""
     protocol = summary.protocol
-    most = "" if protocol.analysis.stopping == "fixed" else "at most "
+    most = "at most " if decides_by_pairs(protocol) else ""
     episodes = f"{most}{len(expand(protocol))}"
     state = "complete" if summary.complete else "NOT COMPLETE"
     looks = [look_sentence(look, len(look_sizes(protocol))) for look in summary.looks[-1:]]
     lines = [
         f"{protocol.label} · {protocol.title}",
         f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
+        *([sentence] if (sentence := virtual_sentence(protocol)) else []),
         *looks,
+        *([resizing_sentence(summary.resizing)] if summary.resizing else []),
         *_warnings(summary),
         "",
         *_arm_table(summary),
+        *_virtual_table(summary),
     ]
     if len(summary.tasks) > 1:
         lines += ["", *_task_table(summary)]
@@ -50,8 +55,7 @@ def _warnings(summary: RunSummary) -> list[str]:
             f"! {summary.standins} episodes ran on STAND-IN ASSETS: fit for tests, not for publishing"
         )
     if summary.protocol.overrides:
-        changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
-        lines.append(f"! the protocol was modified on the command line: {changes}")
+        lines.append(f"! the protocol was modified on the command line: {summary.protocol.changes}")
     lines += [
         f"! {name}: WHO THIS POLICY IS, IS UNKNOWN: its server does not say; fit for a report, not "
         "for a certificate"
@@ -96,6 +100,16 @@ def _arm_cells(arm: ArmSummary) -> list[str]:
         "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms",
         "-" if arm.nfe_per_chunk is None else f"{arm.nfe_per_chunk:g}",
     ]
+
+
+def _virtual_table(summary: RunSummary) -> list[str]:
+    """Return delays and stalls by arm, in ticks; nothing for a paused run."""
+    rows = [
+        [name, *arm.virtual.cells()]
+        for name, arm in summary.arms.items()
+        if arm.virtual is not None
+    ]
+    return ["", *table([["in ticks", *VIRTUAL_HEAD], *rows], numbers=True)] if rows else []
 
 
 def _task_table(summary: RunSummary) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from vla_eval.certificate import Certificate
     from vla_eval.certificate.model import Comparison, TaskResult
+    from vla_eval.certificate.recipe.model import RecipeCertificate, RecipeComparison
 
 __all__ = ["draw_forest", "draw_interval"]
 
@@ -70,10 +71,11 @@ def _numbers(difference: float, limits: tuple[float, float]) -> str:
     return f"{points(difference)} {interval(limits)}"
 
 
-def draw_interval(certificate: Certificate, width: int) -> str:
+def draw_interval(certificate: Certificate | RecipeCertificate, width: int) -> str:
     """Draw the judged interval against the margin, and the negative control's under it."""
     comparison, control = certificate.comparison, certificate.control
-    shown = [("candidate", comparison)] + ([("negative control", control)] if control else [])
+    shown: list[tuple[str, Comparison | RecipeComparison]] = [("candidate", comparison)]
+    shown += [("negative control", control)] if control else []
     label = (
         f"Difference {_numbers(comparison.difference, comparison.ci_judged)} percentage points; "
         f"the margin is {100 * certificate.margin:g}."
@@ -90,9 +92,14 @@ def draw_interval(certificate: Certificate, width: int) -> str:
         for row, (role, result) in enumerate(shown):
             color = svg.STYLES[role][0]
             numbers = _numbers(result.difference, result.ci_judged)
-            _words(axes, scale, row, (result.candidate, role, numbers), narrow=narrow)
+            _words(axes, scale, row, (_name(result), role, numbers), narrow=narrow)
             _bars(axes, scale, row + (0.7 if narrow else 0.5), result, color)
     return sheet.markup
+
+
+def _name(comparison: Comparison | RecipeComparison) -> str:
+    arms = comparison.candidate
+    return arms if isinstance(arms, str) else ", ".join(arms)
 
 
 def _name_margins(axes: Axes, scale: _Scale, *, narrow: bool) -> None:
@@ -128,7 +135,13 @@ def _words(
     )
 
 
-def _bars(axes: Axes, scale: _Scale, y: float, comparison: Comparison, color: str) -> None:
+def _bars(
+    axes: Axes,
+    scale: _Scale,
+    y: float,
+    comparison: Comparison | RecipeComparison,
+    color: str,
+) -> None:
     """Draw 90 % thick, 95 % thin, the judged limits with caps; an arrow if they are off the axis."""
     left = 100 * comparison.ci95[1] < scale.low
     if left or 100 * comparison.ci95[0] > scale.high:

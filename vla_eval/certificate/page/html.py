@@ -70,6 +70,7 @@ def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
     records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
     pairs = discordant(evidence)
     missing = [(arm, key) for arm, keys in evidence.missing.items() for key in keys]
+    homes = {key: part.path for part in evidence.parts for key in part.keys}
     return {
         "orders": {name: Order.of(records[name]) for name in records},
         "spread": {name: Inferences.of(records[name]) for name in records},
@@ -79,7 +80,7 @@ def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
         "missing": missing[:_LISTED],
         "missing_total": len(missing),
         "planned": len(evidence.keys),
-        "replay": lambda key, arm: commands.replay(run, key, arm),
+        "replay": lambda key, arm: commands.replay(homes.get(key, run), key, arm),
     }
 
 

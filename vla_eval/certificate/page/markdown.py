@@ -5,20 +5,20 @@ from __future__ import annotations
 from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
 from vla_eval.certificate.page.meaning import signs, standins
-from vla_eval.certificate.text import flag_lines, latency_words, p_words, run_words
+from vla_eval.certificate.text import flag_lines, latency_words, p_words, part_lines, run_words
 from vla_eval.drawing.words import interval, points
 from vla_eval.files.plain import code, markdown
 
-__all__ = ["markdown_report"]
+__all__ = ["SIGNS", "markdown_report"]
 
-_SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
+SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
 
 
 def markdown_report(certificate: Certificate) -> str:
     """Return the certificate as GitHub's Markdown."""
     comparison = certificate.comparison
-    sign = _SIGNS[signs(certificate.verdict)]
-    lines = [f"### {sign} {_cell(comparison.candidate)}: {comparison.verdict}", ""]
+    sign = SIGNS[signs(certificate.verdict)]
+    lines = [f"### {sign} {_cell(comparison.candidate)}: {certificate.verdict}", ""]
     if standins(certificate):
         lines += ["> **Stand-in assets: fit for tests, and no result of the benchmark's.**", ""]
     lines += [
@@ -41,6 +41,12 @@ def markdown_report(certificate: Certificate) -> str:
     ]
     if certificate.sequential:
         lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
+    if certificate.resized:
+        lines += [f"{markdown(certificate.resized.sentence)}.", ""]
+    for sentence in part_lines(certificate):
+        lines += [f"{markdown(sentence[:1].upper() + sentence[1:])}.", ""]
+    if certificate.tasks_like_these is not None:
+        lines += [f"Secondary: {markdown(certificate.tasks_like_these.sentence)}.", ""]
     if certificate.latency_ratio is not None:
         lines += [f"One inference: {latency_words(certificate)}.", ""]
     if certificate.control:
