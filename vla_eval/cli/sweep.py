@@ -34,7 +34,7 @@ def sweep(
     Args:
         grid: Protocol, axes and arms, see examples/sweeps/.
         out: Folder for the run folders.
-        workers: Environments at a time; default one per core.
+        workers: Environments at a time; default one per usable core.
         json: Print the rows as JSON.
         trust: Run code that the file names and no installed package provides; see docs/trust.md.
     """

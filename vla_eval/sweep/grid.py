@@ -173,7 +173,7 @@ def run_grid(
     Args:
         cells: the cells to run.
         out: folder for the run folders of the cells.
-        workers: environments at a time; default one per core.
+        workers: environments at a time; default one per usable core.
         notify: called with the name of the next cell.
 
     Raises:
