@@ -90,7 +90,6 @@ from vla_eval.stats.proportions import (
 )
 from vla_eval.stats.recipes import (
     SeedsOnStates,
-    SeedSpread,
     recipe_power,
 )
 from vla_eval.stats.resizing import (
@@ -160,7 +159,6 @@ __all__ = [
     "PairingEnvelope",
     "ResizeRule",
     "SeedInference",
-    "SeedSpread",
     "SeedsOnStates",
     "SequentialPlan",
     "Spread",
