@@ -24,6 +24,7 @@ import copies
 import dependence
 import endtoend
 import exact
+import means
 import measured
 import recipes
 import resized
@@ -56,7 +57,8 @@ GROUPS: dict[str, Group] = {
     "Five looks": simulated.sequential,
     "Size set from the first pairs": resized.bars,
     "Bets": simulated.betting,
-    "Partial credit": measured.partial_credit,
+    "Partial credit and time to success": means.measures,
+    "Partial credit and time, judged wrongly": means.wrong,
     "Latency": measured.latency,
     "Whether tasks agree": tasks.agreement,
     "The guard rail": tasks.guard_rails,

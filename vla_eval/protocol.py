@@ -31,6 +31,7 @@ __all__ = [
     "Analysis",
     "Block",
     "Limits",
+    "Measure",
     "Protocol",
     "Range",
     "Resize",
@@ -42,6 +43,7 @@ __all__ = [
 LOOKS = 5
 """Number of looks of a sequential run."""
 
+Measure = Literal["score", "time-to-success"]
 Secondary = Literal[
     "success rate by task", "mean score", "mean score by task", "latency", "tasks like these"
 ]
@@ -86,6 +88,8 @@ class Block(_Frozen):
     init_states: tuple[NonNegative, ...] | Range
     max_steps: Positive
     """Time limit in control steps; settle steps inside ``reset`` do not count."""
+    control_hz: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Control steps a second, so that times to success are stated in seconds too; None: in steps only."""
     env_kwargs: Mapping[str, bool | Integer | float | str] = Field(default_factory=dict)
     """Arguments of the environment: camera size, control mode, settle steps …"""
 
@@ -199,6 +203,8 @@ class Analysis(_Frozen):
     """The analysis plan; fixed before the first episode."""
 
     estimand: Annotated[str, Field(min_length=1)]
+    measure: Measure | None = None
+    """Value of an episode in [0, 1], see :mod:`vla_eval.judging.measures`; None: its success, 0 or 1."""
     candidate: ArmName | None = None
     """Name of the arm to be certified; None: the command line names it."""
     candidates: tuple[ArmName, ...] | None = None
@@ -207,7 +213,7 @@ class Analysis(_Frozen):
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
     margin: Margin
-    """Non-inferiority margin on the success rate, as a fraction."""
+    """Non-inferiority margin on the mean of the measure, as a fraction of its range."""
     margin_reason: Annotated[str, Field(min_length=1)]
     alpha: Alpha = 0.05
     """One-sided level."""
@@ -231,6 +237,28 @@ class Analysis(_Frozen):
     """Blinded re-estimation of the number of pairs; None: the number is fixed, or has looks."""
     recipe: RecipePlan | None = None
     """The claim is about two recipes, over their training seeds; None: about two arms."""
+
+    @model_validator(mode="after")
+    def _nothing_for_successes_only(self) -> Self:
+        if self.measure is None:
+            return self
+        asked = {
+            "cluster_test": self.cluster_test is not None,
+            "weights": self.weights is not None,
+            "task_margin": self.task_margin is not None,
+            "candidates": self.candidates is not None,
+            "resize": self.resize is not None,
+            "recipe": self.recipe is not None,
+            "stopping": self.stopping != "fixed",
+            "secondary 'tasks like these'": "tasks like these" in self.secondary,
+        }
+        for name, given in asked.items():
+            if given:
+                raise ValueError(
+                    f"{name} is computed for successes only: leave it out, or measure = "
+                    f"'{self.measure}'"
+                )
+        return self
 
 
 class Protocol(_Frozen):

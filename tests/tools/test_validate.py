@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "validation"))
 import copies
 import dependence
 import exact
+import means
 import measured
 import several
 import simulated
@@ -172,7 +173,8 @@ SIMULATED = [
     simulated.training_seeds,
     simulated.sequential,
     simulated.betting,
-    measured.partial_credit,
+    means.measures,
+    means.wrong,
     measured.latency,
     tasks.agreement,
     tasks.further,

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from vla_eval.certificate.evidence import Evidence
 from vla_eval.certificate.model import Assay, Comparison, Power, TaskResult
+from vla_eval.judging import ledger
 from vla_eval.judging.ledger import Outcome
 from vla_eval.judging.looks import judged_by, sequential_plan
+from vla_eval.judging.means import Means
+from vla_eval.judging.measures import worth_of
 from vla_eval.judging.methods import (
     AtLook,
     JudgingMethod,
@@ -78,12 +81,15 @@ def cases(evidence: Evidence, candidate: str) -> tuple[JudgingMethod, JudgingMet
     if evidence.parts:
         runs = list(zip(*(cases(part, candidate) for part in evidence.parts), strict=True))
         return _over(runs[0]), _over(runs[1]), _over(runs[2])
-    pairing = evidence.pairing(candidate, evidence.roles.reference)
-    observed = _method(evidence, pairing.outcomes())
+    pairing, worth = (
+        evidence.pairing(candidate, evidence.roles.reference),
+        worth_of(evidence.protocol),
+    )
+    observed = _method(evidence, pairing.outcomes(worth=worth))
     if not pairing.doubtful:
         return observed, observed, observed
-    worst, best = (_method(evidence, pairing.outcomes(case)) for case in ("worst", "best"))
-    return observed, worst, best
+    worst = _method(evidence, pairing.outcomes("worst", worth))
+    return observed, worst, _method(evidence, pairing.outcomes("best", worth))
 
 
 def _over(runs: Sequence[JudgingMethod]) -> OverRuns:
@@ -101,7 +107,7 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
     judged = judge_between(worst, best, level.margin, level.alpha, others=level.stricter)
     table, unequal = observed.table, observed.agreement()
     low, high = observed.failure_ratio()
-    repeats = observed if isinstance(observed, Repeats) else None
+    repeats = _repeats(observed)
     return Comparison(
         candidate=candidate,
         reference=reference,
@@ -139,6 +145,14 @@ def compare_arms(evidence: Evidence, candidate: str, level: Level) -> Comparison
 
 def _method(evidence: Evidence, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
     return judging(outcomes, evidence.protocol.analysis, judged_by(evidence.protocol))
+
+
+def _repeats(method: JudgingMethod) -> Repeats | None:
+    """Return the clusters of successes if states repeat: measures are judged by state in any case."""
+    if isinstance(method, Means):
+        data = ledger.clusters(method.outcomes)
+        return Repeats(method.outcomes) if data.n > len(data.pairs) else None
+    return method if isinstance(method, Repeats) else None
 
 
 def _score_p(method: JudgingMethod, margin: float) -> float | None:
@@ -228,13 +242,18 @@ def _acting(evidence: Evidence, control: str) -> JudgingMethod:
         return _over([_acting(part, control) for part in evidence.parts])
     finals = evidence.arms[control].finals
     idle = {key for key, record in finals.items() if record.reason in NOT_ACTING}
-    outcomes = evidence.pairing(control, evidence.roles.reference).outcomes("best")
-    return _method(
-        evidence,
-        tuple(
-            outcome._replace(ours=True) if outcome.key in idle else outcome for outcome in outcomes
-        ),
+    pairing = evidence.pairing(control, evidence.roles.reference)
+    acting = tuple(
+        _excused(outcome) if outcome.key in idle else outcome
+        for outcome in pairing.outcomes("best", worth_of(evidence.protocol))
     )
+    return _method(evidence, acting)
+
+
+def _excused(outcome: Outcome) -> Outcome:
+    """Return the pair with the control's failure counted as a success."""
+    values = None if outcome.values is None else (1.0, outcome.values[1])
+    return outcome._replace(ours=True, values=values)
 
 
 def power_of(evidence: Evidence, comparison: Comparison, level: Level) -> Power:

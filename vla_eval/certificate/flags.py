@@ -11,6 +11,8 @@ from vla_eval.certificate.evidence import Admitted, Evidence
 from vla_eval.certificate.model import Assay, Comparison
 from vla_eval.identity import server_identity, weights_are_hashed
 from vla_eval.judging.guardrail import GuardRail
+from vla_eval.judging.means import mean_of
+from vla_eval.judging.measures import worth_of
 from vla_eval.judging.roles import AnyRoles
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
@@ -99,8 +101,7 @@ def _arms(
 
 
 def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -> Raised:
-    reference = evidence.arms[evidence.roles.reference]
-    rate = reference.successes / reference.n
+    rate = _reference_mean(evidence)
     unequal = comparison.heterogeneity_p
     return {
         **about_records(evidence),
@@ -125,6 +126,14 @@ def about_records[R: AnyRoles](evidence: Admitted[R]) -> Raised:
         else None,
         Flag.BATCHED: "" if any(record.timing.max_batch > 1 for record in records) else None,
     }
+
+
+def _reference_mean(evidence: Evidence) -> float:
+    """Return the reference's mean of the protocol's measure, in [0, 1]."""
+    reference, worth = evidence.arms[evidence.roles.reference], worth_of(evidence.protocol)
+    if worth is None:
+        return reference.successes / reference.n
+    return mean_of(reference, worth, evidence.protocol.analysis)[0]
 
 
 def _repeats(comparison: Comparison) -> str | None:

@@ -17,6 +17,7 @@ from vla_eval.certificate.evidence import Admitted, Evidence
 from vla_eval.certificate.family import family_of
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
+from vla_eval.certificate.measured import measured
 from vla_eval.certificate.model import (
     ArmResult,
     Certificate,
@@ -29,6 +30,7 @@ from vla_eval.certificate.model import (
 from vla_eval.certificate.pooled import gather_all, parts_of
 from vla_eval.certificate.scope import what_ran
 from vla_eval.certificate.taskwise import guarded, rail_of, tasks_like_these
+from vla_eval.certificate.wording import Words
 from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import RunFolderError
 from vla_eval.judging.guardrail import GuardRail
@@ -101,12 +103,14 @@ def issue_from(
     verdict = guarded(comparison.verdict, rail)
     control = compare_arms(evidence, roles.control, whole) if roles.control else None
     assay = assay_of(evidence, control, whole)
+    of_measure = measured(evidence, comparison, level)
+    words = Words(of_measure)
     raised = flags(evidence, comparison, assay, anchors, level.margin, rail)
     ran = what_ran(evidence.keys)
     return Certificate(
-        claim=_claim(comparison, level, ran, rail),
+        claim=_claim(comparison, level, ran, rail, words),
         verdict=verdict,
-        sentence=_sentence(evidence, verdict, comparison, level),
+        sentence=_sentence(evidence, verdict, comparison, level, words),
         flags=tuple(raised),
         details={flag.value: detail for flag, detail in raised.items() if detail},
         margin=level.margin,
@@ -145,7 +149,8 @@ def issue_from(
         )
         if evidence.parts
         else Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
-        power=power_of(evidence, comparison, level),
+        power=None if of_measure else power_of(evidence, comparison, level),
+        measured=of_measure,
         **_latency(evidence),
         versions=evidence.header.versions,
         machine=evidence.header.machine,
@@ -153,15 +158,17 @@ def issue_from(
     )
 
 
-def _claim(comparison: Comparison, level: Level, ran: str, rail: GuardRail | None) -> str:
+def _claim(
+    comparison: Comparison, level: Level, ran: str, rail: GuardRail | None, words: Words
+) -> str:
     guard = (
-        f"; and no task is shown to be worse by more than {_points(rail.margin)} points"
+        f"; and no task is shown to be worse by more than {words.margin(rail.margin)}"
         if rail is not None
         else ""
     )
     return (
-        f"'{comparison.candidate}' is not worse than '{comparison.reference}' by "
-        f"{_points(level.margin)} points or more, over {comparison.n} paired episodes: {ran}{guard}"
+        f"'{comparison.candidate}' is not {words.measure.worse} than '{comparison.reference}' by "
+        f"{words.margin(level.margin)} or more, over {comparison.n} paired episodes: {ran}{guard}"
     )
 
 
@@ -269,18 +276,16 @@ def _rerun_sd[R: AnyRoles](evidence: Admitted[R], name: str) -> float | None:
     return rerun_sd(rates) / math.sqrt(repeats - 1)
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:g}"
-
-
-def _sentence(evidence: Evidence, verdict: Verdict, comparison: Comparison, level: Level) -> str:
-    low, high = (f"{100 * limit:+.1f}" for limit in comparison.ci_judged)
+def _sentence(
+    evidence: Evidence, verdict: Verdict, comparison: Comparison, level: Level, words: Words
+) -> str:
     kind = "repeated interval" if evidence.looks else "interval"
     doubt = any(arm.missing or arm.retried for arm in evidence.arms.values())
     cases = ", whatever the missing and retried episodes were" if doubt else ""
     stopped = f"; look {evidence.looks[-1].number}" if evidence.looks else ""
     return (
-        f"{verdict.sentence} (difference {100 * comparison.difference:+.1f} points, "
-        f"{100 * (1 - 2 * level.alpha):.3g} % {kind} [{low}, {high}]{cases}, margin "
-        f"{_points(level.margin)} points{stopped}.)"
+        f"{words.says(verdict)} ({words.measure.difference} "
+        f"{words.number(comparison.difference)} {words.unit}, "
+        f"{100 * (1 - 2 * level.alpha):.3g} % {kind} {words.span(comparison.ci_judged)}{cases}, margin "
+        f"{words.margin(level.margin)}{stopped}.)"
     )

@@ -18,13 +18,17 @@ from vla_eval.stats import Flag, Verdict
 
 __all__ = [
     "ArmLatency",
+    "ArmMean",
     "ArmResult",
     "Assay",
     "Certificate",
     "Comparison",
+    "MeanPower",
+    "Measured",
     "Power",
     "ProcessRunRatio",
     "Resized",
+    "RestrictedTime",
     "Role",
     "Seeds",
     "Sequential",
@@ -52,7 +56,11 @@ class TaskResult(_Frozen):
 
 
 class Comparison(_Frozen):
-    """Two arms, paired by episode; the first is the candidate."""
+    """Two arms, paired by episode; the first is the candidate.
+
+    Differences, intervals and p-values are of the protocol's measure, and its higher mean is better; counts
+    of pairs, their correlation and failures are of successes.
+    """
 
     candidate: str
     reference: str
@@ -196,6 +204,55 @@ class Power(_Frozen):
     """Margin that the planned pairs certify at parity with a probability of about 80 %, by formula."""
 
 
+class MeanPower(_Frozen):
+    """Power of the tests of a measure's mean, at this run's spread; simulated with a fixed seed."""
+
+    states_planned: int
+    spread: float
+    """Standard deviation of the states' differences."""
+    at_parity: float
+    """Probability that the planned states certify a candidate with the reference's mean."""
+    states_for_80: int | None
+    """About the number of states for which it is 80 %; None: more than are computed."""
+
+
+class ArmMean(_Frozen):
+    """The measure's mean of one arm."""
+
+    mean: float
+    ci95: Interval
+    """Interval by bets on initial states."""
+
+
+class RestrictedTime(_Frozen):
+    """Times to success, restricted to the time limit T: a failure counts as T."""
+
+    limit_steps: int | None
+    """T in control steps; None: tasks have different limits."""
+    control_hz: float | None
+    """Control steps a second; None: the protocol does not give it, or tasks differ."""
+    grid: tuple[float, ...]
+    """Times as a fraction of T, ascending from 0 to 1."""
+    solved: Mapping[str, tuple[float, ...]]
+    """For each arm the share of its episodes that had succeeded by each time of the grid."""
+    mean_steps: Mapping[str, float] | None
+    """Mean of min(τ, T) of each arm in control steps; None: tasks have different limits, so that only
+    fractions of them are judged."""
+    difference_steps: float | None
+    """Mean of candidate minus reference in control steps: above 0 the candidate is slower."""
+    ci95_steps: Interval | None
+
+
+class Measured(_Frozen):
+    """What is judged in the place of success."""
+
+    name: Literal["score", "time-to-success"]
+    arms: Mapping[str, ArmMean]
+    power: MeanPower
+    time: RestrictedTime | None = None
+    """None: the measure is no time."""
+
+
 class ArmResult(_Frozen):
     """One arm alone."""
 
@@ -284,7 +341,10 @@ class Certificate(_Frozen):
     """None: the size of the run was not set from its first pairs."""
     arms: tuple[ArmResult, ...]
     seeds: Seeds
-    power: Power
+    power: Power | None
+    """None: the judged measure is not success."""
+    measured: Measured | None = None
+    """The judged measure; None: success."""
     latency_ratio: float | None
     """Median inference time of the reference over the candidate's, over all process runs. Descriptive."""
     latency_ratios: tuple[ProcessRunRatio, ...]

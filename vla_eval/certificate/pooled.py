@@ -98,6 +98,12 @@ def _refuse_other_plan(first: Evidence, run: Evidence) -> None:
             f"{first.path}: is a run with looks or a resized one, which is judged alone; only runs of fixed size are "
             "judged together"
         )
+    measure = first.protocol.analysis.measure
+    if measure is not None:
+        raise UsageError(
+            f"{first.path}: its protocol judges '{measure}'; only runs that judge successes are judged "
+            "together"
+        )
     ours, theirs = _shape(first.protocol), _shape(run.protocol)
     if ours != theirs:
         raise RunFolderError(

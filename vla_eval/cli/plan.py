@@ -82,6 +82,8 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
         print_resizing(value["resized"])
     if value["clustered"]:
         _print_clustered(value["clustered"], protocol.analysis.margin)
+    if value["means"]:
+        _print_means(value["means"])
     if value["recipes"]:
         from vla_eval.cli.recipes import print_recipe_plan
 
@@ -106,6 +108,7 @@ def _print_rules(protocol: Protocol) -> None:
             ["execution horizon", str(run.n_action_steps or "each policy's own")],
             ["order", run.order],
             ["judged by", analysis.estimand],
+            *([["measure", analysis.measure]] if analysis.measure else []),
             ["margin", f"{analysis.margin:.1%} at one-sided alpha {analysis.alpha:g}"],
             ["why that margin", analysis.margin_reason],
             *([["guard rail", _guard_rail(protocol)]] if analysis.task_margin else []),
@@ -226,3 +229,11 @@ def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
     error = max(row["standard_error"] for row in at_parity)
     correlation = at_parity[0]["correlation"]
     say_folded([f"(correlation of the arms {correlation:g}; {MODEL}{simulated(error)})"])
+
+
+def _print_means(means: dict[str, Any]) -> None:
+    spreads = "standard deviation of the states' differences"
+    rows = [[spreads, *(f"{row['spread']:g}" for row in means["at_parity"])]]
+    rows.append(["power at parity", *(f"{row['power']:.0%}" for row in means["at_parity"])])
+    say_folded(["", f"{means['states']} states, judged by bets on their mean differences.", ""])
+    print_table(rows)

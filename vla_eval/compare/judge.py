@@ -143,6 +143,11 @@ def _warnings(field: Contest, pairs: Sequence[PairResult]) -> list[str]:
         for entry in field.entries
         if any(not record.policy_known for record in entry.records)
     ]
+    if field.protocol.analysis.measure is not None:
+        warnings.append(
+            f"Success rates are ranked; the protocol's certificates judge another measure "
+            f"('{field.protocol.analysis.measure}')."
+        )
     if field.protocol.overrides:
         warnings.append(f"The protocol was modified on the command line: {field.protocol.changes}.")
     warnings += [

@@ -72,9 +72,11 @@ def pairing(field: Contest, ours: Entry, theirs: Entry) -> Pairing:
 
 
 def method_of(field: Contest, found: Pairing) -> JudgingMethod:
-    """Return the protocol's method on these pairs."""
+    """Return the protocol's method for successes on these pairs."""
     protocol = field.protocol
-    return judging(found.outcomes(), protocol.analysis, judged_by(protocol))
+    # A ranking is of success rates, also where certificates judge another measure.
+    analysis = protocol.analysis.model_copy(update={"measure": None})
+    return judging(found.outcomes(), analysis, judged_by(protocol))
 
 
 def _unpaired(

@@ -9,6 +9,7 @@ method          condition                                      statistics
                 tasks of unequal sizes
 `AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
 `Resized`       ``resize``                                     Tango's interval, the exact test of the design
+`Means`         ``measure`` other than success                 bets, and for scores the exact test too
 =============== ============================================== ==================================
 
 Without ``weights``, ``strata`` has no effect on tasks of equal sizes: pairs and tasks weigh the same then.
@@ -78,7 +79,7 @@ class JudgingMethod(ABC):
 
     @property
     def difference(self) -> float:
-        """Success rate of the candidate minus that of the reference."""
+        """Mean of the protocol's measure, candidate minus reference; success rates unless it has one."""
         return self.table.difference
 
     @abstractmethod
@@ -368,7 +369,13 @@ def judging(
         plan: the plan of looks, if the protocol has looks. Between two looks the bound of the last one
             counts, and before the first look the bound of the first. Or the rule of a resized run.
     """
+    from vla_eval.judging.means import Means  # it is a method too
+
     pairs = tuple(outcomes)
+    if analysis.measure is not None:
+        # Differences of scores are mostly whole, so that the exact test has power; those of times are not.
+        exact = analysis.measure == "score"
+        return Means(pairs, equal_tasks=analysis.strata == "task", exact=exact)
     if isinstance(plan, ResizeRule):
         from vla_eval.judging.resized import Resized
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+
 from vla_eval.catalog import Cost, check_catalogue, suites
 from vla_eval.errors import UsageError
 from vla_eval.judging.looks import sequential_plan
@@ -21,12 +23,17 @@ from vla_eval.stats import (
     minimum_states,
     operating_characteristics,
     power_clustered,
+    power_of_means,
 )
+from vla_eval.stats._numeric import z_quantile
 
 __all__ = ["POWER_UP_TO", "outlook"]
 
 POWER_UP_TO = 20_000
 """Largest number of episodes of repeated states for which the power takes only seconds."""
+SPREADS = (0.1, 0.2, 0.3, 0.4)
+"""Standard deviations of the states' differences for which the power of a measure is shown."""
+_QUANTILES = 200
 _UNKNOWN_COST = Cost(build_s=1.0, reset_s=0.1, advance_s=0.005, observe_s=0.01)
 _UNKNOWN_HORIZON = 10
 
@@ -78,6 +85,7 @@ def outlook(
         "resized": _resized(protocol),
         "clustered": None if protocol.analysis.recipe else _clustered(protocol),
         "recipes": _recipes(protocol),
+        "means": _means(protocol),
     }
 
 
@@ -139,6 +147,40 @@ def _repeats(protocol: Protocol) -> int:
     return len(protocol.run.env_seeds) * len(protocol.run.policy_seeds)
 
 
+def _states(protocol: Protocol) -> int:
+    return sum(
+        len(block.task_names()) * len(block.init_state_numbers()) for block in protocol.blocks
+    )
+
+
+def _means(protocol: Protocol) -> dict[str, Any] | None:
+    """Return the power of a measure other than success at parity; None for success.
+
+    The states' differences are normal with each standard deviation, cut at ±1.
+    """
+    analysis = protocol.analysis
+    if analysis.measure is None:
+        return None
+    states = _states(protocol)
+    normal = np.array([z_quantile((i + 0.5) / _QUANTILES) for i in range(_QUANTILES)])
+    exact = analysis.measure == "score"
+
+    def power(spread: float) -> float:
+        units = np.clip(spread * normal, -1, 1)
+        return power_of_means(
+            units, states, margin=analysis.margin, alpha=analysis.alpha, exact=exact
+        )
+
+    return {
+        "measure": analysis.measure,
+        "states": states,
+        "at_parity": [
+            {"spread": spread, "power": power(spread)}
+            for spread in (SPREADS if states <= POWER_UP_TO else ())
+        ],
+    }
+
+
 def _sequential(protocol: Protocol) -> dict[str, Any] | None:
     """Return the looks, and their expected results at parity; None for a run of fixed size."""
     plan = sequential_plan(protocol)
@@ -169,12 +211,10 @@ def _resized(protocol: Protocol) -> dict[str, Any] | None:
 def _clustered(protocol: Protocol) -> dict[str, Any] | None:
     """Return the power of repeated states at parity; None if states do not repeat."""
     analysis = protocol.analysis
-    if analysis.cluster == "none":
+    if analysis.cluster == "none" or analysis.measure is not None:
         return None
     test: ClusterTest = analysis.cluster_test or "both"
-    states = sum(
-        len(block.task_names()) * len(block.init_state_numbers()) for block in protocol.blocks
-    )
+    states = _states(protocol)
     repeats = _repeats(protocol)
     rates = (0.90, 0.95) if states * repeats <= POWER_UP_TO else ()
     return {

@@ -58,10 +58,8 @@ from vla_eval.stats.independent import (
     stratified_independent_interval,
     stratified_independent_z,
 )
-from vla_eval.stats.means import (
-    PairedScores,
-    latency_ratio,
-)
+from vla_eval.stats.mean_power import power_of_means, states_for_power
+from vla_eval.stats.means import MeanDifferences, latency_ratio
 from vla_eval.stats.multiplicity import (
     attempt_alpha,
     benjamini_hochberg,
@@ -153,8 +151,8 @@ __all__ = [
     "Guards",
     "Heterogeneity",
     "Judgement",
+    "MeanDifferences",
     "PairedCase",
-    "PairedScores",
     "PairedTable",
     "PairingEnvelope",
     "ResizeRule",
@@ -208,6 +206,7 @@ __all__ = [
     "pairs_needed",
     "power_clustered",
     "power_independent",
+    "power_of_means",
     "power_paired",
     "prefix_for_speedup",
     "recipe_power",
@@ -216,6 +215,7 @@ __all__ = [
     "resized_outlook",
     "smallest_margin",
     "spread_kind",
+    "states_for_power",
     "stratified_independent_interval",
     "stratified_independent_z",
     "stratified_paired_interval",

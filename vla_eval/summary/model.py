@@ -15,6 +15,7 @@ from vla_eval.errors import RunFolderError
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.judging.looks import Look, due_keys, judged_by, looks_of
+from vla_eval.judging.measures import MEASURES, Measure, measure_of, worth_of
 from vla_eval.judging.methods import JudgingMethod, judging
 from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.resizing import Resizing, resizing_of
@@ -94,6 +95,8 @@ class Pair:
     """Number of episodes left out because the arms' scenes differ."""
     unknown_scenes: int = 0
     """Number of episodes left out because the environment gives no scene hash."""
+    measure: Measure = MEASURES["success"]
+    """What the method judges."""
 
     @property
     def table(self) -> PairedTable:
@@ -176,6 +179,7 @@ def _pair_json(pair: Pair) -> dict[str, Any]:
         "n10": table.n10,
         "n01": table.n01,
         "n00": table.n00,
+        "measure": pair.measure.name,
         "difference": method.difference if method else None,
         "method": method.name if method else None,
         "ci95": list(method.interval(0.05)) if method else None,
@@ -345,11 +349,12 @@ def _pair(
     protocol: Protocol, ours: ArmEpisodes, theirs: ArmEpisodes, keys: Sequence[EpisodeKey]
 ) -> Pair:
     pairing = ledger.pair(keys, ours, theirs)
-    outcomes = pairing.outcomes()
+    outcomes = pairing.outcomes(worth=worth_of(protocol))
     return Pair(
         ours.name,
         theirs.name,
         judging(outcomes, protocol.analysis, judged_by(protocol)) if outcomes else None,
         len(pairing.unequal),
         len(pairing.unknown),
+        measure_of(protocol),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
+from vla_eval.judging.measures import Measure
 from vla_eval.judging.methods import JudgingMethod
 from vla_eval.judging.resizing import decides_by_pairs, resizing_sentence
 from vla_eval.judging.virtual import VIRTUAL_HEAD, virtual_sentence
@@ -155,15 +156,15 @@ def _pair_lines(pair: Pair) -> list[str]:
     return [
         *lines,
         *(f"  {line}" for line in table(rows, numbers=True)),
-        f"  {difference_text(pair.method)}",
+        f"  {difference_text(pair.method, pair.measure)}",
     ]
 
 
-def difference_text(method: JudgingMethod) -> str:
+def difference_text(method: JudgingMethod, measure: Measure) -> str:
     """Return a difference in points, with the intervals of the protocol's method."""
     (low, high), (low90, high90) = method.interval(0.05), method.interval(0.10)
     return (
-        f"difference {points(method.difference)} points; {method.name} 95 % [{points(low)}, "
+        f"{measure.difference} {points(method.difference)} {measure.unit}; {method.name} 95 % [{points(low)}, "
         f"{points(high)}], 90 % [{points(low90)}, {points(high90)}]"
     )
 
