@@ -8,7 +8,7 @@ from typing import Any
 from vla_eval.catalog import development_keys
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.evidence import Admitted, Evidence
-from vla_eval.certificate.model import Assay, Comparison, Virtually
+from vla_eval.certificate.model import Assay, Comparison
 from vla_eval.identity import server_identity, weights_are_hashed
 from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.means import mean_of
@@ -22,7 +22,6 @@ __all__ = [
     "about_anchors",
     "about_arms",
     "about_records",
-    "about_virtual",
     "flags",
     "in_order",
 ]
@@ -52,22 +51,25 @@ def flags(
         _about_policies(evidence)
         | _about_episodes(evidence, comparison, margin)
         | about_anchors(evidence, anchors, margin)
+        | _about_virtual_time(evidence)
     )
     if rail is not None and rail.having("worse"):
         raised[Flag.TASK_WORSE] = ", ".join(rail.having("worse"))
     return in_order(raised, assay)
 
 
-def about_virtual(virtual: Virtually | None) -> dict[Flag, str]:
-    """Return the flags of virtual time."""
-    if virtual is None:
+def _about_virtual_time(evidence: Evidence) -> Raised:
+    settings = evidence.protocol.run.realtime
+    if settings is None:
         return {}
-    raised = {
-        Flag.DECLARED_LATENCY: not virtual.measured,
-        Flag.NAIVE_ASYNC: virtual.naive,
-        Flag.NO_JITTER: not virtual.jitter,
+    own = [settings.arms.get(name) for name in evidence.roles.shown]
+    measured = all(arm is not None and arm.profile is not None for arm in own)
+    naive = settings.mode == "async" and settings.merge in (None, "replace")
+    return {
+        Flag.DECLARED_LATENCY: None if measured else "",
+        Flag.NAIVE_ASYNC: "" if naive else None,
+        Flag.NO_JITTER: "" if settings.jitter is None else None,
     }
-    return {flag: "" for flag, on in raised.items() if on}
 
 
 type Raised = dict[Flag, str | None]

@@ -15,7 +15,7 @@ from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power_of
 from vla_eval.certificate.evidence import Admitted, Evidence
 from vla_eval.certificate.family import family_of
-from vla_eval.certificate.flags import about_virtual, flags, in_order
+from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
 from vla_eval.certificate.measured import measured
 from vla_eval.certificate.model import (
@@ -108,9 +108,7 @@ def issue_from(
     of_measure = measured(evidence, comparison, level)
     words = Words(of_measure)
     virtual = virtually(evidence, level)
-    raised = in_order(
-        flags(evidence, comparison, assay, anchors, level.margin, rail) | about_virtual(virtual)
-    )
+    raised = flags(evidence, comparison, assay, anchors, level.margin, rail)
     ran = what_ran(evidence.keys)
     return Certificate(
         claim=_claim(comparison, level, ran, rail, words, virtual),

@@ -310,11 +310,6 @@ class Virtually(_Frozen):
     """Mode, machine and time limit in words."""
     horizon: int | None
     """Execution horizon; None: each policy's own."""
-    naive: bool
-    """Whether chunks that arrive late replace the queue, without any smoothing."""
-    measured: bool
-    """Whether the latency of every arm is a measured profile."""
-    jitter: bool
     arms: Mapping[str, VirtualArm]
     decomposition: Decomposition | None
 

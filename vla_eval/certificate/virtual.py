@@ -17,21 +17,16 @@ __all__ = ["virtual_lines", "virtually"]
 def virtually(evidence: Evidence, level: Level) -> Virtually | None:
     """Return a certificate's part about virtual time; None for a paused run."""
     protocol = evidence.protocol
-    settings = protocol.run.realtime
-    if settings is None:
+    if protocol.run.realtime is None:
         return None
     found = {
         name: VirtualArm.of(evidence.arms[name].finals.values(), evidence.arm(name).identity)
         for name in evidence.roles.shown
     }
     arms = {name: arm for name, arm in found.items() if arm is not None}
-    profiled = [settings.arms[name].profile for name in arms if name in settings.arms]
     return Virtually(
         sentence=virtual_sentence(protocol),
         horizon=protocol.run.n_action_steps,
-        naive=settings.mode == "async" and settings.merge in (None, "replace"),
-        measured=len(profiled) == len(arms) and all(each is not None for each in profiled),
-        jitter=settings.jitter is not None,
         arms=arms,
         decomposition=_decomposition(evidence, level),
     )
@@ -66,11 +61,10 @@ def virtual_lines(virtual: Virtually | None, words: Words) -> Iterator[str]:
     parts = virtual.decomposition
     if parts is not None:
         yield (
-            f"the method costs {_share(parts.method, words)} at equal latency (against "
-            f"{parts.as_fast}); latency costs the reference {_share(parts.latency, words)}; the two "
-            "add up to the difference"
+            f"of the difference, {_share(parts.method, words)} are left at equal latency (against "
+            f"{parts.as_fast}), and {_share(parts.latency, words)} are what latency costs the reference"
         )
 
 
 def _share(share: Share, words: Words) -> str:
-    return f"{words.number(share.difference)} {words.unit}, 95 % {words.span(share.ci95)},"
+    return f"{words.number(share.difference)} {words.unit}, 95 % {words.span(share.ci95)}"
