@@ -9,8 +9,9 @@ import pytest
 
 from fakes.env import PlainEnv, PointEnv
 from fakes.policies import Options, Walker
+from vla_eval.chunks import check_chunk
 from vla_eval.environment import SteppedEnv, make_env
-from vla_eval.episode import PhaseClock, check_chunk, run_episode
+from vla_eval.episode import PhaseClock, run_episode
 from vla_eval.errors import InvalidActionError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode

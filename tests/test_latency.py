@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from vla_eval.benchmarking import policy as command
-from vla_eval.benchmarking.latency import Latency, fits, measure, with_options
+from vla_eval.benchmarking import profile as profiles
+from vla_eval.benchmarking.latency import Inferences, Latency, fits, measure, with_options
 from vla_eval.benchmarking.policy import measure_policy
+from vla_eval.benchmarking.profile import measure_profile
 from vla_eval.cli import main
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
+from vla_eval.realtime.profile import read_profile
 
 
 class Policy:
@@ -129,3 +132,55 @@ def test_a_policy_that_makes_nothing_up():
     """Without an example of its own, a policy needs a suite's."""
     with pytest.raises(UsageError, match="--suite"):
         measure_policy("random")
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    monkeypatch.setattr(profiles, "build_policy", lambda _: Policy())
+    monkeypatch.setattr(profiles, "identity_of", lambda *_: {"name": "toy"})
+
+    def times(total_ms):
+        found = Inferences(9e9, Policy().infer([0], [Policy().example(0)[1]]), total_ms)
+        monkeypatch.setattr(profiles, "inferences", lambda *_, **__: found)
+
+    return times
+
+
+def test_a_profile_has_the_quantiles_of_the_times(timed):
+    """In whole microseconds, without the warm-up; parts where the policy reports them."""
+    timed([10.0, 10.5, 11.0])
+    found = measure_profile("toy")
+    assert (found.inferences, found.batch, found.device) == (3, 1, "cpu")
+    assert [found.total_us[percent] for percent in (0, 25, 50, 100)] == [
+        10_000,
+        10_250,
+        10_500,
+        11_000,
+    ]
+    assert set(found.prefix_us) == {5_000}
+    assert set(found.denoise_us) == {20_000}
+
+
+def test_a_busy_machine_makes_no_profile(timed, tmp_path, capsys):
+    """Unless it is asked for; nothing is written."""
+    timed([10.0] * 9 + [30.0])
+    file = tmp_path / "p.json"
+    command = ["bench", "policy", "toy", "--profile", str(file)]
+    assert main(command) == 4
+    assert "this machine is busy" in capsys.readouterr().err
+    assert not file.exists()
+    assert main([*command, "--busy"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    assert read_profile(file)[0].total_us[100] == 30_000
+    assert main(["latency", "show", str(file)]) == 0
+    assert "30.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--batch", "4"], "leave --batch out"), (["--nfe", "1"], "write nfe and")],
+)
+def test_a_profile_is_of_one_configuration(flags, words, capsys):
+    """Its steps and dtype belong to the spec."""
+    assert main(["bench", "policy", "toy", "--profile", "p.json", *flags]) == 4
+    assert words in capsys.readouterr().err

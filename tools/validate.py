@@ -24,8 +24,13 @@ import copies
 import dependence
 import endtoend
 import exact
+import means
 import measured
+import recipes
+import resized
+import several
 import simulated
+import tasks
 from bars import Bar
 from page import page
 
@@ -47,10 +52,20 @@ GROUPS: dict[str, Group] = {
     "Dependent repeats, judged wrongly": dependence.ignored,
     "One arm with repeats": copies.rates,
     "Training seeds": simulated.training_seeds,
+    "Training seeds that share initial states": recipes.covered,
+    "Training seeds, judged without their states": recipes.ignored,
     "Five looks": simulated.sequential,
+    "Size set from the first pairs": resized.bars,
     "Bets": simulated.betting,
-    "Partial credit": measured.partial_credit,
+    "Partial credit and time to success": means.measures,
+    "Partial credit and time, judged wrongly": means.wrong,
     "Latency": measured.latency,
+    "Whether tasks agree": tasks.agreement,
+    "The guard rail": tasks.guard_rails,
+    "Further tasks like these": tasks.further,
+    "Weights of tasks": tasks.weights,
+    "Several candidates": several.candidates,
+    "Several runs": several.continued,
     "Whole certifications, fixed size": endtoend.fixed,
     "Whole certifications, five looks": endtoend.sequential,
     "Whole certifications, peeking": endtoend.peeking,
@@ -61,6 +76,7 @@ LONGEST = (
     "Whole certifications, fixed size",
     "Copies, judged by both",
     "Copies, judged by the worst repeat",
+    "Training seeds that share initial states",
     "Repeats of which a share are copies",
     "Whole certifications, peeking",
 )

@@ -23,6 +23,7 @@ __all__ = [
     "Suite",
     "Task",
     "check_catalogue",
+    "control_hz",
     "development_keys",
     "find_suite",
     "prepare",
@@ -72,6 +73,8 @@ class Suite:
     extra: str
     """The optional dependency of vla-eval-suite that the suite needs."""
     cost: Cost
+    control_hz: float | None = None
+    """Control rate in Hz, as in its environments' ``metadata["render_fps"]``; None: only they know."""
     doctor: str | None = None
     """``module:function`` returning a list of ``(name, ok, detail, remedy)`` tuples."""
     prepare: str | None = None
@@ -101,6 +104,11 @@ def suites() -> tuple[Suite, ...]:
                 )
             by_name[suite.name] = suite
     return tuple(by_name[name] for name in sorted(by_name))
+
+
+def control_hz(suite: str) -> float | None:
+    """Return the control rate of a suite's tasks in Hz; None if it is not known without a simulator."""
+    return next((each.control_hz for each in suites() if each.name == suite), None)
 
 
 def find_suite(name: str) -> Suite:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,22 +17,28 @@ from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_eval.body import Body
+from vla_eval.chunks import check_chunk, check_reply
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import InvalidActionError
 from vla_eval.plan import PlannedEpisode
-from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode, is_blind
+from vla_eval.policy import (
+    ActionChunk,
+    AnswersLater,
+    Context,
+    Policy,
+    WarmUps,
+    end_episode,
+    is_blind,
+)
 from vla_eval.realtime.latency import VirtualTime
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.record import Outcome, Reason
 
-__all__ = ["EpisodeResult", "Phase", "PhaseClock", "check_chunk", "check_reply", "run_episode"]
+__all__ = ["EpisodeResult", "Phase", "PhaseClock", "run_episode"]
 
 _ROUNDING = 1e-6
-_MOST = 10**9
-"""Largest count and largest time in ms that a policy may report for one chunk."""
 
 Phase = Literal[
     "idle", "setup", "build", "reset", "warm_up", "advance", "observe", "infer", "end_episode"
@@ -162,8 +168,10 @@ class _Attempt:
         self.recent: deque[Observation] = deque(maxlen=policy.metadata.n_obs_steps - 1)
         self.seen: Observation | None = None
         """The observation of this tick, if it was made already."""
-        self.chunk: Future[ActionChunk] = Future()
-        """The chunk in flight."""
+        self.reply: Callable[[], object] = list
+        """Returns the reply of the inference in flight, or raises its exception."""
+        self.asking_s = 0.0
+        """Wall time that asking took; for a policy of this process it is the whole inference."""
         self.over = False
 
     def run(self, horizon: int) -> None:
@@ -212,20 +220,31 @@ class _Attempt:
             self.over = True
 
     def fetch(self) -> ActionChunk:
-        """Return the chunk in flight, or raise the policy's exception."""
+        """Return the chunk in flight, and add its times and counts to the result."""
         with self.clock.phase("infer"):
-            return self.chunk.result()
+            start = perf_counter()
+            (chunk,) = check_reply(self.reply(), 1)
+            waited_ms = 1e3 * (self.asking_s + perf_counter() - start)
+        alone_ms = waited_ms if chunk.infer_ms is None else chunk.infer_ms
+        result = self.result
+        result.infer_ms.append(alone_ms)
+        result.wait_s += max(0.0, waited_ms - alone_ms) / 1e3
+        result.nfe += chunk.nfe
+        result.counts.update(chunk.counts)
+        result.max_batch = max(result.max_batch, chunk.batch)
+        result.prefix_ms.append(chunk.prefix_ms)
+        result.denoise_ms.append(chunk.denoise_ms)
+        return chunk
 
     def ask(self) -> None:
         """Let the policy look at this tick, and begin its inference."""
         context, schedule = self.context(), self.schedule
         observation = self.observe()
         self.warm_up(observation, context)
-        self.chunk = Future()
-        try:
-            self.chunk.set_result(self.infer(observation, context))
-        except Exception as error:  # noqa: BLE001 - raised when the chunk would arrive
-            self.chunk.set_exception(error)
+        with self.clock.phase("infer"):
+            start = perf_counter()
+            self.reply = _submit(self.policy, observation, context)
+            self.asking_s = perf_counter() - start
         self.recent.append(observation)
         schedule.ask(self.body.delay(self.virtual, self.episode.key, schedule.asked))
 
@@ -251,23 +270,6 @@ class _Attempt:
         if self.warm_ups is not None and self.warm_ups.needed(self.policy, observation):
             with self.clock.phase("warm_up"):
                 self.warm_ups.run(self.policy, observation, context)
-
-    def infer(self, observation: Observation, context: Context) -> ActionChunk:
-        """Request a chunk from the policy, and add its times and counts to the result."""
-        with self.clock.phase("infer"):
-            start = perf_counter()
-            (chunk,) = check_reply(self.policy.infer([observation], [context]), 1)
-            waited_ms = 1e3 * (perf_counter() - start)
-        alone_ms = waited_ms if chunk.infer_ms is None else chunk.infer_ms
-        result = self.result
-        result.infer_ms.append(alone_ms)
-        result.wait_s += max(0.0, waited_ms - alone_ms) / 1e3
-        result.nfe += chunk.nfe
-        result.counts.update(chunk.counts)
-        result.max_batch = max(result.max_batch, chunk.batch)
-        result.prefix_ms.append(chunk.prefix_ms)
-        result.denoise_ms.append(chunk.denoise_ms)
-        return chunk
 
     def observe(self) -> Observation:
         """Return the observation of this tick; an empty one for a blind policy."""
@@ -319,62 +321,28 @@ class _Attempt:
             )
 
 
+def _submit(policy: Policy, observation: Observation, context: Context) -> Callable[[], object]:
+    """Ask a policy; return the function that returns its reply or raises its exception.
+
+    A policy of this process answers at once; its exception is kept until the chunk is due, so that the
+    episode is the same wherever the policy runs.
+    """
+    if isinstance(policy, AnswersLater):
+        return policy.submit([observation], [context])
+    reply: Future[object] = Future()
+    try:
+        reply.set_result(policy.infer([observation], [context]))
+    except Exception as error:  # noqa: BLE001 - see above
+        reply.set_exception(error)
+    return reply.result
+
+
 def _plain(value: Any) -> Any:
     """Return a JSON scalar: NumPy scalars are unpacked, all other values become strings."""
     if isinstance(value, np.generic):
         value = value.item()
     plain = value is None or isinstance(value, str | bool | int)
     return value if plain or (isinstance(value, float) and isfinite(value)) else str(value)
-
-
-def check_reply(reply: object, samples: int) -> list[ActionChunk]:
-    """Return the chunks of ``infer``'s reply if the reply keeps the contract.
-
-    Raises:
-        TypeError: the reply is not a sequence of ActionChunk.
-        ValueError: the number of chunks is wrong, or their times or counts are out of range.
-    """
-    if not isinstance(reply, Sequence) or not all(
-        isinstance(chunk, ActionChunk) for chunk in reply
-    ):
-        raise TypeError(
-            f"infer returned {type(reply).__name__}; expected a list of {samples} ActionChunk"
-        )
-    if len(reply) != samples:
-        raise ValueError(f"infer returned {len(reply)} chunks for {samples} observations")
-    for chunk in reply:
-        times = (chunk.prefix_ms, chunk.denoise_ms)
-        if not 0 <= chunk.nfe <= _MOST or not all(0 <= time <= _MOST for time in times):
-            raise ValueError(f"infer returned nfe={chunk.nfe}, times {times} ms")
-        for name, count in chunk.counts.items():
-            if type(count) is not int or not 0 <= count <= _MOST:
-                raise ValueError(f"infer counted {name!r} as {count!r}; a whole number is expected")
-    return list(reply)
-
-
-def check_chunk(chunk: ActionChunk, low: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the chunk's actions, float32 (T, A).
-
-    Raises:
-        InvalidActionError: wrong shape, not numbers, empty, or an entry that is not finite.
-    """
-    try:
-        actions = np.asarray(chunk.actions)
-    except ValueError:
-        raise InvalidActionError("actions are no rectangular array") from None
-    if actions.ndim != 2 or actions.shape[0] < 1 or actions.shape[1] != low.size:
-        raise InvalidActionError(
-            f"actions have shape {actions.shape}; expected (T, {low.size}) with T >= 1"
-        )
-    if actions.dtype.kind not in "fiu":
-        raise InvalidActionError(f"actions have type {actions.dtype}; expected float32")
-    finite = np.isfinite(actions)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise InvalidActionError(
-            f"action {row} of the chunk has {actions[row, column]} in dimension {column}"
-        )
-    return actions.astype(np.float32)
 
 
 def _score(value: Any) -> float:

@@ -16,8 +16,8 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from vla_eval.catalog import Suite, Task, find_suite, suites
+from vla_eval.chunks import check_chunk, check_reply
 from vla_eval.environment import EvalEnv, Observation, make_env
-from vla_eval.episode import check_chunk, check_reply
 from vla_eval.errors import InvalidActionError, PolicySpecError, UsageError
 from vla_eval.policy import Context, Explains, Finding, Policy, ability, end_episode
 from vla_eval.policy_check import first_inference, policy_findings

@@ -13,7 +13,7 @@ from vla_eval.files.plain import whole_number
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
 from vla_eval.protocol import LOOKS, Block, Protocol
 
-__all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard"]
+__all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard", "tasks_of"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ def _episodes(
                 )
 
 
+def tasks_of(protocol: Protocol) -> int:
+    """Return the number of tasks: the episodes of one round over them."""
+    return sum(len(block.task_names()) for block in protocol.blocks)
+
+
 def look_sizes(protocol: Protocol) -> tuple[int, ...]:
     """Return the episodes per arm at each look: whole rounds over the tasks, as even as possible.
 
@@ -93,24 +98,34 @@ def look_sizes(protocol: Protocol) -> tuple[int, ...]:
     count = len(expand(protocol))
     if protocol.analysis.stopping == "fixed":
         return (count,)
-    tasks = sum(len(block.task_names()) for block in protocol.blocks)
+    tasks = tasks_of(protocol)
     rounds = count // tasks
     return tuple(tasks * round(rounds * look / LOOKS) for look in range(1, LOOKS + 1))
 
 
-def in_stages(protocol: Protocol) -> tuple[tuple[PlannedEpisode, ...], ...]:
-    """Return the plan in stages that are run one after another: one for each look."""
+def in_stages(
+    protocol: Protocol, *, pairs: int | None = None
+) -> tuple[tuple[PlannedEpisode, ...], ...]:
+    """Return the plan in stages that are run one after another: one for each look.
+
+    A resized run has two: the pairs that decide its size, and the others.
+
+    Args:
+        protocol: what is run.
+        pairs: the size of a resized run; None: the largest one.
+    """
     plan, sizes = expand(protocol), look_sizes(protocol)
+    if (resize := protocol.analysis.resize) is not None:
+        sizes = (resize.after, pairs or resize.at_most)
     return tuple(plan[start:stop] for start, stop in pairwise((0, *sizes)))
 
 
 def take_shard(plan: Sequence[PlannedEpisode], shard: Shard) -> tuple[PlannedEpisode, ...]:
     """Return the shard's part of a plan: disjoint, complete, balanced to one episode.
 
-    Episodes of one task stay together, because building a scene is expensive; within a shard the plan's
-    order is kept. Both arms of a pair are always in the same shard, since shards hold keys.
+    The episodes of each task are dealt out to the shards in turn, because tasks differ in length: with
+    whole tasks the longest shard takes half as long again. Within a shard the plan's order is kept.
+    Both arms of a pair are always in the same shard, since shards hold keys.
     """
     by_scene = sorted(range(len(plan)), key=lambda i: (plan[i].scene[0], i))
-    start = len(plan) * (shard.index - 1) // shard.count
-    stop = len(plan) * shard.index // shard.count
-    return tuple(plan[i] for i in sorted(by_scene[start:stop]))
+    return tuple(plan[i] for i in sorted(by_scene[shard.index - 1 :: shard.count]))

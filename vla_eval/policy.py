@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from vla_eval.trainedon import Scenes, is_short
 __all__ = [
     "POSES_WANTED",
     "ActionChunk",
+    "AnswersLater",
     "AnswersWithPoses",
     "Blind",
     "Context",
@@ -31,6 +32,7 @@ __all__ = [
     "Policy",
     "PolicyFactory",
     "PolicyMetadata",
+    "SharesCheckpoint",
     "WarmUps",
     "WarmsUp",
     "Wraps",
@@ -212,6 +214,19 @@ class WarmsUp(Protocol):
 
 
 @runtime_checkable
+class AnswersLater(Protocol):
+    """A policy in another process: in virtual time the world can be simulated while it thinks."""
+
+    def submit(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> Callable[[], Sequence[ActionChunk]]:
+        """Begin what `infer` does; return the function that waits for its reply or raises its exception.
+
+        No other request is made before that function was called, but `end_episode` after an error.
+        """
+
+
+@runtime_checkable
 class EndsEpisodes(Protocol):
     """A policy that must be told when an episode is over."""
 
@@ -360,3 +375,15 @@ class PolicyFactory(Protocol):
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
         """Build the policy of ``KIND[:TARGET][?key=value&…]``; raises PolicySpecError."""
+
+
+@runtime_checkable
+class SharesCheckpoint(Protocol):
+    """A factory whose policies can share one loaded checkpoint within a process."""
+
+    def shared_key(self, target: str | None, options: Mapping[str, Any]) -> str | None:
+        """Return a text that is equal for policies of one loaded checkpoint; None: it is not shared.
+
+        Arms with equal keys get one policy host, which builds their policies one after the other and
+        lets one of them infer at a time. Called before anything is loaded.
+        """

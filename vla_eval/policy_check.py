@@ -18,8 +18,8 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from vla_eval.chunks import check_chunk, check_reply
 from vla_eval.environment import EvalEnv, Observation
-from vla_eval.episode import check_chunk, check_reply
 from vla_eval.errors import InvalidActionError, PolicySpecError, UsageError, VlaEvalError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import (

@@ -16,11 +16,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vla_eval.bounds import Alpha, Margin
+from vla_eval.drawing.svg import shorten
 from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
 from vla_eval.files.jsonfile import ArmName
 from vla_eval.files.tomlfile import apply_change, as_json
 from vla_eval.realtime.settings import Realtime
+from vla_eval.recipes import RecipePlan
 from vla_eval.stats import ClusterTest
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "Analysis",
     "Block",
     "Limits",
+    "Measure",
     "Protocol",
     "Range",
+    "Resize",
     "RunSettings",
     "Secondary",
     "parse_protocol",
@@ -39,16 +43,23 @@ __all__ = [
 LOOKS = 5
 """Number of looks of a sequential run."""
 
-Secondary = Literal["success rate by task", "mean score", "mean score by task", "latency"]
+Measure = Literal["score", "time-to-success"]
+Secondary = Literal[
+    "success rate by task", "mean score", "mean score by task", "latency", "tasks like these"
+]
 MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
 _MOST_WITH_LOOKS = 20_000
+_MOST_RESIZED = 2_000
+_SHOWN = 120
+"""Most characters of a change that sentences show."""
 _WEEK_S = 604_800.0
 
 NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class _Frozen(BaseModel):
@@ -77,6 +88,8 @@ class Block(_Frozen):
     init_states: tuple[NonNegative, ...] | Range
     max_steps: Positive
     """Time limit in control steps; settle steps inside ``reset`` do not count."""
+    control_hz: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Control steps a second, so that times to success are stated in seconds too; None: in steps only."""
     env_kwargs: Mapping[str, bool | Integer | float | str] = Field(default_factory=dict)
     """Arguments of the environment: camera size, control mode, settle steps …"""
 
@@ -156,7 +169,8 @@ class RunSettings(_Frozen):
     def _virtual_time_is_declared(self) -> Self:
         if (self.latency == "virtual") != (self.realtime is not None):
             raise ValueError(
-                "latency = 'virtual' and the table run.realtime go together: give both, or neither"
+                "latency = 'virtual' and the table run.realtime (with mode and machine) go together: "
+                "give both, or neither"
             )
         return self
 
@@ -169,17 +183,37 @@ class RunSettings(_Frozen):
         return value
 
 
+class Resize(_Frozen):
+    """A rule that sets the number of pairs once, from how many of the first are discordant.
+
+    See :mod:`vla_eval.stats.resizing`. The blocks list all ``at_most`` episodes.
+    """
+
+    after: Positive
+    """Episodes an arm after which the discordant pairs are counted."""
+    planned: Positive
+    """Fewest episodes an arm."""
+    at_most: Positive
+    """Most episodes an arm."""
+    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Wanted chance of a certificate if the arms are equally good."""
+
+
 class Analysis(_Frozen):
     """The analysis plan; fixed before the first episode."""
 
     estimand: Annotated[str, Field(min_length=1)]
+    measure: Measure | None = None
+    """Value of an episode in [0, 1], see :mod:`vla_eval.judging.measures`; None: its success, 0 or 1."""
     candidate: ArmName | None = None
     """Name of the arm to be certified; None: the command line names it."""
+    candidates: tuple[ArmName, ...] | None = None
+    """Names of several arms to be certified together, with Holm's levels."""
     reference: ArmName | None = None
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
     margin: Margin
-    """Non-inferiority margin on the success rate, as a fraction."""
+    """Non-inferiority margin on the mean of the measure, as a fraction of its range."""
     margin_reason: Annotated[str, Field(min_length=1)]
     alpha: Alpha = 0.05
     """One-sided level."""
@@ -187,6 +221,10 @@ class Analysis(_Frozen):
     """Test of independent pairs: Tango's score test with the exact unconditional guard."""
     strata: Literal["none", "task"] = "none"
     """``task``: tasks have equal weights, even with different numbers of episodes."""
+    weights: Mapping[str, Weight] | None = None
+    """Weights of the tasks, by ``suite/task`` and in any unit; needs ``strata = "task"``."""
+    task_margin: Margin | None = None
+    """The guard rail: largest loss on a single task, as a fraction (:mod:`vla_eval.judging.guardrail`)."""
     cluster: Literal["none", "initial-state"] = "none"
     """``initial-state``: states are independent, but repeats of one state are not."""
     cluster_test: ClusterTest | None = None
@@ -195,6 +233,32 @@ class Analysis(_Frozen):
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
     secondary: tuple[Secondary, ...] = ()
     """Secondary results in a certificate; they carry no claim."""
+    resize: Resize | None = None
+    """Blinded re-estimation of the number of pairs; None: the number is fixed, or has looks."""
+    recipe: RecipePlan | None = None
+    """The claim is about two recipes, over their training seeds; None: about two arms."""
+
+    @model_validator(mode="after")
+    def _nothing_for_successes_only(self) -> Self:
+        if self.measure is None:
+            return self
+        asked = {
+            "cluster_test": self.cluster_test is not None,
+            "weights": self.weights is not None,
+            "task_margin": self.task_margin is not None,
+            "candidates": self.candidates is not None,
+            "resize": self.resize is not None,
+            "recipe": self.recipe is not None,
+            "stopping": self.stopping != "fixed",
+            "secondary 'tasks like these'": "tasks like these" in self.secondary,
+        }
+        for name, given in asked.items():
+            if given:
+                raise ValueError(
+                    f"{name} is computed for successes only: leave it out, or measure = "
+                    f"'{self.measure}'"
+                )
+        return self
 
 
 class Protocol(_Frozen):
@@ -216,14 +280,29 @@ class Protocol(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
-        _refuse_too_many(repeats * sum(block.episodes for block in self.blocks))
+        _refuse_too_many(self.episodes)
         seen: set[tuple[str, str]] = set()
         for block in self.blocks:
             for task in block.task_names():
                 if (block.suite, task) in seen:
                     raise ValueError(f"task '{task}' of suite '{block.suite}' is in two blocks")
                 seen.add((block.suite, task))
+        self._check_repeats()
+        if self.analysis.stopping != "fixed":
+            self._check_looks()
+        if self.analysis.resize is not None:
+            self._check_resize(self.analysis.resize)
+        names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
+        filled = [name for name in (*names, *(self.analysis.candidates or ())) if name is not None]
+        if len(set(filled)) != len(filled):
+            raise ValueError("analysis names one arm in two roles")
+        self._check_tasks([f"{suite}/{task}" for suite, task in sorted(seen)])
+        self._check_candidates()
+        return self
+
+    def _check_repeats(self) -> None:
+        """Refuse seeds and tests of repeats that do not go together."""
+        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
         for name in ("env_seeds", "policy_seeds"):
             values = getattr(self.run, name)
             if not values or len(set(values)) != len(values):
@@ -235,43 +314,144 @@ class Protocol(_Frozen):
             )
         if self.analysis.cluster_test is not None and self.analysis.cluster == "none":
             raise ValueError("analysis.cluster_test needs analysis.cluster = 'initial-state'")
+
+    def _check_tasks(self, tasks: Sequence[str]) -> None:
+        """Refuse weights that do not fit the tasks, and a guard rail for one task."""
+        weights = self.analysis.weights
+        if weights is not None:
+            if self.analysis.strata != "task" or self.analysis.stopping != "fixed":
+                raise ValueError(
+                    "analysis.weights needs analysis.strata = 'task' and analysis.stopping = 'fixed'"
+                )
+            if sorted(weights) != sorted(tasks):
+                strange = min(set(weights) ^ set(tasks))
+                raise ValueError(
+                    f"analysis.weights must name every task of the blocks and no other, as SUITE/TASK "
+                    f"('{strange}' is on one side only)"
+                )
+        if self.analysis.task_margin is not None and len(tasks) < 2:
+            raise ValueError("analysis.task_margin needs two or more tasks")
+
+    def _check_candidates(self) -> None:
+        """Refuse a family of candidates that cannot be judged."""
+        several = self.analysis.candidates
+        if several is None:
+            return
+        if len(several) < 2 or self.analysis.candidate is not None:
+            raise ValueError(
+                "analysis.candidates names two or more arms; for one arm use analysis.candidate alone"
+            )
         if self.analysis.stopping != "fixed":
-            self._check_looks()
-        names = [self.analysis.candidate, self.analysis.reference, self.analysis.negative_control]
-        filled = [name for name in names if name is not None]
-        if len(set(filled)) != len(filled):
-            raise ValueError("analysis names one arm in two roles")
-        return self
+            raise ValueError(
+                "analysis.candidates needs analysis.stopping = 'fixed': looks compare one candidate "
+                "with the reference"
+            )
 
     def _check_looks(self) -> None:
         """Refuse a protocol that looks cannot be taken of."""
+        states = [_count(block.init_states) for block in self.blocks]
+        why = self._no_rounds() | {
+            "five looks need five initial states of every task": min(states) < LOOKS,
+            f"looks are computed for at most {_MOST_WITH_LOOKS:,} episodes an arm": (
+                self.episodes > _MOST_WITH_LOOKS
+            ),
+        }
+        _refuse(f"analysis.stopping = '{self.analysis.stopping}'", why)
+
+    def _check_resize(self, resize: Resize) -> None:
+        """Refuse a protocol whose number of pairs cannot be set after the first of them."""
+        tasks = sum(_count(block.tasks) for block in self.blocks)
+        sizes = (resize.after, resize.planned, resize.at_most)
+        why = {
+            "the run has looks (analysis.stopping), which stop it early already; choose one of the two": (
+                self.analysis.stopping != "fixed"
+            ),
+            "the rule is for one candidate; leave out analysis.candidates": (
+                self.analysis.candidates is not None
+            ),
+            "pairs weigh the same; leave out analysis.weights": self.analysis.weights is not None,
+            "after, planned and at_most must rise (planned may equal after)": not (
+                resize.after <= resize.planned < resize.at_most
+            ),
+            f"after, planned and at_most must be whole rounds over the tasks: multiples of {tasks}": any(
+                size % tasks for size in sizes
+            ),
+            f"the blocks list {self.episodes} episodes an arm, and at_most is {resize.at_most}; list "
+            "exactly the most that may run": self.episodes != resize.at_most,
+            f"sizes are computed for at most {_MOST_RESIZED:,} episodes an arm": (
+                resize.at_most > _MOST_RESIZED
+            ),
+        }
+        _refuse("analysis.resize", self._no_rounds() | why)
+
+    def _no_rounds(self) -> dict[str, bool]:
+        """Return what keeps prefixes of the plan from being balanced, independent and complete pairs."""
         states = {_count(block.init_states) for block in self.blocks}
         repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
-        why = {
+        return {
             "run.order must be 'round-robin': every look has to be balanced over the tasks": (
                 self.run.order != "round-robin"
             ),
             "every task needs the same number of initial states, so that looks are balanced": (
                 len(states) > 1
             ),
-            "five looks need five initial states of every task": min(states) < LOOKS,
             "every initial state must run once (one env seed, one policy seed): the bounds are for "
             "independent pairs": repeats > 1 or self.analysis.cluster != "none",
-            f"looks are computed for at most {_MOST_WITH_LOOKS:,} episodes an arm": (
-                sum(block.episodes for block in self.blocks) > _MOST_WITH_LOOKS
-            ),
             "run.limits.error_cap must be 0: a look needs all of its pairs": (
                 self.run.limits.error_cap > 0
             ),
         }
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes an arm; counted without listing them."""
+        repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
+        return repeats * sum(block.episodes for block in self.blocks)
+
+    @model_validator(mode="after")
+    def _recipes_can_be_judged(self) -> Self:
+        analysis, recipe = self.analysis, self.analysis.recipe
+        if recipe is None:
+            return self
+        why = {
+            "leave out analysis.candidate, candidates and reference, which analysis.recipe replaces": (
+                bool(analysis.candidate or analysis.candidates or analysis.reference)
+            ),
+            "leave out analysis.task_margin and weights: recipes are judged over all tasks alike": (
+                analysis.task_margin is not None or analysis.weights is not None
+            ),
+            "leave out analysis.measure and resize: recipes are judged by success, on a fixed plan": (
+                analysis.measure is not None or analysis.resize is not None
+            ),
+            "analysis.secondary may be 'success rate by task' and 'mean score'": (
+                not {*analysis.secondary} <= {"success rate by task", "mean score"}
+            ),
+            "analysis.negative_control is an arm of a recipe as well": (
+                analysis.negative_control in recipe.names
+            ),
+            "analysis.stopping must be 'fixed': the bounds of the looks are for two arms": (
+                analysis.stopping != "fixed"
+            ),
+            "leave out analysis.resize: its test is for two arms": analysis.resize is not None,
+            "every task needs two initial states, whose spread is part of the interval": (
+                min(_count(block.init_states) for block in self.blocks) < 2
+            ),
+        }
         for sentence, broken in why.items():
             if broken:
-                raise ValueError(f"analysis.stopping = '{self.analysis.stopping}': {sentence}")
+                raise ValueError(f"analysis.recipe: {sentence}")
+        return self
 
     @property
     def label(self) -> str:
         """``name@version``, with ``+modified`` if the command line changed the protocol."""
         return f"{self.protocol}@{self.version}{'+modified' if self.overrides else ''}"
+
+    @property
+    def changes(self) -> str:
+        """The changes of the command line in one line; a table of numbers is cut short."""
+        values = (self.overrides or {}).items()
+        return ", ".join(f"{key}={shorten(value, _SHOWN)}" for key, value in values)
 
     def canonical_json(self) -> str:
         """Return the canonical form: sorted keys, no whitespace, None left out, no NaN."""
@@ -310,6 +490,13 @@ def parse_protocol(
         return Protocol.model_validate_json(as_json(content, where))
     except ValidationError as error:
         raise ProtocolError(f"{where}: {all_complaints(error, Protocol)}") from None
+
+
+def _refuse(what: str, reasons: Mapping[str, bool]) -> None:
+    """Raise for the first reason that holds."""
+    for sentence, holds in reasons.items():
+        if holds:
+            raise ValueError(f"{what}: {sentence}")
 
 
 def _refuse_too_many(episodes: int) -> None:

@@ -12,7 +12,8 @@ from vla_eval.compare.pairwise import pairing
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes, Outcome
-from vla_eval.judging.methods import judging, rate_interval
+from vla_eval.judging.methods import judging
+from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.timings import inference_ms, quantile
 from vla_eval.protocol import Analysis
 from vla_eval.runs.folder import RunFolder

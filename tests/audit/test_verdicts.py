@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
 from vla_eval.audit import ClaimFinding, audit, shipped_claims
 from vla_eval.stats import AssumedPairing, Flag, Verdict
@@ -129,6 +130,14 @@ def test_flags(audited):
     assert found.heterogeneity.q == pytest.approx(6.08, abs=5.1e-3)
     assert found.heterogeneity.p == pytest.approx(0.048, abs=5.1e-4)
     assert [100 * each for each in found.stratified90] == pytest.approx((-11.75, -1.31), abs=0.0051)
+
+
+def test_a_span_over_training_seeds_is_judged_against_its_episodes(audited):
+    """86, 93 and 89 of 200: χ² = 2 · 3.51²/2.18² with 2 df; p = 0.075 does not show a training spread."""
+    found = audited["C47"]
+    assert found.finding is ClaimFinding.UNRESOLVED
+    assert found.numbers["p"] == pytest.approx(stats.chi2.sf(2 * (3.512 / 2.180) ** 2, 2), abs=2e-3)
+    assert 100 * found.numbers["training_sd"] == pytest.approx(2.75, abs=5.1e-3)
 
 
 def test_training_seeds(audited):

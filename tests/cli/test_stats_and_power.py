@@ -324,3 +324,37 @@ def test_too_few_states_are_said_first(cli):
     assert max(len(line) for line in stdout.splitlines()) <= 80
     some = cli("power", "--states", 65, "--repeats", 2, "--icc", 0.5)[1]
     assert "; bets takes 78, both takes 75." in " ".join(some.split())
+
+
+def test_a_resized_design_shows_expected_and_largest_size(capsys):
+    """One row for each possible correlation, and the size for each number of discordant pairs."""
+    assert main(["power", "--margin", "0.1", "--resize", "40", "80", "200"]) == 0
+    text = capsys.readouterr().out
+    assert "at most 200" in text
+    assert "expected pairs  largest size" in text
+    assert main(["power", "--margin", "0.1", "--resize", "40", "80", "200", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["sizes"][0] == {"discordant": 0, "pairs": 80}
+    assert all(80 <= row["expected_pairs"] <= 200 for row in value["expected"])
+
+
+def test_the_plan_of_a_resized_protocol_shows_its_sizes(capsys):
+    """The plan states what the decision reads and what follows from it."""
+    assert main(["plan", "so101-resized"]) == 0
+    text = capsys.readouterr().out
+    assert "discordant of 40" in text
+    assert "pairs of the run  80" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--resize", "40", "30", "200"], "not in order"),
+        (["--resize", "40", "80", "20000"], "at most 2000 pairs"),
+        (["--resize", "40", "80", "200", "--episodes", "9"], "sets the number of pairs"),
+    ],
+)
+def test_impossible_resized_designs_are_refused(more, message, capsys):
+    """One sentence says what is wrong."""
+    assert main(["power", "--margin", "0.1", *more]) == 4
+    assert message in capsys.readouterr().err

@@ -81,6 +81,12 @@ def test_passes_are_billed_and_not_function_evaluations():
         ("lekiwi-laptop-smolvla", 10, 5, 8, 13),
         ("h100-pi05", 1, 2, 2, 3),
         ("h100-pi05", 10, 4, 6, 9),
+        ("a100-pi05", 1, 2, 3, 5),
+        ("a100-pi05", 10, 6, 8, 13),
+        ("a100-pi05-reproduction", 1, 2, 3, 5),
+        ("a800-smolvla", 1, 1, 2, 3),
+        ("a800-smolvla", 10, 4, 6, 9),
+        ("thesis-smolvla", 10, 9, 13, 21),
     ],
 )
 def test_the_shipped_machines_have_the_published_ticks(name, nfe, at_20_hz, at_30_hz, at_50_hz):
@@ -89,6 +95,17 @@ def test_the_shipped_machines_have_the_published_ticks(name, nfe, at_20_hz, at_3
     ticks = [ticks_of(latency.expected_us, rate) for rate in (20, 30, 50)]
     assert ticks == [at_20_hz, at_30_hz, at_50_hz]
     assert shipped_machines()[name]["source"]
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "milliseconds"),
+    [("drift-gpu-smolvla", 8, 53.5), ("lekiwi-laptop-smolvla", 8, 172)],
+)
+def test_keystone_takes_what_its_authors_measured(name, samples, milliseconds):
+    """Eight samples in one pass."""
+    policy = metadata(8, options={"passes": 1, "samples": samples})
+    latency = virtual_time(Realtime(mode="async", machine=name), "a", policy).latency
+    assert latency.expected_us / 1e3 == pytest.approx(milliseconds, abs=0.01)
 
 
 def test_without_jitter_a_profile_counts_by_its_median():
@@ -163,6 +180,7 @@ def test_a_wrong_table_is_refused(table, words):
     [
         (metadata(None), {"machine": "a800-pi05"}, "declares neither passes nor nfe"),
         (metadata(1, privileged=True), {"machine": "a800-pi05"}, "reads the simulator"),
+        (metadata(1), {"machine": "thesis-smolvla"}, "the time of 10 passes only, not of 1"),
         (metadata(1), {"arms": {"b": {"total_us": 1}}}, "says nothing of arm 'a'"),
     ],
 )

@@ -217,7 +217,6 @@ def test_heterogeneity_of_meanflow():
     found = stats.heterogeneity([a - b for a, b in rates], variances)
     assert found.q == pytest.approx(6.08, abs=5.1e-3)
     assert (found.df, found.p) == (2, pytest.approx(0.048, abs=5.1e-4))
-    assert stats.heterogeneity_paired([PairedTable(20, 0, 0, 0)] * 3).p == 1.0
 
 
 def test_mcnemar():
@@ -371,26 +370,36 @@ def test_letters_say_exactly_which_arms_differ(count, pairs):
             assert bool(shared) == ((first, second) not in different)
 
 
-def test_partial_credit():
-    """Student's t, stricter below 400 pairs, and no width of 0 where nothing varied."""
+def test_a_mean_of_differences_is_judged_by_bets():
+    """Without any difference it takes the 20-fold wealth; a rare total loss is not overlooked, as by t."""
+    same = stats.MeanDifferences.of(np.zeros(100))
+    assert same.p_above(-0.1) < 0.05 < stats.MeanDifferences.of(np.zeros(10)).p_above(-0.1)
+    assert same.interval(alpha=0.1)[0] > -0.1
     rng = np.random.default_rng(1)
-    new, old = rng.uniform(size=(2, 100))
-    scores = stats.PairedScores.of(new, old)
-    from scipy.stats import ttest_rel
+    small = stats.MeanDifferences.of(rng.normal(0, 0.005, 10))
+    assert small.p_above(-0.1) > 0.05
+    assert same.p_below(0.1) == pytest.approx(same.p_above(-0.1))
 
-    plain = ttest_rel(new, old).confidence_interval(0.95)
-    assert scores.interval(corrected=False) == pytest.approx((plain.low, plain.high))
-    assert scores.interval()[0] < plain.low
-    assert scores.effective_alpha(0.05) == pytest.approx(0.04)
-    same = stats.PairedScores.of(np.full(59, 0.5), np.full(59, 0.5))
-    assert same.interval(alpha=0.10, corrected=False)[0] == pytest.approx(
-        -(1 - 0.05 ** (1 / 59)), abs=1e-12
-    )
-    assert not stats.PairedScores.of([0.5] * 20, [0.5] * 20).noninferior(margin=0.05)
-    repeated = stats.PairedScores.of([1, 0, 1, 1], [0, 0, 1, 0], clusters=["a", "a", "b", "b"])
-    assert repeated.differences == pytest.approx([0.5, 0.5])
-    with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        stats.PairedScores.of([2.0], [0.0])
+
+def test_the_exact_test_joins_the_bets_by_bonferroni():
+    """Whole differences are counted as pairs; halves are rounded down."""
+    units = np.array([-1.0] * 3 + [-0.5] + [1.0] * 2 + [0.0] * 44)
+    both = stats.MeanDifferences.of(units, exact=True)
+    exact = stats.exact_p_above(2, 4, 50, delta=-0.2)
+    bets = stats.MeanDifferences.of(units).p_above(-0.2)
+    assert both.p_above(-0.2) == pytest.approx(2 * min(exact, bets))
+    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+        stats.MeanDifferences.of([2.0])
+
+
+def test_the_power_of_a_mean_grows_with_states():
+    """A simulation with a fixed seed: the same number each time, near the level where nothing helps."""
+    units = [-0.3, 0.0, 0.0, 0.3]
+    powers = [stats.power_of_means(units, states, margin=0.1) for states in (20, 100)]
+    assert powers[0] < powers[1]
+    needed = stats.states_for_power(units, margin=0.1)
+    assert needed is not None
+    assert 20 < needed < 100
 
 
 def test_latency_ratio():

@@ -19,8 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "validation"))
 import copies
 import dependence
 import exact
+import means
 import measured
+import several
 import simulated
+import tasks
 import validate
 import yesterday
 from bars import Bar
@@ -160,19 +163,31 @@ def test_simulated_bars_of_repeats():
     check(chain.from_iterable(group() for group in groups))
 
 
+@pytest.mark.long
+def test_exact_bars_of_the_guard_rail():
+    """Any false finding over 4, 10 and 40 tasks; each task at 5 % is caught."""
+    check(tasks.guard_rails())
+
+
 SIMULATED = [
     simulated.training_seeds,
     simulated.sequential,
     simulated.betting,
-    measured.partial_credit,
+    means.measures,
+    means.wrong,
     measured.latency,
+    tasks.agreement,
+    tasks.further,
+    tasks.weights,
+    several.candidates,
+    several.continued,
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bars", SIMULATED)
 def test_simulated_bars(bars):
-    """Seeds, looks, bets, scores and latency, each with a wrong method that is caught."""
+    """Seeds, looks, bets, scores, latency, tasks, candidates and runs, each with a wrong method that is caught."""
     check(bars())
 
 

@@ -223,7 +223,7 @@ def _client(dialect: str, port: int) -> dict[str, Any]:
     """Build the client, ask it for actions as the episode loop does; say what came of it."""
     import numpy as np
 
-    from vla_eval.episode import check_chunk, check_reply
+    from vla_eval.chunks import check_chunk, check_reply
     from vla_eval.errors import VlaEvalError
     from vla_eval.keys import EpisodeKey
     from vla_eval.policy import Context

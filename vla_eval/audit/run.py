@@ -7,7 +7,7 @@ from vla_eval.audit.latency import audit_latency, audit_speedup
 from vla_eval.audit.printed import audit_change, audit_error, audit_rate, audit_remark
 from vla_eval.audit.rates import audit_rates
 from vla_eval.audit.results import Audit, Audited
-from vla_eval.audit.training import audit_seeds
+from vla_eval.audit.training import audit_seeds, audit_span
 
 __all__ = ["audit"]
 
@@ -23,6 +23,8 @@ def _audit(claim: schema.Claim, file: schema.ClaimsFile) -> Audited:  # noqa: PL
             return audit_rates(claim, file)
         case schema.SeedsClaim():
             return audit_seeds(claim, file)
+        case schema.SpanClaim():
+            return audit_span(claim)
         case schema.LatencyClaim():
             return audit_latency(claim, file)
         case schema.SpeedupClaim():

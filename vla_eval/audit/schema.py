@@ -29,6 +29,7 @@ __all__ = [
     "RemarkClaim",
     "SeedsClaim",
     "Source",
+    "SpanClaim",
     "SpeedupClaim",
     "TaskRates",
 ]
@@ -173,6 +174,19 @@ class SeedsClaim(_Claim):
         return self
 
 
+class SpanClaim(_Claim):
+    """The spread of one recipe over training seeds: wider than its episodes explain."""
+
+    kind: Literal["span"]
+    checkpoints: PrintedSeeds
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if len(self.checkpoints.percents) < 2:
+            raise ValueError("a spread over training seeds takes two checkpoints or more")
+        return self
+
+
 class PrintedLatency(_Frozen):
     """The printed time of one chunk."""
 
@@ -247,6 +261,7 @@ class RemarkClaim(_Claim):
 Claim = Annotated[
     RatesClaim
     | RateClaim
+    | SpanClaim
     | SeedsClaim
     | LatencyClaim
     | SpeedupClaim

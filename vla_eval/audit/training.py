@@ -7,8 +7,14 @@ import math
 import numpy as np
 
 from vla_eval.audit.assertions import find
-from vla_eval.audit.results import AtMargin, Audited, ClaimComparison, SeedSpread
-from vla_eval.audit.schema import ClaimsFile, PrintedSeeds, SeedsClaim
+from vla_eval.audit.results import (
+    AtMargin,
+    Audited,
+    ClaimComparison,
+    ClaimFinding,
+    SeedSpread,
+)
+from vla_eval.audit.schema import ClaimsFile, PrintedSeeds, SeedsClaim, SpanClaim
 from vla_eval.stats import (
     Checkpoints,
     SeedInference,
@@ -19,7 +25,7 @@ from vla_eval.stats import (
     noise_floor,
 )
 
-__all__ = ["audit_seeds"]
+__all__ = ["audit_seeds", "audit_span"]
 
 _DESIGNS = {
     "independent": compare_methods,
@@ -47,6 +53,47 @@ def audit_seeds(claim: SeedsClaim, file: ClaimsFile) -> Audited:
     if comparison.seeds is not None:
         details.append(_spread_sentence(claim.candidate, comparison.seeds))
     return Audited(claim, finding, f"{sentence}.", tuple(details), (), comparison)
+
+
+_SHOWN_BELOW = 0.05
+"""Level of the test whether the episodes explain a spread."""
+
+
+def audit_span(claim: SpanClaim) -> Audited:
+    """Judge whether training seeds spread wider than their episodes explain, by χ² with K − 1 df.
+
+    Under "the seeds do not matter" (K − 1) s²/w is about χ², with s² the variance of the checkpoints'
+    rates and w the binomial variance of one.
+    """
+    from scipy.special import chdtrc
+
+    printed = claim.checkpoints
+    checkpoints = _checkpoints(printed)
+    spread, df = _spread(checkpoints), checkpoints.k - 1
+    p = float(chdtrc(df, df * (spread.sd / spread.binomial_sd) ** 2))
+    percents = [float(percent) for percent in printed.percents]
+    span = (
+        f"a span of {max(percents) - min(percents):.1f} points over {checkpoints.k} checkpoints of "
+        f"{printed.n} episodes (p = {p:.2g})"
+    )
+    training = f"beside the episodes' {100 * spread.binomial_sd:.1f} points the training seed has "
+    shown = p <= _SHOWN_BELOW
+    sentence = (
+        f"Wider than the episodes explain: {span}."
+        if shown
+        else f"Not shown to be wider than the episodes explain: {span}."
+    )
+    numbers = {"sd": spread.sd, "sd95": list(spread.sd95), "binomial_sd": spread.binomial_sd}
+    return Audited(
+        claim,
+        ClaimFinding.SUPPORTED if shown else ClaimFinding.UNRESOLVED,
+        sentence,
+        (
+            _spread_sentence(printed, spread),
+            f"As an estimate, {training}{100 * spread.training_sd:.1f}.",
+        ),
+        numbers={**numbers, "training_sd": spread.training_sd, "p": p},
+    )
 
 
 def _checkpoints(seeds: PrintedSeeds) -> Checkpoints:

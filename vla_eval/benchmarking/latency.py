@@ -16,7 +16,7 @@ from vla_eval.policy import ActionChunk, Context, Policy, WarmUps, end_episode
 from vla_eval.spec import PolicySpec
 from vla_eval.stats.amdahl import AmdahlFit, amdahl_fit
 
-__all__ = ["Latency", "fits", "measure", "with_options"]
+__all__ = ["Inferences", "Latency", "fits", "inferences", "measure", "with_options"]
 
 _FEWEST = 3
 
@@ -65,23 +65,47 @@ def measure(
         budget_s: time after which to stop early, but after three repeats at least.
     """
     forget_peak()
-    warm_up_ms = _warm_up(policy, samples)
-    chunks, totals = _repeat(policy, samples, repeats, budget_s)
-    for _, context in samples:
-        end_episode(policy, context.key, None)
+    timed = inferences(policy, samples, repeats=repeats, budget_s=budget_s)
+    chunks = timed.chunks
     metadata = policy.metadata
     return Latency(
         dtype=metadata.dtype,
         device=metadata.device,
         batch=len(samples),
         nfe=chunks[-1].nfe,
-        repeats=len(totals),
-        warm_up_ms=round(warm_up_ms, 3),
-        total_ms=_quantiles(totals),
+        repeats=len(timed.total_ms),
+        warm_up_ms=round(timed.warm_up_ms, 3),
+        total_ms=_quantiles(timed.total_ms),
         prefix_ms=_quantiles([chunk.prefix_ms for chunk in chunks]),
         denoise_ms=_quantiles([chunk.denoise_ms for chunk in chunks]),
         memory_mb=peak_mb(metadata.device),
     )
+
+
+@dataclass(frozen=True)
+class Inferences:
+    """Equal inferences, one after the other."""
+
+    warm_up_ms: float
+    chunks: Sequence[ActionChunk]
+    """The first chunk of each inference after the warm-up."""
+    total_ms: Sequence[float]
+    """Wall time of each."""
+
+
+def inferences(
+    policy: Policy,
+    samples: Sequence[tuple[Observation, Context]],
+    *,
+    repeats: int,
+    budget_s: float,
+) -> Inferences:
+    """Warm a policy up and time its inferences; the arguments are those of `measure`."""
+    warm_up_ms = _warm_up(policy, samples)
+    chunks, totals = _repeat(policy, samples, repeats, budget_s)
+    for _, context in samples:
+        end_episode(policy, context.key, None)
+    return Inferences(warm_up_ms, chunks, totals)
 
 
 def _warm_up(policy: Policy, samples: Sequence[tuple[Observation, Context]]) -> float:

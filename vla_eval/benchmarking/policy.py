@@ -17,7 +17,7 @@ from vla_eval.policy_check import first_inference
 from vla_eval.spec import build_policy
 from vla_eval.stats.amdahl import AmdahlFit
 
-__all__ = ["measure_policy"]
+__all__ = ["measure_policy", "samples_of"]
 
 _NFES = (1, 2, 5, 10)
 
@@ -54,7 +54,7 @@ def measure_policy(
         base = spec if dtype is None else with_options(spec, dtype=dtype)
         policy = build_policy(base)
         if not samples:
-            samples = _samples(policy, suite, max(batches))
+            samples = samples_of(policy, suite, max(batches))
         tried: list[int | None] = list(nfes or (_NFES if policy.metadata.solver else ()))
         del policy
         for nfe in tried or [None]:
@@ -76,7 +76,12 @@ def measure_policy(
     }
 
 
-def _samples(policy: Policy, suite: str | None, count: int) -> list[tuple[Observation, Context]]:
+def samples_of(policy: Policy, suite: str | None, count: int) -> list[tuple[Observation, Context]]:
+    """Return observations with their contexts: a suite's, or examples that the policy generates.
+
+    Raises:
+        UsageError: there is no suite, and the policy generates no observation.
+    """
     maker = ability(policy, Exemplifies)
     if suite is None and maker is not None:
         return [maker.example(seed) for seed in range(count)]

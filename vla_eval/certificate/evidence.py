@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,15 @@ from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes, Pairing
 from vla_eval.judging.look_files import checked_looks, looks_on_disk
 from vla_eval.judging.looks import Look
-from vla_eval.judging.roles import Roles, sequential_roles
+from vla_eval.judging.resize_file import checked_resizing
+from vla_eval.judging.resizing import Resizing
+from vla_eval.judging.roles import (
+    AnyRoles,
+    RecipeRoles,
+    Roles,
+    roles_of_recipe,
+    sequential_roles,
+)
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand, in_stages
 from vla_eval.protocol import Protocol
@@ -28,15 +36,22 @@ from vla_eval.runs.folder import Arm, RunFolder, RunHeader
 from vla_eval.runs.header import refuse_unidentified
 from vla_eval.runs.store import Records, records_digest
 
-__all__ = ["Evidence", "gather"]
+__all__ = [
+    "Admitted",
+    "Evidence",
+    "RecipeEvidence",
+    "gather",
+    "gather_recipes",
+    "refuse_mixed_simulators",
+]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Admitted[R: AnyRoles]:
     """The admitted episodes of the arms that have a role."""
 
     header: RunHeader
-    roles: Roles
+    roles: R
     keys: tuple[EpisodeKey, ...]
     """Keys of the plan in its order; in a sequential run, up to the judged look."""
     arms: Mapping[str, ArmEpisodes]
@@ -49,13 +64,35 @@ class Evidence:
     """Start of the first attempt of any arm; ISO 8601 with its zone."""
     looks: tuple[Look, ...] = ()
     """All looks of a sequential run; the last one is judged. Empty in a run of fixed size."""
+    resizing: Resizing | None = None
+    """Decision about the size of a resized run; None in other runs."""
     sessions: Mapping[tuple[str, EpisodeKey], str] = field(default_factory=dict)
     """Call of ``vlaeval run`` that made the result, for each arm and key."""
+    path: Path = Path()
+    """The run folder, as the user typed it."""
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol of the run."""
+        """The protocol of the run; of several runs the first one's, whose analysis is that of all."""
         return self.header.protocol
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the runs that are judged together; usually one."""
+        return (self.protocol,)
+
+    @property
+    def protocol_label(self) -> str:
+        """Label of the protocol; several runs: all different ones."""
+        return ", ".join(dict.fromkeys(protocol.label for protocol in self.protocols))
+
+    @property
+    def protocol_sha256(self) -> str:
+        """Hash of the protocol; several runs: of their protocols' hashes."""
+        hashes = [protocol.sha256 for protocol in self.protocols]
+        return (
+            hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        )
 
     @property
     def finals(self) -> dict[str, Mapping[EpisodeKey, EpisodeRecord]]:
@@ -80,8 +117,37 @@ class Evidence:
         return ledger.pair(self.keys, self.arms[candidate], self.arms[reference])
 
 
+@dataclass(frozen=True)
+class Evidence(Admitted[Roles]):
+    """The admitted episodes of two arms and of their control."""
+
+    parts: tuple[Evidence, ...] = ()
+    """Several runs that are judged together (:mod:`vla_eval.certificate.pooled`), by their start."""
+
+    @property
+    def runs(self) -> tuple[Evidence, ...]:
+        """The runs that are judged together; usually this one alone."""
+        return self.parts or (self,)
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the runs that are judged together; usually one."""
+        return tuple(run.protocol for run in self.parts) or (self.protocol,)
+
+    def alone(self) -> Evidence:
+        """Return the evidence without the other candidates of a family."""
+        roles = replace(self.roles, others=())
+        parts = tuple(part.alone() for part in self.parts)
+        arms = {name: self.arms[name] for name in roles.names}
+        return replace(self, roles=roles, arms=arms, parts=parts)
+
+
+RecipeEvidence = Admitted[RecipeRoles]
+"""Evidence about two recipes."""
+
+
 def gather(path: Path, roles: Roles) -> Evidence:
-    """Admit the evidence of a run folder.
+    """Admit the evidence of a run folder about two arms.
 
     Raises:
         RunFolderError: the records are damaged or belong to another run, policy, simulator or scene; or
@@ -90,6 +156,34 @@ def gather(path: Path, roles: Roles) -> Evidence:
     """
     folder = RunFolder.open(path)
     _check_roles(folder.header, roles)
+    return Evidence(**vars(_gathered(path, folder, roles, _pairs(roles))))
+
+
+def gather_recipes(path: Path) -> RecipeEvidence:
+    """Admit the evidence of a run folder about the two recipes that its protocol names.
+
+    Raises:
+        RunFolderError: as :func:`gather`.
+        UsageError: the protocol is not about recipes, or the run lacks an arm that it names.
+    """
+    folder = RunFolder.open(path)
+    roles = roles_of_recipe(folder.header.protocol, [arm.name for arm in folder.header.arms])
+    for arm in folder.header.arms:
+        if arm.name in roles.names:
+            refuse_unidentified(arm)
+    first, *others = roles.names
+    return _gathered(path, folder, roles, [(name, first) for name in others])
+
+
+def _pairs(roles: Roles) -> list[tuple[str, str]]:
+    arms = [roles.candidate, *roles.others, *([roles.control] if roles.control else [])]
+    return [(arm, roles.reference) for arm in arms]
+
+
+def _gathered[R: AnyRoles](
+    path: Path, folder: RunFolder, roles: R, pairs: Sequence[tuple[str, str]]
+) -> Admitted[R]:
+    """Admit the evidence, with these pairs of arms in the same scenes."""
     records = folder.records()
     if records.contradictions:
         raise RunFolderError(
@@ -98,8 +192,11 @@ def gather(path: Path, roles: Roles) -> Evidence:
     keys = tuple(episode.key for episode in expand(folder.header.protocol))
     _refuse_strangers(path, records, keys)
     _refuse_early(path, folder.header, records)
-    looks = _looks(folder, records, roles)
+    # Recipes have neither looks nor a size that is set later.
+    looks = _looks(folder, records, roles) if isinstance(roles, Roles) else ()
     keys = keys[: looks[-1].pairs] if looks else keys
+    resizing = _resizing(folder, records, roles) if isinstance(roles, Roles) else None
+    keys = keys[: resizing.pairs] if resizing else keys
     arms = {name: ArmEpisodes.of(records, name, keys) for name in roles.names}
     for name, arm in arms.items():
         if arm.pending:
@@ -111,7 +208,7 @@ def gather(path: Path, roles: Roles) -> Evidence:
     _refuse_attrition(path, folder.header, arms, len(keys))
     admitted = {(name, key): arm.finals[key] for name, arm in arms.items() for key in arm.finals}
     sessions = {slot: records.sessions[slot] for slot in admitted}
-    evidence = Evidence(
+    evidence = Admitted(
         folder.header,
         roles,
         keys,
@@ -120,10 +217,12 @@ def gather(path: Path, roles: Roles) -> Evidence:
         _timings_digest(admitted, sessions),
         min((record.timing.started_at for record in records.attempts), key=datetime.fromisoformat),
         looks,
+        resizing,
         sessions,
+        path,
     )
-    _refuse_doubtful_pairs(path, evidence)
-    _refuse_mixed_simulators(path, evidence)
+    _refuse_doubtful_pairs(path, evidence, pairs)
+    refuse_mixed_simulators(path, evidence)
     return evidence
 
 
@@ -144,13 +243,7 @@ def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...
     protocol = folder.header.protocol
     if protocol.analysis.stopping == "fixed":
         return ()
-    taken = sequential_roles(protocol, [arm.name for arm in folder.header.arms])
-    if (roles.candidate, roles.reference) != taken:
-        raise UsageError(
-            f"this run was stopped by looking at candidate '{taken[0]}' against reference "
-            f"'{taken[1]}', so nothing else can be judged by it; for '{roles.candidate}' against "
-            f"'{roles.reference}' run them in that order, in a folder of their own"
-        )
+    _refuse_other_roles(folder, roles, "was stopped by looking at")
     looks = checked_looks(folder, records)
     if not looks:
         first = in_stages(protocol)[0]
@@ -169,6 +262,32 @@ def _looks(folder: RunFolder, records: Records, roles: Roles) -> tuple[Look, ...
     return looks
 
 
+def _resizing(folder: RunFolder, records: Records, roles: Roles) -> Resizing | None:
+    """Return the decision about the size of a resized run; refuse a run in which it was not made."""
+    resize = folder.header.protocol.analysis.resize
+    if resize is None:
+        return None
+    _refuse_other_roles(folder, roles, "got its size from")
+    resizing = checked_resizing(folder, records, must_be_there=True)
+    if resizing is None:
+        raise RunFolderError(
+            f"{folder.path}: the size of the run is set by its first {resize.after} episodes of every "
+            "arm, and they are not all there; judging before that is peeking: repeat the run command"
+        )
+    return resizing
+
+
+def _refuse_other_roles(folder: RunFolder, roles: Roles, what: str) -> None:
+    """Refuse other roles than those whose pairs decided how far the plan was run."""
+    taken = sequential_roles(folder.header.protocol, [arm.name for arm in folder.header.arms])
+    if (roles.candidate, roles.reference) != taken:
+        raise UsageError(
+            f"this run {what} candidate '{taken[0]}' against reference "
+            f"'{taken[1]}', so nothing else can be judged by it; for '{roles.candidate}' against "
+            f"'{roles.reference}' run them in that order, in a folder of their own"
+        )
+
+
 def _check_roles(run: RunHeader, roles: Roles) -> None:
     known = [arm.name for arm in run.arms]
     for name in roles.names:
@@ -177,6 +296,11 @@ def _check_roles(run: RunHeader, roles: Roles) -> None:
     if len(set(roles.names)) != len(roles.names):
         raise UsageError("one arm cannot have two roles")
     planned = run.protocol.analysis
+    if planned.recipe is not None:
+        raise UsageError(
+            f"{run.protocol.label} is about recipes, and names the arms of their training seeds "
+            "itself; leave out --candidate, --reference and --control"
+        )
     for role, asked, fixed in (
         ("candidate", roles.candidate, planned.candidate),
         ("reference", roles.reference, planned.reference),
@@ -187,6 +311,12 @@ def _check_roles(run: RunHeader, roles: Roles) -> None:
                 f"the protocol fixes the {role} as arm '{fixed}', not '{asked}'; "
                 "roles cannot change after the fact"
             )
+    asked_together = (roles.candidate, *roles.others)
+    if planned.candidates is not None and set(asked_together) != set(planned.candidates):
+        raise UsageError(
+            f"the protocol fixes the candidates as {', '.join(planned.candidates)}, judged together, not "
+            f"{', '.join(asked_together)}; leave out --candidate and --candidates"
+        )
     for arm in run.arms:
         if arm.name in roles.names:
             refuse_unidentified(arm)
@@ -227,18 +357,19 @@ def _refuse_attrition(
         )
 
 
-def _refuse_doubtful_pairs(path: Path, evidence: Evidence) -> None:
-    roles = evidence.roles
-    for name in (roles.candidate, *([roles.control] if roles.control else [])):
-        objection = evidence.pairing(name, roles.reference).objection
+def _refuse_doubtful_pairs[R: AnyRoles](
+    path: Path, evidence: Admitted[R], pairs: Sequence[tuple[str, str]]
+) -> None:
+    for name, other in pairs:
+        objection = evidence.pairing(name, other).objection
         if objection:
             raise RunFolderError(
-                f"{path}: arms '{name}' and '{roles.reference}' cannot be paired: {objection}; run "
+                f"{path}: arms '{name}' and '{other}' cannot be paired: {objection}; run "
                 "both on one machine set-up"
             )
 
 
-def _refuse_mixed_simulators(path: Path, evidence: Evidence) -> None:
+def refuse_mixed_simulators[R: AnyRoles](path: Path, evidence: Admitted[R]) -> None:
     """Refuse episodes of one task that name different simulators, renderers or assets."""
     seen: dict[tuple[str, str], EpisodeRecord] = {}
     for record in evidence.records():

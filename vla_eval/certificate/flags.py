@@ -7,13 +7,17 @@ from typing import Any
 
 from vla_eval.catalog import development_keys
 from vla_eval.certificate.anchors import Anchors
-from vla_eval.certificate.evidence import Evidence
+from vla_eval.certificate.evidence import Admitted, Evidence
 from vla_eval.certificate.model import Assay, Comparison
 from vla_eval.identity import server_identity, weights_are_hashed
+from vla_eval.judging.guardrail import GuardRail
+from vla_eval.judging.means import mean_of
+from vla_eval.judging.measures import worth_of
+from vla_eval.judging.roles import AnyRoles
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
 
-__all__ = ["flags"]
+__all__ = ["Raised", "about_anchors", "about_arms", "about_records", "flags", "in_order"]
 
 _GRADES = {
     "not shown": Flag.SENSITIVITY_NOT_SHOWN,
@@ -25,7 +29,12 @@ _NAMES = ("name", "spec")
 
 
 def flags(
-    evidence: Evidence, comparison: Comparison, assay: Assay, anchors: Anchors, margin: float
+    evidence: Evidence,
+    comparison: Comparison,
+    assay: Assay,
+    anchors: Anchors,
+    margin: float,
+    rail: GuardRail | None,
 ) -> dict[Flag, str]:
     """Return the raised flags in the order of the enumeration, each with its detail ("": no detail).
 
@@ -34,24 +43,41 @@ def flags(
     raised = (
         _about_policies(evidence)
         | _about_episodes(evidence, comparison, margin)
-        | _about_anchors(evidence, anchors, margin)
+        | about_anchors(evidence, anchors, margin)
     )
-    if assay.grade in _GRADES:
-        raised[_GRADES[assay.grade]] = ""
-    return {flag: raised[flag] or "" for flag in Flag if raised.get(flag) is not None}
+    if rail is not None and rail.having("worse"):
+        raised[Flag.TASK_WORSE] = ", ".join(rail.having("worse"))
+    return in_order(raised, assay)
 
 
-type _Raised = dict[Flag, str | None]
+type Raised = dict[Flag, str | None]
 """Details by flag; None: the flag is not raised."""
 
 
-def _about_policies(evidence: Evidence) -> _Raised:
+def in_order(raised: Raised, assay: Assay) -> dict[Flag, str]:
+    """Return the raised flags in the order of the enumeration, with that of the control."""
+    if assay.grade in _GRADES:
+        raised = {**raised, _GRADES[assay.grade]: ""}
+    return {flag: raised[flag] or "" for flag in Flag if raised.get(flag) is not None}
+
+
+def _about_policies(evidence: Evidence) -> Raised:
     roles = evidence.roles
-    identities = {name: evidence.arm(name).identity or {} for name in roles.names}
-    scenes = {record.scene_hash for record in evidence.records()}
-    ours, theirs = identities[roles.candidate], identities[roles.reference]
+    ours, theirs = (
+        evidence.arm(name).identity or {} for name in (roles.candidate, roles.reference)
+    )
     return {
         Flag.SINGLE_CHECKPOINT: "",
+        Flag.SELF_COMPARISON: "" if _policy(ours) == _policy(theirs) else None,
+        **about_arms(evidence),
+    }
+
+
+def about_arms[R: AnyRoles](evidence: Admitted[R]) -> Raised:
+    """Return what the identities of the arms leave open."""
+    identities = {name: evidence.arm(name).identity or {} for name in evidence.roles.names}
+    scenes = {record.scene_hash for record in evidence.records()}
+    return {
         Flag.DECLARED_POLICY: _arms(
             identities, lambda identity: server_identity(identity) is not None
         ),
@@ -59,7 +85,6 @@ def _about_policies(evidence: Evidence) -> _Raised:
         Flag.UNHASHED_SPEC: _arms(identities, lambda identity: "spec" not in identity),
         Flag.PRIVILEGED: _arms(identities, lambda identity: bool(identity.get("privileged"))),
         Flag.TRAINED_ON_UNKNOWN: _arms(identities, lambda identity: seen(identity, scenes) is None),
-        Flag.SELF_COMPARISON: "" if _policy(ours) == _policy(theirs) else None,
     }
 
 
@@ -75,28 +100,40 @@ def _arms(
     return ", ".join(names) if names else None
 
 
-def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -> _Raised:
-    reference = evidence.arms[evidence.roles.reference]
-    rate = reference.successes / reference.n
+def _about_episodes(evidence: Evidence, comparison: Comparison, margin: float) -> Raised:
+    rate = _reference_mean(evidence)
     unequal = comparison.heterogeneity_p
-    records = evidence.records()
-    missing = {name: len(arm.missing) for name, arm in evidence.arms.items()}
-    retried = {name: len(arm.retried) for name, arm in evidence.arms.items()}
     return {
+        **about_records(evidence),
         Flag.CEILING: "" if is_ceiling(rate, margin=margin) else None,
         Flag.FLOOR: "" if is_floor(rate, margin=margin) else None,
         Flag.CLUSTERED: _repeats(comparison),
-        Flag.ATTRITION: _counts(missing),
-        Flag.RETRIED: _counts(retried),
         Flag.HETEROGENEOUS: "" if unequal is not None and unequal < 0.05 else None,
-        Flag.STAND_INS: ""
-        if any(record.provenance.get("standins") for record in records)
-        else None,
-        Flag.BATCHED: "" if any(record.timing.max_batch > 1 for record in records) else None,
         Flag.STOPPED_BY_HAND: ""
         if any(look.decision is Decision.CONTINUE for look in evidence.looks[-1:])
         else None,
     }
+
+
+def about_records[R: AnyRoles](evidence: Admitted[R]) -> Raised:
+    """Return what happened to the episodes."""
+    records = evidence.records()
+    return {
+        Flag.ATTRITION: _counts({name: len(arm.missing) for name, arm in evidence.arms.items()}),
+        Flag.RETRIED: _counts({name: len(arm.retried) for name, arm in evidence.arms.items()}),
+        Flag.STAND_INS: ""
+        if any(record.provenance.get("standins") for record in records)
+        else None,
+        Flag.BATCHED: "" if any(record.timing.max_batch > 1 for record in records) else None,
+    }
+
+
+def _reference_mean(evidence: Evidence) -> float:
+    """Return the reference's mean of the protocol's measure, in [0, 1]."""
+    reference, worth = evidence.arms[evidence.roles.reference], worth_of(evidence.protocol)
+    if worth is None:
+        return reference.successes / reference.n
+    return mean_of(reference, worth, evidence.protocol.analysis)[0]
 
 
 def _repeats(comparison: Comparison) -> str | None:
@@ -111,17 +148,22 @@ def _counts(counts: Mapping[str, int]) -> str | None:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _about_anchors(evidence: Evidence, anchors: Anchors, margin: float) -> _Raised:
+def about_anchors[R: AnyRoles](evidence: Admitted[R], anchors: Anchors, margin: float) -> Raised:
+    """Return what is not known to be older than the results."""
     protocol, roles = evidence.protocol, evidence.roles
-    development = development_keys(protocol)
-    declared = anchors.registration is not None or protocol.analysis.candidate is not None
+    development = [key for each in evidence.protocols for key in development_keys(each)]
+    analysis = protocol.analysis
+    named = analysis.candidate or analysis.candidates or analysis.recipe
+    declared = anchors.registration is not None or named
     others = [arm.name for arm in evidence.header.arms if arm.name not in roles.names]
     return {
-        Flag.POST_HOC: "" if margin != protocol.analysis.margin else None,
+        Flag.POST_HOC: "" if margin != analysis.margin else None,
         Flag.MODIFIED: _overrides(evidence),
         Flag.UNRELEASED_PROTOCOL: "" if anchors.standing == "unreleased" else None,
         Flag.UNREGISTERED: "" if anchors.registration is None else None,
-        Flag.PICKED_CANDIDATE: ", ".join(others) if others and not declared else None,
+        Flag.PICKED_CANDIDATE: f"{len(others)} others: {', '.join(others)}"
+        if others and not declared
+        else None,
         Flag.REUSED_HOLDOUT: f"candidate {anchors.attempt}" if anchors.attempt > 1 else None,
         Flag.DEVELOPMENT_STATES: f"{len(development)} of {len(evidence.keys)} episodes"
         if development
@@ -129,6 +171,8 @@ def _about_anchors(evidence: Evidence, anchors: Anchors, margin: float) -> _Rais
     }
 
 
-def _overrides(evidence: Evidence) -> str | None:
-    changes = evidence.protocol.overrides
-    return None if changes is None else ", ".join(f"{key}={to}" for key, to in changes.items())
+def _overrides[R: AnyRoles](evidence: Admitted[R]) -> str | None:
+    changed = [each.overrides for each in evidence.protocols if each.overrides is not None]
+    if not changed:
+        return None
+    return "; ".join(", ".join(f"{key}={to}" for key, to in each.items()) for each in changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,21 +13,36 @@ from typing import Any
 from vla_eval.bounds import check_margin
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.comparison import Level, assay_of, compare_arms, power_of
-from vla_eval.certificate.evidence import Evidence, gather
+from vla_eval.certificate.evidence import Admitted, Evidence
+from vla_eval.certificate.family import family_of
 from vla_eval.certificate.flags import flags
 from vla_eval.certificate.latency import arm_latency, latency_ratios, median_speedup
-from vla_eval.certificate.model import ArmResult, Certificate, Comparison, Seeds, Sequential
+from vla_eval.certificate.measured import measured
+from vla_eval.certificate.model import (
+    ArmResult,
+    Certificate,
+    Comparison,
+    Resized,
+    Role,
+    Seeds,
+    Sequential,
+)
+from vla_eval.certificate.pooled import gather_all, parts_of
 from vla_eval.certificate.scope import what_ran
+from vla_eval.certificate.taskwise import guarded, rail_of, tasks_like_these
+from vla_eval.certificate.wording import Words
 from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import RunFolderError
+from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import look_sentence, sequential_plan
-from vla_eval.judging.methods import rate_interval
-from vla_eval.judging.roles import Roles
-from vla_eval.released import standing
-from vla_eval.stats import rerun_sd
+from vla_eval.judging.rates import rate_interval
+from vla_eval.judging.resizing import resizing_sentence
+from vla_eval.judging.roles import AnyRoles, Roles
+from vla_eval.released import Standing, standing
+from vla_eval.stats import Verdict, rerun_sd
 from vla_eval.trainedon import seen
 
-__all__ = ["issue", "issue_from"]
+__all__ = ["arm_result", "issue", "issue_from", "refuse_trained_on"]
 
 
 def issue(
@@ -36,6 +52,7 @@ def issue(
     margin: float | None = None,
     registration: Registration | None = None,
     attempt: int = 1,
+    more: Sequence[Path] = (),
 ) -> Certificate:
     """Judge a run by its protocol.
 
@@ -46,6 +63,7 @@ def issue(
         registration: the declaration made before the first episode, if any.
         attempt: number of this candidate among those tried on these states with this reference
             (:mod:`vla_eval.claims.uses`); from the second on, alpha is smaller.
+        more: further run folders, on other states, that are judged together with it.
 
     Raises:
         RunFolderError: the evidence cannot be admitted, or contradicts the registration.
@@ -53,7 +71,7 @@ def issue(
         UsageError: the roles cannot be filled.
     """
     return issue_from(
-        gather(path, roles), margin=margin, registration=registration, attempt=attempt
+        gather_all([path, *more], roles), margin=margin, registration=registration, attempt=attempt
     )
 
 
@@ -66,25 +84,33 @@ def issue_from(
 ) -> Certificate:
     """Judge admitted evidence; see :func:`issue`."""
     analysis, roles, protocol = evidence.protocol.analysis, evidence.roles, evidence.protocol
-    anchors = Anchors(standing(protocol), registration, attempt)
+    anchors = Anchors(_standing(evidence), registration, attempt)
     begun = sorted(
         (record.timing.started_at for record in evidence.records()), key=datetime.fromisoformat
     )
     if registration is not None:
         check(registration, evidence.header, roles, evidence.first_attempt_at)
-    _refuse_trained_on(evidence)
+    refuse_trained_on(evidence)
     level = Level(
         check_margin(analysis.margin if margin is None else margin), anchors.alpha(analysis.alpha)
     )
+    family = family_of(evidence, level)
+    whole = level
+    if family is not None:
+        level = replace(level, alpha=family.level, stricter=family.level_others)
     comparison = compare_arms(evidence, roles.candidate, level)
-    control = compare_arms(evidence, roles.control, level) if roles.control else None
-    assay = assay_of(evidence, control, level)
-    raised = flags(evidence, comparison, assay, anchors, level.margin)
+    rail = rail_of(evidence, roles.candidate, level)
+    verdict = guarded(comparison.verdict, rail)
+    control = compare_arms(evidence, roles.control, whole) if roles.control else None
+    assay = assay_of(evidence, control, whole)
+    of_measure = measured(evidence, comparison, level)
+    words = Words(of_measure)
+    raised = flags(evidence, comparison, assay, anchors, level.margin, rail)
     ran = what_ran(evidence.keys)
     return Certificate(
-        claim=_claim(comparison, level, ran),
-        verdict=comparison.verdict,
-        sentence=_sentence(evidence, comparison, level),
+        claim=_claim(comparison, level, ran, rail, words),
+        verdict=verdict,
+        sentence=_sentence(evidence, verdict, comparison, level, words),
         flags=tuple(raised),
         details={flag.value: detail for flag, detail in raised.items() if detail},
         margin=level.margin,
@@ -94,8 +120,8 @@ def issue_from(
         alpha=level.alpha,
         planned_alpha=analysis.alpha,
         attempt=attempt,
-        protocol=protocol.label,
-        protocol_sha256=protocol.sha256,
+        protocol=evidence.protocol_label,
+        protocol_sha256=evidence.protocol_sha256,
         standing=anchors.standing,
         registration=registration,
         what_ran=ran,
@@ -108,12 +134,23 @@ def issue_from(
         last_episode_at=begun[-1],
         sessions=len(set(evidence.sessions.values())),
         comparison=comparison,
+        guard_rail=rail,
+        tasks_like_these=tasks_like_these(evidence, roles.candidate),
+        family=family,
+        runs=parts_of(evidence, level),
         control=control,
         assay=assay,
         sequential=_sequential(evidence),
-        arms=tuple(_arm(evidence, name) for name in roles.names),
-        seeds=Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
-        power=power_of(evidence, comparison, level),
+        resized=_resized(evidence),
+        arms=tuple(arm_result(evidence, name, _role(roles, name)) for name in roles.shown),
+        seeds=Seeds(
+            env_seeds=tuple(sorted({key.env_seed for key in evidence.keys})),
+            policy_seeds=tuple(sorted({key.policy_seed for key in evidence.keys})),
+        )
+        if evidence.parts
+        else Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
+        power=None if of_measure else power_of(evidence, comparison, level),
+        measured=of_measure,
         **_latency(evidence),
         versions=evidence.header.versions,
         machine=evidence.header.machine,
@@ -121,11 +158,24 @@ def issue_from(
     )
 
 
-def _claim(comparison: Comparison, level: Level, ran: str) -> str:
-    return (
-        f"'{comparison.candidate}' is not worse than '{comparison.reference}' by "
-        f"{_points(level.margin)} points or more, over {comparison.n} paired episodes: {ran}"
+def _claim(
+    comparison: Comparison, level: Level, ran: str, rail: GuardRail | None, words: Words
+) -> str:
+    guard = (
+        f"; and no task is shown to be worse by more than {words.margin(rail.margin)}"
+        if rail is not None
+        else ""
     )
+    return (
+        f"'{comparison.candidate}' is not {words.measure.worse} than '{comparison.reference}' by "
+        f"{words.margin(level.margin)} or more, over {comparison.n} paired episodes: {ran}{guard}"
+    )
+
+
+def _standing(evidence: Evidence) -> Standing:
+    """Return whether all protocols are released; one that is not decides."""
+    known = [standing(run.protocol) for run in evidence.runs]
+    return next((each for each in known if each == "unreleased"), known[0])
 
 
 def _latency(evidence: Evidence) -> dict[str, Any]:
@@ -137,7 +187,7 @@ def _latency(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _refuse_trained_on(evidence: Evidence) -> None:
+def refuse_trained_on[R: AnyRoles](evidence: Admitted[R]) -> None:
     """Refuse episodes in scenes of an arm's own demonstrations."""
     scenes = {record.scene_hash for record in evidence.records()}
     for name in evidence.roles.names:
@@ -163,21 +213,28 @@ def _sequential(evidence: Evidence) -> Sequential | None:
     )
 
 
-def _arm(evidence: Evidence, name: str) -> ArmResult:
+def _resized(evidence: Evidence) -> Resized | None:
+    decision = evidence.resizing
+    if decision is None:
+        return None
+    return Resized(decision=decision, sentence=resizing_sentence(decision))
+
+
+def _role(roles: Roles, name: str) -> Role:
+    if name == roles.candidate:
+        return "candidate"
+    return "reference" if name == roles.reference else "negative control"
+
+
+def arm_result[R: AnyRoles](evidence: Admitted[R], name: str, role: Role) -> ArmResult:
+    """Return one arm alone."""
     arm = evidence.arms[name]
     records = list(arm.finals.values())
     inferences = sum(record.inferences for record in records)
     rate = arm.successes / arm.n
-    roles = evidence.roles
     return ArmResult(
         name=name,
-        role=(
-            "candidate"
-            if name == roles.candidate
-            else "reference"
-            if name == roles.reference
-            else "negative control"
-        ),
+        role=role,
         spec=evidence.arm(name).spec,
         identity=evidence.arm(name).identity or {},
         n=arm.n,
@@ -200,15 +257,15 @@ def _arm(evidence: Evidence, name: str) -> ArmResult:
     )
 
 
-def _level(evidence: Evidence) -> float:
+def _level[R: AnyRoles](evidence: Admitted[R]) -> float:
     """Return the two-sided level of a 95 % interval of one rate; at a look, the level of that look."""
     plan = sequential_plan(evidence.protocol)
     if plan is None:
         return 0.05
-    return 2 * replace(plan, alpha=0.025).levels[len(evidence.looks) - 1]
+    return 2 * replace(plan, alpha=0.025).level(len(evidence.looks))
 
 
-def _rerun_sd(evidence: Evidence, name: str) -> float | None:
+def _rerun_sd[R: AnyRoles](evidence: Admitted[R], name: str) -> float | None:
     """Return the SD of the rate when the same states run again; None: every state ran once."""
     states = evidence.arms[name].by_state()
     if states is None or states.n == len(states.episodes):
@@ -219,18 +276,16 @@ def _rerun_sd(evidence: Evidence, name: str) -> float | None:
     return rerun_sd(rates) / math.sqrt(repeats - 1)
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:g}"
-
-
-def _sentence(evidence: Evidence, comparison: Comparison, level: Level) -> str:
-    low, high = (f"{100 * limit:+.1f}" for limit in comparison.ci_judged)
+def _sentence(
+    evidence: Evidence, verdict: Verdict, comparison: Comparison, level: Level, words: Words
+) -> str:
     kind = "repeated interval" if evidence.looks else "interval"
     doubt = any(arm.missing or arm.retried for arm in evidence.arms.values())
     cases = ", whatever the missing and retried episodes were" if doubt else ""
     stopped = f"; look {evidence.looks[-1].number}" if evidence.looks else ""
     return (
-        f"{comparison.verdict.sentence} (difference {100 * comparison.difference:+.1f} points, "
-        f"{100 * (1 - 2 * level.alpha):.3g} % {kind} [{low}, {high}]{cases}, margin "
-        f"{_points(level.margin)} points{stopped}.)"
+        f"{words.says(verdict)} ({words.measure.difference} "
+        f"{words.number(comparison.difference)} {words.unit}, "
+        f"{100 * (1 - 2 * level.alpha):.3g} % {kind} {words.span(comparison.ci_judged)}{cases}, margin "
+        f"{words.margin(level.margin)}{stopped}.)"
     )

@@ -8,25 +8,35 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.bounds import Alpha, Margin
+from vla_eval.certificate.parts import Family, RunPart, TasksLikeThese
 from vla_eval.claims.registration import Registration
+from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import Look
+from vla_eval.judging.resizing import Resizing
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 
 __all__ = [
     "ArmLatency",
+    "ArmMean",
     "ArmResult",
     "Assay",
     "Certificate",
     "Comparison",
+    "MeanPower",
+    "Measured",
     "Power",
     "ProcessRunRatio",
+    "Resized",
+    "RestrictedTime",
+    "Role",
     "Seeds",
     "Sequential",
     "TaskResult",
 ]
 
 Interval = tuple[float, float]
+Role = Literal["candidate", "reference", "negative control"]
 
 
 class _Frozen(BaseModel):
@@ -46,7 +56,11 @@ class TaskResult(_Frozen):
 
 
 class Comparison(_Frozen):
-    """Two arms, paired by episode; the first is the candidate."""
+    """Two arms, paired by episode; the first is the candidate.
+
+    Differences, intervals and p-values are of the protocol's measure, and its higher mean is better; counts
+    of pairs, their correlation and failures are of successes.
+    """
 
     candidate: str
     reference: str
@@ -66,6 +80,9 @@ class Comparison(_Frozen):
     p_worse: float
     """p-value of "worse by the margin or more", one-sided, from a test that keeps its level; missing and
     retried episodes count at their worst. In a sequential run, it is compared with the look's level."""
+    e_value: float | None = None
+    """e-value against the same hypothesis: e-values of runs on other states may be multiplied, and
+    1/product is a p-value, even if earlier results decided whether to continue."""
     p_score: float | None
     """The same p-value by Tango's score, if pairs are independent; it decides nothing."""
     p_different: float
@@ -92,6 +109,15 @@ class Comparison(_Frozen):
     """Cochran's Q over tasks."""
     heterogeneity_df: int | None = None
     heterogeneity_p: float | None = None
+    """p-value of "the tasks share one distribution of a state's difference", by permutation."""
+
+    @property
+    def test(self) -> str:
+        """The test behind the p-values, in words."""
+        if self.clusters is not None:
+            return "tests by state"
+        words = {"over runs": "e-values of the runs", "stratified": "bets with the tasks' weights"}
+        return words.get(self.method, "exact test")
 
     @property
     def n(self) -> int:
@@ -143,6 +169,13 @@ class Sequential(_Frozen):
     """Decision of the last look."""
 
 
+class Resized(_Frozen):
+    """The size of the run, set once from the number of discordant pairs among the first."""
+
+    decision: Resizing
+    sentence: str
+
+
 class Seeds(_Frozen):
     """Repeated seeds, and the spread over them."""
 
@@ -171,11 +204,60 @@ class Power(_Frozen):
     """Margin that the planned pairs certify at parity with a probability of about 80 %, by formula."""
 
 
+class MeanPower(_Frozen):
+    """Power of the tests of a measure's mean, at this run's spread; simulated with a fixed seed."""
+
+    states_planned: int
+    spread: float
+    """Standard deviation of the states' differences."""
+    at_parity: float
+    """Probability that the planned states certify a candidate with the reference's mean."""
+    states_for_80: int | None
+    """About the number of states for which it is 80 %; None: more than are computed."""
+
+
+class ArmMean(_Frozen):
+    """The measure's mean of one arm."""
+
+    mean: float
+    ci95: Interval
+    """Interval by bets on initial states."""
+
+
+class RestrictedTime(_Frozen):
+    """Times to success, restricted to the time limit T: a failure counts as T."""
+
+    limit_steps: int | None
+    """T in control steps; None: tasks have different limits."""
+    control_hz: float | None
+    """Control steps a second; None: the protocol does not give it, or tasks differ."""
+    grid: tuple[float, ...]
+    """Times as a fraction of T, ascending from 0 to 1."""
+    solved: Mapping[str, tuple[float, ...]]
+    """For each arm the share of its episodes that had succeeded by each time of the grid."""
+    mean_steps: Mapping[str, float] | None
+    """Mean of min(τ, T) of each arm in control steps; None: tasks have different limits, so that only
+    fractions of them are judged."""
+    difference_steps: float | None
+    """Mean of candidate minus reference in control steps: above 0 the candidate is slower."""
+    ci95_steps: Interval | None
+
+
+class Measured(_Frozen):
+    """What is judged in the place of success."""
+
+    name: Literal["score", "time-to-success"]
+    arms: Mapping[str, ArmMean]
+    power: MeanPower
+    time: RestrictedTime | None = None
+    """None: the measure is no time."""
+
+
 class ArmResult(_Frozen):
     """One arm alone."""
 
     name: str
-    role: Literal["candidate", "reference", "negative control"]
+    role: Role
     spec: str
     identity: Mapping[str, JsonValue]
     n: int
@@ -215,7 +297,7 @@ class Certificate(_Frozen):
     margin: Margin
     margin_reason: str
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
-    """One-sided level of the verdict."""
+    """One-sided level of the claim; in a family of candidates, Holm's level of this one."""
     planned_alpha: Alpha
     """The protocol's level; larger than alpha if the states were used before."""
     attempt: Annotated[int, Field(ge=1, le=10_000)]
@@ -242,14 +324,27 @@ class Certificate(_Frozen):
     sessions: int
     """Number of calls of ``vlaeval run`` that made the admitted results."""
     comparison: Comparison
+    guard_rail: GuardRail | None = None
+    """Every task at the protocol's task margin; None: it declares none."""
+    tasks_like_these: TasksLikeThese | None = None
+    """Secondary result about further tasks; it carries no claim."""
+    family: Family | None = None
+    """Candidates that were judged together; None: this one was judged alone."""
+    runs: tuple[RunPart, ...] = ()
+    """Several runs that are judged together; empty: one run."""
     control: Comparison | None
     """The negative control in the candidate's place."""
     assay: Assay
     sequential: Sequential | None
     """None: the number of episodes is fixed by the protocol."""
+    resized: Resized | None = None
+    """None: the size of the run was not set from its first pairs."""
     arms: tuple[ArmResult, ...]
     seeds: Seeds
-    power: Power
+    power: Power | None
+    """None: the judged measure is not success."""
+    measured: Measured | None = None
+    """The judged measure; None: success."""
     latency_ratio: float | None
     """Median inference time of the reference over the candidate's, over all process runs. Descriptive."""
     latency_ratios: tuple[ProcessRunRatio, ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison
+from vla_eval.certificate.wording import Words
 from vla_eval.drawing.terminal import folded
-from vla_eval.summary.text import points
 
 _ENOUGH = 5
 """Fewest process runs for a reliable latency interval."""
@@ -16,6 +16,7 @@ __all__ = [
     "flag_lines",
     "latency_words",
     "p_words",
+    "part_lines",
     "run_words",
     "secondary_lines",
 ]
@@ -23,16 +24,19 @@ __all__ = [
 
 def certificate_text(certificate: Certificate) -> str:
     """Return the verdict, followed by its evidence."""
-    comparison = certificate.comparison
+    comparison, words = certificate.comparison, Words.of(certificate)
     lines = [
-        f"{comparison.verdict.upper()}: {certificate.sentence}",
-        *(f"also {verdict.upper()}: {verdict.sentence}" for verdict in comparison.also),
+        f"{certificate.verdict.upper()}: {certificate.sentence}",
+        *(f"also {verdict.upper()}: {words.says(verdict)}" for verdict in comparison.also),
         f"claim: {certificate.claim}",
         f"control: {certificate.assay.sentence}",
         "",
-        *_pairs(comparison),
+        *_pairs(comparison, words),
+        *words.mean_lines(),
         p_words(certificate),
         *([certificate.sequential.sentence] if certificate.sequential else []),
+        *([certificate.resized.sentence] if certificate.resized else []),
+        *part_lines(certificate),
         "",
         *(_arm_line(arm) for arm in certificate.arms),
         *_control(certificate),
@@ -48,17 +52,33 @@ def certificate_text(certificate: Certificate) -> str:
     return folded(lines)
 
 
+def part_lines(certificate: Certificate) -> Iterator[str]:
+    """Yield the sentences about parts that only some protocols ask for."""
+    if certificate.runs:
+        values = ", ".join(f"{run.e_value:.3g} ({run.pairs} pairs)" for run in certificate.runs)
+        yield (
+            f"{len(certificate.runs)} runs, whose e-values are multiplied: {values}; 1/product is the "
+            "p-value, also if a result decided on the next run"
+        )
+    for part in (certificate.guard_rail, certificate.family):
+        if part is not None:
+            yield part.sentence
+
+
 def flag_lines(certificate: Certificate) -> Iterator[str]:
     """Yield each flag with its sentence and its detail."""
+    words = Words.of(certificate)
     for flag in certificate.flags:
         detail = certificate.details.get(flag.value)
-        yield f"{flag.upper()}: {flag.sentence}" + (f" ({detail})" if detail else "")
+        yield f"{flag.upper()}: {words.says(flag)}" + (f" ({detail})" if detail else "")
 
 
 def p_words(certificate: Certificate) -> str:
     """Return the p-value of "worse by the margin or more" in words, with its test and level."""
     comparison, sequential = certificate.comparison, certificate.sequential
-    test = "tests by state" if comparison.clusters is not None else "exact test"
+    words = Words.of(certificate)
+    test = words.test(comparison)
+    test += " over all sizes that the rule could set" if certificate.resized else ""
     score = "" if comparison.p_score is None else f"; Tango's score alone {comparison.p_score:.3g}"
     needed = (
         f"needs {sequential.looks[-1].level:.3g} at this look"
@@ -66,7 +86,7 @@ def p_words(certificate: Certificate) -> str:
         else f"needs {certificate.alpha:.3g}"
     )
     return (
-        f'p-value of "worse by {100 * certificate.margin:g} points or more": '
+        f'p-value of "{words.measure.worse} by {words.margin(certificate.margin)} or more": '
         f"{comparison.p_worse:.3g} ({test}{score}), {needed}"
     )
 
@@ -100,6 +120,7 @@ def run_words(certificate: Certificate) -> str:
 def secondary_lines(certificate: Certificate) -> Iterator[str]:
     """Yield the secondary results that the protocol asks for; they carry no claim."""
     comparison, arms = certificate.comparison, certificate.arms
+    words = Words.of(certificate)
     for result in certificate.secondary:
         match result:
             case "latency" if certificate.latency_ratio is not None:
@@ -110,21 +131,22 @@ def secondary_lines(certificate: Certificate) -> Iterator[str]:
                 for task in comparison.tasks:
                     scores = (f"{arm.name} {arm.mean_score_by_task[task.task]:.3f}" for arm in arms)
                     yield f"mean score, {task.task}: {', '.join(scores)}"
+            case "tasks like these" if certificate.tasks_like_these is not None:
+                yield certificate.tasks_like_these.sentence
             case "success rate by task" if len(comparison.tasks) > 1:
                 for task in comparison.tasks:
-                    low, high = (points(limit) for limit in task.ci90)
-                    yield f"{task.task}: {points(task.difference)} points, 90 % [{low}, {high}]"
+                    shown = f"{words.number(task.difference)} {words.unit}"
+                    yield f"{task.task}: {shown}, 90 % {words.span(task.ci90)}"
 
 
-def _pairs(comparison: Comparison) -> Iterator[str]:
+def _pairs(comparison: Comparison, words: Words) -> Iterator[str]:
     yield (
         f"{comparison.n} pairs: both succeed {comparison.n11}, only {comparison.candidate} "
         f"{comparison.n10}, only {comparison.reference} {comparison.n01}, neither {comparison.n00}"
     )
-    low90, high90, low95, high95 = map(points, (*comparison.ci90, *comparison.ci95))
     yield (
-        f"difference {points(comparison.difference)} points; {comparison.method} 90 % [{low90}, "
-        f"{high90}], 95 % [{low95}, {high95}]"
+        f"{words.measure.difference} {words.number(comparison.difference)} {words.unit}; "
+        f"{comparison.method} 90 % {words.span(comparison.ci90)}, 95 % {words.span(comparison.ci95)}"
     )
     if comparison.clusters is not None:
         yield (
@@ -150,8 +172,8 @@ def _arm_line(arm: ArmResult) -> str:
 def _control(certificate: Certificate) -> Iterator[str]:
     control = certificate.control
     if control is not None:
-        low, high = map(points, control.ci90)
+        words = Words.of(certificate)
         yield (
             f"negative control {control.candidate} in the candidate's place: {control.verdict} "
-            f"({points(control.difference)} points, 90 % [{low}, {high}])"
+            f"({words.number(control.difference)} {words.unit}, 90 % {words.span(control.ci90)})"
         )

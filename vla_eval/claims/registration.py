@@ -38,9 +38,10 @@ from vla_eval.errors import (
 )
 from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import ArmName, read_model, read_text
-from vla_eval.judging.roles import Roles, sequential_roles
+from vla_eval.judging.resizing import decides_by_pairs
+from vla_eval.judging.roles import AnyRoles, roles_of_recipe, sequential_roles
 from vla_eval.protocol import Protocol
-from vla_eval.realtime.latency import virtual_time
+from vla_eval.realtime.latency import check_arms, virtual_time
 from vla_eval.released import Standing, standing
 from vla_eval.runs.header import Arm, RunHeader, identity_sha256, refuse_unidentified
 from vla_eval.spec import build_policy, identity_of
@@ -91,8 +92,9 @@ class RegisteredArm(_Frozen):
 class RegisteredRoles(_Frozen):
     """Registered arms by their roles."""
 
-    candidate: ArmName
-    reference: ArmName
+    candidate: ArmName | tuple[ArmName, ...]
+    """One arm; or the arms of a recipe, one for each training seed."""
+    reference: ArmName | tuple[ArmName, ...]
     control: ArmName | None = None
 
 
@@ -141,6 +143,7 @@ def register(
         ProtocolError: the protocol claims falsely to be a released one.
         InfrastructureError: a policy could not be loaded.
     """
+    check_arms(protocol.run.realtime, specs)
     known = standing(protocol)
     roles = _complete(protocol, list(specs), (candidate, reference, control))
     return Registration(
@@ -177,9 +180,12 @@ def _complete(
 ) -> RegisteredRoles:
     """Fill in the omitted roles; raise UsageError if roles are missing or contradictory."""
     analysis = protocol.analysis
-    fixed = (analysis.candidate, analysis.reference, analysis.negative_control)
-    looks = analysis.stopping != "fixed"
-    taken = sequential_roles(protocol, arms) if looks else (None, None)
+    if analysis.recipe is not None:
+        return _of_recipe(protocol, arms, asked)
+    # A protocol that names several candidates registers all of them; the first stands in the file.
+    first = analysis.candidates[0] if analysis.candidates else analysis.candidate
+    fixed = (first, analysis.reference, analysis.negative_control)
+    taken = sequential_roles(protocol, arms) if decides_by_pairs(protocol) else (None, None)
     flags = ("candidate", "reference", "control")
     names: list[str | None] = []
     for flag, chosen, planned, looked in zip(flags, asked, fixed, (*taken, None), strict=True):
@@ -188,7 +194,7 @@ def _complete(
             raise UsageError(f"{protocol.label} fixes its {flag} as arm '{planned}', not '{name}'")
         if looked is not None and name != looked:
             raise UsageError(
-                f"{protocol.label} stops by looking at its first arm against its second, so the "
+                f"{protocol.label} stops by comparing its first arm with its second, so the "
                 f"{flag} is arm '{looked}', not '{name}'; give the arms in that order"
             )
         if name is None and flag != "control":
@@ -200,6 +206,23 @@ def _complete(
     if len(set(taken_names)) != len(taken_names):
         raise UsageError("one arm cannot have two roles")
     return RegisteredRoles(candidate=str(names[0]), reference=str(names[1]), control=names[2])
+
+
+def _of_recipe(
+    protocol: Protocol, arms: Sequence[str], asked: tuple[str | None, str | None, str | None]
+) -> RegisteredRoles:
+    roles = roles_of_recipe(protocol, arms)
+    planned = (None, None, roles.control)
+    for flag, name, fixed in zip(
+        ("candidate", "reference", "control"), asked, planned, strict=True
+    ):
+        if name is not None and name != fixed:
+            raise UsageError(
+                f"{protocol.label} names the arms of its recipes itself: leave out --{flag}"
+            )
+    return RegisteredRoles(
+        candidate=roles.candidate, reference=roles.reference, control=roles.control
+    )
 
 
 def write_registration(registration: Registration, path: Path) -> None:
@@ -236,7 +259,9 @@ def _content(path: Path) -> bytes:
     return read_text(path).encode()
 
 
-def check(registration: Registration, run: RunHeader, roles: Roles, first_episode_at: str) -> None:
+def check(
+    registration: Registration, run: RunHeader, roles: AnyRoles, first_episode_at: str
+) -> None:
     """Refuse a run that is not the registered one.
 
     The run may have further arms, which were not registered; claims hold for registered arms only.
@@ -260,7 +285,7 @@ def check(registration: Registration, run: RunHeader, roles: Roles, first_episod
         ("reference", registration.roles.reference, roles.reference),
         ("negative control", registration.roles.control, roles.control),
     ):
-        if planned != asked:
+        if planned != asked and asked not in (run.protocol.analysis.candidates or ()):
             raise UsageError(
                 f"the {role} was registered as {_named(planned)}, not {_named(asked)}; "
                 "roles cannot change after the fact"
@@ -274,7 +299,9 @@ def check(registration: Registration, run: RunHeader, roles: Roles, first_episod
         )
 
 
-def _named(arm: str | None) -> str:
+def _named(arm: str | tuple[str, ...] | None) -> str:
+    if isinstance(arm, tuple):
+        return f"arms {', '.join(arm)}"
     return "no arm" if arm is None else f"arm '{arm}'"
 
 

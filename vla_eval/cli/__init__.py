@@ -22,6 +22,7 @@ from vla_eval.cli.common import FULL, refused
 from vla_eval.cli.compare import compare
 from vla_eval.cli.doctor import doctor
 from vla_eval.cli.help import describe, wrapped_help
+from vla_eval.cli.latency import latency
 from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
@@ -34,6 +35,7 @@ from vla_eval.cli.run import run
 from vla_eval.cli.serve import serve
 from vla_eval.cli.stats import stats
 from vla_eval.cli.streams import forgiving_streams
+from vla_eval.cli.submit import submit
 from vla_eval.cli.sweep import sweep
 from vla_eval.cli.train import train
 from vla_eval.errors import (
@@ -51,6 +53,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "quickstart": quickstart,
     "register": register,
     "run": run,
+    "submit": submit,
     "sweep": sweep,
     "report": report,
     "certify": certify,
@@ -66,6 +69,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "train": train,
     "replay": replay,
     "bench": bench,
+    "latency": latency,
     "list": list_,
     "doctor": doctor,
 }

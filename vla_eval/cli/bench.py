@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from vla_eval.cli.bench_policy import print_latencies
-from vla_eval.cli.common import print_json, print_table
+from vla_eval.cli.bench_policy import print_latencies, print_profile
+from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.files.plain import whole_number
 
 __all__ = ["bench"]
 
 Target = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SUITE/TASK|SPEC")]
+_REPEATS = 30
 EnvOptions = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE")
 ]
@@ -29,7 +32,9 @@ def bench(
     batch: tuple[int, ...] = (1,),
     dtype: tuple[str, ...] = (),
     suite: Annotated[str | None, tyro.conf.arg(metavar="SUITE")] = None,
-    repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 30,
+    repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    profile: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    busy: bool = False,
     json: bool = False,
 ) -> int:
     """Measure the parts of a simulator's time, or of a policy's, on this machine.
@@ -37,6 +42,8 @@ def bench(
     Example: vlaeval bench sim libero_spatial/4
 
     Example: vlaeval bench policy 'lerobot:outputs/pretrained_model' --batch 1 4
+
+    Example: vlaeval bench policy flow:so101/snapflow --suite so101 --profile student.json
 
     Args:
         what: 'sim', an environment without a policy; or 'policy', a policy without an environment.
@@ -46,25 +53,62 @@ def bench(
         batch: For policy: numbers of observations at a time.
         dtype: For policy: dtypes of the model, such as float32 bfloat16; default the spec's.
         suite: For policy: suite of the observation; default one that the policy generates.
-        repeats: For policy: measurements of each configuration, after its warm-up.
+        repeats: For policy: measurements of each configuration after its warm-up; default 30, or 300 for
+            a profile.
+        profile: For policy: measure the spec as it stands, and write the distribution of its times to
+            FILE, for protocols in virtual time. A busy machine is refused.
+        busy: With --profile: keep the times of a busy machine.
         json: Print for machines.
     """
-    foreign = {"--nfe": nfe, "--dtype": dtype, "--suite": suite} if what == "sim" else {}
+    foreign: dict[str, object] = {}
+    if what == "sim":
+        foreign = {"--nfe": nfe, "--dtype": dtype, "--suite": suite, "--profile": profile}
     foreign |= {"--option": option} if what == "policy" else {}
     if misplaced := [flag for flag, value in foreign.items() if value]:
         other = "policy" if what == "sim" else "sim"
         raise UsageError(f"{misplaced[0]} is for vlaeval bench {other}, not for bench {what}")
     if what == "sim":
         return _bench_simulator(target, _options(option), json=json)
+    if busy and profile is None:
+        raise UsageError("--busy belongs to --profile FILE")
+    if profile is not None:
+        if nfe or dtype or batch != (1,):
+            raise UsageError(
+                "a profile is of one policy as its spec stands, one observation at a time: write nfe and "
+                "dtype into the spec, and leave --batch out"
+            )
+        return _bench_profile(target, profile, suite, repeats, busy=busy, json=json)
     from vla_eval.benchmarking.policy import measure_policy
 
     result = measure_policy(
-        target, nfes=nfe, batches=batch, dtypes=dtype, suite=suite, repeats=repeats
+        target,
+        nfes=nfe,
+        batches=batch,
+        dtypes=dtype,
+        suite=suite,
+        repeats=_REPEATS if repeats is None else repeats,
     )
     if json:
         print_json(result)
     else:
         print_latencies(result)
+    return EXIT_COMPLETE
+
+
+def _bench_profile(
+    spec: str, file: Path, suite: str | None, repeats: int | None, *, busy: bool, json: bool
+) -> int:
+    from vla_eval.benchmarking.profile import INFERENCES, measure_profile
+    from vla_eval.files.atomic import write_atomically
+
+    count = INFERENCES if repeats is None else repeats
+    measured = measure_profile(spec, suite=suite, repeats=count, busy=busy)
+    write_atomically(file, measured.model_dump_json(indent=1) + "\n")
+    if json:
+        print_json(measured.model_dump(mode="json"))
+    else:
+        print_profile(measured)
+    say(f"profile: {file}", file=sys.stderr)
     return EXIT_COMPLETE
 
 

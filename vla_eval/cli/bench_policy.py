@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vla_eval.cli.common import print_table, say, say_folded
 
-__all__ = ["print_latencies"]
+if TYPE_CHECKING:
+    from vla_eval.realtime.profile import ProfileFile
+
+__all__ = ["print_latencies", "print_profile"]
+
+_PERCENTS = (0, 5, 50, 95, 99, 100)
 
 
 def print_latencies(result: dict[str, Any]) -> None:
@@ -49,3 +54,32 @@ def _fit_lines(fit: dict[str, Any]) -> list[str]:
         f"{which}: {line}, off by {fit['residual_ms']:.2f} ms",
         f"  {gain}, whatever the method.",
     ]
+
+
+def print_profile(profile: ProfileFile) -> None:
+    """Print quantiles in ms, and the ticks of typical and slow inferences."""
+    from vla_eval.planning.machines import RATES_HZ, ticks_at
+
+    parts = {"total": profile.total_us, "prefix": profile.prefix_us, "steps": profile.denoise_us}
+    say_folded(
+        [
+            f"{profile.policy}, {profile.dtype or 'dtype unknown'}",
+            f"on {profile.machine}, {profile.measured_on}: {profile.inferences} inferences, ms",
+            "",
+        ]
+    )
+    print_table(
+        [
+            ["quantile", *(f"{percent} %" for percent in _PERCENTS)],
+            *(
+                [label, *(f"{quantiles[percent] / 1e3:.1f}" for percent in _PERCENTS)]
+                for label, quantiles in parts.items()
+                if quantiles is not None
+            ),
+            *(
+                [f"ticks, {rate} Hz"]
+                + [str(ticks_at(profile.total_us[percent])[str(rate)]) for percent in _PERCENTS]
+                for rate in RATES_HZ
+            ),
+        ]
+    )

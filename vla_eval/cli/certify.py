@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from vla_eval.cli.common import say, say_folded
-from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED
+from vla_eval.errors import EXIT_COMPLETE, EXIT_INCONCLUSIVE, EXIT_REFUTED, UsageError
 from vla_eval.files.plain import printable_json
 
 if TYPE_CHECKING:
     from vla_eval.certificate import Certificate
+    from vla_eval.certificate.certify import Certified
+    from vla_eval.certificate.recipe.model import RecipeCertificate
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]
 
+_WORST_FIRST = (EXIT_REFUTED, EXIT_INCONCLUSIVE, EXIT_COMPLETE)
+
 
 def certify(
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     *,
-    candidate: Annotated[str, tyro.conf.arg(metavar="ARM")],
-    reference: Annotated[str, tyro.conf.arg(metavar="ARM")],
+    candidate: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
+    candidates: Annotated[str | None, tyro.conf.arg(metavar="A,B,C")] = None,
+    reference: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     control: Annotated[str | None, tyro.conf.arg(metavar="ARM")] = None,
     margin: float | None = None,
     registration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -36,46 +42,112 @@ def certify(
     Example: vlaeval certify runs/parity --candidate student \
         --reference teacher --control mse
 
+    Example: vlaeval certify runs/recipes
+
+    Where the protocol names the arms of two recipes (analysis.recipe), the recipes are judged, over
+    their training seeds; then leave out --candidate, --reference and --control.
+
     Writes the certificate, a report to read (report.html) and one for a pull request (report.md).
-    Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell.
+    Exit code 0 when the claim holds, 1 when it is refuted, 6 when these episodes cannot tell. Several
+    candidates give one certificate each, certificate-NAME.json, and the code of the worst one.
 
     A local ledger (in the cache, and in the repository that the run lies in) counts how many
     candidates were certified on the protocol's states with the same reference; from the second on
     alpha is smaller.
 
     Args:
-        run: The run folder.
+        runs: The run folder. Several: runs of the same arms on different states, judged together; valid
+            even if the result of one decided whether the next was made.
         candidate: The arm to be certified.
-        reference: The arm that the candidate is compared with.
+        candidates: Several arms, separated by commas, each against the reference; the chance of any
+            false certificate among them stays at alpha (Holm). Default: as the protocol names them.
+        reference: The arm that the candidate is compared with; only a protocol about recipes does
+            without.
         control: An arm that must fail, to show that the run can find a difference.
         margin: Replaces the protocol's margin; flags the certificate as post hoc.
         registration: The file that `vlaeval register` wrote before the first episode; it is copied
             into the run folder for verifiers. Default: that copy.
         since: A commit that must hold the registration, made before the first episode.
-        out: File of the certificate; default: RUN/certificate.json
+        out: File of the certificate; default: RUN/certificate.json, or RUN/certificate-of-N-runs.json in
+            the first folder.
         json: Print the certificate itself.
     """
-    from vla_eval.certificate import Roles
+    if not runs:
+        raise UsageError(
+            "which run? for example: vlaeval certify runs/parity --candidate student …"
+        )
+    if (candidate, candidates, reference, control) == (None,) * 4 and _is_about_recipes(runs[0]):
+        return _certify_recipe(runs, margin, registration, since, out, json=json)
     from vla_eval.certificate.certify import certify as judge
-    from vla_eval.certificate.page import write_reports
+    from vla_eval.certificate.certify import roles_asked
     from vla_eval.certificate.text import certificate_text
+
+    if reference is None:
+        raise UsageError("which arm is the reference? say so with --reference ARM")
+    run, *more = runs
+    default = f"certificate-of-{len(runs)}-runs.json" if more else "certificate.json"
+    several = tuple(candidates.split(",")) if candidates else ()
+    asked = roles_asked(run, reference, control, candidate=candidate, candidates=several)
+    shown, verdicts = [], []
+    for roles in asked:
+        done = judge(run, roles, margin=margin, registration=registration, since=since, more=more)
+        for warning in done.warnings:
+            say(f"warning: {warning}", file=sys.stderr)
+        text = done.certificate.model_dump_json(indent=2) + "\n"
+        file = out or run / default
+        if roles.others:
+            file = file.with_name(f"{file.stem}-{roles.candidate}{file.suffix}")
+        _write(done, text, run, file)
+        shown.append(printable_json(text) if json else certificate_text(done.certificate))
+        verdicts.append(_exit_code(done.certificate.verdict))
+    say("[" + ",\n".join(shown) + "]" if json and len(shown) > 1 else "\n\n".join(shown))
+    return next(code for code in _WORST_FIRST if code in verdicts)
+
+
+def _write(done: Certified, text: str, run: Path, file: Path) -> None:
+    """Write a certificate and its reports."""
+    from vla_eval.certificate.page import write_reports
     from vla_eval.files.atomic import write_atomically
 
-    done = judge(
-        run,
-        Roles(candidate, reference, control),
-        margin=margin,
-        registration=registration,
-        since=since,
-    )
+    write_atomically(file, text)
+    say(f"certificate: {file}", file=sys.stderr)
+    page, summary = write_reports(done.certificate, done.evidence.alone(), run, file)
+    say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
+
+
+def _is_about_recipes(run: Path) -> bool:
+    from vla_eval.runs.folder import RunFolder
+
+    return RunFolder.open(run).header.protocol.analysis.recipe is not None
+
+
+def _certify_recipe(
+    runs: Sequence[Path],
+    margin: float | None,
+    registration: Path | None,
+    since: str | None,
+    out: Path | None,
+    *,
+    json: bool,
+) -> int:
+    from vla_eval.certificate.certify import certify_recipe
+    from vla_eval.certificate.recipe.page import write_recipe_reports
+    from vla_eval.certificate.recipe.text import recipe_text
+    from vla_eval.files.atomic import write_atomically
+
+    run, *more = runs
+    if more:
+        raise UsageError(
+            "recipes are judged by one run, which holds all arms; give its folder alone"
+        )
+    done = certify_recipe(run, margin=margin, registration=registration, since=since)
     for warning in done.warnings:
         say(f"warning: {warning}", file=sys.stderr)
-    text = done.certificate.model_dump_json(indent=2) + "\n"
-    file = out or run / "certificate.json"
+    text, file = done.certificate.model_dump_json(indent=2) + "\n", out or run / "certificate.json"
     write_atomically(file, text)
-    say(printable_json(text) if json else certificate_text(done.certificate))
+    say(printable_json(text) if json else recipe_text(done.certificate))
     say(f"certificate: {file}", file=sys.stderr)
-    page, summary = write_reports(done.certificate, done.evidence, run, file)
+    page, summary = write_recipe_reports(done.certificate, done.evidence, run, file)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
     return _exit_code(done.certificate.verdict)
 
@@ -85,12 +157,13 @@ def _exit_code(verdict: Verdict) -> int:
 
     if Judgement(verdict).noninferior:
         return EXIT_COMPLETE
-    return EXIT_REFUTED if verdict is Verdict.INFERIOR else EXIT_INCONCLUSIVE
+    refuted = verdict in (Verdict.INFERIOR, Verdict.WITHHELD)
+    return EXIT_REFUTED if refuted else EXIT_INCONCLUSIVE
 
 
 def verify(
     certificate: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CERTIFICATE")],
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     *,
     replay: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
     salt: Annotated[str, tyro.conf.arg(metavar="WORD")] = "",
@@ -109,17 +182,24 @@ def verify(
 
     Args:
         certificate: The file that `vlaeval certify` wrote.
-        run: The run folder.
+        runs: The run folder; all folders of a certificate over several runs.
         replay: Also run this many episodes again, chosen by the certificate's hash.
         salt: A secret word for the choice, if you do not trust the certificate's maker.
         trust: With --replay, run code that the folder names and no installed package provides; see
             docs/trust.md.
     """
     from vla_eval.certificate import verify as recompute
-    from vla_eval.certificate.verify import read_certificate
+    from vla_eval.certificate.verify import read_any
 
-    read = read_certificate(certificate)
-    differences = recompute(read, run)
+    read = read_any(certificate)
+    if not runs or (replay and len(runs) > 1):
+        raise UsageError(
+            "which run? for example: vlaeval verify runs/parity/certificate.json runs/parity"
+            if not runs
+            else "--replay draws from one run; verify each run's own certificate with it"
+        )
+    run, *more = runs
+    differences = recompute(read, run, *more)
     for difference in differences:
         say(difference)
     if differences:
@@ -132,19 +212,25 @@ def verify(
 
 
 def _replayed(
-    file: Path, certificate: Certificate, run: Path, count: int, salt: str, *, trust: bool
+    file: Path,
+    certificate: Certificate | RecipeCertificate,
+    run: Path,
+    count: int,
+    salt: str,
+    *,
+    trust: bool,
 ) -> int:
     """Run some episodes again; return the exit code of the result."""
     from tqdm import tqdm
 
     from vla_eval.certificate.replayed import replay_sample, sentence
-    from vla_eval.certificate.verify import draw_sample, roles_of
+    from vla_eval.certificate.verify import draw_sample
     from vla_eval.runs.folder import RunFolder
 
     sample = draw_sample(file, run, count, salt=salt)
-    roles = roles_of(certificate)
+    names = [arm.name for arm in certificate.arms]
     for arm in RunFolder.open(run).header.arms:
-        if arm.name in roles.names:
+        if arm.name in names:
             say(f"about to run policy '{arm.name}': {arm.spec}", file=sys.stderr)
     with tqdm(total=len(sample.chosen), unit=" episodes", disable=None) as bar:
         report = replay_sample(run, sample, progress=lambda _: bar.update(), trust=trust)

@@ -17,6 +17,7 @@ __all__ = [
     "FULL",
     "Changes",
     "OptionalWorkers",
+    "Profiles",
     "ProtocolName",
     "parse_arms",
     "points",
@@ -30,6 +31,7 @@ __all__ = [
 
 ProtocolName = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROTOCOL")]
 OptionalWorkers = Annotated[int | None, tyro.conf.arg(metavar="N")]
+Profiles = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="ARM=FILE")]
 Changes = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]],
     tyro.conf.arg(name="set", metavar="KEY.PATH=VALUE"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from vla_eval.cli.common import (
     Changes,
     OptionalWorkers,
+    Profiles,
     ProtocolName,
     print_json,
     print_table,
@@ -24,10 +26,11 @@ __all__ = ["plan"]
 def plan(
     protocol: ProtocolName,
     *,
-    arms: int = 2,
+    arms: int | None = None,
     workers: OptionalWorkers = None,
     infer_ms: float | None = None,
     set_: Changes = (),
+    profile: Profiles = (),
     json: bool = False,
 ) -> int:
     """Show the episodes of a protocol, and about how long they take.
@@ -40,16 +43,19 @@ def plan(
 
     Args:
         protocol: Name of a shipped protocol, or path of a .toml file.
-        arms: Number of policies.
-        workers: Environments at a time; default one per core.
+        arms: Number of policies; default those that the protocol names, at least 2.
+        workers: Environments at a time; default one per usable core.
         infer_ms: Time of one inference of your policy; without it, inferences take no time.
         set_: Change a field of the protocol. Repeatable.
+        profile: In virtual time, the measured inference times of an arm. Repeatable.
         json: Print for machines.
     """
     from vla_eval.planning.outlook import outlook
+    from vla_eval.realtime.profile import profile_change
     from vla_eval.released import load_protocol
 
-    loaded = load_protocol(protocol, overrides=set_)
+    changes = [*set_, *(profile_change(text) for text in profile)]
+    loaded = load_protocol(protocol, overrides=changes)
     value = outlook(loaded, arms=arms, workers=workers, infer_ms=infer_ms)
     if json:
         print_json(value)
@@ -65,10 +71,23 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
     print_table([columns, *([str(block[name]) for name in columns] for block in value["blocks"])])
     say()
     _print_rules(protocol)
+    if value["realtime"]:
+        _print_realtime(value["realtime"])
     if value["sequential"]:
         _print_sequential(value["sequential"])
+    if value["resized"]:
+        from vla_eval.cli.resizing import print_resizing
+
+        say()
+        print_resizing(value["resized"])
     if value["clustered"]:
         _print_clustered(value["clustered"], protocol.analysis.margin)
+    if value["means"]:
+        _print_means(value["means"])
+    if value["recipes"]:
+        from vla_eval.cli.recipes import print_recipe_plan
+
+        print_recipe_plan(value["recipes"])
     infer_ms = value["infer_ms"]
     inferring = (
         "without your policy's time (--infer-ms)"
@@ -89,11 +108,66 @@ def _print_rules(protocol: Protocol) -> None:
             ["execution horizon", str(run.n_action_steps or "each policy's own")],
             ["order", run.order],
             ["judged by", analysis.estimand],
+            *([["measure", analysis.measure]] if analysis.measure else []),
             ["margin", f"{analysis.margin:.1%} at one-sided alpha {analysis.alpha:g}"],
             ["why that margin", analysis.margin_reason],
+            *([["guard rail", _guard_rail(protocol)]] if analysis.task_margin else []),
+            *([["candidates", ", ".join(analysis.candidates)]] if analysis.candidates else []),
             ["source", protocol.source],
             *(["left open", text] for text in protocol.leaves_open),
         ]
+    )
+
+
+def _print_realtime(realtime: dict[str, Any]) -> None:
+    machine, merge, jitter = (realtime[name] for name in ("machine", "merge", "jitter"))
+    mode = realtime["mode"] if merge is None else f"{realtime['mode']}, merge {merge}"
+    limits = [
+        f"{limit['suite']}: {limit['max_steps']} ticks"
+        + (" (control rate unknown)" if limit["virtual_s"] is None else _at(limit))
+        for limit in realtime["limits"]
+    ]
+    say()
+    print_table(
+        [
+            ["virtual time", mode + ("" if jitter == "none" else f", jitter by {jitter}")],
+            *([] if machine is None else [["machine", machine["name"]]]),
+            *([] if machine is None else [["its source", machine["source"]]]),
+            *(["time limit", text] for text in dict.fromkeys(limits)),
+        ]
+    )
+    say()
+    suites = list(realtime["delays"][0]["ticks"]) if realtime["delays"] else []
+    print_table(
+        [
+            ["inference of", "ms", *(f"ticks, {suite}" for suite in suites)],
+            *(
+                [
+                    row["whose"],
+                    f"{row['latency_us'] / 1e3:.1f}",
+                    *(
+                        "?" if row["ticks"][suite] is None else str(row["ticks"][suite])
+                        for suite in suites
+                    ),
+                ]
+                for row in realtime["delays"]
+            ),
+        ]
+    )
+
+
+def _at(limit: dict[str, Any]) -> str:
+    return f" at {limit['control_hz']:g} Hz = {limit['virtual_s']:.1f} s"
+
+
+def _guard_rail(protocol: Protocol) -> str:
+    """Return the guard rail in words, with the pairs that it takes to rule a loss out."""
+    margin = protocol.analysis.task_margin or 0.0
+    tasks = sum(len(block.task_names()) for block in protocol.blocks)
+    needed = math.ceil(math.log(protocol.analysis.alpha / tasks) / math.log1p(-margin))
+    return (
+        f"{100 * margin:g} points on each of {tasks} tasks; with no pair lost, ruling such a loss out "
+        f"takes {needed} pairs of a task"
     )
 
 
@@ -155,3 +229,11 @@ def _print_clustered(clustered: dict[str, Any], margin: float) -> None:
     error = max(row["standard_error"] for row in at_parity)
     correlation = at_parity[0]["correlation"]
     say_folded([f"(correlation of the arms {correlation:g}; {MODEL}{simulated(error)})"])
+
+
+def _print_means(means: dict[str, Any]) -> None:
+    spreads = "standard deviation of the states' differences"
+    rows = [[spreads, *(f"{row['spread']:g}" for row in means["at_parity"])]]
+    rows.append(["power at parity", *(f"{row['power']:.0%}" for row in means["at_parity"])])
+    say_folded(["", f"{means['states']} states, judged by bets on their mean differences.", ""])
+    print_table(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import tyro
 from vla_eval.bounds import check_alpha, check_margin
 from vla_eval.cli.common import print_json, print_table, say, say_folded
 from vla_eval.errors import EXIT_COMPLETE, UsageError
+from vla_eval.recipes import Design
 
 if TYPE_CHECKING:
     from vla_eval.compare.shown import Shown
@@ -20,6 +22,7 @@ _MARGIN = 0.05
 _ALPHA = 0.05
 _POWER = 0.8
 _P = 0.9
+_TRAINING_SD = 0.027
 
 
 def power(
@@ -37,6 +40,12 @@ def power(
     states: Annotated[int | None, tyro.conf.arg(metavar="K")] = None,
     repeats: Annotated[int | None, tyro.conf.arg(metavar="M")] = None,
     icc: float | None = None,
+    resize: Annotated[
+        tuple[int, int, int] | None, tyro.conf.arg(metavar="AFTER PLANNED MOST")
+    ] = None,
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="K")] = None,
+    training_sd: float | None = None,
+    design: Design | None = None,
     json: bool = False,
 ) -> int:
     """Compute the episodes that a claim of non-inferiority needs, or the power of a finished run.
@@ -47,7 +56,11 @@ def power(
 
     Example: vlaeval power --margin 0.1 --states 50 --repeats 4
 
+    Example: vlaeval power --margin 0.1 --resize 40 80 200
+
     Example: vlaeval power --run runs/parity
+
+    Example: vlaeval power --seeds 5 --training-sd 0.027 --margin 0.05
 
     Small designs are computed exactly, by a sum over all tables, larger ones by a formula; the powers
     of repeated states are partly simulated. A certificate must also pass the exact test, which needs a
@@ -68,10 +81,40 @@ def power(
         states: Show the power of this many different initial states, each repeated --repeats times.
         repeats: Number of episodes per state and arm, each with a different seed.
         icc: Share of the states whose repeats are copies of one another; default shows 0, 0.5, 1.
+            With --seeds, share of the states in which all training seeds are alike; default 0.3.
+        resize: Show the power and the expected pairs of a run that counts the discordant pairs among
+            its first AFTER ones, and then sets its size from PLANNED to MOST pairs.
+        seeds: Show the power of a claim about recipes, with this many training seeds a side, all on
+            --states initial states (default 200).
+        training_sd: Standard deviation of a recipe's success rate over its training seeds, a
+            fraction; default 0.027, what Drift-VLA's three seeds leave for training.
+        design: How the training seeds of both sides belong together: distilled (each student and its
+            own teacher; the default), frozen (one reference checkpoint) or independent.
         json: Print for machines.
     """
     _check_levels(margin, alpha, power)
     by_states = (states, repeats, icc) != (None, None, None)
+    of_a_run = (run, candidate, reference, episodes) != (None, None, None, None)
+    _refuse_mixed(
+        {
+            "--resize sets the number of pairs; leave out --run, --states, --episodes and --seeds": (
+                resize is not None and (of_a_run or by_states or seeds is not None)
+            ),
+            "--training-sd and --design belong to --seeds K, the training seeds a side": (
+                seeds is None and (training_sd, design) != (None, None)
+            ),
+            "--seeds plans a comparison of recipes by --states and --repeats; leave out --run, "
+            "--candidate, --reference and --episodes": seeds is not None and of_a_run,
+        }
+    )
+    if seeds is not None:
+        told = {
+            "states": states, "repeats": repeats, "p": p, "difference": difference,
+            "correlation": correlation, "alike": icc, "design": design, "margin": margin,
+            "alpha": alpha, "power": power,
+        }  # fmt: skip
+        sd = _TRAINING_SD if training_sd is None else training_sd
+        return _show_recipes(seeds, sd, told, json=json)
     if run is not None:
         if by_states:
             raise UsageError("--states, --repeats and --icc describe a design; a run has its own")
@@ -89,6 +132,8 @@ def power(
         "margin": _MARGIN if margin is None else margin,
         "alpha": _ALPHA if alpha is None else alpha,
     }
+    if resize is not None:
+        return _show_resizing(resize, p, correlation, power or _POWER, expected, json=json)
     if not by_states:
         expected |= {"correlation": correlation, "power": power or _POWER, "episodes": episodes}
         return _show_pairs(p, expected, json=json)
@@ -100,6 +145,25 @@ def power(
     expected |= {} if correlation is None else {"correlation": correlation}
     expected |= {} if icc is None else {"iccs": (icc,)}
     return _show_states(states, repeats, p, expected, json=json)
+
+
+def _refuse_mixed(sentences: Mapping[str, bool]) -> None:
+    for sentence, mixed in sentences.items():
+        if mixed:
+            raise UsageError(sentence)
+
+
+def _show_recipes(seeds: int, sd: float, told: dict[str, Any], *, json: bool) -> int:
+    from vla_eval.cli.recipes import print_recipes
+    from vla_eval.planning.recipes import size_of_recipes
+
+    given = {name: value for name, value in told.items() if value is not None}
+    result = size_of_recipes(seeds, sd, **given)
+    if json:
+        print_json(result)
+    else:
+        print_recipes(result)
+    return EXIT_COMPLETE
 
 
 def _check_levels(margin: float | None, alpha: float | None, power: float | None) -> None:
@@ -139,6 +203,28 @@ def _show_pairs(p: float, expected: dict[str, Any], *, json: bool) -> int:
         print_json(result)
     else:
         _print_pairs(result)
+    return EXIT_COMPLETE
+
+
+def _show_resizing(
+    sizes: tuple[int, int, int],
+    p: float,
+    correlation: float | None,
+    power: float,
+    expected: dict[str, Any],
+    *,
+    json: bool,
+) -> int:
+    from vla_eval.cli.resizing import print_resizing
+    from vla_eval.planning.resizing import outlook_of_rule, rule_of
+
+    rule = rule_of(sizes, margin=expected["margin"], alpha=expected["alpha"], power=power)
+    correlations = (0.0, 0.3, 0.6) if correlation is None else (correlation,)
+    value = outlook_of_rule(rule, (p,), correlations, difference=expected["difference"])
+    if json:
+        print_json(value)
+    else:
+        print_resizing(value)
     return EXIT_COMPLETE
 
 

@@ -43,7 +43,8 @@ def record(
     Example: vlaeval record so101 --policy expert --tasks PickPlace \
         --init-states 0-49 --only-successes --out demos/pick-place
 
-    Every step is recorded at the control rate. The same command on the same folder continues it; with
+    Every step is recorded at the control rate, in virtual time the stalled ones too, marked in the column
+    is_stalled; the arm is called 'policy' there. The same command on the same folder continues it; with
     more initial states it adds the missing episodes. Needs the extra 'lerobot'.
 
     Args:
@@ -83,6 +84,7 @@ def record(
         only_successes=only_successes,
         images=images,
         n_action_steps=n_action_steps or None,
+        realtime=origin.run.realtime if isinstance(origin, Protocol) else None,
     )
     _print(_record(plan, request, out), out, json=json)
     return EXIT_COMPLETE

@@ -82,10 +82,15 @@ def register(
 
 
 def _lines(made: Registration) -> list[str]:
+    sides = {
+        "candidate": made.roles.candidate,
+        "reference": made.roles.reference,
+        "negative control": made.roles.control,
+    }
     roles = {
-        made.roles.candidate: "candidate",
-        made.roles.reference: "reference",
-        made.roles.control: "negative control",
+        name: role
+        for role, names in sides.items()
+        for name in (names if isinstance(names, tuple) else (names,))
     }
     return [
         f"{made.protocol} {made.protocol_sha256[:12]}, {made.standing}",
@@ -102,8 +107,10 @@ def _next_steps(made: Registration, out: Path, protocol: str, changes: Sequence[
     """Return the next steps with the file, as commands to copy."""
     arms = [word for arm in made.arms for word in ("--arm", f"{arm.name}={arm.spec}")]
     sets = [word for change in changes for word in ("--set", change)]
-    roles = ["--candidate", made.roles.candidate, "--reference", made.roles.reference]
-    roles += ["--control", made.roles.control] if made.roles.control else []
+    roles = []
+    if isinstance(made.roles.candidate, str) and isinstance(made.roles.reference, str):
+        roles = ["--candidate", made.roles.candidate, "--reference", made.roles.reference]
+        roles += ["--control", made.roles.control] if made.roles.control else []
     run = ["vlaeval", "run", protocol, *arms, *sets, "--out", "runs/NAME"]
     certify = ["vlaeval", "certify", "runs/NAME", *roles, "--registration", str(out)]
     return [

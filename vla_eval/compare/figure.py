@@ -59,7 +59,8 @@ def _axes(axes: Axes, arms: Sequence[RankedArm], *, room: float) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
     axes.grid(visible=True, axis="y", color=svg.RULE, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.set_xlabel("one inference, median (ms, logarithmic)")
+    which = "median" if arms[0].virtual is None else "as declared"
+    axes.set_xlabel(f"one inference, {which} (ms, logarithmic)")
 
 
 def _front(axes: Axes, arms: Sequence[RankedArm]) -> None:

@@ -13,8 +13,9 @@ from vla_eval.compare.pairwise import estimate, pairing
 from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.errors import UsageError
 from vla_eval.judging.ledger import won
-from vla_eval.judging.methods import rate_interval
+from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.timings import inference_ms, quantile
+from vla_eval.judging.virtual import VirtualArm
 from vla_eval.stats import benjamini_hochberg, cochran_q, compact_letters, holm
 
 __all__ = ["compare"]
@@ -59,6 +60,8 @@ def _arm(field: Contest, entry: Entry) -> RankedArm:
     records, times = entry.records, inference_ms(entry.records)
     states = episodes.by_state() if analysis.cluster != "none" else None
     inferences = sum(record.inferences for record in records)
+    virtual = VirtualArm.of(records, entry.arm.identity)
+    declared_us = None if virtual is None else virtual.latency_us
     return RankedArm(
         name=entry.name,
         spec=entry.arm.spec,
@@ -69,12 +72,13 @@ def _arm(field: Contest, entry: Entry) -> RankedArm:
         vif=None if states is None else states.vif,
         missing=len(episodes.missing) + len(episodes.pending),
         mean_score=sum(record.score for record in records) / len(records),
-        infer_ms=quantile(times, 0.5),
-        infer_ms_p95=quantile(times, 0.95),
+        infer_ms=quantile(times, 0.5) if declared_us is None else declared_us / 1e3,
+        infer_ms_p95=quantile(times, 0.95) if declared_us is None else None,
         nfe=sum(record.nfe for record in records) / inferences if inferences else None,
         letters="",
         pareto=None,
         tasks={name: (task.successes, task.n) for name, task in episodes.by_task().items()},
+        virtual=virtual,
     )
 
 
@@ -139,9 +143,13 @@ def _warnings(field: Contest, pairs: Sequence[PairResult]) -> list[str]:
         for entry in field.entries
         if any(not record.policy_known for record in entry.records)
     ]
+    if field.protocol.analysis.measure is not None:
+        warnings.append(
+            f"Success rates are ranked; the protocol's certificates judge another measure "
+            f"('{field.protocol.analysis.measure}')."
+        )
     if field.protocol.overrides:
-        changes = ", ".join(f"{key}={value}" for key, value in field.protocol.overrides.items())
-        warnings.append(f"The protocol was modified on the command line: {changes}.")
+        warnings.append(f"The protocol was modified on the command line: {field.protocol.changes}.")
     warnings += [
         (
             f"{entry.name}: of {len(field.keys)} planned episodes {len(entry.episodes.pending)} were "

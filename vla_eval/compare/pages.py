@@ -10,6 +10,7 @@ from vla_eval.compare.text import POST_HOC
 from vla_eval.drawing import words
 from vla_eval.drawing.svg import NARROW, WIDE
 from vla_eval.files.plain import markdown
+from vla_eval.judging.virtual import VIRTUAL_HEAD, virtual_sentence
 
 __all__ = ["html_page", "markdown_page"]
 
@@ -33,6 +34,8 @@ def html_page(comparison: Ranking, *, command: str) -> str:
         protocol=comparison.protocol,
         figure=Markup(drawn),  # noqa: S704 - matplotlib escapes the names
         hard=_hardest_first(comparison),
+        virtual=virtual_sentence(comparison.protocol),
+        virtual_head=VIRTUAL_HEAD,
         matrix=len(comparison.arms) <= _MATRIX,
         post_hoc=POST_HOC,
         command=command,
@@ -59,11 +62,13 @@ def markdown_page(comparison: Ranking) -> str:
     lines = [
         f"### {len(comparison.arms)} policies on {markdown(protocol.label)}",
         "",
+        *([f"{markdown(sentence)}."] if (sentence := virtual_sentence(protocol)) else []),
         *(f"> **{markdown(warning)}**" for warning in comparison.warnings),
         "",
         "| policy | success | 95 % Wilson | letters | inference, median | NFE | Pareto |",
         "|---|---|---|---|---|---|---|",
         *(_arm(arm) for arm in comparison.arms),
+        *_virtual(comparison),
         "",
         "| first | second | difference, points | 95 % | all pairs at once, 95 % | p, Holm |",
         "|---|---|---|---|---|---|",
@@ -78,6 +83,17 @@ def markdown_page(comparison: Ranking) -> str:
     lines += [POST_HOC.replace("vlaeval certify", "`vlaeval certify`"), ""]
     lines.append(f"Protocol `{protocol.sha256}`.")
     return "\n".join(lines) + "\n"
+
+
+def _virtual(comparison: Ranking) -> list[str]:
+    """Return delays and stalls by policy as a table; nothing for paused runs."""
+    rows = [
+        f"| {markdown(arm.name)} | {' | '.join(arm.virtual.cells())} |"
+        for arm in comparison.arms
+        if arm.virtual is not None
+    ]
+    head = f"| in ticks | {' | '.join(VIRTUAL_HEAD)} |"
+    return ["", head, "|---|" + "---|" * len(VIRTUAL_HEAD), *rows] if rows else []
 
 
 def _arm(arm: RankedArm) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vla_eval.compare.gather import Contest, Entry
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import Pairing, won
-from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.looks import judged_by
 from vla_eval.judging.methods import JudgingMethod, judging
 from vla_eval.stats import (
     PairedTable,
@@ -54,7 +54,7 @@ def estimate(field: Contest, ours: Entry, theirs: Entry, *, pairs: int) -> Estim
     if paired.objection:
         return _unpaired(field, ours, theirs, levels, paired.objection)
     method = method_of(field, paired)
-    unequal = method.heterogeneity()
+    unequal = method.agreement()
     return Estimate(
         method.name,
         method.difference,
@@ -72,25 +72,32 @@ def pairing(field: Contest, ours: Entry, theirs: Entry) -> Pairing:
 
 
 def method_of(field: Contest, found: Pairing) -> JudgingMethod:
-    """Return the protocol's method on these pairs."""
+    """Return the protocol's method for successes on these pairs."""
     protocol = field.protocol
-    return judging(found.outcomes(), protocol.analysis, sequential_plan(protocol))
+    # A ranking is of success rates, also where certificates judge another measure.
+    analysis = protocol.analysis.model_copy(update={"measure": None})
+    return judging(found.outcomes(), analysis, judged_by(protocol))
 
 
 def _unpaired(
     field: Contest, ours: Entry, theirs: Entry, levels: tuple[float, float], reason: str
 ) -> Estimate:
-    strata = _strata(ours, theirs)
+    by_task = _strata(ours, theirs)
+    strata, declared = list(by_task.values()), field.protocol.analysis.weights
     sizes = {(n1, n2) for _, n1, _, n2 in strata}
     repeats = field.protocol.analysis.cluster != "none"
-    if len(sizes) > 1 and not repeats:
-        weights = [1 / len(strata)] * len(strata)
+    if (len(sizes) > 1 or declared) and not repeats:
+        parts = [1.0 if declared is None else declared[task] for task in by_task]
+        weights = [part / sum(parts) for part in parts]
         difference = sum(
             weight * (x1 / n1 - x2 / n2)
             for weight, (x1, n1, x2, n2) in zip(weights, strata, strict=True)
         )
-        z = stratified_independent_z(strata, 0.0)
-        limits = [stratified_independent_interval(strata, alpha=level) for level in levels]
+        z = stratified_independent_z(strata, 0.0, weights=weights)
+        limits = [
+            stratified_independent_interval(strata, alpha=level, weights=weights)
+            for level in levels
+        ]
         method = "Miettinen-Nurminen by task"
     else:
         (x1, n1), (x2, n2) = (_counts(entry, repeats=repeats) for entry in (ours, theirs))
@@ -112,7 +119,7 @@ def _counts(entry: Entry, *, repeats: bool) -> tuple[float, float]:
     )
 
 
-def _strata(ours: Entry, theirs: Entry) -> list[tuple[float, int, float, int]]:
+def _strata(ours: Entry, theirs: Entry) -> dict[str, tuple[float, int, float, int]]:
     """Return (x1, n1, x2, n2) of every task that both ran."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for offset, entry in ((0, ours), (2, theirs)):
@@ -120,4 +127,4 @@ def _strata(ours: Entry, theirs: Entry) -> list[tuple[float, int, float, int]]:
             cell = counts[f"{record.suite}/{record.task}"]
             cell[offset] += won(record)
             cell[offset + 1] += 1
-    return [(x1, n1, x2, n2) for x1, n1, x2, n2 in counts.values() if n1 and n2]
+    return {task: (x1, n1, x2, n2) for task, (x1, n1, x2, n2) in counts.items() if n1 and n2}

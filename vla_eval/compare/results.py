@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vla_eval.judging.virtual import VirtualArm
 from vla_eval.protocol import Protocol
 from vla_eval.stats import PairedTable
 from vla_eval.summary.model import protocol_json
@@ -31,7 +32,7 @@ class RankedArm:
     """Planned episodes without a result."""
     mean_score: float
     infer_ms: float | None
-    """Median inference time, without the first inference of each episode."""
+    """Median inference time, without the first inference of each episode; in virtual time the declared one."""
     infer_ms_p95: float | None
     nfe: float | None
     """Function evaluations per inference."""
@@ -41,6 +42,8 @@ class RankedArm:
     """Whether no other policy is both as successful and as fast; None without times."""
     tasks: dict[str, tuple[int, int]]
     """``suite/task`` to (successes, episodes)."""
+    virtual: VirtualArm | None = None
+    """Delays and stalls; None unless the protocol runs in virtual time."""
 
     @property
     def rate(self) -> float:
@@ -128,6 +131,7 @@ def _arm_json(arm: RankedArm) -> dict[str, Any]:
         "letters": arm.letters,
         "pareto": arm.pareto,
         "tasks": {name: {"successes": x, "n": n} for name, (x, n) in arm.tasks.items()},
+        **({} if arm.virtual is None else {"realtime": arm.virtual.to_json()}),
     }
 
 

@@ -181,9 +181,15 @@ def what_run_could_show(
         power: requested power.
 
     Raises:
-        UsageError: no run, unknown arms, or arms that cannot be paired.
+        UsageError: no run, unknown arms, arms that cannot be paired, or a measure that is not success.
     """
     field = gather([run])
+    measure = field.protocol.analysis.measure
+    if measure is not None:
+        raise UsageError(
+            f"{run}: its protocol judges '{measure}', and this is the power for successes; the power "
+            "for other measures is in the certificate: vlaeval certify"
+        )
     names = [entry.name for entry in field.entries]
     if len(names) < 2:
         raise UsageError(f"{run}: has episodes of {len(names)} arms; a comparison takes two")

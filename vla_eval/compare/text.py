@@ -5,6 +5,7 @@ from __future__ import annotations
 from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.drawing.svg import shorten
 from vla_eval.drawing.terminal import folded, table
+from vla_eval.judging.virtual import VIRTUAL_HEAD, virtual_sentence
 
 __all__ = ["POST_HOC", "comparison_text"]
 
@@ -24,9 +25,11 @@ def comparison_text(comparison: Ranking) -> str:
     lines = [
         f"{protocol.label} · {protocol.title}",
         f"protocol {protocol.sha256[:12]} · {size}",
+        *([sentence] if (sentence := virtual_sentence(protocol)) else []),
         *(f"! {warning}" for warning in comparison.warnings),
         "",
         *table([_HEAD, *(_arm(arm) for arm in comparison.arms)], numbers=True),
+        *_virtual(comparison),
         "",
         *table([_PAIR_HEAD, *(_pair(pair) for pair in comparison.pairs)], numbers=True),
         "",
@@ -54,6 +57,16 @@ def _arm(arm: RankedArm) -> list[str]:
         "-" if arm.infer_ms is None else f"{arm.infer_ms:.3g} ms",
         "-" if arm.nfe is None else f"{arm.nfe:g}",
     ]
+
+
+def _virtual(comparison: Ranking) -> list[str]:
+    """Return delays and stalls by policy, in ticks; nothing for paused runs."""
+    rows = [
+        [shorten(arm.name, _NAME), *arm.virtual.cells()]
+        for arm in comparison.arms
+        if arm.virtual is not None
+    ]
+    return ["", *table([["in ticks", *VIRTUAL_HEAD], *rows], numbers=True)] if rows else []
 
 
 _PAIR_HEAD = ["first against second", "difference", "95 % interval", "p, Holm", ""]

@@ -12,17 +12,23 @@ from types import FrameType
 from typing import Any
 
 from vla_eval.catalog import check_catalogue, prepare
+from vla_eval.engine.cluster import Cluster, Engine, is_local, opened
+from vla_eval.engine.devices import Fleet
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
+from vla_eval.engine.session import RunSession
 from vla_eval.engine.supervisor import Supervisor
 from vla_eval.errors import InterruptedRunError, NothingToDoError, UsageError
 from vla_eval.judging.look_files import take_looks
 from vla_eval.judging.looks import due_keys, look_sentence
+from vla_eval.judging.resize_file import take_resizing
+from vla_eval.judging.resizing import decides_by_pairs, resizing_sentence
 from vla_eval.judging.roles import sequential_roles
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode, Shard, expand, in_stages, take_shard
 from vla_eval.protocol import Protocol
+from vla_eval.realtime.latency import check_arms
 from vla_eval.released import load_protocol
 from vla_eval.runs.folder import RunFolder, check_arm_names
 from vla_eval.runs.store import Records
@@ -42,6 +48,7 @@ def run(
     workers: int | None = None,
     shard: str | None = None,
     overrides: Sequence[str] = (),
+    engine: str | Fleet | Cluster = "local",
     notify: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Run a protocol, or continue the run that ``out`` holds.
@@ -53,9 +60,12 @@ def run(
         protocol: name of a shipped protocol, path of a file, or a Protocol.
         arms: policy specs by the names of their arms; the candidate first, then the reference.
         out: the run folder.
-        workers: environments at a time; default one per core.
+        workers: environments at a time; default one per usable core (:func:`~vla_eval.cores.usable_cores`),
+            or one per processor of the cluster.
         shard: ``i/n`` runs the i-th of n parts of the plan.
         overrides: ``key.path=value`` changes of the protocol; a run with changes is marked as modified.
+        engine: where it runs: ``local``, ``ray``, ``ray:ADDRESS`` or ``ray:local``, or one of these in
+            detail; see :func:`vla_eval.engine.cluster.opened`. Records do not depend on it at max_batch 1.
         notify: called with one sentence after a repair; default prints to stderr.
 
     Returns:
@@ -76,21 +86,24 @@ def run(
     if not arms:
         raise UsageError("no policy to run: give at least one --arm NAME=SPEC, or --policy SPEC")
     check_arm_names(arms)
+    check_arms(protocol.run.realtime, arms)
     for text in arms.values():
         placement_of(text)
     check_catalogue(protocol)
-    if protocol.analysis.stopping != "fixed":
+    if decides_by_pairs(protocol):
         sequential_roles(protocol, list(arms))
     part = Shard.parse(shard) if shard else Shard(1, 1)
-    workers = workers if workers is not None else (os.cpu_count() or 1)
-    if workers < 1:
+    if shard and not is_local(engine):
+        raise UsageError("--shard is for jobs without a common engine; on a cluster leave it out")
+    if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
     if done := _finished_before(Path(out), protocol, arms):
         return done
     prepare(protocol)
-    folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
-    with lock, _terminable():
-        return _run_locked(folder, part, workers, notify)
+    with opened(engine) as where:
+        folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
+        with lock, _terminable():
+            return _run_locked(folder, part, where, workers or where.workers, notify)
 
 
 def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
@@ -103,20 +116,27 @@ def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) ->
 
 
 def _run_locked(
-    folder: RunFolder, part: Shard, workers: int, notify: Callable[[str], None] | None
+    folder: RunFolder,
+    part: Shard,
+    engine: Engine,
+    workers: int,
+    notify: Callable[[str], None] | None,
 ) -> RunSummary:
     protocol = folder.header.protocol
     names = [arm.name for arm in folder.header.arms]
-    blocks = [take_shard(block, part) for block in in_stages(protocol)]
-    plan = [episode for block in blocks for episode in block]
+    records = folder.records()
+    due = due_keys(protocol, names, records)
+    blocks = in_stages(protocol, pairs=len(due))
+    plan = [episode for block in blocks for episode in take_shard(block, part)]
     if not plan:
         raise NothingToDoError(
             f"shard {part.index}/{part.count} is empty: the plan has only "
             f"{len(expand(protocol))} episodes"
         )
-    records = folder.records()
-    due = set(due_keys(protocol, names, records))
-    items = pending_items([episode for episode in plan if episode.key in due], names, records)
+    if engine.about is not None:
+        folder.note_engine(engine.about)
+    open_ = set(due)
+    items = pending_items([episode for episode in plan if episode.key in open_], names, records)
     total = len(plan) * len(names)
     keys = {episode.key for episode in plan}
     errors = [
@@ -128,10 +148,13 @@ def _run_locked(
     with Progress(total, names, quiet=not items) as progress:
         raised = _replay(records, keys, progress)
         say = notify or progress.say
+        session = RunSession(folder.episodes)
+        slots = min(workers, max(1, len(items)))
         supervisor = Supervisor(
             folder,
-            _work(folder, blocks, say),
-            workers=min(workers, max(1, len(items))),
+            _work(folder, part, say),
+            session=session,
+            crew=engine.make_crew(folder, session, slots),
             ended=progress.ended - raised,
             errors=errors,
             on_record=progress.record,
@@ -147,21 +170,43 @@ def _run_locked(
     return _finish(folder)
 
 
-def _work(
-    folder: RunFolder, blocks: Sequence[Sequence[PlannedEpisode]], say: Callable[[str], None]
-) -> Iterator[list[WorkItem]]:
+def _work(folder: RunFolder, part: Shard, say: Callable[[str], None]) -> Iterator[list[WorkItem]]:
     """Yield the open items of each block, until a look after a block stops the run.
 
     A generator: the code after a ``yield`` runs when all yielded items have ended.
     """
-    names = [arm.name for arm in folder.header.arms]
-    for number, block in enumerate(blocks, start=1):
-        if items := pending_items(block, names, folder.records()):
-            yield items
-        if folder.header.protocol.analysis.stopping != "fixed" and not _may_go_on(
-            folder, number, say
-        ):
+    protocol = folder.header.protocol
+    if protocol.analysis.resize is not None:
+        yield from _resized_work(folder, part, say)
+        return
+    for number, block in enumerate(in_stages(protocol), start=1):
+        yield from _open(folder, take_shard(block, part))
+        if protocol.analysis.stopping != "fixed" and not _may_go_on(folder, number, say):
             return
+
+
+def _resized_work(
+    folder: RunFolder, part: Shard, say: Callable[[str], None]
+) -> Iterator[list[WorkItem]]:
+    """Yield the open items of the first pairs, and of those that the decision after them asks for."""
+    protocol = folder.header.protocol
+    yield from _open(folder, take_shard(in_stages(protocol)[0], part))
+    resizing = take_resizing(folder)
+    if resizing is None:
+        say(
+            "the size of the run waits for episodes that are missing or in other shards; repeat the "
+            "command when they are there"
+        )
+        return
+    say(resizing_sentence(resizing))
+    yield from _open(folder, take_shard(in_stages(protocol, pairs=resizing.pairs)[1], part))
+
+
+def _open(folder: RunFolder, block: Sequence[PlannedEpisode]) -> Iterator[list[WorkItem]]:
+    """Yield the open items of a block, if there are any."""
+    names = [arm.name for arm in folder.header.arms]
+    if items := pending_items(block, names, folder.records()):
+        yield items
 
 
 def _may_go_on(folder: RunFolder, number: int, say: Callable[[str], None]) -> bool:

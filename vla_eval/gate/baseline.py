@@ -143,9 +143,15 @@ def baseline_of(path: Path, arm: str | None = None) -> Baseline:
 
     Raises:
         RunFolderError: no run, or damaged records.
-        UsageError: unknown arm, or an unidentified policy.
+        UsageError: unknown arm, an unidentified policy, or a protocol that judges more than successes.
     """
     folder = RunFolder.open(path)
+    measure = folder.header.protocol.analysis.measure
+    if measure is not None:
+        raise UsageError(
+            f"{path}: a baseline holds successes only, and {folder.header.protocol.label} judges "
+            f"'{measure}': compare the two policies in one run, by vlaeval certify"
+        )
     arms = {header_arm.name: header_arm for header_arm in folder.header.arms}
     name = arm or next(iter(arms))
     if name not in arms:

@@ -25,8 +25,9 @@ from vla_eval.errors import (
 )
 from vla_eval.gate.baseline import Baseline
 from vla_eval.judging import ledger
+from vla_eval.judging.guardrail import GuardRail, guard_rail
 from vla_eval.judging.ledger import Case, Mark
-from vla_eval.judging.looks import sequential_plan
+from vla_eval.judging.looks import judged_by, sequential_plan
 from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
@@ -116,7 +117,8 @@ def compare(
     """Judge a run against a baseline.
 
     It holds if the run is not worse by the margin. It has regressed if the run is proven to be worse at
-    all (upper limit below 0), even by less than the margin.
+    all (upper limit below 0), even by less than the margin, or if a task is proven to be worse by more than
+    the protocol's task margin.
 
     Args:
         now: the checked run.
@@ -138,20 +140,22 @@ def compare(
     _refuse_peeking(now, ours)
     missing = sum(mark is Mark.MISSING for mark in ours.marks.values())
     reason = _unpaired_because(now, before, keys)
+    rail = None
     if reason:
         judged, interval, table = _unpaired(now, before, protocol, margin, alpha)
         difference = now.successes / now.n - before.successes / before.n
     else:
         theirs = _Side(before.marks(keys), before.scenes(keys))
-        judged, interval, method = _paired(keys, ours, theirs, protocol, margin, alpha)
+        judged, interval, method, rail = _paired(keys, ours, theirs, protocol, margin, alpha)
         difference, table = method.difference, method.table
-    status = _status(judged)
+    status = _status(judged, rail)
     if missing and not allow_missing:
         status = Status.MISSING
     return GateResult(
         status=status,
         verdict=judged.verdict,
-        sentence=_sentence(status, difference, interval, margin, alpha, missing),
+        sentence=_sentence(status, difference, interval, margin, alpha, missing)
+        + (f" On single tasks: {rail.sentence}." if rail else ""),
         paired=not reason,
         unpaired_because=reason,
         table=table,
@@ -176,7 +180,9 @@ def _shared(now: Baseline, before: Baseline) -> list[str]:
     return shared
 
 
-def _status(judged: Judgement) -> Status:
+def _status(judged: Judgement, rail: GuardRail | None) -> Status:
+    if rail is not None and rail.having("worse"):
+        return Status.REGRESSED
     if judged.verdict is Verdict.INFERIOR or Verdict.WORSE in judged.also:
         return Status.REGRESSED
     return Status.HOLDS if judged.noninferior else Status.INCONCLUSIVE
@@ -232,19 +238,23 @@ def _paired(
     protocol: Protocol | None,
     margin: float,
     alpha: float,
-) -> tuple[Judgement, tuple[float, float], JudgingMethod]:
+) -> tuple[Judgement, tuple[float, float], JudgingMethod, GuardRail | None]:
     def method(case: Case) -> JudgingMethod:
         outcomes = ledger.outcomes(keys, ours.marks, theirs.marks, case)
         if not outcomes:
             raise UsageError("nothing to compare: no episode has a result on both sides")
         if protocol is None:
             return judging(outcomes, _INDEPENDENT)
-        return judging(outcomes, protocol.analysis, sequential_plan(protocol))
+        return judging(outcomes, protocol.analysis, judged_by(protocol))
 
     observed, worst, best = method("observed"), method("worst"), method("best")
     judged = judge_between(worst, best, margin, alpha)
     interval = (worst.interval(2 * alpha)[0], best.interval(2 * alpha)[1])
-    return judged, interval, observed
+    task_margin = None if protocol is None else protocol.analysis.task_margin
+    rail = None
+    if task_margin is not None:
+        rail = guard_rail(worst, best, margin=task_margin, alpha=alpha)
+    return judged, interval, observed, rail
 
 
 _INDEPENDENT = Analysis(estimand="difference", margin=0.1, margin_reason="none")
@@ -261,7 +271,7 @@ def _unpaired(
     level = 2 * alpha
     plan = sequential_plan(protocol) if protocol is not None else None
     if plan is not None:
-        level = 2 * plan.levels[max(0, sum(size <= len(keys) for size in plan.sizes) - 1)]
+        level = 2 * plan.level(max(1, sum(size <= len(keys) for size in plan.sizes)))
 
     def limits(*, favourable: bool) -> tuple[float, float]:
         ours = _counts(now.marks(keys), favourable=favourable, clustered=clustered)

@@ -9,11 +9,13 @@ Reports, looks, certificates, comparisons and the gate all count their pairs her
   lost before the first inference (the scene could not be built) is innocent.
 - Two results of one key are a **pair** if both scenes are known and equal.
 - In the **worst** case for the candidate its missing, pending and retried episodes are failures, and
-  those of the reference are successes; in the **best** case it is the other way round.
+  those of the reference are successes; in the **best** case it is the other way round. For a measure
+  from 0 to 1 (:mod:`vla_eval.judging.measures`) such a failure counts 0, and such a success 1.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,19 +24,25 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from vla_eval.judging.measures import Worth
 from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.store import Records
 from vla_eval.stats import ClusteredPairs, ClusteredRate, PairedTable
+from vla_eval.stats._numeric import Array
 
 __all__ = [
     "ArmEpisodes",
     "Case",
+    "Mark",
     "Outcome",
     "Pairing",
+    "all_ended",
     "by_task",
     "clusters",
     "pair",
+    "seed_of",
+    "states_by_task",
     "table",
     "won",
 ]
@@ -76,6 +84,8 @@ class Outcome(NamedTuple):
     key: EpisodeKey
     ours: bool
     theirs: bool
+    values: tuple[float, float] | None = None
+    """Both arms' values of the protocol's measure, in [0, 1]; None: the measure is success."""
 
 
 @dataclass(frozen=True)
@@ -184,11 +194,29 @@ class Pairing:
     unknown: tuple[EpisodeKey, ...] = field(default=())
     """Episodes with two results, of which a scene is unknown."""
 
-    def outcomes(self, case: Case = "observed") -> tuple[Outcome, ...]:
-        """Return the outcomes of the pairs; in the worst or best case those of every planned episode."""
+    def outcomes(self, case: Case = "observed", worth: Worth | None = None) -> tuple[Outcome, ...]:
+        """Return the outcomes of the pairs; in the worst or best case those of every planned episode.
+
+        Args:
+            case: see `outcomes`.
+            worth: value of a result by the protocol's measure; None: the measure is success.
+        """
         paired = {ours.key for ours, _ in self.pairs} if case == "observed" else set(self.keys)
         keys = [key for key in self.keys if key in paired]
-        return outcomes(keys, self.candidate.marks(), self.reference.marks(), case)
+        found = outcomes(keys, self.candidate.marks(), self.reference.marks(), case)
+        return found if worth is None else tuple(self._valued(each, case, worth) for each in found)
+
+    def _valued(self, outcome: Outcome, case: Case, worth: Worth) -> Outcome:
+        """Add both arms' values; in the worst or best case a doubtful episode has 0 or 1."""
+
+        def value(arm: ArmEpisodes, *, counted: bool) -> float:
+            sure = outcome.key in arm.finals and outcome.key not in arm.retried
+            observed = case == "observed" or sure
+            return worth(arm.finals[outcome.key]) if observed else float(counted)
+
+        ours = value(self.candidate, counted=outcome.ours)
+        theirs = value(self.reference, counted=outcome.theirs)
+        return outcome._replace(values=(ours, theirs))
 
     @property
     def doubtful(self) -> bool:
@@ -215,6 +243,12 @@ class Pairing:
                 f"{key}: scene_hash {hashes[0]} and {hashes[1]})"
             )
         return ""
+
+
+def all_ended(records: Records, arms: Iterable[str], keys: Sequence[EpisodeKey]) -> bool:
+    """Return whether every arm has a result of every episode."""
+    found = (records.final.get((arm, key)) for arm in arms for key in keys)
+    return all(record is not None and record.outcome != "error" for record in found)
 
 
 def pair(keys: Iterable[EpisodeKey], candidate: ArmEpisodes, reference: ArmEpisodes) -> Pairing:
@@ -276,7 +310,7 @@ def table(outcomes: Iterable[Outcome]) -> PairedTable:
 def clusters(outcomes: Iterable[Outcome]) -> ClusteredPairs:
     """Return pairs, wins and losses of the candidate in each initial state."""
     counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for key, ours, theirs in outcomes:
+    for key, ours, theirs, _ in outcomes:
         cell = counts[key.suite, key.task, key.init_state]
         cell[0] += 1
         cell[1] += ours and not theirs
@@ -291,3 +325,17 @@ def by_task(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     for outcome in outcomes:
         tasks[f"{outcome.key.suite}/{outcome.key.task}"].append(outcome)
     return dict(tasks)
+
+
+def states_by_task(outcomes: Iterable[Outcome]) -> dict[str, Array]:
+    """Return the mean paired difference of each initial state, (K_h,) for each ``suite/task``."""
+    tasks = {name: clusters(pairs) for name, pairs in by_task(outcomes).items()}
+    return {name: (data.wins - data.losses) / data.pairs for name, data in tasks.items()}
+
+
+def seed_of(outcomes: Iterable[Outcome]) -> int:
+    """Return a seed that follows from the pairs: equal records give equal random numbers."""
+    hasher = hashlib.sha256()
+    for key, ours, theirs, _ in outcomes:
+        hasher.update(f"{key} {ours:d}{theirs:d}\n".encode())
+    return int.from_bytes(hasher.digest()[:8])

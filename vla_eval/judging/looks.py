@@ -24,16 +24,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from vla_eval.errors import RunFolderError
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes
+from vla_eval.judging.resizing import decides_by_pairs, resize_rule, resizing_of
 from vla_eval.judging.roles import sequential_roles
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand, look_sizes
 from vla_eval.protocol import LOOKS, Protocol
 from vla_eval.runs.store import Records
-from vla_eval.stats import Decision, PairedTable, SequentialPlan, exact_p_noninferior, tango_z
+from vla_eval.stats import (
+    Decision,
+    PairedTable,
+    ResizeRule,
+    SequentialPlan,
+    exact_p_noninferior,
+    tango_z,
+)
 
 __all__ = [
     "Look",
     "due_keys",
+    "judged_by",
     "look_sentence",
     "looks_of",
     "sequential_plan",
@@ -78,6 +87,11 @@ def sequential_plan(protocol: Protocol, *, margin: float | None = None) -> Seque
     return plan if margin is None else replace(plan, margin=margin)
 
 
+def judged_by(protocol: Protocol) -> SequentialPlan | ResizeRule | None:
+    """Return what decides the size of a run: its looks, or its rule; None if it is fixed."""
+    return sequential_plan(protocol) or resize_rule(protocol)
+
+
 def looks_of(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple[Look, ...]:
     """Return the looks that the records allow, in order, up to the look that stops the run.
 
@@ -97,7 +111,7 @@ def looks_of(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple
     looks: list[Look] = []
     seen = 0
     for number, size in enumerate(plan.sizes, start=1):
-        if not all(_ended(records, arm, key) for key in keys[seen:size] for arm in arms):
+        if not ledger.all_ended(records, arms, keys[seen:size]):
             break
         seen = size
         candidate, reference = (ArmEpisodes.of(records, arm, keys[:size]) for arm in roles)
@@ -113,14 +127,9 @@ def looks_of(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple
     return tuple(looks)
 
 
-def _ended(records: Records, arm: str, key: EpisodeKey) -> bool:
-    record = records.final.get((arm, key))
-    return record is not None and record.outcome != "error"
-
-
 def _look(plan: SequentialPlan, number: int, table: PairedTable) -> Look:
     p_exact = exact_p_noninferior(table.n10, table.n01, table.n, margin=plan.margin)
-    level = plan.levels[number - 1]
+    level = plan.level(number)
     decision = plan.decide(number, table.n10, table.n01)
     if decision is Decision.CERTIFY and p_exact > level:
         decision = Decision.EXHAUSTED if number == plan.looks else Decision.CONTINUE
@@ -132,7 +141,7 @@ def _look(plan: SequentialPlan, number: int, table: PairedTable) -> Look:
         n01=table.n01,
         n00=table.n00,
         z=tango_z(table.n10, table.n01, table.n, -plan.margin),
-        bound=plan.bounds[number - 1],
+        bound=plan.bound(number),
         p_exact=p_exact,
         level=level,
         decision=decision,
@@ -157,10 +166,15 @@ def look_sentence(look: Look, looks: int) -> str:
 
 
 def due_keys(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple[EpisodeKey, ...]:
-    """Return the episodes of a complete run: the plan, or its part up to the look that stops it."""
+    """Return the episodes of a complete run: the plan, or its part up to the look that stops it.
+
+    In a resized run they are the part that its number of discordant pairs asks for, once it is known.
+    """
     keys = tuple(episode.key for episode in expand(protocol))
-    if protocol.analysis.stopping == "fixed" or len(arms) < 2:
+    if not decides_by_pairs(protocol) or len(arms) < 2:
         return keys
+    if resized := resizing_of(protocol, arms, records):
+        return keys[: resized.pairs]
     looks = looks_of(protocol, arms, records)
     if looks and looks[-1].decision is not Decision.CONTINUE:
         return keys[: looks[-1].pairs]

@@ -5,47 +5,49 @@ method          condition                                      statistics
 =============== ============================================== ==================================
 `TangoExact`    every state once                               Tango's interval, the exact test
 `Repeats`       ``cluster = "initial-state"``, states repeated tests that hold for any dependence
-`Weighted`      ``strata = "task"``, tasks of unequal sizes    stratified score, bets with weights
+`Weighted`      ``strata = "task"``, with ``weights`` or with stratified score, bets with weights
+                tasks of unequal sizes
 `AtLook`        ``stopping`` other than ``fixed``              the repeated interval of the look
+`Resized`       ``resize``                                     Tango's interval, the exact test of the design
+`Means`         ``measure`` other than success                 bets, and for scores the exact test too
 =============== ============================================== ==================================
 
-``strata`` has no effect on tasks of equal sizes, since then pairs and tasks weigh the same.
+Without ``weights``, ``strata`` has no effect on tasks of equal sizes: pairs and tasks weigh the same then.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from vla_eval.judging import ledger
-from vla_eval.judging.ledger import ArmEpisodes, Outcome
+from vla_eval.judging.ledger import Outcome
 from vla_eval.protocol import Analysis
 from vla_eval.stats import (
+    Agreement,
     ClusteredPairs,
     ClusterTest,
     Guards,
-    Heterogeneity,
     Judgement,
     PairedTable,
+    ResizeRule,
     SequentialPlan,
     bet_p_above,
     exact_p_above,
     failure_ratio_paired,
-    heterogeneity,
-    heterogeneity_paired,
     judge,
     mcnemar_p,
     repeated_interval,
     stratified_paired_interval,
-    wilson_interval,
+    tasks_agree,
 )
 from vla_eval.stats._numeric import Array, Interval, crossing, normal_sf
-from vla_eval.stats.bounded import bet_interval
+from vla_eval.stats.bounded import bet_interval, log_wealth
 
 __all__ = [
     "AtLook",
@@ -55,8 +57,10 @@ __all__ = [
     "Weighted",
     "judge_between",
     "judging",
-    "rate_interval",
 ]
+
+
+_LARGEST_E = 1e300
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class JudgingMethod(ABC):
 
     @property
     def difference(self) -> float:
-        """Success rate of the candidate minus that of the reference."""
+        """Mean of the protocol's measure, candidate minus reference; success rates unless it has one."""
         return self.table.difference
 
     @abstractmethod
@@ -89,6 +93,27 @@ class JudgingMethod(ABC):
     @abstractmethod
     def p_below(self, delta: float) -> float:
         """Return the one-sided p-value of "the difference is Δ or more"."""
+
+    def log_e_above(self, delta: float) -> float:
+        """Return the log of the e-value against "the difference is Δ or less": wealth by betting on states."""
+        means, weights = self._units
+        return log_wealth(means, delta, weights)
+
+    def e_value(self, delta: float) -> float:
+        """Return the e-value against "the difference is Δ or less", at most 1e300."""
+        return math.exp(min(math.log(_LARGEST_E), self.log_e_above(delta)))
+
+    def log_e_below(self, delta: float) -> float:
+        """Return the log of the e-value against "the difference is Δ or more"."""
+        means, weights = self._units
+        return log_wealth(-means, -delta, weights)
+
+    @cached_property
+    def _units(self) -> tuple[Array, Array | None]:
+        """Mean differences of the K states, (K,), and their weights if these are unequal, (K,)."""
+        data = ledger.clusters(self.outcomes)
+        means = (data.wins - data.losses) / data.pairs
+        return means, None if data.equal else data.pairs / data.n
 
     def level(self, alpha: float) -> float:
         """Return the level in use for a two-sided level; at a look it is smaller."""
@@ -120,10 +145,15 @@ class JudgingMethod(ABC):
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
         """Return the method for some of the pairs."""
 
-    def heterogeneity(self) -> Heterogeneity | None:
-        """Test whether tasks agree on the difference; None with fewer than two tasks."""
-        tables = [method.table for method in self.by_task().values()]
-        return heterogeneity_paired(tables) if len(tables) > 1 else None
+    @property
+    def states(self) -> dict[str, Array]:
+        """Mean paired difference of each initial state, (K_h,) for each task."""
+        return ledger.states_by_task(self.outcomes)
+
+    def agreement(self) -> Agreement | None:
+        """Test whether the tasks agree; None with fewer than two tasks."""
+        tasks = list(self.states.values())
+        return tasks_agree(tasks, seed=ledger.seed_of(self.outcomes)) if len(tasks) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -188,47 +218,38 @@ class Repeats(JudgingMethod):
         repeats = self.clusters.n / len(self.clusters.pairs)
         return min(1.0, (self.inflation - 1) / (repeats - 1)) if repeats > 1 else None
 
-    def heterogeneity(self) -> Heterogeneity | None:
-        """Test whether tasks agree, with the variance between states (one won and one lost state added)."""
-        tasks = [ledger.clusters(outcomes) for outcomes in ledger.by_task(self.outcomes).values()]
-        if len(tasks) < 2:
-            return None
-        return heterogeneity(
-            [task.difference for task in tasks], [_variance(task) for task in tasks]
-        )
-
     def _of(self, outcomes: tuple[Outcome, ...]) -> JudgingMethod:
         return Repeats(outcomes, self.test)
 
 
-def _variance(data: ClusteredPairs) -> float:
-    """Return the variance of the mean difference over states; it is above 0."""
-    means = np.append((data.wins - data.losses) / data.pairs, [1.0, -1.0])
-    return float(np.var(means)) / len(data.pairs)
-
-
 @dataclass(frozen=True)
 class Weighted(JudgingMethod):
-    """Method for tasks of unequal sizes that weigh the same."""
+    """Method for tasks whose weights are not their shares of the pairs."""
 
     repeats: bool = False
+    weights: Mapping[str, float] | None = None
+    """Weights of the tasks, in any unit; None: all tasks weigh the same."""
 
     name = "stratified"
 
     @cached_property
+    def _shares(self) -> list[float]:
+        """Weights of the tasks that have pairs, in their order, adding up to 1."""
+        weights = [1.0 if self.weights is None else self.weights[task] for task in self.states]
+        return [weight / sum(weights) for weight in weights]
+
+    @cached_property
     def _units(self) -> tuple[Array, Array]:
-        """Mean differences of the K states, (K,), and their weights, (K,)."""
-        means, weights = [], []
-        tasks = ledger.by_task(self.outcomes)
-        for outcomes in tasks.values():
-            data = ledger.clusters(outcomes)
-            means.append((data.wins - data.losses) / data.pairs)
-            weights.append(np.full(len(data.pairs), 1 / len(tasks) / len(data.pairs)))
-        return np.concatenate(means), np.concatenate(weights)
+        tasks = list(self.states.values())
+        weights = [
+            np.full(len(states), share / len(states))
+            for states, share in zip(tasks, self._shares, strict=True)
+        ]
+        return np.concatenate(tasks), np.concatenate(weights)
 
     @property
     def difference(self) -> float:
-        """Mean of the tasks' differences."""
+        """Weighted mean of the tasks' differences."""
         units, weights = self._units
         return float(units @ weights)
 
@@ -239,7 +260,7 @@ class Weighted(JudgingMethod):
         if self.repeats:
             return low, high
         tables = [ledger.table(outcomes) for outcomes in ledger.by_task(self.outcomes).values()]
-        score = stratified_paired_interval(tables, alpha=alpha)
+        score = stratified_paired_interval(tables, alpha=alpha, weights=self._shares)
         return min(low, score[0]), max(high, score[1])
 
     @property
@@ -276,7 +297,7 @@ class AtLook(JudgingMethod):
         return 2 * normal_sf(self._bound(alpha))
 
     def _bound(self, alpha: float) -> float:
-        return replace(self.plan, alpha=alpha / 2).bounds[self.number - 1]
+        return replace(self.plan, alpha=alpha / 2).bound(self.number)
 
     def interval(self, alpha: float) -> Interval:
         """Return the repeated interval; it is valid for every stopping rule."""
@@ -307,22 +328,38 @@ class AtLook(JudgingMethod):
 
 
 def judge_between(
-    worst: JudgingMethod, best: JudgingMethod, margin: float, alpha: float
+    worst: JudgingMethod,
+    best: JudgingMethod,
+    margin: float,
+    alpha: float,
+    *,
+    others: float | None = None,
 ) -> Judgement:
     """Return the verdict that holds in the worst and in the best case, and so in all cases between.
 
     A claim that the candidate is good enough must hold in its worst case. A claim that it is not better
     by the margin, or that it is worse, must hold in its best case. So errors of the machine neither
     certify nor refute.
+
+    Args:
+        worst: the pairs in the candidate's worst case.
+        best: the pairs in its best case.
+        margin: as a fraction.
+        alpha: one-sided level of "not worse by the margin".
+        others: level of all other verdicts, at most alpha; default alpha.
     """
     level = worst.level(2 * alpha) / 2
-    guards = Guards.of(worst.p_above, best.p_below, margin=margin, alpha=level)
+    strict = level if others is None else worst.level(2 * others) / 2
+    guards = Guards.of(worst.p_above, best.p_below, margin=margin, alpha=strict)
+    guards = replace(guards, above_minus_margin=worst.p_above(-margin) <= level)
     interval = (worst.interval(2 * alpha)[0], best.interval(2 * alpha)[1])
     return judge(interval, margin, guards=guards)
 
 
 def judging(
-    outcomes: Sequence[Outcome], analysis: Analysis, plan: SequentialPlan | None = None
+    outcomes: Sequence[Outcome],
+    analysis: Analysis,
+    plan: SequentialPlan | ResizeRule | None = None,
 ) -> JudgingMethod:
     """Return the method by which a protocol judges these pairs.
 
@@ -330,16 +367,26 @@ def judging(
         outcomes: the pairs, at least one.
         analysis: the protocol's analysis.
         plan: the plan of looks, if the protocol has looks. Between two looks the bound of the last one
-            counts, and before the first look the bound of the first.
+            counts, and before the first look the bound of the first. Or the rule of a resized run.
     """
+    from vla_eval.judging.means import Means  # it is a method too
+
     pairs = tuple(outcomes)
+    if analysis.measure is not None:
+        # Differences of scores are mostly whole, so that the exact test has power; those of times are not.
+        exact = analysis.measure == "score"
+        return Means(pairs, equal_tasks=analysis.strata == "task", exact=exact)
+    if isinstance(plan, ResizeRule):
+        from vla_eval.judging.resized import Resized
+
+        return Resized(pairs, plan)
     if plan is not None:
         taken = sum(size <= len(pairs) for size in plan.sizes)
         return AtLook(pairs, plan, max(1, taken))
     data = ledger.clusters(pairs)
     repeats = analysis.cluster != "none" and bool(np.any(data.pairs > 1))
-    if analysis.strata == "task" and _unequal(pairs):
-        return Weighted(pairs, repeats)
+    if analysis.strata == "task" and (analysis.weights is not None or _unequal(pairs)):
+        return Weighted(pairs, repeats, analysis.weights)
     if repeats:
         return Repeats(pairs, analysis.cluster_test or "both")
     match analysis.test:
@@ -350,17 +397,3 @@ def judging(
 def _unequal(outcomes: Sequence[Outcome]) -> bool:
     sizes = {len(pairs) for pairs in ledger.by_task(outcomes).values()}
     return len(sizes) > 1
-
-
-def rate_interval(arm: ArmEpisodes, analysis: Analysis, *, level: float = 0.05) -> Interval:
-    """Return Wilson's interval of an arm's success rate; if states repeat, from effective counts.
-
-    Args:
-        arm: one arm's episodes.
-        analysis: the protocol's analysis.
-        level: two-sided level; in a sequential run the level of the look (`JudgingMethod.level`).
-    """
-    data = arm.by_state() if analysis.cluster != "none" else None
-    if data is None:
-        return wilson_interval(arm.successes, arm.n, alpha=level)
-    return data.interval(alpha=level)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.protocol import Protocol
 
-__all__ = ["Roles", "sequential_roles"]
+__all__ = ["AnyRoles", "RecipeRoles", "Roles", "roles_of_recipe", "sequential_roles"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,53 @@ class Roles:
     candidate: str
     reference: str
     control: str | None = None
+    others: tuple[str, ...] = ()
+    """Further candidates that are judged together with this one."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all arms with a role."""
+        return (*self.shown, *self.others)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the arms that a certificate describes."""
         return tuple(name for name in (self.candidate, self.reference, self.control) if name)
+
+
+@dataclass(frozen=True)
+class RecipeRoles:
+    """Names of the arms of two recipes, one arm for each training seed, and of the control."""
+
+    candidate: tuple[str, ...]
+    reference: tuple[str, ...]
+    control: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all arms with a role."""
+        return self.candidate + self.reference + ((self.control,) if self.control else ())
+
+
+AnyRoles = Roles | RecipeRoles
+
+
+def roles_of_recipe(protocol: Protocol, arms: Sequence[str]) -> RecipeRoles:
+    """Return the roles that a protocol about recipes fixes.
+
+    Raises:
+        UsageError: the protocol is not about recipes, or an arm that it names is not among these.
+    """
+    analysis, recipe = protocol.analysis, protocol.analysis.recipe
+    if recipe is None:
+        raise UsageError(f"{protocol.label} compares two arms: it has no table analysis.recipe")
+    control = analysis.negative_control
+    for name in (*recipe.names, *((control,) if control else ())):
+        if name not in arms:
+            raise UsageError(
+                f"{protocol.label} names arm '{name}', and there is none{did_you_mean(name, arms)}"
+            )
+    return RecipeRoles(recipe.candidate, recipe.reference, control)
 
 
 def sequential_roles(protocol: Protocol, arms: Sequence[str]) -> tuple[str, str]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
-from vla_eval.errors import UsageError
+from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.keys import EpisodeKey
 from vla_eval.realtime.merges import Merge, average, crossfade, ensemble, replacing
 from vla_eval.realtime.schedule import Schedule
 from vla_eval.realtime.settings import Profile, Realtime
 
-__all__ = ["Latency", "VirtualTime", "ticks_of", "virtual_time"]
+__all__ = ["Latency", "VirtualTime", "check_arms", "microseconds_of", "ticks_of", "virtual_time"]
 
 _MICROSECONDS = 1_000_000
 
@@ -32,6 +33,12 @@ def ticks_of(latency_us: int, rate_hz: float) -> int:
     """
     rate = Fraction(rate_hz).limit_denominator(1000)
     return -(-latency_us * rate.numerator // (_MICROSECONDS * rate.denominator))
+
+
+def microseconds_of(ticks: int, rate_hz: float) -> int:
+    """Return the longest latency in µs whose delay is this many control steps."""
+    rate = Fraction(rate_hz).limit_denominator(1000)
+    return ticks * _MICROSECONDS * rate.denominator // rate.numerator
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,20 @@ class Billed(Protocol):
         """Whether the policy reads the simulator's state."""
 
 
+def check_arms(settings: Realtime | None, arms: Iterable[str]) -> None:
+    """Raise UsageError if the protocol gives a latency to an arm that the run does not have.
+
+    Such a name is most often misspelt, and the arm that was meant would run with the machine's latency.
+    """
+    known = list(arms)
+    for name in () if settings is None else settings.arms:
+        if name not in known:
+            raise UsageError(
+                f"run.realtime.arms gives a latency to arm '{name}', which this run does not have"
+                f"{did_you_mean(name, known)}"
+            )
+
+
 def virtual_time(settings: Realtime | None, arm: str, metadata: Billed) -> VirtualTime | None:
     """Return an arm's virtual time; None if the protocol declares none.
 
@@ -158,6 +179,9 @@ def virtual_time(settings: Realtime | None, arm: str, metadata: Billed) -> Virtu
             f"the policy of arm '{arm}' declares neither passes nor nfe, so its latency on "
             f"'{settings.machine.name}' is unknown; {remedy}"
         )
-    return VirtualTime(
-        settings, Latency(settings.machine.inference_us(metadata.passes, metadata.samples))
-    )
+    try:
+        return VirtualTime(
+            settings, Latency(settings.machine.inference_us(metadata.passes, metadata.samples))
+        )
+    except ValueError as error:
+        raise UsageError(f"arm '{arm}': {error}; {remedy}") from None

@@ -6,18 +6,35 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vla_eval.files.jsonfile import ArmName
 from vla_eval.realtime.machines import machine_table
 
-__all__ = ["ArmLatency", "Machine", "Profile", "Realtime"]
+__all__ = ["ArmLatency", "Machine", "Profile", "Quantiles", "Realtime"]
 
 QUANTILES = 101
 """Entries of a profile: the quantiles at 0, 1, … 100 %."""
 
 Microseconds = Annotated[int, Field(ge=0, le=3_600_000_000)]
 Name = Annotated[str, Field(min_length=1)]
+
+
+def _increasing(quantiles: tuple[int, ...]) -> tuple[int, ...]:
+    for percent, (low, high) in enumerate(pairwise(quantiles)):
+        if high < low:
+            raise ValueError(
+                f"quantiles fall from {low} at {percent} % to {high} at {percent + 1} %"
+            )
+    return quantiles
+
+
+Quantiles = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=3_600_000_000)], ...],
+    Field(min_length=QUANTILES, max_length=QUANTILES),
+    AfterValidator(_increasing),
+]
+"""Times in µs at 0, 1, … 100 %."""
 
 
 class _Frozen(BaseModel):
@@ -38,9 +55,20 @@ class Machine(_Frozen):
     """Each further sample of one pass: a larger batch."""
     link_us: Microseconds = 0
     """Camera, network and queue, from exposure to command."""
+    only_passes: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Number of passes that the times hold for, where the source prints one total; None: any number."""
 
     def inference_us(self, passes: int, samples: int) -> int:
-        """Return the time of one inference in µs."""
+        """Return the time of one inference in µs.
+
+        Raises:
+            ValueError: the source says nothing about this number of passes.
+        """
+        if self.only_passes not in (None, passes):
+            raise ValueError(
+                f"the source of machine '{self.name}' gives the time of {self.only_passes} passes only, "
+                f"not of {passes}"
+            )
         return (
             self.prefix_us + passes * self.pass_us + (samples - 1) * self.sample_us + self.link_us
         )
@@ -56,20 +84,7 @@ class Profile(_Frozen):
     """Date, ISO 8601."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Hash of the profile's file."""
-    quantiles_us: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=3_600_000_000)], ...],
-        Field(min_length=QUANTILES, max_length=QUANTILES),
-    ]
-    """Quantiles at 0, 1, … 100 %."""
-
-    @model_validator(mode="after")
-    def _increasing(self) -> Self:
-        for percent, (low, high) in enumerate(pairwise(self.quantiles_us)):
-            if high < low:
-                raise ValueError(
-                    f"quantiles_us fall from {low} at {percent} % to {high} at {percent + 1} %"
-                )
-        return self
+    quantiles_us: Quantiles
 
     @property
     def median_us(self) -> int:

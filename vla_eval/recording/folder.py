@@ -21,6 +21,9 @@ from vla_eval.files.atomic import write_atomically
 from vla_eval.files.jsonfile import read_json, read_model
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
+from vla_eval.policy import Policy
+from vla_eval.realtime.latency import virtual_time
+from vla_eval.realtime.settings import Realtime
 from vla_eval.recording.recorder import DatasetLayout, Frame, Recorder
 from vla_eval.recording.writer import DATASET_WRITER, DatasetWriter
 from vla_eval.spec import build_policy
@@ -28,7 +31,7 @@ from vla_eval.stopping import stop_requested
 from vla_eval.tools import load_tool
 from vla_eval.trainedon import Scenes, shorten
 
-__all__ = ["Demonstration", "Demonstrations", "RecordingRequest", "record", "scenes_of"]
+__all__ = ["ARM", "Demonstration", "Demonstrations", "RecordingRequest", "record", "scenes_of"]
 
 
 class Demonstration(BaseModel):
@@ -93,6 +96,22 @@ class RecordingRequest:
     only_successes: bool = False
     images: Literal["video", "png"] = "video"
     n_action_steps: int | None = None
+    realtime: Realtime | None = None
+    """Virtual time of the protocol; None: time stands still while the policy thinks."""
+
+    def facts(self, policy: Policy, layout: DatasetLayout) -> dict[str, JsonValue]:
+        """Return everything by which two recordings are told apart; without virtual time as ever."""
+        parts = {**asdict(self), "identity": asdict(policy.metadata), "layout": asdict(layout)}
+        if self.realtime is None:
+            del parts["realtime"], parts["layout"]["stalls"]
+        else:
+            parts["realtime"] = self.realtime.model_dump(mode="json", exclude_none=True)
+        facts: dict[str, JsonValue] = json.loads(json.dumps(parts, default=str))
+        return facts
+
+
+ARM = "policy"
+"""Name of a recording's arm, where a protocol gives arms a latency of their own."""
 
 
 def record(
@@ -116,10 +135,10 @@ def record(
         InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the dataset is readable, repeat to continue.
     """
     policy = build_policy(request.policy)
-    recorder = Recorder(policy, n_action_steps=request.n_action_steps)
+    virtual = virtual_time(request.realtime, ARM, policy.metadata)
+    recorder = Recorder(policy, n_action_steps=request.n_action_steps, virtual=virtual)
     layout = recorder.layout(plan[0])
-    parts = {**asdict(request), "identity": asdict(policy.metadata), "layout": asdict(layout)}
-    wanted: dict[str, JsonValue] = json.loads(json.dumps(parts, default=str))
+    wanted = request.facts(policy, layout)
     content = _open_folder(folder, wanted)
     done = {demonstration.key for demonstration in content.episodes}
     todo = [episode for episode in plan if episode.key not in done]

@@ -55,6 +55,8 @@ class Frame:
     """Partial credit after the action."""
     done: bool
     """Whether the environment ended the episode here; reaching the time limit does not count."""
+    is_stalled: bool = False
+    """Whether the robot had no action of the policy, in virtual time."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,11 @@ class DatasetLayout:
     """Names and image shapes (H, W, 3) of the cameras."""
     state_names: tuple[str, ...]
     action_names: tuple[str, ...]
+    stalls: bool = False
+    """Whether the robot can stall: the episodes run in virtual time."""
 
     @classmethod
-    def of(cls, env: EvalEnv, suite: str) -> Self:
+    def of(cls, env: EvalEnv, suite: str, *, stalls: bool = False) -> Self:
         """Return an environment's layout; raise UsageError if the environment cannot be recorded."""
         space, actions = env.observation_space, env.action_space
         if not (
@@ -88,6 +92,7 @@ class DatasetLayout:
             cameras=tuple((name, _image_shape(box)) for name, box in pixels.spaces.items()),
             state_names=_names(env, "state_names", state.shape),
             action_names=_names(env, "action_names", actions.shape),
+            stalls=stalls,
         )
 
 
@@ -126,6 +131,7 @@ class _WatchedEnv(EvalEnv):
         self._key = key
         self._listen = listen
         self._seen: Observation | None = None
+        self._stalled = False
         self.task_description = env.task_description
         self._scene_hash = ""
         self._steps = 0
@@ -172,8 +178,10 @@ class _WatchedEnv(EvalEnv):
                     success=success,
                     score=float(info.get("score", success)),
                     done=terminated or truncated,
+                    is_stalled=self._stalled,
                 )
             )
+        self._stalled = False
         return reward, terminated, truncated, info
 
     def observe(self) -> Observation:
@@ -183,12 +191,14 @@ class _WatchedEnv(EvalEnv):
         return self._seen
 
     def hold_action(self) -> Action:
-        """Return the environment's hold action."""
+        """Return the environment's hold action; the loop asks where it executes none of the policy."""
+        self._stalled = True
         return self.inner.hold_action()
 
     def stall_action(self, last: Action, ticks: int) -> Action:
         """Return the environment's stall action; the loop asks only where it has one."""
         assert isinstance(self.inner, Stalls)  # noqa: S101 - see vla_eval.body
+        self._stalled = True
         return self.inner.stall_action(last, ticks)
 
 
@@ -248,7 +258,8 @@ class Recorder:
 
     def layout(self, episode: PlannedEpisode) -> DatasetLayout:
         """Return the layout of an episode's frames."""
-        return DatasetLayout.of(self._env_of(episode), episode.key.suite)
+        env, stalls = self._env_of(episode), self._virtual is not None
+        return DatasetLayout.of(env, episode.key.suite, stalls=stalls)
 
     def run(
         self, episode: PlannedEpisode, listen: Callable[[Frame], None] | None = None

@@ -58,15 +58,14 @@ from vla_eval.stats.independent import (
     stratified_independent_interval,
     stratified_independent_z,
 )
-from vla_eval.stats.means import (
-    PairedScores,
-    latency_ratio,
-)
+from vla_eval.stats.mean_power import power_of_means, states_for_power
+from vla_eval.stats.means import MeanDifferences, latency_ratio
 from vla_eval.stats.multiplicity import (
     attempt_alpha,
     benjamini_hochberg,
     compact_letters,
     holm,
+    holm_levels,
 )
 from vla_eval.stats.operating import (
     operating_characteristics,
@@ -87,6 +86,15 @@ from vla_eval.stats.power import (
 from vla_eval.stats.proportions import (
     wilson_interval,
 )
+from vla_eval.stats.recipes import (
+    SeedsOnStates,
+    recipe_power,
+)
+from vla_eval.stats.resizing import (
+    ResizeRule,
+    exact_p_above_resized,
+    resized_outlook,
+)
 from vla_eval.stats.seeds import (
     Checkpoints,
     SeedInference,
@@ -104,12 +112,16 @@ from vla_eval.stats.sequential import (
 from vla_eval.stats.strata import (
     Heterogeneity,
     heterogeneity,
-    heterogeneity_paired,
     stratified_paired_interval,
 )
 from vla_eval.stats.superiority import (
     cochran_q,
     mcnemar_p,
+)
+from vla_eval.stats.tasks import (
+    Agreement,
+    further_tasks,
+    tasks_agree,
 )
 from vla_eval.stats.verdicts import (
     Flag,
@@ -126,6 +138,7 @@ from vla_eval.stats.verdicts import (
 
 __all__ = [
     "CLUSTER_TESTS",
+    "Agreement",
     "AmdahlFit",
     "AssumedPairing",
     "Checkpoints",
@@ -138,11 +151,13 @@ __all__ = [
     "Guards",
     "Heterogeneity",
     "Judgement",
+    "MeanDifferences",
     "PairedCase",
-    "PairedScores",
     "PairedTable",
     "PairingEnvelope",
+    "ResizeRule",
     "SeedInference",
+    "SeedsOnStates",
     "SequentialPlan",
     "Spread",
     "Verdict",
@@ -160,13 +175,15 @@ __all__ = [
     "episodes_per_arm",
     "estimated_icc",
     "exact_p_above",
+    "exact_p_above_resized",
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
+    "further_tasks",
     "grim_counts",
     "heterogeneity",
-    "heterogeneity_paired",
     "holm",
+    "holm_levels",
     "is_ceiling",
     "is_floor",
     "judge",
@@ -189,17 +206,22 @@ __all__ = [
     "pairs_needed",
     "power_clustered",
     "power_independent",
+    "power_of_means",
     "power_paired",
     "prefix_for_speedup",
+    "recipe_power",
     "repeated_interval",
     "rerun_sd",
+    "resized_outlook",
     "smallest_margin",
     "spread_kind",
+    "states_for_power",
     "stratified_independent_interval",
     "stratified_independent_z",
     "stratified_paired_interval",
     "tango_interval",
     "tango_p_noninferior",
     "tango_z",
+    "tasks_agree",
     "wilson_interval",
 ]

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from vla_eval.stats._numeric import z_quantile
 
-__all__ = ["PairedCase", "minimum_pairs", "minimum_pairs_exact", "pairs_by_formula"]
+__all__ = [
+    "PairedCase",
+    "minimum_pairs",
+    "minimum_pairs_exact",
+    "pairs_by_discordance",
+    "pairs_by_formula",
+]
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,23 @@ def pairs_by_formula(
         raise ValueError(
             f"a candidate that is {-case.difference:g} worse is not within a margin of {margin:g}"
         )
+    return _pairs(case.p10, case.p01, margin=margin, alpha=alpha, power=power)
+
+
+def pairs_by_discordance(
+    discordance: float, *, margin: float, alpha: float = 0.05, power: float = 0.8
+) -> int:
+    """Return the pairs of a candidate at parity, by the same formula, from p10 + p01 alone."""
+    half = discordance / 2
+    return _pairs(half, half, margin=margin, alpha=alpha, power=power)
+
+
+def _pairs(p10: float, p01: float, *, margin: float, alpha: float, power: float) -> int:
+    gap = p10 - p01 + margin
     a, d = 2.0, -margin
-    b = -case.p10 - case.p01 + (2 - case.p10 + case.p01) * d
-    c = -case.p01 * d * (1 - d)
+    b = -p10 - p01 + (2 - p10 + p01) * d
+    c = -p01 * d * (1 - d)
     q = (-b + math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a)
     null = math.sqrt(2 * q + d * (1 - d))
-    true = math.sqrt(max(0.0, case.p10 + case.p01 - case.difference**2))
+    true = math.sqrt(max(0.0, p10 + p01 - (p10 - p01) ** 2))
     return math.ceil(((z_quantile(1 - alpha) * null + z_quantile(power) * true) / gap) ** 2)

@@ -9,6 +9,7 @@ to lose. For independent pairs the size of this test is always at most alpha. Ta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = [
     "exact_p_above",
     "exact_p_noninferior",
     "largest_losses",
+    "largest_on",
+    "nuisance_grid",
     "rejection_probability",
     "worst_rejection_probability",
 ]
@@ -136,19 +139,31 @@ def worst_rejection_probability(losses: Ints, margin: float) -> float:
     grid finds the peaks close to 0, an even grid the others (which a logarithmic grid alone misses),
     and finer grids refine the highest points.
     """
-    top = (1 - abs(margin)) / 2
     won, lost = max(0.0, -margin), max(0.0, margin)
+    return largest_on(
+        lambda q: rejection_probability(losses, q + won, q + lost),
+        nuisance_grid((1 - abs(margin)) / 2),
+    )
+
+
+def nuisance_grid(top: float) -> Array:
+    """Return points of [0, top] between which a curve of rejection probabilities has no hidden peak."""
     grid: Array = np.concatenate(
         [np.geomspace(1e-5, top, _GRID), np.arange(1, _GRID) * (top / _GRID), [0.0]]
     )
     grid.sort()
-    values = rejection_probability(losses, grid + won, grid + lost)
+    return grid
+
+
+def largest_on(curve: Callable[[Array], Array], grid: Array) -> float:
+    """Return the largest value of a curve: on a sorted grid, and on finer grids at its highest points."""
+    values = curve(grid)
     highest = float(values.max())
     for start in _peaks(values):
         low, high = grid[max(0, start - 1)], grid[min(len(grid) - 1, start + 1)]
         for _ in range(_REFINEMENTS):
             fine: Array = low + (high - low) * np.arange(_FINE) / (_FINE - 1)
-            refined = rejection_probability(losses, fine + won, fine + lost)
+            refined = curve(fine)
             best = int(np.argmax(refined))
             highest = max(highest, float(refined[best]))
             low, high = fine[max(0, best - 1)], fine[min(_FINE - 1, best + 1)]

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from string import ascii_lowercase
 
-__all__ = ["attempt_alpha", "benjamini_hochberg", "compact_letters", "holm"]
+__all__ = ["attempt_alpha", "benjamini_hochberg", "compact_letters", "holm", "holm_levels"]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm's adjusted p-values (1979; statsmodels), which limit the chance of a false claim."""
     return _adjusted(p_values, "holm")
+
+
+def holm_levels(
+    p_values: Sequence[float], *, alpha: float, in_use: Callable[[float], float] = float
+) -> list[float]:
+    """Return the level that each p-value must not exceed by Holm's procedure (1979).
+
+    The j-th smallest of m needs alpha/(m − j + 1) while all smaller ones passed; from the first that
+    fails on, the level no longer rises. A p-value is at most its level exactly when Holm's adjusted
+    p-value is at most alpha. Levels are for tests that need one: intervals, and looks of a run.
+
+    Args:
+        p_values: one for each hypothesis of the family.
+        alpha: largest chance of any false rejection.
+        in_use: the level in use for a share of alpha; smaller at a look of a run (default: equal).
+    """
+    levels = [0.0] * len(p_values)
+    level, stopped = 0.0, False
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if not stopped:
+            level = in_use(alpha / (len(p_values) - rank))
+        levels[index] = level
+        stopped = stopped or p_values[index] > level
+    return levels
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Paired differences over tasks: the stratified score, and a test whether the tasks agree.
+"""Paired differences over tasks: the stratified score, and Cochran's test for published rates.
 
 With the same number of pairs in every task, the pooled Tango test has the same estimate and is slightly
 conservative. So the pooled test is the default. The stratified test is for sensitivity analysis and for
@@ -20,7 +20,6 @@ from vla_eval.stats.paired import PairedTable, restricted_losses
 __all__ = [
     "Heterogeneity",
     "heterogeneity",
-    "heterogeneity_paired",
     "stratified_paired_interval",
     "stratified_paired_z",
 ]
@@ -96,14 +95,3 @@ def heterogeneity(differences: npt.ArrayLike, variances: npt.ArrayLike) -> Heter
     mean = float(np.sum(d / v) / np.sum(1 / v))
     q = float(np.sum((d - mean) ** 2 / v))
     return Heterogeneity(q, d.size - 1, float(chdtrc(d.size - 1, q)))
-
-
-def heterogeneity_paired(strata: Sequence[PairedTable]) -> Heterogeneity:
-    """Test whether tasks agree on the difference.
-
-    Variances are Bonett and Price's, from (n10 + 1, n01 + 1, N + 2): a task without discordant pairs
-    has a plain variance of 0, which would give it infinite weight.
-    """
-    wins, losses, pairs = np.array([(t.n10, t.n01, t.n) for t in strata], dtype=np.float64).T
-    p10, p01 = (wins + 1) / (pairs + 2), (losses + 1) / (pairs + 2)
-    return heterogeneity((wins - losses) / pairs, (p10 + p01 - (p10 - p01) ** 2) / (pairs + 2))

@@ -51,6 +51,10 @@ class Verdict(_Said):
     NON_INFERIOR = "non-inferior", "The candidate is not worse than the reference by the margin."
     INFERIOR = "inferior", "The candidate is worse than the reference by more than the margin."
     WORSE = "worse", "The candidate succeeds less often than the reference."
+    WITHHELD = (
+        "withheld",
+        "The claim holds over all tasks, but a task is shown to be worse by more than its margin.",
+    )
     INCONCLUSIVE = "inconclusive", "These episodes decide neither for nor against the claim."
 
 
@@ -83,6 +87,10 @@ class Flag(_Said):
         "No negative control ran: it is unknown whether a bad policy would have passed.",
     )
     SINGLE_CHECKPOINT = "single-checkpoint", "One training seed says nothing about the recipe."
+    UNLIKE_SEEDS = (
+        "unlike-seeds",
+        "Training seeds of one recipe learned from other demonstrations, so these vary with the seed.",
+    )
     CLUSTERED = (
         "clustered",
         "Initial states were repeated: states are the evidence, repeats only refine each of them.",
@@ -106,6 +114,10 @@ class Flag(_Said):
     HETEROGENEOUS = (
         "heterogeneous",
         "The difference is not the same on all tasks; read them singly.",
+    )
+    TASK_WORSE = (
+        "task-worse",
+        "On a task the candidate is shown to be worse by more than the protocol's task margin.",
     )
     GRIM_FAIL = "grim-fail", "A reported rate is no fraction of its number of episodes."
     SMALL_SAMPLE = "small-sample", "Two methods of computing the interval differ noticeably."

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from vla_eval.errors import RunFolderError
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes
-from vla_eval.judging.looks import Look, due_keys, looks_of, sequential_plan
-from vla_eval.judging.methods import JudgingMethod, judging, rate_interval
+from vla_eval.judging.looks import Look, due_keys, judged_by, looks_of
+from vla_eval.judging.measures import MEASURES, Measure, measure_of, worth_of
+from vla_eval.judging.methods import JudgingMethod, judging
+from vla_eval.judging.rates import rate_interval
+from vla_eval.judging.resizing import Resizing, resizing_of
 from vla_eval.judging.timings import inference_ms, quantile
+from vla_eval.judging.virtual import VirtualArm
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
@@ -66,6 +72,8 @@ class ArmSummary:
     infer_ms_p50: float | None
     infer_ms_p95: float | None
     nfe_per_chunk: float | None
+    virtual: VirtualArm | None = None
+    """Delays and stalls; None unless the protocol runs in virtual time."""
 
     def worst_and_best_rate(self) -> tuple[float, float]:
         """Return the success rates if every missing episode had failed, or had succeeded."""
@@ -87,6 +95,8 @@ class Pair:
     """Number of episodes left out because the arms' scenes differ."""
     unknown_scenes: int = 0
     """Number of episodes left out because the environment gives no scene hash."""
+    measure: Measure = MEASURES["success"]
+    """What the method judges."""
 
     @property
     def table(self) -> PairedTable:
@@ -116,6 +126,8 @@ class RunSummary:
     """Instructions by ``suite/task``."""
     looks: tuple[Look, ...] = ()
     """Looks of a sequential run."""
+    resizing: Resizing | None = None
+    """Decision about the size of a resized run; None before it, and in other runs."""
     objection: str = ""
     """Reason why a look of a sequential run cannot be taken; empty if there is none."""
 
@@ -130,6 +142,7 @@ class RunSummary:
             "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
             "pairs": [_pair_json(pair) for pair in self.pairs],
             "looks": [look.model_dump(mode="json") for look in self.looks],
+            **({"resizing": self.resizing.model_dump(mode="json")} if self.resizing else {}),
         }
 
 
@@ -153,6 +166,7 @@ def _arm_json(arm: ArmSummary) -> dict[str, Any]:
         "seconds": arm.seconds,
         "infer_ms": {"p50": arm.infer_ms_p50, "p95": arm.infer_ms_p95},
         "nfe_per_chunk": arm.nfe_per_chunk,
+        **({} if arm.virtual is None else {"realtime": arm.virtual.to_json()}),
     }
 
 
@@ -165,6 +179,7 @@ def _pair_json(pair: Pair) -> dict[str, Any]:
         "n10": table.n10,
         "n01": table.n01,
         "n00": table.n00,
+        "measure": pair.measure.name,
         "difference": method.difference if method else None,
         "method": method.name if method else None,
         "ci95": list(method.interval(0.05)) if method else None,
@@ -196,7 +211,8 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
         merged.contradictions += records.contradictions
         for record in records.attempts:
             merged.add(record, str(folder.path))
-    return summarise_records(first.protocol, [arm.name for arm in first.arms], merged)
+    identities = {arm.name: arm.identity for arm in first.arms}
+    return summarise_records(first.protocol, identities, merged)
 
 
 def _same_arms(one: RunHeader, other: RunHeader) -> bool:
@@ -210,24 +226,44 @@ def _same_arms(one: RunHeader, other: RunHeader) -> bool:
 
 def protocol_json(protocol: Protocol, episodes_per_arm: int) -> dict[str, Any]:
     """Return the facts about a protocol for scripts."""
+    realtime = protocol.run.realtime
     return {
         "name": protocol.protocol,
         "version": protocol.version,
         "sha256": protocol.sha256,
         "modified": protocol.overrides is not None,
         "episodes_per_arm": episodes_per_arm,
+        **(
+            {}
+            if realtime is None
+            else {"realtime": realtime.model_dump(mode="json", exclude_none=True)}
+        ),
     }
 
 
-def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records) -> RunSummary:
-    """Summarise records in memory."""
+def summarise_records(
+    protocol: Protocol,
+    identities: Mapping[str, Mapping[str, JsonValue] | None],
+    records: Records,
+) -> RunSummary:
+    """Summarise records in memory.
+
+    Args:
+        protocol: the run's protocol.
+        identities: identities by the names of the arms, in order; None where there is none yet.
+        records: the records.
+    """
+    arms = list(identities)
     keys, looks, objection = _due(protocol, arms, records)
     sorted_ = {arm: ArmEpisodes.of(records, arm, keys) for arm in arms}
     pairs = [
         _pair(protocol, sorted_[first], sorted_[second], keys)
         for first, second in combinations(arms, 2)
     ]
-    summaries = {arm: _summarise_arm(protocol, episodes) for arm, episodes in sorted_.items()}
+    summaries = {
+        arm: _summarise_arm(protocol, episodes, identities[arm])
+        for arm, episodes in sorted_.items()
+    }
     finals = list(records.final.values())
     return RunSummary(
         protocol=protocol,
@@ -241,6 +277,7 @@ def summarise_records(protocol: Protocol, arms: Sequence[str], records: Records)
         attempts=len(records.attempts),
         tasks={f"{record.suite}/{record.task}": record.instruction for record in finals},
         looks=looks,
+        resizing=None if objection or len(arms) < 2 else resizing_of(protocol, arms, records),
         objection=objection,
     )
 
@@ -262,7 +299,9 @@ def _unknown(arm: str, record: EpisodeRecord) -> bool:
     return record.arm == arm and not record.policy_known
 
 
-def _summarise_arm(protocol: Protocol, arm: ArmEpisodes) -> ArmSummary:
+def _summarise_arm(
+    protocol: Protocol, arm: ArmEpisodes, identity: Mapping[str, JsonValue] | None
+) -> ArmSummary:
     ended = list(arm.finals.values())
     times = inference_ms(ended)
     inferences = sum(record.inferences for record in ended)
@@ -286,6 +325,7 @@ def _summarise_arm(protocol: Protocol, arm: ArmEpisodes) -> ArmSummary:
         infer_ms_p50=quantile(times, 0.50),
         infer_ms_p95=quantile(times, 0.95),
         nfe_per_chunk=sum(record.nfe for record in ended) / inferences if inferences else None,
+        virtual=VirtualArm.of(ended, identity),
     )
 
 
@@ -309,12 +349,12 @@ def _pair(
     protocol: Protocol, ours: ArmEpisodes, theirs: ArmEpisodes, keys: Sequence[EpisodeKey]
 ) -> Pair:
     pairing = ledger.pair(keys, ours, theirs)
-    outcomes = pairing.outcomes()
-    plan = sequential_plan(protocol)
+    outcomes = pairing.outcomes(worth=worth_of(protocol))
     return Pair(
         ours.name,
         theirs.name,
-        judging(outcomes, protocol.analysis, plan) if outcomes else None,
+        judging(outcomes, protocol.analysis, judged_by(protocol)) if outcomes else None,
         len(pairing.unequal),
         len(pairing.unknown),
+        measure_of(protocol),
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
+from vla_eval.judging.measures import Measure
 from vla_eval.judging.methods import JudgingMethod
+from vla_eval.judging.resizing import decides_by_pairs, resizing_sentence
+from vla_eval.judging.virtual import VIRTUAL_HEAD, virtual_sentence
 from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary.model import ArmSummary, Pair, RunSummary
@@ -23,17 +26,20 @@ _PHASES = {
 def report_text(summary: RunSummary) -> str:
     """Return the whole report."""
     protocol = summary.protocol
-    most = "" if protocol.analysis.stopping == "fixed" else "at most "
+    most = "at most " if decides_by_pairs(protocol) else ""
     episodes = f"{most}{len(expand(protocol))}"
     state = "complete" if summary.complete else "NOT COMPLETE"
     looks = [look_sentence(look, len(look_sizes(protocol))) for look in summary.looks[-1:]]
     lines = [
         f"{protocol.label} · {protocol.title}",
         f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
+        *([sentence] if (sentence := virtual_sentence(protocol)) else []),
         *looks,
+        *([resizing_sentence(summary.resizing)] if summary.resizing else []),
         *_warnings(summary),
         "",
         *_arm_table(summary),
+        *_virtual_table(summary),
     ]
     if len(summary.tasks) > 1:
         lines += ["", *_task_table(summary)]
@@ -50,8 +56,7 @@ def _warnings(summary: RunSummary) -> list[str]:
             f"! {summary.standins} episodes ran on STAND-IN ASSETS: fit for tests, not for publishing"
         )
     if summary.protocol.overrides:
-        changes = ", ".join(f"{key}={value}" for key, value in summary.protocol.overrides.items())
-        lines.append(f"! the protocol was modified on the command line: {changes}")
+        lines.append(f"! the protocol was modified on the command line: {summary.protocol.changes}")
     lines += [
         f"! {name}: WHO THIS POLICY IS, IS UNKNOWN: its server does not say; fit for a report, not "
         "for a certificate"
@@ -81,7 +86,9 @@ def _warnings(summary: RunSummary) -> list[str]:
 
 
 def _arm_table(summary: RunSummary) -> list[str]:
-    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", "infer p50", "NFE"]]
+    # In virtual time the latency is declared, and this is only what the run took.
+    infer = "infer p50" if summary.protocol.run.realtime is None else "wall p50"
+    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", infer, "NFE"]]
     rows += [[name, *_arm_cells(arm)] for name, arm in summary.arms.items()]
     return table(rows, numbers=True)
 
@@ -96,6 +103,16 @@ def _arm_cells(arm: ArmSummary) -> list[str]:
         "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms",
         "-" if arm.nfe_per_chunk is None else f"{arm.nfe_per_chunk:g}",
     ]
+
+
+def _virtual_table(summary: RunSummary) -> list[str]:
+    """Return delays and stalls by arm, in ticks; nothing for a paused run."""
+    rows = [
+        [name, *arm.virtual.cells()]
+        for name, arm in summary.arms.items()
+        if arm.virtual is not None
+    ]
+    return ["", *table([["in ticks", *VIRTUAL_HEAD], *rows], numbers=True)] if rows else []
 
 
 def _task_table(summary: RunSummary) -> list[str]:
@@ -141,15 +158,15 @@ def _pair_lines(pair: Pair) -> list[str]:
     return [
         *lines,
         *(f"  {line}" for line in table(rows, numbers=True)),
-        f"  {difference_text(pair.method)}",
+        f"  {difference_text(pair.method, pair.measure)}",
     ]
 
 
-def difference_text(method: JudgingMethod) -> str:
+def difference_text(method: JudgingMethod, measure: Measure) -> str:
     """Return a difference in points, with the intervals of the protocol's method."""
     (low, high), (low90, high90) = method.interval(0.05), method.interval(0.10)
     return (
-        f"difference {points(method.difference)} points; {method.name} 95 % [{points(low)}, "
+        f"{measure.difference} {points(method.difference)} {measure.unit}; {method.name} 95 % [{points(low)}, "
         f"{points(high)}], 90 % [{points(low90)}, {points(high90)}]"
     )
 

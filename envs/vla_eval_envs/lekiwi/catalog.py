@@ -24,6 +24,7 @@ def suites() -> tuple[Suite, ...]:
             tasks=tuple(task for kind in kinds for task in kind.tasks()),
             extra="so101",
             cost=_COST,
+            control_hz=kinds[0].metadata["render_fps"],
             doctor="vla_eval_envs.lekiwi.doctor:checks",
         ),
     )

@@ -9,8 +9,9 @@ from importlib.resources import files
 from vla_eval.catalog import Cost, Suite, Task
 from vla_eval.errors import UsageError, did_you_mean
 
-__all__ = ["INIT_STATES", "instruction_of", "suites", "task_names"]
+__all__ = ["CONTROL_HZ", "INIT_STATES", "instruction_of", "suites", "task_names"]
 
+CONTROL_HZ = 20
 INIT_STATES = 50
 """Number of frozen initial states of every task."""
 
@@ -74,6 +75,7 @@ def _suite(short: str) -> Suite:
         tasks=tuple(_task(short, i, name) for i, name in enumerate(task_names(f"libero_{short}"))),
         extra="libero",
         cost=_COST,
+        control_hz=CONTROL_HZ,
         doctor="vla_eval_envs.libero.doctor:checks",
         prepare="vla_eval_envs.libero.assets:prepare",
     )

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import UsageError
 from vla_eval_envs.libero.assets import find_assets
-from vla_eval_envs.libero.catalog import instruction_of, task_names
+from vla_eval_envs.libero.catalog import CONTROL_HZ, instruction_of, task_names
 from vla_eval_envs.libero.init_states import read_init_states
 from vla_eval_envs.libero.install import load
 from vla_eval_envs.libero.options import check_option, choose_init_state
 from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
 from vla_eval_envs.libero.scenes import Physics, open_simulator
-from vla_eval_envs.libero.simulator import CAMERAS, CONTROL_HZ, Simulator
+from vla_eval_envs.libero.simulator import CAMERAS, Simulator
 from vla_eval_envs.libero.spaces import (
     ACTION_NAMES,
     STATE_NAMES,

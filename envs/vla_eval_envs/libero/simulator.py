@@ -26,13 +26,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vla_eval.errors import InfrastructureError
+from vla_eval_envs.libero.catalog import CONTROL_HZ
 from vla_eval_envs.libero.drawing.view import View
 from vla_eval_envs.libero.install import Library, quiet
 from vla_eval_envs.scene import scene_hash
 
-__all__ = ["CAMERAS", "CONTROL_HZ", "Simulator"]
-
-CONTROL_HZ = 20
+__all__ = ["CAMERAS", "Simulator"]
 
 # LIBERO's own reset tries without limit. A scene that fails this often is broken.
 _PLACEMENT_TRIES = 20

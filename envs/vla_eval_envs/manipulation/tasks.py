@@ -14,6 +14,8 @@ __all__ = ["TaskClass", "task_classes"]
 class TaskClass(Protocol):
     """An environment class that defines one or more tasks."""
 
+    metadata: dict[str, Any]
+    """Gymnasium's facts of the class; ``render_fps`` is the control rate in Hz."""
     max_steps: int
     """Time limit of ``gym.make``, in control steps; a protocol sets its own."""
     score_rule: str

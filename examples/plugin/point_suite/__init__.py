@@ -30,5 +30,6 @@ def suites():
             tasks=(REACH,),
             extra="",
             cost=Cost(build_s=0.01, reset_s=0.001, advance_s=0.001, observe_s=0.001),
+            control_hz=10,
         ),
     )

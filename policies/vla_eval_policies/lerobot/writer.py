@@ -14,6 +14,8 @@ column                       type            meaning
 ``key.init_state``           int64
 ``key.env_seed``             int64
 ``key.policy_seed``          int64
+``is_stalled``               bool            whether no action of the policy was there; in virtual
+                                             time only
 ===========================  ==============  =====================================================
 
 LeRobot adds ``task`` (the instruction), ``timestamp``, ``frame_index``, ``episode_index``, ``index``
@@ -62,7 +64,8 @@ def features(layout: DatasetLayout, images: Literal["video", "png"]) -> dict[str
         ("action", layout.action_names),
     ):
         columns[column] = {"dtype": "float32", "shape": (len(names),), "names": list(names)}
-    for column, dtype in _SCALARS.items():
+    stalls = {"is_stalled": "bool"} if layout.stalls else {}
+    for column, dtype in {**_SCALARS, **stalls}.items():
         columns[column] = {"dtype": dtype, "shape": (1,), "names": None}
     return columns
 
@@ -105,6 +108,7 @@ class LeRobotWriter:
                 **common,
             )
         )
+        self._stalls = layout.stalls
         self._pending = 0
 
     def add(self, frame: Frame) -> None:
@@ -128,6 +132,7 @@ class LeRobotWriter:
                 "key.env_seed": np.array([frame.key.env_seed]),
                 "key.policy_seed": np.array([frame.key.policy_seed]),
                 "task": frame.instruction,
+                **({"is_stalled": np.array([frame.is_stalled])} if self._stalls else {}),
             }
         )
 

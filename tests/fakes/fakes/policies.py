@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,8 @@ class Options(BaseModel):
     warm_up_s: float = 0.0
     count: str = ""
     """What each chunk that goes forward is counted as."""
+    weights: str = ""
+    """What the hash of its weights is of; without it, it has none."""
 
 
 class Walker:
@@ -59,6 +62,9 @@ class Walker:
             method="fake",
             chunk_size=options.chunk,
             n_action_steps=options.chunk,
+            weights_sha256=sha256(options.weights.encode()).hexdigest()
+            if options.weights
+            else None,
             options={"skill": options.skill, "version": options.version},
         )
 
@@ -197,6 +203,13 @@ class InHost(InWorker):
 
     def placement(self, target: str | None) -> Literal["worker", "host"]:
         return "host"
+
+
+class Shared(InHost):
+    """Walkers of one checkpoint, whatever their skill."""
+
+    def shared_key(self, target: str | None, options: Mapping[str, Any]) -> str | None:
+        return "one checkpoint"
 
 
 class Unloadable(InWorker):

@@ -98,6 +98,6 @@ def test_columns_are_the_documented_ones():
     from vla_eval.recording.recorder import DatasetLayout
     from vla_eval_policies.lerobot.writer import features
 
-    layout = DatasetLayout("so101", 30, (("<camera>", (8, 8, 3)),), ("a",), ("b",))
+    layout = DatasetLayout("so101", 30, (("<camera>", (8, 8, 3)),), ("a",), ("b",), stalls=True)
     for column in features(layout, "video"):
         assert f"`{column}`" in PAGE

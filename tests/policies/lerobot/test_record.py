@@ -124,6 +124,29 @@ def test_several_tasks_share_a_dataset(cli, load, tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_virtual_time_marks_stalled_frames(cli, load, protocol_file, tmp_path: Path):
+    """A column says where the robot had no action of the policy; paused datasets have none."""
+    table = (
+        'latency = "virtual"\n[run.realtime]\nmode = "blocking"\narms.policy.total_us = 200_000\n'
+    )
+    for name, run in (("virtual", table), ("paused", "")):
+        path = protocol_file(count=1, run=run, name=f"{name}.toml")
+        options = ("--policy", WORKER, "--images", "png", "--out", tmp_path / name)
+        assert cli(path, *options)[0] == 0
+    stalled = load(tmp_path / "virtual").hf_dataset["is_stalled"]
+    assert [bool(each) for each in stalled][:8] == [True, True, *[False] * 4, True, True]
+    assert "is_stalled" not in load(tmp_path / "paused").meta.features
+    requests = [
+        json.loads((tmp_path / name / "meta" / "vla_eval.json").read_text())["request"]
+        for name in ("virtual", "paused")
+    ]
+    assert requests[0]["realtime"]["mode"] == "blocking"
+    assert "realtime" not in requests[1]
+    assert "stalls" not in requests[1]["layout"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_policy_trains_on_it(cli, load, tiny_act, tmp_path: Path):
     """An ACT, configured from the dataset alone, learns for some steps and its loss falls."""
     folder = tmp_path / "demos"

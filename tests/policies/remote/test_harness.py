@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fakes.servers import misbehaving, serving
-from vla_eval.episode import check_chunk
+from vla_eval.chunks import check_chunk
 from vla_eval.errors import InvalidActionError, PolicySpecError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import Context

@@ -28,7 +28,10 @@ def reproduce(certificate: Certificate, evidence: Evidence, run: Path, file: Pat
     """Return the commands that run, judge and verify again, in their order."""
     commit = certificate.versions.get("commit", "")
     lines = [shlex.join(["git", "checkout", commit.removesuffix("+dirty")])] if commit else []
-    return [*lines, run_command(evidence.header, "runs/again"), *_judge(certificate, run, file)]
+    again = ["runs/again", *(f"runs/again-{number}" for number in range(2, len(evidence.runs) + 1))]
+    runs = [run_command(each.header, to) for each, to in zip(evidence.runs, again, strict=True)]
+    homes = [str(part.path) for part in evidence.parts] or [str(run)]
+    return [*lines, *runs, *_judge(certificate, again, homes, file)]
 
 
 def run_command(run: RunHeader, out: str) -> str:
@@ -43,15 +46,23 @@ def run_command(run: RunHeader, out: str) -> str:
     return shlex.join([*words, "--out", out])
 
 
-def _judge(certificate: Certificate, run: Path, file: Path) -> Iterator[str]:
+def _judge(
+    certificate: Certificate, again: list[str], homes: list[str], file: Path
+) -> Iterator[str]:
     comparison, control = certificate.comparison, certificate.control
-    words = ["--candidate", comparison.candidate, "--reference", comparison.reference]
+    family = certificate.family
+    words = (
+        ["--candidates", ",".join(family.candidates)]
+        if family
+        else ["--candidate", comparison.candidate]
+    )
+    words += ["--reference", comparison.reference]
     if control:
         words += ["--control", control.candidate]
     if certificate.margin_reason == "given after the fact":
         words += ["--margin", f"{certificate.margin:g}"]
-    yield shlex.join(["vlaeval", "certify", "runs/again", *words])
-    yield shlex.join(["vlaeval", "verify", str(file), str(run)])
+    yield shlex.join(["vlaeval", "certify", *again, *words])
+    yield shlex.join(["vlaeval", "verify", str(file), *homes])
 
 
 def is_shipped(protocol: Protocol) -> bool:

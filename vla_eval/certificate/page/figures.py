@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vla_eval.certificate.wording import Words
 from vla_eval.drawing import svg
 from vla_eval.drawing.svg import NARROW, Sheet, shorten
-from vla_eval.drawing.words import interval, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from vla_eval.certificate import Certificate
     from vla_eval.certificate.model import Comparison, TaskResult
+    from vla_eval.certificate.recipe.model import RecipeCertificate, RecipeComparison
 
 __all__ = ["draw_forest", "draw_interval"]
 
@@ -24,18 +25,23 @@ _EDGE = 10
 
 @dataclass(frozen=True)
 class _Scale:
-    """The horizontal axis, in points of success rate."""
+    """The horizontal axis, in the unit of the judged measure."""
 
     low: float
     high: float
     margin: float
+    words: Words
 
     @classmethod
-    def around(cls, low: float, high: float, margin: float) -> _Scale:
+    def around(
+        cls, low: float, high: float, certificate: Certificate | RecipeCertificate
+    ) -> _Scale:
         """Return a scale that holds both limits and the margins, with some space beside them."""
+        margin, words = certificate.margin, Words.of(certificate)
         low, high = min(low, -1.35 * margin), max(high, 1.35 * margin)
         air = 0.04 * (high - low)
-        return cls(100 * (low - air), 100 * (high + air), 100 * margin)
+        left, right = words.shown(low - air), words.shown(high + air)
+        return cls(left, right, words.shown(margin), words)
 
     def prepare(self, axes: Axes, rows: float, strips: Sequence[tuple[float, float]]) -> None:
         """Set the axis up; draw zero, the margins and the zone beyond the margin in each strip.
@@ -55,30 +61,38 @@ class _Scale:
                 axes.plot(
                     [margin] * 2, ends, color=svg.INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1
                 )
-        axes.xaxis.set_major_formatter(lambda value, _: points(value / 100).removesuffix(".0"))
-        axes.set_xlabel("success rate, candidate minus reference (points)")
+        axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
+        axes.set_xlabel(f"{self.words.measure.axis} ({self.words.unit})")
 
     def bar(
         self, axes: Axes, y: float, limits: tuple[float, float], color: str, wide: float
     ) -> None:
         """Draw one interval, cut off at the axis' ends."""
-        left, right = (min(self.high, max(self.low, 100 * limit)) for limit in limits)
+        left, right = (min(self.high, max(self.low, self.words.shown(limit))) for limit in limits)
         axes.plot([left, right], [y, y], color=color, linewidth=wide, solid_capstyle="butt")
 
 
-def _numbers(difference: float, limits: tuple[float, float]) -> str:
-    return f"{points(difference)} {interval(limits)}"
+def _tick(value: float) -> str:
+    """Return the number of a tick: ``+10``, ``−0.5``, ``0``."""
+    return f"{value:+.4g}".replace("-", "−") if abs(value) > 1e-9 else "0"
 
 
-def draw_interval(certificate: Certificate, width: int) -> str:
+def _numbers(words: Words, difference: float, limits: tuple[float, float]) -> str:
+    return f"{words.typeset(difference)} {words.typeset_span(limits)}"
+
+
+def draw_interval(certificate: Certificate | RecipeCertificate, width: int) -> str:
     """Draw the judged interval against the margin, and the negative control's under it."""
     comparison, control = certificate.comparison, certificate.control
-    shown = [("candidate", comparison)] + ([("negative control", control)] if control else [])
+    shown: list[tuple[str, Comparison | RecipeComparison]] = [("candidate", comparison)]
+    shown += [("negative control", control)] if control else []
+    words = Words.of(certificate)
+    numbers = _numbers(words, comparison.difference, comparison.ci_judged)
     label = (
-        f"Difference {_numbers(comparison.difference, comparison.ci_judged)} percentage points; "
-        f"the margin is {100 * certificate.margin:g}."
+        f"{words.measure.difference} {numbers} {words.unit}; the margin is "
+        f"{words.margin(certificate.margin)}."
     )
-    scale = _Scale.around(*comparison.ci95, certificate.margin)
+    scale = _Scale.around(*comparison.ci95, certificate)
     narrow = width <= NARROW
     rows, height = len(shown), 70 if narrow else 56
     left, right = (_EDGE, _EDGE) if narrow else (150, 160)
@@ -89,10 +103,15 @@ def draw_interval(certificate: Certificate, width: int) -> str:
         _name_margins(axes, scale, narrow=narrow)
         for row, (role, result) in enumerate(shown):
             color = svg.STYLES[role][0]
-            numbers = _numbers(result.difference, result.ci_judged)
-            _words(axes, scale, row, (result.candidate, role, numbers), narrow=narrow)
+            numbers = _numbers(words, result.difference, result.ci_judged)
+            _words(axes, scale, row, (_name(result), role, numbers), narrow=narrow)
             _bars(axes, scale, row + (0.7 if narrow else 0.5), result, color)
     return sheet.markup
+
+
+def _name(comparison: Comparison | RecipeComparison) -> str:
+    arms = comparison.candidate
+    return arms if isinstance(arms, str) else ", ".join(arms)
 
 
 def _name_margins(axes: Axes, scale: _Scale, *, narrow: bool) -> None:
@@ -128,20 +147,27 @@ def _words(
     )
 
 
-def _bars(axes: Axes, scale: _Scale, y: float, comparison: Comparison, color: str) -> None:
+def _bars(
+    axes: Axes,
+    scale: _Scale,
+    y: float,
+    comparison: Comparison | RecipeComparison,
+    color: str,
+) -> None:
     """Draw 90 % thick, 95 % thin, the judged limits with caps; an arrow if they are off the axis."""
-    left = 100 * comparison.ci95[1] < scale.low
-    if left or 100 * comparison.ci95[0] > scale.high:
+    low, high = map(scale.words.shown, comparison.ci95)
+    left = high < scale.low
+    if left or low > scale.high:
         at, shift = (scale.low, 34) if left else (scale.high, -34)
         arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 2}
         axes.annotate("", (at, y), (shift, 0), textcoords="offset points", arrowprops=arrow)
         return
     scale.bar(axes, y, comparison.ci95, color, 2)
     scale.bar(axes, y, comparison.ci90, color, 10)
-    for limit in comparison.ci_judged:
-        if scale.low <= 100 * limit <= scale.high:
-            axes.plot([100 * limit] * 2, [y - 0.2, y + 0.2], color=color, linewidth=2)
-    axes.plot([100 * comparison.difference], [y], "o", color=svg.PAPER, markersize=5.5)
+    for limit in map(scale.words.shown, comparison.ci_judged):
+        if scale.low <= limit <= scale.high:
+            axes.plot([limit] * 2, [y - 0.2, y + 0.2], color=color, linewidth=2)
+    axes.plot([scale.words.shown(comparison.difference)], [y], "o", color=svg.PAPER, markersize=5.5)
 
 
 def draw_forest(certificate: Certificate, width: int) -> str:
@@ -151,7 +177,7 @@ def draw_forest(certificate: Certificate, width: int) -> str:
     narrow = width <= NARROW
     height = 36 if narrow else 22
     limits = [limit for task in tasks for limit in task.ci90]
-    scale = _Scale.around(min(limits), max(limits), certificate.margin)
+    scale = _Scale.around(min(limits), max(limits), certificate)
     label = f"Differences on {len(tasks)} tasks, each with its 90 % interval."
     sides = (_EDGE, _EDGE) if narrow else (250, 160)
     rows = len(tasks) + 1.4
@@ -187,10 +213,10 @@ def _forest_row(
         axes,
         (scale.high, text),
         (right, 0),
-        _numbers(difference, limits),
+        _numbers(scale.words, difference, limits),
         ha="right",
         weight=weight,
     )
     scale.bar(axes, bars, limits, svg.CANDIDATE, 5 if whole else 2)
     marker, size, color = ("D", 8, svg.INK) if whole else ("s", 5.5, svg.CANDIDATE)
-    axes.plot([100 * difference], [bars], marker, color=color, markersize=size)
+    axes.plot([scale.words.shown(difference)], [bars], marker, color=color, markersize=size)

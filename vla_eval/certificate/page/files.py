@@ -9,7 +9,7 @@ from vla_eval.certificate.page.html import html_report
 from vla_eval.certificate.page.markdown import markdown_report
 from vla_eval.files.atomic import write_atomically
 
-__all__ = ["write_reports"]
+__all__ = ["report_names", "write_reports"]
 
 
 def write_reports(
@@ -28,8 +28,13 @@ def write_reports(
     Raises:
         StorageError: the reports cannot be written.
     """
-    stem = "report" if file.name == "certificate.json" else f"{file.stem}.report"
-    page, summary = file.with_name(f"{stem}.html"), file.with_name(f"{stem}.md")
+    page, summary = report_names(file)
     write_atomically(page, html_report(certificate, evidence, run=run, file=file))
     write_atomically(summary, markdown_report(certificate))
     return page, summary
+
+
+def report_names(file: Path) -> tuple[Path, Path]:
+    """Return the paths of the page and of the Markdown for a certificate's file."""
+    stem = "report" if file.name == "certificate.json" else f"{file.stem}.report"
+    return file.with_name(f"{stem}.html"), file.with_name(f"{stem}.md")

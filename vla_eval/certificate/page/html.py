@@ -10,11 +10,13 @@ from markupsafe import Markup
 
 from vla_eval.certificate import Certificate, Evidence
 from vla_eval.certificate.page import commands
+from vla_eval.certificate.page.curves import draw_curves
 from vla_eval.certificate.page.figures import draw_forest, draw_interval
 from vla_eval.certificate.page.looks import draw_looks
 from vla_eval.certificate.page.meaning import signs, standins
 from vla_eval.certificate.page.timelines import draw_latency, draw_order
 from vla_eval.certificate.page.view import Order, discordant, reasons, span
+from vla_eval.certificate.wording import Words
 from vla_eval.drawing.svg import NARROW, WIDE
 from vla_eval.drawing.templating import render
 from vla_eval.judging.timings import Inferences
@@ -40,6 +42,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         Path(__file__).parent / "templates",
         certificate=certificate,
         comparison=certificate.comparison,
+        words=Words.of(certificate),
         protocol=evidence.protocol,
         meaning=signs(certificate.verdict),
         standins=standins(certificate),
@@ -58,6 +61,10 @@ def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
     drawn["order"] = [draw_order(orders, width) for width in (WIDE, NARROW)]
     if certificate.sequential is not None:
         drawn["looks"] = [draw_looks(certificate.sequential, width) for width in (WIDE, NARROW)]
+    if certificate.measured is not None and certificate.measured.time is not None:
+        roles = {arm.name: arm.role for arm in certificate.arms}
+        times = certificate.measured.time
+        drawn["curves"] = [draw_curves(times, roles, width) for width in (WIDE, NARROW)]
     if len(certificate.comparison.tasks) > 1:
         drawn["forest"] = [draw_forest(certificate, width) for width in (WIDE, NARROW)]
     if any(inferences.total_ms.size for _, inferences in spread.values()):
@@ -70,6 +77,7 @@ def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
     records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
     pairs = discordant(evidence)
     missing = [(arm, key) for arm, keys in evidence.missing.items() for key in keys]
+    homes = {key: part.path for part in evidence.parts for key in part.keys}
     return {
         "orders": {name: Order.of(records[name]) for name in records},
         "spread": {name: Inferences.of(records[name]) for name in records},
@@ -79,7 +87,7 @@ def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
         "missing": missing[:_LISTED],
         "missing_total": len(missing),
         "planned": len(evidence.keys),
-        "replay": lambda key, arm: commands.replay(run, key, arm),
+        "replay": lambda key, arm: commands.replay(homes.get(key, run), key, arm),
     }
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
 from vla_eval.certificate.page.meaning import signs, standins
-from vla_eval.certificate.text import flag_lines, latency_words, p_words, run_words
-from vla_eval.drawing.words import interval, points
+from vla_eval.certificate.text import flag_lines, latency_words, p_words, part_lines, run_words
+from vla_eval.certificate.wording import Words
 from vla_eval.files.plain import code, markdown
 
-__all__ = ["markdown_report"]
+__all__ = ["SIGNS", "markdown_report"]
 
-_SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
+SIGNS = {"holds": "✅", "refuted": "❌", "open": "❔"}
 
 
 def markdown_report(certificate: Certificate) -> str:
     """Return the certificate as GitHub's Markdown."""
-    comparison = certificate.comparison
-    sign = _SIGNS[signs(certificate.verdict)]
-    lines = [f"### {sign} {_cell(comparison.candidate)}: {comparison.verdict}", ""]
+    comparison, words = certificate.comparison, Words.of(certificate)
+    sign = SIGNS[signs(certificate.verdict)]
+    lines = [f"### {sign} {_cell(comparison.candidate)}: {certificate.verdict}", ""]
     if standins(certificate):
         lines += ["> **Stand-in assets: fit for tests, and no result of the benchmark's.**", ""]
     lines += [
@@ -32,7 +32,8 @@ def markdown_report(certificate: Certificate) -> str:
         "|---|---|---|---|---|---|",
         *(_arm(arm) for arm in certificate.arms),
         "",
-        _pairs(comparison),
+        _pairs(comparison, words),
+        *(f"\n{_upper(markdown(line))}." for line in words.mean_lines()),
         "",
         f"{markdown(p_words(certificate))}.",
         "",
@@ -41,6 +42,12 @@ def markdown_report(certificate: Certificate) -> str:
     ]
     if certificate.sequential:
         lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
+    if certificate.resized:
+        lines += [f"{markdown(certificate.resized.sentence)}.", ""]
+    for sentence in part_lines(certificate):
+        lines += [f"{markdown(sentence[:1].upper() + sentence[1:])}.", ""]
+    if certificate.tasks_like_these is not None:
+        lines += [f"Secondary: {markdown(certificate.tasks_like_these.sentence)}.", ""]
     if certificate.latency_ratio is not None:
         lines += [f"One inference: {latency_words(certificate)}.", ""]
     if certificate.control:
@@ -48,7 +55,7 @@ def markdown_report(certificate: Certificate) -> str:
         lines += [
             (
                 f"Negative control {_cell(control.candidate)} in the candidate's place: "
-                f"{control.verdict} ({points(control.difference)} points)."
+                f"{control.verdict} ({words.typeset(control.difference)} {words.unit})."
             ),
             "",
         ]
@@ -67,12 +74,13 @@ def _arm(arm: ArmResult) -> str:
     )
 
 
-def _pairs(comparison: Comparison) -> str:
+def _pairs(comparison: Comparison, words: Words) -> str:
     return (
         f"Pairs: both succeed {comparison.n11}, only {_cell(comparison.candidate)} "
         f"{comparison.n10}, only {_cell(comparison.reference)} {comparison.n01}, neither "
-        f"{comparison.n00}. Difference {points(comparison.difference)} points, {comparison.method} "
-        f"95 % {interval(comparison.ci95)}."
+        f"{comparison.n00}. {_upper(words.measure.difference)} "
+        f"{words.typeset(comparison.difference)} {words.unit}, {comparison.method} 95 % "
+        f"{words.typeset_span(comparison.ci95)}."
     )
 
 
@@ -82,6 +90,10 @@ def _hashes(certificate: Certificate) -> str:
         f"{code(certificate.records_sha256[:12])}. Recompute it with "
         "`vlaeval verify certificate.json RUN`."
     )
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _cell(text: str) -> str:
