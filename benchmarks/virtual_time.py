@@ -54,6 +54,7 @@ class Slow:
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
         """Sleep, then answer."""
+        del observations
         time.sleep(THINKS_S)
         return [ActionChunk(self._chunk, nfe=1) for _ in contexts]
 

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 import vla_eval
+from vla_eval.analysis import Analysis
 from vla_eval.errors import ProtocolError
-from vla_eval.protocol import Analysis, Block, Limits, Protocol, Range, RunSettings, parse_protocol
+from vla_eval.protocol import Block, Limits, Protocol, Range, RunSettings, parse_protocol
 
 ROOT = Path(vla_eval.__file__).parent
 OWNERS = {

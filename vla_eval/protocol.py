@@ -15,38 +15,27 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vla_eval.bounds import Alpha, Margin
+from vla_eval.analysis import Analysis, Resize
 from vla_eval.drawing.svg import shorten
 from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
-from vla_eval.files.jsonfile import ArmName
 from vla_eval.files.tomlfile import apply_change, as_json
 from vla_eval.realtime.settings import Realtime
-from vla_eval.recipes import RecipePlan
-from vla_eval.stats import ClusterTest
 
 __all__ = [
     "LOOKS",
     "MOST_EPISODES",
-    "Analysis",
     "Block",
     "Limits",
-    "Measure",
     "Protocol",
     "Range",
-    "Resize",
     "RunSettings",
-    "Secondary",
     "parse_protocol",
 ]
 
 LOOKS = 5
 """Number of looks of a sequential run."""
 
-Measure = Literal["score", "time-to-success"]
-Secondary = Literal[
-    "success rate by task", "mean score", "mean score by task", "latency", "tasks like these"
-]
 MOST_EPISODES = 1_000_000
 """Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
 _MOST_WITH_LOOKS = 20_000
@@ -59,7 +48,6 @@ NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class _Frozen(BaseModel):
@@ -181,87 +169,6 @@ class RunSettings(_Frozen):
         if value is not None and value is not True:
             raise ValueError(f"is true, or left out (got {json.dumps(value)})")
         return value
-
-
-class Resize(_Frozen):
-    """A rule that sets the number of pairs once, from how many of the first are discordant.
-
-    See :mod:`vla_eval.stats.resizing`. The blocks list all ``at_most`` episodes.
-    """
-
-    after: Positive
-    """Episodes an arm after which the discordant pairs are counted."""
-    planned: Positive
-    """Fewest episodes an arm."""
-    at_most: Positive
-    """Most episodes an arm."""
-    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    """Wanted chance of a certificate if the arms are equally good."""
-
-
-class Analysis(_Frozen):
-    """The analysis plan; fixed before the first episode."""
-
-    estimand: Annotated[str, Field(min_length=1)]
-    measure: Measure | None = None
-    """Value of an episode in [0, 1], see :mod:`vla_eval.judging.measures`; None: its success, 0 or 1."""
-    candidate: ArmName | None = None
-    """Name of the arm to be certified; None: the command line names it."""
-    candidates: tuple[ArmName, ...] | None = None
-    """Names of several arms to be certified together, with Holm's levels."""
-    reference: ArmName | None = None
-    negative_control: ArmName | None = None
-    """Name of an arm that must fail, to show that the run could have told a difference."""
-    as_fast: ArmName | None = None
-    """Name of an arm with the reference's policy and the candidate's latency, in virtual time: it splits the
-    difference into what the method costs and what latency costs the reference."""
-    margin: Margin
-    """Non-inferiority margin on the mean of the measure, as a fraction of its range."""
-    margin_reason: Annotated[str, Field(min_length=1)]
-    alpha: Alpha = 0.05
-    """One-sided level."""
-    test: Literal["tango-exact"] = "tango-exact"
-    """Test of independent pairs: Tango's score test with the exact unconditional guard."""
-    strata: Literal["none", "task"] = "none"
-    """``task``: tasks have equal weights, even with different numbers of episodes."""
-    weights: Mapping[str, Weight] | None = None
-    """Weights of the tasks, by ``suite/task`` and in any unit; needs ``strata = "task"``."""
-    task_margin: Margin | None = None
-    """The guard rail: largest loss on a single task, as a fraction (:mod:`vla_eval.judging.guardrail`)."""
-    cluster: Literal["none", "initial-state"] = "none"
-    """``initial-state``: states are independent, but repeats of one state are not."""
-    cluster_test: ClusterTest | None = None
-    """Test of repeats, see :mod:`vla_eval.stats.clusters`; None: ``both``."""
-    stopping: Literal["fixed", "obrien-fleming-5"] = "fixed"
-    """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
-    secondary: tuple[Secondary, ...] = ()
-    """Secondary results in a certificate; they carry no claim."""
-    resize: Resize | None = None
-    """Blinded re-estimation of the number of pairs; None: the number is fixed, or has looks."""
-    recipe: RecipePlan | None = None
-    """The claim is about two recipes, over their training seeds; None: about two arms."""
-
-    @model_validator(mode="after")
-    def _nothing_for_successes_only(self) -> Self:
-        if self.measure is None:
-            return self
-        asked = {
-            "cluster_test": self.cluster_test is not None,
-            "weights": self.weights is not None,
-            "task_margin": self.task_margin is not None,
-            "candidates": self.candidates is not None,
-            "resize": self.resize is not None,
-            "recipe": self.recipe is not None,
-            "stopping": self.stopping != "fixed",
-            "secondary 'tasks like these'": "tasks like these" in self.secondary,
-        }
-        for name, given in asked.items():
-            if given:
-                raise ValueError(
-                    f"{name} is computed for successes only: leave it out, or measure = "
-                    f"'{self.measure}'"
-                )
-        return self
 
 
 class Protocol(_Frozen):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vla_eval.analysis import Analysis
 from vla_eval.compare import Contest, Entry, gather
 from vla_eval.compare.pairwise import pairing
 from vla_eval.errors import UsageError, did_you_mean
@@ -15,7 +16,6 @@ from vla_eval.judging.ledger import ArmEpisodes, Outcome
 from vla_eval.judging.methods import judging
 from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.timings import inference_ms, quantile
-from vla_eval.protocol import Analysis
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.header import refuse_unidentified
 

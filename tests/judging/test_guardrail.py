@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
+from vla_eval.analysis import Analysis
 from vla_eval.gate.compare import Status, _status
 from vla_eval.judging.guardrail import guard_rail
 from vla_eval.judging.ledger import Outcome
 from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.judging.overruns import OverRuns
 from vla_eval.keys import EpisodeKey
-from vla_eval.protocol import Analysis
 from vla_eval.stats import Judgement, SequentialPlan, Verdict
 
 ANALYSIS = Analysis(estimand="x", margin=0.1, margin_reason="x")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from vla_eval.analysis import Analysis
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes, Mark, Outcome
 from vla_eval.judging.methods import AtLook, Repeats, TangoExact, Weighted, judge_between, judging
 from vla_eval.keys import EpisodeKey
-from vla_eval.protocol import Analysis
 from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.runs.store import Records
 from vla_eval.stats import SequentialPlan, Verdict

@@ -32,7 +32,8 @@ def submit(
     r"""Submit a run as an array of jobs, one shard each, on a shared folder.
 
     Example: vlaeval submit slurm libero-spatial --arm 'one=lerobot:student?nfe=1' \
-        --arm 'ten=lerobot:teacher' --out /shared/parity --jobs 16 --set-slurm gres=gpu:1
+        --arm 'ten=lerobot:teacher' --out /shared/parity --jobs 16 \
+        --set-slurm gres=gpu:1
 
     The jobs are ordinary calls of `vlaeval run --shard`. A job that is preempted, or whose look waits
     for other shards, is queued again. Prefer few jobs with a GPU each to many small ones.

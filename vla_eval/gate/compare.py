@@ -14,6 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from vla_eval.analysis import Analysis
 from vla_eval.bounds import check_margin
 from vla_eval.errors import (
     EXIT_COMPLETE,
@@ -31,7 +32,7 @@ from vla_eval.judging.looks import judged_by, sequential_plan
 from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
-from vla_eval.protocol import Analysis, Protocol
+from vla_eval.protocol import Protocol
 from vla_eval.stats import (
     ClusteredRate,
     Judgement,

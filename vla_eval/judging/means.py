@@ -9,12 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
+from vla_eval.analysis import Analysis
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import ArmEpisodes, Outcome
 from vla_eval.judging.measures import Worth
 from vla_eval.judging.methods import JudgingMethod
 from vla_eval.keys import EpisodeKey
-from vla_eval.protocol import Analysis
 from vla_eval.stats import MeanDifferences
 from vla_eval.stats._numeric import Array, Interval
 

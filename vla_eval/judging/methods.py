@@ -25,9 +25,9 @@ from functools import cached_property
 
 import numpy as np
 
+from vla_eval.analysis import Analysis
 from vla_eval.judging import ledger
 from vla_eval.judging.ledger import Outcome
-from vla_eval.protocol import Analysis
 from vla_eval.stats import (
     Agreement,
     ClusteredPairs,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from vla_eval.analysis import Analysis
 from vla_eval.judging.ledger import ArmEpisodes
-from vla_eval.protocol import Analysis
 from vla_eval.stats import wilson_interval
 from vla_eval.stats._numeric import Interval
 
