@@ -37,13 +37,14 @@ def bench(
     busy: bool = False,
     json: bool = False,
 ) -> int:
-    """Measure the parts of a simulator's time, or of a policy's, on this machine.
+    r"""Measure the parts of a simulator's time, or of a policy's, on this machine.
 
     Example: vlaeval bench sim libero_spatial/4
 
     Example: vlaeval bench policy 'lerobot:outputs/pretrained_model' --batch 1 4
 
-    Example: vlaeval bench policy flow:so101/snapflow --suite so101 --profile student.json
+    Example: vlaeval bench policy flow:so101/snapflow --suite so101 \
+        --profile student.json
 
     Args:
         what: 'sim', an environment without a policy; or 'policy', a policy without an environment.

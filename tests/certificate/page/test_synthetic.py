@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from fakes.pages import check
-from vla_eval.certificate import Certificate, Evidence, Roles, issue
+from vla_eval.certificate import Evidence, Roles
 from vla_eval.certificate.page.html import html_report
 from vla_eval.certificate.page.markdown import markdown_report
 from vla_eval.judging.ledger import ArmEpisodes
@@ -107,16 +106,9 @@ def synthetic(protocol: Protocol, *, timed: bool, standins: bool, lost: int = 0)
 
 
 @pytest.fixture
-def judged(monkeypatch):
+def judged():
     """Issue a certificate on evidence that was never on disk."""
-
-    def issue_on(evidence: Evidence) -> Certificate:
-        # The package exports the function `issue`, which hides the module of that name.
-        module = sys.modules["vla_eval.certificate.issue"]
-        monkeypatch.setattr(module, "gather", lambda *_: evidence)
-        return issue(Path("anywhere"), evidence.roles)
-
-    return issue_on
+    return issue_from
 
 
 @pytest.mark.parametrize("timed", [True, False])
