@@ -9,6 +9,7 @@ import pytest
 
 from fakes.pages import check
 from vla_eval.certificate import Evidence, Roles
+from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.page.html import html_report
 from vla_eval.certificate.page.markdown import markdown_report
 from vla_eval.judging.ledger import ArmEpisodes
