@@ -41,7 +41,7 @@ def runs(tmp_path_factory) -> Path:
 def parity(runs, protocol_file) -> Path:
     path = runs / "parity"
     if not path.exists():
-        vla_eval.run(str(protocol_file(count=60)), ARMS, path, workers=2)
+        vla_eval.run(str(protocol_file(count=60)), ARMS, path, workers=1)
     return path
 
 
@@ -169,7 +169,7 @@ def test_deleted_looks_are_refused(tmp_path, protocol_file):
     path.write_text(path.read_text() + 'stopping = "obrien-fleming-5"\n')
     arms = {name: ARMS[name] for name in ("student", "teacher")}
     run = tmp_path / "run"
-    vla_eval.run(str(path), arms, run, workers=2)
+    vla_eval.run(str(path), arms, run, workers=1)
     roles = Roles("student", "teacher")
     assert issue(run, roles).sequential is not None
     shutil.rmtree(run / "looks")

@@ -37,7 +37,7 @@ def parity(runs, protocol_file) -> Path:
     """One complete run of a parity pair and a bad arm, made once."""
     path = runs / "parity"
     if not path.exists():
-        vla_eval.run(str(protocol_file(count=100)), ARMS, path, workers=2)
+        vla_eval.run(str(protocol_file(count=100)), ARMS, path, workers=1)
     return path
 
 
@@ -229,7 +229,7 @@ def test_missing_episodes_are_flagged_and_bounded(tmp_path, protocol_file):
     """After infrastructure errors the certificate says so, and judges the worst case too."""
     arms = {name: ARMS[name] for name in ("student", "teacher")}
     path = str(protocol_file(count=30, fault="raise", fault_states="3,4,5", limits="retries = 0"))
-    vla_eval.run(path, arms, tmp_path / "run", workers=2)
+    vla_eval.run(path, arms, tmp_path / "run", workers=1)
     with pytest.raises(RunFolderError, match=r"10\.0% of the episodes .*error_cap"):
         issue(tmp_path / "run", Roles("student", "teacher"))
     path = str(
@@ -237,7 +237,7 @@ def test_missing_episodes_are_flagged_and_bounded(tmp_path, protocol_file):
             count=30, fault="raise", fault_states="3", limits="retries = 0\nerror_cap = 0.1"
         )
     )
-    vla_eval.run(path, arms, tmp_path / "run2", workers=2)
+    vla_eval.run(path, arms, tmp_path / "run2", workers=1)
     certificate = issue(tmp_path / "run2", Roles("student", "teacher"))
     assert Flag.ATTRITION in certificate.flags
     assert certificate.details["attrition"] == "student 1, teacher 1"
@@ -251,7 +251,7 @@ def test_repeats_of_one_state_are_clusters(tmp_path, protocol_file):
     path = protocol_file(count=40, run="policy_seeds = [0, 1, 2]")
     path.write_text(path.read_text() + 'cluster = "initial-state"\n')
     arms = {"student": f"{WORKER}?skill=0.9", "teacher": f"{WORKER}?skill=0.97"}
-    vla_eval.run(str(path), arms, tmp_path / "run", workers=2)
+    vla_eval.run(str(path), arms, tmp_path / "run", workers=1)
     certificate = issue(tmp_path / "run", Roles("student", "teacher"))
     comparison = certificate.comparison
     assert Flag.CLUSTERED in certificate.flags

@@ -52,7 +52,7 @@ def run(runs, protocol_file) -> Path:
     """One complete run of two arms, made once."""
     path = runs / "run"
     if not path.exists():
-        vla_eval.run(str(protocol_file(count=STATES)), ARMS, path, workers=2)
+        vla_eval.run(str(protocol_file(count=STATES)), ARMS, path, workers=1)
     return path
 
 

@@ -38,7 +38,7 @@ def run(made, tmp_path, protocol_file) -> Path:
     if not (made / "run").exists():
         path = protocol_file(count=60, run='order = "round-robin"')
         path.write_text(path.read_text() + SEQUENTIAL)
-        vla_eval.run(str(path), ARMS, made / "run", workers=2, notify=lambda sentence: None)
+        vla_eval.run(str(path), ARMS, made / "run", workers=1, notify=lambda sentence: None)
         run = str(made / "run")
         check = ["check", run, "--arm", "new", "--write-baseline", str(made / "baseline.json")]
         assert main(check) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -112,13 +114,20 @@ def test_nothing_in_common_is_refused():
         compare(other, baseline(GOOD))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("gate") / "runs"
+
+
 @pytest.fixture
-def runs(tmp_path, protocol_file):
-    """Two runs of one protocol: a good checkpoint and a regressed one."""
-    protocol = str(protocol_file(count=60))
-    vla_eval.run(protocol, {"student": f"{WORKER}?skill=0.95"}, tmp_path / "good", workers=2)
-    vla_eval.run(protocol, {"student": f"{WORKER}?skill=0.6"}, tmp_path / "bad", workers=2)
-    return tmp_path
+def runs(made, tmp_path, protocol_file) -> Path:
+    """Copies of two runs of one protocol, made once: a good checkpoint and a regressed one."""
+    if not made.exists():
+        protocol = str(protocol_file(count=60))
+        for name, skill in (("good", 0.95), ("bad", 0.6)):
+            arms = {"student": f"{WORKER}?skill={skill}"}
+            vla_eval.run(protocol, arms, made / name, workers=1)
+    return shutil.copytree(made, tmp_path / "runs")
 
 
 @pytest.mark.long

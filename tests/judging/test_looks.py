@@ -184,7 +184,7 @@ def test_every_look_is_complete_before_the_next_begins(parity):
 def test_a_bad_candidate_is_stopped_for_futility(tmp_path, sequential):
     """A candidate that fails half of the time ends the run at the second look, refuted."""
     said = []
-    summary = vla_eval.run(sequential(), BAD, tmp_path / "run", workers=2, notify=said.append)
+    summary = vla_eval.run(sequential(), BAD, tmp_path / "run", workers=1, notify=said.append)
     assert [look.decision for look in summary.looks] == [Decision.CONTINUE, Decision.FUTILE]
     assert "the run stops, the claim is not certified" in said[-1]
     certificate = issue(tmp_path / "run", Roles("new", "old"))

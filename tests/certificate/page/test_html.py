@@ -37,7 +37,7 @@ def run(runs, protocol_file) -> Path:
             "bad": f"{WORKER}?skill=0.5",
         }
         protocol = protocol_file(count=40, max_steps=16)
-        vla_eval.run(str(protocol), arms, path, workers=2)
+        vla_eval.run(str(protocol), arms, path, workers=1)
     return path
 
 

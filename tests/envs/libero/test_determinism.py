@@ -76,7 +76,7 @@ def test_without_the_truncation_scenes_drift(monkeypatch):
     with opened("spatial", 4, physics="reference") as env:
         fresh = env.reset(**KEY)[1]["scene_hash"]
         monkeypatch.setattr(env._simulator, "_initializers", 10**6)
-        disturb(env)
+        env.reset(seed=1, options={"init_state": 1})  # one is enough, and this physics is slow
         assert env.reset(**KEY)[1]["scene_hash"] != fresh
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import gymnasium
 import numpy as np
 import pytest
@@ -97,6 +99,7 @@ def test_batches_matter(monkeypatch: pytest.MonkeyPatch):
     assert compare("object", 9, steps=1, every=1)[0] > 0
 
 
+@cache
 def _in_software() -> bool:
     env = gymnasium.make("vla_eval_envs:libero/spatial-4-v0", image_size=128).unwrapped
     try:
