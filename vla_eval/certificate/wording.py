@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from vla_eval.certificate.model import Certificate, Comparison, Measured, RestrictedTime
-from vla_eval.certificate.recipe.model import RecipeCertificate
 from vla_eval.judging.measures import MEASURES, Measure
 from vla_eval.stats import Flag, Verdict
+
+if TYPE_CHECKING:
+    from vla_eval.certificate.recipe.model import RecipeCertificate
 
 __all__ = ["Words"]
 
