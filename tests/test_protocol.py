@@ -195,6 +195,16 @@ def test_shards_are_a_partition(protocol_file, count):
     assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize("order", ["by-task", "round-robin"])
+def test_every_shard_has_a_share_of_every_task(protocol_file, order):
+    """Tasks differ in length, so a shard of whole tasks would end long after the others."""
+    changes = ['blocks.0.tasks=["Point","Plain"]', f"run.order={order}"]
+    plan = expand(load_protocol(str(protocol_file(count=6)), overrides=changes))
+    for index in (1, 2, 3):
+        tasks = [each.key.task for each in take_shard(plan, Shard(index, 3))]
+        assert sorted(tasks) == ["Plain"] * 2 + ["Point"] * 2
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
 def test_bad_shards(text):
     """A shard that cannot be says what is expected."""

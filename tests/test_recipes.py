@@ -57,7 +57,10 @@ def test_what_is_no_sample_of_seeds_is_refused(protocol_file, change, said):
     [
         ('candidate = "a"', "leave out analysis.candidate, candidates"),
         ('negative_control = "s1"', "is an arm of a recipe as well"),
-        ('strata = "task"\nweights = { "fake/Point" = 1.0 }', "leave out analysis.task_margin and weights"),
+        (
+            'strata = "task"\nweights = { "fake/Point" = 1.0 }',
+            "leave out analysis.task_margin and weights",
+        ),
         ('secondary = ["latency"]', "analysis.secondary may be"),
     ],
 )

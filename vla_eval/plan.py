@@ -123,10 +123,9 @@ def in_stages(
 def take_shard(plan: Sequence[PlannedEpisode], shard: Shard) -> tuple[PlannedEpisode, ...]:
     """Return the shard's part of a plan: disjoint, complete, balanced to one episode.
 
-    Episodes of one task stay together, because building a scene is expensive; within a shard the plan's
-    order is kept. Both arms of a pair are always in the same shard, since shards hold keys.
+    The episodes of each task are dealt out to the shards in turn, because tasks differ in length: with
+    whole tasks the longest shard takes half as long again. Within a shard the plan's order is kept.
+    Both arms of a pair are always in the same shard, since shards hold keys.
     """
     by_scene = sorted(range(len(plan)), key=lambda i: (plan[i].scene[0], i))
-    start = len(plan) * (shard.index - 1) // shard.count
-    stop = len(plan) * shard.index // shard.count
-    return tuple(plan[i] for i in sorted(by_scene[start:stop]))
+    return tuple(plan[i] for i in sorted(by_scene[shard.index - 1 :: shard.count]))

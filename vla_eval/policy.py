@@ -32,6 +32,7 @@ __all__ = [
     "Policy",
     "PolicyFactory",
     "PolicyMetadata",
+    "SharesCheckpoint",
     "WarmUps",
     "WarmsUp",
     "Wraps",
@@ -374,3 +375,15 @@ class PolicyFactory(Protocol):
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
         """Build the policy of ``KIND[:TARGET][?key=value&…]``; raises PolicySpecError."""
+
+
+@runtime_checkable
+class SharesCheckpoint(Protocol):
+    """A factory whose policies can share one loaded checkpoint within a process."""
+
+    def shared_key(self, target: str | None, options: Mapping[str, Any]) -> str | None:
+        """Return a text that is equal for policies of one loaded checkpoint; None: it is not shared.
+
+        Arms with equal keys get one policy host, which builds their policies one after the other and
+        lets one of them infer at a time. Called before anything is loaded.
+        """

@@ -420,6 +420,9 @@ class Protocol(_Frozen):
             "leave out analysis.task_margin and weights: recipes are judged over all tasks alike": (
                 analysis.task_margin is not None or analysis.weights is not None
             ),
+            "leave out analysis.measure and resize: recipes are judged by success, on a fixed plan": (
+                analysis.measure is not None or analysis.resize is not None
+            ),
             "analysis.secondary may be 'success rate by task' and 'mean score'": (
                 not {*analysis.secondary} <= {"success rate by task", "mean score"}
             ),

@@ -27,7 +27,14 @@ from pydantic import BaseModel, ValidationError
 
 from vla_eval.errors import PolicySpecError, did_you_mean
 from vla_eval.files.complaints import first_complaint
-from vla_eval.policy import Placement, Policy, PolicyFactory, PolicyMetadata, is_policy
+from vla_eval.policy import (
+    Placement,
+    Policy,
+    PolicyFactory,
+    PolicyMetadata,
+    SharesCheckpoint,
+    is_policy,
+)
 from vla_eval.realtime.latency import VirtualTime
 
 __all__ = [
@@ -40,6 +47,7 @@ __all__ = [
     "placement_of",
     "policy_kinds",
     "resolve",
+    "shared_key_of",
 ]
 
 
@@ -153,6 +161,13 @@ def placement_of(text: str) -> Placement:
     if place not in ("worker", "host"):
         raise PolicySpecError(f"policy '{text}': placement is {place!r}, not 'worker' or 'host'")
     return place
+
+
+def shared_key_of(text: str) -> str:
+    """Return a text that is equal for specs whose policies share one loaded checkpoint."""
+    factory, target, options = resolve(text)
+    key = factory.shared_key(target, options) if isinstance(factory, SharesCheckpoint) else None
+    return text if key is None else f"{PolicySpec.parse(text).kind}:{key}"
 
 
 def build_policy(text: str) -> Policy:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from vla_eval.audit import audit, parse_claims, shipped_claims
-from vla_eval.audit.figure import draw, standalone
+from vla_eval.audit.figure import draw
 from vla_eval.audit.pages import html_page, markdown_page
 from vla_eval.cli import main
-from vla_eval.drawing.svg import WIDE
+from vla_eval.drawing.svg import WIDE, standalone
 from vla_eval.errors import UsageError
 
 DOCS = Path(__file__).parents[2] / "docs"

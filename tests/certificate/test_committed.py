@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vla_eval.certificate import verify
-from vla_eval.certificate.recipe import RecipeCertificate
+from vla_eval.certificate.recipe.model import RecipeCertificate
 from vla_eval.certificate.recipe.text import recipe_text
 from vla_eval.certificate.text import certificate_text
 from vla_eval.certificate.verify import read_any, read_certificate

@@ -33,7 +33,7 @@ def test_run_and_report_have_the_promised_json(cli, tmp_path, protocol_file):
     """`run --json` and `report --json` carry the keys that scripts rely on, and agree."""
     out = tmp_path / "run"
     arms = ["--arm", f"new={WORKER}?skill=0.8", "--arm", f"old={WORKER}"]
-    code, stdout, _ = cli("run", protocol_file(), *arms, "--out", out, "--json")
+    code, stdout, _ = cli("run", protocol_file(), *arms, "--out", out, "--json", "--workers", "1")
     assert code == 0
     value = json.loads(stdout)
     assert {"protocol", "complete", "arms", "pairs"} <= set(value)
@@ -57,7 +57,7 @@ def test_run_and_report_have_the_promised_json(cli, tmp_path, protocol_file):
 def test_policy_is_short_for_one_arm(cli, tmp_path, protocol_file):
     """`--policy SPEC` runs one arm; the text report fits 80 columns."""
     code, stdout, stderr = cli(
-        "run", protocol_file(), "--policy", WORKER, "--out", tmp_path / "run"
+        "run", protocol_file(), "--policy", WORKER, "--out", tmp_path / "run", "--workers", "1"
     )
     assert code == 0
     assert "8/8" in stdout
@@ -105,7 +105,8 @@ def test_mistakes_are_one_sentence_and_exit_code_4(cli, tmp_path, monkeypatch, a
 @pytest.mark.parametrize("option", ["hold?chunk=3", "hold?chunk_size=many", "hold:x"])
 def test_bad_options_are_found_before_the_first_episode(cli, tmp_path, protocol_file, option):
     """An unknown or badly typed option of a policy is a usage error of the run."""
-    code, _, stderr = cli("run", protocol_file(), "--policy", option, "--out", tmp_path / "run")
+    command = ["run", protocol_file(), "--policy", option, "--out", tmp_path / "run"]
+    code, _, stderr = cli(*command, "--workers", "1")
     assert code == 4
     assert "policy kind 'hold'" in stderr
 
@@ -141,7 +142,8 @@ def test_a_damaged_record_file_is_exit_code_4(cli, tmp_path, protocol_file):
 def test_missing_episodes_are_exit_code_3(cli, tmp_path, protocol_file):
     """A run with missing episodes is not complete, says so, and tells how to go on."""
     protocol = protocol_file(fault="raise", fault_states="3", limits="retries = 0")
-    code, stdout, stderr = cli("run", protocol, "--policy", WORKER, "--out", tmp_path / "run")
+    command = ["run", protocol, "--policy", WORKER, "--out", tmp_path / "run"]
+    code, stdout, stderr = cli(*command, "--workers", "1")
     assert code == 3
     assert "NOT COMPLETE" in stdout
     assert "repeat the command" in stderr
@@ -223,8 +225,9 @@ def test_plan_says_what_repeats_show(cli):
     assert json.loads(cli("plan", "libero-spatial", "--json")[1])["clustered"] is None
 
 
-def test_doctor_reports_every_check(cli):
+def test_doctor_reports_every_check(cli, monkeypatch):
     """The doctor names what it looked at, with a remedy for what is not well."""
+    monkeypatch.delenv("VLA_EVAL_CACHE")  # its checks compile a scene where none is kept
     value = json.loads(cli("doctor", "--json")[1])
     found = {(each["group"], each["name"]) for each in value["checks"]}
     assert {("core", "python"), ("core", "numpy"), ("core", "no collision")} <= found

@@ -18,7 +18,7 @@ def test_a_reader_that_leaves_does_not_end_the_run(tmp_path, protocol_file, redi
     """`| head`, closed streams: the run goes to its end, with its own exit code."""
     out = tmp_path / "run"
     protocol = protocol_file(fault="raise", fault_states="3", limits="retries = 1")
-    command = f"{' '.join(RUN)} {protocol} --policy fakes.policies:InWorker --out {out}"
+    command = f"{' '.join(RUN)} {protocol} --policy fakes.policies:InWorker --out {out} --workers 1"
     script = f"{{ {command}; echo $? > {tmp_path}/code; }} {redirection}"
     subprocess.run(["bash", "-c", script], capture_output=True, check=False)
     assert (tmp_path / "code").read_text().strip() == "3"
@@ -40,7 +40,7 @@ def test_what_policies_print_does_not_reach_stdout(tmp_path, protocol_file):
     done = subprocess.run(
         [
             *RUN, str(protocol_file()), "--arm", "a=noisy:F", "--arm", "b=noisy:H",
-            "--out", str(tmp_path / "run"), "--json",
+            "--out", str(tmp_path / "run"), "--json", "--workers", "1",
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import vla_eval
-from vla_eval.engine import children
+from vla_eval.engine import local
 from vla_eval.engine.deaths import IN_A_ROW, Deaths
+from vla_eval.engine.session import RunSession
 from vla_eval.errors import InfrastructureError
 from vla_eval.plan import Shard
 from vla_eval.released import load_protocol
@@ -88,7 +89,7 @@ def test_waiting_for_company_is_no_longer_than_an_inference_may_be(
         def start(self):
             pass
 
-    monkeypatch.setattr(children.SPAWN, "Process", Process)
+    monkeypatch.setattr(local.SPAWN, "Process", Process)
     protocol = load_protocol(
         str(protocol_file(run="max_batch = 2\nbatch_wait_ms = 5000.0", limits="infer_s = 1.0"))
     )
@@ -96,7 +97,8 @@ def test_waiting_for_company_is_no_longer_than_an_inference_may_be(
         tmp_path / "run", protocol, {"a": "fakes.policies:InHost"}, Shard(1, 1)
     )
     with lock:
-        children.Launcher(folder, 2).start_host("a")
+        crew = local.LocalCrew(folder, RunSession(folder.episodes), 2)
+        crew.add_host(crew.places[0])
     assert (2, 1.0) in started[0]
 
 
@@ -112,8 +114,8 @@ def test_what_a_killed_process_began_to_write_is_removed(tmp_path, run):
 @pytest.mark.slow
 def test_a_worker_that_cannot_reach_a_living_host_ends_the_run(run, monkeypatch):
     """Then the fault is the worker's own, and the number of its restarts is bounded too."""
-    job = children.WorkerJob
-    monkeypatch.setattr(children, "WorkerJob", lambda **parts: job(**{**parts, "authkey": b"?"}))
+    job = local.LocalJob
+    monkeypatch.setattr(local, "LocalJob", lambda **parts: job(**{**parts, "authkey": b"?"}))
     text = (
         rf"^worker 0 failed {IN_A_ROW} times in a row .* left \(the policy host cannot be reached"
     )

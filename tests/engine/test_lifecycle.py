@@ -10,7 +10,8 @@ import pytest
 import vla_eval
 from fakes.env import PointEnv
 from fakes.policies import DiaryWalker, Options
-from vla_eval.engine import children
+from vla_eval.engine import local
+from vla_eval.engine.session import RunSession
 from vla_eval.episode import PhaseClock, run_episode
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.keys import EpisodeKey
@@ -149,8 +150,8 @@ def test_a_host_has_threads_of_its_own(tmp_path, protocol_file, monkeypatch):
         def start(self):
             started.append((self.name, os.environ["OMP_NUM_THREADS"]))
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(children.SPAWN, "Process", Process)
+    monkeypatch.setattr(local, "usable_cores", lambda: 8)
+    monkeypatch.setattr(local.SPAWN, "Process", Process)
     protocol = load_protocol(str(protocol_file()))
     folder, lock = RunFolder.enter(
         tmp_path / "run", protocol, {"h": HOST, "w": WORKER}, Shard(1, 1)
@@ -160,9 +161,9 @@ def test_a_host_has_threads_of_its_own(tmp_path, protocol_file, monkeypatch):
             monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
             if users:
                 monkeypatch.setenv("OMP_NUM_THREADS", users)
-            launcher = children.Launcher(folder, 2)
-            launcher.start_host("h")
-            launcher.start_worker(0)
+            crew = local.LocalCrew(folder, RunSession(folder.episodes), 2)
+            crew.add_host(crew.places[0])
+            crew.add_worker(0)
     assert [threads for _, threads in started] == ["4", "4", "3", "3"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from fakes.profiles import PROFILE
 from vla_eval import run
 from vla_eval.cli import main
-from vla_eval.errors import RunFolderError, UsageError
+from vla_eval.errors import UsageError
 from vla_eval.runs.folder import RunFolder
 
 pytestmark = pytest.mark.long
@@ -81,18 +81,6 @@ def test_a_paused_report_says_nothing_of_virtual_time(protocol_file, tmp_path, c
     assert main(["report", str(out)]) == 0
     assert "virtual" not in capsys.readouterr().out
     assert "realtime" not in (out / "results.json").read_text()
-
-
-def test_a_run_is_not_continued_at_another_latency(protocol_file, tmp_path):
-    """The protocol's hash covers it; the message names the field."""
-    path = protocol_file(run=declared(walk=100_000), count=1)
-    summary = run(str(path), WALK, tmp_path / "out", workers=1)
-    assert summary.complete
-    record = next(iter(RunFolder.open(tmp_path / "out").records().final.values()))
-    assert set(record.realtime.delays) == {1}
-    other = protocol_file(run=declared(walk=200_000), count=1, name="other.toml")
-    with pytest.raises(RunFolderError, match=r"total_us.*use a new folder"):
-        run(str(other), WALK, tmp_path / "out", workers=1)
 
 
 def test_a_profile_goes_into_the_protocol(protocol_file, tmp_path, capsys):

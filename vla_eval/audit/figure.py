@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from vla_eval.drawing.svg import NARROW, WIDE, Sheet, shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LOOKS", "draw", "standalone"]
+__all__ = ["LOOKS", "draw"]
 
 LOOKS = {
     ClaimFinding.SUPPORTED: (svg.CANDIDATE, "o"),
@@ -24,16 +23,6 @@ LOOKS = {
 
 _REACH = 30.0
 """Largest difference on the axis, in points; larger ones are cut off with an arrow."""
-_LIGHT = {
-    "ink": "#1a1e24",
-    "muted": "#59636e",
-    "rule": "#d5dae0",
-    "paper": "#ffffff",
-    "candidate": "#0072b2",
-    "reference": "#c24f00",
-    "control": "#7b4a94",
-    "zone": "#f8e6df",
-}
 
 
 def draw(audit: Audit, width: int) -> str:
@@ -121,18 +110,6 @@ def _bar(axes: Axes, y: float, comparison: ClaimComparison, color: str, mark: st
     if abs(100 * comparison.difference) <= _REACH:
         look = {"markersize": 6.5, "markeredgecolor": svg.PAPER, "markeredgewidth": 1.2}
         axes.plot([100 * comparison.difference], [y], mark, color=color, **look)  # type: ignore[arg-type]
-
-
-def standalone(markup: str) -> str:
-    """Turn the page's SVG into a separate file with a white background and fixed colours."""
-    text = re.sub(r"var\(--(\w+)\)", lambda match: _LIGHT[match[1]], markup)
-    style = (
-        f'<style>text {{ fill: {_LIGHT["ink"]}; font-family: "DejaVu Sans", Verdana, sans-serif; }}'
-        "</style>"
-    )
-    paper = f'<rect width="100%" height="100%" fill="{_LIGHT["paper"]}"/>'
-    head, _, body = text.partition(">")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>{style}{paper}{body}\n'
 
 
 WIDTHS = (WIDE, NARROW)

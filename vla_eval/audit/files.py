@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vla_eval.audit.figure import draw, standalone
+from vla_eval.audit.figure import draw
 from vla_eval.audit.pages import html_page, markdown_page
 from vla_eval.audit.results import Audit
-from vla_eval.drawing.svg import WIDE
+from vla_eval.drawing.svg import WIDE, standalone
 from vla_eval.files.atomic import write_atomically
 
 __all__ = ["write_pages"]

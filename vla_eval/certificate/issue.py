@@ -262,7 +262,7 @@ def _level[R: AnyRoles](evidence: Admitted[R]) -> float:
     plan = sequential_plan(evidence.protocol)
     if plan is None:
         return 0.05
-    return 2 * replace(plan, alpha=0.025).levels[len(evidence.looks) - 1]
+    return 2 * replace(plan, alpha=0.025).level(len(evidence.looks))
 
 
 def _rerun_sd[R: AnyRoles](evidence: Admitted[R], name: str) -> float | None:

@@ -35,6 +35,7 @@ from vla_eval.cli.run import run
 from vla_eval.cli.serve import serve
 from vla_eval.cli.stats import stats
 from vla_eval.cli.streams import forgiving_streams
+from vla_eval.cli.submit import submit
 from vla_eval.cli.sweep import sweep
 from vla_eval.cli.train import train
 from vla_eval.errors import (
@@ -52,6 +53,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "quickstart": quickstart,
     "register": register,
     "run": run,
+    "submit": submit,
     "sweep": sweep,
     "report": report,
     "certify": certify,

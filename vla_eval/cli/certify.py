@@ -16,7 +16,7 @@ from vla_eval.files.plain import printable_json
 if TYPE_CHECKING:
     from vla_eval.certificate import Certificate
     from vla_eval.certificate.certify import Certified
-    from vla_eval.certificate.recipe import RecipeCertificate
+    from vla_eval.certificate.recipe.model import RecipeCertificate
     from vla_eval.stats import Verdict
 
 __all__ = ["certify", "verify"]

@@ -24,6 +24,8 @@ def doctor(
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="SUITE")
     ] = (),
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path(),
+    engine: Annotated[str | None, tyro.conf.arg(metavar="ENGINE")] = None,
+    insecure_cluster: bool = False,
     json: bool = False,
 ) -> int:
     r"""Check this installation: Python, packages, GL with a test render, assets, name collisions.
@@ -40,6 +42,8 @@ def doctor(
         policy: Check this policy instead of the installation.
         suite: With --policy, only this suite. Repeatable.
         out: With --policy, folder for the policy's pictures, doctor-SUITE.png.
+        engine: Check every node of a cluster instead: ray or ray:HOST:PORT.
+        insecure_cluster: Accept a cluster without a token.
         json: Print for machines.
     """
     if policy is not None:
@@ -47,8 +51,9 @@ def doctor(
     if suite:
         raise UsageError("--suite goes with --policy; without, every suite is checked")
     from vla_eval.doctor import check_installation
+    from vla_eval.engine.cluster import check_nodes
 
-    checks = check_installation()
+    checks = check_nodes(engine, insecure=insecure_cluster) if engine else check_installation()
     ok = all(check.ok for check in checks)
     if json:
         print_json({"ok": ok, "checks": [check._asdict() for check in checks]})

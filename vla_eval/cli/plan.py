@@ -44,7 +44,7 @@ def plan(
     Args:
         protocol: Name of a shipped protocol, or path of a .toml file.
         arms: Number of policies; default those that the protocol names, at least 2.
-        workers: Environments at a time; default one per core.
+        workers: Environments at a time; default one per usable core.
         infer_ms: Time of one inference of your policy; without it, inferences take no time.
         set_: Change a field of the protocol. Repeatable.
         profile: In virtual time, the measured inference times of an arm. Repeatable.

@@ -65,7 +65,7 @@ def quickstart(
     Args:
         scripted: Without torch: a scripted expert against itself with noise, in half a minute.
         out: The run folder; a second call continues it, or shows it again.
-        workers: Environments at a time; default one per core.
+        workers: Environments at a time; default one per usable core.
     """
     from vla_eval.engine.runner import run
     from vla_eval.summary.text import report_text

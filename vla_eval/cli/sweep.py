@@ -27,16 +27,18 @@ def sweep(
     Example: vlaeval sweep examples/sweeps/horizon.toml --out runs/horizon
 
     Every cell is an ordinary run folder inside DIR, for vlaeval report and vlaeval compare. The same
-    command continues. DIR/sweep.md and DIR/sweep.csv hold the table; they grow with every cell.
+    command continues. DIR/sweep.md and DIR/sweep.csv hold the table; they grow with every cell. A grid
+    with 'ticks', for protocols in virtual time, also draws success and time over the delay into
+    DIR/ticks.svg.
 
     Args:
         grid: Protocol, axes and arms, see examples/sweeps/.
         out: Folder for the run folders.
-        workers: Environments at a time; default one per core.
+        workers: Environments at a time; default one per usable core.
         json: Print the rows as JSON.
         trust: Run code that the file names and no installed package provides; see docs/trust.md.
     """
-    from vla_eval.sweep import load_grid, run_grid, table_rows, write_tables
+    from vla_eval.sweep import load_grid, run_grid, table_rows, write_curves, write_tables
     from vla_eval.trust import foreign_code, need_trust
 
     cells, results, table = load_grid(grid), [], ""
@@ -45,6 +47,8 @@ def sweep(
     for result in run_grid(cells, out, workers=workers, notify=_say):
         results.append(result)
         table = write_tables(results, out)
+    for file in write_curves(results, out):
+        say(f"curves: {file}", file=sys.stderr)
     if json:
         print_json(table_rows(results))
     else:

@@ -35,6 +35,7 @@ __all__ = [
     "plain_log",
     "put_text",
     "shorten",
+    "standalone",
 ]
 
 INK, MUTED, RULE, PAPER = "#010101", "#020202", "#030303", "#040404"
@@ -57,6 +58,18 @@ STYLES: Mapping[str, tuple[str, str]] = {
     "negative control": (CONTROL, ":"),
 }
 """Colour and line of each role; the lines differ, so colour is not needed."""
+
+_LIGHT: Mapping[str, str] = {
+    "ink": "#1a1e24",
+    "muted": "#59636e",
+    "rule": "#d5dae0",
+    "paper": "#ffffff",
+    "candidate": "#0072b2",
+    "reference": "#c24f00",
+    "control": "#7b4a94",
+    "zone": "#f8e6df",
+}
+"""Colours of a separate file."""
 
 WIDE, NARROW = 860, 344
 """Widths of the page and of a phone, in pixels."""
@@ -168,6 +181,18 @@ def _own_names(body: str, name: str) -> str:
     # A tag's attributes only: the text of a label is escaped and holds no quotation mark after "=".
     body = re.sub(r" id=\"([\w.-]+)\"(?=[^<>]*>)", rename, body)
     return re.sub(r"(href=\"#|url\(#)", rf"\g<1>{name}-", body)
+
+
+def standalone(markup: str) -> str:
+    """Turn the page's SVG into a separate file with a white background and fixed colours."""
+    text = re.sub(r"var\(--(\w+)\)", lambda match: _LIGHT[match[1]], markup)
+    style = (
+        f'<style>text {{ fill: {_LIGHT["ink"]}; font-family: "DejaVu Sans", Verdana, sans-serif; }}'
+        "</style>"
+    )
+    paper = f'<rect width="100%" height="100%" fill="{_LIGHT["paper"]}"/>'
+    head, _, body = text.partition(">")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>{style}{paper}{body}\n'
 
 
 def put_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import queue
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
@@ -94,6 +95,7 @@ class PolicyLoop:
         wait_s: longest wait for further observations after the first one of a batch, in s.
         said: called at the beginning of each phase, with the phase, the time (monotonic clock) and the
             members (`InferenceRequest.member`) that take part in it.
+        turn: held while the policy works, by one loop at a time where loops share a checkpoint.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class PolicyLoop:
         wait_s: float,
         *,
         said: Callable[[Phase, float, Sequence[int]], None] | None = None,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self.requests: queue.SimpleQueue[InferenceRequest | None] = queue.SimpleQueue()
         """Requests from any thread; None ends the loop."""
@@ -110,6 +113,7 @@ class PolicyLoop:
         self._max_batch = max_batch
         self._wait_s = wait_s
         self._said = said
+        self._turn = nullcontext() if turn is None else turn
         self._warm_ups = WarmUps(max_batch)
 
     def run(self) -> None:
@@ -120,14 +124,19 @@ class PolicyLoop:
                 return
             batch, later = self._gather(request)
             if batch:
-                self._infer(batch)
+                with self._turn:
+                    self._infer(batch)
             for late_request in later:
                 if late_request is None:
                     return
-                if isinstance(late_request.what, Infer):
-                    self._infer([late_request])
-                else:
-                    self._one(late_request)
+                with self._turn:
+                    self._serve(late_request)
+
+    def _serve(self, request: InferenceRequest) -> None:
+        if isinstance(request.what, Infer):
+            self._infer([request])
+        else:
+            self._one(request)
 
     def _gather(
         self, first: InferenceRequest

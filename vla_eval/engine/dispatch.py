@@ -49,23 +49,30 @@ def _shuffled(arms: Sequence[str], key: EpisodeKey) -> list[str]:
     return sorted(arms, key=lambda arm: hashlib.sha256(f"{key}/{arm}".encode()).digest())
 
 
+_TAIL = 3
+"""With so many items a worker left, the longest come first, so that all workers end together."""
+
+
 class Dispatcher:
     """Hands out items, and keeps each worker on one scene as long as there is work for it."""
 
     def __init__(self) -> None:
         self._queues: dict[object, deque[WorkItem]] = {}
+        self._count = 0
 
     def add(self, items: Iterable[WorkItem]) -> None:
         """Add items at the end of the queues."""
         for item in items:
             self._queues.setdefault(item.episode.scene, deque()).append(item)
+            self._count += 1
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues.values())
+        return self._count
 
     def put_back(self, item: WorkItem) -> None:
         """Put an item back at the front of its scene's queue."""
         self._queues.setdefault(item.episode.scene, deque()).appendleft(item)
+        self._count += 1
 
     def take(self, current: object, others: Sequence[object]) -> WorkItem | None:
         """Return the next item, or None when all are taken.
@@ -74,20 +81,31 @@ class Dispatcher:
             current: the scene that the asking worker has built, or None.
             others: the scenes that the other workers have built.
         """
-        scene = current if self._queues.get(current) else self._best_scene(others)
-        if scene is None:
+        if not self._queues:
             return None
+        if self._count <= _TAIL * (1 + len(others)):
+            scene = self._longest(current)
+        else:
+            scene = current if current in self._queues else self._best_scene(others)
         queue = self._queues[scene]
         item = queue.popleft()
+        self._count -= 1
         if not queue:
             del self._queues[scene]
         return item
 
-    def _best_scene(self, others: Sequence[object]) -> object | None:
-        """Return the scene with the most work for each worker on it; plan order breaks ties."""
+    def _longest(self, current: object) -> object:
+        """Return the scene with the longest time limit; the worker's own breaks ties, then plan order."""
+        return max(self._queues, key=lambda scene: (self._limit(scene), scene == current))
+
+    def _best_scene(self, others: Sequence[object]) -> object:
+        """Return the scene with the most steps left for each worker on it; plan order breaks ties."""
         workers = Counter(others)
-        return max(
-            self._queues,
-            key=lambda scene: len(self._queues[scene]) / (1 + workers[scene]),
-            default=None,
-        )
+
+        def steps(scene: object) -> float:
+            return self._limit(scene) * len(self._queues[scene]) / (1 + workers[scene])
+
+        return max(self._queues, key=steps)
+
+    def _limit(self, scene: object) -> int:
+        return self._queues[scene][0].episode.max_steps

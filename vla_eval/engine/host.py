@@ -1,4 +1,4 @@
-"""The policy host: one process that owns a policy and batches the workers' requests.
+"""The policy host: one process that owns a policy, or several, and batches the workers' requests.
 
 Workers connect over a Unix socket of this machine with a random key. All waiting observations, at most
 ``max_batch``, share one inference.
@@ -6,10 +6,10 @@ Workers connect over a Unix socket of this machine with a random key. All waitin
 
 from __future__ import annotations
 
-import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import (
     Client,
@@ -21,173 +21,101 @@ from multiprocessing.connection import (
 from time import monotonic
 from typing import Any, NoReturn
 
-from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, Trouble, WarmUp
+from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, WarmUp
+from vla_eval.engine.memory import Receiver, Sender
 from vla_eval.engine.messages import Identity, Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child
-from vla_eval.environment import Observation
+from vla_eval.engine.proxy import HostedPolicy, HostLostError
 from vla_eval.episode import Phase
-from vla_eval.errors import EXIT_INFRASTRUCTURE, PolicyLostError, UsageError, VlaEvalError
-from vla_eval.files.differences import name_differences
+from vla_eval.errors import EXIT_INFRASTRUCTURE, VlaEvalError
 from vla_eval.keys import PolicyKey
-from vla_eval.policy import ActionChunk, Context, PolicyMetadata
-from vla_eval.record import Outcome
 from vla_eval.spec import build_policy, code_sha256
 
-__all__ = ["HostLostError", "HostedPolicy", "PolicyRaisedError", "host_main"]
+__all__ = ["SocketPolicy", "host_main"]
 
 
-class HostLostError(PolicyLostError):
-    """The policy host died or did not answer while this episode needed it."""
+class SocketPolicy(HostedPolicy):
+    """A proxy for a policy in a host of this machine."""
 
-
-class PolicyRaisedError(VlaEvalError):
-    """The hosted policy raised; the message is its traceback's last line."""
-
-
-class HostedPolicy:
-    """The worker's proxy for a policy in a policy host."""
-
-    def __init__(self, address: str, authkey: bytes, slot: int, wait_s: float) -> None:
+    def __init__(self, arm: str, address: str, authkey: bytes, slot: int, wait_s: float) -> None:
+        self._arm = arm
         self._address = address
         self._authkey = authkey
         self._slot = slot
         self._wait_s = wait_s
         self._connection: Connection | None = None
-        self.alone = False
-        """Whether the next requests get batches of their own; see :class:`Infer`."""
-        self._unread = False
-        """Whether a reply is still to be read."""
         self._identity = self._connect()
-
-    @property
-    def metadata(self) -> PolicyMetadata:
-        """The policy's own metadata, as the host reported it."""
-        return self._identity.metadata
 
     def _connect(self) -> Identity:
         try:
             self._connection = Client(self._address, family="AF_UNIX", authkey=self._authkey)
-            self._connection.send(self._slot)
+            self._connection.send((self._slot, self._arm))
+            self._sender = Sender(self._connection)
             identity: Identity = self._receive()
         except (OSError, EOFError, AuthenticationError) as error:
             raise HostLostError(f"the policy host cannot be reached ({error})") from error
         return identity
 
     def renew(self) -> bool:
-        """Connect to the new host if the host was restarted; return whether it was.
-
-        Called before an episode only. During an episode the policy's state is lost with its host, so
-        the episode has to be repeated.
-
-        Raises:
-            HostLostError: there is no host, or it holds another policy than the first one (the
-                supervisor also notices that, and ends the run).
-        """
+        """Connect to the new host if the host was restarted; return whether it was."""
         if self._connection is not None and not self._connection.poll(0):
             return False  # between requests the host sends nothing; a closed connection is readable
-        identity = self._connect()
-        if identity != self._identity:
-            changed = name_differences(self._identity.to_json(), identity.to_json())
-            raise HostLostError(f"the restarted policy host holds another policy ({changed})")
+        self._refuse_other(self._connect())
         return True
 
-    def warm_up(self, observations: Sequence[Observation], contexts: Sequence[Context]) -> None:
-        """Ask the host to warm the policy up; the host skips kinds of observations it has warmed up for."""
-        self._ask(WarmUp(observations[0], dataclasses.replace(contexts[0], env=None)))
-
-    def infer(
-        self, observations: Sequence[Observation], contexts: Sequence[Context]
-    ) -> list[ActionChunk]:
-        """Send each sample to the host and wait for its chunk.
-
-        Raises:
-            HostLostError: the host died, or did not answer in time.
-            PolicyRaisedError: the policy raised in the host.
-            UsageError: the policy reported that it cannot be used in this way.
-        """
-        samples = zip(observations, contexts, strict=True)
-        return [self._submit(observation, context)() for observation, context in samples]
-
-    def submit(
-        self, observations: Sequence[Observation], contexts: Sequence[Context]
-    ) -> Callable[[], list[ActionChunk]]:
-        """Send one sample to the host; return the function that waits for its chunk."""
-        (observation,), (context,) = observations, contexts
-        receive = self._submit(observation, context)
-        return lambda: [receive()]
-
-    def _submit(self, observation: Observation, context: Context) -> Callable[[], ActionChunk]:
-        self._send(Infer(observation, dataclasses.replace(context, env=None), self.alone))
-        self._unread = True
-        return self._reply
-
-    def end_episode(self, key: PolicyKey, outcome: Outcome | None) -> None:
-        """Tell the host that an episode is over, unless the connection to the host was lost."""
-        if self._connection is not None:
-            self._ask(End(key, outcome))
-
-    def _ask(self, what: Infer | WarmUp | End) -> Any:
-        if self._unread:  # the reply of an episode that was given up
-            with suppress(PolicyRaisedError, UsageError):
-                self._reply()
-        self._send(what)
-        return self._reply()
+    def _is_reachable(self) -> bool:
+        return self._connection is not None
 
     def _send(self, what: Infer | WarmUp | End) -> None:
         if self._connection is None:
             raise HostLostError("the policy host is gone")
         try:
-            self._connection.send(what)
+            self._sender.send(what)
         except (OSError, EOFError) as error:
             self._lose(error)
-
-    def _reply(self) -> Any:
-        self._unread = False
-        try:
-            reply = self._receive()
-        except (OSError, EOFError) as error:
-            self._lose(error)
-        if isinstance(reply, Trouble):
-            raise (UsageError if reply.usage else PolicyRaisedError)(reply.message)
-        return reply
-
-    def _lose(self, error: Exception) -> NoReturn:
-        self._connection = None
-        raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
 
     def _receive(self) -> Any:
         if self._connection is None or not self._connection.poll(self._wait_s):
             self._connection = None  # so that a late answer is not taken for the next one
             raise HostLostError(f"the policy host did not answer within {self._wait_s:.0f} s")
-        return self._connection.recv()
+        try:
+            return self._connection.recv()
+        except (OSError, EOFError) as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> NoReturn:
+        self._connection = None
+        raise HostLostError(f"the policy host is gone ({type(error).__name__})") from error
 
 
 def host_main(
     supervisor: Connection,
     parent_pid: int,
-    arm: tuple[str, str],
+    arms: Mapping[str, str],
     address: str,
     authkey: bytes,
     batching: tuple[int, float],
     heartbeat: Heartbeat,
 ) -> None:
-    """Load the policy, tell the supervisor, and serve until the supervisor goes away.
+    """Load the policies, tell the supervisor, and serve until the supervisor goes away.
 
     Args:
         supervisor: connection for the message Ready or Stopped.
         parent_pid: the supervisor's process id; the host dies with it.
-        arm: (name of the arm, spec of its policy).
+        arms: specs by the names of their arms: one, or several that share a checkpoint.
         address: path of the Unix socket to listen on.
         authkey: shared secret of this run.
         batching: (largest number of samples in a batch, longest wait for further ones in s).
         heartbeat: shared memory for the current phase.
     """
     become_child(parent_pid)
-    name, spec = arm
+    spec = ""
     try:
         heartbeat.enter("setup", monotonic())
-        policy = build_policy(spec)
-        identity = Identity(policy.metadata, code_sha256(spec))
+        policies, identities = {}, {}
+        for name, spec in arms.items():
+            policies[name] = build_policy(spec)
+            identities[name] = Identity(policies[name].metadata, code_sha256(spec))
         listener = Listener(address, family="AF_UNIX")
     except VlaEvalError as error:
         supervisor.send(Stopped(error.exit_code, str(error)))
@@ -202,18 +130,35 @@ def host_main(
             heartbeat.set_members(list(members))
         heartbeat.enter(phase, now_s)
 
-    loop = PolicyLoop(policy, *batching, said=said)
+    turn = threading.Lock()
+    loops = {
+        name: PolicyLoop(policy, *batching, said=said, turn=turn)
+        for name, policy in policies.items()
+    }
+    served = {name: _Served(identities[name], loop.requests.put) for name, loop in loops.items()}
     heartbeat.enter("idle", monotonic())
-    threading.Thread(
-        target=_accept, args=(listener, authkey, identity, loop.requests.put), daemon=True
-    ).start()
-    supervisor.send(Ready({name: identity.metadata}, {name: identity.code_sha256}))
-    loop.run()
+    threading.Thread(target=_accept, args=(listener, authkey, served), daemon=True).start()
+    supervisor.send(
+        Ready(
+            {name: identity.metadata for name, identity in identities.items()},
+            {name: identity.code_sha256 for name, identity in identities.items()},
+        )
+    )
+    first, *others = loops.values()
+    for loop in others:
+        threading.Thread(target=loop.run, daemon=True).start()
+    first.run()
 
 
-def _accept(
-    listener: Listener, authkey: bytes, identity: Identity, put: Callable[[InferenceRequest], None]
-) -> None:
+@dataclass(frozen=True)
+class _Served:
+    """A policy of this host: its identity, and the way to its loop."""
+
+    identity: Identity
+    put: Callable[[InferenceRequest], None]
+
+
+def _accept(listener: Listener, authkey: bytes, served: Mapping[str, _Served]) -> None:
     """Accept connections, and greet each in its own thread, so that a silent client blocks no other."""
     while True:
         try:
@@ -221,17 +166,12 @@ def _accept(
         except (EOFError, OSError):
             continue  # a worker that was killed in the middle of its greeting
         threading.Thread(
-            target=_read_requests, args=(connection, authkey, identity, put), daemon=True
+            target=_read_requests, args=(connection, authkey, served), daemon=True
         ).start()
 
 
-def _read_requests(
-    connection: Connection,
-    authkey: bytes,
-    identity: Identity,
-    put: Callable[[InferenceRequest], None],
-) -> None:
-    slot, open_episodes = 0, set[PolicyKey]()
+def _read_requests(connection: Connection, authkey: bytes, served: Mapping[str, _Served]) -> None:
+    slot, open_episodes, put = 0, set[PolicyKey](), next(iter(served.values())).put
 
     def answer(reply: object) -> None:
         with suppress(OSError):  # the worker died; its episode is repeated
@@ -240,10 +180,12 @@ def _read_requests(
     try:
         deliver_challenge(connection, authkey)
         answer_challenge(connection, authkey)
-        slot = connection.recv()
-        connection.send(identity)
+        slot, arm = connection.recv()
+        put = served[arm].put
+        connection.send(served[arm].identity)
+        receiver = Receiver(connection)
         while True:
-            request = connection.recv()
+            request = receiver.receive()
             if isinstance(request, Infer):
                 open_episodes.add(request.context.key)
             elif isinstance(request, End):

@@ -17,6 +17,7 @@ __all__ = [
     "Done",
     "HostAway",
     "Identity",
+    "LocalJob",
     "Ready",
     "Start",
     "Stop",
@@ -44,14 +45,13 @@ class ArmJob:
 
     spec: str
     host_address: str | None
-    """Socket of the policy host; with None the worker builds the policy itself."""
+    """Address of the policy host; with None the worker builds the policy itself."""
 
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """Everything that a worker needs at its start."""
+    """Everything that a worker needs at its start, wherever it runs."""
 
-    parent_pid: int
     slot: int
     """Number of the worker's place; the successor of a dead worker takes over its slot."""
     arms: Mapping[str, ArmJob]
@@ -59,12 +59,19 @@ class WorkerJob:
     realtime: Realtime | None
     """Virtual time, if the protocol declares it."""
     protocol_sha256: str
-    record_file: Path
     session: str
     """Token of this call of ``vlaeval run``; every record and every file name holds it."""
-    authkey: bytes
     host_wait_s: float
     """Longest wait for a policy host in s, queueing and a slow batch included."""
+
+
+@dataclass(frozen=True)
+class LocalJob(WorkerJob):
+    """What a worker on the supervisor's machine needs besides."""
+
+    parent_pid: int
+    record_file: Path
+    authkey: bytes
 
 
 @dataclass(frozen=True)

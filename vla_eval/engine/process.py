@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from typing import Any, get_args
@@ -14,7 +14,14 @@ from typing import Any, get_args
 from vla_eval.episode import Phase
 from vla_eval.stopping import handling, stop_signals
 
-__all__ = ["SPAWN", "Heartbeat", "become_child", "capped_threads", "shielded_from_interrupt"]
+__all__ = [
+    "SPAWN",
+    "Heartbeat",
+    "become_child",
+    "born_with",
+    "shielded_from_interrupt",
+    "thread_limits",
+]
 
 SPAWN = get_context("spawn")
 """Never fork: a forked GL or CUDA context is undefined behaviour."""
@@ -31,20 +38,33 @@ _THREAD_VARIABLES = (
 _PR_SET_PDEATHSIG = 1
 
 
-@contextmanager
-def capped_threads(threads: int) -> Iterator[None]:
-    """Limit the BLAS and software-GL threads of the processes that are started inside the block.
+def thread_limits(threads: int) -> dict[str, str]:
+    """Return the variables that limit BLAS and software-GL threads; counts that the user has set stay."""
+    return {name: os.environ.get(name, str(threads)) for name in _THREAD_VARIABLES}
 
-    The libraries read these variables when they are loaded, so the child itself could set them only too
-    late. Variables that the user has set keep their values.
+
+@contextmanager
+def born_with(threads: int, changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Set the environment of the processes that are started inside the block.
+
+    Libraries read these variables when they are loaded, so the child itself could set them only too
+    late.
+
+    Args:
+        threads: number of BLAS and software-GL threads; counts that the user has set stay.
+        changes: other variables; None removes one.
     """
-    added = [name for name in _THREAD_VARIABLES if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, str(threads)))
+    before = dict(os.environ)
+    os.environ.update(thread_limits(threads))
+    os.environ.update({name: value for name, value in changes.items() if value is not None})
+    for name in [name for name, value in changes.items() if value is None]:
+        os.environ.pop(name, None)
     try:
         yield
     finally:
-        for name in added:
+        for name in os.environ.keys() - before.keys():
             del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -12,9 +12,12 @@ from types import FrameType
 from typing import Any
 
 from vla_eval.catalog import check_catalogue, prepare
+from vla_eval.engine.cluster import Cluster, Engine, is_local, opened
+from vla_eval.engine.devices import Fleet
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
+from vla_eval.engine.session import RunSession
 from vla_eval.engine.supervisor import Supervisor
 from vla_eval.errors import InterruptedRunError, NothingToDoError, UsageError
 from vla_eval.judging.look_files import take_looks
@@ -45,6 +48,7 @@ def run(
     workers: int | None = None,
     shard: str | None = None,
     overrides: Sequence[str] = (),
+    engine: str | Fleet | Cluster = "local",
     notify: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Run a protocol, or continue the run that ``out`` holds.
@@ -56,9 +60,12 @@ def run(
         protocol: name of a shipped protocol, path of a file, or a Protocol.
         arms: policy specs by the names of their arms; the candidate first, then the reference.
         out: the run folder.
-        workers: environments at a time; default one per core.
+        workers: environments at a time; default one per usable core (:func:`~vla_eval.cores.usable_cores`),
+            or one per processor of the cluster.
         shard: ``i/n`` runs the i-th of n parts of the plan.
         overrides: ``key.path=value`` changes of the protocol; a run with changes is marked as modified.
+        engine: where it runs: ``local``, ``ray``, ``ray:ADDRESS`` or ``ray:local``, or one of these in
+            detail; see :func:`vla_eval.engine.cluster.opened`. Records do not depend on it at max_batch 1.
         notify: called with one sentence after a repair; default prints to stderr.
 
     Returns:
@@ -86,15 +93,17 @@ def run(
     if decides_by_pairs(protocol):
         sequential_roles(protocol, list(arms))
     part = Shard.parse(shard) if shard else Shard(1, 1)
-    workers = workers if workers is not None else (os.cpu_count() or 1)
-    if workers < 1:
+    if shard and not is_local(engine):
+        raise UsageError("--shard is for jobs without a common engine; on a cluster leave it out")
+    if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
     if done := _finished_before(Path(out), protocol, arms):
         return done
     prepare(protocol)
-    folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
-    with lock, _terminable():
-        return _run_locked(folder, part, workers, notify)
+    with opened(engine) as where:
+        folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
+        with lock, _terminable():
+            return _run_locked(folder, part, where, workers or where.workers, notify)
 
 
 def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
@@ -107,7 +116,11 @@ def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) ->
 
 
 def _run_locked(
-    folder: RunFolder, part: Shard, workers: int, notify: Callable[[str], None] | None
+    folder: RunFolder,
+    part: Shard,
+    engine: Engine,
+    workers: int,
+    notify: Callable[[str], None] | None,
 ) -> RunSummary:
     protocol = folder.header.protocol
     names = [arm.name for arm in folder.header.arms]
@@ -120,6 +133,8 @@ def _run_locked(
             f"shard {part.index}/{part.count} is empty: the plan has only "
             f"{len(expand(protocol))} episodes"
         )
+    if engine.about is not None:
+        folder.note_engine(engine.about)
     open_ = set(due)
     items = pending_items([episode for episode in plan if episode.key in open_], names, records)
     total = len(plan) * len(names)
@@ -133,10 +148,13 @@ def _run_locked(
     with Progress(total, names, quiet=not items) as progress:
         raised = _replay(records, keys, progress)
         say = notify or progress.say
+        session = RunSession(folder.episodes)
+        slots = min(workers, max(1, len(items)))
         supervisor = Supervisor(
             folder,
             _work(folder, part, say),
-            workers=min(workers, max(1, len(items))),
+            session=session,
+            crew=engine.make_crew(folder, session, slots),
             ended=progress.ended - raised,
             errors=errors,
             on_record=progress.record,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import socket
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from vla_eval.engine.host import HostedPolicy, HostLostError, PolicyRaisedError
+from vla_eval.engine.host import SocketPolicy
 from vla_eval.engine.messages import (
+    ArmJob,
     Done,
     HostAway,
+    LocalJob,
     Ready,
     Start,
     Stop,
@@ -24,6 +27,7 @@ from vla_eval.engine.messages import (
     WorkItem,
 )
 from vla_eval.engine.process import Heartbeat, become_child
+from vla_eval.engine.proxy import HostedPolicy, HostLostError, PolicyRaisedError
 from vla_eval.environment import EvalEnv, make_env
 from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
 from vla_eval.errors import (
@@ -41,11 +45,22 @@ from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
 from vla_eval.runs.store import RecordWriter
 from vla_eval.spec import build_policy, code_sha256
 
-__all__ = ["error_record", "worker_main"]
+__all__ = ["EpisodeRunner", "Pulse", "error_record", "worker_main"]
+
+
+class Pulse(Protocol):
+    """Where a worker reports its phase."""
+
+    @property
+    def host_was_stopped(self) -> bool:
+        """Whether the host that the worker waits for was stopped on purpose."""
+
+    def enter(self, phase: Phase, now_s: float) -> None:
+        """Report that a phase begins at ``now_s`` (monotonic clock)."""
 
 
 class _HeartbeatClock(PhaseClock):
-    def __init__(self, heartbeat: Heartbeat) -> None:
+    def __init__(self, heartbeat: Pulse) -> None:
         super().__init__()
         self._heartbeat = heartbeat
 
@@ -53,24 +68,27 @@ class _HeartbeatClock(PhaseClock):
         self._heartbeat.enter(name, monotonic())
 
 
-class _Worker:
-    """Keeps the policies to its end, and the environment until an item needs another one."""
+class EpisodeRunner:
+    """Keeps the policies to its end, and the environment until an item needs another one.
 
-    def __init__(self, job: WorkerJob, heartbeat: Heartbeat) -> None:
+    Args:
+        job: the worker's job.
+        heartbeat: where it reports its phase.
+        reach: connects to the host of the arm with this name and job.
+    """
+
+    def __init__(
+        self, job: WorkerJob, heartbeat: Pulse, reach: Callable[[str, ArmJob], HostedPolicy]
+    ) -> None:
         self._job = job
         self._heartbeat = heartbeat
-        self._writer = RecordWriter(job.record_file)
         self._env: EvalEnv | None = None
         self._scene: object = None
         self._policy_sha256: dict[str, str] = {}
         self._warm_ups = {name: WarmUps() for name in job.arms}
         with _HeartbeatClock(heartbeat).phase("setup"):
             self.policies: dict[str, Policy] = {
-                name: (
-                    HostedPolicy(arm.host_address, job.authkey, job.slot, job.host_wait_s)
-                    if arm.host_address
-                    else build_policy(arm.spec)
-                )
+                name: reach(name, arm) if arm.host_address else build_policy(arm.spec)
                 for name, arm in job.arms.items()
             }
             self._code = {
@@ -88,11 +106,10 @@ class _Worker:
         self._policy_sha256 = dict(message.policy_sha256)
 
     def run(self, item: WorkItem) -> EpisodeRecord:
-        """Run one attempt and write its record to disk.
+        """Run one attempt and return its record.
 
         Raises:
             UsageError: the environment cannot be built at all (a missing extra, missing assets).
-            StorageError: the record cannot be written.
         """
         clock = _HeartbeatClock(self._heartbeat)
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -132,7 +149,6 @@ class _Worker:
                 record = record_of(result, error)
             except ValidationError:  # the result itself cannot be stored
                 record = record_of(EpisodeResult(outcome="error", reason=reason), error)
-        self._writer.append(record)
         return record
 
     def _policy_of(self, item: WorkItem, clock: PhaseClock) -> Policy:
@@ -264,7 +280,7 @@ def error_record(
     )
 
 
-def worker_main(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None:
+def worker_main(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
     """Load the policies, then run the supervisor's items until it sends Stop.
 
     After an infrastructure error the worker reports the record and ends: the next attempt gets a
@@ -280,9 +296,13 @@ def worker_main(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) ->
         supervisor.send(Stopped(EXIT_INFRASTRUCTURE, f"{type(error).__name__}: {error}"))
 
 
-def _serve(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None:
+def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
+    def reach(name: str, arm: ArmJob) -> HostedPolicy:
+        return SocketPolicy(name, str(arm.host_address), job.authkey, job.slot, job.host_wait_s)
+
+    writer = RecordWriter(job.record_file)
     try:
-        worker = _Worker(job, heartbeat)
+        worker = EpisodeRunner(job, heartbeat, reach)
     except HostLostError as error:
         supervisor.send(HostAway(str(error)))  # the supervisor restarts the host, then this worker
         return
@@ -305,6 +325,7 @@ def _serve(supervisor: Connection, job: WorkerJob, heartbeat: Heartbeat) -> None
             worker.start(message)
             continue
         record = worker.run(message)
+        writer.append(record)
         supervisor.send(Done(message, record))
         if record.outcome == "error":
             return

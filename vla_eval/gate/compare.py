@@ -271,7 +271,7 @@ def _unpaired(
     level = 2 * alpha
     plan = sequential_plan(protocol) if protocol is not None else None
     if plan is not None:
-        level = 2 * plan.levels[max(0, sum(size <= len(keys) for size in plan.sizes) - 1)]
+        level = 2 * plan.level(max(1, sum(size <= len(keys) for size in plan.sizes)))
 
     def limits(*, favourable: bool) -> tuple[float, float]:
         ours = _counts(now.marks(keys), favourable=favourable, clustered=clustered)

@@ -129,7 +129,7 @@ def looks_of(protocol: Protocol, arms: Sequence[str], records: Records) -> tuple
 
 def _look(plan: SequentialPlan, number: int, table: PairedTable) -> Look:
     p_exact = exact_p_noninferior(table.n10, table.n01, table.n, margin=plan.margin)
-    level = plan.levels[number - 1]
+    level = plan.level(number)
     decision = plan.decide(number, table.n10, table.n01)
     if decision is Decision.CERTIFY and p_exact > level:
         decision = Decision.EXHAUSTED if number == plan.looks else Decision.CONTINUE
@@ -141,7 +141,7 @@ def _look(plan: SequentialPlan, number: int, table: PairedTable) -> Look:
         n01=table.n01,
         n00=table.n00,
         z=tango_z(table.n10, table.n01, table.n, -plan.margin),
-        bound=plan.bounds[number - 1],
+        bound=plan.bound(number),
         p_exact=p_exact,
         level=level,
         decision=decision,

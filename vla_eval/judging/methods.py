@@ -297,7 +297,7 @@ class AtLook(JudgingMethod):
         return 2 * normal_sf(self._bound(alpha))
 
     def _bound(self, alpha: float) -> float:
-        return replace(self.plan, alpha=alpha / 2).bounds[self.number - 1]
+        return replace(self.plan, alpha=alpha / 2).bound(self.number)
 
     def interval(self, alpha: float) -> Interval:
         """Return the repeated interval; it is valid for every stopping rule."""

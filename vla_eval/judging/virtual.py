@@ -95,7 +95,8 @@ def virtual_sentence(protocol: Protocol) -> str:
     limits = dict.fromkeys(_limit(block.suite, block.max_steps) for block in protocol.blocks)
     parts = [
         f"virtual time: {settings.mode}{merge}",
-        machine + (f" (of its own: {own})" if own else ""),
+        machine,
+        *([f"own latencies: {own}"] if own else []),
         *(["jitter by profile"] if settings.jitter == "profile" else []),
         f"limit {' or '.join(limits)}",
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 from vla_eval.catalog import Cost, check_catalogue, suites
+from vla_eval.cores import usable_cores
 from vla_eval.errors import UsageError
 from vla_eval.judging.looks import sequential_plan
 from vla_eval.judging.resizing import resize_rule
@@ -52,14 +52,14 @@ def outlook(
     Args:
         protocol: the protocol.
         arms: number of policies; default those that the protocol names, at least 2.
-        workers: environments at a time; default one per core.
+        workers: environments at a time; default one per usable core.
         infer_ms: time of one inference; None: inferences take no time.
 
     Raises:
         UsageError: the catalogue does not have a task or an initial state, or there is no worker.
     """
     check_catalogue(protocol)
-    count = (os.cpu_count() or 1) if workers is None else workers
+    count = usable_cores() if workers is None else workers
     if count < 1:
         raise UsageError(f"--workers {count}: at least one worker is needed")
     blocks = [_block(block, protocol, infer_ms or 0.0) for block in protocol.blocks]

@@ -19,7 +19,7 @@ from vla_eval.realtime.merges import Merge, average, crossfade, ensemble, replac
 from vla_eval.realtime.schedule import Schedule
 from vla_eval.realtime.settings import Profile, Realtime
 
-__all__ = ["Latency", "VirtualTime", "check_arms", "ticks_of", "virtual_time"]
+__all__ = ["Latency", "VirtualTime", "check_arms", "microseconds_of", "ticks_of", "virtual_time"]
 
 _MICROSECONDS = 1_000_000
 
@@ -33,6 +33,12 @@ def ticks_of(latency_us: int, rate_hz: float) -> int:
     """
     rate = Fraction(rate_hz).limit_denominator(1000)
     return -(-latency_us * rate.numerator // (_MICROSECONDS * rate.denominator))
+
+
+def microseconds_of(ticks: int, rate_hz: float) -> int:
+    """Return the longest latency in µs whose delay is this many control steps."""
+    rate = Fraction(rate_hz).limit_denominator(1000)
+    return ticks * _MICROSECONDS * rate.denominator // rate.numerator
 
 
 @dataclass(frozen=True)

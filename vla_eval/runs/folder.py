@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic import JsonValue
 
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.files.atomic import write_atomically
@@ -44,6 +45,7 @@ class RunFolder:
         self.path = path
         self.header = header
         self._session: tuple[str, str] | None = None
+        self._longest_warm_up: dict[str, float] = {}
 
     @property
     def episodes(self) -> Path:
@@ -152,14 +154,22 @@ class RunFolder:
         self._session = (session.started_at, session.shard)
         self._save()
 
+    def note_engine(self, about: Mapping[str, JsonValue]) -> None:
+        """Store the cluster that this session runs on."""
+        self._update_session(lambda session: session.model_copy(update={"engine": about}))
+
     def note_warm_up(self, arm: str, seconds: float) -> None:
-        """Store the warm-up time of a policy in this session, in s."""
+        """Store the warm-up time of a policy in this session, in s, if it is the longest so far."""
+        if seconds <= self._longest_warm_up.get(arm, 0.0):
+            return  # a run with many workers has many warm-ups, and each write costs a lock
+        self._longest_warm_up[arm] = seconds
+        self._update_session(lambda session: session.warmed_up(arm, seconds))
+
+    def _update_session(self, change: Callable[[Session], Session]) -> None:
         with folder_lock(self.path):
             on_disk = self.open(self.path).header
             sessions = [
-                session.warmed_up(arm, seconds)
-                if (session.started_at, session.shard) == self._session
-                else session
+                change(session) if (session.started_at, session.shard) == self._session else session
                 for session in on_disk.sessions
             ]
             self.header = on_disk.model_copy(update={"sessions": tuple(sessions)})

@@ -49,6 +49,11 @@ class Session(BaseModel):
     )
     """Longest wait of an episode for its policy to warm up, in s, by arm; outside the episode's timing."""
 
+    engine: Mapping[str, JsonValue] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """The cluster that it ran on: kind, version, threads of its policy hosts, nodes. None: one machine."""
+
     def warmed_up(self, arm: str, seconds: float) -> Session:
         """Return the session updated with the warm-up time of an episode."""
         longest = max(seconds, self.warm_up_s.get(arm, 0.0))

@@ -1,4 +1,4 @@
-"""Append-only storage of episode records: one JSONL file per writer, one write and fsync a record.
+"""Append-only storage of episode records: one JSONL file per writer, fsynced after each write.
 
 Each line is ``{"chain": …, "record": {…}}``; ``chain`` is sha256 over the previous line's chain and
 this record's text, so that readers notice a changed, dropped or reordered line in the middle of a file.
@@ -59,23 +59,35 @@ class RecordWriter:
         Raises:
             StorageError: the record cannot be written; no part of it remains in the file.
         """
-        text = record.model_dump_json().encode()
-        chain = _next_chain(self._chain, text)
-        line = _head(chain) + _BODY + text + b"}\n"
+        self.extend([record])
+
+    def extend(self, records: Iterable[EpisodeRecord]) -> None:
+        """Write records that came together, and wait once until all are on disk.
+
+        Raises:
+            StorageError: they cannot be written; no part of them remains in the file.
+        """
+        chain, lines = self._chain, bytearray()
+        for record in records:
+            text = record.model_dump_json().encode()
+            chain = _next_chain(chain, text)
+            lines += _head(chain) + _BODY + text + b"}\n"
+        if not lines:
+            return
         try:
-            self._write(line)
+            self._write(bytes(lines))
         except OSError as error:
             raise StorageError(_not_written(self._path, error)) from error
         self._chain = chain
-        self._size += len(line)
+        self._size += len(lines)
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, lines: bytes) -> None:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o644)
             fsync_folder(self._path.parent)
         try:
-            rest = line[os.write(self._descriptor, line) :]
+            rest = lines[os.write(self._descriptor, lines) :]
             if rest:  # a short write: the disk is almost full, and the second write raises
                 os.write(self._descriptor, rest)
             os.fsync(self._descriptor)

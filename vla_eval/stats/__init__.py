@@ -88,7 +88,6 @@ from vla_eval.stats.proportions import (
 )
 from vla_eval.stats.recipes import (
     SeedsOnStates,
-    SeedSpread,
     recipe_power,
 )
 from vla_eval.stats.resizing import (
@@ -158,7 +157,6 @@ __all__ = [
     "PairingEnvelope",
     "ResizeRule",
     "SeedInference",
-    "SeedSpread",
     "SeedsOnStates",
     "SequentialPlan",
     "Spread",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +22,7 @@ from vla_eval.stats.paired import tango_z
 __all__ = [
     "Decision",
     "SequentialPlan",
+    "obrien_fleming_bound",
     "obrien_fleming_bounds",
     "obrien_fleming_spending",
     "repeated_interval",
@@ -90,13 +91,21 @@ class SequentialPlan:
     @property
     def bounds(self) -> tuple[float, ...]:
         """Critical value of Tango's score at each look."""
-        fractions = tuple(size / self.n_max for size in self.sizes)
-        return obrien_fleming_bounds(fractions, alpha=self.alpha)
+        return tuple(self.bound(look) for look in range(1, self.looks + 1))
+
+    def bound(self, look: int) -> float:
+        """Return the critical value at look 1, 2, …; the bounds of later looks take time, and are not computed."""
+        fractions = tuple(size / self.n_max for size in self.sizes[:look])
+        return obrien_fleming_bound(fractions, alpha=self.alpha)
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """One-sided level of each look: the tail of the normal distribution beyond its bound."""
-        return tuple(normal_sf(bound) for bound in self.bounds)
+        """One-sided level of each look; see :meth:`level`."""
+        return tuple(self.level(look) for look in range(1, self.looks + 1))
+
+    def level(self, look: int) -> float:
+        """Return the one-sided level of a look: the tail of the normal distribution beyond its bound."""
+        return normal_sf(self.bound(look))
 
     def decide(self, look: int, n10: int, n01: int) -> Decision:
         """Return the decision at look 1, 2, …, given the discordant pairs so far.
@@ -104,7 +113,7 @@ class SequentialPlan:
         Futility counts from the second look on.
         """
         z = tango_z(n10, n01, self.sizes[look - 1], -self.margin)
-        if z >= self.bounds[look - 1]:
+        if z >= self.bound(look):
             return Decision.CERTIFY
         if self.may_be_futile(look) and z < 0:
             return Decision.FUTILE
@@ -116,7 +125,7 @@ class SequentialPlan:
 
     def interval(self, look: int, n10: int, n01: int) -> Interval:
         """Return the repeated confidence interval at a look, which is valid for any stopping rule."""
-        return repeated_interval(n10, n01, self.sizes[look - 1], bound=self.bounds[look - 1])
+        return repeated_interval(n10, n01, self.sizes[look - 1], bound=self.bound(look))
 
 
 def repeated_interval(n10: int, n01: int, n: int, *, bound: float) -> Interval:
@@ -130,30 +139,49 @@ def obrien_fleming_spending(fraction: float, *, alpha: float = 0.05) -> float:
     return 2 * normal_sf(z_quantile(1 - alpha / 2) / math.sqrt(fraction))
 
 
-@cache
 def obrien_fleming_bounds(fractions: Sequence[float], *, alpha: float = 0.05) -> tuple[float, ...]:
-    """Return the critical values at rising information fractions, of which the last is 1.
+    """Return the critical values at rising information fractions.
 
     The Brownian motion of the score, B(t) = z√t, has independent increments. Its density over the
     paths that have not stopped is integrated from look to look (Armitage, McPherson and Rowe 1969). The
     probability above a bound is the error to spend since the last look.
 
     Args:
-        fractions: rising, in (0, 1]; a tuple.
+        fractions: rising, in (0, 1]. A bound does not depend on the fractions after it.
         alpha: one-sided.
     """
-    bounds: list[float] = []
-    spent, before = 0.0, 0.0
-    grid: Array = np.zeros(1)
-    density: Array = np.ones(1)  # all mass is at B(0) = 0
-    for fraction in fractions:
-        total = obrien_fleming_spending(fraction, alpha=alpha)
-        scale = math.sqrt(fraction - before)
-        top = _bound(grid, density, scale, total - spent, math.sqrt(fraction))
-        bounds.append(top / math.sqrt(fraction))
-        grid, density = _advance(grid, density, scale, top, math.sqrt(fraction))
-        spent, before = total, fraction
-    return tuple(bounds)
+    looks = range(1, len(fractions) + 1)
+    return tuple(obrien_fleming_bound(tuple(fractions[:look]), alpha=alpha) for look in looks)
+
+
+def obrien_fleming_bound(fractions: tuple[float, ...], *, alpha: float = 0.05) -> float:
+    """Return the critical value at the last of the fractions; see :func:`obrien_fleming_bounds`."""
+    return _top(fractions, alpha) / math.sqrt(fractions[-1])
+
+
+@cache
+def _top(fractions: tuple[float, ...], alpha: float) -> float:
+    """Return the bound of B at the last of the fractions."""
+    *before, fraction = fractions
+    spent = obrien_fleming_spending(before[-1], alpha=alpha) if before else 0.0
+    error = obrien_fleming_spending(fraction, alpha=alpha) - spent
+    grid, mass = _not_stopped(tuple(before), alpha)
+    return _bound(grid, mass, _scale(fractions), error, math.sqrt(fraction))
+
+
+@lru_cache(maxsize=256)
+def _not_stopped(fractions: tuple[float, ...], alpha: float) -> tuple[Array, Array]:
+    """Return the points of B after looks at these fractions, and the mass at each that went on."""
+    if not fractions:
+        return np.zeros(1), np.ones(1)  # all mass is at B(0) = 0
+    grid, mass = _not_stopped(fractions[:-1], alpha)
+    top = _top(fractions, alpha)
+    return _advance(grid, mass, _scale(fractions), top, math.sqrt(fractions[-1]))
+
+
+def _scale(fractions: tuple[float, ...]) -> float:
+    """Return the standard deviation of the last increment of B."""
+    return math.sqrt(fractions[-1] - (fractions[-2] if len(fractions) > 1 else 0.0))
 
 
 def _bound(grid: Array, mass: Array, scale: float, error: float, sd: float) -> float:
@@ -173,8 +201,11 @@ def _bound(grid: Array, mass: Array, scale: float, error: float, sd: float) -> f
 def _advance(grid: Array, mass: Array, scale: float, top: float, sd: float) -> tuple[Array, Array]:
     """Return the points below the bound and the mass at each (Simpson's rule)."""
     points: Array = -_REACH * sd + (top + _REACH * sd) * np.arange(_STEPS) / (_STEPS - 1)
-    steps = (points[:, None] - grid[None, :]) / scale
-    density: Array = np.exp(-0.5 * steps**2) @ mass / (scale * math.sqrt(2 * math.pi))
+    kernel = (points[:, None] - grid[None, :]) / scale
+    # In place: four million numbers are allocated once.
+    np.square(kernel, out=kernel)
+    np.exp(np.multiply(kernel, -0.5, out=kernel), out=kernel)
+    density: Array = kernel @ mass / (scale * math.sqrt(2 * math.pi))
     weights: Array = np.ones(_STEPS)
     weights[1:-1:2], weights[2:-1:2] = 4.0, 2.0
     return points, density * weights * (points[1] - points[0]) / 3

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
+from pydantic import Field as Option
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -56,6 +57,9 @@ class Card(BaseModel):
     than this entry: there the recipe tells."""
     seed: int
     steps: int
+    max_delay: int = Option(default=0, ge=0, exclude_if=lambda count: not count)
+    """Largest number of known first actions that training gave the network; see
+    :mod:`vla_eval_policies.methods.committed`."""
     start_sha256: str | None = None
     """Digest of the checkpoint that training started from."""
     trained_on: Scenes = None

@@ -289,8 +289,10 @@ class FlowNetwork(VelocityNetwork):
         extra: Tensor | None,
         cache: tuple[tuple[Tensor, Tensor], ...],
     ) -> Tensor:
-        """Return f (B, H, D) for x (B, H, D) and times (B,)."""
-        when = self.time(t, extra)[:, None].expand(-1, x.shape[1], -1)
+        """Return f (B, H, D) for x (B, H, D) and times (B,), or (B, H): one for each token."""
+        when = self.time(t, extra)
+        if t.dim() == 1:
+            when = when[:, None].expand(-1, x.shape[1], -1)
         tokens = self.token(torch.cat([self.action_in(x), when], -1)) + self.steps
         for layer, prefix in zip(self._expert_layers(), cache, strict=True):
             tokens = layer(tokens, prefix)

@@ -19,8 +19,17 @@ from vla_eval.trainedon import Scenes
 from vla_eval_policies.flow.checkpoint import load_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of
 from vla_eval_policies.flow.network import FlowNetwork, Inputs
+from vla_eval_policies.flow.queue import (
+    Completion,
+    Continuing,
+    Guidance,
+    Queue,
+    queue_of,
+)
 from vla_eval_policies.flow.shipped import checkpoint_path, trained_on
 from vla_eval_policies.methods import KeyStone, Method, make_method
+from vla_eval_policies.methods.fm import FlowMatching
+from vla_eval_policies.methods.rtc import DEFAULT_BETA, Decay
 from vla_eval_policies.methods.solvers import Solver
 
 __all__ = ["FlowOptions", "FlowPolicy", "build"]
@@ -41,6 +50,12 @@ class FlowOptions(BaseModel):
     """K: number of samples, of which one is executed."""
     clusters: int = Option(default=2, ge=1, le=1024)
     guard: float = Option(default=0.3, ge=0.0)
+    rtc: Decay | None = None
+    """Guide method ``fm`` towards the queued actions (real-time chunking), with weights that fall so."""
+    beta: float | None = Option(default=None, ge=0.0)
+    """β, largest strength of this guidance; 5."""
+    naive: bool = False
+    """Ignore the queued actions, although the network was trained to continue them."""
     device: str = "cpu"
     threads: int = Option(default=1, ge=1, le=1024)
     """Number of torch's CPU threads. It can change the last bits of the actions."""
@@ -69,6 +84,7 @@ class FlowPolicy:
         weights_sha256: str,
         trained_on: Scenes = None,
         poses: bool = False,
+        max_delay: int = 0,
     ) -> None:
         self._threads = options.threads
         self.answers_with_poses = poses
@@ -78,6 +94,7 @@ class FlowPolicy:
             samples=options.keystone, clusters=options.clusters, guard=options.guard
         )
         self.cost = self.keystone.cost(method.cost(self.nfe))
+        self._continuing = _continuing(method, options, max_delay)
         self.horizon = options.n_action_steps or config.chunk_size
         if self.horizon > config.chunk_size:
             raise PolicySpecError(
@@ -98,7 +115,7 @@ class FlowPolicy:
             device=self._device.type,
             options={
                 "trained_with": trained_with,
-                "passes": self.cost.passes,
+                "passes": self.cost.passes * self._continuing.passes_per_evaluation,
                 "samples": self.cost.batch,
                 "threads": options.threads,
                 **(
@@ -106,6 +123,8 @@ class FlowPolicy:
                     if options.keystone > 1
                     else {}
                 ),
+                **self._continuing.options,
+                **({"naive": True} if options.naive else {}),
             },
             trained_on=trained_on,
         )
@@ -125,10 +144,13 @@ class FlowPolicy:
             torch.set_num_threads(self._threads)
         instructions = [context.instruction for context in contexts]
         inputs = inputs_of(observations, instructions, self._network.config)
-        timed = self.sample(inputs, [context.generator() for context in contexts])
-        chosen, counts = zip(*(self._select(samples) for samples in timed.chunks), strict=True)
         state = inputs.state.to(self._device)
+        reads = self._continuing.reads_queue
+        queue = queue_of(contexts, self._network, state) if reads else None
+        timed = self.sample(inputs, [context.generator() for context in contexts], queue)
+        chosen, counts = zip(*(self._select(samples) for samples in timed.chunks), strict=True)
         actions = self._network.actions(torch.stack(chosen), state).cpu().numpy()
+        self._continuing.complete(actions, contexts)
         return [
             ActionChunk(
                 np.ascontiguousarray(chunk, dtype=np.float32),
@@ -140,12 +162,28 @@ class FlowPolicy:
             for chunk, counted in zip(actions, counts, strict=True)
         ]
 
-    @torch.inference_mode()
-    def sample(self, inputs: Inputs, generators: Sequence[np.random.Generator]) -> Timed:
+    def sample(
+        self,
+        inputs: Inputs,
+        generators: Sequence[np.random.Generator],
+        queue: Queue | None = None,
+    ) -> Timed:
         """Return K normalised chunks for each observation, with noise from its own generator.
 
         The first sample's noise does not depend on K: policies with the same key share it.
+
+        Args:
+            inputs: B observations.
+            generators: B generators.
+            queue: queued actions that the chunks continue; None: there are none.
         """
+        differentiates = queue is not None and self._continuing.differentiates
+        with torch.inference_mode(mode=not differentiates), torch.no_grad():
+            return self._sample(inputs, generators, queue)
+
+    def _sample(
+        self, inputs: Inputs, generators: Sequence[np.random.Generator], queue: Queue | None
+    ) -> Timed:
         config, many = self._network.config, self.keystone.samples
         shape = (many, config.chunk_size, config.padded_actions)
 
@@ -161,7 +199,11 @@ class FlowPolicy:
         if many > 1:
             field = field.repeat(many)
         encoded = self._clock()
-        chunks = self._method.sample(field, draw, self.nfe)
+        if queue is None:
+            chunks = self._method.sample(field, draw, self.nfe)
+        else:
+            queue = queue.repeat(many)
+            chunks = self._continuing.sample(self._method, field, draw, self.nfe, queue)
         ended = self._clock()
         return Timed(chunks.unflatten(0, (-1, many)), encoded - began, ended - encoded)  # type: ignore[no-untyped-call]
 
@@ -203,6 +245,7 @@ def build(target: str, options: FlowOptions) -> Policy:
             weights_sha256=digest,
             trained_on=trained_on(card, digest),
             poses=card.answers_with_poses,
+            max_delay=card.max_delay,
         )
     except PolicySpecError:
         raise
@@ -230,3 +273,28 @@ def _method(trained: Method, options: FlowOptions) -> Method:
             f"solver={options.solver}: method '{wanted}' has no choice of solvers"
         )
     return trained
+
+
+def _continuing(method: Method, options: FlowOptions, max_delay: int) -> Continuing:
+    """Return how chunks follow on from queued actions; raises UsageError for options that do not fit."""
+    if options.beta is not None and options.rtc is None:
+        raise UsageError("beta is the strength of rtc; add rtc=linear or rtc=exponential")
+    if options.naive and (max_delay == 0 or options.rtc is not None):
+        raise UsageError("naive=true is for networks trained with max_delay, and without rtc")
+    if options.rtc is None:
+        return Completion(max_delay) if max_delay and not options.naive else Continuing()
+    if max_delay:
+        raise UsageError(
+            f"rtc={options.rtc}: the network was trained to continue queued actions; leave rtc out"
+        )
+    if not isinstance(method, FlowMatching):
+        raise UsageError(
+            f"rtc={options.rtc} guides method 'fm', and this is '{method.name}'; add method=fm&nfe=10"
+        )
+    if (options.nfe or method.default_nfe) == 1:
+        raise UsageError(
+            f"rtc={options.rtc} guides several steps, not nfe=1: at pure noise the estimate of an exact "
+            "field does not depend on the noise, so that guidance does nothing"
+        )
+    beta = DEFAULT_BETA if options.beta is None else options.beta
+    return Guidance(options.rtc, beta)

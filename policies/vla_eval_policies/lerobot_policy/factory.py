@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from vla_eval.errors import PolicySpecError
 from vla_eval.policy import Placement, Policy, PolicyMetadata
@@ -42,7 +43,7 @@ class LeRobotFactory:
         from vla_eval_policies.lerobot_policy.loading import load
         from vla_eval_policies.lerobot_policy.policy import LeRobotPolicy
 
-        loaded = load(checkpoint, chosen)
+        loaded = _shared(checkpoint, chosen, load)
         chunker = chunker_for(checkpoint, loaded, chosen)
         where = f"lerobot:{target}"
         metadata = _metadata(checkpoint, chosen, chunker, loaded)
@@ -52,6 +53,38 @@ class LeRobotFactory:
                 f"{chunker.chunk_size} actions"
             )
         return LeRobotPolicy(loaded, chunker, wants_of(loaded, chosen, where), metadata)
+
+    def shared_key(self, target: str | None, options: Mapping[str, Any]) -> str | None:
+        """Return the parts of a spec that decide what is loaded: the steps of a flow do not."""
+        chosen = parse_options(Options, options, "lerobot")
+        return f"{target}?{_loading(chosen)}"
+
+
+_WHILE_SAMPLING = {"nfe", "method", "solver", "keystone", "n_action_steps", "cameras"}
+"""Options that the loaded model does not know: they decide how it is asked."""
+_in_use: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
+"""The loaded checkpoints of this process, as long as a policy uses them."""
+
+
+def _loading(options: Options) -> str:
+    return options.model_dump_json(exclude=_WHILE_SAMPLING)
+
+
+def _shared(checkpoint: Checkpoint, options: Options, load: Any) -> Any:
+    """Load a checkpoint, or return the copy that another policy of this process uses.
+
+    Flow policies only keep what they were loaded with; others have state, and compiled ones a graph of
+    their own.
+    """
+    from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
+
+    if checkpoint.type not in FLOW_TYPES or options.compile:
+        return load(checkpoint, options)
+    key = f"{checkpoint.folder}@{checkpoint.sha256()}", _loading(options)
+    loaded = _in_use.get(key)
+    if loaded is None:
+        loaded = _in_use[key] = load(checkpoint, options)
+    return loaded
 
 
 def _metadata(checkpoint: Checkpoint, chosen: Options, chunker: Any, loaded: Any) -> PolicyMetadata:

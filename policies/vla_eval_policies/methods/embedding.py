@@ -24,7 +24,7 @@ _SIZES: Final = round(math.log2(1 / FINEST_STEP)) + 1
 
 
 class Sinusoid(nn.Module):
-    """Turns times (B,) into sines and cosines (B, width) with geometrically spaced periods."""
+    """Turns times (…) into sines and cosines (…, width) with geometrically spaced periods."""
 
     angular: Tensor
 
@@ -36,13 +36,13 @@ class Sinusoid(nn.Module):
         self.register_buffer("angular", (2 * math.pi / period).float(), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Embed times (B,)."""
-        angle = t[:, None] * self.angular.to(t.dtype)
+        """Embed times (…)."""
+        angle = t[..., None] * self.angular.to(t.dtype)
         return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 class TimeEmbedding(nn.Module):
-    """Embeds (t, extra), each (B,), as (B, width).
+    """Embeds (t, extra), each (B,), as (B, width); or each (B, H), one for each token, as (B, H, width).
 
     At initialisation the extra time has no effect. So a network with flow-matching weights begins as
     exactly that policy:

@@ -86,7 +86,10 @@ class Field(Protocol):
         """Second time that the network takes besides t."""
 
     def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Return f, (B, H, D), for x (B, H, D), t (B,) and extra (B,)."""
+        """Return f, (B, H, D), for x (B, H, D), t (B,) and extra (B,).
+
+        Networks that can be trained with known first actions also take times (B, H): one for each token.
+        """
 
     def repeat(self, copies: int) -> Field:
         """Return the field with each observation ``copies`` times in a row, without encoding again."""

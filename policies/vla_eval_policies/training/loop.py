@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vla_eval.errors import UsageError
 from vla_eval_policies.methods import Batch, Field, Loss, Method, TaughtMethod
+from vla_eval_policies.methods.committed import Committed, Known, draw_known
 from vla_eval_policies.methods.network import VelocityNetwork
 
 __all__ = ["DrawBatch", "Optimisation", "Trainer", "step_generator"]
@@ -64,6 +65,8 @@ class Trainer:
         seed: seed of all random numbers in the loop.
         draws: number of uses of each chunk in a minibatch, each with new noise and times; all uses
             share the observation's encoding.
+        max_delay: largest number of a chunk's first actions that are known to the network. Above 0, its
+            field must take times for each token.
 
     Raises:
         UsageError: the network does not take the method's extra time.
@@ -78,6 +81,7 @@ class Trainer:
         *,
         seed: int,
         draws: int = 1,
+        max_delay: int = 0,
     ) -> None:
         if network.extra_time is not method.extra_time:
             raise UsageError(
@@ -91,6 +95,7 @@ class Trainer:
         self._how = optimisation
         self._seed = seed
         self._draws = draws
+        self._max_delay = max_delay
         self._parameters = [value for value in network.parameters() if value.requires_grad]
         self._optimizer = torch.optim.AdamW(
             self._parameters,
@@ -140,18 +145,22 @@ class Trainer:
     def _loss(self, observation: Any, batch: Batch, generator: torch.Generator) -> Loss:
         """Return the method's loss of a minibatch, each chunk used ``draws`` times."""
         batch = batch.repeat(self._draws) if self._draws > 1 else batch
-        field = self._bind(self._network, observation)
+        known: Known | None = None
+        if self._max_delay > 0:
+            known, batch = draw_known(batch, self._max_delay, generator)
+        field = self._bind(self._network, observation, known)
         if not isinstance(self._method, TaughtMethod):
             return self._method.loss(field, batch, generator)
         with torch.no_grad():
-            teacher = self._bind(self.averaged, observation)
+            teacher = self._bind(self.averaged, observation, known)
         return self._method.taught_loss(field, teacher, batch, generator)
 
-    def _bind(self, network: VelocityNetwork, observation: Any) -> Field:
+    def _bind(self, network: VelocityNetwork, observation: Any, known: Known | None) -> Field:
         """Encode the observations once for all draws."""
         field = network.bind(observation)
         # Repeating once would make a copy; its memory layout can change a product's last bits.
-        return field.repeat(self._draws) if self._draws > 1 else field
+        field = field.repeat(self._draws) if self._draws > 1 else field
+        return field if known is None else Committed(field, known)
 
     def state(self) -> dict[str, Any]:
         """Return the state needed to continue, for ``torch.save``."""

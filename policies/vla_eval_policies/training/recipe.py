@@ -73,6 +73,9 @@ class Training(Optimisation):
     batch: int = Option(default=64, ge=1, le=65_536)
     draws: int = Option(default=1, ge=1, le=1024)
     """Pairs of noise and time for each observation of a batch; they share its encoding."""
+    max_delay: int = Option(default=0, ge=0, exclude_if=lambda count: not count)
+    """D, largest number of a chunk's first actions that are known to the network, drawn anew from 0 … D
+    for each chunk (training-time real-time chunking); see :mod:`vla_eval_policies.methods.committed`."""
     start: str | None = None
     """Checkpoint with the initial weights: a file, or the name of a shipped checkpoint. With another
     chunk size, the scales of the actions and the embeddings of the steps are initialised anew."""
@@ -157,6 +160,11 @@ def _check_network(path: Path, recipe: Recipe) -> None:
     size = relative if isinstance(relative, int) and relative > 1 else 1
     stand_in = {"cameras": ("camera",), "state_size": size, "action_size": size}
     try:
-        FlowConfig.model_validate({**recipe.network, **stand_in})
+        config = FlowConfig.model_validate({**recipe.network, **stand_in})
     except ValidationError as error:
         raise UsageError(f"recipe {path}, [network]: {first_complaint(error)}") from None
+    if recipe.training.max_delay >= config.chunk_size:
+        raise UsageError(
+            f"recipe {path}: training.max_delay = {recipe.training.max_delay} leaves nothing to learn of "
+            f"chunks of {config.chunk_size} actions; it must be smaller"
+        )

@@ -100,6 +100,7 @@ def train(
         poses=recipe.data.expert is not None and recipe.data.expert.absolute,
         seed=recipe.seed,
         steps=trainer.step,
+        max_delay=recipe.training.max_delay,
         start_sha256=start,
         trained_on=together([frames.scenes, taught]),
         versions=versions(),
@@ -139,7 +140,15 @@ def _trainer(network: FlowNetwork, frames: Frames, recipe: Recipe) -> Trainer:
     if how.freeze_prefix:
         for parameter in network.prefix_parameters():
             parameter.requires_grad_(False)  # noqa: FBT003 - torch's own signature
-    return Trainer(network, recipe.make_method(), draw, how, seed=recipe.seed, draws=how.draws)
+    return Trainer(
+        network,
+        recipe.make_method(),
+        draw,
+        how,
+        seed=recipe.seed,
+        draws=how.draws,
+        max_delay=how.max_delay,
+    )
 
 
 _OF_A_CHUNK = ("steps", "action_mean", "action_std")

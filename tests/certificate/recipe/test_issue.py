@@ -14,7 +14,7 @@ from fakes.forging import rewrite
 from vla_eval.certificate import Roles, gather, verify
 from vla_eval.certificate.certify import certify_recipe
 from vla_eval.certificate.evidence import gather_recipes
-from vla_eval.certificate.recipe import issue_recipe
+from vla_eval.certificate.recipe.issue import issue_recipe
 from vla_eval.certificate.recipe.text import recipe_text
 from vla_eval.certificate.verify import draw_sample, read_any
 from vla_eval.claims.registration import register

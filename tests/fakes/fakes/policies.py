@@ -205,6 +205,13 @@ class InHost(InWorker):
         return "host"
 
 
+class Shared(InHost):
+    """Walkers of one checkpoint, whatever their skill."""
+
+    def shared_key(self, target: str | None, options: Mapping[str, Any]) -> str | None:
+        return "one checkpoint"
+
+
 class Unloadable(InWorker):
     """Fails while it is loaded."""
 

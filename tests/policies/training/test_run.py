@@ -74,6 +74,19 @@ def test_killed_run_repeats_what_was_not_saved(recipe, tmp_path):
     assert (whole.parent / "log.jsonl").read_text() == (parts.parent / "log.jsonl").read_text()
 
 
+def test_known_first_actions(recipe, tmp_path):
+    """max_delay changes the weights and is in the card and the recipe, which else have no such entry."""
+    (known, card, _), (plain, other, _) = (
+        load_checkpoint(train(recipe("snapflow", *change), tmp_path / str(len(change))))
+        for change in (("training.max_delay=2",), ())
+    )
+    assert card.max_delay == card.recipe["training"]["max_delay"] == 2
+    assert "max_delay" not in other.recipe["training"]
+    assert not torch.equal(known.action_out.weight, plain.action_out.weight)
+    with pytest.raises(UsageError, match="max_delay = 4 leaves nothing to learn of chunks of 4"):
+        recipe("fm", "training.max_delay=4")
+
+
 def test_card_and_curves(recipe, frames, tmp_path):
     """The result says what it is made of; training again does nothing; curves are a picture."""
     path = train(recipe("meanflow:one-step-vla"), tmp_path / "run")

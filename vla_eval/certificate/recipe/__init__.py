@@ -4,8 +4,3 @@ A certificate of two checkpoints says nothing about the way in which they were t
 table ``analysis.recipe`` asks about that, and its runs get this certificate, by themselves: the claim was
 chosen with the protocol, so no option of the command line may change or forget it.
 """
-
-from vla_eval.certificate.recipe.issue import issue_recipe
-from vla_eval.certificate.recipe.model import RecipeCertificate
-
-__all__ = ["RecipeCertificate", "issue_recipe"]

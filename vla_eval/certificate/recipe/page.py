@@ -76,7 +76,6 @@ def recipe_html(
         standins=standins(certificate),
         scope=scope_words(certificate),
         figure=Markup(drawn),  # noqa: S704 - matplotlib escapes the labels that it writes
-        flags=list(flag_lines(certificate)),
         parts=parts_words(certificate),
         p_words=p_words(certificate),
         retrains=[retrains_words(certificate, each) for each in certificate.retrains],

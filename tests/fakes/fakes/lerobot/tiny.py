@@ -17,6 +17,10 @@ class TinyFactory(LeRobotFactory):
         with builders.tiny_gemma():
             return super().__call__(rest.pop("checkpoint"), rest)
 
+    def shared_key(self, target: str | None, options: Any) -> str | None:
+        rest = dict(options)
+        return super().shared_key(rest.pop("checkpoint"), rest)
+
 
 class InWorker(TinyFactory):
     """The same without a process of its own: the arms of a worker share what LeRobot costs to load."""

@@ -12,34 +12,40 @@
     ten = "flow:so101/fm?nfe=10"
     one = "flow:so101/fm?nfe=1"
 
-``{name}`` stands for the cell's value of an axis, in ``set`` and in specs.
+``{name}`` stands for the cell's value of an axis, in ``set`` and in specs. A protocol in virtual time can
+have an axis of delays, which all arms get alike, in place of the machine's latencies::
+
+    protocol = "so101-real-time"
+    ticks = [0, 1, 2, 3, 4, 6, 8, 9]         # control steps
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vla_eval.catalog import control_hz
 from vla_eval.engine.runner import run
 from vla_eval.errors import UsageError
-from vla_eval.files.atomic import write_atomically
 from vla_eval.files.complaints import first_complaint
-from vla_eval.files.plain import markdown
 from vla_eval.files.tomlfile import read_toml
 from vla_eval.protocol import Protocol
+from vla_eval.realtime.latency import microseconds_of
+from vla_eval.realtime.settings import Realtime
 from vla_eval.released import load_protocol
-from vla_eval.summary.model import RunSummary, TaskRate
-from vla_eval.summary.text import interval_text
+from vla_eval.summary.model import RunSummary
 
-__all__ = ["Cell", "Grid", "load_grid", "run_grid", "table_rows", "write_tables"]
+__all__ = ["TICKS", "Cell", "Grid", "load_grid", "run_grid"]
+
+TICKS = "ticks"
+"""Name of the axis of delays."""
 
 Value = int | float | str
 Progress = Callable[[str], None]
@@ -55,6 +61,8 @@ class Grid(BaseModel):
     """``key.path=value`` changes of the protocol."""
     grid: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
     """Values by axis; a grid without axes has one cell."""
+    ticks: tuple[Annotated[int, Field(ge=0, le=10_000)], ...] = ()
+    """Delays in control steps, an axis of its own; needs a protocol in virtual time."""
     arms: Mapping[str, str] = Field(min_length=1)
     """Policy specs by name."""
 
@@ -66,6 +74,8 @@ class Cell:
     values: Mapping[str, Value]
     protocol: Protocol
     arms: Mapping[str, str]
+    machines: Realtime | None = None
+    """Virtual time without the axis of delays: the arms on the protocol's machine."""
 
     @property
     def name(self) -> str:
@@ -84,7 +94,24 @@ def load_grid(path: Path) -> list[Cell]:
         grid = Grid.model_validate(read_toml(path))
     except ValidationError as error:
         raise UsageError(f"grid {path}: {first_complaint(error, Grid)}") from None
-    for axis, values in grid.grid.items():
+    axes: dict[str, tuple[Value, ...]] = dict(grid.grid)
+    if grid.ticks:
+        if TICKS in axes:
+            raise UsageError(f"grid {path}: 'ticks' is there twice, at the top and in [grid]")
+        axes[TICKS] = grid.ticks
+    _check_axes(axes, path)
+    beside = path.parent / grid.protocol
+    protocol = (
+        str(beside) if grid.protocol.endswith(".toml") and beside.is_file() else grid.protocol
+    )
+    return [
+        _cell(grid, protocol, dict(zip(axes, values, strict=True)), path)
+        for values in itertools.product(*axes.values())
+    ]
+
+
+def _check_axes(axes: Mapping[str, tuple[Value, ...]], path: Path) -> None:
+    for axis, values in axes.items():
         if not values or len(set(values)) != len(values):
             raise UsageError(f"grid {path}, 'grid.{axis}': needs values, each of them once")
         if not all(re.fullmatch(r"[\w.+-]+", str(value)) for value in (axis, *values)):
@@ -92,17 +119,40 @@ def load_grid(path: Path) -> list[Cell]:
                 f"grid {path}, 'grid.{axis}': names and values become names of folders; use letters, "
                 "digits, '.', '+', '-' and '_' only"
             )
-    beside = path.parent / grid.protocol
-    protocol = (
-        str(beside) if grid.protocol.endswith(".toml") and beside.is_file() else grid.protocol
-    )
-    cells = []
-    for values in itertools.product(*grid.grid.values()):
-        chosen = dict(zip(grid.grid, values, strict=True))
-        changes = [_filled(change, chosen, path) for change in grid.set]
-        arms = {name: _filled(spec, chosen, path) for name, spec in grid.arms.items()}
-        cells.append(Cell(chosen, load_protocol(protocol, overrides=changes), arms))
-    return cells
+
+
+def _cell(grid: Grid, protocol: str, values: Mapping[str, Value], path: Path) -> Cell:
+    changes = [_filled(change, values, path) for change in grid.set]
+    arms = {name: _filled(spec, values, path) for name, spec in grid.arms.items()}
+    loaded = load_protocol(protocol, overrides=changes)
+    if not grid.ticks:
+        return Cell(values, loaded, arms)
+    if loaded.run.realtime is None:
+        raise UsageError(
+            f"grid {path}: 'ticks' needs a protocol in virtual time, and {loaded.label} is paused"
+        )
+    delay = _delay(int(values[TICKS]), _rate_hz(loaded, path), arms)
+    delayed = load_protocol(protocol, overrides=[*changes, delay])
+    return Cell(values, delayed, arms, machines=loaded.run.realtime)
+
+
+def _rate_hz(protocol: Protocol, path: Path) -> float:
+    """Return the control rate of all tasks, in Hz."""
+    rates = {block.suite: control_hz(block.suite) for block in protocol.blocks}
+    (rate, *others) = dict.fromkeys(rates.values())
+    if rate is None or others:
+        raise UsageError(
+            f"grid {path}: 'ticks' needs suites with one control rate, known to the catalogue, and "
+            f"{protocol.label} has {', '.join(rates)}"
+        )
+    return rate
+
+
+def _delay(ticks: int, rate_hz: float, arms: Iterable[str]) -> str:
+    """Return the change of the protocol that gives all arms the same delay."""
+    total_us = microseconds_of(ticks, rate_hz)
+    latencies = ", ".join(f"{json.dumps(arm)} = {{ total_us = {total_us} }}" for arm in arms)
+    return f"run.realtime.arms={{ {latencies} }}"
 
 
 def _filled(text: str, values: Mapping[str, Value], path: Path) -> str:
@@ -123,7 +173,7 @@ def run_grid(
     Args:
         cells: the cells to run.
         out: folder for the run folders of the cells.
-        workers: environments at a time; default one per core.
+        workers: environments at a time; default one per usable core.
         notify: called with the name of the next cell.
 
     Raises:
@@ -133,55 +183,3 @@ def run_grid(
     for number, cell in enumerate(cells, 1):
         notify(f"cell {number} of {len(cells)}: {cell.name}")
         yield cell, run(cell.protocol, cell.arms, out / cell.name, workers=workers)
-
-
-def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
-    """Return one row for each cell, arm and task: counts, Wilson 95 %, latency."""
-    rows = []
-    for cell, summary in results:
-        for name, arm in summary.arms.items():
-            for task, rate in arm.tasks.items():
-                low, high = rate.wilson95
-                rows.append(
-                    {
-                        **cell.values,
-                        "arm": name,
-                        "task": task,
-                        "successes": rate.successes,
-                        "n": rate.n,
-                        "wilson95_low": round(low, 4),
-                        "wilson95_high": round(high, 4),
-                        "infer_ms_p50": arm.infer_ms_p50,
-                        "nfe": arm.nfe_per_chunk,
-                    }
-                )
-    return rows
-
-
-def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
-    """Write ``sweep.csv`` and ``sweep.md`` into ``out``; return the Markdown.
-
-    Rows are arms and tasks, columns are cells. A field has the number of successes, the number of
-    episodes and Wilson's 95 % interval; the interval uses effective counts if initial states repeat.
-    """
-    rows = table_rows(results)
-    if rows:
-        file = io.StringIO()
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(out / "sweep.csv", file.getvalue())
-    names = [cell.name for cell, _ in results]
-    heads = " | ".join(markdown(name) for name in names)
-    lines = [f"| arm | task | {heads} |", "|---|---|" + "---|" * len(names)]
-    keys = dict.fromkeys((row["arm"], row["task"]) for row in rows)
-    for arm, task in keys:
-        fields = [_field(summary.arms[arm].tasks.get(task)) for _, summary in results]
-        lines.append(f"| {markdown(arm)} | {markdown(task)} | {' | '.join(fields)} |")
-    text = "\n".join(lines) + "\n"
-    write_atomically(out / "sweep.md", text)
-    return text
-
-
-def _field(rate: TaskRate | None) -> str:
-    return "–" if rate is None else interval_text(rate.successes, rate.n, rate.wilson95)

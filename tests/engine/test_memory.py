@@ -1,0 +1,84 @@
+"""Arrays through shared memory: the same values, in whatever order and size they come."""
+
+from __future__ import annotations
+
+import threading
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vla_eval.engine.memory import Receiver, Sender
+
+
+@pytest.fixture
+def ends(tmp_path):
+    with Listener(str(tmp_path / "s"), family="AF_UNIX") as listener:
+        client = Client(str(tmp_path / "s"), family="AF_UNIX")
+        server = listener.accept()
+    with client, server:
+        yield client, server
+
+
+def picture(size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(256, size=(size, size, 3), dtype=np.uint8)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_messages_of_all_sizes_arrive_in_order(ends):
+    """Small ones go through the socket, large ones through memory that grows when it must."""
+    sender, receiver = Sender(ends[0]), Receiver(ends[1])
+    sent = [
+        {"a": picture(size), "b": [picture(size // 2)], "state": np.arange(6, dtype=np.float32)}
+        for size in (8, 64, 128, 32, 128, 256)
+    ]
+
+    def send_all():
+        for message in sent:
+            sender.send(message)
+            assert ends[0].recv() == "read"
+
+    thread = threading.Thread(target=send_all)
+    thread.start()
+    for message in sent:
+        got = receiver.receive()
+        ends[1].send("read")
+        np.testing.assert_array_equal(got["a"], message["a"])
+        np.testing.assert_array_equal(got["b"][0], message["b"][0])
+        np.testing.assert_array_equal(got["state"], message["state"])
+    thread.join()
+
+
+def test_what_was_received_is_not_changed_by_what_comes_next(ends):
+    """A policy may keep an observation: it is a copy, which may be written to."""
+    sender, receiver = Sender(ends[0]), Receiver(ends[1])
+    sender.send(picture(128, seed=1))
+    first = receiver.receive()
+    sender.send(picture(128, seed=2))
+    receiver.receive()
+    np.testing.assert_array_equal(first, picture(128, seed=1))
+    first[0, 0, 0] = 7
+
+
+def test_arrays_with_gaps_arrive_whole(ends):
+    """A flipped or cropped picture is no block of memory."""
+    sender, receiver = Sender(ends[0]), Receiver(ends[1])
+    flipped = picture(128)[::-1, ::-1]
+    sender.send({"flipped": flipped, "whole": picture(128)})
+    np.testing.assert_array_equal(receiver.receive()["flipped"], flipped)
+
+
+def test_no_descriptor_stays_open(ends):
+    """A host serves thousands of episodes over one connection."""
+    sender, receiver = Sender(ends[0]), Receiver(ends[1])
+    sender.send(picture(100))
+    receiver.receive()
+    before = open_files()
+    for size in range(101, 120):
+        sender.send(picture(size))
+        receiver.receive()
+    assert open_files() <= before
