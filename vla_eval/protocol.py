@@ -212,6 +212,9 @@ class Analysis(_Frozen):
     reference: ArmName | None = None
     negative_control: ArmName | None = None
     """Name of an arm that must fail, to show that the run could have told a difference."""
+    as_fast: ArmName | None = None
+    """Name of an arm with the reference's policy and the candidate's latency, in virtual time: it splits the
+    difference into what the method costs and what latency costs the reference."""
     margin: Margin
     """Non-inferiority margin on the mean of the measure, as a fraction of its range."""
     margin_reason: Annotated[str, Field(min_length=1)]

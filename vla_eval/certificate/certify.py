@@ -91,7 +91,7 @@ def certify(
 
 def roles_asked(
     run: Path,
-    reference: str,
+    reference: str | None,
     control: str | None,
     *,
     candidate: str | None = None,
@@ -99,18 +99,28 @@ def roles_asked(
 ) -> list[Roles]:
     """Return the roles of each certificate to be written: one, or one for each of several candidates.
 
+    A role that is not given is filled as the protocol says.
+
     Args:
-        run: the run folder; its protocol may name several candidates.
+        run: the run folder.
         reference: the arm that all candidates are compared with.
         control: the arm that must fail, if any.
         candidate: the only candidate.
         candidates: several candidates, judged together.
 
     Raises:
-        UsageError: none, or both, of candidate and candidates are given.
+        UsageError: a role is missing, or both candidate and candidates are given.
     """
+    header = RunFolder.open(run).header
+    planned = header.protocol.analysis
+    reference = reference or planned.reference
+    if reference is None:
+        raise UsageError("which arm is the reference? say so with --reference ARM")
+    if control is None and any(arm.name == planned.negative_control for arm in header.arms):
+        control = planned.negative_control
     if candidate is None and not candidates:
-        candidates = RunFolder.open(run).header.protocol.analysis.candidates or ()
+        candidates = planned.candidates or ()
+        candidate = planned.candidate
     if (candidate is None) == (not candidates):
         raise UsageError(
             "which arm is the candidate? give --candidate ARM, or several as --candidates A,B,C"

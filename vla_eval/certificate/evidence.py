@@ -155,6 +155,9 @@ def gather(path: Path, roles: Roles) -> Evidence:
         UsageError: the roles cannot be filled.
     """
     folder = RunFolder.open(path)
+    as_fast = folder.header.protocol.analysis.as_fast
+    ran = any(arm.name == as_fast for arm in folder.header.arms)
+    roles = replace(roles, as_fast=as_fast if ran else None)
     _check_roles(folder.header, roles)
     return Evidence(**vars(_gathered(path, folder, roles, _pairs(roles))))
 
@@ -176,8 +179,8 @@ def gather_recipes(path: Path) -> RecipeEvidence:
 
 
 def _pairs(roles: Roles) -> list[tuple[str, str]]:
-    arms = [roles.candidate, *roles.others, *([roles.control] if roles.control else [])]
-    return [(arm, roles.reference) for arm in arms]
+    arms = (roles.candidate, *roles.others, roles.control, roles.as_fast)
+    return [(arm, roles.reference) for arm in arms if arm]
 
 
 def _gathered[R: AnyRoles](

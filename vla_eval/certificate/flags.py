@@ -17,7 +17,14 @@ from vla_eval.judging.roles import AnyRoles
 from vla_eval.stats import Decision, Flag, is_ceiling, is_floor
 from vla_eval.trainedon import seen
 
-__all__ = ["Raised", "about_anchors", "about_arms", "about_records", "flags", "in_order"]
+__all__ = [
+    "Raised",
+    "about_anchors",
+    "about_arms",
+    "about_records",
+    "flags",
+    "in_order",
+]
 
 _GRADES = {
     "not shown": Flag.SENSITIVITY_NOT_SHOWN,
@@ -44,10 +51,25 @@ def flags(
         _about_policies(evidence)
         | _about_episodes(evidence, comparison, margin)
         | about_anchors(evidence, anchors, margin)
+        | _about_virtual_time(evidence)
     )
     if rail is not None and rail.having("worse"):
         raised[Flag.TASK_WORSE] = ", ".join(rail.having("worse"))
     return in_order(raised, assay)
+
+
+def _about_virtual_time(evidence: Evidence) -> Raised:
+    settings = evidence.protocol.run.realtime
+    if settings is None:
+        return {}
+    own = [settings.arms.get(name) for name in evidence.roles.shown]
+    measured = all(arm is not None and arm.profile is not None for arm in own)
+    naive = settings.mode == "async" and settings.merge in (None, "replace")
+    return {
+        Flag.DECLARED_LATENCY: None if measured else "",
+        Flag.NAIVE_ASYNC: "" if naive else None,
+        Flag.NO_JITTER: "" if settings.jitter is None else None,
+    }
 
 
 type Raised = dict[Flag, str | None]

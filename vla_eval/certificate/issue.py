@@ -26,10 +26,12 @@ from vla_eval.certificate.model import (
     Role,
     Seeds,
     Sequential,
+    Virtually,
 )
 from vla_eval.certificate.pooled import gather_all, parts_of
 from vla_eval.certificate.scope import what_ran
 from vla_eval.certificate.taskwise import guarded, rail_of, tasks_like_these
+from vla_eval.certificate.virtual import virtually
 from vla_eval.certificate.wording import Words
 from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import RunFolderError
@@ -105,10 +107,11 @@ def issue_from(
     assay = assay_of(evidence, control, whole)
     of_measure = measured(evidence, comparison, level)
     words = Words(of_measure)
+    virtual = virtually(evidence, level)
     raised = flags(evidence, comparison, assay, anchors, level.margin, rail)
     ran = what_ran(evidence.keys)
     return Certificate(
-        claim=_claim(comparison, level, ran, rail, words),
+        claim=_claim(comparison, level, ran, rail, words, virtual),
         verdict=verdict,
         sentence=_sentence(evidence, verdict, comparison, level, words),
         flags=tuple(raised),
@@ -151,6 +154,7 @@ def issue_from(
         else Seeds(env_seeds=protocol.run.env_seeds, policy_seeds=protocol.run.policy_seeds),
         power=None if of_measure else power_of(evidence, comparison, level),
         measured=of_measure,
+        virtual=virtual,
         **_latency(evidence),
         versions=evidence.header.versions,
         machine=evidence.header.machine,
@@ -159,16 +163,22 @@ def issue_from(
 
 
 def _claim(
-    comparison: Comparison, level: Level, ran: str, rail: GuardRail | None, words: Words
+    comparison: Comparison,
+    level: Level,
+    ran: str,
+    rail: GuardRail | None,
+    words: Words,
+    virtual: Virtually | None,
 ) -> str:
     guard = (
         f"; and no task is shown to be worse by more than {words.margin(rail.margin)}"
         if rail is not None
         else ""
     )
+    when = f"; {virtual.sentence}" if virtual is not None else ""
     return (
         f"'{comparison.candidate}' is not {words.measure.worse} than '{comparison.reference}' by "
-        f"{words.margin(level.margin)} or more, over {comparison.n} paired episodes: {ran}{guard}"
+        f"{words.margin(level.margin)} or more, over {comparison.n} paired episodes: {ran}{when}{guard}"
     )
 
 
@@ -223,6 +233,8 @@ def _resized(evidence: Evidence) -> Resized | None:
 def _role(roles: Roles, name: str) -> Role:
     if name == roles.candidate:
         return "candidate"
+    if name == roles.as_fast:
+        return "reference as fast"
     return "reference" if name == roles.reference else "negative control"
 
 

@@ -13,6 +13,7 @@ from vla_eval.claims.registration import Registration
 from vla_eval.judging.guardrail import GuardRail
 from vla_eval.judging.looks import Look
 from vla_eval.judging.resizing import Resizing
+from vla_eval.judging.virtual import VirtualArm
 from vla_eval.released import Standing
 from vla_eval.stats import Flag, Verdict
 
@@ -23,6 +24,7 @@ __all__ = [
     "Assay",
     "Certificate",
     "Comparison",
+    "Decomposition",
     "MeanPower",
     "Measured",
     "Power",
@@ -32,11 +34,13 @@ __all__ = [
     "Role",
     "Seeds",
     "Sequential",
+    "Share",
     "TaskResult",
+    "Virtually",
 ]
 
 Interval = tuple[float, float]
-Role = Literal["candidate", "reference", "negative control"]
+Role = Literal["candidate", "reference", "negative control", "reference as fast"]
 
 
 class _Frozen(BaseModel):
@@ -281,6 +285,35 @@ class ArmResult(_Frozen):
     latency: ArmLatency | None
 
 
+class Share(_Frozen):
+    """One part of a difference of two means."""
+
+    difference: float
+    ci95: Interval
+
+
+class Decomposition(_Frozen):
+    """Candidate minus reference = what the method costs + what latency costs the reference."""
+
+    as_fast: str
+    """The arm with the reference's policy and the candidate's latency."""
+    method: Share
+    """Candidate minus the reference as fast."""
+    latency: Share
+    """The reference as fast minus the reference."""
+
+
+class Virtually(_Frozen):
+    """The virtual time of a run."""
+
+    sentence: str
+    """Mode, machine and time limit in words."""
+    horizon: int | None
+    """Execution horizon; None: each policy's own."""
+    arms: Mapping[str, VirtualArm]
+    decomposition: Decomposition | None
+
+
 class Certificate(_Frozen):
     """The verdict on one claim."""
 
@@ -343,6 +376,8 @@ class Certificate(_Frozen):
     seeds: Seeds
     power: Power | None
     """None: the judged measure is not success."""
+    virtual: Virtually | None = None
+    """Virtual time; None: time stood still while the policies thought."""
     measured: Measured | None = None
     """The judged measure; None: success."""
     latency_ratio: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vla_eval.certificate.model import ArmResult, Certificate, Comparison
+from vla_eval.certificate.virtual import virtual_lines
 from vla_eval.certificate.wording import Words
 from vla_eval.drawing.terminal import folded
 
@@ -34,6 +35,7 @@ def certificate_text(certificate: Certificate) -> str:
         *_pairs(comparison, words),
         *words.mean_lines(),
         p_words(certificate),
+        *virtual_lines(certificate.virtual, words),
         *([certificate.sequential.sentence] if certificate.sequential else []),
         *([certificate.resized.sentence] if certificate.resized else []),
         *part_lines(certificate),

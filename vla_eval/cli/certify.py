@@ -58,11 +58,10 @@ def certify(
     Args:
         runs: The run folder. Several: runs of the same arms on different states, judged together; valid
             even if the result of one decided whether the next was made.
-        candidate: The arm to be certified.
+        candidate: The arm to be certified; default for this and the next three: as the protocol says.
         candidates: Several arms, separated by commas, each against the reference; the chance of any
-            false certificate among them stays at alpha (Holm). Default: as the protocol names them.
-        reference: The arm that the candidate is compared with; only a protocol about recipes does
-            without.
+            false certificate among them stays at alpha (Holm).
+        reference: The arm that the candidate is compared with.
         control: An arm that must fail, to show that the run can find a difference.
         margin: Replaces the protocol's margin; flags the certificate as post hoc.
         registration: The file that `vlaeval register` wrote before the first episode; it is copied
@@ -82,8 +81,6 @@ def certify(
     from vla_eval.certificate.certify import roles_asked
     from vla_eval.certificate.text import certificate_text
 
-    if reference is None:
-        raise UsageError("which arm is the reference? say so with --reference ARM")
     run, *more = runs
     default = f"certificate-of-{len(runs)}-runs.json" if more else "certificate.json"
     several = tuple(candidates.split(",")) if candidates else ()

@@ -56,6 +56,7 @@ STYLES: Mapping[str, tuple[str, str]] = {
     "candidate": (CANDIDATE, "-"),
     "reference": (REFERENCE, "--"),
     "negative control": (CONTROL, ":"),
+    "reference as fast": (REFERENCE, "-."),
 }
 """Colour and line of each role; the lines differ, so colour is not needed."""
 

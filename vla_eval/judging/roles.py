@@ -20,6 +20,8 @@ class Roles:
     control: str | None = None
     others: tuple[str, ...] = ()
     """Further candidates that are judged together with this one."""
+    as_fast: str | None = None
+    """The reference's policy at the candidate's latency, in virtual time."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -27,9 +29,13 @@ class Roles:
         return (*self.shown, *self.others)
 
     @property
+    def _alone(self) -> tuple[str | None, ...]:
+        return self.candidate, self.reference, self.control, self.as_fast
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """Names of the arms that a certificate describes."""
-        return tuple(name for name in (self.candidate, self.reference, self.control) if name)
+        return tuple(name for name in self._alone if name)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,15 @@ class Flag(_Said):
         "declared-policy",
         "A server did not say which policy it serves; who it is, its user declared.",
     )
+    DECLARED_LATENCY = (
+        "declared-latency",
+        "Latencies are declared, or published for another machine, and not measured on this one.",
+    )
+    NAIVE_ASYNC = (
+        "naive-async",
+        "A late chunk replaces the queue, and the policies do not know which actions run meanwhile.",
+    )
+    NO_JITTER = "no-jitter", "Every inference takes the same time; real ones vary."
     UNHASHED_WEIGHTS = (
         "unhashed-weights",
         "No hash covers a policy's weights: nobody can tell whether all episodes had the same.",

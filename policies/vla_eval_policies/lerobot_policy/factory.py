@@ -105,6 +105,12 @@ def _metadata(checkpoint: Checkpoint, chosen: Options, chunker: Any, loaded: Any
             "tokenizer": chosen.tokenizer or chosen.vlm,
             "keystone": chosen.keystone,
             "compile": chosen.compile,
+            # K samples of one pass cost one pass, which nfe alone does not show.
+            **(
+                {"passes": chunker.cost.passes, "samples": chunker.cost.batch}
+                if chosen.keystone
+                else {}
+            ),
         },
         trained_on=None if loaded.student is None else loaded.student.trained_on,
     )

@@ -11,6 +11,9 @@ Request, under ``vla_eval``: ``version``, ``type`` (``begin``, ``warm_up``, ``in
 bounds, ``end`` the outcome. ``warm_up`` and ``infer`` come with an observation. Reply: ``type``,
 ``episode`` and ``chunk_index`` of the request, and for ``infer`` the function evaluations, the times,
 the batch and the policy's counts.
+
+In virtual time an ``infer`` also has ``executed``, ``expected_delay`` and, if asynchronous, ``left_over``,
+see :class:`~vla_eval.policy.Context`. A server may ignore them; then its policy is naive.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import json
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -46,6 +49,8 @@ __all__ = [
     "outcome_of",
     "rectangular",
     "reply_to",
+    "virtual_of",
+    "with_virtual",
 ]
 
 FIELD = "vla_eval"
@@ -129,8 +134,41 @@ def ask(kind: str, episode: str, context: Context | None = None, **more: Any) ->
             "chunk_index": context.chunk_index,
             "action_low": np.asarray(context.action_low, np.float32),
             "action_high": np.asarray(context.action_high, np.float32),
+            **virtual_of(context),
         }
     return asked
+
+
+def virtual_of(context: Context) -> dict[str, Any]:
+    """Return what a request says of virtual time; nothing where inferences take no time."""
+    if context.left_over is None and context.expected_delay == 0:
+        return {}
+    said: dict[str, Any] = {
+        "executed": context.executed,
+        "expected_delay": context.expected_delay,
+    }
+    if context.left_over is not None:
+        said["left_over"] = np.asarray(context.left_over, np.float32)
+    return said
+
+
+def with_virtual(context: Context, asked: Mapping[str, Any]) -> Context:
+    """Return the context with what a request says of virtual time; raises WireError."""
+    executed, delay = asked.get("executed", context.step), asked.get("expected_delay", 0)
+    if not all(type(count) is int and count >= 0 for count in (executed, delay)):
+        raise WireError(
+            f"{FIELD}: executed {reprlib.repr(executed)}, expected_delay {reprlib.repr(delay)}; "
+            "whole numbers from 0 are expected"
+        )
+    left_over = asked.get("left_over")
+    if left_over is not None:
+        try:
+            left_over = np.asarray(left_over, np.float32)
+        except (TypeError, ValueError):
+            raise WireError(f"{FIELD}.left_over is no array") from None
+        if left_over.shape[1:] != context.action_low.shape or not np.isfinite(left_over).all():
+            raise WireError(f"{FIELD}.left_over is no finite (n, A): {left_over.shape}")
+    return replace(context, executed=executed, expected_delay=delay, left_over=left_over)
 
 
 def key_of(asked: Mapping[str, Any]) -> PolicyKey:
@@ -159,7 +197,7 @@ def context_of(asked: Mapping[str, Any], key: PolicyKey, instruction: str) -> Co
             f"{FIELD}: step {reprlib.repr(step)}, chunk_index {reprlib.repr(chunk_index)}; "
             "whole numbers from 0 are expected"
         )
-    return Context(key, step, chunk_index, instruction, low, high)
+    return with_virtual(Context(key, step, chunk_index, instruction, low, high), asked)
 
 
 def outcome_of(asked: Mapping[str, Any]) -> Outcome | None:

@@ -81,7 +81,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         steps = self._options.n_action_steps or 1
         capabilities = self._server.get("capabilities")
         content = capabilities.get(extension.FIELD) if isinstance(capabilities, Mapping) else None
-        offer = extension.Offer.from_wire(content)
+        self._offer = offer = extension.Offer.from_wire(content)
         if offer is not None:  # a server of ours
             self._refuse_declaration("harness", offer.policy.name)
         return PolicyMetadata(
@@ -95,6 +95,7 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
             options={
                 **self._choices(),
                 "server": _canonical(self._server),
+                **(_billed(offer.policy) if offer and self._options.nfe is None else {}),
                 **({SERVER_IDENTITY: self._who()} if offer is None else {}),
             },
         )
@@ -182,6 +183,8 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
         }
         if self._wants("send_state", options.state):
             payload["states"] = self._state(observation)
+        if self._offer is not None and (virtual := extension.virtual_of(context)):
+            payload[extension.FIELD] = {**virtual, "step": context.step}
         if self._params.get("absolute_action") and context.normalised:
             raise PolicySpecError(
                 f"harness:{self._url}: the server answers with poses, and the task takes "
@@ -221,6 +224,11 @@ class HarnessPolicy(RemotePolicy[_Episode, HarnessOptions]):
             ):  # the episode is complete without it
                 episode.connection.send(message, self._options.timeout_s)
         self._drop(key)
+
+
+def _billed(policy: PolicyMetadata) -> dict[str, int]:
+    """Return the passes and samples that our server declares, from which latency follows."""
+    return {} if policy.passes is None else {"passes": policy.passes, "samples": policy.samples}
 
 
 def _canonical(said: Mapping[str, Any]) -> str:

@@ -92,6 +92,9 @@ class HarnessSession:
             case "observation":
                 if self._trouble is not None:
                     raise self._trouble
+                virtual = payload.get(extension.FIELD)
+                if isinstance(virtual, Mapping):
+                    return "action", {"actions": await self._chunk(payload, virtual)}
                 return "action", {"actions": await self._act(payload)}
             case "episode_end":
                 with suppress(PolicyFailedError):
@@ -135,24 +138,30 @@ class HarnessSession:
         return EpisodeKey(suite, name, number, 0, self._setting.seed)
 
     async def _act(self, payload: Mapping[str, Any]) -> NDArray[np.float32]:
+        if not self._ready:
+            actions = await self._chunk(payload, {})
+            self._ready.extend(actions[: self._policy.offer.policy.n_action_steps])
+        self._steps += 1
+        return self._ready.popleft()
+
+    async def _chunk(
+        self, payload: Mapping[str, Any], virtual: Mapping[str, Any]
+    ) -> NDArray[np.float32]:
+        """Return a whole chunk; a client in virtual time keeps it, and says what is queued there."""
         if self._key is None:
             await self._start({})
         assert self._key is not None  # noqa: S101 - _start sets it
-        if not self._ready:
-            observation, prompt = self._setting.layout.from_wire(_flat(payload))
-            context = plain_context(
-                self._key, self._steps, self._chunks, prompt, self._setting.layout
-            )
-            chunk = await self._policy.infer(observation, context)
-            actions = np.asarray(chunk.actions, np.float32)
-            if actions.ndim != 2 or not len(actions) or not np.isfinite(actions).all():
-                raise PolicyFailedError(
-                    f"the policy's actions are no finite (T, A): {actions.shape}"
-                )
-            self._ready.extend(actions[: self._policy.offer.policy.n_action_steps])
-            self._chunks += 1
-        self._steps += 1
-        return self._ready.popleft()
+        observation, prompt = self._setting.layout.from_wire(_flat(payload))
+        steps = virtual.get("step", self._steps)
+        if type(steps) is not int or steps < 0:
+            raise WireError(f"{extension.FIELD}.step is {reprlib.repr(steps)}")
+        context = plain_context(self._key, steps, self._chunks, prompt, self._setting.layout)
+        chunk = await self._policy.infer(observation, extension.with_virtual(context, virtual))
+        actions = np.asarray(chunk.actions, np.float32)
+        if actions.ndim != 2 or not len(actions) or not np.isfinite(actions).all():
+            raise PolicyFailedError(f"the policy's actions are no finite (T, A): {actions.shape}")
+        self._chunks += 1
+        return actions
 
 
 def _outcome(payload: Mapping[str, Any]) -> Outcome | None:

@@ -217,3 +217,33 @@ class Unloadable(InWorker):
 
     def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
         raise RuntimeError("the checkpoint is truncated")
+
+
+class Told:
+    """Its actions depend on all that virtual time tells a policy."""
+
+    def __init__(self) -> None:
+        self.metadata = PolicyMetadata("told", "fake", 8, 4, nfe=2, options={"passes": 2})
+
+    def infer(
+        self, observations: Sequence[Observation], contexts: Sequence[Context]
+    ) -> list[ActionChunk]:
+        return [self._chunk(context) for context in contexts]
+
+    def _chunk(self, context: Context) -> ActionChunk:
+        queued = 0.0 if context.left_over is None else 1 + float(np.abs(context.left_over).sum())
+        told = queued + context.expected_delay / 7 + context.executed / 11 + context.step / 13
+        noise = context.generator().standard_normal((8, context.action_low.size))
+        return ActionChunk((0.01 * (noise + told)).astype(np.float32), nfe=2)
+
+
+class ToldFactory:
+    """``fakes.policies:ToldFactory``."""
+
+    help = "a fake"
+
+    def placement(self, target: str | None) -> Literal["worker", "host"]:
+        return "worker"
+
+    def __call__(self, target: str | None, options: Mapping[str, Any]) -> Policy:
+        return Told()

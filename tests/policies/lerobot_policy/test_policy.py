@@ -172,6 +172,7 @@ def test_keystone_executes_one_of_its_samples(folder):
     policy.loaded.policy.model.embed_prefix = lambda *a, **k: encoded.append(1) or forward(*a, **k)
     (chunk,) = policy.infer([observation()], [context()])
     assert chunk.nfe == policy.metadata.nfe == 4
+    assert (policy.metadata.nfe, policy.metadata.passes, policy.metadata.samples) == (4, 1, 4)
     assert chunk.counts["keystone_selected"] == 1
     assert chunk.counts["keystone_fired"] in (0, 1)
     assert len(encoded) == 1

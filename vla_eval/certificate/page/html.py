@@ -16,6 +16,7 @@ from vla_eval.certificate.page.looks import draw_looks
 from vla_eval.certificate.page.meaning import signs, standins
 from vla_eval.certificate.page.timelines import draw_latency, draw_order
 from vla_eval.certificate.page.view import Order, discordant, reasons, span
+from vla_eval.certificate.virtual import virtual_lines
 from vla_eval.certificate.wording import Words
 from vla_eval.drawing.svg import NARROW, WIDE
 from vla_eval.drawing.templating import render
@@ -46,6 +47,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         protocol=evidence.protocol,
         meaning=signs(certificate.verdict),
         standins=standins(certificate),
+        virtual_lines=list(virtual_lines(certificate.virtual, Words.of(certificate))),
         figures=_figures(certificate, evidence),
         **_episodes(evidence, run),
         **_provenance(certificate, evidence, run, file),

@@ -6,6 +6,7 @@ from vla_eval.certificate import Certificate
 from vla_eval.certificate.model import ArmResult, Comparison
 from vla_eval.certificate.page.meaning import signs, standins
 from vla_eval.certificate.text import flag_lines, latency_words, p_words, part_lines, run_words
+from vla_eval.certificate.virtual import virtual_lines
 from vla_eval.certificate.wording import Words
 from vla_eval.files.plain import code, markdown
 
@@ -42,6 +43,7 @@ def markdown_report(certificate: Certificate) -> str:
     ]
     if certificate.sequential:
         lines += [f"{markdown(certificate.sequential.sentence)}.", ""]
+    lines += [f"{markdown(line)}.\n" for line in virtual_lines(certificate.virtual, words)]
     if certificate.resized:
         lines += [f"{markdown(certificate.resized.sentence)}.", ""]
     for sentence in part_lines(certificate):
