@@ -147,7 +147,7 @@ def test_a_certificate_holds_everything_that_a_reader_needs(timed):
         "K = 1 checkpoint an arm",
         "Noise of a rate",
         "Size of the run",
-        "degrees of freedom",
+        "states dealt to the tasks at random",
         "6 process runs",
     ):
         assert words in page
