@@ -147,7 +147,7 @@ def test_a_certificate_holds_everything_that_a_reader_needs(timed):
         "K = 1 checkpoint an arm",
         "Noise of a rate",
         "Size of the run",
-        "states dealt to the tasks at random",
+        "If all tasks were alike",
         "6 process runs",
     ):
         assert words in page
