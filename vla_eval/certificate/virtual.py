@@ -53,7 +53,7 @@ def virtual_lines(virtual: Virtually | None, words: Words) -> Iterator[str]:
     horizon = "each policy's own" if virtual.horizon is None else virtual.horizon
     yield f"{virtual.sentence} · execution horizon {horizon}"
     for name, arm in virtual.arms.items():
-        latency = "" if arm.latency_us is None else f"{arm.latency_us / 1e3:g} ms = "
+        latency = "" if arm.latency_us is None else f"{arm.latency_us / 1e3:.4g} ms = "
         yield (
             f"{name}: {latency}{arm.expected_delay} control steps; stalled in {arm.stalled_share:.1%} "
             f"of the steps; actions {arm.age_mean:.1f} steps old on average"

@@ -50,7 +50,7 @@ def markdown_report(certificate: Certificate) -> str:
         lines += [f"{markdown(sentence[:1].upper() + sentence[1:])}.", ""]
     if certificate.tasks_like_these is not None:
         lines += [f"Secondary: {markdown(certificate.tasks_like_these.sentence)}.", ""]
-    if certificate.latency_ratio is not None:
+    if certificate.latency_ratio is not None and certificate.virtual is None:
         lines += [f"One inference: {latency_words(certificate)}.", ""]
     if certificate.control:
         control = certificate.control
