@@ -181,6 +181,8 @@ class _Attempt:
         try:
             while not self.over:
                 self.deliver()
+                if self.over:
+                    break
                 if self.schedule.starts:
                     self.ask()
                     self.deliver()
@@ -214,10 +216,11 @@ class _Attempt:
             return
         chunk = self.fetch()
         try:
-            self.schedule.deliver(check_chunk(chunk, self.body.low))
+            actions = check_chunk(chunk, self.body.low)
         except InvalidActionError as error:
             self.result.reason, self.result.detail = "invalid_action", str(error)
-            self.over = True
+            self.over, actions = True, np.empty((0, self.body.low.size), np.float32)
+        self.schedule.deliver(actions)
 
     def fetch(self) -> ActionChunk:
         """Return the chunk in flight, and add its times and counts to the result."""

@@ -154,6 +154,7 @@ def test_an_invalid_chunk_counts_when_it_arrives():
     """The episode fails then, not when the policy was asked."""
     result = run(Counting(bad_at=1), ticks=2, horizon=4)
     assert (result.reason, result.steps) == ("invalid_action", 6)
+    assert (result.inferences, result.realtime.discarded) == (2, 0)
 
 
 def test_success_in_a_stalled_tick_counts():
