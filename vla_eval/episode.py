@@ -181,9 +181,7 @@ class _Attempt:
         try:
             while not self.over:
                 self.deliver()
-                if self.over:
-                    break
-                if self.schedule.starts:
+                if not self.over and self.schedule.starts:
                     self.ask()
                     self.deliver()
                 elif self.schedule.ticks_to_start <= (self.recent.maxlen or 0):
