@@ -180,8 +180,7 @@ class _Attempt:
         self.schedule = self.body.schedule(self.virtual, horizon)
         try:
             while not self.over:
-                self.deliver()
-                if not self.over and self.schedule.starts:
+                if self.deliver() and self.schedule.starts:
                     self.ask()
                     self.deliver()
                 elif self.schedule.ticks_to_start <= (self.recent.maxlen or 0):
@@ -208,10 +207,10 @@ class _Attempt:
         result.actions_sha256 = self.hasher.hexdigest()
         self.body.begin()
 
-    def deliver(self) -> None:
-        """Merge the chunk that has arrived, if one has, into the queue."""
+    def deliver(self) -> bool:
+        """Merge the chunk that has arrived, if one has, into the queue; return whether the episode goes on."""
         if not self.schedule.arrived:
-            return
+            return True
         chunk = self.fetch()
         try:
             actions = check_chunk(chunk, self.body.low)
@@ -219,6 +218,7 @@ class _Attempt:
             self.result.reason, self.result.detail = "invalid_action", str(error)
             self.over, actions = True, np.empty((0, self.body.low.size), np.float32)
         self.schedule.deliver(actions)
+        return not self.over
 
     def fetch(self) -> ActionChunk:
         """Return the chunk in flight, and add its times and counts to the result."""
