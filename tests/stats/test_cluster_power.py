@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vla_eval import stats
+from vla_eval.analysis import Analysis
 from vla_eval.cli.power import _print_shown
 from vla_eval.compare.shown import what_it_could_show
 from vla_eval.judging.ledger import ArmEpisodes
@@ -199,14 +200,12 @@ def run_of(outcome, *, test=None) -> SimpleNamespace:
             outcome="success" if won else "failure",
         )
 
-    analysis = SimpleNamespace(
+    analysis = Analysis(
+        estimand="difference in success rate",
         margin=0.2,
-        alpha=0.05,
+        margin_reason="a test",
         cluster="initial-state",
         cluster_test=test,
-        stopping="fixed",
-        strata="none",
-        test="tango-exact",
     )
     entries = [
         SimpleNamespace(
