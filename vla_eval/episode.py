@@ -260,7 +260,7 @@ class _Attempt:
             action_low=body.low,
             action_high=body.high,
             env=self.env if self.policy.metadata.privileged else None,
-            executed=schedule.executed,
+            stalled=schedule.tally.stalled_ticks,
             left_over=body.left_over(schedule),
             expected_delay=schedule.expected_delay,
             history=tuple(self.recent),

@@ -81,8 +81,8 @@ class Context:
     """float32 (A,)."""
     env: EvalEnv | None = None
     """The simulator itself; only for policies whose metadata say ``privileged``."""
-    executed: int = 0
-    """Actions of this policy executed so far; fewer than ``step`` where the robot stalled."""
+    stalled: int = 0
+    """Control steps so far in which the robot waited for the policy; 0 unless in virtual time."""
     left_over: NDArray[np.float32] | None = None
     """float32 (n, A): actions of earlier chunks that are still queued, the next one first, in the
     environment's action space. None unless the protocol runs in asynchronous virtual time."""
@@ -101,6 +101,11 @@ class Context:
     def normalised(self) -> bool:
         """Whether all actions lie in [-1, 1]: shares of the largest displacement instead of positions."""
         return bool(np.all(np.abs([self.action_low, self.action_high]) <= 1.0))
+
+    @property
+    def executed(self) -> int:
+        """Actions of this policy executed so far."""
+        return self.step - self.stalled
 
     def generator(self, stream: str = "policy") -> np.random.Generator:
         """Return this chunk's generator; see :meth:`~vla_eval.keys.EpisodeKey.generator`."""

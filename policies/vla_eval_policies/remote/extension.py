@@ -168,7 +168,8 @@ def with_virtual(context: Context, asked: Mapping[str, Any]) -> Context:
             raise WireError(f"{FIELD}.left_over is no array") from None
         if left_over.shape[1:] != context.action_low.shape or not np.isfinite(left_over).all():
             raise WireError(f"{FIELD}.left_over is no finite (n, A): {left_over.shape}")
-    return replace(context, executed=executed, expected_delay=delay, left_over=left_over)
+    stalled = context.step - executed
+    return replace(context, stalled=stalled, expected_delay=delay, left_over=left_over)
 
 
 def key_of(asked: Mapping[str, Any]) -> PolicyKey:

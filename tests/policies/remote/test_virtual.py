@@ -22,9 +22,9 @@ from vla_eval_policies.remote.extension import ask, with_virtual
 SPEC = "fakes.policies:ToldFactory"
 KEY = EpisodeKey("fake", "Point", 0, 0, 0)
 ONE = np.ones(7, np.float32)
-PAUSED = Context(KEY, 4, 1, "move", -ONE, ONE, executed=4)
+PAUSED = Context(KEY, 4, 1, "move", -ONE, ONE)
 QUEUED = dataclasses.replace(
-    PAUSED, executed=3, expected_delay=2, left_over=np.full((2, 7), 0.5, np.float32)
+    PAUSED, stalled=1, expected_delay=2, left_over=np.full((2, 7), 0.5, np.float32)
 )
 
 
@@ -65,7 +65,7 @@ def test_behind_the_harness_as_in_process():
     pixels = {name: np.full((8, 8, 3), 9, np.uint8) for name in ("agentview", "wrist")}
     seen = {"pixels": pixels, "agent_pos": np.zeros(8, np.float32)}
     first = dataclasses.replace(
-        QUEUED, step=0, executed=0, chunk_index=0, left_over=QUEUED.left_over[:0]
+        QUEUED, step=0, stalled=0, chunk_index=0, left_over=QUEUED.left_over[:0]
     )
     with serving(SPEC, "--dialect", "harness") as said:
         remote, local = build_policy(f"harness:{said['url']}?n_action_steps=4"), build_policy(SPEC)
