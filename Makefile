@@ -34,7 +34,7 @@ install: ## set up everything: SO-101, LIBERO, development tools
 	@tools/setup.sh install
 
 test: lint ## set up everything, lint, run the fast tests
-	$(PYTEST) -n auto --dist worksteal -m "not slow"
+	$(PYTEST) -n auto -m "not slow"
 
 test-slow: install ## run the slow tests
 	$(PYTEST) -n auto -m slow
