@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -41,10 +41,10 @@ from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.resizing import resizing_sentence
 from vla_eval.judging.roles import AnyRoles, Roles
 from vla_eval.released import Standing, standing
-from vla_eval.stats import Verdict, rerun_sd
+from vla_eval.stats import Flag, Verdict, rerun_sd
 from vla_eval.trainedon import seen
 
-__all__ = ["arm_result", "issue", "issue_from", "refuse_trained_on"]
+__all__ = ["arm_result", "frame", "issue", "issue_from", "refuse_trained_on"]
 
 
 def issue(
@@ -87,9 +87,6 @@ def issue_from(
     """Judge admitted evidence; see :func:`issue`."""
     analysis, roles, protocol = evidence.protocol.analysis, evidence.roles, evidence.protocol
     anchors = Anchors(_standing(evidence), registration, attempt)
-    begun = sorted(
-        (record.timing.started_at for record in evidence.records()), key=datetime.fromisoformat
-    )
     if registration is not None:
         check(registration, evidence.header, roles, evidence.first_attempt_at)
     refuse_trained_on(evidence)
@@ -109,33 +106,12 @@ def issue_from(
     words = Words(of_measure)
     virtual = virtually(evidence, level)
     raised = flags(evidence, comparison, assay, anchors, level.margin, rail)
-    ran = what_ran(evidence.keys)
+    shared = frame(evidence, level, anchors, raised)
     return Certificate(
-        claim=_claim(comparison, level, ran, rail, words, virtual),
+        claim=_claim(comparison, level, shared["what_ran"], rail, words, virtual),
         verdict=verdict,
         sentence=_sentence(evidence, verdict, comparison, level, words),
-        flags=tuple(raised),
-        details={flag.value: detail for flag, detail in raised.items() if detail},
-        margin=level.margin,
-        margin_reason=(
-            analysis.margin_reason if level.margin == analysis.margin else "given after the fact"
-        ),
-        alpha=level.alpha,
-        planned_alpha=analysis.alpha,
-        attempt=attempt,
-        protocol=evidence.protocol_label,
-        protocol_sha256=evidence.protocol_sha256,
-        standing=anchors.standing,
-        registration=registration,
-        what_ran=ran,
-        estimand=analysis.estimand,
-        secondary=analysis.secondary,
-        records_sha256=evidence.records_sha256,
-        timings_sha256=evidence.timings_sha256,
-        run_created_at=evidence.header.created_at,
-        first_episode_at=begun[0],
-        last_episode_at=begun[-1],
-        sessions=len(set(evidence.sessions.values())),
+        **shared,
         comparison=comparison,
         guard_rail=rail,
         tasks_like_these=tasks_like_these(evidence, roles.candidate),
@@ -156,10 +132,42 @@ def issue_from(
         measured=of_measure,
         virtual=virtual,
         **_latency(evidence),
-        versions=evidence.header.versions,
-        machine=evidence.header.machine,
-        provenance=evidence.records()[0].provenance,
     )
+
+
+def frame[R: AnyRoles](
+    evidence: Admitted[R], level: Level, anchors: Anchors, raised: Mapping[Flag, str]
+) -> dict[str, Any]:
+    """Return the fields that every kind of certificate has: flags, level, anchors, evidence, machine."""
+    analysis, ran = evidence.protocol.analysis, evidence.records()
+    begun = sorted((record.timing.started_at for record in ran), key=datetime.fromisoformat)
+    return {
+        "flags": tuple(raised),
+        "details": {flag.value: detail for flag, detail in raised.items() if detail},
+        "margin": level.margin,
+        "margin_reason": (
+            analysis.margin_reason if level.margin == analysis.margin else "given after the fact"
+        ),
+        "alpha": level.alpha,
+        "planned_alpha": analysis.alpha,
+        "attempt": anchors.attempt,
+        "protocol": evidence.protocol_label,
+        "protocol_sha256": evidence.protocol_sha256,
+        "standing": anchors.standing,
+        "registration": anchors.registration,
+        "what_ran": what_ran(evidence.keys),
+        "estimand": analysis.estimand,
+        "secondary": analysis.secondary,
+        "records_sha256": evidence.records_sha256,
+        "timings_sha256": evidence.timings_sha256,
+        "run_created_at": evidence.header.created_at,
+        "first_episode_at": begun[0],
+        "last_episode_at": begun[-1],
+        "sessions": len(set(evidence.sessions.values())),
+        "versions": evidence.header.versions,
+        "machine": evidence.header.machine,
+        "provenance": ran[0].provenance,
+    }
 
 
 def _claim(

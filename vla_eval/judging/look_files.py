@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,22 +23,27 @@ from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.lock import folder_lock
 from vla_eval.runs.store import Records, records_digest
 
-__all__ = ["LoggedLook", "checked_looks", "looks_on_disk", "take_looks"]
+__all__ = ["Logged", "LoggedLook", "checked_looks", "looks_on_disk", "stamp", "take_looks"]
 
 
-class LoggedLook(BaseModel):
-    """One look, as it was when it was taken."""
+class Logged(BaseModel):
+    """A decision made of the first pairs of a run: when, for which comparison, of which records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     taken_at: AwareTime
-    """Time of the look: UTC, ISO 8601."""
+    """Time of the decision: UTC, ISO 8601."""
     protocol_sha256: str
     candidate: ArmName
     reference: ArmName
     records_sha256: str
-    """Hash of the reproducible fields in the records of all arms up to this look."""
+    """Hash of the reproducible fields in the records of all arms that were read."""
+
+
+class LoggedLook(Logged):
+    """One look, as it was when it was taken."""
+
     look: Look
 
 
@@ -92,18 +97,22 @@ def looks_on_disk(run: Path) -> set[int]:
 
 
 def _logged(folder: RunFolder, records: Records, look: Look) -> LoggedLook:
+    return LoggedLook(**stamp(folder, records, look.pairs), look=look)
+
+
+def stamp(folder: RunFolder, records: Records, pairs: int) -> dict[str, Any]:
+    """Return the fields of :class:`Logged` for a decision made now, of the plan's first pairs."""
     protocol = folder.header.protocol
     arms = [arm.name for arm in folder.header.arms]
-    keys = [episode.key for episode in expand(protocol)][: look.pairs]
+    keys = [episode.key for episode in expand(protocol)][:pairs]
     candidate, reference = sequential_roles(protocol, arms)
-    return LoggedLook(
-        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        protocol_sha256=folder.header.protocol_sha256,
-        candidate=candidate,
-        reference=reference,
-        records_sha256=records_digest(records.final, arms, keys),
-        look=look,
-    )
+    return {
+        "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "protocol_sha256": folder.header.protocol_sha256,
+        "candidate": candidate,
+        "reference": reference,
+        "records_sha256": records_digest(records.final, arms, keys),
+    }
 
 
 def _path(run: Path, number: int) -> Path:

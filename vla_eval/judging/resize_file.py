@@ -6,40 +6,25 @@ that the records it was made of were not changed afterwards (:mod:`vla_eval.judg
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
 
 from vla_eval.errors import RunFolderError
 from vla_eval.files.atomic import write_atomically
-from vla_eval.files.jsonfile import ArmName, AwareTime, read_model
+from vla_eval.files.jsonfile import read_model
+from vla_eval.judging.look_files import Logged, stamp
 from vla_eval.judging.resizing import Resizing, resizing_of
-from vla_eval.judging.roles import sequential_roles
-from vla_eval.plan import expand
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.lock import folder_lock
-from vla_eval.runs.store import Records, records_digest
+from vla_eval.runs.store import Records
 
 __all__ = ["LoggedResizing", "checked_resizing", "take_resizing"]
 
 FILE_NAME = "resize.json"
 
 
-class LoggedResizing(BaseModel):
+class LoggedResizing(Logged):
     """The decision, as it was when it was made."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    taken_at: AwareTime
-    """Time of the decision: UTC, ISO 8601."""
-    protocol_sha256: str
-    candidate: ArmName
-    reference: ArmName
-    records_sha256: str
-    """Hash of the reproducible fields in the records of all arms that were read."""
     resizing: Resizing
 
 
@@ -101,18 +86,7 @@ def checked_resizing(
 
 
 def _logged(folder: RunFolder, records: Records, resizing: Resizing) -> LoggedResizing:
-    protocol = folder.header.protocol
-    arms = [arm.name for arm in folder.header.arms]
-    keys = [episode.key for episode in expand(protocol)][: resizing.after]
-    candidate, reference = sequential_roles(protocol, arms)
-    return LoggedResizing(
-        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        protocol_sha256=folder.header.protocol_sha256,
-        candidate=candidate,
-        reference=reference,
-        records_sha256=records_digest(records.final, arms, keys),
-        resizing=resizing,
-    )
+    return LoggedResizing(**stamp(folder, records, resizing.after), resizing=resizing)
 
 
 def _on_disk(path: Path) -> LoggedResizing | None:

@@ -20,6 +20,7 @@ from vla_eval.stats.paired import tango_scores, tango_z
 
 __all__ = [
     "binomial_pmf",
+    "check_table",
     "exact_p_above",
     "exact_p_noninferior",
     "largest_losses",
@@ -69,12 +70,17 @@ def exact_p_above(n10: int, n01: int, n: int, *, delta: float) -> float:
     Raises:
         ValueError: the counts are impossible, or the difference is outside (−1, 1).
     """
+    check_table(n10, n01, n, delta)
+    critical = largest_losses(tango_z(n10, n01, n, delta), n, delta=delta)
+    return worst_rejection_probability(critical, -delta)
+
+
+def check_table(n10: int, n01: int, n: int, delta: float) -> None:
+    """Raise ValueError if the counts are impossible, or the difference is outside (−1, 1)."""
     if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
         raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
     if not -1 < delta < 1:
         raise ValueError(f"difference {delta} is not in (-1, 1)")
-    critical = largest_losses(tango_z(n10, n01, n, delta), n, delta=delta)
-    return worst_rejection_probability(critical, -delta)
 
 
 def largest_losses(z: float, n: int, *, delta: float) -> Ints:

@@ -25,7 +25,7 @@ import numpy as np
 
 from vla_eval.stats._numeric import Array, Ints, z_quantile
 from vla_eval.stats.design import PairedCase, pairs_by_discordance
-from vla_eval.stats.exact import binomial_pmf, largest_on, nuisance_grid
+from vla_eval.stats.exact import binomial_pmf, check_table, largest_on, nuisance_grid
 from vla_eval.stats.paired import tango_scores, tango_z
 
 __all__ = ["ResizeRule", "ResizedOutlook", "exact_p_above_resized", "resized_outlook"]
@@ -95,10 +95,7 @@ def exact_p_above_resized(rule: ResizeRule, n10: int, n01: int, n: int, *, delta
     Raises:
         ValueError: the counts are impossible, or the difference is outside (−1, 1).
     """
-    if n < 1 or n10 < 0 or n01 < 0 or n10 + n01 > n:
-        raise ValueError(f"n10={n10}, n01={n01} cannot be in n={n} pairs")
-    if not -1 < delta < 1:
-        raise ValueError(f"difference {delta} is not in (-1, 1)")
+    check_table(n10, n01, n, delta)
     return _worst(rule, tango_z(n10, n01, n, delta), delta)
 
 

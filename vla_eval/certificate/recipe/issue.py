@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from vla_eval.bounds import check_margin
 from vla_eval.certificate.anchors import Anchors
 from vla_eval.certificate.comparison import Level
 from vla_eval.certificate.evidence import RecipeEvidence
 from vla_eval.certificate.flags import about_anchors, about_arms, about_records, in_order
-from vla_eval.certificate.issue import arm_result, refuse_trained_on
+from vla_eval.certificate.issue import arm_result, frame, refuse_trained_on
 from vla_eval.certificate.model import Assay, Role
 from vla_eval.certificate.recipe.compare import (
     assay_of_recipe,
@@ -20,7 +18,6 @@ from vla_eval.certificate.recipe.compare import (
 )
 from vla_eval.certificate.recipe.model import RecipeCertificate, RecipeComparison, RecipeSide
 from vla_eval.certificate.recipe.seeds import refuse_copies, unlike_data
-from vla_eval.certificate.scope import what_ran
 from vla_eval.claims.registration import Registration, check
 from vla_eval.errors import UsageError
 from vla_eval.judging.roles import RecipeRoles
@@ -68,38 +65,14 @@ def issue_recipe(
     assay = assay_of_recipe(evidence, control, level)
     spreads = sides(evidence, plan)
     raised = _flags(evidence, plan, spreads, assay, anchors, level.margin)
-    begun = sorted(
-        (record.timing.started_at for record in evidence.records()), key=datetime.fromisoformat
-    )
-    ran = what_ran(evidence.keys)
+    shared = frame(evidence, level, anchors, raised)
     states = len({(key.suite, key.task, key.init_state) for key in evidence.keys})
     return RecipeCertificate(
-        claim=_claim(plan, level, ran),
+        claim=_claim(plan, level, shared["what_ran"]),
         verdict=comparison.verdict,
         sentence=_sentence(evidence, comparison, level),
         design=plan.design,
-        flags=tuple(raised),
-        details={flag.value: detail for flag, detail in raised.items() if detail},
-        margin=level.margin,
-        margin_reason=(
-            analysis.margin_reason if level.margin == analysis.margin else "given after the fact"
-        ),
-        alpha=level.alpha,
-        planned_alpha=analysis.alpha,
-        attempt=attempt,
-        protocol=protocol.label,
-        protocol_sha256=protocol.sha256,
-        standing=anchors.standing,
-        registration=registration,
-        what_ran=ran,
-        estimand=analysis.estimand,
-        secondary=analysis.secondary,
-        records_sha256=evidence.records_sha256,
-        timings_sha256=evidence.timings_sha256,
-        run_created_at=evidence.header.created_at,
-        first_episode_at=begun[0],
-        last_episode_at=begun[-1],
-        sessions=len(set(evidence.sessions.values())),
+        **shared,
         states=states,
         repeats=len(evidence.keys) // states,
         comparison=comparison,
@@ -109,9 +82,6 @@ def issue_recipe(
         assay=assay,
         retrains=retrains(evidence, plan, level),
         arms=tuple(arm_result(evidence, name, _role(roles, name)) for name in roles.names),
-        versions=evidence.header.versions,
-        machine=evidence.header.machine,
-        provenance=evidence.records()[0].provenance,
     )
 
 
