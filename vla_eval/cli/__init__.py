@@ -26,6 +26,7 @@ from vla_eval.cli.latency import latency
 from vla_eval.cli.listing import list_
 from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
+from vla_eval.cli.publish import publish
 from vla_eval.cli.quickstart import quickstart
 from vla_eval.cli.record import record
 from vla_eval.cli.register import register
@@ -60,6 +61,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "verify": verify,
     "check": check,
     "compare": compare,
+    "publish": publish,
     "audit": audit,
     "plan": plan,
     "stats": stats,
