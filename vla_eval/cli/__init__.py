@@ -16,6 +16,7 @@ import tyro
 
 from vla_eval.cli.audit import audit
 from vla_eval.cli.bench import bench
+from vla_eval.cli.board import board
 from vla_eval.cli.certify import certify, verify
 from vla_eval.cli.check import check
 from vla_eval.cli.common import FULL, refused
@@ -62,6 +63,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "check": check,
     "compare": compare,
     "publish": publish,
+    "board": board,
     "audit": audit,
     "plan": plan,
     "stats": stats,

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vla_eval.drawing.rates import Rate, draw_rates
+from vla_eval.drawing.svg import WIDE, standalone
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.publish.cards import Benchmark, leaderboard_entry, model_index
 from vla_eval.publish.evidence import copy_run
-from vla_eval.publish.picture import draw_rates
 from vla_eval.publish.readme import claims_of, dataset_card
 from vla_eval.publish.source import Source
 from vla_eval.publish.tables import write_tables
@@ -93,11 +94,15 @@ def _write(
     dataset, cards = out / "dataset", out / "model-cards"
     url = f"https://huggingface.co/datasets/{repo}" if repo else None
     claims = claims_of(source)
+    rates = [
+        Rate(name, arm.successes, arm.n, arm.wilson95, arm.errors)
+        for name, arm in source.summary.arms.items()
+    ]
     files = {
         dataset / "README.md": dataset_card(
             source, claims, repo=repo or "USER/NAME", licence=licence
         ),
-        dataset / "rates.svg": draw_rates(source.summary),
+        dataset / "rates.svg": standalone(draw_rates(rates, "rates", WIDE)),
         **{dataset / claim.picture: claim.drawing for claim in claims},
     }
     heads = {arm: cards / f"{arm}.md" for arm in source.arms}
