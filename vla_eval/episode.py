@@ -35,6 +35,7 @@ from vla_eval.policy import (
 from vla_eval.realtime.latency import VirtualTime
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.record import Outcome, Reason
+from vla_eval.trace import STALLED, Tracer
 
 __all__ = ["EpisodeResult", "Phase", "PhaseClock", "run_episode"]
 
@@ -94,6 +95,8 @@ class EpisodeResult:
     max_batch: int = 1
     wait_s: float = 0.0
     realtime: RealtimeRecord | None = None
+    tracer: Tracer | None = field(default=None, compare=False)
+    """Holds the executed actions; None before the reset is over."""
 
     @property
     def inferences(self) -> int:
@@ -206,6 +209,7 @@ class _Attempt:
         result.instruction = str(self.env.task_description)
         result.actions_sha256 = self.hasher.hexdigest()
         self.body.begin()
+        self.tracer = result.tracer = Tracer(self.body.low.size)
 
     def deliver(self) -> bool:
         """Merge the chunk that has arrived, if one has, into the queue; return whether the episode goes on."""
@@ -247,6 +251,7 @@ class _Attempt:
             self.reply = _submit(self.policy, observation, context)
             self.asking_s = perf_counter() - start
         self.recent.append(observation)
+        self.tracer.ask(self.result.steps)
         schedule.ask(self.body.delay(self.virtual, self.episode.key, schedule.asked))
 
     def context(self) -> Context:
@@ -285,20 +290,23 @@ class _Attempt:
         """Execute the next action, or the stall action, in this tick."""
         item = self.schedule.act()
         if item is None:
-            self.step(self.body.stalled(self.schedule.stalled_in_a_row))
+            stalled = self.body.stalled(self.schedule.stalled_in_a_row)
+            self.step(stalled, source=STALLED, clipped=False)
         else:
             switched = self.schedule.switched(item)
             action = self.body.commanded(item.action, switched=switched)
-            self.result.clipped_actions += int(not np.array_equal(action, item.action))
-            self.step(action)
+            clipped = not np.array_equal(action, item.action)
+            self.result.clipped_actions += int(clipped)
+            self.step(action, source=item.chunk, clipped=clipped)
         self.seen = None
 
-    def step(self, action: Action) -> None:
+    def step(self, action: Action, *, source: int, clipped: bool) -> None:
         """Execute one action, float32 (A,), inside the action space."""
         result = self.result
         with self.clock.phase("advance"):
             _, terminated, truncated, info = self.env.advance(action)
         self.hasher.update(action.tobytes())
+        self.tracer.act(action, source=source, clipped=clipped)
         result.actions_sha256 = self.hasher.hexdigest()
         result.steps += 1
         success = bool(info.get("is_success", False))
