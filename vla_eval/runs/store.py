@@ -30,7 +30,7 @@ from vla_eval.files.jsonfile import (
     refuse_ambiguous,
 )
 from vla_eval.keys import EpisodeKey
-from vla_eval.record import EpisodeRecord, Timing
+from vla_eval.record import LATER, EpisodeRecord, Timing
 from vla_eval.runs.compact import Compactor, without_collection
 
 __all__ = [
@@ -318,6 +318,7 @@ def _has_no_more_keys(text: bytes, record: EpisodeRecord) -> bool:
     timing = record.timing
     keys = len(record.model_fields_set) + len(timing.model_fields_set)
     keys += len(record.subgoals) + len(record.counts) + len(record.provenance)
+    keys += len(record.subgoal_steps or ())
     values = timing.started_at.count(":") + record.env_id.count(":") + record.instruction.count(":")
     return text.count(b":") == keys + values
 
@@ -349,7 +350,7 @@ def records_digest(
             record = final.get((arm, key))
             if record is not None:
                 # policy_known follows from policy_sha256; earlier records have no counts.
-                exclude = {"timing", "attempt", "policy_known"}
+                exclude = {"timing", "attempt", "policy_known", *LATER}
                 exclude |= set() if record.counts else {"counts"}
                 text = record.model_dump_json(exclude=exclude)
                 # Formats 1 and 2 differ in timings only, so the hashed text is still format 1.
