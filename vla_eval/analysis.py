@@ -77,12 +77,22 @@ class Analysis(_Frozen):
     """Test of repeats, see :mod:`vla_eval.stats.clusters`; None: ``both``."""
     stopping: Literal["fixed", "obrien-fleming-5"] = "fixed"
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
+    within_steps: tuple[Positive, ...] | None = None
+    """Times in control steps, rising, at which success is compared in virtual time besides the claim
+    (:mod:`vla_eval.judging.curves`); None: the quarters of the time limit."""
     secondary: tuple[Secondary, ...] = ()
     """Secondary results in a certificate; they carry no claim."""
     resize: Resize | None = None
     """Blinded re-estimation of the number of pairs; None: the number is fixed, or has looks."""
     recipe: RecipePlan | None = None
     """The claim is about two recipes, over their training seeds; None: about two arms."""
+
+    @model_validator(mode="after")
+    def _rising_times(self) -> Self:
+        times = self.within_steps
+        if times is not None and (not times or list(times) != sorted(set(times))):
+            raise ValueError("within_steps must hold rising numbers of control steps, at least one")
+        return self
 
     @model_validator(mode="after")
     def _nothing_for_successes_only(self) -> Self:

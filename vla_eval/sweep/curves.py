@@ -18,7 +18,7 @@ import numpy as np
 
 from vla_eval.catalog import control_hz
 from vla_eval.drawing import svg
-from vla_eval.drawing.svg import WIDE, Sheet, shorten, standalone
+from vla_eval.drawing.svg import LOOKS, WIDE, Sheet, shorten, standalone
 from vla_eval.errors import UsageError
 from vla_eval.files.atomic import write_atomically
 from vla_eval.judging.measures import steps_to_success, time_limits
@@ -39,17 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "Point", "draw_curves", "restricted_time", "write_curves"]
 
 type Interval = tuple[float, float]
-
-_LOOKS = [
-    (svg.CANDIDATE, "-", "o"),
-    (svg.REFERENCE, "--", "s"),
-    (svg.CONTROL, ":", "D"),
-    (svg.INK, "-.", "^"),
-    (svg.MUTED, "-", "v"),
-    (svg.CANDIDATE, ":", "P"),
-    (svg.REFERENCE, "-.", "X"),
-]
-"""Colour, line and mark of the arms, in turn."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +177,7 @@ def draw_curves(curves: Sequence[Curve], cell: Cell) -> str:
                 (point.ticks, point.restricted_s, point.restricted95_s) for point in curve.points
             ]
             for panel, points in ((above, success), (below, time)):
-                _line(panel, curve, points, _LOOKS[index % len(_LOOKS)], shift)
+                _line(panel, curve, points, LOOKS[index % len(LOOKS)], shift)
         above.set_ylim(-3, 103)
         below.set_ylim(0, None)
         above.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
