@@ -8,9 +8,8 @@ import pytest
 
 from vla_eval.cli import main
 from vla_eval.errors import UsageError
-from vla_eval.sweep import curves as curves
+from vla_eval.sweep import curves, load_grid
 from vla_eval.sweep import grid as grids
-from vla_eval.sweep import load_grid
 
 VIRTUAL = 'latency = "virtual"\n[run.realtime]\nmode = "blocking"\nmachine = "a800-pi05"\n'
 GRID = """
