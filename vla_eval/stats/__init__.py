@@ -64,6 +64,7 @@ from vla_eval.stats.multiplicity import (
     attempt_alpha,
     benjamini_hochberg,
     compact_letters,
+    fixed_sequence,
     holm,
     holm_levels,
 )
@@ -179,6 +180,7 @@ __all__ = [
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
+    "fixed_sequence",
     "further_tasks",
     "grim_counts",
     "heterogeneity",

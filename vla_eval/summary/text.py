@@ -12,7 +12,7 @@ from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary.model import ArmSummary, Pair, RunSummary
 
-__all__ = ["difference_text", "interval_text", "points", "rate_text", "report_text"]
+__all__ = ["difference_text", "interval_text", "points", "rate_text", "report_text", "span"]
 
 _PHASES = {
     "build": "building scenes",
@@ -40,6 +40,7 @@ def report_text(summary: RunSummary) -> str:
         "",
         *_arm_table(summary),
         *_virtual_table(summary),
+        *_within_table(summary),
     ]
     if len(summary.tasks) > 1:
         lines += ["", *_task_table(summary)]
@@ -115,6 +116,16 @@ def _virtual_table(summary: RunSummary) -> list[str]:
     return ["", *table([["in ticks", *VIRTUAL_HEAD], *rows], numbers=True)] if rows else []
 
 
+def _within_table(summary: RunSummary) -> list[str]:
+    """Return successes by time of each arm; nothing for a paused run."""
+    if summary.curves is None:
+        return []
+    arms = summary.curves.within
+    head = ["solved within", *(each.time for each in next(iter(arms.values())))]
+    rows = [[name, *(f"{each.solved}/{each.n}" for each in times)] for name, times in arms.items()]
+    return ["", *table([head, *rows], numbers=True)]
+
+
 def _task_table(summary: RunSummary) -> list[str]:
     rows = [["task", *summary.arms]]
     for task in summary.tasks:
@@ -159,21 +170,38 @@ def _pair_lines(pair: Pair) -> list[str]:
         *lines,
         *(f"  {line}" for line in table(rows, numbers=True)),
         f"  {difference_text(pair.method, pair.measure)}",
+        *(f"  {line}" for line in _within_lines(pair)),
     ]
+
+
+def _within_lines(pair: Pair) -> list[str]:
+    """Return a table of the difference by time; nothing for a paused run."""
+    if not pair.within:
+        return []
+    rows = [
+        [each.time, points(each.difference), span(each.ci95), span(each.simultaneous95)]
+        for each in pair.within
+    ]
+    head = ["solved within", "difference", "95 %, this time", "95 %, all times"]
+    return table([head, *rows], numbers=True)
 
 
 def difference_text(method: JudgingMethod, measure: Measure) -> str:
     """Return a difference in points, with the intervals of the protocol's method."""
-    (low, high), (low90, high90) = method.interval(0.05), method.interval(0.10)
     return (
-        f"{measure.difference} {points(method.difference)} {measure.unit}; {method.name} 95 % [{points(low)}, "
-        f"{points(high)}], 90 % [{points(low90)}, {points(high90)}]"
+        f"{measure.difference} {points(method.difference)} {measure.unit}; {method.name} 95 % "
+        f"{span(method.interval(0.05))}, 90 % {span(method.interval(0.10))}"
     )
 
 
 def points(value: float) -> str:
     """Return a difference of rates in percentage points: ``-1.1``."""
     return f"{100 * value:+.1f}"
+
+
+def span(interval: tuple[float, float]) -> str:
+    """Return an interval of a difference in percentage points: ``[-3.1, +0.9]``."""
+    return f"[{points(interval[0])}, {points(interval[1])}]"
 
 
 def _time_lines(summary: RunSummary) -> list[str]:
