@@ -9,6 +9,7 @@ import pytest
 from vla_eval.cli import main
 from vla_eval.errors import UsageError
 from vla_eval.view.export import export_page
+from vla_eval.view.films import FilmStyle
 from vla_eval.view.live import LiveRuns
 from vla_eval.view.site import STATIC
 
@@ -17,7 +18,7 @@ def test_the_folder_is_complete(painted, tmp_path):
     """Page, data, one script an episode, video and thumbnail of each film; nothing points elsewhere."""
     (painted / "report.html").write_text("<p>report</p>")
     folder = tmp_path / "seen"
-    export_page(LiveRuns([painted], None), folder)
+    export_page(LiveRuns([painted], FilmStyle()), folder)
     assert {file.name for file in folder.iterdir()} == {
         *STATIC,
         "data.js",
@@ -37,7 +38,7 @@ def test_the_folder_is_complete(painted, tmp_path):
 
 def test_films_of_another_size_stay_behind(painted, tmp_path):
     """Only what the page shows is copied."""
-    export_page(LiveRuns([painted], 128), tmp_path / "seen")
+    export_page(LiveRuns([painted], FilmStyle(128)), tmp_path / "seen")
     assert list((tmp_path / "seen" / "media").iterdir()) == []
 
 
@@ -46,7 +47,7 @@ def test_a_folder_with_files_is_refused(painted, tmp_path):
     (tmp_path / "seen").mkdir()
     (tmp_path / "seen" / "mine.txt").touch()
     with pytest.raises(UsageError, match="is not empty"):
-        export_page(LiveRuns([painted], None), tmp_path / "seen")
+        export_page(LiveRuns([painted], FilmStyle()), tmp_path / "seen")
 
 
 def test_the_verb_exports(painted, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 
 from fakes.watching import make_run, write_attempts
 from vla_eval.runs.folder import RunFolder
+from vla_eval.view.films import FilmStyle
 from vla_eval.view.live import LiveRuns, remaining_s
 
 
@@ -24,7 +25,7 @@ def begun(tmp_path, protocol):
 
 def test_new_records_are_seen(begun, protocol):
     """Progress and version change with the folder."""
-    live = LiveRuns([begun], None)
+    live = LiveRuns([begun], FilmStyle())
     before = live.progress()
     assert (before["done"], before["planned"], before["complete"]) == (3, 8, False)
     write_attempts(begun, protocol, "policy", lambda _: {"steps": 9}, episodes=slice(3, 8))
@@ -38,7 +39,7 @@ def test_new_records_are_seen(begun, protocol):
 def test_reading_writes_nothing(begun):
     """No file appears, none changes: not even a lock that a starting run could find taken."""
     files = {file: file.stat().st_mtime_ns for file in begun.rglob("*")}
-    live = LiveRuns([begun], None)
+    live = LiveRuns([begun], FilmStyle())
     live._not_before = 0.0
     live.refresh()
     live.overview()
@@ -50,12 +51,12 @@ def test_a_torn_last_line_is_left_out(begun):
     """A writer may be in the middle of a line."""
     file = next((begun / "episodes").glob("*.jsonl"))
     file.write_bytes(file.read_bytes() + b'{"chain":"12')
-    assert LiveRuns([begun], None).progress()["done"] == 3
+    assert LiveRuns([begun], FilmStyle()).progress()["done"] == 3
 
 
 def test_a_folder_is_not_read_again_at_once(begun, protocol):
     """A large run would otherwise be read without end while it grows."""
-    live = LiveRuns([begun], None)
+    live = LiveRuns([begun], FilmStyle())
     live._not_before = float("inf")
     write_attempts(begun, protocol, "policy", lambda _: {"steps": 9}, episodes=slice(3, 8))
     live.refresh()

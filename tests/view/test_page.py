@@ -11,6 +11,7 @@ import pytest
 
 from fakes.watching import BITS, make_run, write_attempts
 from vla_eval.view.export import export_page
+from vla_eval.view.films import FilmStyle
 from vla_eval.view.live import LiveRuns
 from vla_eval.view.server import Viewer, ViewerServer
 from vla_eval.view.studio import Studio
@@ -65,8 +66,8 @@ def page(browser):
 
 def serve(run):
     """Return a server in a thread of its own, and what ends it."""
-    studio = Studio(workers=1)
-    server = ViewerServer(Viewer(LiveRuns([run], None), studio))
+    studio = Studio(workers=1, style=FilmStyle())
+    server = ViewerServer(Viewer(LiveRuns([run], FilmStyle()), studio))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
 
@@ -135,7 +136,7 @@ def test_both_videos_play_together(page, url):
 
 def test_the_exported_page_opens_from_the_disk(page, painted_once, tmp_path):
     """List, thumbnails, plots and videos work without a server; videos seek to the middle of a frame."""
-    export_page(LiveRuns([painted_once], None), tmp_path / "seen")
+    export_page(LiveRuns([painted_once], FilmStyle()), tmp_path / "seen")
     address = (tmp_path / "seen" / "index.html").as_uri()
     page.goto(address)
     page.wait_for_selector(".card img")

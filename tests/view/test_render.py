@@ -7,7 +7,7 @@ import pytest
 
 from fakes.watching import paint_film
 from vla_eval.runs.folder import RunFolder
-from vla_eval.view.films import film_id, read_film
+from vla_eval.view.films import FilmStyle, film_id, read_film
 from vla_eval.view.render import _spans, side_by_side
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
@@ -38,17 +38,17 @@ def test_a_film_has_as_many_frames_as_its_description_says(run):
 def test_a_films_name_follows_from_what_decides_its_pictures(run):
     """Scene, actions and size; not the arm."""
     record = next(iter(RunFolder.open(run).records().final.values()))
-    name = film_id(record)
-    assert film_id(record.model_copy(update={"arm": "other"})) == name
+    name = film_id(record, FilmStyle())
+    assert film_id(record.model_copy(update={"arm": "other"}), FilmStyle()) == name
     for change in ({"scene_hash": "x"}, {"actions_sha256": "x"}, {"env_seed": 7}):
-        assert film_id(record.model_copy(update=change)) != name
-    assert film_id(record, 512) != name
+        assert film_id(record.model_copy(update=change), FilmStyle()) != name
+    assert film_id(record, FilmStyle(512)) != name
 
 
 def test_a_damaged_description_is_no_film(painted):
     """It is made anew instead of shown with wrong numbers."""
     record = next(iter(RunFolder.open(painted).records().final.values()))
-    folder, name = painted / "media", film_id(record)
+    folder, name = painted / "media", film_id(record, FilmStyle())
     assert read_film(folder, name) is not None
     (folder / f"{name}.json").write_text('{"format": 1}')
     assert read_film(folder, name) is None

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from vla_eval.errors import UsageError
+from vla_eval.view.films import FilmStyle
 from vla_eval.view.live import LiveRuns
 from vla_eval.view.server import Viewer, ViewerServer, _range
 from vla_eval.view.studio import Studio
@@ -18,8 +19,8 @@ from vla_eval.view.studio import Studio
 @contextmanager
 def serving(run):
     with (
-        Studio(workers=1) as studio,
-        ViewerServer(Viewer(LiveRuns([run], None), studio)) as server,
+        Studio(workers=1, style=FilmStyle()) as studio,
+        ViewerServer(Viewer(LiveRuns([run], FilmStyle()), studio)) as server,
     ):
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()

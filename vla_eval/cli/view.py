@@ -13,7 +13,7 @@ from vla_eval.errors import EXIT_COMPLETE, UsageError
 
 if TYPE_CHECKING:
     from vla_eval.view.live import LiveRuns
-    from vla_eval.view.studio import Choice, Studio
+    from vla_eval.view.studio import Studio
 
 __all__ = ["view"]
 
@@ -24,6 +24,7 @@ def view(
     export: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     render: Literal["discordant", "failures", "all"] | None = None,
     size: Annotated[int | None, tyro.conf.arg(metavar="PX")] = None,
+    side: bool = False,
     workers: OptionalWorkers = None,
     port: int = 0,
     trust: bool = False,
@@ -44,23 +45,27 @@ def view(
         render: Make videos first: of the episodes in which the arms differ, of those in which an arm
             fails, or of all.
         size: Height of a camera's picture in the videos; default: as the policies saw it.
+        side: Add the environment's own view, from the side, to the cameras.
         workers: Processes that make videos; default: the cores of this machine.
         port: Port of the page; 0: any free one.
         trust: Run environments that the folder names and no installed package provides; see
             docs/trust.md.
     """
+    from vla_eval.cli.films import make_films
     from vla_eval.cores import usable_cores
+    from vla_eval.view.films import FilmStyle
     from vla_eval.view.live import LiveRuns
-    from vla_eval.view.studio import Studio
+    from vla_eval.view.studio import Studio, chosen
 
     if size is not None and not 64 <= size <= 1024:
         raise UsageError(f"--size {size}: a picture has a height of 64 to 1024 pixels")
     if workers is not None and workers < 1:
         raise UsageError("--workers: at least one process is needed")
-    live = LiveRuns(runs, size)
-    with Studio(workers=workers or usable_cores(), size=size, trust=trust) as studio:
+    style = FilmStyle(size, side)
+    live = LiveRuns(runs, style)
+    with Studio(workers=workers or usable_cores(), style=style, trust=trust) as studio:
         if render is not None:
-            _render(live, studio, render)
+            make_films(studio, chosen(live.runs, render))
         if export is not None:
             from vla_eval.view.export import export_page
 
@@ -68,23 +73,6 @@ def view(
             say(f"page: {export / 'index.html'}")
             return EXIT_COMPLETE
         return _serve(live, studio, port)
-
-
-def _render(live: LiveRuns, studio: Studio, choice: Choice) -> None:
-    """Make films and show how far they are; say why some cannot be made."""
-    from concurrent.futures import as_completed
-
-    from tqdm import tqdm
-
-    from vla_eval.view.studio import chosen, reason_of
-
-    made = studio.make(chosen(live.runs, choice))
-    reasons = [why for _, why in made if why]
-    futures = [future for future, _ in made if future is not None]
-    done = tqdm(as_completed(futures), total=len(futures), unit=" videos", disable=None)
-    reasons += [reason_of(error) for future in done if (error := future.exception()) is not None]
-    for reason in dict.fromkeys(reasons):
-        say(f"warning: {reasons.count(reason)} of {len(made)} videos: {reason}", file=sys.stderr)
 
 
 def _serve(live: LiveRuns, studio: Studio, port: int) -> int:

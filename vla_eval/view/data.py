@@ -16,7 +16,7 @@ from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.record import EpisodeRecord
 from vla_eval.trace import Trace
-from vla_eval.view.films import film_id, media_folder, read_film
+from vla_eval.view.films import FilmStyle, film_id, media_folder, read_film
 from vla_eval.view.gather import ShownArm, ShownRun, arms_of
 from vla_eval.view.verdict import verdict_of
 
@@ -32,13 +32,8 @@ def planned_keys(runs: Sequence[ShownRun]) -> dict[EpisodeKey, PlannedEpisode]:
     return keys
 
 
-def overview(runs: Sequence[ShownRun], *, size: int | None = None) -> dict[str, Any]:
-    """Return everything that the list of episodes shows.
-
-    Args:
-        runs: the runs.
-        size: height of a camera's picture in films, in pixels; it is part of the films' names.
-    """
+def overview(runs: Sequence[ShownRun], style: FilmStyle) -> dict[str, Any]:
+    """Return everything that the list of episodes shows; films have the names of this style."""
     arms, keys = arms_of(runs), planned_keys(runs)
     tasks = _tasks(arms, keys)
     numbers = {(task["suite"], task["name"]): number for number, task in enumerate(tasks)}
@@ -56,7 +51,7 @@ def overview(runs: Sequence[ShownRun], *, size: int | None = None) -> dict[str, 
                 "task": numbers[key.suite, key.task],
                 "state": key.init_state,
                 "arms": [
-                    _result(record, size, tasks, numbers, retried=key in again)
+                    _result(record, style, tasks, numbers, retried=key in again)
                     if (record := arm.record(key))
                     else None
                     for arm, again in zip(arms, retried, strict=True)
@@ -156,7 +151,7 @@ def _retried(arm: ShownArm, keys: Sequence[EpisodeKey]) -> frozenset[EpisodeKey]
 
 def _result(
     record: EpisodeRecord,
-    size: int | None,
+    style: FilmStyle,
     tasks: Sequence[Mapping[str, Any]],
     numbers: Mapping[tuple[str, str], int],
     *,
@@ -174,12 +169,12 @@ def _result(
         "subgoals": [int(record.subgoals.get(name, False)) for name in names],
         "scene": record.scene_hash[:16],
         "retried": retried,
-        "film_id": film_id(record, size),
+        "film_id": film_id(record, style),
     }
 
 
 def details(
-    runs: Sequence[ShownRun], key: EpisodeKey, *, size: int | None = None
+    runs: Sequence[ShownRun], key: EpisodeKey, style: FilmStyle
 ) -> list[dict[str, Any] | None]:
     """Return what the page of one episode shows of each arm, in the order of the overview.
 
@@ -188,14 +183,14 @@ def details(
     """
     if not any(key in run.planned for run in runs):
         raise KeyError(str(key))
-    return [_detail(arm, key, size) for arm in arms_of(runs)]
+    return [_detail(arm, key, style) for arm in arms_of(runs)]
 
 
-def _detail(arm: ShownArm, key: EpisodeKey, size: int | None) -> dict[str, Any] | None:
+def _detail(arm: ShownArm, key: EpisodeKey, style: FilmStyle) -> dict[str, Any] | None:
     record = arm.record(key)
     if record is None:
         return None
-    film = read_film(media_folder(arm.run.path), film_id(record, size))
+    film = read_film(media_folder(arm.run.path), film_id(record, style))
     return {
         "scene_hash": record.scene_hash,
         "actions_sha256": record.actions_sha256,

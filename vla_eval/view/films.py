@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +18,7 @@ from vla_eval.errors import UsageError
 from vla_eval.files.jsonfile import read_model
 from vla_eval.record import EpisodeRecord
 
-__all__ = ["Camera", "Film", "film_id", "media_folder", "read_film"]
+__all__ = ["Camera", "Film", "FilmStyle", "film_id", "media_folder", "read_film"]
 
 _VERSION = 1
 """Changes with the way in which films are made, so that earlier ones are made anew."""
@@ -53,14 +54,19 @@ class Film(_Frozen):
     """For each subgoal the spans of frames in which it held: first frame, and the frame after the last."""
 
 
-def film_id(record: EpisodeRecord, size: int | None = None) -> str:
-    """Return the name of an episode's film; equal episodes of two arms have one film.
+@dataclass(frozen=True)
+class FilmStyle:
+    """How films are made; each style has films of its own."""
 
-    Args:
-        record: the episode.
-        size: height of a camera's picture in pixels; None: as the policy saw it.
-    """
-    text = f"{_VERSION}/{record.key}/{record.scene_hash}/{record.actions_sha256}/{size}"
+    size: int | None = None
+    """Height of a camera's picture in pixels; None: as the policy saw it."""
+    side: bool = False
+    """Whether the environment's own view, ``render()``, stands beside the policy's cameras."""
+
+
+def film_id(record: EpisodeRecord, style: FilmStyle) -> str:
+    """Return the name of an episode's film; equal episodes of two arms have one film."""
+    text = f"{_VERSION}/{record.key}/{record.scene_hash}/{record.actions_sha256}/{style}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
 from vla_eval.view.data import details, overview, planned_keys
-from vla_eval.view.films import media_folder
+from vla_eval.view.films import FilmStyle, media_folder
 from vla_eval.view.gather import ShownArm, ShownRun, arms_of, read_runs, signature
 
 __all__ = ["LiveRuns", "films_there", "remaining_s"]
@@ -26,8 +26,8 @@ _RECENT = 50
 class LiveRuns:
     """The shown runs, as they are on disk now."""
 
-    def __init__(self, paths: Sequence[Path], size: int | None) -> None:
-        self._paths, self._size, self._lock = tuple(paths), size, Lock()
+    def __init__(self, paths: Sequence[Path], style: FilmStyle) -> None:
+        self._paths, self._style, self._lock = tuple(paths), style, Lock()
         self._not_before = 0.0
         self._read()
 
@@ -48,7 +48,7 @@ class LiveRuns:
     def overview(self) -> dict[str, Any]:
         """Return the page's data, with the films that are there."""
         if self._overview is None:
-            self._overview = overview(self.runs, size=self._size)
+            self._overview = overview(self.runs, self._style)
         return {
             **self._overview,
             "version": self.version,
@@ -58,7 +58,7 @@ class LiveRuns:
 
     def details(self, number: int) -> list[dict[str, Any] | None]:
         """Return the details of an episode by its number in the overview; raise IndexError without one."""
-        return details(self.runs, self.keys[number], size=self._size)
+        return details(self.runs, self.keys[number], self._style)
 
     def arms(self, number: int) -> list[tuple[ShownArm, EpisodeKey]]:
         """Return the arms that have ended an episode; raise IndexError without such an episode."""

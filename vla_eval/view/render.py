@@ -7,7 +7,7 @@ finds any frame of it in some 10 ms.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vla_eval.errors import MissingExtraError
+from vla_eval.environment import EvalEnv
+from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval.files.atomic import write_atomically
 from vla_eval.playback import Player
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.folder import RunFolder
 from vla_eval.trace import Trace
-from vla_eval.view.films import Camera, Film
+from vla_eval.view.films import Camera, Film, FilmStyle
 
-__all__ = ["FilmOrder", "encoder", "make_film", "side_by_side"]
+__all__ = ["FilmOrder", "encoder", "make_film", "new_file", "side_by_side"]
 
 Picture = NDArray[np.uint8]
 
@@ -48,8 +49,7 @@ class FilmOrder:
     """Where films are kept."""
     record: EpisodeRecord
     trace: Trace
-    size: int | None
-    """Height of a camera's picture in pixels; None: as the policy saw it."""
+    style: FilmStyle
     trust: bool
     """Whether to run an environment that no installed package provides."""
 
@@ -65,17 +65,20 @@ def make_film(order: FilmOrder) -> None:
     """
     order.folder.mkdir(parents=True, exist_ok=True)
     player = _player_of(order)
-    fps = float(player.env_of(order.record).metadata["render_fps"])
+    env = player.env_of(order.record)
+    fps = float(env.metadata["render_fps"])
+    beside = _side_view(env) if order.style.side else None
     scores: list[float] = []
     held: list[Mapping[str, bool]] = []
     first: Mapping[str, Picture] = {}
     last: Mapping[str, Picture] = {}
-    with _new_file(order.folder / f"{order.film}.mp4") as file, encoder(file, fps) as write:
+    with new_file(order.folder / f"{order.film}.mp4") as file, encoder(file, fps) as write:
         for played in player.play(order.record, order.trace):
-            first, last = first or played.frames, played.frames
+            last = played.frames if beside is None else beside(played.frames)
+            first = first or last
             scores.append(min(1.0, max(0.0, played.score)))
             held.append(played.subgoals)
-            write(side_by_side(list(played.frames.values())))
+            write(side_by_side(list(last.values())))
     _strip(first, last).save(order.folder / f"{order.film}.webp", quality=75, method=4)
     film = Film(
         fps=fps,
@@ -94,13 +97,28 @@ _player: tuple[object, Player] | None = None
 def _player_of(order: FilmOrder) -> Player:
     """Return this process's player, which keeps its environment for films of the same scene."""
     global _player  # noqa: PLW0603 - a worker process makes one film after another
-    wanted = order.run, order.size, order.trust
+    wanted = order.run, order.style, order.trust
     if _player is None or _player[0] != wanted:
         if _player is not None:
             _player[1].close()
         folder = RunFolder.open(order.run)
-        _player = wanted, Player(folder, size=order.size, trust=order.trust)
+        _player = wanted, Player(folder, size=order.style.size, trust=order.trust)
     return _player[1]
+
+
+def _side_view(env: EvalEnv) -> Callable[[Mapping[str, Picture]], Mapping[str, Picture]]:
+    """Return a function that adds the environment's own view to the pictures, scaled to their height."""
+    if "rgb_array" not in env.metadata.get("render_modes", []):
+        raise UsageError("this environment has no view of its own: leave out --side")
+    env.render_mode = "rgb_array"
+
+    def add(pictures: Mapping[str, Picture]) -> Mapping[str, Picture]:
+        height = min(picture.shape[0] for picture in pictures.values())
+        view = Image.fromarray(np.asarray(env.render(), np.uint8))
+        scaled = view.resize((round(view.width * height / view.height / 2) * 2, height))
+        return {**pictures, "side": np.asarray(scaled)}
+
+    return add
 
 
 def side_by_side(pictures: Sequence[Picture]) -> Picture:
@@ -125,7 +143,7 @@ def _spans(held: Sequence[bool]) -> tuple[tuple[int, int], ...]:
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside a path, and move it there at the end; an exception removes it."""
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp{path.suffix}")
     try:

@@ -9,13 +9,13 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from threading import Lock
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from vla_eval.errors import UsageError, VlaEvalError
 from vla_eval.keys import EpisodeKey
 from vla_eval.record import EpisodeRecord
 from vla_eval.trust import foreign_code, need_trust
-from vla_eval.view.films import film_id, media_folder, read_film
+from vla_eval.view.films import FilmStyle, film_id, media_folder, read_film
 from vla_eval.view.gather import ShownArm, ShownRun, arms_of
 from vla_eval.view.render import FilmOrder, make_film
 
@@ -25,8 +25,8 @@ Choice = Literal["discordant", "failures", "all"]
 FilmState = Literal["queued", "running", "failed"]
 
 
-def chosen(runs: Sequence[ShownRun], choice: Choice) -> list[tuple[ShownArm, EpisodeKey]]:
-    """Return the episodes that a choice names, of all arms, in the plan's order.
+def chosen(runs: Sequence[ShownRun], choice: Choice) -> list[tuple[EpisodeKey, list[ShownArm]]]:
+    """Return the episodes that a choice names, with the arms that ended each, in the plan's order.
 
     Args:
         runs: the runs.
@@ -36,14 +36,18 @@ def chosen(runs: Sequence[ShownRun], choice: Choice) -> list[tuple[ShownArm, Epi
     arms = arms_of(runs)
     found = []
     for key in dict.fromkeys(key for run in runs for key in run.planned):
-        results = {arm: record for arm in arms if (record := arm.record(key)) is not None}
-        outcomes = {record.outcome for record in results.values()} - {"error"}
+        ended = {
+            arm: record.outcome
+            for arm in arms
+            if (record := arm.record(key)) is not None and record.outcome != "error"
+        }
+        outcomes = set(ended.values())
         if (
-            choice == "all"
+            (choice == "all" and ended)
             or (choice == "failures" and "failure" in outcomes)
             or (choice == "discordant" and len(outcomes) > 1)
         ):
-            found += [(arm, key) for arm, record in results.items() if record.outcome != "error"]
+            found.append((key, list(ended)))
     return found
 
 
@@ -52,12 +56,12 @@ class Studio:
 
     Args:
         workers: number of processes; they start with the first film.
-        size: height of a camera's picture in pixels; None: as the policies saw it.
+        style: how films are made.
         trust: whether to run environments that a run folder names and no installed package provides.
     """
 
-    def __init__(self, *, workers: int, size: int | None = None, trust: bool = False) -> None:
-        self.size = size
+    def __init__(self, *, workers: int, style: FilmStyle, trust: bool = False) -> None:
+        self._style = style
         self._workers, self._trust = workers, trust
         self._pool: ProcessPoolExecutor | None = None
         self._futures: dict[str, Future[None]] = {}
@@ -65,7 +69,7 @@ class Studio:
 
     def name(self, record: EpisodeRecord) -> str:
         """Return the name of an episode's film."""
-        return film_id(record, self.size)
+        return film_id(record, self._style)
 
     def order(self, arm: ShownArm, key: EpisodeKey) -> Future[None]:
         """Ask for an episode's film, unless it is there or in work; return its future.
@@ -99,7 +103,7 @@ class Studio:
             )
         run = arm.run.path
         return FilmOrder(
-            self.name(record), run, media_folder(run), record, trace, self.size, self._trust
+            self.name(record), run, media_folder(run), record, trace, self._style, self._trust
         )
 
     def _begin(self, order: FilmOrder) -> Future[None]:
@@ -138,9 +142,11 @@ class Studio:
         error = future.exception() if future is not None and future.done() else None
         return "" if error is None else reason_of(error)
 
-    def make(self, episodes: Iterable[tuple[ShownArm, EpisodeKey]]) -> list[tuple[Any, str]]:
+    def make(
+        self, episodes: Iterable[tuple[ShownArm, EpisodeKey]]
+    ) -> list[tuple[Future[None] | None, str]]:
         """Order films; return for each the future, or the sentence why there is none."""
-        ordered: list[tuple[Any, str]] = []
+        ordered: list[tuple[Future[None] | None, str]] = []
         for arm, key in episodes:
             try:
                 ordered.append((self.order(arm, key), ""))

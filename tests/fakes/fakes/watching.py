@@ -16,7 +16,7 @@ from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.runs.header import Arm, RunHeader
 from vla_eval.runs.traces import Attempt, AttemptWriter
 from vla_eval.trace import Trace
-from vla_eval.view.films import Camera, Film, film_id, media_folder
+from vla_eval.view.films import Camera, Film, FilmStyle, film_id, media_folder
 from vla_eval.view.render import encoder
 
 __all__ = ["BITS", "HORIZON", "make_run", "paint_film", "write_attempts"]
@@ -122,7 +122,7 @@ def _trace(arm: str, number: int, steps: int, dim: int) -> Trace:
 
 def paint_film(run: Path, record: EpisodeRecord, *, subgoals: Sequence[str] = ()) -> str:
     """Write an episode's film whose frames show their number as black and white squares; return its name."""
-    folder, name = media_folder(run), film_id(record)
+    folder, name = media_folder(run), film_id(record, FilmStyle())
     folder.mkdir(exist_ok=True)
     with encoder(folder / f"{name}.mp4", 10.0) as write:
         for number in range(record.steps + 1):
