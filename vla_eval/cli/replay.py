@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from vla_eval.cli.common import say
-from vla_eval.errors import EXIT_COMPLETE, EXIT_REFUTED
+from vla_eval.errors import EXIT_COMPLETE, EXIT_REFUTED, UsageError
+
+if TYPE_CHECKING:
+    from vla_eval.record import EpisodeRecord
 
 __all__ = ["replay"]
 
@@ -20,30 +23,43 @@ def replay(
     *,
     arm: Annotated[str, tyro.conf.arg(metavar="ARM")],
     video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    size: Annotated[int | None, tyro.conf.arg(metavar="PX")] = None,
+    with_policy: bool = False,
     trust: bool = False,
 ) -> int:
-    r"""Run one recorded episode again, check that it is the same, and write a video of it.
+    r"""Show one recorded episode again, check that it is the same, and write a video of it.
 
     Example: vlaeval replay runs/parity so101/PickPlace/i104/e0/p0 --arm student \
         --video failure.mp4
 
-    Exit code 0 when scene, actions and outcome are reproduced bit for bit, 1 when not. Reports list
-    the keys of the episodes in which two arms differ, with this command.
+    The episode is played from the actions that the run kept: without its policy, weights or GPU. Where
+    none were kept, or with --with-policy, its policy runs again. Exit code 0 when scene, actions and
+    outcome are reproduced, 1 when not. Reports list the keys of the episodes in which two arms differ,
+    with this command.
 
     Args:
         run: The run folder.
         key: suite/task/initial state/environment seed/policy seed, as reports write it.
         arm: The arm that ran the episode.
         video: A .mp4 (needs imageio[ffmpeg]) or .gif file: all cameras side by side.
+        size: Height and width of each camera's picture in px, from stored actions only; default: as the
+            policy saw them.
+        with_policy: Run the policy again, and compare its actions too.
         trust: Run code that the folder names and no installed package provides; see docs/trust.md.
     """
     from vla_eval.recording.replay import replay as run_again
+    from vla_eval.recording.replay import replay_actions
 
+    if not with_policy:
+        shown = replay_actions(run, key, arm, video=video, size=size, trust=trust)
+        if shown is not None:
+            _tell(shown, video)
+            say("reproduced: the same scene, and the same end by the same actions")
+            return EXIT_COMPLETE
+    if size is not None:
+        raise UsageError("--size is for stored actions: a policy sees the pictures of its protocol")
     done = run_again(run, key, arm, video=video, trust=trust)
-    reason = f" ({done.record.reason})" if done.record.reason else ""
-    say(f"{arm} {key}: {done.record.outcome}{reason} after {done.record.steps} steps")
-    if video is not None:
-        say(f"video: {video}", file=sys.stderr)
+    _tell(done.record, video)
     for name, (then, now) in done.differences.items():
         say(f"{name}: {then} in the record, {now} now")
     if done.differences:
@@ -51,3 +67,10 @@ def replay(
         return EXIT_REFUTED
     say("reproduced: the same scene and the same actions")
     return EXIT_COMPLETE
+
+
+def _tell(record: EpisodeRecord, video: Path | None) -> None:
+    reason = f" ({record.reason})" if record.reason else ""
+    say(f"{record.arm} {record.key}: {record.outcome}{reason} after {record.steps} steps")
+    if video is not None:
+        say(f"video: {video}", file=sys.stderr)
