@@ -26,7 +26,7 @@ first-look: ## set up the SO-101 simulator, and compare two scripted policies
 	@tools/setup.sh first-look
 	$(QUICKSTART) --scripted
 
-quickstart: ## set up that and torch, and compare a one-step student with its teacher
+quickstart: ## set up that and torch, and compare a one-step student with its teacher in real time
 	@tools/setup.sh quickstart
 	$(QUICKSTART)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
 from vla_eval.judging.measures import Measure
@@ -23,8 +25,13 @@ _PHASES = {
 }
 
 
-def report_text(summary: RunSummary) -> str:
-    """Return the whole report."""
+def report_text(summary: RunSummary, pairs: Collection[tuple[str, str]] | None = None) -> str:
+    """Return the whole report.
+
+    Args:
+        summary: the run.
+        pairs: pairs of arms to show; None: all.
+    """
     protocol = summary.protocol
     most = "at most " if decides_by_pairs(protocol) else ""
     episodes = f"{most}{len(expand(protocol))}"
@@ -45,7 +52,8 @@ def report_text(summary: RunSummary) -> str:
     if len(summary.tasks) > 1:
         lines += ["", *_task_table(summary)]
     for pair in summary.pairs:
-        lines += ["", *_pair_lines(pair)]
+        if pairs is None or (pair.candidate, pair.reference) in pairs:
+            lines += ["", *_pair_lines(pair)]
     lines += ["", *_time_lines(summary)]
     return folded(lines)
 
@@ -87,21 +95,23 @@ def _warnings(summary: RunSummary) -> list[str]:
 
 
 def _arm_table(summary: RunSummary) -> list[str]:
-    # In virtual time the latency is declared, and this is only what the run took.
-    infer = "infer p50" if summary.protocol.run.realtime is None else "wall p50"
-    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", infer, "NFE"]]
-    rows += [[name, *_arm_cells(arm)] for name, arm in summary.arms.items()]
+    # In virtual time the latency is declared; wall times mean nothing there.
+    paused = summary.protocol.run.realtime is None
+    times = ["infer p50"] if paused else []
+    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", *times, "NFE"]]
+    rows += [[name, *_arm_cells(arm, paused=paused)] for name, arm in summary.arms.items()]
     return table(rows, numbers=True)
 
 
-def _arm_cells(arm: ArmSummary) -> list[str]:
+def _arm_cells(arm: ArmSummary, *, paused: bool) -> list[str]:
     low, high = arm.wilson95
+    time = "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms"
     return [
         f"{arm.successes}/{arm.n}",
         f"{arm.successes / arm.n:.1%}" if arm.n else "-",
         f"[{low:.1%}, {high:.1%}]",
         "-" if arm.mean_score is None else f"{arm.mean_score:.3f}",
-        "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms",
+        *([time] if paused else []),
         "-" if arm.nfe_per_chunk is None else f"{arm.nfe_per_chunk:g}",
     ]
 
