@@ -35,6 +35,7 @@ def report_text(summary: RunSummary) -> str:
         f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
         *([sentence] if (sentence := virtual_sentence(protocol)) else []),
         *looks,
+        *([f"{summary.beyond} results beyond the stop, not used"] if summary.beyond else []),
         *([resizing_sentence(summary.resizing)] if summary.resizing else []),
         *_warnings(summary),
         "",
