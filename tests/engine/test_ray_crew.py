@@ -20,6 +20,7 @@ from vla_eval.engine.session import RunSession
 from vla_eval.errors import InfrastructureError, UsageError
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
+from vla_eval.runs.traces import Traces
 
 ray = pytest.importorskip("ray", reason="needs the extra 'cluster'")
 
@@ -216,8 +217,11 @@ def test_every_death_and_every_change_of_engine_change_no_record(
     (hold / "14").unlink()
     assert vla_eval.run(str(protocol), arms, out, workers=1).complete
     attempts = outcomes(out)
+    traces = Traces(out)
+    finals = read_records([out / "episodes"]).final
+    assert None not in [traces.get(each) for each in finals.values()]
     assert {"worker_died", "host_lost"} <= {each.partition(":")[0] for each in attempts}
-    assert attempts.count("result") == len(read_records([out / "episodes"]).final) == 40
+    assert attempts.count("result") == len(finals) == 40
     assert vla_eval.run(str(protocol), arms, tmp_path / "calm", workers=1).complete
     assert reproducible(out) == reproducible(tmp_path / "calm")
     assert looks(out) == looks(tmp_path / "calm")

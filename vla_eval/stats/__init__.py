@@ -9,6 +9,7 @@ from vla_eval.stats.amdahl import (
     amdahl_fit,
     prefix_for_speedup,
 )
+from vla_eval.stats.anytime import AnytimeDifference, Standing
 from vla_eval.stats.audit import (
     AssumedPairing,
     PairingEnvelope,
@@ -64,6 +65,7 @@ from vla_eval.stats.multiplicity import (
     attempt_alpha,
     benjamini_hochberg,
     compact_letters,
+    fixed_sequence,
     holm,
     holm_levels,
 )
@@ -140,6 +142,7 @@ __all__ = [
     "CLUSTER_TESTS",
     "Agreement",
     "AmdahlFit",
+    "AnytimeDifference",
     "AssumedPairing",
     "Checkpoints",
     "ClusterTest",
@@ -160,6 +163,7 @@ __all__ = [
     "SeedsOnStates",
     "SequentialPlan",
     "Spread",
+    "Standing",
     "Verdict",
     "amdahl_fit",
     "attempt_alpha",
@@ -179,6 +183,7 @@ __all__ = [
     "exact_p_noninferior",
     "failure_ratio_independent",
     "failure_ratio_paired",
+    "fixed_sequence",
     "further_tasks",
     "grim_counts",
     "heterogeneity",
