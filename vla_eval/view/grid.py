@@ -26,7 +26,7 @@ _HOLD_S = 1.5
 """Time that the last picture stays."""
 _LINE = 18
 _GAP = 6
-_COLOURS = {"success": (0, 140, 104), "failure": (190, 60, 40)}
+_COLOURS = {"success": (111, 211, 176), "failure": (255, 156, 135)}
 _INK, _PAPER = (235, 238, 242), (17, 21, 26)
 
 
