@@ -149,6 +149,17 @@ def test_another_simulator_is_refused_before_a_step(folder, episode, monkeypatch
     assert played(folder, record.model_copy(update={"provenance": drawn}), trace)
 
 
+def test_actions_of_another_robot_are_refused(folder, episode):
+    """A forged file may hold any numbers: actions that do not fit are one sentence."""
+    record, trace = episode
+    wide = replace(trace, actions=np.ones((2, 9), np.float32))
+    forged = record.model_copy(update={"actions_sha256": wide.actions_sha256, "steps": 2})
+    with pytest.raises(
+        NotReproducedError, match=r"have the shape \(9,\), those of this robot \(2,\)"
+    ):
+        played(folder, forged, wide)
+
+
 def test_records_of_earlier_versions_play(folder, episode):
     """A record without steps of its subgoals and without a hash of its end is compared in the rest."""
     record, trace = episode
@@ -170,7 +181,7 @@ def test_a_size_that_cannot_be_is_refused(folder, episode):
     """A size in pixels has bounds, and needs an environment that knows sizes."""
     with pytest.raises(UsageError, match="pictures have 1 to 2048 px"):
         Player(folder, size=0, trust=True)
-    with pytest.raises(UsageError, match="image_size"):
+    with pytest.raises(UsageError, match="without a size its pictures are as the policy saw them"):
         played(folder, *episode, size=64)
     stranger = episode[0].model_copy(update={"init_state": 99})
     with pytest.raises(UsageError, match="has no episode 'fake/Point/i99/e0/p0'"):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from vla_eval.engine.runner import run
     from vla_eval.environment import EvalEnv, make_env
     from vla_eval.errors import VlaEvalError
+    from vla_eval.evaluation.evaluate import evaluate
+    from vla_eval.evaluation.result import Evaluation
     from vla_eval.keys import BlindKey, EpisodeKey
     from vla_eval.plan import expand
     from vla_eval.policy import ActionChunk, Context, Policy, PolicyFactory, PolicyMetadata
@@ -37,6 +39,7 @@ _HOMES = {
     "Cost": "catalog",
     "EpisodeKey": "keys",
     "EvalEnv": "environment",
+    "Evaluation": "evaluation.result",
     "Policy": "policy",
     "PolicyFactory": "policy",
     "PolicyMetadata": "policy",
@@ -46,6 +49,7 @@ _HOMES = {
     "Task": "catalog",
     "VlaEvalError": "errors",
     "check_policy": "policy_check",
+    "evaluate": "evaluation.evaluate",
     "expand": "plan",
     "load_protocol": "released",
     "make_env": "environment",
@@ -61,6 +65,7 @@ __all__ = [
     "Cost",
     "EpisodeKey",
     "EvalEnv",
+    "Evaluation",
     "Policy",
     "PolicyFactory",
     "PolicyMetadata",
@@ -70,6 +75,7 @@ __all__ = [
     "Task",
     "VlaEvalError",
     "check_policy",
+    "evaluate",
     "expand",
     "load_protocol",
     "make_env",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import Action, EvalEnv, Observation, make_env, state_hash_of
 from vla_eval.errors import NotReproducedError, UsageError
-from vla_eval.plan import expand
+from vla_eval.plan import PlannedEpisode, expand
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.folder import RunFolder
 from vla_eval.trace import Trace
@@ -53,7 +53,8 @@ class PlayedStep:
     @property
     def frames(self) -> Mapping[str, NDArray[np.uint8]]:
         """The pictures of all cameras by name, uint8 (H, W, 3)."""
-        pixels = self.observation.get("pixels", {})
+        seen: object = self.observation  # a plain environment may return an array
+        pixels = seen.get("pixels", {}) if isinstance(seen, Mapping) else None
         if not isinstance(pixels, Mapping):
             raise UsageError(
                 "the environment's observations are no {'pixels': {camera: image}}, so there are no "
@@ -111,6 +112,11 @@ class Player:
         env = self.env_of(record)
         if trace.actions_sha256 != record.actions_sha256:
             raise NotReproducedError(f"{_name(record)}: these are the actions of another episode")
+        if trace.actions.shape[1:] != env.action_space.shape:
+            raise NotReproducedError(
+                f"{_name(record)}: its actions have the shape {trace.actions.shape[1:]}, those of this "
+                f"robot {env.action_space.shape}"
+            )
         info = self._begin(env, record)
         check = _Check(record, trace)
         check.begin(info)
@@ -130,9 +136,19 @@ class Player:
         episode = self._planned[record.key]
         if self._env is None or self._scene != episode.scene:
             self.close()
-            self._env = make_env(episode.env_id, {**episode.env_kwargs, **self._options})
+            self._env = self._made(episode)
             self._scene = episode.scene
         return self._env
+
+    def _made(self, episode: PlannedEpisode) -> EvalEnv:
+        try:
+            return make_env(episode.env_id, {**episode.env_kwargs, **self._options})
+        except UsageError as error:
+            if not self._options:
+                raise
+            raise UsageError(
+                f"{error}; without a size its pictures are as the policy saw them"
+            ) from None
 
     def _begin(self, env: EvalEnv, record: EpisodeRecord) -> dict[str, Any]:
         key = record.key

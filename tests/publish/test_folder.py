@@ -121,6 +121,23 @@ def test_nothing_names_the_machine_or_the_user(copy, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("name", ["parity-in-looks", "recipe", "resized"])
+def test_every_kind_of_run_is_verified_from_its_copy(name, tmp_path):
+    """A run that stopped early, one of recipes and one that set its size are as complete as the original."""
+    done = publish(ROOT / "docs" / "certificates" / name, tmp_path / "out")
+    run = done.dataset / "run"
+    assert main(["verify", str(run / "certificate.json"), str(run)]) == 0
+
+
+def test_stored_actions_are_published(copy, tmp_path):
+    """They hold no names, and are copied as they are."""
+    (copy / "actions").mkdir()
+    (copy / "actions" / "a.jsonl").write_bytes(b"{}\n")
+    done = publish(copy, tmp_path / "out")
+    assert (done.dataset / "run" / "actions" / "a.jsonl").read_bytes() == b"{}\n"
+
+
+@pytest.mark.long
 def test_datasets_opens_both_tables(done, tmp_path, monkeypatch):
     """`load_dataset` reads the folder offline by the names of the card's configurations."""
     datasets = pytest.importorskip("datasets", reason="is not installed")

@@ -42,6 +42,7 @@ from vla_eval.cli.streams import forgiving_streams
 from vla_eval.cli.submit import submit
 from vla_eval.cli.sweep import sweep
 from vla_eval.cli.train import train
+from vla_eval.cli.view import view
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
@@ -61,6 +62,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "submit": submit,
     "sweep": sweep,
     "report": report,
+    "view": view,
     "certify": certify,
     "verify": verify,
     "check": check,

@@ -29,9 +29,10 @@ from vla_eval.engine.proxy import HostedPolicy, HostLostError
 from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_INFRASTRUCTURE, VlaEvalError
 from vla_eval.keys import PolicyKey
+from vla_eval.policy import Policy
 from vla_eval.spec import build_policy, code_sha256
 
-__all__ = ["SocketPolicy", "host_main"]
+__all__ = ["SocketPolicy", "host_main", "serve_policies"]
 
 
 class SocketPolicy(HostedPolicy):
@@ -130,14 +131,8 @@ def host_main(
             heartbeat.set_members(list(members))
         heartbeat.enter(phase, now_s)
 
-    turn = threading.Lock()
-    loops = {
-        name: PolicyLoop(policy, *batching, said=said, turn=turn)
-        for name, policy in policies.items()
-    }
-    served = {name: _Served(identities[name], loop.requests.put) for name, loop in loops.items()}
+    loops, _ = serve_policies(policies, identities, listener, authkey, batching, said)
     heartbeat.enter("idle", monotonic())
-    threading.Thread(target=_accept, args=(listener, authkey, served), daemon=True).start()
     supervisor.send(
         Ready(
             {name: identity.metadata for name, identity in identities.items()},
@@ -150,6 +145,49 @@ def host_main(
     first.run()
 
 
+def serve_policies(
+    policies: Mapping[str, Policy],
+    identities: Mapping[str, Identity],
+    listener: Listener,
+    authkey: bytes,
+    batching: tuple[int, float],
+    said: Callable[[Phase, float, Sequence[int]], None],
+) -> tuple[dict[str, PolicyLoop], Callable[[], None]]:
+    """Accept workers in a thread; the caller runs the loops.
+
+    Args:
+        policies: policies by the names of their arms.
+        identities: what a worker is told when it connects, by arm.
+        listener: the socket that workers connect to.
+        authkey: shared secret of this run.
+        batching: (largest number of samples in a batch, longest wait for further ones in s).
+        said: see :class:`PolicyLoop`.
+
+    Returns:
+        The loop of each arm, and a function that closes the socket and ends the thread.
+    """
+    turn = threading.Lock()
+    loops = {
+        name: PolicyLoop(policy, *batching, said=said, turn=turn)
+        for name, policy in policies.items()
+    }
+    served = {name: _Served(identities[name], loop.requests.put) for name, loop in loops.items()}
+    closed = threading.Event()
+    accepting = threading.Thread(
+        target=_accept, args=(listener, authkey, served, closed), daemon=True
+    )
+    accepting.start()
+
+    def close() -> None:
+        closed.set()
+        with suppress(OSError):  # closing a socket wakes no thread that waits for it; a client does
+            Client(listener.address, family="AF_UNIX").close()
+        accepting.join()
+        listener.close()
+
+    return loops, close
+
+
 @dataclass(frozen=True)
 class _Served:
     """A policy of this host: its identity, and the way to its loop."""
@@ -158,9 +196,11 @@ class _Served:
     put: Callable[[InferenceRequest], None]
 
 
-def _accept(listener: Listener, authkey: bytes, served: Mapping[str, _Served]) -> None:
+def _accept(
+    listener: Listener, authkey: bytes, served: Mapping[str, _Served], closed: threading.Event
+) -> None:
     """Accept connections, and greet each in its own thread, so that a silent client blocks no other."""
-    while True:
+    while not closed.is_set():
         try:
             connection: Connection = listener.accept()
         except (EOFError, OSError):

@@ -8,7 +8,7 @@ import platform
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -43,7 +43,13 @@ from vla_eval.engine.messages import (
     Stopped,
     WorkItem,
 )
-from vla_eval.engine.process import SPAWN, Heartbeat, born_with, shielded_from_interrupt
+from vla_eval.engine.process import (
+    SPAWN,
+    Heartbeat,
+    born_with,
+    shielded_from_interrupt,
+    without_main,
+)
 from vla_eval.engine.session import RunSession
 from vla_eval.engine.worker import worker_main
 from vla_eval.record import EpisodeRecord
@@ -51,7 +57,7 @@ from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
 from vla_eval.spec import placement_of, shared_key_of
 
-__all__ = ["LocalCrew"]
+__all__ = ["LocalCrew", "socket_address"]
 
 _REAP_S = 3.0
 _STOP_GRACE_S = 3.0
@@ -87,7 +93,13 @@ class LocalCrew:
     """Runs workers and policy hosts on this machine; see :class:`~vla_eval.engine.crew.Crew`."""
 
     def __init__(
-        self, folder: RunFolder, session: RunSession, slots: int, fleet: Fleet | None = None
+        self,
+        folder: RunFolder,
+        session: RunSession,
+        slots: int,
+        fleet: Fleet | None = None,
+        *,
+        hide_main: bool = False,
     ) -> None:
         """Prepare; no process is started yet.
 
@@ -96,6 +108,7 @@ class LocalCrew:
             session: this call.
             slots: largest number of workers at a time.
             fleet: devices of the policy hosts; by default each arm has one host that sees all devices.
+            hide_main: keep the processes from importing the caller's script.
 
         Raises:
             PolicySpecError: an arm's spec names no policy.
@@ -107,6 +120,7 @@ class LocalCrew:
         self._arms = {arm.name: arm.spec for arm in folder.header.arms}
         self._authkey = secrets.token_bytes(32)
         self._children: dict[Member, _Child] = {}
+        self._hidden = without_main if hide_main else nullcontext
         hosted = [name for name, text in self._arms.items() if placement_of(text) == "host"]
         self._fleet = fleet or Fleet()
         self._replicas = min(self._fleet.replicas, slots)
@@ -116,7 +130,7 @@ class LocalCrew:
             for names in _sharing(self._arms, hosted)
         ]
         self._addresses = {
-            place: _socket_address(f"{session.token}-{number}")
+            place: socket_address(f"{session.token}-{number}")
             for number, place in enumerate(self.places)
         }
         cores = usable_cores()
@@ -150,7 +164,7 @@ class LocalCrew:
             name=f"policy-host-{'-'.join(place.arms)}",
         )
         environment = self._fleet.host_environment(place.replica)
-        with shielded_from_interrupt(), born_with(self.host_threads, environment):
+        with shielded_from_interrupt(), born_with(self.host_threads, environment), self._hidden():
             process.start()
         theirs.close()
         host = Host(place=place)
@@ -181,13 +195,17 @@ class LocalCrew:
         process = SPAWN.Process(
             target=worker_main, args=(theirs, job, heartbeat), name=f"worker-{slot}"
         )
-        environment = self._fleet.worker_environment(slot)
-        with shielded_from_interrupt(), born_with(self.worker_threads, environment):
+        environment = self.worker_changes(slot)
+        with shielded_from_interrupt(), born_with(self.worker_threads, environment), self._hidden():
             process.start()
         theirs.close()
         worker = Worker(slot=slot)
         self._children[worker] = _Child(process, ours, heartbeat, record_file)
         return worker
+
+    def worker_changes(self, slot: int) -> Mapping[str, str | None]:
+        """Return the changes of a worker's environment; None removes a variable."""
+        return self._fleet.worker_environment(slot)
 
     def _address_of(self, arm: str, replica: int) -> str | None:
         return next(
@@ -293,7 +311,7 @@ def _sharing(arms: Mapping[str, str], hosted: Sequence[str]) -> list[tuple[str, 
     return [tuple(names) for names in groups.values()]
 
 
-def _socket_address(name: str) -> str:
+def socket_address(name: str) -> str:
     """Return a socket's address; on Linux it leaves no file behind."""
     if platform.system() == "Linux":
         return f"\0vlaeval-{name}"

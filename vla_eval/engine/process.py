@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
+from types import ModuleType
 from typing import Any, get_args
 
 from vla_eval.episode import Phase
@@ -21,6 +22,7 @@ __all__ = [
     "born_with",
     "shielded_from_interrupt",
     "thread_limits",
+    "without_main",
 ]
 
 SPAWN = get_context("spawn")
@@ -65,6 +67,21 @@ def born_with(threads: int, changes: Mapping[str, str | None]) -> Iterator[None]
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Start a process inside the block: it does not import the caller's script.
+
+    A training script takes long to import, and without its guard it would train again. The process must
+    need nothing from the script.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -37,7 +37,7 @@ from vla_eval.stats import Decision
 from vla_eval.stopping import handling, stop_signals
 from vla_eval.summary.model import RunSummary, summarise
 
-__all__ = ["run"]
+__all__ = ["finish", "run", "work_through"]
 
 
 def run(  # noqa: PLR0913  options of the command, all by keyword
@@ -144,7 +144,49 @@ def _run_locked(
         folder.note_engine(engine.about)
     open_ = set(due)
     items = pending_items([episode for episode in plan if episode.key in open_], names, records)
-    total = len(plan) * len(names)
+    with Progress(len(plan) * len(names), names, quiet=not items) as progress:
+        say = notify or progress.say
+        work_through(
+            folder,
+            _work(folder, part, say),
+            plan,
+            engine=engine,
+            workers=min(workers, max(1, len(items))),
+            progress=progress,
+            notify=say,
+            actions=actions,
+        )
+    return finish(folder)
+
+
+def work_through(
+    folder: RunFolder,
+    blocks: Iterable[Sequence[WorkItem]],
+    plan: Sequence[PlannedEpisode],
+    *,
+    engine: Engine,
+    workers: int,
+    progress: Progress,
+    notify: Callable[[str], None],
+    actions: bool = True,
+) -> None:
+    """Run blocks of work items of a locked folder, one after the other.
+
+    Args:
+        folder: the run.
+        blocks: the items; the next block is taken when all items of the last have ended.
+        plan: the episodes that the blocks can hold.
+        engine: an opened engine.
+        workers: environments at a time.
+        progress: is told of the episodes that have ended before, and of each that ends.
+        notify: called with one sentence after a repair.
+        actions: whether the executed actions are kept.
+
+    Raises:
+        UsageError, InfrastructureError: as :func:`run`.
+        InterruptedRunError: Ctrl-C.
+    """
+    records = folder.records()
     keys = {episode.key for episode in plan}
     errors = [
         record
@@ -152,29 +194,25 @@ def _run_locked(
         if key in keys
         for record in attempts
     ]
-    with Progress(total, names, quiet=not items) as progress:
-        raised = _replay(records, keys, progress)
-        say = notify or progress.say
-        session = RunSession(folder.episodes, keeps_actions=actions)
-        slots = min(workers, max(1, len(items)))
-        supervisor = Supervisor(
-            folder,
-            _work(folder, part, say),
-            session=session,
-            crew=engine.make_crew(folder, session, slots),
-            ended=progress.ended - raised,
-            errors=errors,
-            on_record=progress.record,
-            notify=say,
-        )
-        try:
-            supervisor.run()
-        except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"interrupted with {progress.ended} of {total} episodes done; "
-                "repeat the same command to continue"
-            ) from None
-    return _finish(folder)
+    raised = _replay(records, keys, progress)
+    session = RunSession(folder.episodes, keeps_actions=actions)
+    supervisor = Supervisor(
+        folder,
+        blocks,
+        session=session,
+        crew=engine.make_crew(folder, session, workers),
+        ended=progress.ended - raised,
+        errors=errors,
+        on_record=progress.record,
+        notify=notify,
+    )
+    try:
+        supervisor.run()
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted with {progress.ended} of {len(plan) * len(folder.header.arms)} episodes "
+            "done; repeat the same command to continue"
+        ) from None
 
 
 def _work(folder: RunFolder, part: Shard, say: Callable[[str], None]) -> Iterator[list[WorkItem]]:
@@ -230,7 +268,8 @@ def _may_go_on(folder: RunFolder, number: int, say: Callable[[str], None]) -> bo
     return look.decision is Decision.CONTINUE
 
 
-def _finish(folder: RunFolder) -> RunSummary:
+def finish(folder: RunFolder) -> RunSummary:
+    """Summarise a locked run, and write its summary and status."""
     summaries: list[RunSummary] = []
 
     def make() -> tuple[bool, dict[str, Any]]:

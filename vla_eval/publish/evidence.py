@@ -46,9 +46,12 @@ def copy_run(source: Source, out: Path) -> None:
             records = read_records([file]).attempts
             writer.extend(_scrubbed(record, names, home) for record in records)
     several = {file.name for file in certificate_files(source.path)} - set(source.certificates)
-    for file in sorted(source.path.glob("*.json")):
+    plain = [*source.path.glob("*.json"), *source.path.glob("looks/*.json")]
+    for file in sorted([*plain, *source.path.glob("actions/*.jsonl")]):
         if file.name not in {"run.json", *several}:
-            shutil.copyfile(file, out / file.name)
+            copy = out / file.relative_to(source.path)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copy)
     _write_header(source, out, names, home)
     for name, certificate in source.certificates.items():
         _confirm(source, certificate, out, name)

@@ -271,6 +271,8 @@ def _open_video(video: Path, fps: int) -> Any:
 
 def _picture(frames: Mapping[str, npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     """Return the cameras side by side, (H, W, 3), cut to the lowest; video needs an even size."""
+    if not frames:
+        raise UsageError("the environment has no cameras, so there is no video; leave --video out")
     images = [np.asarray(image, dtype=np.uint8) for image in frames.values()]
     height = min(image.shape[0] for image in images)
     picture = np.concatenate([image[:height] for image in images], axis=1)

@@ -9,6 +9,7 @@ from vla_eval.stats.amdahl import (
     amdahl_fit,
     prefix_for_speedup,
 )
+from vla_eval.stats.anytime import AnytimeDifference, Standing
 from vla_eval.stats.audit import (
     AssumedPairing,
     PairingEnvelope,
@@ -141,6 +142,7 @@ __all__ = [
     "CLUSTER_TESTS",
     "Agreement",
     "AmdahlFit",
+    "AnytimeDifference",
     "AssumedPairing",
     "Checkpoints",
     "ClusterTest",
@@ -161,6 +163,7 @@ __all__ = [
     "SeedsOnStates",
     "SequentialPlan",
     "Spread",
+    "Standing",
     "Verdict",
     "amdahl_fit",
     "attempt_alpha",

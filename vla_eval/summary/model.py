@@ -31,7 +31,15 @@ from vla_eval.runs.header import RunHeader, same_policy
 from vla_eval.runs.store import Records
 from vla_eval.stats import PairedTable
 
-__all__ = ["ArmSummary", "Pair", "RunSummary", "TaskRate", "protocol_json", "summarise"]
+__all__ = [
+    "ArmSummary",
+    "Pair",
+    "RunSummary",
+    "TaskRate",
+    "merge_records",
+    "protocol_json",
+    "summarise",
+]
 
 
 @dataclass(frozen=True)
@@ -204,6 +212,18 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
     """
     folders = [RunFolder.open(path) for path in paths]
     first = folders[0].header
+    merged = merge_records(folders)
+    identities = {arm.name: arm.identity for arm in first.arms}
+    return summarise_records(first.protocol, identities, merged)
+
+
+def merge_records(folders: Sequence[RunFolder]) -> Records:
+    """Read the records of one run, whose shards may lie in several folders.
+
+    Raises:
+        RunFolderError: records are damaged, or the runs differ.
+    """
+    first = folders[0].header
     merged = Records()
     for folder in folders:
         if folder.header.protocol_sha256 != first.protocol_sha256 or not _same_arms(
@@ -218,8 +238,7 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
         merged.contradictions += records.contradictions
         for record in records.attempts:
             merged.add(record, str(folder.path))
-    identities = {arm.name: arm.identity for arm in first.arms}
-    return summarise_records(first.protocol, identities, merged)
+    return merged
 
 
 def _same_arms(one: RunHeader, other: RunHeader) -> bool:
