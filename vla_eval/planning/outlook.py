@@ -28,7 +28,7 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import z_quantile
 
-__all__ = ["POWER_UP_TO", "outlook"]
+__all__ = ["POWER_UP_TO", "cost_of", "horizon_of", "outlook"]
 
 POWER_UP_TO = 20_000
 """Largest number of episodes of repeated states for which the power takes only seconds."""
@@ -128,8 +128,7 @@ def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
     tasks, states = len(block.task_names()), len(block.init_state_numbers())
     repeats = _repeats(protocol)
     episodes = tasks * states * repeats
-    horizon = protocol.run.n_action_steps or _UNKNOWN_HORIZON
-    cost = {suite.name: suite.cost for suite in suites()}.get(block.suite, _UNKNOWN_COST)
+    horizon, cost = horizon_of(protocol), cost_of(block)
     per_step = cost.advance_s + (cost.observe_s + infer_ms / 1e3) / horizon
     return {
         "suite": block.suite,
@@ -141,6 +140,16 @@ def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
         "max_steps": block.max_steps,
         "seconds": tasks * cost.build_s + episodes * (cost.reset_s + block.max_steps * per_step),
     }
+
+
+def horizon_of(protocol: Protocol) -> int:
+    """Return the number of a chunk's actions that are executed; a guess where each policy has its own."""
+    return protocol.run.n_action_steps or _UNKNOWN_HORIZON
+
+
+def cost_of(block: Block) -> Cost:
+    """Return the cost of a block's environment; a guess where the catalogue has none."""
+    return {suite.name: suite.cost for suite in suites()}.get(block.suite, _UNKNOWN_COST)
 
 
 def _repeats(protocol: Protocol) -> int:
