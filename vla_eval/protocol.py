@@ -10,15 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vla_eval.analysis import Analysis, Resize
 from vla_eval.drawing.svg import shorten
 from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
+from vla_eval.files.plain import shown
 from vla_eval.files.tomlfile import apply_change, as_json
 from vla_eval.realtime.settings import Realtime
 
@@ -65,12 +75,25 @@ class Range(_Frozen):
         return tuple(range(self.first, self.first + self.count))
 
 
+_ENV_ID = re.compile(r"[\w.]+:[^\s{}]*(\{task\})?[^\s{}]*-v\d+")
+
+
+def _module_colon_id(value: str) -> str:
+    if not _ENV_ID.fullmatch(value):
+        raise ValueError(
+            "is the module to import, a colon, and the id of the environment with its version; {task} "
+            f"stands for the task's name, as in 'my_package:my/{{task}}-v0' (got {shown(value)})"
+        )
+    return value
+
+
 class Block(_Frozen):
     """Tasks of one suite that share an environment, a time limit and a list of initial states."""
 
     suite: Annotated[str, Field(min_length=1)]
-    env_id: Annotated[str, Field(pattern=r"^[\w.]+:[^\s{}]*\{task\}[^\s{}]*-v\d+$")]
-    """Gymnasium module-colon id with a version; ``{task}`` stands for the task's name."""
+    env_id: Annotated[str, AfterValidator(_module_colon_id)]
+    """Gymnasium module-colon id with a version; ``{task}`` stands for the task's name, and may be left out
+    where the block has one task."""
     tasks: tuple[str, ...] | Range
     """Names of tasks, or a range where the suite numbers its tasks."""
     init_states: tuple[NonNegative, ...] | Range
@@ -97,6 +120,15 @@ class Block(_Frozen):
     def episodes(self) -> int:
         """Number of episodes for each pair of seeds; counted without listing them."""
         return _count(self.tasks) * _count(self.init_states)
+
+    @model_validator(mode="after")
+    def _several_tasks_have_ids(self) -> Self:
+        if "{task}" not in self.env_id and _count(self.tasks) > 1:
+            raise ValueError(
+                f"env_id '{self.env_id}' is the same for all {_count(self.tasks)} tasks; write {{task}} "
+                "where the task's name stands in it, or a block for each task"
+            )
+        return self
 
     @model_validator(mode="after")
     def _lists_are_sets(self) -> Self:

@@ -17,9 +17,9 @@ from vla_eval.engine.cluster import Cluster
 from vla_eval.errors import InfrastructureError, UsageError
 from vla_eval.stopping import stop_signals
 
-__all__ = ["connected"]
+__all__ = ["connected", "token_file"]
 
-_TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_TOKEN, _TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 
 @contextmanager
@@ -89,7 +89,11 @@ def _about(cluster: Cluster) -> dict[str, JsonValue]:
 
 
 def _has_token() -> bool:
-    files = [Path.home() / ".ray" / "auth_token"]
-    return any(os.environ.get(name) for name in _TOKEN_VARIABLES) or (
-        os.environ.get("RAY_AUTH_MODE") == "token" and any(file.is_file() for file in files)
-    )
+    if any(os.environ.get(name) for name in (_TOKEN, _TOKEN_FILE)):
+        return True
+    return os.environ.get("RAY_AUTH_MODE") == "token" and token_file().is_file()
+
+
+def token_file() -> Path:
+    """Return the path of the file from which Ray reads the token."""
+    return Path(os.environ.get(_TOKEN_FILE) or Path.home() / ".ray" / "auth_token")

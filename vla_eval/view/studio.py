@@ -19,7 +19,7 @@ from vla_eval.view.films import FilmStyle, film_id, media_folder, read_film
 from vla_eval.view.gather import ShownArm, ShownRun, arms_of
 from vla_eval.view.render import FilmOrder, make_film
 
-__all__ = ["Choice", "FilmState", "Studio", "chosen"]
+__all__ = ["Choice", "FilmState", "Studio", "chosen", "reason_of", "step_back"]
 
 Choice = Literal["discordant", "failures", "all"]
 FilmState = Literal["queued", "running", "failed"]
@@ -115,7 +115,7 @@ class Studio:
             self._pool = ProcessPoolExecutor(
                 self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_step_back,
+                initializer=step_back,
             )
         try:
             return self._pool.submit(make_film, order)
@@ -178,7 +178,7 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Let everything else on this machine go first: a run may be going on."""
     with suppress(OSError):
         os.nice(10)
