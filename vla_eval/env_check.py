@@ -112,7 +112,7 @@ def _success(trial: _Trial) -> _Verdict:
     missing = [] if "is_success" in (trial.info or {}) else ["reset"]
     trial.begin(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the check below says the same
+        warnings.simplefilter("ignore", UserWarning)  # its sentence is ours, below
         info = trial.env.advance(trial.action())[3]
     missing += [] if "is_success" in info else ["step"]
     if not missing:

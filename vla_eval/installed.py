@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["install_command", "offers", "warn_of_offer"]
+__all__ = ["code_of_packages", "install_command", "offers", "warn_of_offer"]
 
 _NAME = "vla-eval-suite"
 
@@ -44,6 +46,33 @@ def _origin() -> dict[str, Any]:
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return {}
     return origin if isinstance(origin, dict) else {}
+
+
+def code_of_packages() -> dict[str, str]:
+    """Return a hash of the Python files of this package, and of each that offers it something, by name."""
+    own = __name__.partition(".")[0]
+    offers = [
+        point
+        for group in entry_points().groups
+        if group.startswith(f"{own}.")
+        for point in entry_points(group=group)
+    ]
+    return {
+        name: _hash_of(name)
+        for name in sorted({own, *(point.module.partition(".")[0] for point in offers)})
+    }
+
+
+def _hash_of(package: str) -> str:
+    """Return the hash of a package's Python files, or of a module's one; empty if it is not to be found."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec is not None else None
+    files = sorted(file for folder in folders or () for file in Path(folder).rglob("*.py"))
+    if not files and spec is not None and spec.origin:
+        files = [Path(spec.origin)]
+    return (
+        hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
+    )
 
 
 def offers[Offer](group: str, use: Callable[[EntryPoint], Offer]) -> Iterator[tuple[str, Offer]]:

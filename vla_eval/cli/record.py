@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from vla_eval.blocks import MOST_EPISODES
 from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.files.plain import whole_number
-from vla_eval.protocol import MOST_EPISODES
 
 if TYPE_CHECKING:
     from vla_eval.plan import PlannedEpisode
@@ -56,7 +56,8 @@ def record(
     is_stalled; the arm is called 'policy' there. The same command on the same folder continues it; with
     more initial states it adds the missing episodes. Needs the extra 'lerobot'.
 
-    Example: vlaeval record --from runs/parity --arm student --only-failures --out failures
+    Example: vlaeval record --from runs/parity --arm student --only-failures \
+        --out failures
 
     With --from, the episodes of a run are played again from its stored actions, without the policies,
     and checked on the way.

@@ -15,20 +15,21 @@ from typing import Any, Literal
 
 from vla_eval.catalog import check_catalogue, prepare
 from vla_eval.cores import usable_cores
+from vla_eval.engine.agenda import Block
 from vla_eval.engine.cluster import Engine
 from vla_eval.engine.crew import Crew
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.in_memory import InMemoryCrew, InMemoryPolicy
 from vla_eval.engine.local import LocalCrew
-from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
 from vla_eval.engine.runner import finish, work_through
 from vla_eval.errors import InterruptedRunError, UsageError, VlaEvalError
 from vla_eval.evaluation.memory import memory_policy, memory_spec
 from vla_eval.evaluation.reference import Reference
-from vla_eval.evaluation.result import Evaluation, PairedResult, write_comparison
+from vla_eval.evaluation.result import Evaluation, paired_with
 from vla_eval.evaluation.states import States, development_protocol
 from vla_eval.evaluation.undisturbed import on_one_rank, refuse_sharded, undisturbed
+from vla_eval.judging.paired_file import EvaluationFile, write_evaluation
 from vla_eval.plan import Shard, expand, tasks_of
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
@@ -166,8 +167,8 @@ def _read(asked: _Asked, step: int | None, seconds: float, error: str) -> Evalua
     paired = None
     if asked.reference is not None:
         compared = asked.reference.compare(asked.protocol, folder.records(), ARM)
-        paired = PairedResult.of(asked.reference, compared)
-    write_comparison(folder.path, step, paired)
+        paired = paired_with(asked.reference, compared)
+    write_evaluation(folder.path, EvaluationFile(step=step, paired=paired))
     arm = summarise([folder.path]).arms[ARM]
     suites = {block.suite for block in asked.protocol.blocks}
     return Evaluation(
@@ -225,7 +226,7 @@ def _run(
         finish(folder)
 
 
-def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[list[WorkItem]]:
+def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[Block]:
     """Yield the open items of some rounds at a time, until enough is known or the time is over."""
     plan, tasks = expand(asked.protocol), tasks_of(asked.protocol)
     size = tasks * math.ceil(max(_LEAST_BLOCK, 2 * asked.workers) / tasks)
@@ -235,7 +236,7 @@ def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[list[WorkItem]]:
             continue
         if _is_settled(asked, folder):
             return
-        yield items
+        yield Block(items)
 
 
 def _is_settled(asked: _Asked, folder: RunFolder) -> bool:
