@@ -97,7 +97,7 @@ def reproducible(out: Path) -> list[str]:
 
 
 def wait_until(is_so, what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while not is_so():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.05)
@@ -118,13 +118,27 @@ def held(hold: Path, state: int) -> int:
     return len(list(hold.glob(f"{state}-*")))
 
 
-def start(protocol: Path, out: Path, specs: dict[str, str], address: str, *more: str):
-    pairs = [part for name, spec in specs.items() for part in ("--arm", f"{name}={spec}")]
-    return subprocess.Popen(
-        [sys.executable, "-m", "vlaeval_launcher", "run", str(protocol), *pairs, "--out", str(out),
-         "--workers", "2", "--engine", f"ray:{address}", "--insecure-cluster", *more],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+@pytest.fixture
+def start():
+    """Start drivers, which end with the test."""
+    drivers: list[subprocess.Popen[bytes]] = []
+
+    def go(protocol: Path, out: Path, specs: dict[str, str], address: str, *more: str):
+        pairs = [part for name, spec in specs.items() for part in ("--arm", f"{name}={spec}")]
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "vlaeval_launcher", "run", str(protocol), *pairs,
+             "--out", str(out), "--workers", "2", "--engine", f"ray:{address}",
+             "--insecure-cluster", *more],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        drivers.append(driver)
+        return driver
+
+    yield go
+    for driver in drivers:
+        driver.kill()
+        driver.wait()
+        driver.stderr.close()
 
 
 class TestContract(CrewContract):
@@ -182,7 +196,7 @@ def looks(out: Path) -> list[dict[str, object]]:
 
 
 def test_every_death_and_every_change_of_engine_change_no_record(
-    tmp_path, protocol_file, cluster, here, hold
+    tmp_path, protocol_file, cluster, here, hold, start
 ):
     """Begun here, on Ray with deaths of a worker, a host, nodes and the driver, stopped, finished here."""
     faults, out = tmp_path / "faults", tmp_path / "run"
@@ -202,7 +216,7 @@ def test_every_death_and_every_change_of_engine_change_no_record(
     freeze_and_thaw(cluster, out, hold)
     wait_until(lambda: held(hold, 12) and outcomes(out).count("result") == 24, "the second block")
     driver.kill()
-    driver.communicate()
+    driver.wait()
 
     (hold / "14").touch()
     (hold / "12").unlink()
@@ -263,7 +277,7 @@ def stop(driver, here: Cluster) -> None:
 
 
 def test_a_run_whose_cluster_lost_its_head_goes_on_elsewhere(
-    tmp_path, protocol_file, cluster, hold, monkeypatch
+    tmp_path, protocol_file, cluster, hold, start, monkeypatch
 ):
     """Ray ends the driver; the same command on a throw-away cluster completes the run."""
     out, arms = tmp_path / "run", {"a": WORKER}

@@ -23,8 +23,8 @@ _TOKEN, _TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 
 @contextmanager
-def connected(cluster: Cluster) -> Iterator[tuple[float, dict[str, JsonValue]]]:
-    """Connect to a cluster, and yield its number of processors, and what ``run.json`` says of it.
+def connected(cluster: Cluster) -> Iterator[tuple[dict[str, float], dict[str, JsonValue]]]:
+    """Connect to a cluster, and yield its resources by Ray's names, and what ``run.json`` says of it.
 
     Args:
         cluster: the cluster.
@@ -34,7 +34,7 @@ def connected(cluster: Cluster) -> Iterator[tuple[float, dict[str, JsonValue]]]:
     """
     address = cluster.address
     if ray.is_initialized():  # by the caller, who also ends it
-        yield _processors(), _about(cluster)
+        yield ray.cluster_resources(), _about(cluster)
         return
     if address != "local" and not cluster.insecure and not _has_token():
         raise UsageError(
@@ -60,13 +60,9 @@ def connected(cluster: Cluster) -> Iterator[tuple[float, dict[str, JsonValue]]]:
         signal.signal(number, handler)  # Ray has set its own, which ends the driver at once
     try:
         with redirect_stdout(sys.stderr):  # Ray prints reports of deaths; stdout is for results
-            yield _processors(), _about(cluster)
+            yield ray.cluster_resources(), _about(cluster)
     finally:
         ray.shutdown()
-
-
-def _processors() -> float:
-    return float(ray.cluster_resources().get("CPU", 1))
 
 
 def _about(cluster: Cluster) -> dict[str, JsonValue]:

@@ -92,7 +92,7 @@ def write_grid(
     file.parent.mkdir(parents=True, exist_ok=True)
     fps = rows[0][1][0].film.fps
     last = max(tile.film.frames for _, tiles in rows for tile in tiles)
-    with new_file(file) as temporary, encoder(temporary, fps) as write:
+    with new_file(file, "unfinished") as temporary, encoder(temporary, fps) as write:
         for picture in _pictures(rows, last + round(_HOLD_S * fps)):
             write(picture)
 

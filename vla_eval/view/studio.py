@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Literal, Self
@@ -66,6 +68,8 @@ class Studio:
         self._pool: ProcessPoolExecutor | None = None
         self._futures: dict[str, Future[None]] = {}
         self._lock = Lock()
+        self._maker = secrets.token_hex(4)
+        self._folders: set[Path] = set()
 
     def name(self, record: EpisodeRecord) -> str:
         """Return the name of an episode's film."""
@@ -102,8 +106,16 @@ class Studio:
                 "shows it"
             )
         run = arm.run.path
+        self._folders.add(media_folder(run))
         return FilmOrder(
-            self.name(record), run, media_folder(run), record, trace, self._style, self._trust
+            self.name(record),
+            run,
+            media_folder(run),
+            record,
+            trace,
+            self._style,
+            self._trust,
+            self._maker,
         )
 
     def _begin(self, order: FilmOrder) -> Future[None]:
@@ -164,9 +176,16 @@ class Studio:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drop what is queued, and end the workers."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        """Drop what is queued and in work, and end the workers."""
+        if self._pool is None:
+            return
+        # Its own way to end workers at once comes with Python 3.14.
+        for process in list(self._pool._processes.values()):  # noqa: SLF001
+            process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for folder in self._folders:
+            for file in folder.glob(f".*.{self._maker}.mp4"):
+                file.unlink(missing_ok=True)
 
 
 def reason_of(error: BaseException) -> str:
