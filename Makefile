@@ -10,7 +10,7 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev first-look quickstart install test test-slow validate torture lint format lock clean
+.PHONY: help dev first-look quickstart install test test-slow validate torture docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -26,7 +26,7 @@ first-look: ## set up the SO-101 simulator, and compare two scripted policies
 	@tools/setup.sh first-look
 	$(QUICKSTART) --scripted
 
-quickstart: ## set up that and torch, and compare a one-step student with its teacher
+quickstart: ## set up that and torch, and compare a one-step student with its teacher in real time
 	@tools/setup.sh quickstart
 	$(QUICKSTART)
 
@@ -45,6 +45,9 @@ validate: install ## hold the statistics against their promises, and wrong metho
 torture: install ## kill, interrupt, starve and lie to everything, and count what must not happen
 	.venv/bin/python tools/torture $(FLAGS)
 
+docs: ## build the documentation's site into .site/html, and stop at a broken link
+	tools/docs.sh
+
 lint: install ## ruff, mypy, import-linter, names that must not be committed, prose
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
@@ -60,6 +63,6 @@ format: install ## let ruff rewrite the sources
 lock: ## compile requirements.lock anew, with the newest versions that fit
 	@tools/setup.sh lock
 
-clean: ## remove caches and build outputs (the environment: rm -rf .venv)
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove caches and build outputs (the environments: rm -rf .venv .venv-docs)
+	rm -rf build dist .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "validation"))
 
 import copies
+import delays
 import dependence
 import endtoend
 import exact
@@ -66,6 +67,7 @@ GROUPS: dict[str, Group] = {
     "Weights of tasks": tasks.weights,
     "Several candidates": several.candidates,
     "Several runs": several.continued,
+    "Break-even over delays": delays.break_even,
     "Whole certifications, fixed size": endtoend.fixed,
     "Whole certifications, five looks": endtoend.sequential,
     "Whole certifications, peeking": endtoend.peeking,

@@ -12,7 +12,7 @@ from vla_eval.files.jsonfile import ArmName
 from vla_eval.recipes import RecipePlan
 from vla_eval.stats import ClusterTest
 
-__all__ = ["Analysis", "Measure", "Resize", "Secondary"]
+__all__ = ["Analysis", "BreakEven", "Measure", "Resize", "Secondary"]
 
 Measure = Literal["score", "time-to-success"]
 Secondary = Literal[
@@ -40,6 +40,31 @@ class Resize(_Frozen):
     """Most episodes an arm."""
     power: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """Wanted chance of a certificate if the arms are equally good."""
+
+
+Ticks = Annotated[int, Field(ge=0, le=10_000)]
+
+
+class BreakEven(_Frozen):
+    """At which delays of the reference the candidate, at one delay, is better and at which it is not.
+
+    See :mod:`vla_eval.judging.break_even`. A sweep over delays judges it.
+    """
+
+    candidate: ArmName
+    reference: ArmName
+    candidate_ticks: Ticks
+    """Delay of the candidate in control steps."""
+    reference_ticks: Annotated[tuple[Ticks, ...], Field(min_length=2)]
+    """Delays of the reference in control steps, rising."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if list(self.reference_ticks) != sorted(set(self.reference_ticks)):
+            raise ValueError("reference_ticks must rise: their order is the order of the tests")
+        if self.candidate == self.reference:
+            raise ValueError("candidate and reference are two arms")
+        return self
 
 
 class Analysis(_Frozen):
@@ -77,12 +102,33 @@ class Analysis(_Frozen):
     """Test of repeats, see :mod:`vla_eval.stats.clusters`; None: ``both``."""
     stopping: Literal["fixed", "obrien-fleming-5"] = "fixed"
     """``obrien-fleming-5``: five looks, see :mod:`vla_eval.judging.looks`."""
+    within_steps: tuple[Positive, ...] | None = None
+    """Times in control steps, rising, at which success is compared in virtual time besides the claim
+    (:mod:`vla_eval.judging.curves`); None: the quarters of the time limit."""
+    break_even: BreakEven | None = None
+    """What a sweep over delays judges; None: nothing."""
     secondary: tuple[Secondary, ...] = ()
     """Secondary results in a certificate; they carry no claim."""
     resize: Resize | None = None
     """Blinded re-estimation of the number of pairs; None: the number is fixed, or has looks."""
     recipe: RecipePlan | None = None
     """The claim is about two recipes, over their training seeds; None: about two arms."""
+
+    @model_validator(mode="after")
+    def _rising_times(self) -> Self:
+        times = self.within_steps
+        if times is not None and (not times or list(times) != sorted(set(times))):
+            raise ValueError("within_steps must hold rising numbers of control steps, at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _break_even_of_whole_runs(self) -> Self:
+        decided = self.stopping != "fixed" or self.resize is not None
+        if self.break_even is not None and decided:
+            raise ValueError(
+                "break_even compares runs of one size: leave out stopping and resize, or break_even"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nothing_for_successes_only(self) -> Self:

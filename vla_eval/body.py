@@ -82,7 +82,8 @@ class Body:
     def stalled(self, ticks: int) -> Action:
         """Return the action of the ``ticks``-th control step in a row without one of the policy."""
         if self._last is None:
-            self._last = np.clip(self._env.hold_action(), self.low, self.high)
+            hold = np.asarray(self._env.hold_action(), dtype=np.float32)
+            self._last = np.clip(hold, self.low, self.high)
             return self._last
         assert isinstance(self._env, Stalls)  # noqa: S101 - see __init__
         action = np.asarray(self._env.stall_action(self._last, ticks), dtype=np.float32)

@@ -22,6 +22,7 @@ __all__ = [
     "Cost",
     "Suite",
     "Task",
+    "action_fields",
     "check_catalogue",
     "control_hz",
     "development_keys",
@@ -81,6 +82,9 @@ class Suite:
     """``module:function`` that takes a block's ``env_kwargs``. It is called once before a run starts its
     workers. It fetches the environments' requirements, such as assets, or raises one sentence that
     gives the reason."""
+    actions: str | None = None
+    """``module:function`` that takes a block's ``env_kwargs`` and returns (name, unit) of every action
+    dimension, in order; it needs no simulator. None: viewers number the dimensions."""
 
     def task(self, name: str) -> Task:
         """Return the task with this name, or raise UsageError with the nearest name."""
@@ -109,6 +113,15 @@ def suites() -> tuple[Suite, ...]:
 def control_hz(suite: str) -> float | None:
     """Return the control rate of a suite's tasks in Hz; None if it is not known without a simulator."""
     return next((each.control_hz for each in suites() if each.name == suite), None)
+
+
+def action_fields(suite: str, env_kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return (name, unit) of every action dimension; empty if it is not known without a simulator."""
+    found = next((each.actions for each in suites() if each.name == suite), None)
+    if found is None:
+        return ()
+    fields: tuple[tuple[str, str], ...] = pkgutil.resolve_name(found)(dict(env_kwargs))
+    return fields
 
 
 def find_suite(name: str) -> Suite:

@@ -44,12 +44,14 @@ __all__ = [
     "BenchCameras",
     "BenchPhysics",
     "EvalEnv",
+    "HashesState",
     "NewScenes",
     "Observation",
     "Scatters",
     "Stalls",
     "SteppedEnv",
     "make_env",
+    "state_hash_of",
 ]
 
 Observation = dict[str, Any]
@@ -71,7 +73,8 @@ class EvalEnv(gymnasium.Env[Observation, Action]):
     ``reset``, :meth:`advance`, :meth:`observe` and :meth:`hold_action`.
 
     Everything else is optional and has its own class below: :class:`Stalls`, :class:`NewScenes`,
-    :class:`Scatters`, :class:`AbsoluteActions`, :class:`BenchPhysics`, :class:`BenchCameras`.
+    :class:`Scatters`, :class:`AbsoluteActions`, :class:`HashesState`, :class:`BenchPhysics`,
+    :class:`BenchCameras`.
     """
 
     task_description: str
@@ -154,6 +157,17 @@ class AbsoluteActions(Protocol):
 
 
 @runtime_checkable
+class HashesState(Protocol):
+    """An environment that can say in one hash which state it is in: records hold it for an episode's end.
+
+    With it a replay of the actions shows that it ended in the same state, and not only with the same result.
+    """
+
+    def state_hash(self) -> str:
+        """Return a hash of all that moves; a difference in the last bits of a number must not change it."""
+
+
+@runtime_checkable
 class BenchPhysics(Protocol):
     """An environment that can run its bare physics, for ``vlaeval bench sim``."""
 
@@ -167,6 +181,12 @@ class BenchCameras(Protocol):
 
     def bench_cameras(self) -> Mapping[str, Callable[[], object]]:
         """Return a drawing function for each camera, by name."""
+
+
+def state_hash_of(env: EvalEnv) -> str | None:
+    """Return the hash of an environment's state; None if it gives none."""
+    inner = getattr(env, "inner", env)  # a wrapper has every ability, and asks the one inside
+    return inner.state_hash() if isinstance(inner, HashesState) else None
 
 
 class SteppedEnv(EvalEnv):

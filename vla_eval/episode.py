@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ import numpy as np
 
 from vla_eval.body import Body
 from vla_eval.chunks import check_chunk, check_reply
-from vla_eval.environment import Action, EvalEnv, Observation
+from vla_eval.environment import Action, EvalEnv, Observation, state_hash_of
 from vla_eval.errors import InvalidActionError
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import (
@@ -35,6 +35,7 @@ from vla_eval.policy import (
 from vla_eval.realtime.latency import VirtualTime
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.record import Outcome, Reason
+from vla_eval.trace import STALLED, Tracer
 
 __all__ = ["EpisodeResult", "Phase", "PhaseClock", "run_episode"]
 
@@ -81,11 +82,13 @@ class EpisodeResult:
     instruction: str = ""
     score: float = 0.0
     subgoals: dict[str, bool] = field(default_factory=dict)
+    subgoal_steps: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     nfe: int = 0
     clipped_actions: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     scene_hash: str = ""
+    end_hash: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     actions_sha256: str = ""
     infer_ms: list[float] = field(default_factory=list)
@@ -94,6 +97,8 @@ class EpisodeResult:
     max_batch: int = 1
     wait_s: float = 0.0
     realtime: RealtimeRecord | None = None
+    tracer: Tracer | None = field(default=None, compare=False)
+    """Holds the executed actions; None before the reset is over."""
 
     @property
     def inferences(self) -> int:
@@ -189,6 +194,7 @@ class _Attempt:
                     self.act()
             if self.schedule.in_flight:
                 self.fetch()  # an inference at work is paid for, and its exception counts
+            self.result.end_hash = state_hash_of(self.env)
         finally:
             self.note_time()
 
@@ -205,7 +211,9 @@ class _Attempt:
         result.provenance = {str(k): _plain(v) for k, v in info.get("provenance", {}).items()}
         result.instruction = str(self.env.task_description)
         result.actions_sha256 = self.hasher.hexdigest()
+        self.note_subgoals(info)
         self.body.begin()
+        self.tracer = result.tracer = Tracer(self.body.low.size)
 
     def deliver(self) -> bool:
         """Merge the chunk that has arrived, if one has, into the queue; return whether the episode goes on."""
@@ -247,6 +255,7 @@ class _Attempt:
             self.reply = _submit(self.policy, observation, context)
             self.asking_s = perf_counter() - start
         self.recent.append(observation)
+        self.tracer.ask(self.result.steps)
         schedule.ask(self.body.delay(self.virtual, self.episode.key, schedule.asked))
 
     def context(self) -> Context:
@@ -285,31 +294,42 @@ class _Attempt:
         """Execute the next action, or the stall action, in this tick."""
         item = self.schedule.act()
         if item is None:
-            self.step(self.body.stalled(self.schedule.stalled_in_a_row))
+            stalled = self.body.stalled(self.schedule.stalled_in_a_row)
+            self.step(stalled, source=STALLED, clipped=False)
         else:
             switched = self.schedule.switched(item)
             action = self.body.commanded(item.action, switched=switched)
-            self.result.clipped_actions += int(not np.array_equal(action, item.action))
-            self.step(action)
+            clipped = not np.array_equal(action, item.action)
+            self.result.clipped_actions += int(clipped)
+            self.step(action, source=item.chunk, clipped=clipped)
         self.seen = None
 
-    def step(self, action: Action) -> None:
+    def step(self, action: Action, *, source: int, clipped: bool) -> None:
         """Execute one action, float32 (A,), inside the action space."""
         result = self.result
         with self.clock.phase("advance"):
             _, terminated, truncated, info = self.env.advance(action)
         self.hasher.update(action.tobytes())
+        self.tracer.act(action, source=source, clipped=clipped)
         result.actions_sha256 = self.hasher.hexdigest()
         result.steps += 1
         success = bool(info.get("is_success", False))
         result.score = _score(info.get("score", success))
-        result.subgoals = {str(name): bool(on) for name, on in info.get("subgoals", {}).items()}
+        result.subgoals = self.note_subgoals(info)
         if success:
             result.outcome, result.reason = "success", None
         elif terminated or truncated:
             result.reason = "truncated"
         timed_out = result.steps >= self.episode.max_steps
         self.over = success or terminated or truncated or timed_out
+
+    def note_subgoals(self, info: Mapping[str, Any]) -> dict[str, bool]:
+        """Note which parts of the task are done for the first time; return which are done now."""
+        subgoals = {str(name): bool(on) for name, on in info.get("subgoals", {}).items()}
+        for name, on in subgoals.items():
+            if on:
+                self.result.subgoal_steps.setdefault(name, self.result.steps)
+        return subgoals
 
     def note_time(self) -> None:
         """Add the schedule's counts to the result, in virtual time."""

@@ -9,6 +9,7 @@
     │   ├── RunFolderError        a run folder: other protocol, other policy, damaged record file
     │   └── MissingExtraError     an optional dependency is not installed
     ├── NothingToDoError   (5)    an empty shard
+    ├── NotReproducedError (1)    an episode that was shown again differs from its record
     ├── InvalidActionError        the policy's failure: wrong shape, wrong type, not finite
     ├── InfrastructureError (3)   the machine's failure: simulator, GL, disk, a dead process
     │   ├── PolicyLostError       the process or server that holds the policy is gone
@@ -37,6 +38,7 @@ __all__ = [
     "InterruptedRunError",
     "InvalidActionError",
     "MissingExtraError",
+    "NotReproducedError",
     "NothingToDoError",
     "PolicyLostError",
     "PolicySpecError",
@@ -95,6 +97,12 @@ class NothingToDoError(VlaEvalError):
     """The request contains no work."""
 
     exit_code = EXIT_NOTHING_TO_DO
+
+
+class NotReproducedError(VlaEvalError):
+    """An episode that was shown again from its actions differs from its record."""
+
+    exit_code = EXIT_REFUTED
 
 
 class InvalidActionError(VlaEvalError):

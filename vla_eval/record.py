@@ -44,7 +44,7 @@ from vla_eval.files.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
 from vla_eval.realtime.record import RealtimeRecord
 
-__all__ = ["EpisodeRecord", "ErrorDetail", "Outcome", "Reason", "Timing"]
+__all__ = ["LATER", "EpisodeRecord", "ErrorDetail", "Outcome", "Reason", "Timing"]
 
 Outcome = Literal["success", "failure", "error"]
 Reason = Literal[
@@ -90,6 +90,10 @@ def _finite(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         json.dumps(values, allow_nan=False)  # its ValueError names the value
     return values
 
+
+LATER = frozenset({"subgoal_steps", "end_hash"})
+"""Fields that earlier versions did not write. They follow from scene and actions, and no hash or comparison
+of records includes them, so that results of all versions are compared alike."""
 
 Times = Annotated[
     tuple[Real, ...],
@@ -162,6 +166,12 @@ class EpisodeRecord(_Frozen):
     score: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Partial credit in [0, 1]: the environment's score at the episode's end."""
     subgoals: Mapping[str, bool] = Field(default_factory=dict)
+    """Whether each part of the task is done at the episode's end."""
+    subgoal_steps: Mapping[str, Whole] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Number of executed control steps after which each part of the task was done for the first time, 0: at
+    the start; without the parts that never were. Absent from records of earlier versions."""
     steps: Whole = 0
     """Control steps executed."""
     inferences: Whole = 0
@@ -173,6 +183,9 @@ class EpisodeRecord(_Frozen):
     """Counts reported by the policy, by name, summed over the episode."""
     scene_hash: str = ""
     """sha256 of body and geom poses and qpos after reset. Only episodes in equal scenes are paired."""
+    end_hash: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The environment's hash of its state after the last action, see `vla_eval.environment.HashesState`.
+    Absent if the environment gives none, from errors, and from records of earlier versions."""
     actions_sha256: str = ""
     """Hash of the executed actions, float32, in order."""
     provenance: Annotated[Mapping[str, JsonValue], AfterValidator(_finite)] = Field(
@@ -199,4 +212,4 @@ class EpisodeRecord(_Frozen):
 
         Its own format is still 1: the only renamed field of format 2 is a timing.
         """
-        return {**self.model_dump(mode="json", exclude={"timing", "attempt"}), "format": 1}
+        return {**self.model_dump(mode="json", exclude={"timing", "attempt", *LATER}), "format": 1}

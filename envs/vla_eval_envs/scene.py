@@ -1,4 +1,4 @@
-"""The identity of a scene: a hash of all positions at the start of an episode."""
+"""The identity of a scene: hashes of all positions at the start of an episode and at its end."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["scene_hash"]
+__all__ = ["scene_hash", "state_hash"]
 
 _MODEL_FIELDS = ("body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "geom_rgba")
 _DECIMALS = 9
+_END_DECIMALS = 6
 
 
 def scene_hash(model: Any, data: Any) -> str:
@@ -33,8 +34,21 @@ def scene_hash(model: Any, data: Any) -> str:
     return digest.hexdigest()
 
 
-def _update(digest: Any, name: str, values: ArrayLike) -> None:
+def state_hash(data: Any) -> str:
+    """Return the sha256, as 64 hex digits, of a scene's joint positions at any moment of an episode.
+
+    It covers ``qpos`` (m and rad), rounded to 1e-6: a processor's last bits grow over an episode's contacts.
+
+    Args:
+        data: ``mujoco.MjData``, or a wrapper that exposes its arrays (robosuite's).
+    """
+    digest = hashlib.sha256()
+    _update(digest, "qpos", data.qpos, decimals=_END_DECIMALS)
+    return digest.hexdigest()
+
+
+def _update(digest: Any, name: str, values: ArrayLike, decimals: int = _DECIMALS) -> None:
     # Adding 0.0 turns -0.0 into 0.0; "<f8" keeps the bytes the same on every machine.
-    array = np.round(np.asarray(values, dtype=np.float64), _DECIMALS) + 0.0
+    array = np.round(np.asarray(values, dtype=np.float64), decimals) + 0.0
     digest.update(f"{name}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())

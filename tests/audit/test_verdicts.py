@@ -123,13 +123,29 @@ def test_flags(audited):
     assert Flag.NO_ASSAY_SENSITIVITY in audited["C1"].flags
     assert Flag.NO_ASSAY_SENSITIVITY not in audited["C14"].flags
     assert Flag.CLUSTERED in audited["C14"].flags
-    assert {Flag.GRIM_FAIL, Flag.HETEROGENEOUS} <= set(audited["C34"].flags)
-    assert Flag.GRIM_FAIL in audited["C33"].flags
+    assert Flag.HETEROGENEOUS in audited["C34"].flags
     assert not audited["C17"].comparison.at[0].judgement.also
     found = audited["C34"].comparison
     assert found.heterogeneity.q == pytest.approx(6.08, abs=5.1e-3)
     assert found.heterogeneity.p == pytest.approx(0.048, abs=5.1e-4)
     assert [100 * each for each in found.stratified90] == pytest.approx((-11.75, -1.31), abs=0.0051)
+
+
+def test_only_a_mean_of_half_points_passes_grim_in_halves(audited):
+    """84.25 % of 200 is 337 half points, and no number of successes."""
+    assert Flag.GRIM_FAIL not in audited["C33"].flags
+    claim = audited["C33"].claim.model_copy(update={"halves": False})
+    file = shipped_claims().model_copy(update={"claims": (claim,)})
+    assert Flag.GRIM_FAIL in audit(file).claims[0].flags
+
+
+@pytest.mark.parametrize(
+    ("name", "decides"), [("C30", True), ("C34-pickplace", True), ("C29", False), ("C32", False)]
+)
+def test_whether_the_number_of_half_points_decides_a_claim(audited, name, decides):
+    """With the least spread 86 against 79.5 is resolved, and 84.5 against 80.5 is not."""
+    assert audited[name].finding is ClaimFinding.UNRESOLVED
+    assert ("the claim would hold" in audited[name].details[-1]) is decides
 
 
 def test_a_span_over_training_seeds_is_judged_against_its_episodes(audited):

@@ -143,7 +143,7 @@ def test_forged_records_are_found(copy):
 def test_the_old_verb_finds_them_too(copy, capsys):
     """`vlaeval replay` compares the same."""
     rewrite(copy, lambda r: r | FORGERIES.get((r["arm"], r["init_state"]), {}))
-    command = ["replay", str(copy), "fake/Point/i7/e0/p0", "--trust", "--arm"]
+    command = ["replay", str(copy), "fake/Point/i7/e0/p0", "--with-policy", "--trust", "--arm"]
     assert main([*command, "teacher"]) == 1
     assert "actions_sha256: 0000" in capsys.readouterr().out
     assert main([*command, "student"]) == 0
@@ -295,7 +295,8 @@ def test_another_environment_explains_all_or_nothing(copy, monkeypatch, capsys):
     why = f"nothing of it comes again, and {why}"
     assert report.lost == tuple(Lost(arm, STATES, why) for arm in ARMS)
     assert report.status == "nothing"
-    assert main(["replay", str(copy), "fake/Point/i3/e0/p0", "--arm", "student", "--trust"]) == 1
+    command = ["replay", str(copy), "fake/Point/i3/e0/p0", "--arm", "student", "--trust"]
+    assert main([*command, "--with-policy"]) == 1
     assert "provenance.model: old in the record, None now" in capsys.readouterr().out
 
 

@@ -56,4 +56,6 @@ def test_a_certificate_in_virtual_time(run, tmp_path):
     assert "are what latency costs the reference" in " ".join(text.split())
     page = html_report(certificate, gather(run, roles), run=run, file=tmp_path / "c.json")
     assert "simulated time goes on" in page
+    assert "solved by time" in page, "the curves"
+    assert page.count('<td class="name">30 ticks</td>') == 1, "differences at the limit"
     assert verify(certificate, run) == []

@@ -44,9 +44,10 @@ def test_a_machine_is_shown_with_its_parts(capsys):
     ("arguments", "words"),
     [
         (["show", "a800-pi5"], "did you mean 'a800-pi05'"),
-        (["show"], "show takes one"),
+        (["show"], "show and from take one"),
         (["list", "a800-pi05"], "list takes no name"),
         (["show", "missing.json"], "there is no such file"),
+        (["show", "a800-pi05", "--busy"], "belong to: vlaeval latency from"),
     ],
 )
 def test_a_wrong_call_gets_one_sentence(arguments, words, capsys):

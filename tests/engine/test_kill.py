@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from vla_eval.runs.store import read_records
+from vla_eval.runs.traces import Traces
 
 pytestmark = pytest.mark.long
 
@@ -40,9 +41,9 @@ def reproducible(out: Path) -> list[str]:
 
 
 def finished_lines(out: Path) -> dict[str, bytes]:
-    """Return the terminated lines of every record file."""
-    files = (out / "episodes").glob("*.jsonl") if out.exists() else []
-    return {path.name: path.read_bytes().rpartition(b"\n")[0] for path in files}
+    """Return the terminated lines of every file of records or actions."""
+    files = out.glob("*/*.jsonl") if out.exists() else []
+    return {str(path): path.read_bytes().rpartition(b"\n")[0] for path in files}
 
 
 def victims(run: subprocess.Popen[bytes], kind: str) -> list[psutil.Process]:
@@ -87,7 +88,7 @@ def wait_for_orphans(pids: list[int]) -> None:
 
 @pytest.mark.timeout(280)
 def test_killed_at_random_moments_the_run_ends_as_if_undisturbed(tmp_path, protocol_file):
-    """24 kills of a worker or host, of the main process, or of all lose and change no record."""
+    """24 kills of a worker or host, of the main process, or of all lose and change no record and no actions."""
     random.seed(20261120)
     protocol = protocol_file(count=80, step_s=0.02, limits="retries = 30")
     done = subprocess.run(command(protocol, tmp_path / "calm"), capture_output=True, check=False)
@@ -128,5 +129,8 @@ def test_killed_at_random_moments_the_run_ends_as_if_undisturbed(tmp_path, proto
     assert done.returncode == 0, done.stderr.decode()
     assert reproducible(out) == expected
     attempts = read_records([out / "episodes"]).attempts
+    traces = Traces(out)
+    lost = [each for each in attempts if each.actions_sha256 and traces.get(each) is None]
+    assert not lost, "a record on disk has its actions"
     good = [each for each in attempts if each.outcome != "error"]
     assert len(good) - len(expected) <= 2 * KILLS, "at most the episodes in flight are repeated"

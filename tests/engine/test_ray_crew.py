@@ -20,6 +20,7 @@ from vla_eval.engine.session import RunSession
 from vla_eval.errors import InfrastructureError, UsageError
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
+from vla_eval.runs.traces import Traces
 
 ray = pytest.importorskip("ray", reason="needs the extra 'cluster'")
 
@@ -119,6 +120,9 @@ def test_dead_workers_hosts_and_nodes_change_no_record(tmp_path, protocol_file, 
     assert vla_eval.run(protocol, specs, tmp_path / "local", workers=2).complete
     assert reproducible(tmp_path / "ray") == reproducible(tmp_path / "local")
     assert len(list((tmp_path / "ray/episodes").iterdir())) == 1, "the driver writes all records"
+    assert len(list((tmp_path / "ray/actions").iterdir())) == 1, "and all actions"
+    traces = Traces(tmp_path / "ray")
+    assert None not in [traces.get(each) for each in records.final.values()]
     about = RunFolder.open(tmp_path / "ray").header.sessions[0].engine
     assert (about["kind"], len(about["nodes"])) == ("ray", 2)
     assert '"engine"' not in (tmp_path / "local/run.json").read_text()

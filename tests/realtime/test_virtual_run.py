@@ -60,6 +60,16 @@ def test_a_report_tells_delays_and_stalls(finished, capsys):
     assert results["protocol"]["realtime"]["mode"] == "async"
 
 
+def test_a_report_tells_success_by_time(finished, capsys):
+    """Counts of each arm and differences of the pair at four times, in the text and in results.json."""
+    assert main(["report", str(finished)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("solved within") == 2
+    results = json.loads((finished / "results.json").read_text())
+    assert [each["time"] for each in results["pairs"][0]["within"]][-1] == "40 ticks"
+    assert results["curves"]["solved"].keys() == {"fast", "slow"}
+
+
 def test_a_comparison_takes_the_declared_latency(finished, tmp_path, capsys):
     """The wall times of a run in virtual time mean nothing."""
     page, table = tmp_path / "c.html", tmp_path / "c.md"
@@ -72,6 +82,8 @@ def test_a_comparison_takes_the_declared_latency(finished, tmp_path, capsys):
     assert "<h2>Virtual time</h2>" in page.read_text()
     assert "as declared" in page.read_text()
     assert "| in ticks | delay |" in table.read_text()
+    assert "<h2>Success by time</h2>" in page.read_text()
+    assert "| fast v slow | " in table.read_text()
 
 
 def test_a_paused_report_says_nothing_of_virtual_time(protocol_file, tmp_path, capsys):
@@ -80,7 +92,8 @@ def test_a_paused_report_says_nothing_of_virtual_time(protocol_file, tmp_path, c
     run(str(protocol_file(count=1)), WALK, out, workers=1)
     assert main(["report", str(out)]) == 0
     assert "virtual" not in capsys.readouterr().out
-    assert "realtime" not in (out / "results.json").read_text()
+    written = (out / "results.json").read_text()
+    assert not any(word in written for word in ("realtime", "curves", "within"))
 
 
 def test_a_profile_goes_into_the_protocol(protocol_file, tmp_path, capsys):

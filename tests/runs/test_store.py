@@ -17,7 +17,7 @@ from vla_eval.files.atomic import StorageError, write_atomically
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.realtime.schedule import Tally
 from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
-from vla_eval.runs.store import Records, RecordWriter, read_records
+from vla_eval.runs.store import Records, RecordWriter, read_records, records_digest
 
 
 def record(state: int = 0, **changes) -> EpisodeRecord:
@@ -64,6 +64,24 @@ def test_paused_records_say_nothing_of_virtual_time(tmp_path):
     records = read_records([tmp_path])
     assert [each.realtime for each in records.attempts] == [None, realtime]
     assert "realtime" not in records.attempts[0].reproducible()
+
+
+def test_fields_of_later_versions_change_no_digest(tmp_path):
+    """Steps of subgoals and the hash of the end come back, and no comparison of records includes them."""
+    later = {"subgoal_steps": {"half": 3, "a:b": 7}, "end_hash": "e"}
+    path = write(tmp_path, record(0), record(1, **later), record(2, end_hash="e"))
+    earlier = path.read_text().splitlines()[0]
+    assert "subgoal_steps" not in earlier
+    assert "end_hash" not in earlier
+    read = read_records([tmp_path])
+    assert read.attempts == [record(0), record(1, **later), record(2, end_hash="e")]
+    assert read.attempts[1].subgoal_steps == {"half": 3, "a:b": 7}
+    assert record(1, **later).reproducible() == record(1).reproducible()
+    digests = {
+        records_digest({("a", each.key): each}, ["a"], [each.key])
+        for each in (record(1), record(1, **later))
+    }
+    assert len(digests) == 1
 
 
 def test_idle_writers_leave_no_file(tmp_path):

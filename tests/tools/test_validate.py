@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "validation"))
 
 import copies
+import delays
 import dependence
 import exact
 import means
@@ -181,6 +182,7 @@ SIMULATED = [
     tasks.weights,
     several.candidates,
     several.continued,
+    delays.break_even,
 ]
 
 

@@ -233,6 +233,43 @@ def _chained(lines: list[bytes]) -> bytes:
     return b"\n".join(found) + b"\n"
 
 
+def _traces(folder: Path) -> Attempt:
+    """Try a file of executed actions: what is returned has the hash of the record, or it is an error."""
+    import numpy as np
+
+    from vla_eval.runs.store import read_records
+    from vla_eval.runs.traces import Attempt as Tried
+    from vla_eval.runs.traces import AttemptWriter, Trace, Traces
+
+    steps = np.arange(20, dtype=np.int32)
+    actions = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    trace = Trace(actions, steps > 15, steps // 4, np.arange(0, 20, 4, dtype=np.int32))
+    record = (
+        read_records([Samples(folder).run / "episodes"])
+        .attempts[0]
+        .model_copy(update={"actions_sha256": trace.actions_sha256})
+    )
+    with AttemptWriter(folder / "run" / "episodes" / "traced.jsonl") as writer:
+        writer.extend([Tried(record, trace)])
+    path = folder / "run" / "actions" / "traced.jsonl"
+    data = path.read_bytes()
+    if Traces(folder / "run").get(record) is None:
+        raise TakenError("the valid file is not read")
+
+    def attempt(rng: random.Random) -> object:
+        path.write_bytes(rng.choice((mutate.any_bytes, _any_trace))(rng, data))
+        found = Traces(folder / "run").get(record)
+        if found is not None and not np.array_equal(found.actions, actions):
+            raise TakenError("other actions were taken for those of the record")
+        return found
+
+    return attempt
+
+
+def _any_trace(rng: random.Random, data: bytes) -> bytes:
+    return mutate.any_lines(rng, data, lambda lines: b"\n".join(lines) + b"\n")
+
+
 def _certificates(folder: Path) -> Attempt:
     from vla_eval.certificate import verify
     from vla_eval.certificate.verify import read_certificate
@@ -469,6 +506,7 @@ READERS: dict[str, Reader] = {
         "record files, half of them with their chain made anew", 800,
         _in_run(_RECORDS, _record_damage, _named(f"run/{_RECORDS}")),
     ),
+    "actions": Reader("executed actions of an attempt", 800, _traces),
     "looks": Reader(
         "logged looks", 300, _in_run("looks/1.json", mutate.any_json, lambda samples: samples.look())
     ),

@@ -26,7 +26,9 @@ import psutil
 from blows import Blow, Command, await_handlers, expected_codes, plan_of
 from table import Row
 
+from vla_eval.record import EpisodeRecord
 from vla_eval.runs.store import read_records
+from vla_eval.runs.traces import Traces
 
 __all__ = ["Scene", "Storm", "rows", "scenes"]
 
@@ -237,15 +239,23 @@ _SOURCES = [
 
 
 def results(out: Path) -> list[str]:
-    """Return the content of a run's final records, without timings, in the keys' order."""
-    final = read_records([out / "episodes"]).final
-    return [json.dumps(final[slot].reproducible(), sort_keys=True) for slot in sorted(final)]
+    """Return the content of a run's final records, without timings, and of their actions, in the keys' order."""
+    final, traces = read_records([out / "episodes"]).final, Traces(out)
+    return [
+        f"{json.dumps(final[slot].reproducible(), sort_keys=True)} {_kept(traces, final[slot])}"
+        for slot in sorted(final)
+    ]
+
+
+def _kept(traces: Traces, record: EpisodeRecord) -> str:
+    trace = traces.get(record)
+    return "no actions" if trace is None else f"{trace.source.tolist()} {trace.observed.tolist()}"
 
 
 def finished_lines(out: Path) -> dict[str, bytes]:
-    """Return the terminated lines of every record file."""
-    files = (out / "episodes").glob("*.jsonl") if out.exists() else []
-    return {path.name: path.read_bytes().rpartition(b"\n")[0] for path in files}
+    """Return the terminated lines of every file of records or actions."""
+    files = out.glob("*/*.jsonl") if out.exists() else []
+    return {str(path.relative_to(out)): path.read_bytes().rpartition(b"\n")[0] for path in files}
 
 
 def _shared_memory() -> set[str]:

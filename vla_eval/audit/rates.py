@@ -15,6 +15,7 @@ from vla_eval.audit.results import (
     TaskComparison,
 )
 from vla_eval.audit.schema import ClaimsFile, Rate, RatesClaim
+from vla_eval.audit.scores import scores_sentence
 from vla_eval.drawing import words
 from vla_eval.stats import (
     AssumedPairing,
@@ -24,6 +25,7 @@ from vla_eval.stats import (
     PairingEnvelope,
     Spread,
     exact_p_noninferior,
+    grim_counts,
     heterogeneity,
     is_ceiling,
     judge_independent,
@@ -55,9 +57,10 @@ def audit_rates(claim: RatesClaim, file: ClaimsFile) -> Audited:
     finding, sentence = find(claim.asserts, comparison)
     if finding is ClaimFinding.SUPPORTED and passing:
         sentence += "; but a policy that should fail passes too, so this is weak evidence"
-    return Audited(
-        claim, finding, f"{sentence}.", _details(claim, comparison, file), flags, comparison
-    )
+    details = _details(claim, comparison, file)
+    if claim.halves:
+        details += (scores_sentence(claim, comparison, finding, margin=file.margins[0]),)
+    return Audited(claim, finding, f"{sentence}.", details, flags, comparison)
 
 
 def _compare(claim: RatesClaim, file: ClaimsFile) -> ClaimComparison:
@@ -185,8 +188,6 @@ def _passing_control(claim: RatesClaim, file: ClaimsFile) -> bool | None:
 def _flags(
     claim: RatesClaim, comparison: ClaimComparison, file: ClaimsFile, *, control_passes: bool | None
 ) -> tuple[Flag, ...]:
-    rates = [claim.candidate, claim.reference]
-    rates += [rate for task in claim.tasks for rate in (task.candidate, task.reference)]
     counts = comparison.counts
     unequal = comparison.heterogeneity
     holds = {
@@ -194,7 +195,7 @@ def _flags(
         Flag.NO_ASSAY_SENSITIVITY: bool(control_passes),
         Flag.CLUSTERED: claim.pooled_seeds > 1,
         Flag.HETEROGENEOUS: unequal is not None and unequal.p < 0.05,
-        Flag.GRIM_FAIL: any(not rate.counts for rate in rates),
+        Flag.GRIM_FAIL: bool(_failing(claim)),
         Flag.SMALL_SAMPLE: counts is not None and newcombe_disagreement(*counts) > _DISAGREEMENT,
     }
     return tuple(flag for flag, held in holds.items() if held)
@@ -224,10 +225,20 @@ def _details(claim: RatesClaim, comparison: ClaimComparison, file: ClaimsFile) -
     return tuple(details)
 
 
-def _grim(claim: RatesClaim) -> list[str]:
+def _failing(claim: RatesClaim) -> list[str]:
+    """Return the printed rates that are no fraction of their episodes, in halves where scores are."""
     rates = [claim.candidate, claim.reference]
     rates += [rate for task in claim.tasks for rate in (task.candidate, task.reference)]
-    failing = [f"{rate.percent} % of {rate.n}" for rate in rates if not rate.counts]
+    parts = 2 if claim.halves else 1
+    return [
+        f"{rate.percent} % of {rate.n}"
+        for rate in rates
+        if rate.percent is not None and not grim_counts(rate.percent, parts * rate.n)
+    ]
+
+
+def _grim(claim: RatesClaim) -> list[str]:
+    failing = _failing(claim)
     if not failing:
         return []
     which = ", ".join(dict.fromkeys(failing))

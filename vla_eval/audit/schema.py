@@ -131,6 +131,8 @@ class RatesClaim(_Claim):
     """Number of evaluation seeds of one checkpoint on the same initial states that n pools."""
     picked_from: Count = 1
     """Number of comparisons among which this one was the widest: the 95 % interval is Bonferroni's."""
+    halves: bool = False
+    """Whether the percentages are means of scores 0, ½ and 1, not shares of successes."""
     negative_control: Name | None = None
     """Id of another claim of this file, whose candidate should fail against the same reference."""
     tasks: tuple[TaskRates, ...] = ()

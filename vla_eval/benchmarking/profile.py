@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-
-import numpy as np
 
 from vla_eval.benchmarking.latency import inferences
 from vla_eval.benchmarking.machine import hardware
 from vla_eval.benchmarking.policy import samples_of
 from vla_eval.errors import UsageError
-from vla_eval.realtime.profile import BUSY, ProfileFile
+from vla_eval.realtime.profile import ProfileFile, quantiles_us, refuse_busy, reported_us
 from vla_eval.runs.header import identity_sha256
 from vla_eval.spec import build_policy, identity_of
 
@@ -51,25 +48,10 @@ def measure_profile(
         identity_sha256=identity_sha256(identity_of(spec, metadata)),
         measured_on=datetime.now(UTC).date().isoformat(),
         inferences=len(timed.total_ms),
-        total_us=_quantiles_us(timed.total_ms),
-        prefix_us=_reported([chunk.prefix_ms for chunk in timed.chunks]),
-        denoise_us=_reported([chunk.denoise_ms for chunk in timed.chunks]),
+        total_us=quantiles_us(timed.total_ms),
+        prefix_us=reported_us([chunk.prefix_ms for chunk in timed.chunks]),
+        denoise_us=reported_us([chunk.denoise_ms for chunk in timed.chunks]),
     )
-    if profile.spread > BUSY and not busy:
-        fastest, median, slow = (profile.total_us[percent] / 1e3 for percent in (0, 50, 95))
-        raise UsageError(
-            f"this machine is busy: the fastest inference took {fastest:.3g} ms, half of them over "
-            f"{median:.3g} ms and 5 % over {slow:.3g} ms, and on a quiet machine each is less than "
-            f"{BUSY:g} times the one before; end other programs and repeat, or keep the times with --busy"
-        )
+    if not busy:
+        refuse_busy(profile, "this machine is", "end other programs and repeat")
     return profile
-
-
-def _reported(milliseconds: Sequence[float]) -> tuple[int, ...] | None:
-    """Return the quantiles of a part; None if the policy does not report it."""
-    return _quantiles_us(milliseconds) if all(ms > 0 for ms in milliseconds) else None
-
-
-def _quantiles_us(milliseconds: Sequence[float]) -> tuple[int, ...]:
-    quantiles = 1e3 * np.percentile(milliseconds, range(101))
-    return tuple(max(1, round(float(value))) for value in quantiles)

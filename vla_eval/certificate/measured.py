@@ -15,11 +15,11 @@ from vla_eval.certificate.model import (
     Measured,
     RestrictedTime,
 )
+from vla_eval.judging.curves import solved_by
 from vla_eval.judging.means import Means, mean_of
 from vla_eval.judging.measures import Worth, time_limits, worth_of
 from vla_eval.judging.methods import judging
 from vla_eval.protocol import Protocol
-from vla_eval.record import EpisodeRecord
 from vla_eval.stats import power_of_means, states_for_power
 
 __all__ = ["measured"]
@@ -86,7 +86,7 @@ def _time(
         control_hz=control_rate(evidence.protocol),
         grid=tuple(np.round(grid, 4).tolist()),
         solved={
-            name: tuple(_solved_by(grid.tolist(), list(arm.finals.values()), limits))
+            name: tuple(solved_by(grid.tolist(), arm.finals.values(), limits))
             for name, arm in evidence.arms.items()
         },
         # What is judged is time saved, as a fraction of the limit.
@@ -94,21 +94,6 @@ def _time(
         difference_steps=None if limit is None else -limit * comparison.difference,
         ci95_steps=None if limit is None else (-limit * high, -limit * low),
     )
-
-
-def _solved_by(
-    grid: Iterable[float],
-    records: list[EpisodeRecord],
-    limits: dict[tuple[str, str], int],
-) -> Iterable[float]:
-    """Yield the share of episodes that had succeeded by each fraction of their time limit."""
-    shares = [
-        record.steps / limits[record.suite, record.task]
-        for record in records
-        if record.outcome == "success"
-    ]
-    for time in grid:
-        yield sum(share <= time + 1e-9 for share in shares) / len(records)
 
 
 def control_rate(protocol: Protocol) -> float | None:

@@ -16,10 +16,12 @@ import tyro
 
 from vla_eval.cli.audit import audit
 from vla_eval.cli.bench import bench
+from vla_eval.cli.board import board
 from vla_eval.cli.certify import certify, verify
 from vla_eval.cli.check import check
 from vla_eval.cli.common import FULL, refused
 from vla_eval.cli.compare import compare
+from vla_eval.cli.completion import completion
 from vla_eval.cli.doctor import doctor
 from vla_eval.cli.help import describe, wrapped_help
 from vla_eval.cli.latency import latency
@@ -27,6 +29,8 @@ from vla_eval.cli.listing import list_
 from vla_eval.cli.log import log
 from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
+from vla_eval.cli.protocol import protocol
+from vla_eval.cli.publish import publish
 from vla_eval.cli.quickstart import quickstart
 from vla_eval.cli.record import record
 from vla_eval.cli.register import register
@@ -39,11 +43,14 @@ from vla_eval.cli.streams import forgiving_streams
 from vla_eval.cli.submit import submit
 from vla_eval.cli.sweep import sweep
 from vla_eval.cli.train import train
+from vla_eval.cli.view import view
+from vla_eval.cli.watch import watch
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
     EXIT_USAGE,
+    UsageError,
     VlaEvalError,
 )
 from vla_eval.files.plain import printable
@@ -58,10 +65,14 @@ _VERBS: dict[str, Callable[..., int]] = {
     "sweep": sweep,
     "report": report,
     "log": log,
+    "watch": watch,
+    "view": view,
     "certify": certify,
     "verify": verify,
     "check": check,
     "compare": compare,
+    "publish": publish,
+    "board": board,
     "audit": audit,
     "plan": plan,
     "stats": stats,
@@ -73,7 +84,9 @@ _VERBS: dict[str, Callable[..., int]] = {
     "bench": bench,
     "latency": latency,
     "list": list_,
+    "protocol": protocol,
     "doctor": doctor,
+    "completion": completion,
 }
 
 _DESCRIPTION = """Is this one-step policy as good as its ten-step teacher?
@@ -150,6 +163,10 @@ def _call(arguments: list[str], *, brief: bool) -> int:
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
+    except ImportError as error:  # tyro's own, for the shells that it leaves to another package
+        if "shtab" not in str(error):
+            raise
+        raise UsageError("completion is for bash and zsh: vlaeval completion bash|zsh") from None
     except SystemExit as stop:  # tyro's: 0 after --help, 2 after a usage error
         return EXIT_COMPLETE if stop.code in (0, None) else EXIT_USAGE
     return int(result)

@@ -65,6 +65,7 @@ def print_profile(profile: ProfileFile) -> None:
         [
             f"{profile.policy}, {profile.dtype or 'dtype unknown'}",
             f"on {profile.machine}, {profile.measured_on}: {profile.inferences} inferences, ms",
+            *([f"from records of {profile.replayed_run}"] if profile.replayed_run else []),
             "",
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,30 +16,45 @@ __all__ = ["latency"]
 
 
 def latency(
-    what: tyro.conf.Positional[Literal["list", "show"]],
-    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="MACHINE|FILE")] = None,
+    what: tyro.conf.Positional[Literal["list", "show", "from"]],
+    name: Annotated[
+        tyro.conf.Positional[str | None], tyro.conf.arg(metavar="MACHINE|FILE|RUN")
+    ] = None,
     *,
+    arm: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    busy: bool = False,
     json: bool = False,
 ) -> int:
-    """List machines with published inference times, or show one, in milliseconds and in ticks.
+    """List published inference times, show them in ms and in ticks, or take them from a run's records.
 
     Example: vlaeval latency list
 
     Example: vlaeval latency show a800-pi05
+
+    Example: vlaeval latency from runs/paused --arm student --out student.json
 
     A tick is one control step. An inference that takes d ticks answers the observation of tick k with an
     action in tick k + d at the earliest. A protocol in virtual time names a machine in
     run.realtime.machine, or embeds a measured profile; see docs/real-time.md.
 
     Args:
-        what: 'list', all shipped machines; 'show', one of them or the file of a profile.
-        name: With show: a shipped machine, or a file of vlaeval bench policy --profile.
+        what: 'list', all shipped machines; 'show', one of them or the file of a profile; 'from', the
+            wall times of a paused run's inferences as a profile.
+        name: With show: a shipped machine, or the file of a profile. With from: the run folder.
+        arm: With from: the arm, if the run has several.
+        out: With from: the profile to write, for vlaeval run --profile.
+        busy: With from: keep times that vary as they do on a busy machine.
         json: Print for machines.
     """
     from vla_eval.planning.machines import machines
 
-    if (what == "show") == (name is None):
-        raise UsageError("vlaeval latency list takes no name, and show takes one")
+    if (what == "list") == (name is not None):
+        raise UsageError("vlaeval latency list takes no name; show and from take one")
+    if what == "from":
+        return _from(Path(name or ""), arm, out, busy=busy, json=json)
+    if arm is not None or out is not None or busy:
+        raise UsageError("--arm, --out and --busy belong to: vlaeval latency from RUN --out FILE")
     if name is not None:
         return _show(name, json=json)
     rows = machines()
@@ -63,6 +79,22 @@ def _cells(row: dict[str, Any]) -> list[str]:
         for rate in ("20", "30", "50")
     ]
     return [f"{' / '.join(times)} ms", *(" / ".join(both) for both in ticks)]
+
+
+def _from(run: Path, arm: str | None, out: Path | None, *, busy: bool, json: bool) -> int:
+    from vla_eval.benchmarking.replayed import replayed_profile
+    from vla_eval.files.atomic import write_atomically
+
+    if out is None:
+        raise UsageError("vlaeval latency from writes a profile: name its file with --out FILE")
+    profile = replayed_profile(run, arm, busy=busy)
+    write_atomically(out, profile.model_dump_json(indent=1) + "\n")
+    if json:
+        print_json(profile.model_dump(mode="json"))
+    else:
+        print_profile(profile)
+    say(f"profile: {out}", file=sys.stderr)
+    return EXIT_COMPLETE
 
 
 def _show(name: str, *, json: bool) -> int:

@@ -44,6 +44,7 @@ def run(
     host_gpus: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None,
     workers_per_host: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     insecure_cluster: bool = False,
+    no_actions: bool = False,
     set_: Changes = (),
     profile: Profiles = (),
     log: Annotated[
@@ -77,6 +78,8 @@ def run(
         workers_per_host: On a cluster, the largest number of environments at one policy host;
             default 16.
         insecure_cluster: Accept a cluster without a token: all who reach it can run code on it.
+        no_actions: Keep no executed actions beside the records; they take some 8 kB an episode, and with
+            them an episode is shown again without its policy.
         set_: Change a field of the protocol; the run is marked as modified. Repeatable.
         profile: In virtual time, the measured inference times of an arm, from vlaeval bench policy
             --profile; the run is marked as modified. Repeatable.
@@ -108,6 +111,7 @@ def run(
             workers=workers,
             shard=shard,
             engine=where,
+            actions=not no_actions,
         )
     if json:
         print_json(summary.to_json())

@@ -29,7 +29,8 @@ def sweep(
     Every cell is an ordinary run folder inside DIR, for vlaeval report and vlaeval compare. The same
     command continues. DIR/sweep.md and DIR/sweep.csv hold the table; they grow with every cell. A grid
     with 'ticks', for protocols in virtual time, also draws success and time over the delay into
-    DIR/ticks.svg.
+    DIR/ticks.svg. With a table [break_even] it says up to which delay one arm keeps up with another one,
+    and from which delay on it does not, also in DIR/break-even.json.
 
     Args:
         grid: Protocol, axes and arms, see examples/sweeps/.
@@ -38,7 +39,15 @@ def sweep(
         json: Print the rows as JSON.
         trust: Run code that the file names and no installed package provides; see docs/trust.md.
     """
-    from vla_eval.sweep import load_grid, run_grid, table_rows, write_curves, write_tables
+    from vla_eval.drawing.terminal import folded
+    from vla_eval.sweep import (
+        load_grid,
+        run_grid,
+        table_rows,
+        write_break_even,
+        write_curves,
+        write_tables,
+    )
     from vla_eval.trust import foreign_code, need_trust
 
     cells, results, table = load_grid(grid), [], ""
@@ -49,10 +58,13 @@ def sweep(
         table = write_tables(results, out)
     for file in write_curves(results, out):
         say(f"curves: {file}", file=sys.stderr)
+    compared = write_break_even(results, out)
     if json:
         print_json(table_rows(results))
     else:
         say(table, end="")
+        if compared:
+            say(folded(compared))
     complete = all(summary.complete for _, summary in results)
     return EXIT_COMPLETE if complete else EXIT_INFRASTRUCTURE
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +49,18 @@ class Contest:
     torn: tuple[str, ...] = ()
 
 
-def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Contest:
+def gather(
+    paths: Sequence[Path],
+    *,
+    only: Sequence[str] = (),
+    labels: Mapping[Path, str] | None = None,
+) -> Contest:
     """Gather the arms of run folders; the same arm in several folders counts once (shards of a run).
 
     Args:
         paths: run folders of one protocol.
         only: names of the arms to compare; default all.
+        labels: names of the folders, where their paths must not be shown.
 
     Raises:
         RunFolderError: no run, damaged records, or different protocols.
@@ -66,7 +72,8 @@ def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Contest:
     _refuse_other_protocols(folders)
     protocol = folders[0].header.protocol
     keys = tuple(episode.key for episode in expand(protocol))
-    groups = _group(folders)
+    labels = labels or {}
+    groups = _group(folders, labels)
     records = {folder.path: folder.records() for folder in folders}
     known = list(groups)
     for name in only:
@@ -79,8 +86,14 @@ def gather(paths: Sequence[Path], *, only: Sequence[str] = ()) -> Contest:
             "name another run of the same protocol"
         )
     contradictions: list[str] = []
-    entries = [_entry(name, group, records, keys, contradictions) for name, group in chosen.items()]
-    torn = [f"{path.name}/{name}" for path, content in records.items() for name in content.torn]
+    entries = [
+        _entry(name, group, records, keys, contradictions, labels) for name, group in chosen.items()
+    ]
+    torn = [
+        f"{labels.get(path, path.name)}/{name}"
+        for path, content in records.items()
+        for name in content.torn
+    ]
     return Contest(protocol, keys, tuple(entries), tuple(contradictions), tuple(torn))
 
 
@@ -101,7 +114,7 @@ def _refuse_other_protocols(folders: Sequence[RunFolder]) -> None:
 type _Found = list[tuple[RunFolder, Arm]]
 
 
-def _group(folders: Sequence[RunFolder]) -> dict[str, _Found]:
+def _group(folders: Sequence[RunFolder], labels: Mapping[Path, str]) -> dict[str, _Found]:
     """Return the arms by name; if two policies share a name, the folder's name distinguishes them."""
     policies: dict[str, list[_Found]] = {}
     for folder in folders:
@@ -116,8 +129,9 @@ def _group(folders: Sequence[RunFolder]) -> dict[str, _Found]:
     for name, groups in policies.items():
         for group in groups:
             path = group[0][0].path
-            full = name if len(groups) == 1 else f"{path.name}/{name}"
-            named[f"{path}/{name}" if full in named else full] = group
+            label = labels.get(path)
+            full = name if len(groups) == 1 else f"{label or path.name}/{name}"
+            named[f"{label or path}/{name}" if full in named else full] = group
     return named
 
 
@@ -127,6 +141,7 @@ def _entry(
     records: dict[Path, Records],
     keys: Sequence[EpisodeKey],
     contradictions: list[str],
+    labels: Mapping[Path, str],
 ) -> Entry:
     merged = Records()
     home = group[0][1]
@@ -143,6 +158,6 @@ def _entry(
     return Entry(
         name=name,
         arm=home,
-        folders=tuple(str(folder.path) for folder, _ in group),
+        folders=tuple(labels.get(folder.path, str(folder.path)) for folder, _ in group),
         episodes=ArmEpisodes.of(merged, home.name, keys),
     )

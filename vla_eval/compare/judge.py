@@ -12,6 +12,7 @@ from vla_eval.compare.gather import Contest, Entry
 from vla_eval.compare.pairwise import estimate, pairing
 from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.errors import UsageError
+from vla_eval.judging.curves import Curves, curves_of, differences_within
 from vla_eval.judging.ledger import won
 from vla_eval.judging.rates import rate_interval
 from vla_eval.judging.timings import inference_ms, quantile
@@ -52,6 +53,7 @@ def compare(field: Contest, *, alpha: float = 0.05) -> Ranking:
         cochran=_cochran(field),
         tasks=tuple(tasks),
         warnings=tuple(_warnings(field, pairs)),
+        curves=_curves(field, arms),
     )
 
 
@@ -101,6 +103,15 @@ def _pairs(field: Contest, entries: Sequence[Entry], alpha: float) -> list[PairR
             q_bh=screened,
             differ=adjusted < alpha,
             heterogeneity_p=pair.heterogeneity_p,
+            within=()
+            if pair.table is None
+            else differences_within(
+                field.protocol,
+                field.keys,
+                first.episodes,
+                second.episodes,
+                comparisons=len(couples),
+            ),
         )
         for (first, second), pair, adjusted, screened in zip(
             couples, estimates, holm(p_values), benjamini_hochberg(p_values), strict=True
@@ -118,6 +129,12 @@ def _pareto(arms: Sequence[RankedArm]) -> dict[str, bool]:
         )
         for name, rate, ms in timed
     }
+
+
+def _curves(field: Contest, arms: Sequence[RankedArm]) -> Curves | None:
+    """Return the curves under the policies' names here, best policy first."""
+    episodes = {entry.name: replace(entry.episodes, name=entry.name) for entry in field.entries}
+    return curves_of(field.protocol, [episodes[arm.name] for arm in arms])
 
 
 def _cochran(field: Contest) -> tuple[float, float] | None:

@@ -8,7 +8,8 @@ from vla_eval.compare.figure import draw_pareto
 from vla_eval.compare.results import PairResult, RankedArm, Ranking
 from vla_eval.compare.text import POST_HOC
 from vla_eval.drawing import words
-from vla_eval.drawing.svg import NARROW, WIDE
+from vla_eval.drawing.curves import draw_solved
+from vla_eval.drawing.svg import LOOKS, NARROW, WIDE
 from vla_eval.files.plain import markdown
 from vla_eval.judging.virtual import VIRTUAL_HEAD, virtual_sentence
 
@@ -36,10 +37,20 @@ def html_page(comparison: Ranking, *, command: str) -> str:
         hard=_hardest_first(comparison),
         virtual=virtual_sentence(comparison.protocol),
         virtual_head=VIRTUAL_HEAD,
+        curves=Markup(_drawn_curves(comparison)),  # noqa: S704 - as above
         matrix=len(comparison.arms) <= _MATRIX,
         post_hoc=POST_HOC,
         command=command,
     )
+
+
+def _drawn_curves(comparison: Ranking) -> str:
+    if comparison.curves is None:
+        return ""
+    looks = {
+        name: LOOKS[index % len(LOOKS)][:2] for index, name in enumerate(comparison.curves.solved)
+    }
+    return "".join(draw_solved(comparison.curves, looks, width) for width in (WIDE, NARROW))
 
 
 _MATRIX = 12
@@ -69,6 +80,7 @@ def markdown_page(comparison: Ranking) -> str:
         "|---|---|---|---|---|---|---|",
         *(_arm(arm) for arm in comparison.arms),
         *_virtual(comparison),
+        *_within(comparison),
         "",
         "| first | second | difference, points | 95 % | all pairs at once, 95 % | p, Holm |",
         "|---|---|---|---|---|---|",
@@ -94,6 +106,31 @@ def _virtual(comparison: Ranking) -> list[str]:
     ]
     head = f"| in ticks | {' | '.join(VIRTUAL_HEAD)} |"
     return ["", head, "|---|" + "---|" * len(VIRTUAL_HEAD), *rows] if rows else []
+
+
+def _within(comparison: Ranking) -> list[str]:
+    """Return successes by time, of each policy and of each pair, as tables; nothing for paused runs."""
+    if comparison.curves is None:
+        return []
+    arms = comparison.curves.within
+    times = [each.time for each in next(iter(arms.values()))]
+    head, line = " | ".join(times), "|---|" + "---|" * len(times)
+    rows = [
+        f"| {markdown(name)} | {' | '.join(f'{each.solved}/{each.n}' for each in found)} |"
+        for name, found in arms.items()
+    ]
+    pairs = [
+        f"| {markdown(pair.first)} v {markdown(pair.second)} | "
+        + " | ".join(
+            f"{words.points(each.difference)} {words.interval(each.simultaneous95)}"
+            for each in pair.within
+        )
+        + " |"
+        for pair in comparison.pairs
+        if pair.within
+    ]
+    difference = ["", f"| difference, all pairs and times at once, 95 % | {head} |", line, *pairs]
+    return ["", f"| solved within | {head} |", line, *rows, *(difference if pairs else [])]
 
 
 def _arm(arm: RankedArm) -> str:

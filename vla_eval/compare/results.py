@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from vla_eval.judging.curves import Curves, Within
 from vla_eval.judging.virtual import VirtualArm
 from vla_eval.protocol import Protocol
 from vla_eval.stats import PairedTable
@@ -76,6 +77,9 @@ class PairResult:
     """Whether ``p_holm`` is below alpha."""
     heterogeneity_p: float | None
     """p-value of "the difference is the same on all tasks"."""
+    within: tuple[Within, ...] = ()
+    """Differences of successes by time, with intervals that hold for all pairs and times at once; empty
+    unless the protocol runs in virtual time and the episodes are paired."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Ranking:
     """Cochran's Q over all policies and its p-value; None if episodes repeat or are unpaired."""
     tasks: tuple[str, ...]
     warnings: tuple[str, ...]
+    curves: Curves | None = None
+    """Successes by time; None unless the protocol runs in virtual time."""
 
     def pair(self, one: str, other: str) -> PairResult:
         """Return the result of two policies, named in any order."""
@@ -111,6 +117,7 @@ class Ranking:
                 if self.cochran is None
                 else {"statistic": self.cochran[0], "p": self.cochran[1]}
             ),
+            **({} if self.curves is None else {"curves": self.curves.to_json()}),
         }
 
 
@@ -152,4 +159,5 @@ def _pair_json(pair: PairResult) -> dict[str, Any]:
         "q_bh": pair.q_bh,
         "differ": pair.differ,
         "heterogeneity_p": pair.heterogeneity_p,
+        **({"within": [asdict(each) for each in pair.within]} if pair.within else {}),
     }

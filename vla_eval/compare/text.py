@@ -30,6 +30,7 @@ def comparison_text(comparison: Ranking) -> str:
         "",
         *table([_HEAD, *(_arm(arm) for arm in comparison.arms)], numbers=True),
         *_virtual(comparison),
+        *_within(comparison),
         "",
         *table([_PAIR_HEAD, *(_pair(pair) for pair in comparison.pairs)], numbers=True),
         "",
@@ -67,6 +68,19 @@ def _virtual(comparison: Ranking) -> list[str]:
         if arm.virtual is not None
     ]
     return ["", *table([["in ticks", *VIRTUAL_HEAD], *rows], numbers=True)] if rows else []
+
+
+def _within(comparison: Ranking) -> list[str]:
+    """Return successes by time of each policy; nothing for paused runs."""
+    if comparison.curves is None:
+        return []
+    arms = comparison.curves.within
+    head = ["solved within", *(each.time for each in next(iter(arms.values())))]
+    rows = [
+        [shorten(name, _NAME), *(f"{each.solved}/{each.n}" for each in times)]
+        for name, times in arms.items()
+    ]
+    return ["", *table([head, *rows], numbers=True)]
 
 
 _PAIR_HEAD = ["first against second", "difference", "95 % interval", "p, Holm", ""]

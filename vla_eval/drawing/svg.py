@@ -23,6 +23,7 @@ __all__ = [
     "CANDIDATE",
     "CONTROL",
     "INK",
+    "LOOKS",
     "MUTED",
     "NARROW",
     "PAPER",
@@ -59,6 +60,17 @@ STYLES: Mapping[str, tuple[str, str]] = {
     "reference as fast": (REFERENCE, "-."),
 }
 """Colour and line of each role; the lines differ, so colour is not needed."""
+
+LOOKS = (
+    (CANDIDATE, "-", "o"),
+    (REFERENCE, "--", "s"),
+    (CONTROL, ":", "D"),
+    (INK, "-.", "^"),
+    (MUTED, "-", "v"),
+    (CANDIDATE, ":", "P"),
+    (REFERENCE, "-.", "X"),
+)
+"""Colour, line and mark of arms without a role, in turn."""
 
 _LIGHT: Mapping[str, str] = {
     "ink": "#1a1e24",

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from vla_eval.engine.messages import Ready, Start, WorkItem
 from vla_eval.episode import Phase
 from vla_eval.record import EpisodeRecord
+from vla_eval.runs.traces import Attempt
 
 __all__ = [
     "Clock",
@@ -103,8 +104,8 @@ class Ended:
     worker: Worker
     item: WorkItem
     record: EpisodeRecord
-    is_stored: bool = True
-    """Whether the record is on disk already; else the supervisor stores it."""
+    to_store: Attempt | None = None
+    """The attempt, if the supervisor has to store it; None: it is on disk already."""
 
     @property
     def member(self) -> Worker:

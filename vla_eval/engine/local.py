@@ -188,6 +188,7 @@ class LocalCrew:
             protocol_sha256=self._protocol_sha256,
             record_file=record_file,
             session=self._session.token,
+            keeps_actions=self._session.keeps_actions,
             authkey=self._authkey,
             host_wait_s=self._host_wait_s(),
         )

@@ -61,6 +61,8 @@ class WorkerJob:
     protocol_sha256: str
     session: str
     """Token of this call of ``vlaeval run``; every record and every file name holds it."""
+    keeps_actions: bool
+    """Whether the executed actions are kept beside the records."""
     host_wait_s: float
     """Longest wait for a policy host in s, queueing and a slow batch included."""
 

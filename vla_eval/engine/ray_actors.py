@@ -34,8 +34,8 @@ from vla_eval.engine.worker import EpisodeRunner
 from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_INFRASTRUCTURE, VlaEvalError
 from vla_eval.keys import PolicyKey
-from vla_eval.record import EpisodeRecord
 from vla_eval.runs.provenance import versions
+from vla_eval.runs.traces import Attempt
 from vla_eval.spec import build_policy, code_sha256
 
 __all__ = ["HostActor", "HostHandle", "Loaded", "WorkerActor"]
@@ -225,8 +225,8 @@ class WorkerActor:
 
     def run(
         self, item: WorkItem, start: Start, hosts: Mapping[str, HostHandle]
-    ) -> EpisodeRecord | Stopped:
-        """Run one attempt and return its record, which the driver stores."""
+    ) -> Attempt | Stopped:
+        """Run one attempt and return its record and trace, which the driver stores."""
         if self._runner is None:
             return Stopped(EXIT_INFRASTRUCTURE, "a worker was given an episode before it was ready")
         for name, proxy in self._proxies.items():

@@ -32,9 +32,9 @@ from vla_eval.engine.process import thread_limits
 from vla_eval.engine.ray_actors import HostActor, HostHandle, Loaded, WorkerActor
 from vla_eval.engine.session import RunSession
 from vla_eval.errors import EXIT_INFRASTRUCTURE, InfrastructureError
-from vla_eval.record import EpisodeRecord
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.provenance import other_physics, versions
+from vla_eval.runs.traces import Attempt
 from vla_eval.spec import placement_of
 
 __all__ = ["RayCrew", "environment_of_actors"]
@@ -138,6 +138,7 @@ class RayCrew:
             realtime=self._run.realtime,
             protocol_sha256=self._protocol_sha256,
             session=self._session.token,
+            keeps_actions=self._session.keeps_actions,
             host_wait_s=limits.infer_s * (self._cluster.workers_per_host + 1) + limits.setup_s,
         )
         actor = _actor_class(WorkerActor).options(
@@ -219,9 +220,9 @@ class RayCrew:
         item = self._items.pop(member)
         if isinstance(answer, Stopped):
             return Refused(member, answer.exit_code, answer.message)
-        record: EpisodeRecord = answer
+        attempt: Attempt = answer
         assert isinstance(member, Worker)  # noqa: S101 - only workers get items
-        return Ended(member, item, record, is_stored=False)
+        return Ended(member, item, attempt.record, to_store=attempt)
 
     def _welcome(self, member: _Member, loaded: Loaded) -> Event:
         actor = self._actors[member]

@@ -40,7 +40,7 @@ from vla_eval.summary.model import RunSummary, summarise
 __all__ = ["finish", "run", "work_through"]
 
 
-def run(
+def run(  # noqa: PLR0913  options of the command, all by keyword
     protocol: str | Protocol,
     arms: Mapping[str, str],
     out: str | os.PathLike[str],
@@ -49,6 +49,7 @@ def run(
     shard: str | None = None,
     overrides: Sequence[str] = (),
     engine: str | Fleet | Cluster = "local",
+    actions: bool = True,
     notify: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Run a protocol, or continue the run that ``out`` holds.
@@ -66,6 +67,8 @@ def run(
         overrides: ``key.path=value`` changes of the protocol; a run with changes is marked as modified.
         engine: where it runs: ``local``, ``ray``, ``ray:ADDRESS`` or ``ray:local``, or one of these in
             detail; see :func:`vla_eval.engine.cluster.opened`. Records do not depend on it at max_batch 1.
+        actions: whether the executed actions are kept, some 8 kB an episode. With them an episode can be
+            shown again without its policy.
         notify: called with one sentence after a repair; default prints to stderr.
 
     Returns:
@@ -103,7 +106,9 @@ def run(
     with opened(engine) as where:
         folder, lock = RunFolder.enter(Path(out), protocol, arms, part)
         with lock, _terminable():
-            return _run_locked(folder, part, where, workers or where.workers, notify)
+            return _run_locked(
+                folder, part, where, workers or where.workers, notify, actions=actions
+            )
 
 
 def _finished_before(path: Path, protocol: Protocol, arms: Mapping[str, str]) -> RunSummary | None:
@@ -121,6 +126,8 @@ def _run_locked(
     engine: Engine,
     workers: int,
     notify: Callable[[str], None] | None,
+    *,
+    actions: bool,
 ) -> RunSummary:
     protocol = folder.header.protocol
     names = [arm.name for arm in folder.header.arms]
@@ -147,6 +154,7 @@ def _run_locked(
             workers=min(workers, max(1, len(items))),
             progress=progress,
             notify=say,
+            actions=actions,
         )
     return finish(folder)
 
@@ -160,6 +168,7 @@ def work_through(
     workers: int,
     progress: Progress,
     notify: Callable[[str], None],
+    actions: bool = True,
 ) -> None:
     """Run blocks of work items of a locked folder, one after the other.
 
@@ -171,6 +180,7 @@ def work_through(
         workers: environments at a time.
         progress: is told of the episodes that have ended before, and of each that ends.
         notify: called with one sentence after a repair.
+        actions: whether the executed actions are kept.
 
     Raises:
         UsageError, InfrastructureError: as :func:`run`.
@@ -185,7 +195,7 @@ def work_through(
         for record in attempts
     ]
     raised = _replay(records, keys, progress)
-    session = RunSession(folder.episodes)
+    session = RunSession(folder.episodes, keeps_actions=actions)
     supervisor = Supervisor(
         folder,
         blocks,

@@ -20,9 +20,11 @@ class RunSession:
 
     Args:
         episodes: the folder of record files.
+        keeps_actions: whether the executed actions are kept beside the records.
     """
 
-    def __init__(self, episodes: Path) -> None:
+    def __init__(self, episodes: Path, *, keeps_actions: bool = True) -> None:
+        self.keeps_actions = keeps_actions
         self.token = secrets.token_hex(8)
         """Every record and every file name of this call holds it."""
         self._episodes = episodes

@@ -31,7 +31,8 @@ from vla_eval.errors import EXIT_USAGE, InfrastructureError, UsageError
 from vla_eval.policy import PolicyMetadata
 from vla_eval.record import EpisodeRecord, Reason
 from vla_eval.runs.folder import RunFolder
-from vla_eval.runs.store import Records, RecordWriter
+from vla_eval.runs.store import Records
+from vla_eval.runs.traces import Attempt, AttemptWriter
 
 __all__ = ["Supervisor"]
 
@@ -96,7 +97,7 @@ class Supervisor:
         self._raised = sum(record.outcome != "error" for record in self._errors.final.values())
         self._deaths = Deaths()
         self._clocks_at_s = 0.0
-        self._own_writer = RecordWriter(session.new_record_file("supervisor"))
+        self._own_writer = AttemptWriter(session.new_record_file("supervisor"))
 
     def run(self) -> None:
         """Run all items; return when each has ended or was given up.
@@ -156,7 +157,7 @@ class Supervisor:
     def _listen(self) -> None:
         events = self._crew.events(_POLL_S)
         self._own_writer.extend(
-            event.record for event in events if isinstance(event, Ended) and not event.is_stored
+            event.to_store for event in events if isinstance(event, Ended) and event.to_store
         )
         for event in events:
             if self._is_current(event.member):
@@ -333,7 +334,7 @@ class Supervisor:
             policy_sha256=self._policy_sha256[item.arm],
             session=self._session.token,
         )
-        self._own_writer.append(record)
+        self._own_writer.extend([Attempt(record, None)])
         self._note(record, worker)
         self._retry(item, charge=fault == "own", why=f"worker {worker.slot} {what}")
 

@@ -42,7 +42,7 @@ from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import Policy, WarmUps
 from vla_eval.realtime.latency import virtual_time
 from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
-from vla_eval.runs.store import RecordWriter
+from vla_eval.runs.traces import Attempt, AttemptWriter
 from vla_eval.spec import build_policy, code_sha256
 
 __all__ = ["EpisodeRunner", "Pulse", "error_record", "worker_main"]
@@ -105,8 +105,8 @@ class EpisodeRunner:
         """Store the policies' hashes, which go into every record."""
         self._policy_sha256 = dict(message.policy_sha256)
 
-    def run(self, item: WorkItem) -> EpisodeRecord:
-        """Run one attempt and return its record.
+    def run(self, item: WorkItem) -> Attempt:
+        """Run one attempt and return its record and its trace.
 
         Raises:
             UsageError: the environment cannot be built at all (a missing extra, missing assets).
@@ -148,8 +148,10 @@ class EpisodeRunner:
             try:
                 record = record_of(result, error)
             except ValidationError:  # the result itself cannot be stored
-                record = record_of(EpisodeResult(outcome="error", reason=reason), error)
-        return record
+                result = EpisodeResult(outcome="error", reason=reason)
+                record = record_of(result, error)
+        tracer = result.tracer if self._job.keeps_actions else None
+        return Attempt(record, None if tracer is None else tracer.trace())
 
     def _policy_of(self, item: WorkItem, clock: PhaseClock) -> Policy:
         policy = self.policies[item.arm]
@@ -190,12 +192,14 @@ class EpisodeRunner:
             reason=result.reason,
             score=result.score,
             subgoals=result.subgoals,
+            subgoal_steps=result.subgoal_steps if result.subgoals else None,
             steps=result.steps,
             inferences=result.inferences,
             nfe=result.nfe,
             clipped_actions=result.clipped_actions,
             counts=dict(result.counts),
             scene_hash=result.scene_hash,
+            end_hash=result.end_hash,
             actions_sha256=result.actions_sha256,
             provenance=result.provenance,
             protocol_sha256=self._job.protocol_sha256,
@@ -300,7 +304,7 @@ def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
     def reach(name: str, arm: ArmJob) -> HostedPolicy:
         return SocketPolicy(name, str(arm.host_address), job.authkey, job.slot, job.host_wait_s)
 
-    writer = RecordWriter(job.record_file)
+    writer = AttemptWriter(job.record_file)
     try:
         worker = EpisodeRunner(job, heartbeat, reach)
     except HostLostError as error:
@@ -324,8 +328,8 @@ def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
         if isinstance(message, Start):
             worker.start(message)
             continue
-        record = worker.run(message)
-        writer.append(record)
-        supervisor.send(Done(message, record))
-        if record.outcome == "error":
+        attempt = worker.run(message)
+        writer.extend([attempt])
+        supervisor.send(Done(message, attempt.record))
+        if attempt.record.outcome == "error":
             return

@@ -58,6 +58,7 @@ class _Asked:
     deadline_s: float | None
     """Time of the monotonic clock after which no further block begins."""
     progress: bool
+    stop_early: bool
 
 
 def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left out
@@ -77,6 +78,7 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
     budget_s: float | None = None,
     on_error: Literal["warn", "raise"] = "warn",
     progress: bool = False,
+    stop_early: bool = True,
 ) -> Evaluation:
     """Evaluate a policy that is being trained, and go on training as if nothing had happened.
 
@@ -106,6 +108,8 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
         budget_s: no further block of episodes begins after this time in s.
         on_error: ``warn``: a fault of the machine becomes a warning, and training goes on.
         progress: show a bar.
+        stop_early: stop as soon as a comparison with the reference has an answer; without, policies that
+            are to be compared with each other run the same episodes.
 
     Returns:
         The result so far, on every rank of a distributed training.
@@ -130,6 +134,7 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
         workers or usable_cores(),
         None if budget_s is None else monotonic() + budget_s,
         progress,
+        stop_early,
     )
     module = policy if module is None and hasattr(policy, "state_dict") else module
     refuse_sharded(module)
@@ -242,7 +247,7 @@ def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[list[WorkItem]]:
 def _is_settled(asked: _Asked, folder: RunFolder) -> bool:
     if asked.deadline_s is not None and monotonic() > asked.deadline_s:
         return True
-    if asked.reference is None:
+    if asked.reference is None or not asked.stop_early:
         return False
     compared = asked.reference.compare(asked.protocol, folder.records(), ARM)
     return compared.difference.standing is not Standing.NOT_YET

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from vla_eval.files.jsonfile import ArmName
 from vla_eval.realtime.machines import machine_table
 
-__all__ = ["ArmLatency", "Machine", "Profile", "Quantiles", "Realtime"]
+__all__ = ["ArmLatency", "Machine", "Name", "Profile", "Quantiles", "Realtime", "Sha256"]
 
 QUANTILES = 101
 """Entries of a profile: the quantiles at 0, 1, … 100 %."""
@@ -74,17 +74,24 @@ class Machine(_Frozen):
         )
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Profile(_Frozen):
-    """A measured distribution of inference times, as ``vlaeval bench policy --profile`` writes it."""
+    """A measured distribution of inference times: ``vlaeval bench policy --profile``, ``vlaeval latency from``."""
 
     hardware: Name
     policy: Name
     """Spec of the measured policy."""
     measured_on: Name
     """Date, ISO 8601."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     """Hash of the profile's file."""
     quantiles_us: Quantiles
+    replayed_run: Name | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Protocol and arm of the run that the times come from; None: a measurement of its own."""
+    replayed_sha256: Sha256 | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Hash of that arm's records."""
 
     @property
     def median_us(self) -> int:

@@ -6,7 +6,7 @@ scene. Every difference is reported; a replay with differences proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,16 @@ from vla_eval.errors import (
     did_you_mean,
 )
 from vla_eval.plan import PlannedEpisode, expand
+from vla_eval.playback import Player
 from vla_eval.realtime.latency import virtual_time
 from vla_eval.record import EpisodeRecord
 from vla_eval.recording.recorder import Frame, Recorder
 from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.traces import Traces
 from vla_eval.spec import build_policy
 from vla_eval.trust import foreign_code, need_trust
 
-__all__ = ["Differences", "Repeated", "Replay", "repeat", "replay"]
+__all__ = ["Differences", "Repeated", "Replay", "repeat", "replay", "replay_actions"]
 
 type Differences = dict[str, tuple[Any, Any]]
 """Changed values by name: (then, now)."""
@@ -91,13 +93,7 @@ def replay(
         MissingExtraError: a video is requested, and imageio is not installed.
     """
     folder = RunFolder.open(run)
-    specs = {run_arm.name: run_arm.spec for run_arm in folder.header.arms}
-    if arm not in specs:
-        raise UsageError(f"the run has no arm '{arm}'{did_you_mean(arm, specs)}")
-    planned = {str(episode.key): episode for episode in expand(folder.header.protocol)}
-    if key not in planned:
-        raise UsageError(f"the run has no episode '{key}'{_near(key, planned)}")
-    record = folder.records().final.get((arm, planned[key].key))
+    episode, record, spec = _recorded(folder, key, arm)
     if record is None or record.outcome == "error":
         raise UsageError(
             f"arm '{arm}' has not ended episode '{key}', so there is nothing to replay"
@@ -108,9 +104,66 @@ def replay(
             f"arm '{arm}' raised in episode '{key}', twice alike ({message}), so there is no episode to "
             "replay"
         )
-    foreign = foreign_code(folder.header.protocol, [specs[arm]])
+    foreign = foreign_code(folder.header.protocol, [spec])
     need_trust(str(folder.path / "run.json"), foreign, trust=trust)
-    return Replay(record, _again(folder, planned[key], specs[arm], record, video))
+    return Replay(record, _again(folder, episode, spec, record, video))
+
+
+def replay_actions(
+    run: Path,
+    key: str,
+    arm: str,
+    *,
+    video: Path | None = None,
+    size: int | None = None,
+    trust: bool = False,
+) -> EpisodeRecord | None:
+    """Show a recorded episode again from its stored actions, without its policy, and compare.
+
+    Args:
+        run: the run folder.
+        key: key of the episode as in reports, ``suite/task/i3/e0/p0``.
+        arm: name of the arm.
+        video: video file to write, as for `replay`.
+        size: height and width of a camera's picture in px; None: as the policy saw them.
+        trust: whether to import an environment that no installed package provides.
+
+    Returns:
+        The record of the episode; None if the run keeps no actions of it.
+
+    Raises:
+        UsageError: there is no such arm or episode, or its simulator or assets are not those of this machine.
+        NotReproducedError: this is another episode than the recorded one.
+        MissingExtraError: a video is requested, and imageio is not installed.
+    """
+    folder = RunFolder.open(run)
+    _, record, _ = _recorded(folder, key, arm)
+    trace = Traces(run).get(record) if record is not None else None
+    if record is None or trace is None:
+        return None
+    pictures = video is not None
+    with Player(folder, size=size, pictures=pictures, trust=trust) as player, ExitStack() as stack:
+        film = None
+        if video is not None:
+            fps = int(player.env_of(record).metadata["render_fps"])
+            film = stack.enter_context(_open_video(video, fps))
+        for moment in player.play(record, trace):
+            if film is not None:
+                film.append_data(_picture(moment.frames))
+    return record
+
+
+def _recorded(
+    folder: RunFolder, key: str, arm: str
+) -> tuple[PlannedEpisode, EpisodeRecord | None, str]:
+    """Return the planned episode, its record if there is one, and the arm's spec."""
+    specs = {run_arm.name: run_arm.spec for run_arm in folder.header.arms}
+    if arm not in specs:
+        raise UsageError(f"the run has no arm '{arm}'{did_you_mean(arm, specs)}")
+    planned = {str(episode.key): episode for episode in expand(folder.header.protocol)}
+    if key not in planned:
+        raise UsageError(f"the run has no episode '{key}'{_near(key, planned)}")
+    return planned[key], folder.records().final.get((arm, planned[key].key)), specs[arm]
 
 
 def _near(key: str, planned: dict[str, PlannedEpisode]) -> str:
@@ -138,7 +191,7 @@ def _again(
         writer = stack.enter_context(_open_video(video, fps))
 
         def film(frame: Frame) -> None:
-            writer.append_data(_picture(frame))
+            writer.append_data(_picture(frame.observation["pixels"]))
 
         return repeat(recorder, episode, record, film).explained
 
@@ -216,9 +269,11 @@ def _open_video(video: Path, fps: int) -> Any:
         ) from None
 
 
-def _picture(frame: Frame) -> npt.NDArray[np.uint8]:
+def _picture(frames: Mapping[str, npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     """Return the cameras side by side, (H, W, 3), cut to the lowest; video needs an even size."""
-    images = [np.asarray(image, dtype=np.uint8) for image in frame.observation["pixels"].values()]
+    if not frames:
+        raise UsageError("the environment has no cameras, so there is no video; leave --video out")
+    images = [np.asarray(image, dtype=np.uint8) for image in frames.values()]
     height = min(image.shape[0] for image in images)
     picture = np.concatenate([image[:height] for image in images], axis=1)
     return picture[: height - height % 2, : picture.shape[1] - picture.shape[1] % 2]

@@ -17,6 +17,7 @@ __all__ = ["Compactor", "without_collection"]
 
 _TEXTS = ("arm", "suite", "task", "env_id", "instruction", "protocol_sha256", "policy_sha256")
 _MAPPINGS = ("subgoals", "counts", "provenance")
+_OPTIONAL = ("subgoal_steps", "end_hash", "realtime")
 _TIMING_TEXTS = ("machine", "session")
 _OFTEN_ZERO = ("build_s", "warm_up_s", "wait_s")
 
@@ -41,11 +42,11 @@ class Compactor:
         fields["score"] = shared(("score", fields["score"]), fields["score"])
         for name in _MAPPINGS:
             fields[name] = shared(repr(fields[name]), fields[name])
-        paused = fields["realtime"] is None  # and then it stands in no line
-        for model, whole in ((record, len(fields) - paused), (record.timing, len(timing))):
+        absent = tuple(name for name in _OPTIONAL if fields[name] is None)  # they stand in no line
+        for model, missing in ((record, absent), (record.timing, ())):
             fields_set = model.__pydantic_fields_set__
-            if len(fields_set) == whole:  # nearly always
-                same = shared((type(model), whole), fields_set)
+            if len(fields_set) + len(missing) == len(model.__dict__):  # nearly always
+                same = shared((type(model), missing), fields_set)
                 object.__setattr__(model, "__pydantic_fields_set__", same)
 
 

@@ -5,6 +5,7 @@
     run.json            content of the run: protocol, arms, their identities; written first
     protocol.json       the protocol's canonical form
     episodes/*.jsonl    one record per attempt; all else follows from them (see vla_eval.runs.store)
+    actions/*.jsonl     the executed actions of each attempt (see vla_eval.runs.traces)
     results.json        the summary; written last, and derived from the records
 """
 
@@ -269,7 +270,7 @@ class RunFolder:
 def _refuse_foreign_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"{path}: is a file; --out names a folder")
-    ours = ("run.json", "protocol.json", "results.json", "registration.json", "episodes")
+    ours = ("run.json", "protocol.json", "results.json", "registration.json", "episodes", "actions")
     strangers = [
         entry.name
         for entry in path.glob("*")

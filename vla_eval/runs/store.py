@@ -8,10 +8,8 @@ a new file, so finished records stay the same, byte for byte.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from vla_eval.errors import RunFolderError
-from vla_eval.files.atomic import StorageError, fsync_folder
+from vla_eval.files.append import LineFile
 from vla_eval.files.complaints import first_complaint
 from vla_eval.files.jsonfile import (
     MOST_BYTES,
@@ -32,7 +30,7 @@ from vla_eval.files.jsonfile import (
     refuse_ambiguous,
 )
 from vla_eval.keys import EpisodeKey
-from vla_eval.record import EpisodeRecord, Timing
+from vla_eval.record import LATER, EpisodeRecord, Timing
 from vla_eval.runs.compact import Compactor, without_collection
 
 __all__ = [
@@ -48,10 +46,8 @@ class RecordWriter:
 
     def __init__(self, path: Path) -> None:
         """Prepare; the first record creates the file, so that idle workers leave no file behind."""
-        self._path = path
-        self._descriptor: int | None = None
+        self._file = LineFile(path)
         self._chain = ""
-        self._size = 0
 
     def append(self, record: EpisodeRecord) -> None:
         """Write one record and wait until it is on disk.
@@ -74,34 +70,12 @@ class RecordWriter:
             lines += _head(chain) + _BODY + text + b"}\n"
         if not lines:
             return
-        try:
-            self._write(bytes(lines))
-        except OSError as error:
-            raise StorageError(_not_written(self._path, error)) from error
+        self._file.append(bytes(lines))
         self._chain = chain
-        self._size += len(lines)
-
-    def _write(self, lines: bytes) -> None:
-        if self._descriptor is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o644)
-            fsync_folder(self._path.parent)
-        try:
-            rest = lines[os.write(self._descriptor, lines) :]
-            if rest:  # a short write: the disk is almost full, and the second write raises
-                os.write(self._descriptor, rest)
-            os.fsync(self._descriptor)
-            if os.fstat(self._descriptor).st_nlink == 0:
-                raise FileNotFoundError(errno.ENOENT, "it was deleted")
-        except OSError:
-            os.ftruncate(self._descriptor, self._size)
-            raise
 
     def close(self) -> None:
         """Close the file; a closed file is never opened again."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._file.close()
 
     def __enter__(self) -> Self:
         """Use the writer in a ``with`` statement."""
@@ -115,23 +89,6 @@ class RecordWriter:
     ) -> None:
         """Close the file."""
         self.close()
-
-
-def _not_written(path: Path, error: OSError) -> str:
-    """Return the error message for a record that could not be written."""
-    if error.errno == errno.ENOENT:
-        return (
-            f"{path.parent}: was deleted or renamed while the run wrote there; its episodes are where "
-            "it is now: repeat the command with that --out, or with a new one"
-        )
-    remedy = "free some space" if error.errno in _FULL else "make it writable"
-    return (
-        f"{path.parent}: a record could not be written ({error.strerror}); the run stopped, finished "
-        f"episodes are kept: {remedy}, then repeat the command"
-    )
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 type _Slot = tuple[str, EpisodeKey]
@@ -361,6 +318,7 @@ def _has_no_more_keys(text: bytes, record: EpisodeRecord) -> bool:
     timing = record.timing
     keys = len(record.model_fields_set) + len(timing.model_fields_set)
     keys += len(record.subgoals) + len(record.counts) + len(record.provenance)
+    keys += len(record.subgoal_steps or ())
     values = timing.started_at.count(":") + record.env_id.count(":") + record.instruction.count(":")
     return text.count(b":") == keys + values
 
@@ -392,7 +350,7 @@ def records_digest(
             record = final.get((arm, key))
             if record is not None:
                 # policy_known follows from policy_sha256; earlier records have no counts.
-                exclude = {"timing", "attempt", "policy_known"}
+                exclude = {"timing", "attempt", "policy_known", *LATER}
                 exclude |= set() if record.counts else {"counts"}
                 text = record.model_dump_json(exclude=exclude)
                 # Formats 1 and 2 differ in timings only, so the hashed text is still format 1.

@@ -54,7 +54,7 @@ class Facts:
     points: tuple[tuple[int, Mapping[str, float]], ...]
     """(step, numbers by name), by rising step: training steps, or else episodes that have ended."""
     tables: tuple[Table, ...]
-    """Of the last point."""
+    """Tables of the last point."""
     report: str
     """The report of the last point as text."""
     videos: tuple[Path, ...]

@@ -65,6 +65,7 @@ from vla_eval.stats.multiplicity import (
     attempt_alpha,
     benjamini_hochberg,
     compact_letters,
+    fixed_sequence,
     holm,
     holm_levels,
 )
@@ -105,6 +106,7 @@ from vla_eval.stats.seeds import (
     noise_floor,
     rerun_sd,
 )
+from vla_eval.stats.selection import expected_excess
 from vla_eval.stats.sequential import (
     Decision,
     SequentialPlan,
@@ -180,8 +182,10 @@ __all__ = [
     "exact_p_above",
     "exact_p_above_resized",
     "exact_p_noninferior",
+    "expected_excess",
     "failure_ratio_independent",
     "failure_ratio_paired",
+    "fixed_sequence",
     "further_tasks",
     "grim_counts",
     "heterogeneity",

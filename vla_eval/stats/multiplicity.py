@@ -6,7 +6,14 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from string import ascii_lowercase
 
-__all__ = ["attempt_alpha", "benjamini_hochberg", "compact_letters", "holm", "holm_levels"]
+__all__ = [
+    "attempt_alpha",
+    "benjamini_hochberg",
+    "compact_letters",
+    "fixed_sequence",
+    "holm",
+    "holm_levels",
+]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -36,6 +43,20 @@ def holm_levels(
         levels[index] = level
         stopped = stopped or p_values[index] > level
     return levels
+
+
+def fixed_sequence(p_values: Sequence[float], *, alpha: float) -> int:
+    """Return how many hypotheses are rejected, in an order that was fixed before the data were seen.
+
+    Each is tested at the full alpha, and the first that is not rejected ends it. The chance of any false
+    rejection is at most alpha: it takes the rejection of the first true hypothesis (Maurer, Hothorn and
+    Lehmacher 1995; Westfall and Krishen 2001, J. Stat. Plan. Inference 99:25).
+
+    Args:
+        p_values: in the fixed order.
+        alpha: largest chance of any false rejection.
+    """
+    return next((i for i, p in enumerate(p_values) if p > alpha), len(p_values))
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from vla_eval.errors import RunFolderError
 from vla_eval.judging import ledger
+from vla_eval.judging.curves import Curves, Within, curves_of, differences_within
 from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.judging.looks import Look, due_keys, judged_by, looks_of
 from vla_eval.judging.measures import MEASURES, Measure, measure_of, worth_of
@@ -30,7 +31,15 @@ from vla_eval.runs.header import RunHeader, same_policy
 from vla_eval.runs.store import Records
 from vla_eval.stats import PairedTable
 
-__all__ = ["ArmSummary", "Pair", "RunSummary", "TaskRate", "protocol_json", "summarise"]
+__all__ = [
+    "ArmSummary",
+    "Pair",
+    "RunSummary",
+    "TaskRate",
+    "merge_records",
+    "protocol_json",
+    "summarise",
+]
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ class Pair:
     """Number of episodes left out because the environment gives no scene hash."""
     measure: Measure = MEASURES["success"]
     """What the method judges."""
+    within: tuple[Within, ...] = ()
+    """Differences of successes by time; empty unless the protocol runs in virtual time."""
 
     @property
     def table(self) -> PairedTable:
@@ -128,6 +139,8 @@ class RunSummary:
     """Looks of a sequential run."""
     resizing: Resizing | None = None
     """Decision about the size of a resized run; None before it, and in other runs."""
+    curves: Curves | None = None
+    """Successes by time; None unless the protocol runs in virtual time."""
     objection: str = ""
     """Reason why a look of a sequential run cannot be taken; empty if there is none."""
 
@@ -143,6 +156,7 @@ class RunSummary:
             "pairs": [_pair_json(pair) for pair in self.pairs],
             "looks": [look.model_dump(mode="json") for look in self.looks],
             **({"resizing": self.resizing.model_dump(mode="json")} if self.resizing else {}),
+            **({"curves": self.curves.to_json()} if self.curves else {}),
         }
 
 
@@ -186,6 +200,7 @@ def _pair_json(pair: Pair) -> dict[str, Any]:
         "ci90": list(method.interval(0.10)) if method else None,
         "unequal_scenes": pair.unequal_scenes,
         "unknown_scenes": pair.unknown_scenes,
+        **({"within": [asdict(each) for each in pair.within]} if pair.within else {}),
     }
 
 
@@ -196,6 +211,18 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
         RunFolderError: a folder holds no run, its records are damaged, or the runs differ.
     """
     folders = [RunFolder.open(path) for path in paths]
+    first = folders[0].header
+    merged = merge_records(folders)
+    identities = {arm.name: arm.identity for arm in first.arms}
+    return summarise_records(first.protocol, identities, merged)
+
+
+def merge_records(folders: Sequence[RunFolder]) -> Records:
+    """Read the records of one run, whose shards may lie in several folders.
+
+    Raises:
+        RunFolderError: records are damaged, or the runs differ.
+    """
     first = folders[0].header
     merged = Records()
     for folder in folders:
@@ -211,8 +238,7 @@ def summarise(paths: Sequence[Path]) -> RunSummary:
         merged.contradictions += records.contradictions
         for record in records.attempts:
             merged.add(record, str(folder.path))
-    identities = {arm.name: arm.identity for arm in first.arms}
-    return summarise_records(first.protocol, identities, merged)
+    return merged
 
 
 def _same_arms(one: RunHeader, other: RunHeader) -> bool:
@@ -278,6 +304,7 @@ def summarise_records(
         tasks={f"{record.suite}/{record.task}": record.instruction for record in finals},
         looks=looks,
         resizing=None if objection or len(arms) < 2 else resizing_of(protocol, arms, records),
+        curves=curves_of(protocol, sorted_.values()),
         objection=objection,
     )
 
@@ -357,4 +384,5 @@ def _pair(
         len(pairing.unequal),
         len(pairing.unknown),
         measure_of(protocol),
+        differences_within(protocol, keys, ours, theirs),
     )

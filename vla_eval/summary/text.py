@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
 from vla_eval.judging.measures import Measure
@@ -12,7 +14,7 @@ from vla_eval.plan import expand, look_sizes
 from vla_eval.stats import wilson_interval
 from vla_eval.summary.model import ArmSummary, Pair, RunSummary
 
-__all__ = ["difference_text", "interval_text", "points", "rate_text", "report_text"]
+__all__ = ["difference_text", "interval_text", "points", "rate_text", "report_text", "span"]
 
 _PHASES = {
     "build": "building scenes",
@@ -23,8 +25,13 @@ _PHASES = {
 }
 
 
-def report_text(summary: RunSummary) -> str:
-    """Return the whole report."""
+def report_text(summary: RunSummary, pairs: Collection[tuple[str, str]] | None = None) -> str:
+    """Return the whole report.
+
+    Args:
+        summary: the run.
+        pairs: pairs of arms to show; None: all.
+    """
     protocol = summary.protocol
     most = "at most " if decides_by_pairs(protocol) else ""
     episodes = f"{most}{len(expand(protocol))}"
@@ -40,11 +47,13 @@ def report_text(summary: RunSummary) -> str:
         "",
         *_arm_table(summary),
         *_virtual_table(summary),
+        *_within_table(summary),
     ]
     if len(summary.tasks) > 1:
         lines += ["", *_task_table(summary)]
     for pair in summary.pairs:
-        lines += ["", *_pair_lines(pair)]
+        if pairs is None or (pair.candidate, pair.reference) in pairs:
+            lines += ["", *_pair_lines(pair)]
     lines += ["", *_time_lines(summary)]
     return folded(lines)
 
@@ -86,21 +95,23 @@ def _warnings(summary: RunSummary) -> list[str]:
 
 
 def _arm_table(summary: RunSummary) -> list[str]:
-    # In virtual time the latency is declared, and this is only what the run took.
-    infer = "infer p50" if summary.protocol.run.realtime is None else "wall p50"
-    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", infer, "NFE"]]
-    rows += [[name, *_arm_cells(arm)] for name, arm in summary.arms.items()]
+    # In virtual time the latency is declared; wall times mean nothing there.
+    paused = summary.protocol.run.realtime is None
+    times = ["infer p50"] if paused else []
+    rows = [["arm", "success", "rate", "95 % Wilson", "mean score", *times, "NFE"]]
+    rows += [[name, *_arm_cells(arm, paused=paused)] for name, arm in summary.arms.items()]
     return table(rows, numbers=True)
 
 
-def _arm_cells(arm: ArmSummary) -> list[str]:
+def _arm_cells(arm: ArmSummary, *, paused: bool) -> list[str]:
     low, high = arm.wilson95
+    time = "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms"
     return [
         f"{arm.successes}/{arm.n}",
         f"{arm.successes / arm.n:.1%}" if arm.n else "-",
         f"[{low:.1%}, {high:.1%}]",
         "-" if arm.mean_score is None else f"{arm.mean_score:.3f}",
-        "-" if arm.infer_ms_p50 is None else f"{arm.infer_ms_p50:.1f} ms",
+        *([time] if paused else []),
         "-" if arm.nfe_per_chunk is None else f"{arm.nfe_per_chunk:g}",
     ]
 
@@ -113,6 +124,16 @@ def _virtual_table(summary: RunSummary) -> list[str]:
         if arm.virtual is not None
     ]
     return ["", *table([["in ticks", *VIRTUAL_HEAD], *rows], numbers=True)] if rows else []
+
+
+def _within_table(summary: RunSummary) -> list[str]:
+    """Return successes by time of each arm; nothing for a paused run."""
+    if summary.curves is None:
+        return []
+    arms = summary.curves.within
+    head = ["solved within", *(each.time for each in next(iter(arms.values())))]
+    rows = [[name, *(f"{each.solved}/{each.n}" for each in times)] for name, times in arms.items()]
+    return ["", *table([head, *rows], numbers=True)]
 
 
 def _task_table(summary: RunSummary) -> list[str]:
@@ -159,21 +180,38 @@ def _pair_lines(pair: Pair) -> list[str]:
         *lines,
         *(f"  {line}" for line in table(rows, numbers=True)),
         f"  {difference_text(pair.method, pair.measure)}",
+        *(f"  {line}" for line in _within_lines(pair)),
     ]
+
+
+def _within_lines(pair: Pair) -> list[str]:
+    """Return a table of the difference by time; nothing for a paused run."""
+    if not pair.within:
+        return []
+    rows = [
+        [each.time, points(each.difference), span(each.ci95), span(each.simultaneous95)]
+        for each in pair.within
+    ]
+    head = ["solved within", "difference", "95 %, this time", "95 %, all times"]
+    return table([head, *rows], numbers=True)
 
 
 def difference_text(method: JudgingMethod, measure: Measure) -> str:
     """Return a difference in points, with the intervals of the protocol's method."""
-    (low, high), (low90, high90) = method.interval(0.05), method.interval(0.10)
     return (
-        f"{measure.difference} {points(method.difference)} {measure.unit}; {method.name} 95 % [{points(low)}, "
-        f"{points(high)}], 90 % [{points(low90)}, {points(high90)}]"
+        f"{measure.difference} {points(method.difference)} {measure.unit}; {method.name} 95 % "
+        f"{span(method.interval(0.05))}, 90 % {span(method.interval(0.10))}"
     )
 
 
 def points(value: float) -> str:
     """Return a difference of rates in percentage points: ``-1.1``."""
     return f"{100 * value:+.1f}"
+
+
+def span(interval: tuple[float, float]) -> str:
+    """Return an interval of a difference in percentage points: ``[-3.1, +0.9]``."""
+    return f"[{points(interval[0])}, {points(interval[1])}]"
 
 
 def _time_lines(summary: RunSummary) -> list[str]:

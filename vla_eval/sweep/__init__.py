@@ -1,7 +1,17 @@
-"""Grids of policies and settings: every cell is an ordinary run; a table, and curves over the delay."""
+"""Grids of policies and settings: every cell is an ordinary run; a table, curves and a break-even over the delay."""
 
+from vla_eval.sweep.break_even import write_break_even
 from vla_eval.sweep.curves import write_curves
 from vla_eval.sweep.grid import Cell, Grid, load_grid, run_grid
 from vla_eval.sweep.table import table_rows, write_tables
 
-__all__ = ["Cell", "Grid", "load_grid", "run_grid", "table_rows", "write_curves", "write_tables"]
+__all__ = [
+    "Cell",
+    "Grid",
+    "load_grid",
+    "run_grid",
+    "table_rows",
+    "write_break_even",
+    "write_curves",
+    "write_tables",
+]

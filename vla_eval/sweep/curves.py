@@ -18,7 +18,7 @@ import numpy as np
 
 from vla_eval.catalog import control_hz
 from vla_eval.drawing import svg
-from vla_eval.drawing.svg import WIDE, Sheet, shorten, standalone
+from vla_eval.drawing.svg import LOOKS, WIDE, Sheet, shorten, standalone
 from vla_eval.errors import UsageError
 from vla_eval.files.atomic import write_atomically
 from vla_eval.judging.measures import steps_to_success, time_limits
@@ -36,20 +36,17 @@ from vla_eval.sweep.grid import TICKS, Cell
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Curve", "Point", "draw_curves", "restricted_time", "write_curves"]
+__all__ = [
+    "Curve",
+    "Point",
+    "delay_groups",
+    "draw_curves",
+    "rate_hz",
+    "restricted_time",
+    "write_curves",
+]
 
 type Interval = tuple[float, float]
-
-_LOOKS = [
-    (svg.CANDIDATE, "-", "o"),
-    (svg.REFERENCE, "--", "s"),
-    (svg.CONTROL, ":", "D"),
-    (svg.INK, "-.", "^"),
-    (svg.MUTED, "-", "v"),
-    (svg.CANDIDATE, ":", "P"),
-    (svg.REFERENCE, "-.", "X"),
-]
-"""Colour, line and mark of the arms, in turn."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +77,24 @@ def write_curves(results: Sequence[tuple[Cell, RunSummary]], out: Path) -> list[
     Returns:
         The files; none if the grid has no axis of delays.
     """
+    files = []
+    for name, group in delay_groups(results).items():
+        file = out / f"{name}.svg"
+        write_atomically(file, standalone(draw_curves(_curves(group, out), group[0][0])))
+        files.append(file)
+    return files
+
+
+def delay_groups(
+    results: Sequence[tuple[Cell, RunSummary]],
+) -> dict[str, list[tuple[Cell, RunSummary]]]:
+    """Return the cells that differ in the delay alone, by a name of what they have in common."""
     groups: dict[str, list[tuple[Cell, RunSummary]]] = defaultdict(list)
     for cell, summary in results:
         if cell.machines is not None:
             others = [f"{axis}={value}" for axis, value in cell.values.items() if axis != TICKS]
             groups[",".join([TICKS, *others])].append((cell, summary))
-    files = []
-    for name, group in groups.items():
-        file = out / f"{name}.svg"
-        write_atomically(file, standalone(draw_curves(_curves(group, out), group[0][0])))
-        files.append(file)
-    return files
+    return groups
 
 
 def _curves(group: Sequence[tuple[Cell, RunSummary]], out: Path) -> list[Curve]:
@@ -104,7 +108,7 @@ def _curves(group: Sequence[tuple[Cell, RunSummary]], out: Path) -> list[Curve]:
             ended = [each for each in finals if each.arm == arm.name and each.outcome != "error"]
             if not ended:
                 continue
-            own[arm.name] = _own_ticks(cell.machines, arm, _rate_hz(cell.protocol))
+            own[arm.name] = _own_ticks(cell.machines, arm, rate_hz(cell.protocol))
             seconds, interval = restricted_time(ended, cell.protocol)
             point = Point(
                 int(cell.values[TICKS]),
@@ -120,7 +124,8 @@ def _curves(group: Sequence[tuple[Cell, RunSummary]], out: Path) -> list[Curve]:
     ]
 
 
-def _rate_hz(protocol: Protocol) -> float:
+def rate_hz(protocol: Protocol) -> float:
+    """Return the control rate of a grid over delays, in Hz."""
     return float(control_hz(protocol.blocks[0].suite) or 1.0)
 
 
@@ -151,7 +156,7 @@ def restricted_time(records: Iterable[EpisodeRecord], protocol: Protocol) -> tup
         states[record.suite, record.task, record.init_state].append(steps / longest)
     shares = np.array([np.mean(each) for each in states.values()])
     low, high = bet_interval(shares, alpha=0.05)
-    seconds = longest / _rate_hz(protocol)
+    seconds = longest / rate_hz(protocol)
     return seconds * float(shares.mean()), (seconds * max(0.0, low), seconds * min(1.0, high))
 
 
@@ -165,7 +170,7 @@ def draw_curves(curves: Sequence[Curve], cell: Cell) -> str:
     Returns:
         The SVG of a page (:func:`vla_eval.drawing.svg.standalone` makes a file of it).
     """
-    rate = _rate_hz(cell.protocol)
+    rate = rate_hz(cell.protocol)
     ranges = (
         f"{curve.arm} {curve.points[0].rate:.0%} at {curve.points[0].ticks} ticks, "
         f"{curve.points[-1].rate:.0%} at {curve.points[-1].ticks}"
@@ -188,7 +193,7 @@ def draw_curves(curves: Sequence[Curve], cell: Cell) -> str:
                 (point.ticks, point.restricted_s, point.restricted95_s) for point in curve.points
             ]
             for panel, points in ((above, success), (below, time)):
-                _line(panel, curve, points, _LOOKS[index % len(_LOOKS)], shift)
+                _line(panel, curve, points, LOOKS[index % len(LOOKS)], shift)
         above.set_ylim(-3, 103)
         below.set_ylim(0, None)
         above.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")

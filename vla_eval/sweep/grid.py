@@ -17,6 +17,13 @@ have an axis of delays, which all arms get alike, in place of the machine's late
 
     protocol = "so101-real-time"
     ticks = [0, 1, 2, 3, 4, 6, 8, 9]         # control steps
+
+    [break_even]                             # optional: one arm at its delay against another at all delays
+    candidate = "one"
+    candidate_ticks = 3
+    reference = "ten"
+
+What is compared goes into the protocol of every cell, so its hash covers it.
 """
 
 from __future__ import annotations
@@ -31,10 +38,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vla_eval.analysis import BreakEven
 from vla_eval.catalog import control_hz
 from vla_eval.engine.runner import run
-from vla_eval.errors import UsageError
+from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.files.complaints import first_complaint
+from vla_eval.files.jsonfile import ArmName
 from vla_eval.files.tomlfile import read_toml
 from vla_eval.protocol import Protocol
 from vla_eval.realtime.latency import microseconds_of
@@ -51,6 +60,17 @@ Value = int | float | str
 Progress = Callable[[str], None]
 
 
+class BreakEvenTable(BaseModel):
+    """The arms of a break-even, whose delays are the grid's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate: ArmName
+    candidate_ticks: int
+    """Delay of the candidate, in control steps."""
+    reference: ArmName
+
+
 class Grid(BaseModel):
     """The content of a grid file."""
 
@@ -63,6 +83,8 @@ class Grid(BaseModel):
     """Values by axis; a grid without axes has one cell."""
     ticks: tuple[Annotated[int, Field(ge=0, le=10_000)], ...] = ()
     """Delays in control steps, an axis of its own; needs a protocol in virtual time."""
+    break_even: BreakEvenTable | None = None
+    """What is judged over the delays (:mod:`vla_eval.judging.break_even`)."""
     arms: Mapping[str, str] = Field(min_length=1)
     """Policy specs by name."""
 
@@ -121,10 +143,40 @@ def _check_axes(axes: Mapping[str, tuple[Value, ...]], path: Path) -> None:
             )
 
 
+def _check_break_even(declared: BreakEven | None, grid: Grid, path: Path) -> None:
+    """Refuse a break-even of arms or delays that the grid does not have."""
+    if declared is None:
+        return
+    for name in (declared.candidate, declared.reference):
+        if name not in grid.arms:
+            raise UsageError(
+                f"grid {path}: break_even names the arm '{name}', which the grid does not have"
+                f"{did_you_mean(name, grid.arms)}"
+            )
+    for delay in (declared.candidate_ticks, *declared.reference_ticks):
+        if delay not in grid.ticks:
+            raise UsageError(
+                f"grid {path}: break_even needs a delay of {delay} control steps, which 'ticks' does not "
+                "have; add it there"
+            )
+
+
+def _compared(grid: Grid) -> list[str]:
+    """Return the change of the protocol that declares the break-even."""
+    if grid.break_even is None:
+        return []
+    fields = {**grid.break_even.model_dump(), "reference_ticks": sorted(grid.ticks)}
+    # A JSON value is a TOML value, but for an object.
+    table = ", ".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
+    return [f"analysis.break_even={{ {table} }}"]
+
+
 def _cell(grid: Grid, protocol: str, values: Mapping[str, Value], path: Path) -> Cell:
     changes = [_filled(change, values, path) for change in grid.set]
     arms = {name: _filled(spec, values, path) for name, spec in grid.arms.items()}
+    changes += _compared(grid)
     loaded = load_protocol(protocol, overrides=changes)
+    _check_break_even(loaded.analysis.break_even, grid, path)
     if not grid.ticks:
         return Cell(values, loaded, arms)
     if loaded.run.realtime is None:

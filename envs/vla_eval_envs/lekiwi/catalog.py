@@ -26,5 +26,6 @@ def suites() -> tuple[Suite, ...]:
             cost=_COST,
             control_hz=kinds[0].metadata["render_fps"],
             doctor="vla_eval_envs.lekiwi.doctor:checks",
+            actions="vla_eval_envs.lekiwi.features:action_fields",
         ),
     )

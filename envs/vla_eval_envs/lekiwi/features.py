@@ -17,7 +17,9 @@ deg/s in ``degrees`` and ``normalized`` (LeRobot does not scale velocities), and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,8 +27,9 @@ from numpy.typing import ArrayLike, NDArray
 from vla_eval_envs.so101.units import FEATURE_NAMES as _ARM_FEATURES
 from vla_eval_envs.so101.units import UNIT_SYSTEMS as _ARM_SYSTEMS
 from vla_eval_envs.so101.units import UnitSystem as _ArmUnits
+from vla_eval_envs.so101.units import action_fields as _arm_fields
 
-__all__ = ["ARM_JOINTS", "FEATURE_NAMES", "UNIT_SYSTEMS", "LeKiwiUnits"]
+__all__ = ["ARM_JOINTS", "FEATURE_NAMES", "UNIT_SYSTEMS", "LeKiwiUnits", "action_fields"]
 
 ARM_JOINTS = 6
 FEATURE_NAMES = (*(f"arm_{name}" for name in _ARM_FEATURES), "x.vel", "y.vel", "theta.vel")
@@ -99,3 +102,10 @@ UNIT_SYSTEMS = {
     for name, arm in _ARM_SYSTEMS.items()
 }
 """Unit systems by name, as in the environments' argument ``units``."""
+
+
+def action_fields(env_kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return (name, unit) of the nine actions in an environment with these arguments."""
+    turn = "rad/s" if env_kwargs.get("units") == "radians" else "°/s"
+    arm = ((f"arm_{name}", unit) for name, unit in _arm_fields(env_kwargs))
+    return (*arm, ("x.vel", "m/s"), ("y.vel", "m/s"), ("theta.vel", turn))

@@ -78,6 +78,7 @@ def _suite(short: str) -> Suite:
         control_hz=CONTROL_HZ,
         doctor="vla_eval_envs.libero.doctor:checks",
         prepare="vla_eval_envs.libero.assets:prepare",
+        actions="vla_eval_envs.libero.spaces:action_fields",
     )
 
 

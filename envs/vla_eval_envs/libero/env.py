@@ -235,6 +235,10 @@ class LiberoEnv(EvalEnv):
             return last
         return np.append(np.zeros(6), last[6]).astype(np.float32)
 
+    def state_hash(self) -> str:
+        """Return the hash of all joint positions now, rounded to 1e-6."""
+        return self._running().state_hash()
+
     def absolute_action(self, action: Action) -> Action:
         """Return the absolute action with the present goal of a relative action, both float32 (7,)."""
         clipped = clip_action(action, action_space("relative"))

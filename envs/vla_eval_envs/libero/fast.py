@@ -34,7 +34,7 @@ from vla_eval_envs.libero.physics.driver import Driver
 from vla_eval_envs.libero.physics.forward import RememberedForward
 from vla_eval_envs.libero.physics.memory import release_compiler_memory
 from vla_eval_envs.libero.scene_cache import compile_or_load
-from vla_eval_envs.libero.simulator import Simulator
+from vla_eval_envs.libero.simulator import Simulator, subgoal_name
 
 __all__ = ["FastSimulator"]
 
@@ -77,10 +77,7 @@ class FastSimulator(Simulator):
             (thing.object_properties, copy.deepcopy(thing.object_properties))
             for thing in (*env.fixtures_dict.values(), *env.objects_dict.values())
         ]
-        self._goal_state = [
-            (f"{predicate}({', '.join(names)})", [predicate, *names])
-            for predicate, *names in env.parsed_problem["goal_state"]
-        ]
+        self._goal_state = [(subgoal_name(part), part) for part in env.parsed_problem["goal_state"]]
         self._driver = Driver(env, _STEPS, exact=exact)
 
     def _prepare(self, problem: Any) -> Any:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ from vla_eval.errors import InfrastructureError
 from vla_eval_envs.libero.catalog import CONTROL_HZ
 from vla_eval_envs.libero.drawing.view import View
 from vla_eval_envs.libero.install import Library, quiet
-from vla_eval_envs.scene import scene_hash
+from vla_eval_envs.scene import scene_hash, state_hash
 
-__all__ = ["CAMERAS", "Simulator"]
+__all__ = ["CAMERAS", "Simulator", "subgoal_name"]
 
 # LIBERO's own reset tries without limit. A scene that fails this often is broken.
 _PLACEMENT_TRIES = 20
@@ -195,10 +195,12 @@ class Simulator:
 
     def subgoals(self) -> dict[str, bool]:
         """Return whether each predicate of the goal holds now, by names like ``on(bowl_1, plate_1)``."""
-        return {
-            f"{predicate}({', '.join(names)})": bool(self._env._eval_predicate([predicate, *names]))
-            for predicate, *names in self._env.parsed_problem["goal_state"]
-        }
+        goal = self._env.parsed_problem["goal_state"]
+        return {subgoal_name(part): bool(self._env._eval_predicate(part)) for part in goal}
+
+    def state_hash(self) -> str:
+        """Return the hash of all joint positions now."""
+        return state_hash(self._env.sim.data)
 
     def observed(self, name: str) -> NDArray[np.float64]:
         """Return robosuite's last observation ``name``, without its prefix ``robot0_``."""
@@ -235,6 +237,12 @@ class Simulator:
         sim = self._env.sim
         if sim is not None and sim._render_context_offscreen is not None:
             sim._render_context_offscreen.gl_ctx.make_current()
+
+
+def subgoal_name(part: Sequence[str]) -> str:
+    """Return the name of one part of LIBERO's goal, a predicate and what it speaks of."""
+    predicate, *names = part
+    return f"{predicate}({', '.join(names)})"
 
 
 def _close_all() -> None:

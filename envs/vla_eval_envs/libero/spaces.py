@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "STATE_NAMES",
     "ControlMode",
     "GripperRule",
+    "action_fields",
     "action_space",
     "clip_action",
     "observation_space",
@@ -35,6 +36,10 @@ target, as in robosuite, LeRobot and openpi. ``binary``: 0 closes, as in AllenAI
 ACTION_NAMES: dict[ControlMode, tuple[str, ...]] = {
     "relative": ("dx", "dy", "dz", "drx", "dry", "drz", "gripper"),
     "absolute": ("x", "y", "z", "rx", "ry", "rz", "gripper"),
+}
+_ACTION_UNITS: dict[ControlMode, tuple[str, ...]] = {
+    "relative": ("× 0.05 m",) * 3 + ("× 0.5 rad",) * 3 + ("",),
+    "absolute": ("m",) * 3 + ("rad",) * 3 + ("",),
 }
 STATE_NAMES = (
     "eef_x",
@@ -59,6 +64,12 @@ _DISPLACEMENT = (0.05, 0.5)
 _REST = np.array([1.0, 1.0, 0.0, 0.0])
 # m, rad, m: finite, and far larger than any possible state.
 _STATE_LIMITS = (5, 5, 5, 7, 7, 7, 1, 1)
+
+
+def action_fields(env_kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return (name, unit) of the seven actions in an environment with these arguments."""
+    mode: ControlMode = env_kwargs.get("control_mode", "relative")
+    return tuple(zip(ACTION_NAMES[mode], _ACTION_UNITS[mode], strict=True))
 
 
 def action_space(mode: ControlMode) -> spaces.Box:

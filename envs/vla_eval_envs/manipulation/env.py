@@ -21,7 +21,7 @@ from vla_eval_envs.manipulation.units import Units
 from vla_eval_envs.manipulation.variations import Levels, Variation
 from vla_eval_envs.manipulation.viewer import Viewer
 from vla_eval_envs.mujoco_warnings import LATEST
-from vla_eval_envs.scene import scene_hash
+from vla_eval_envs.scene import scene_hash, state_hash
 
 __all__ = ["SUBSTEPS", "ManipulationEnv", "render_metadata"]
 
@@ -242,6 +242,10 @@ class ManipulationEnv[U: Units](EvalEnv):
         pixels = {name: self._cameras.picture(self.data, name) for name in self.camera_names}
         pixels, readings = self._variation.disturb(pixels, self._readings(), self.data.time)
         return {"pixels": pixels, "agent_pos": self.units.state(readings)}
+
+    def state_hash(self) -> str:
+        """Return the hash of all joint positions now, rounded to 1e-6."""
+        return state_hash(self.data)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return a view from the side, uint8 (480, 640, 3), in render mode ``rgb_array``.

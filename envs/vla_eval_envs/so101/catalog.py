@@ -28,5 +28,6 @@ def suites() -> tuple[Suite, ...]:
             cost=_COST,
             control_hz=kinds[0].metadata["render_fps"],
             doctor="vla_eval_envs.so101.doctor:checks",
+            actions="vla_eval_envs.so101.units:action_fields",
         ),
     )

@@ -22,7 +22,9 @@ clipped to it, and the gripper is again 0..100. ``radians`` gives the joint angl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +38,7 @@ __all__ = [
     "STATE_LOW",
     "UNIT_SYSTEMS",
     "UnitSystem",
+    "action_fields",
     "to_radians",
     "to_units",
 ]
@@ -144,3 +147,11 @@ UNIT_SYSTEMS = {
     )
 }
 """Unit systems by name, as in the environments' argument ``units``."""
+
+_JOINT_UNITS = {"degrees": ("°", "%"), "normalized": ("%", "%"), "radians": ("rad", "rad")}
+
+
+def action_fields(env_kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return (name, unit) of the six actions in an environment with these arguments."""
+    joint, gripper = _JOINT_UNITS[env_kwargs.get("units", "degrees")]
+    return tuple(zip(JOINT_NAMES, (joint,) * 5 + (gripper,), strict=True))

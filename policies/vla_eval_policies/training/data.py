@@ -187,7 +187,7 @@ def _info(folder: Path) -> Any:
 
 def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> Frames:
     try:
-        import pyarrow.parquet  # type: ignore[import-untyped]  # published without types
+        import pyarrow.parquet
     except ModuleNotFoundError:
         raise MissingExtraError("reading demonstrations", "lerobot") from None
     features = _info(folder)["features"]

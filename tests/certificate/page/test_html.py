@@ -113,5 +113,6 @@ def test_a_replay_of_something_else_is_refuted(run, capsys, monkeypatch):
     from vla_eval.spec import build_policy
 
     monkeypatch.setattr(replay, "build_policy", lambda _: build_policy(f"{WORKER}?skill=0.1"))
-    assert main(["replay", str(run), "fake/Point/i3/e0/p0", "--arm", "teacher", "--trust"]) == 1
+    command = ["replay", str(run), "fake/Point/i3/e0/p0", "--arm", "teacher", "--trust"]
+    assert main([*command, "--with-policy"]) == 1
     assert "actions_sha256" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from vla_eval.plan import Shard, expand
 from vla_eval.released import load_protocol
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import Records, read_records
+from vla_eval.runs.traces import Traces
 
 ARMS = {"a": "fakes.policies:InHost"}
 
@@ -62,7 +63,10 @@ class CrewContract:
         ended = self.end(crew, worker, items[0])
         assert (ended.record.outcome, ended.record.init_state) == ("success", 0)
         stored = [each.init_state for each in read_records([folder.episodes]).attempts]
-        assert stored == ([0] if ended.is_stored else []), "exactly one of two stores the record"
+        at_once = ended.to_store is None
+        assert stored == ([0] if at_once else []), "exactly one of two stores the record"
+        trace = Traces(folder.path).get(ended.record) if at_once else ended.to_store.trace
+        assert trace.actions_sha256 == ended.record.actions_sha256
 
         worker.item = items[1]
         crew.give(worker, items[1])  # its environment kills the process

@@ -10,8 +10,11 @@ from vla_eval.engine.messages import Ready, Start, WorkItem
 from vla_eval.errors import EXIT_INFRASTRUCTURE
 from vla_eval.policy import PolicyMetadata
 from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
+from vla_eval.runs.traces import Attempt
+from vla_eval.trace import Tracer
 
 METADATA = PolicyMetadata(name="scripted", method="scripted", chunk_size=1, n_action_steps=1)
+TRACE = Tracer(2).trace()
 FATES = {"raise": "policy_error", "lost": "host_lost", "broken": "env_error"}
 
 
@@ -102,10 +105,11 @@ class ScriptedCrew:
             env_seed=key.env_seed, policy_seed=key.policy_seed, env_id=item.episode.env_id,
             attempt=item.attempt, outcome="error" if reason else "success", reason=reason,
             protocol_sha256=self.protocol_sha256, policy_sha256=self.start.policy_sha256[item.arm],
+            actions_sha256=TRACE.actions_sha256,
             error=ErrorDetail(type="Scripted", message=fate) if reason else None,
             timing=Timing(started_at=f"2026-01-01T00:00:{item.attempt:02}Z"),
         )  # fmt: skip
-        return Ended(worker, item, record, is_stored=False)
+        return Ended(worker, item, record, to_store=Attempt(record, TRACE))
 
     def events(self, timeout_s: float) -> list[Event]:
         events = [*self.queue] or self.late

@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from vla_eval.certificate import Certificate, Evidence
 from vla_eval.certificate.page import commands
-from vla_eval.certificate.page.curves import draw_curves
 from vla_eval.certificate.page.figures import draw_forest, draw_interval
 from vla_eval.certificate.page.looks import draw_looks
 from vla_eval.certificate.page.meaning import signs, standins
@@ -18,8 +17,10 @@ from vla_eval.certificate.page.timelines import draw_latency, draw_order
 from vla_eval.certificate.page.view import Order, discordant, reasons, span
 from vla_eval.certificate.virtual import virtual_lines
 from vla_eval.certificate.wording import Words
-from vla_eval.drawing.svg import NARROW, WIDE
+from vla_eval.drawing.curves import SolvedByTime, draw_solved
+from vla_eval.drawing.svg import NARROW, STYLES, WIDE
 from vla_eval.drawing.templating import render
+from vla_eval.judging.curves import Within, curves_of, differences_within
 from vla_eval.judging.timings import Inferences
 from vla_eval.runs.folder import identity_sha256
 
@@ -49,6 +50,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         standins=standins(certificate),
         virtual_lines=list(virtual_lines(certificate.virtual, Words.of(certificate))),
         figures=_figures(certificate, evidence),
+        within=_within(certificate, evidence),
         **_episodes(evidence, run),
         **_provenance(certificate, evidence, run, file),
     )
@@ -63,16 +65,29 @@ def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
     drawn["order"] = [draw_order(orders, width) for width in (WIDE, NARROW)]
     if certificate.sequential is not None:
         drawn["looks"] = [draw_looks(certificate.sequential, width) for width in (WIDE, NARROW)]
-    if certificate.measured is not None and certificate.measured.time is not None:
-        roles = {arm.name: arm.role for arm in certificate.arms}
-        times = certificate.measured.time
-        drawn["curves"] = [draw_curves(times, roles, width) for width in (WIDE, NARROW)]
+    if (curves := _curves(certificate, evidence)) is not None:
+        looks = {arm.name: STYLES[arm.role] for arm in certificate.arms}
+        drawn["curves"] = [draw_solved(curves, looks, width) for width in (WIDE, NARROW)]
     if len(certificate.comparison.tasks) > 1:
         drawn["forest"] = [draw_forest(certificate, width) for width in (WIDE, NARROW)]
     if any(inferences.total_ms.size for _, inferences in spread.values()):
         drawn["latency"] = [draw_latency(spread, width) for width in (WIDE, NARROW)]
     # matplotlib escapes the labels that it writes.
     return {name: Markup("".join(parts)) for name, parts in drawn.items()}  # noqa: S704
+
+
+def _curves(certificate: Certificate, evidence: Evidence) -> SolvedByTime | None:
+    """Return the curves of solved episodes, where time is judged or goes on during inference."""
+    if certificate.measured is not None and certificate.measured.time is not None:
+        return certificate.measured.time
+    return curves_of(evidence.protocol, evidence.arms.values())
+
+
+def _within(certificate: Certificate, evidence: Evidence) -> tuple[Within, ...]:
+    """Return the differences of candidate and reference along the curves, in virtual time."""
+    arms, comparison = evidence.arms, certificate.comparison
+    ours, theirs = arms[comparison.candidate], arms[comparison.reference]
+    return differences_within(evidence.protocol, evidence.keys, ours, theirs)
 
 
 def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
