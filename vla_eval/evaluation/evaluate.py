@@ -79,6 +79,7 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
     on_error: Literal["warn", "raise"] = "warn",
     progress: bool = False,
     stop_early: bool = True,
+    on_every_rank: bool = True,
 ) -> Evaluation:
     """Evaluate a policy that is being trained, and go on training as if nothing had happened.
 
@@ -110,9 +111,11 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
         progress: show a bar.
         stop_early: stop as soon as a comparison with the reference has an answer; without, policies that
             are to be compared with each other run the same episodes.
+        on_every_rank: in a distributed training, every rank makes this call, and rank 0 evaluates; False:
+            one rank makes it alone.
 
     Returns:
-        The result so far, on every rank of a distributed training.
+        The result so far, on every rank that made the call.
 
     Raises:
         UsageError: the request cannot be met.
@@ -147,7 +150,7 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
             served = InMemoryPolicy(wrapped, ARM, memory_spec(step))
             return _measured(asked, step, on_error, partial(_run_in_memory, asked, served))
 
-    return on_one_rank(run)
+    return on_one_rank(run) if on_every_rank else run()
 
 
 def _measured(
