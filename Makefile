@@ -10,7 +10,7 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev first-look quickstart install test test-slow validate torture docs lint format lock clean
+.PHONY: help dev first-look quickstart install test test-slow test-ray validate torture docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -36,8 +36,12 @@ install: ## set up everything: SO-101, LIBERO, development tools
 test: lint ## set up everything, lint, run the fast tests
 	$(PYTEST) -n auto -m "not slow"
 
-test-slow: install ## run the slow tests
-	$(PYTEST) -n auto -m slow
+# Tests of one group share what one of them started: a Ray cluster of two nodes.
+test-slow: install ## run the slow tests, with those on a Ray cluster
+	$(PYTEST) -n auto --dist loadgroup -m slow
+
+test-ray: install ## run the tests on a Ray cluster alone: about a minute on two free cores
+	$(PYTEST) -n 0 tests/engine/test_ray_crew.py tests/engine/test_ray_doctor.py
 
 validate: install ## hold the statistics against their promises, and wrong methods against the checks
 	.venv/bin/python tools/validate.py

@@ -121,6 +121,7 @@ def drive(workers: int, episodes: int) -> None:
     sys.path.insert(0, str(FAKES))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(FAKES), os.environ.get("PYTHONPATH", "")])
     from fakes.crew import ScriptedCrew  # type: ignore[import-not-found]
+    from vla_eval.engine.agenda import Block
     from vla_eval.engine.dispatch import pending_items
     from vla_eval.engine.session import RunSession
     from vla_eval.engine.supervisor import Supervisor
@@ -147,7 +148,7 @@ def drive(workers: int, episodes: int) -> None:
             crew.protocol_sha256 = protocol.sha256
             with lock:
                 supervisor = Supervisor(
-                    folder, [pending_items(expand(protocol), list(arms), Records())],
+                    folder, [Block(pending_items(expand(protocol), list(arms), Records()))],
                     session=RunSession(folder.episodes), crew=crew, ended=0, errors=[],
                     on_record=lambda _: None, notify=print,
                 )  # fmt: skip

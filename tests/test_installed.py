@@ -43,3 +43,11 @@ def test_a_checkout_installs_itself(monkeypatch, tmp_path):
     origin = {"url": tmp_path.as_uri(), "dir_info": {"editable": True}}
     monkeypatch.setattr(installed, "_origin", lambda: origin)
     assert installed.install_command("flow") == f"make -C {tmp_path} install"
+
+
+def test_the_code_of_all_packages_has_a_hash():
+    """The rooms offer suites and policies by entry point; each is hashed by its own name."""
+    code = installed.code_of_packages()
+    assert {"vla_eval", "vla_eval_envs", "vla_eval_policies", "vla_eval_protocols"} <= set(code)
+    assert len({*code.values()}) == len(code)
+    assert installed._hash_of("no_such_package") == ""

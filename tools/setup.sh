@@ -150,7 +150,7 @@ if [[ $level == quickstart ]]; then
 fi
 
 if [[ $level == install ]]; then
-  packages so101,so101-meshes,libero,lerobot,remote,dev
+  packages so101,so101-meshes,libero,lerobot,remote,cluster,dev
   # OpenCV, which robosuite imports, links against libraries that no wheel carries.
   .venv/bin/python -c 'import cv2' 2> /dev/null || { apt_install libgl1 libglib2.0-0; .venv/bin/python -c 'import cv2'; }
   echo "$key" > .venv/.stamp-install

@@ -8,10 +8,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from vla_eval.blocks import Block
 from vla_eval.errors import UsageError
 from vla_eval.files.plain import whole_number
 from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
-from vla_eval.protocol import LOOKS, Block, Protocol
+from vla_eval.protocol import LOOKS, Protocol
 
 __all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard", "tasks_of"]
 

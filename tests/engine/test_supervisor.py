@@ -8,6 +8,7 @@ import pytest
 
 from fakes.crew import ScriptedCrew
 from vla_eval.engine import supervisor as module
+from vla_eval.engine.agenda import Block
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.session import RunSession
 from vla_eval.engine.supervisor import Supervisor
@@ -28,12 +29,17 @@ def fate_of(script):
     return fate
 
 
+def in_blocks(items, size, _folder):
+    """Return the items in blocks of a size."""
+    return [Block(items[start : start + size]) for start in range(0, len(items), size)]
+
+
 @pytest.fixture
 def play(tmp_path, protocol_file, monkeypatch):
     monkeypatch.setattr(module, "_POLL_S", 0.0)
     said: list[str] = []
 
-    def go(crew, *, blocks=1, count=8, limits=""):
+    def go(crew, *, blocks=1, count=8, limits="", made=in_blocks):
         protocol = load_protocol(str(protocol_file(count=count, limits=limits)))
         folder, lock = RunFolder.enter(
             tmp_path / "run", protocol, dict.fromkeys(crew.arms, "fakes.policies:InWorker"),
@@ -41,11 +47,10 @@ def play(tmp_path, protocol_file, monkeypatch):
         )  # fmt: skip
         crew.protocol_sha256 = protocol.sha256
         items = pending_items(expand(protocol), list(crew.arms), Records())
-        size = len(items) // blocks
         with lock:
             Supervisor(
                 folder,
-                [items[start : start + size] for start in range(0, len(items), size)],
+                made(items, len(items) // blocks, folder),
                 session=RunSession(folder.episodes),
                 crew=crew,
                 ended=0,
@@ -176,3 +181,88 @@ def test_a_replica_s_death_touches_its_own_workers_only(play):
     assert reasons(records) == {"host_lost": 1}
     assert sum("starting another" in sentence for sentence in play.said) == 1
     assert len(records.final) == 8
+
+
+def test_a_lost_item_goes_to_another_node(play):
+    """The bad node does not get it again, though its worker is free first."""
+    crew = ScriptedCrew(fate_of({3: ["n1 die"] * 9}), slots=2, nodes=("n0", "n1"))
+    records = play(crew, limits="retries = 1")
+    assert sum(reasons(records).values()) <= 1
+    assert len([each for each in records.final.values() if each.outcome == "success"]) == 8
+    assert crew.avoided == []
+
+
+def test_three_losses_in_a_row_put_a_node_out_of_use(play):
+    """It is said once, the crew starts no worker there again, and the run ends elsewhere."""
+    everywhere = {state: ["n1 die"] * 9 for state in range(40)}
+    crew = ScriptedCrew(fate_of(everywhere), slots=3, nodes=("n0", "n1", "n2"))
+    records = play(crew, count=40, limits="retries = 9")
+    assert crew.avoided == ["n1"]
+    assert reasons(records) == {"worker_died": 3}
+    assert sum("node n1 lost 3 processes in a row" in sentence for sentence in play.said) == 1
+    assert len([each for each in records.final.values() if each.outcome == "success"]) == 40
+
+
+def test_an_episode_that_ends_clears_a_node(play):
+    """Deaths far apart are bad luck, or bad episodes."""
+    script = {state: ["die"] for state in range(1, 40, 4)}
+    crew = ScriptedCrew(fate_of(script), slots=2, nodes=("n0", "n1"))
+    play(crew, count=40)
+    assert crew.avoided == []
+
+
+def test_the_last_node_stays_in_use(play):
+    """Then the run goes on as on one machine, and its own limits end it."""
+    crew = ScriptedCrew(fate_of({state: ["die"] * 2 for state in range(8)}), nodes=("n0",))
+    records = play(crew, limits="retries = 2")
+    assert crew.avoided == []
+    assert len([each for each in records.final.values() if each.outcome == "success"]) == 8
+
+
+def test_a_cell_that_waits_delays_no_other(play):
+    """The cluster has room for one of two cells: the workers of the other one are not started."""
+    crew = ScriptedCrew(hosted=["a"], slots=4, replicas=2, waiting=[1])
+    assert len(play(crew).final) == 8
+    assert {slot % 2 for slot, _ in crew.given} == {0}
+
+
+def ahead(items, size, folder):
+    """Yield the open items in blocks of a size, each of which offers the next one's items too."""
+
+    def still_open(start):
+        plan = [item.episode for item in items[start : start + size]]
+        return pending_items(plan, ["a"], folder.records())
+
+    for start in range(0, len(items), size):
+        yield Block(still_open(start), still_open(start + size))
+
+
+def test_idle_workers_begin_the_next_block(play):
+    """The present block's items go first, and nothing runs twice."""
+    crew = ScriptedCrew(slots=3)
+    records = play(crew, blocks=2, made=ahead)
+    states = [item.episode.key.init_state for _, item in crew.given]
+    assert sorted(states) == list(range(8))
+    assert max(states.index(state) for state in range(4)) < 4
+    assert len(records.attempts) == 8
+
+
+def test_an_item_that_was_lost_ahead_of_its_block_is_repeated_in_it(play):
+    """Its block waits for it, and it keeps its number of attempts."""
+    crew = ScriptedCrew(fate_of({4: ["die"]}), slots=5)
+    records = play(crew, blocks=2, made=ahead, limits="retries = 1")
+    assert len(records.final) == 8
+    assert [each.attempt for each in records.attempts if each.init_state == 4] == [1, 2]
+
+
+def test_what_runs_ahead_of_a_stop_is_dropped(play):
+    """After the last block nothing is waited for: the episode beyond it has no record."""
+
+    def stops(*arguments):
+        yield next(ahead(*arguments))
+
+    crew = ScriptedCrew(fate_of({4: ["nothing"]}), slots=5)
+    records = play(crew, blocks=2, made=stops)
+    assert {each.init_state for each in records.attempts} >= {0, 1, 2, 3}
+    assert 4 not in {each.init_state for each in records.attempts}
+    assert crew.members == []

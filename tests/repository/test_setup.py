@@ -163,7 +163,9 @@ def test_larger_levels_cover_smaller_ones(checkout: Path):
     assert log.read_text() == before
     assert set_up(checkout, path, "install").returncode == 0
     assert (
-        log.read_text().splitlines()[-1].endswith(".[so101,so101-meshes,libero,lerobot,remote,dev]")
+        log.read_text()
+        .splitlines()[-1]
+        .endswith(".[so101,so101-meshes,libero,lerobot,remote,cluster,dev]")
     )
     before = log.read_text()
     assert set_up(checkout, path, "quickstart").returncode == 0

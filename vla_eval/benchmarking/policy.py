@@ -70,10 +70,16 @@ def measure_policy(
         "policy": spec,
         "hardware": hardware(),
         "observation": suite or "made up",
-        "latencies": [dataclasses.asdict(latency) for latency in measured],
+        "latencies": [_row(latency) for latency in measured],
         "fits": [_fit(first, fit) for first, fit in fits(measured)],
         "refused": refused,
     }
+
+
+def _row(latency: Latency) -> dict[str, Any]:
+    """Return a latency with the observations that it serves per second."""
+    per_s = 1e3 * latency.batch / latency.total_ms[0] if latency.total_ms[0] else None
+    return {**dataclasses.asdict(latency), "per_s": None if per_s is None else round(per_s, 1)}
 
 
 def samples_of(policy: Policy, suite: str | None, count: int) -> list[tuple[Observation, Context]]:

@@ -19,7 +19,7 @@ def print_latencies(result: dict[str, Any]) -> None:
     machine = result["hardware"]
     where = machine["accelerator"] or f"{machine['processor']}, {machine['threads']} threads"
     say_folded([result["policy"], f"on {where}; ms, p50 / p95 / p99", ""])
-    rows = [["dtype", "batch", "nfe", "total", "prefix", "steps", "first", "MB"]]
+    rows = [["dtype", "batch", "nfe", "total", "prefix", "steps", "per s", "first", "MB"]]
     print_table([*rows, *map(_row, result["latencies"])])
     for fit in result["fits"]:
         say()
@@ -36,6 +36,7 @@ def _row(latency: dict[str, Any]) -> list[str]:
         " / ".join(f"{value:.1f}" for value in latency["total_ms"]),
         f"{latency['prefix_ms'][0]:.1f}",
         f"{latency['denoise_ms'][0]:.1f}",
+        "-" if latency["per_s"] is None else f"{latency['per_s']:.1f}",
         f"{latency['warm_up_ms']:.0f}",
         f"{latency['memory_mb']:.0f}",
     ]

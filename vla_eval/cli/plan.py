@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from vla_eval.cli.common import (
     Changes,
@@ -31,11 +35,19 @@ def plan(
     infer_ms: float | None = None,
     set_: Changes = (),
     profile: Profiles = (),
+    measured: Annotated[
+        tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")
+    ] = (),
+    engine: Annotated[str | None, tyro.conf.arg(metavar="ENGINE")] = None,
+    insecure_cluster: bool = False,
     json: bool = False,
 ) -> int:
-    """Show the episodes of a protocol, and about how long they take.
+    r"""Show the episodes of a protocol, and about how long they take.
 
     Example: vlaeval plan libero-spatial --arms 2 --infer-ms 120
+
+    Example: vlaeval plan libero-spatial --engine ray --measured one.json \
+        --measured ten.json
 
     The time assumes that every episode runs to its limit, at the cost per step measured on the
     developers' machine (2 quiet cores, software GL). It excludes loading policies and the first
@@ -48,6 +60,10 @@ def plan(
         infer_ms: Time of one inference of your policy; without it, inferences take no time.
         set_: Change a field of the protocol. Repeatable.
         profile: In virtual time, the measured inference times of an arm. Repeatable.
+        measured: What vlaeval bench policy SPEC --batch 1 2 4 8 16 --json printed, in a file: shows how
+            many simulators a host of this policy can serve. Repeatable.
+        engine: Show which part of a cluster this run can use: ray or ray:HOST:PORT.
+        insecure_cluster: Accept a cluster without a token.
         json: Print for machines.
     """
     from vla_eval.planning.outlook import outlook
@@ -57,11 +73,25 @@ def plan(
     changes = [*set_, *(profile_change(text) for text in profile)]
     loaded = load_protocol(protocol, overrides=changes)
     value = outlook(loaded, arms=arms, workers=workers, infer_ms=infer_ms)
+    if measured or engine:
+        value["fleet"] = _fleet(loaded, measured, engine, value["arms"], insecure=insecure_cluster)
     if json:
         print_json(value)
     else:
         _print(value, loaded)
     return EXIT_COMPLETE
+
+
+def _fleet(
+    protocol: Protocol, measured: Sequence[Path], engine: str | None, arms: int, *, insecure: bool
+) -> dict[str, Any]:
+    """Return the sizes of a fleet, for the cluster's processors and GPUs if there is an engine."""
+    from vla_eval.engine.cluster import size_of
+    from vla_eval.planning.fleet import fleet_outlook, read_curves
+
+    curves = [curve for file in measured for curve in read_curves(file)]
+    processors, gpus = size_of(engine, insecure=insecure) if engine else (None, None)
+    return fleet_outlook(protocol, curves, arms=arms, processors=processors, gpus=gpus)
 
 
 def _print(value: dict[str, Any], protocol: Protocol) -> None:
@@ -88,6 +118,10 @@ def _print(value: dict[str, Any], protocol: Protocol) -> None:
         from vla_eval.cli.recipes import print_recipe_plan
 
         print_recipe_plan(value["recipes"])
+    if "fleet" in value:
+        from vla_eval.cli.fleet import print_fleet
+
+        print_fleet(value["fleet"])
     infer_ms = value["infer_ms"]
     inferring = (
         "without your policy's time (--infer-ms)"

@@ -18,7 +18,7 @@ from vla_eval.engine.session import RunSession
 from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval.runs.folder import RunFolder
 
-__all__ = ["Cluster", "Engine", "check_nodes", "engine_of", "is_local", "opened"]
+__all__ = ["Cluster", "Engine", "check_nodes", "engine_of", "is_local", "opened", "size_of"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Engine:
     """Default number of workers."""
     about: Mapping[str, JsonValue] | None = None
     """The cluster, for ``run.json``."""
+    gpus: float = 0.0
+    """Number of the cluster's GPUs."""
 
 
 def engine_of(name: str) -> Fleet | Cluster:
@@ -103,6 +105,15 @@ def check_nodes(engine: str, *, insecure: bool) -> list[Check]:
     return look(replace(cluster, insecure=insecure))
 
 
+def size_of(engine: str, *, insecure: bool) -> tuple[int, float]:
+    """Return an engine's simulators at a time and its GPUs; raises UsageError if it cannot be used."""
+    cluster = engine_of(engine)
+    if isinstance(cluster, Cluster):
+        cluster = replace(cluster, insecure=insecure)
+    with opened(cluster) as where:
+        return where.workers, where.gpus
+
+
 @contextmanager
 def opened(engine: str | Fleet | Cluster) -> Iterator[Engine]:
     """Open an engine, and close its connection after the block.
@@ -123,6 +134,8 @@ def opened(engine: str | Fleet | Cluster) -> Iterator[Engine]:
     with _needs_ray():
         from vla_eval.engine.ray_connection import connected
         from vla_eval.engine.ray_crew import RayCrew
-    with connected(engine) as (cpus, about):
+    with connected(engine) as (resources, about):
+        cpus = resources.get("CPU", 1.0)
         workers = max(1, int(cpus / engine.worker_cpus)) if engine.worker_cpus else 1
-        yield Engine(partial(RayCrew, cluster=engine), workers, about)
+        gpus = resources.get("GPU", 0.0)
+        yield Engine(partial(RayCrew, cluster=engine), workers, about, gpus)

@@ -60,6 +60,8 @@ class Member:
     ready: bool = False
     started_s: float = field(default_factory=monotonic)
     """Time of its start, by the supervisor's monotonic clock."""
+    node: str = ""
+    """Name of the cluster's node on which it runs, once it is known; empty on this machine."""
 
 
 @dataclass(eq=False)
@@ -191,6 +193,9 @@ class Crew(Protocol):
         Returns:
             The record of a worker's item if the worker stored it before its end.
         """
+
+    def avoid(self, node: str) -> None:
+        """Start no further member on a node, if that can be."""
 
     def close(self, idle: Sequence[Worker]) -> None:
         """End all members; idle workers have a moment to close their environments."""

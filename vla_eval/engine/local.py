@@ -292,6 +292,9 @@ class LocalCrew:
         item = member.item if isinstance(member, Worker) else None
         return None if item is None else _recorded(child.record_file, item)
 
+    def avoid(self, node: str) -> None:
+        """Do nothing: there is only this machine."""
+
     def close(self, idle: Sequence[Worker]) -> None:
         """End all processes."""
         for worker in idle:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import PolicyMetadata
 from vla_eval.realtime.settings import Realtime
@@ -22,6 +23,7 @@ __all__ = [
     "Start",
     "Stop",
     "Stopped",
+    "Target",
     "WorkItem",
     "WorkerJob",
 ]
@@ -76,6 +78,10 @@ class LocalJob(WorkerJob):
     authkey: bytes
 
 
+type Target = tuple[str, EpisodeKey]
+"""An arm and an episode, which are to get one result."""
+
+
 @dataclass(frozen=True)
 class WorkItem:
     """One attempt of one episode by one arm."""
@@ -86,6 +92,11 @@ class WorkItem:
     alone: bool = False
     """Whether the episode's observations get batches of their own. The policy raised in an earlier
     attempt, and this attempt shows whether this episode or a neighbour in its batch was the cause."""
+
+    @property
+    def target(self) -> Target:
+        """What is to get a result."""
+        return self.arm, self.episode.key
 
 
 @dataclass(frozen=True)

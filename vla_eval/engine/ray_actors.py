@@ -59,6 +59,8 @@ class HostHandle:
 
     actor: Any
     number: int
+    asker: int
+    """Number of the worker that asks; the successor of a dead worker has another one."""
 
 
 def _loaded(message: Ready | HostAway | Stopped) -> Loaded:
@@ -97,6 +99,7 @@ class HostActor:
         self._loop: PolicyLoop | None = None
         self._identity: Identity | None = None
         self._open: dict[int, set[PolicyKey]] = {}
+        self._gone: set[int] = set()
 
     def load(self) -> Loaded:
         """Load the policy."""
@@ -127,11 +130,13 @@ class HostActor:
         """Return the identity of the loaded policy."""
         return self._identity
 
-    def ask(self, slot: int, what: Infer | WarmUp | End) -> Any:
-        """Serve a request of the worker in a slot, and return the answer."""
+    def ask(self, asker: int, slot: int, what: Infer | WarmUp | End) -> Any:
+        """Serve a request of a worker, and return the answer."""
         if self._loop is None:
             return Trouble("the policy is not loaded")
-        keys = self._open.setdefault(slot, set())
+        if asker in self._gone:  # its machine was taken for dead, and its episode runs elsewhere
+            return Trouble("this worker was given up")
+        keys = self._open.setdefault(asker, set())
         if isinstance(what, Infer):
             keys.add(what.context.key)
         elif isinstance(what, End):
@@ -140,11 +145,12 @@ class HostActor:
         self._loop.requests.put(InferenceRequest(what, answers.put, slot))
         return answers.get()
 
-    def forget(self, slot: int) -> None:
-        """End the episodes of a worker that died."""
-        for key in self._open.pop(slot, set()):
+    def forget(self, asker: int) -> None:
+        """End the episodes of a worker that was given up, and serve it no more."""
+        self._gone.add(asker)
+        for key in self._open.pop(asker, set()):
             if self._loop is not None:
-                request = InferenceRequest(End(key, "error"), lambda _: None, slot)
+                request = InferenceRequest(End(key, "error"), lambda _: None)
                 self._loop.requests.put(request)
 
     def beat(self) -> Clock:
@@ -180,7 +186,7 @@ class _ActorPolicy(HostedPolicy):
     def _send(self, what: Infer | WarmUp | End) -> None:
         if self._used is None:
             raise HostLostError("the policy host is gone")
-        self._asked = self._used.actor.ask.remote(self._slot, what)
+        self._asked = self._used.actor.ask.remote(self._used.asker, self._slot, what)
 
     def _receive(self) -> Any:
         return self._call(self._asked)

@@ -17,14 +17,14 @@ from vla_eval.engine.cluster import Cluster
 from vla_eval.errors import InfrastructureError, UsageError
 from vla_eval.stopping import stop_signals
 
-__all__ = ["connected"]
+__all__ = ["connected", "token_file"]
 
-_TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_TOKEN, _TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 
 @contextmanager
-def connected(cluster: Cluster) -> Iterator[tuple[float, dict[str, JsonValue]]]:
-    """Connect to a cluster, and yield its number of processors, and what ``run.json`` says of it.
+def connected(cluster: Cluster) -> Iterator[tuple[dict[str, float], dict[str, JsonValue]]]:
+    """Connect to a cluster, and yield its resources by Ray's names, and what ``run.json`` says of it.
 
     Args:
         cluster: the cluster.
@@ -34,7 +34,7 @@ def connected(cluster: Cluster) -> Iterator[tuple[float, dict[str, JsonValue]]]:
     """
     address = cluster.address
     if ray.is_initialized():  # by the caller, who also ends it
-        yield _processors(), _about(cluster)
+        yield ray.cluster_resources(), _about(cluster)
         return
     if address != "local" and not cluster.insecure and not _has_token():
         raise UsageError(
@@ -60,13 +60,9 @@ def connected(cluster: Cluster) -> Iterator[tuple[float, dict[str, JsonValue]]]:
         signal.signal(number, handler)  # Ray has set its own, which ends the driver at once
     try:
         with redirect_stdout(sys.stderr):  # Ray prints reports of deaths; stdout is for results
-            yield _processors(), _about(cluster)
+            yield ray.cluster_resources(), _about(cluster)
     finally:
         ray.shutdown()
-
-
-def _processors() -> float:
-    return float(ray.cluster_resources().get("CPU", 1))
 
 
 def _about(cluster: Cluster) -> dict[str, JsonValue]:
@@ -89,7 +85,11 @@ def _about(cluster: Cluster) -> dict[str, JsonValue]:
 
 
 def _has_token() -> bool:
-    files = [Path.home() / ".ray" / "auth_token"]
-    return any(os.environ.get(name) for name in _TOKEN_VARIABLES) or (
-        os.environ.get("RAY_AUTH_MODE") == "token" and any(file.is_file() for file in files)
-    )
+    if any(os.environ.get(name) for name in (_TOKEN, _TOKEN_FILE)):
+        return True
+    return os.environ.get("RAY_AUTH_MODE") == "token" and token_file().is_file()
+
+
+def token_file() -> Path:
+    """Return the path of the file from which Ray reads the token."""
+    return Path(os.environ.get(_TOKEN_FILE) or Path.home() / ".ray" / "auth_token")

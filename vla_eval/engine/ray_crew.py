@@ -30,6 +30,7 @@ from vla_eval.engine.crew import (
 from vla_eval.engine.messages import ArmJob, HostAway, Ready, Start, Stopped, WorkerJob, WorkItem
 from vla_eval.engine.process import thread_limits
 from vla_eval.engine.ray_actors import HostActor, HostHandle, Loaded, WorkerActor
+from vla_eval.engine.ray_cells import Cells
 from vla_eval.engine.session import RunSession
 from vla_eval.errors import EXIT_INFRASTRUCTURE, InfrastructureError
 from vla_eval.runs.folder import RunFolder
@@ -62,8 +63,7 @@ class _Actor:
     heard_s: float = field(default_factory=monotonic)
     asked_s: float = 0.0
     is_asked: bool = False
-    node: str = ""
-    machine: str = ""
+    node_id: str = ""
 
 
 class RayCrew:
@@ -94,10 +94,12 @@ class RayCrew:
             for replica in range(self._replicas)
             for name in self._hosted
         ]
+        self._cells = Cells(cluster, self._hosted, slots, self._replicas)
         self._versions = versions()
         self._actors: dict[_Member, _Actor] = {}
         self._arrived: queue.SimpleQueue[tuple[_Member, str, Any]] = queue.SimpleQueue()
         self._items: dict[_Member, WorkItem] = {}
+        self._nodes: dict[str, str] = {}
         self._numbers = 0
         self._start = Start({})
         self._placed_s = monotonic()
@@ -114,8 +116,7 @@ class RayCrew:
         wait_s = min(self._run.batch_wait_ms / 1e3, self._run.limits.infer_s)
         actor = _actor_class(HostActor).options(
             **_ONCE,
-            num_cpus=0,
-            num_gpus=self._cluster.host_gpus,
+            **self._cells.of_host(place),
             max_concurrency=self._cluster.workers_per_host + 8,
             runtime_env=environment_of_actors(self._cluster.host_threads),
         )
@@ -143,24 +144,23 @@ class RayCrew:
         )
         actor = _actor_class(WorkerActor).options(
             **_ONCE,
-            num_cpus=self._cluster.worker_cpus,
-            scheduling_strategy="SPREAD",
+            **self._cells.of_worker(slot),
             runtime_env=environment_of_actors(max(1, int(self._cluster.worker_cpus))),
         )
         handle = actor.remote(job)
         worker = Worker(slot=slot, started_s=math.inf)
         self._take_in(worker, handle)
-        self._watch(worker, "load", handle.load.remote(self._hosts_of(slot)))
+        self._watch(worker, "load", handle.load.remote(self._hosts_of(worker)))
         return worker
 
     def _take_in(self, member: _Member, handle: Any) -> None:
         self._numbers += 1
         self._actors[member] = _Actor(handle, self._numbers)
 
-    def _hosts_of(self, slot: int) -> dict[str, HostHandle]:
-        replica = self.replica_of(slot)
+    def _hosts_of(self, worker: Worker) -> dict[str, HostHandle]:
+        replica, asker = self.replica_of(worker.slot), self._actors[worker].number
         return {
-            member.place.arms[0]: HostHandle(actor.handle, actor.number)
+            member.place.arms[0]: HostHandle(actor.handle, actor.number, asker)
             for member, actor in self._actors.items()
             if isinstance(member, Host) and member.place.replica == replica
         }
@@ -183,7 +183,7 @@ class RayCrew:
         actor = self._actors[worker]
         actor.clock, actor.heard_s = Clock("idle", 0.0), monotonic()
         self._items[worker] = item
-        hosts = self._hosts_of(worker.slot)
+        hosts = self._hosts_of(worker)
         self._watch(worker, "run", actor.handle.run.remote(item, self._start, hosts))
 
     def events(self, timeout_s: float) -> list[Event]:
@@ -226,7 +226,9 @@ class RayCrew:
 
     def _welcome(self, member: _Member, loaded: Loaded) -> Event:
         actor = self._actors[member]
-        actor.node, actor.machine = loaded.node, loaded.machine
+        actor.node_id = loaded.node
+        member.node = f"{loaded.machine} ({loaded.node[:8]})"
+        self._nodes[member.node] = loaded.node
         self._hear(member, Clock("idle", 0.0))
         if changes := other_physics(self._versions, loaded.versions):
             text = (
@@ -254,8 +256,8 @@ class RayCrew:
         actor = self._actors[member]
         alive = {node["NodeID"]: node["Alive"] for node in ray.nodes()}
         unavailable = isinstance(error, ray.exceptions.ActorUnavailableError)
-        if unavailable or (actor.node and not alive.get(actor.node, False)):
-            return f"died with node {actor.machine or 'unknown'}", "machine"
+        if unavailable or (actor.node_id and not alive.get(actor.node_id, False)):
+            return f"died with node {member.node or 'unknown'}", "machine"
         detail = re.search(r"Worker exit detail: ([^.]*)", str(error))
         return f"died ({detail[1].strip() if detail else type(error).__name__})", "own"
 
@@ -287,6 +289,9 @@ class RayCrew:
             f"each simulator asks for {self._cluster.worker_cpus:g} CPUs, each policy host for "
             f"{self._cluster.host_gpus:g} GPUs"
         )
+        if self._hosted:
+            count = math.ceil(self.slots / self._replicas)
+            asked += f", and {count} simulators start together with their {len(self._hosted)} hosts"
         return f"{asked}; {free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs are free"
 
     def clock(self, member: Worker | Host) -> Clock:
@@ -306,12 +311,16 @@ class RayCrew:
     def remove(self, member: Worker | Host, *, grace_s: float = 0.0) -> None:
         """End an actor; answers that it still gives are dropped."""
         del grace_s  # its process ends with it
+        hosts = self._hosts_of(member) if isinstance(member, Worker) else {}
         actor = self._actors.pop(member)
         self._items.pop(member, None)
         ray.kill(actor.handle, no_restart=True)
-        if isinstance(member, Worker):
-            for host in self._hosts_of(member.slot).values():
-                host.actor.forget.remote(member.slot)
+        for host in hosts.values():
+            host.actor.forget.remote(host.asker)
+
+    def avoid(self, node: str) -> None:
+        """Start no further actor on a node."""
+        self._cells.avoid(self._nodes[node])
 
     def close(self, idle: Sequence[Worker]) -> None:
         """End all actors."""
@@ -321,6 +330,7 @@ class RayCrew:
         for actor in self._actors.values():
             ray.kill(actor.handle, no_restart=True)
         self._actors.clear()
+        self._cells.close()
 
 
 _ONCE: Mapping[str, Any] = {"max_restarts": 0, "max_task_retries": 0}

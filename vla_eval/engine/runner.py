@@ -12,10 +12,10 @@ from types import FrameType
 from typing import Any
 
 from vla_eval.catalog import check_catalogue, prepare
+from vla_eval.engine.agenda import Block
 from vla_eval.engine.cluster import Cluster, Engine, is_local, opened
 from vla_eval.engine.devices import Fleet
 from vla_eval.engine.dispatch import pending_items
-from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
 from vla_eval.engine.session import RunSession
 from vla_eval.engine.supervisor import Supervisor
@@ -38,6 +38,9 @@ from vla_eval.stopping import handling, stop_signals
 from vla_eval.summary.model import RunSummary, summarise
 
 __all__ = ["finish", "run", "work_through"]
+
+_AHEAD = 4
+"""The next block may begin before a look if the workers are more than such a part of the block's episodes."""
 
 
 def run(  # noqa: PLR0913  options of the command, all by keyword
@@ -146,12 +149,13 @@ def _run_locked(
     items = pending_items([episode for episode in plan if episode.key in open_], names, records)
     with Progress(len(plan) * len(names), names, quiet=not items) as progress:
         say = notify or progress.say
+        slots = min(workers, max(1, len(items)))
         work_through(
             folder,
-            _work(folder, part, say),
+            _work(folder, part, say, 0 if engine.about is None else slots),
             plan,
             engine=engine,
-            workers=min(workers, max(1, len(items))),
+            workers=slots,
             progress=progress,
             notify=say,
             actions=actions,
@@ -161,7 +165,7 @@ def _run_locked(
 
 def work_through(
     folder: RunFolder,
-    blocks: Iterable[Sequence[WorkItem]],
+    blocks: Iterable[Block],
     plan: Sequence[PlannedEpisode],
     *,
     engine: Engine,
@@ -215,24 +219,34 @@ def work_through(
         ) from None
 
 
-def _work(folder: RunFolder, part: Shard, say: Callable[[str], None]) -> Iterator[list[WorkItem]]:
+def _work(
+    folder: RunFolder, part: Shard, say: Callable[[str], None], ahead: int
+) -> Iterator[Block]:
     """Yield the open items of each block, until a look after a block stops the run.
 
     A generator: the code after a ``yield`` runs when all yielded items have ended.
+
+    Args:
+        folder: the run.
+        part: the shard.
+        say: called with a sentence after each look.
+        ahead: number of workers that may begin the next block; 0: none. With few for a block's size
+            that gains little, and costs episodes after a stop.
     """
     protocol = folder.header.protocol
     if protocol.analysis.resize is not None:
         yield from _resized_work(folder, part, say)
         return
-    for number, block in enumerate(in_stages(protocol), start=1):
-        yield from _open(folder, take_shard(block, part))
+    blocks = [take_shard(block, part) for block in in_stages(protocol)]
+    for number, block in enumerate(blocks, start=1):
+        episodes = len(block) * len(folder.header.arms)
+        following = blocks[number : number + 1] if _AHEAD * ahead > episodes else []
+        yield from _open(folder, block, [episode for each in following for episode in each])
         if protocol.analysis.stopping != "fixed" and not _may_go_on(folder, number, say):
             return
 
 
-def _resized_work(
-    folder: RunFolder, part: Shard, say: Callable[[str], None]
-) -> Iterator[list[WorkItem]]:
+def _resized_work(folder: RunFolder, part: Shard, say: Callable[[str], None]) -> Iterator[Block]:
     """Yield the open items of the first pairs, and of those that the decision after them asks for."""
     protocol = folder.header.protocol
     yield from _open(folder, take_shard(in_stages(protocol)[0], part))
@@ -247,11 +261,14 @@ def _resized_work(
     yield from _open(folder, take_shard(in_stages(protocol, pairs=resizing.pairs)[1], part))
 
 
-def _open(folder: RunFolder, block: Sequence[PlannedEpisode]) -> Iterator[list[WorkItem]]:
-    """Yield the open items of a block, if there are any."""
+def _open(
+    folder: RunFolder, block: Sequence[PlannedEpisode], ahead: Sequence[PlannedEpisode] = ()
+) -> Iterator[Block]:
+    """Yield the open items of a block, if there are any, with those of the next one."""
     names = [arm.name for arm in folder.header.arms]
-    if items := pending_items(block, names, folder.records()):
-        yield items
+    records = folder.records()
+    if items := pending_items(block, names, records):
+        yield Block(items, pending_items(ahead, names, records))
 
 
 def _may_go_on(folder: RunFolder, number: int, say: Callable[[str], None]) -> bool:

@@ -6,9 +6,10 @@ It knows no process: whatever runs where is the crew's business (:mod:`vla_eval.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 
+from vla_eval.engine.agenda import Agenda, Block
 from vla_eval.engine.crew import (
     Crew,
     Ended,
@@ -21,9 +22,9 @@ from vla_eval.engine.crew import (
     Refused,
     Worker,
 )
-from vla_eval.engine.deaths import Deaths
-from vla_eval.engine.dispatch import Dispatcher, next_item
-from vla_eval.engine.messages import Start, WorkItem
+from vla_eval.engine.deaths import ON_A_NODE, Deaths, Nodes, refuse_futile
+from vla_eval.engine.dispatch import next_item
+from vla_eval.engine.messages import Start, Target, WorkItem
 from vla_eval.engine.session import RunSession
 from vla_eval.engine.worker import error_record
 from vla_eval.episode import Phase
@@ -38,8 +39,6 @@ __all__ = ["Supervisor"]
 
 _POLL_S = 0.25
 _STOP_GRACE_S = 3.0
-_FUTILE_EPISODES = 3
-"""Number of episodes lost to errors that ends a run in which no other episode has ended."""
 _POLICY_PHASES: tuple[Phase, ...] = ("warm_up", "infer", "end_episode")
 _COLLATERAL_CAP = 20
 """Largest number of repeats of an episode, repeats after failures that it did not cause included."""
@@ -51,7 +50,7 @@ class Supervisor:
     def __init__(
         self,
         folder: RunFolder,
-        blocks: Iterable[Sequence[WorkItem]],
+        blocks: Iterable[Block],
         *,
         session: RunSession,
         crew: Crew,
@@ -64,7 +63,7 @@ class Supervisor:
 
         Args:
             folder: the run; its protocol holds limits and batching.
-            blocks: the items to run; the next block is taken when all items of the last have ended.
+            blocks: the items to run; see :class:`~vla_eval.engine.agenda.Agenda`.
             session: this call.
             crew: starts and reaches the processes; the supervisor closes it.
             ended: number of the run's episodes that have ended already, without those that ended by an
@@ -76,10 +75,9 @@ class Supervisor:
         """
         self._folder = folder
         self._run = folder.header.protocol.run
-        self._blocks = iter(blocks)
         self._session = session
         self._crew = crew
-        self._dispatcher = Dispatcher()
+        self._agenda = Agenda(blocks)
         self._on_record = on_record
         self._notify = notify
         self._workers: dict[int, Worker] = {}
@@ -88,14 +86,14 @@ class Supervisor:
         self._identities: Mapping[str, PolicyMetadata] | None = None
         self._policy_sha256: dict[str, str] = {}
         self._blamed: set[int] = set()
-        self._charged: Counter[tuple[str, object]] = Counter()
+        self._charged: Counter[Target] = Counter()
         self._given_up = 0
         self._ended = ended
         self._errors = Records()
         for error in errors:
             self._errors.add(error, "")
         self._raised = sum(record.outcome != "error" for record in self._errors.final.values())
-        self._deaths = Deaths()
+        self._deaths, self._nodes = Deaths(), Nodes()
         self._clocks_at_s = 0.0
         self._own_writer = AttemptWriter(session.new_record_file("supervisor"))
 
@@ -107,23 +105,12 @@ class Supervisor:
             InfrastructureError: this machine cannot go on (disk full, everything fails).
         """
         try:
-            while self._is_busy() or self._begin_block():
+            while self._agenda.go_on():
                 self._keep_staffed()
                 self._listen()
                 self._look_at_clocks()
         finally:
             self._shut_down()
-
-    def _is_busy(self) -> bool:
-        return len(self._dispatcher) > 0 or any(worker.item for worker in self._workers.values())
-
-    def _begin_block(self) -> bool:
-        """Take the next block; return False if there is none."""
-        items = next(self._blocks, None)
-        if items is None:
-            return False
-        self._dispatcher.add(items)
-        return True
 
     # --- starting ---------------------------------------------------------------------------
 
@@ -131,12 +118,12 @@ class Supervisor:
         for place in self._crew.places:
             if place not in self._hosts:
                 self._hosts[place] = self._crew.add_host(place)
-        for worker in self._workers.values():
-            if worker.ready and worker.item is None and len(self._dispatcher):
+        for worker in list(self._workers.values()):
+            if worker.ready and worker.item is None and len(self._agenda):
                 self._hand_out(worker)
         idle = sum(1 for worker in self._workers.values() if worker.item is None)
         for slot in range(self._crew.slots):
-            if slot in self._workers or idle >= len(self._dispatcher):
+            if slot in self._workers or idle >= len(self._agenda):
                 continue
             if self._has_hosts(slot):
                 self._workers[slot] = self._crew.add_worker(slot)
@@ -194,10 +181,22 @@ class Supervisor:
 
     def _hand_out(self, worker: Worker) -> None:
         """Give a worker the next item; the worker waits if there is no item or a host is missing."""
+        if worker.node in self._nodes.out:
+            self._crew.remove(worker)
+            del self._workers[worker.slot]
+            return
         if not self._has_hosts(worker.slot):
             return
-        others = [other.scene for other in self._workers.values() if other is not worker]
-        worker.item = self._dispatcher.take(worker.scene, others)
+        others = [other for other in self._workers.values() if other is not worker]
+        worker.item = self._agenda.take(
+            worker.scene,
+            [other.scene for other in others],
+            node=worker.node,
+            is_elsewhere=lambda: any(
+                other.ready and other.node != worker.node and self._has_hosts(other.slot)
+                for other in others
+            ),
+        )
         if worker.item is not None:
             worker.scene = worker.item.episode.scene
             self._crew.give(worker, worker.item)
@@ -209,22 +208,27 @@ class Supervisor:
         if record.timing.warm_up_s:
             self._folder.note_warm_up(record.arm, record.timing.warm_up_s)
         has_ended = self._note(record, worker)
+        if has_ended:
+            self._agenda.close(event.item)
         if record.outcome != "error":
             self._hand_out(worker)
             return
         self._crew.remove(worker, grace_s=_STOP_GRACE_S)
         del self._workers[worker.slot]
+        if record.reason == "env_error":
+            self._lose_on(worker.node)
         lost = record.arm in self._hosted and record.reason in ("host_lost", "policy_timeout")
         innocent = lost and worker.slot not in self._blamed
         self._blamed.discard(worker.slot)
         if not has_ended:
-            self._retry(event.item, charge=not innocent, why=_why(record))
+            self._retry(event.item, charge=not innocent, why=_why(record), node=worker.node)
 
     def _note(self, record: EpisodeRecord, worker: Worker) -> bool:
         """Count the record of an attempt; return whether its episode has ended."""
         if record.outcome != "error":
             self._on_record(record)
             self._ended += 1
+            self._nodes.forget(worker.node)
             for place in self._places_of(worker.slot):
                 if record.arm in place.arms:
                     self._deaths.forget(place.name)
@@ -304,10 +308,24 @@ class Supervisor:
         if member.item is not None:
             if recorded is None:
                 self._lose(member, member.item, what, reason, fault)
-            elif not self._note(recorded, member):  # it died between the fsync and the message
-                self._retry(member.item, charge=True, why=_why(recorded))
-        if not member.ready and fault == "own":
+            elif self._note(recorded, member):  # it died between the fsync and the message
+                self._agenda.close(member.item)
+            else:
+                self._retry(member.item, charge=True, why=_why(recorded), node=member.node)
+        if fault != "own":
+            return
+        self._lose_on(member.node)
+        if not member.ready:
             self._deaths.note(member.name, what, "it could take an episode")
+
+    def _lose_on(self, node: str) -> None:
+        """Count a process that was lost on a node, and do without the node when it loses too many."""
+        members: list[Worker | Host] = [*self._workers.values(), *self._hosts.values()]
+        if self._nodes.lose(node, (member.node for member in members if member.ready)):
+            self._crew.avoid(node)
+            self._notify(
+                f"node {node} lost {ON_A_NODE} processes in a row; it is out of use for this run"
+            )
 
     def _bury_host(self, host: Host, what: str, fault: Fault) -> None:
         clock = self._crew.clock(host)
@@ -316,6 +334,7 @@ class Supervisor:
         self._notify(f"{host.name} {what}; starting another")
         if fault != "own":
             return
+        self._lose_on(host.node)
         if clock.phase in _POLICY_PHASES:
             self._blamed |= clock.slots
         else:
@@ -336,36 +355,28 @@ class Supervisor:
         )
         self._own_writer.extend([Attempt(record, None)])
         self._note(record, worker)
-        self._retry(item, charge=fault == "own", why=f"worker {worker.slot} {what}")
+        self._retry(
+            item, charge=fault == "own", why=f"worker {worker.slot} {what}", node=worker.node
+        )
 
-    def _retry(self, item: WorkItem, *, charge: bool, why: str) -> None:
-        slot = item.arm, item.episode.key
-        self._charged[slot] += int(charge)
-        if self._charged[slot] <= self._run.limits.retries and item.attempt <= _COLLATERAL_CAP:
+    def _retry(self, item: WorkItem, *, charge: bool, why: str, node: str) -> None:
+        """Hand an item out again after an attempt on a node, or give it up."""
+        target = item.target
+        self._charged[target] += int(charge)
+        if self._charged[target] <= self._run.limits.retries and item.attempt <= _COLLATERAL_CAP:
             self._notify(f"{item.arm} {item.episode.key}: {why}; trying again")
-            self._dispatcher.put_back(next_item(item.arm, item.episode, self._errors.errors[slot]))
+            again = next_item(item.arm, item.episode, self._errors.errors[target])
+            self._agenda.put_back(again, node)
             return
+        self._agenda.close(item)
         self._given_up += 1
         self._notify(f"{item.arm} {item.episode.key}: {why}; given up, reported as missing")
         self._stop_if_futile(why)
 
     def _stop_if_futile(self, why: str) -> None:
         """End a run in which every episode so far ended in errors."""
-        count = self._given_up + self._raised
-        if self._ended or count < _FUTILE_EPISODES:
-            return
-        sentence = (
-            f"the first {count} episodes all ended in errors, the last with: {why}; the run stopped"
-        )
-        if self._raised:
-            raise InfrastructureError(
-                f"{sentence} since the set-up may be wrong (a camera's name, for example): then fix it "
-                f"and use a new folder, for here {self._raised} count as the policy's failures; if it "
-                "is the policy, repeat the command to go on"
-            )
-        raise InfrastructureError(
-            f"{sentence}, nothing was scored; fix it, then repeat the command"
-        )
+        if not self._ended:
+            refuse_futile(self._given_up, self._raised, why)
 
     def _shut_down(self) -> None:
         idle = [worker for worker in self._workers.values() if worker.item is None and worker.ready]

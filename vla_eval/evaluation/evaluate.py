@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from vla_eval.catalog import check_catalogue, prepare
 from vla_eval.cores import usable_cores
+from vla_eval.engine.agenda import Block
 from vla_eval.engine.cluster import Engine
 from vla_eval.engine.crew import Crew
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.in_memory import InMemoryCrew, InMemoryPolicy
 from vla_eval.engine.local import LocalCrew
-from vla_eval.engine.messages import WorkItem
 from vla_eval.engine.progress import Progress
 from vla_eval.engine.runner import finish, work_through
 from vla_eval.errors import InterruptedRunError, UsageError, VlaEvalError
@@ -234,7 +234,7 @@ def _run(
         finish(folder)
 
 
-def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[list[WorkItem]]:
+def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[Block]:
     """Yield the open items of some rounds at a time, until enough is known or the time is over."""
     plan, tasks = expand(asked.protocol), tasks_of(asked.protocol)
     size = tasks * math.ceil(max(_LEAST_BLOCK, 2 * asked.workers) / tasks)
@@ -244,7 +244,7 @@ def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[list[WorkItem]]:
             continue
         if _is_settled(asked, folder):
             return
-        yield items
+        yield Block(items)
 
 
 def _is_settled(asked: _Asked, folder: RunFolder) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vla_eval.blocks import Block
 from vla_eval.catalog import Cost, check_catalogue, suites
 from vla_eval.cores import usable_cores
 from vla_eval.errors import UsageError
@@ -16,7 +17,7 @@ from vla_eval.planning.realtime import realtime_outlook
 from vla_eval.planning.recipes import TRAINING_SDS, size_of_recipes
 from vla_eval.planning.repeats import CORRELATION, ICCS
 from vla_eval.planning.resizing import outlook_of_rule
-from vla_eval.protocol import Block, Protocol
+from vla_eval.protocol import Protocol
 from vla_eval.stats import (
     ClusterTest,
     PairedCase,
@@ -27,7 +28,7 @@ from vla_eval.stats import (
 )
 from vla_eval.stats._numeric import z_quantile
 
-__all__ = ["POWER_UP_TO", "outlook"]
+__all__ = ["POWER_UP_TO", "cost_of", "horizon_of", "outlook"]
 
 POWER_UP_TO = 20_000
 """Largest number of episodes of repeated states for which the power takes only seconds."""
@@ -127,8 +128,7 @@ def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
     tasks, states = len(block.task_names()), len(block.init_state_numbers())
     repeats = _repeats(protocol)
     episodes = tasks * states * repeats
-    horizon = protocol.run.n_action_steps or _UNKNOWN_HORIZON
-    cost = {suite.name: suite.cost for suite in suites()}.get(block.suite, _UNKNOWN_COST)
+    horizon, cost = horizon_of(protocol), cost_of(block)
     per_step = cost.advance_s + (cost.observe_s + infer_ms / 1e3) / horizon
     return {
         "suite": block.suite,
@@ -140,6 +140,16 @@ def _block(block: Block, protocol: Protocol, infer_ms: float) -> dict[str, Any]:
         "max_steps": block.max_steps,
         "seconds": tasks * cost.build_s + episodes * (cost.reset_s + block.max_steps * per_step),
     }
+
+
+def horizon_of(protocol: Protocol) -> int:
+    """Return the number of a chunk's actions that are executed; a guess where each policy has its own."""
+    return protocol.run.n_action_steps or _UNKNOWN_HORIZON
+
+
+def cost_of(block: Block) -> Cost:
+    """Return the cost of a block's environment; a guess where the catalogue has none."""
+    return {suite.name: suite.cost for suite in suites()}.get(block.suite, _UNKNOWN_COST)
 
 
 def _repeats(protocol: Protocol) -> int:

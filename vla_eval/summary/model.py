@@ -143,6 +143,8 @@ class RunSummary:
     """Successes by time; None unless the protocol runs in virtual time."""
     objection: str = ""
     """Reason why a look of a sequential run cannot be taken; empty if there is none."""
+    beyond: int = 0
+    """Number of results beyond the stop: they were under way when it was decided, and are not used."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the stable JSON form for scripts."""
@@ -155,6 +157,7 @@ class RunSummary:
             "arms": {name: _arm_json(arm) for name, arm in self.arms.items()},
             "pairs": [_pair_json(pair) for pair in self.pairs],
             "looks": [look.model_dump(mode="json") for look in self.looks],
+            **({"beyond_the_stop": self.beyond} if self.beyond else {}),
             **({"resizing": self.resizing.model_dump(mode="json")} if self.resizing else {}),
             **({"curves": self.curves.to_json()} if self.curves else {}),
         }
@@ -306,7 +309,14 @@ def summarise_records(
         resizing=None if objection or len(arms) < 2 else resizing_of(protocol, arms, records),
         curves=curves_of(protocol, sorted_.values()),
         objection=objection,
+        beyond=_beyond(protocol, finals, keys),
     )
+
+
+def _beyond(protocol: Protocol, finals: Iterable[EpisodeRecord], keys: Sequence[EpisodeKey]) -> int:
+    """Return the number of results of planned episodes that a stop made needless."""
+    needless = {episode.key for episode in expand(protocol)} - set(keys)
+    return sum(record.outcome != "error" and record.key in needless for record in finals)
 
 
 def _due(

@@ -42,6 +42,7 @@ def report_text(summary: RunSummary, pairs: Collection[tuple[str, str]] | None =
         f"protocol {protocol.sha256[:12]} · {episodes} episodes an arm · {state}",
         *([sentence] if (sentence := virtual_sentence(protocol)) else []),
         *looks,
+        *([f"{summary.beyond} results beyond the stop, not used"] if summary.beyond else []),
         *([resizing_sentence(summary.resizing)] if summary.resizing else []),
         *_warnings(summary),
         "",

@@ -24,7 +24,10 @@ class ScriptedCrew:
     Args:
         fate: (state, attempt) of an item to its fate: ``end``, ``die``, ``node`` (its machine dies),
             ``nothing``, ``hang``, ``late`` (hangs, and answers after its removal), a key of `FATES`, ``host dies``
-            (in an inference of this item), ``host hangs``, ``refuse``.
+            (in an inference of this item), ``host hangs``, ``refuse``. With the node of its worker in front
+            (``n1 die``) it has this fate on this node, and ends elsewhere.
+        nodes: where its workers run, in turn.
+        waiting: replicas that the cluster has no place for.
     """
 
     def __init__(
@@ -35,6 +38,8 @@ class ScriptedCrew:
         hosted: Sequence[str] = (),
         slots: int = 2,
         replicas: int = 1,
+        nodes: Sequence[str] = ("",),
+        waiting: Sequence[int] = (),
     ) -> None:
         self.fate, self.arms, self.slots, self.replicas = fate, arms, slots, replicas
         self.places = [HostPlace((arm,), r) for r in range(replicas) for arm in hosted]
@@ -46,6 +51,7 @@ class ScriptedCrew:
         self.waiting: dict[int, Event] = {}
         self.told_to_stop: list[int] = []
         self.closed_idle = -1
+        self.nodes, self.avoided, self.waiting_replicas = nodes, [], waiting
 
     def replica_of(self, slot: int) -> int:
         return slot % self.replicas
@@ -54,10 +60,16 @@ class ScriptedCrew:
         return self._add(Host(place=place), place.arms)
 
     def add_worker(self, slot: int) -> Worker:
-        return self._add(Worker(slot=slot), self.arms)
+        left = [node for node in self.nodes if node not in self.avoided]
+        return self._add(Worker(slot=slot, node=left[slot % len(left)]), self.arms)
+
+    def avoid(self, node: str) -> None:
+        self.avoided.append(node)
 
     def _add(self, member, arms):
         self.members.append(member)
+        if isinstance(member, Host) and member.place.replica in self.waiting_replicas:
+            return member
         self.queue.append(Joined(member, Ready(dict.fromkeys(arms, METADATA), {})))
         return member
 
@@ -67,6 +79,9 @@ class ScriptedCrew:
     def give(self, worker: Worker, item: WorkItem) -> None:
         self.given.append((worker.slot, item))
         fate = self.fate(item.episode.key.init_state, item.attempt)
+        node, _, there = fate.rpartition(" ")
+        if node in self.nodes and node:
+            fate = there if node == worker.node else "end"
         match fate:
             case "die":
                 self.queue.append(Left(worker, "died (signal 9)"))

@@ -31,6 +31,8 @@ class PointEnv(EvalEnv):
     Faults: ``fault`` is what happens at ``fault_step`` of the episodes whose initial state is in
     ``fault_states`` (comma-separated): ``raise``, ``hang``, ``die`` (SIGKILL), ``exit``. With
     ``fault_folder`` it happens once for each episode: a marker file remembers it over processes.
+    An episode waits in its first step while the folder ``hold`` has a file with the number of its state;
+    a file ``STATE-PID`` says that it does.
     """
 
     metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012 - Gymnasium's form
@@ -46,6 +48,7 @@ class PointEnv(EvalEnv):
         scene: str = "",
         bad_score: str = "",
         odd_provenance: bool = False,
+        hold: str = "",
     ) -> None:
         self.observation_space, self.action_space = _spaces()
         self.task_description = "move the point to the goal"
@@ -60,6 +63,7 @@ class PointEnv(EvalEnv):
         if odd_provenance:
             self._provenance |= {"count": np.int64(3), "path": Path("/somewhere")}
         self.observed = 0
+        self._hold = hold
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -95,11 +99,19 @@ class PointEnv(EvalEnv):
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
         self._steps += 1
         time.sleep(self._step_s)
+        if self._hold and self._steps == 1:
+            self._wait()
         if self._state in self._fault_states and self._steps == self._fault_step:
             self._misbehave()
         self._position += _SPEED * float(action[0])
         info = self._info()
         return float(info["is_success"]), info["is_success"], False, info
+
+    def _wait(self) -> None:
+        held = Path(self._hold) / str(self._state)
+        while held.exists():
+            Path(self._hold, f"{self._state}-{os.getpid()}").touch()
+            time.sleep(0.01)
 
     def _misbehave(self) -> None:
         if self._fault_folder:
