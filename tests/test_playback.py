@@ -11,12 +11,9 @@ import pytest
 import vla_eval
 from fakes.env import PointEnv
 from vla_eval.errors import NotReproducedError, UsageError
-from vla_eval.plan import expand
 from vla_eval.playback import Player, play
-from vla_eval.recording.recorder import Recorder
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.traces import Traces
-from vla_eval.spec import build_policy
 
 ARMS = {"good": "fakes.policies:InWorker", "bad": "fakes.policies:InWorker?skill=0.4"}
 pytestmark = pytest.mark.long
@@ -186,53 +183,3 @@ def test_a_size_that_cannot_be_is_refused(folder, episode):
     stranger = episode[0].model_copy(update={"init_state": 99})
     with pytest.raises(UsageError, match="has no episode 'fake/Point/i99/e0/p0'"):
         played(folder, stranger, episode[1])
-
-
-def run_of(protocol: str, policy: str, out: Path, **changes) -> RunFolder:
-    overrides = [f"blocks.0.{name}={value}" for name, value in changes.items()]
-    vla_eval.run(protocol, {"a": policy}, out, workers=1, overrides=overrides)
-    return RunFolder.open(out)
-
-
-def filmed(folder: RunFolder, record) -> list:
-    """Run the episode with its policy; return the pictures before every step."""
-    (planned,) = [each for each in expand(folder.header.protocol) if each.key == record.key]
-    recorder = Recorder(build_policy(folder.header.arms[0].spec))
-    frames: list = []
-    try:
-        recorder.run(planned, lambda frame: frames.append(frame.observation["pixels"]))
-    finally:
-        recorder.close()
-    return frames
-
-
-def check_pictures(folder: RunFolder, cameras: set[str]) -> None:
-    (record,) = folder.records().final.values()
-    assert record.end_hash is not None
-    seen = filmed(folder, record)
-    trace = Traces(folder.path).get(record)
-    moments = played(folder, record, trace)
-    assert set(moments[0].frames) == cameras
-    assert len(moments) == len(seen) + 1 == record.steps + 1
-    for moment, pictures in zip(moments, seen, strict=False):
-        for name, picture in pictures.items():
-            assert np.array_equal(moment.frames[name], picture)
-
-
-def test_so101_shows_the_same_pictures(tmp_path):
-    """Without the expert every picture of both cameras is the same, bit for bit; or larger."""
-    pytest.importorskip("mujoco")
-    changes = {"init_states.count": 1, "max_steps": 30, "env_kwargs.image_size": 48}
-    folder = run_of("so101-quickstart", "expert", tmp_path, **changes)
-    check_pictures(folder, {"top", "wrist"})
-    (record,) = folder.records().final.values()
-    moments = played(folder, record, Traces(folder.path).get(record), size=96)
-    assert {each.frames["top"].shape for each in moments} == {(96, 96, 3)}
-
-
-@pytest.mark.slow  # LIBERO builds its scene three times
-def test_libero_shows_the_same_pictures(tmp_path, libero_assets):
-    """Without the policy every picture of both cameras is the same, bit for bit."""
-    changes = {"init_states": "[0]", "tasks": "['0']", "max_steps": 12, "env_kwargs.image_size": 48}
-    folder = run_of("libero-spatial", "random", tmp_path, **changes)
-    check_pictures(folder, {"agentview", "wrist"})

@@ -237,3 +237,17 @@ def test_noise_depends_on_key_chunk_and_stream_only():
         key.generator(0, "other"),
     ]
     assert all(each.random(4).tolist() != draw for each in others)
+
+
+def test_a_block_of_one_task_needs_no_placeholder(tmp_path, protocol_file):
+    """An id without {task} is the task's own; with several tasks it is refused in a sentence."""
+    text = protocol_file().read_text().replace("fakes/{task}-v0", "fakes/Point-v0")
+    file = Path(tmp_path / "one.toml")
+    file.write_text(text)
+    assert load_protocol(str(file)).blocks[0].env_id == "fakes:fakes/Point-v0"
+    file.write_text(text.replace('["Point"]', '["Point", "Other"]'))
+    with pytest.raises(ProtocolError, match=r"the same for all 2 tasks; write \{task\}"):
+        load_protocol(str(file))
+    file.write_text(text.replace("fakes:fakes/Point-v0", "CartPole"))
+    with pytest.raises(ProtocolError, match="the module to import, a colon"):
+        load_protocol(str(file))

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 import vla_eval
 from vla_eval.analysis import Analysis
+from vla_eval.blocks import Block, Limits, Range, RunSettings
 from vla_eval.errors import ProtocolError
-from vla_eval.protocol import Block, Limits, Protocol, Range, RunSettings, parse_protocol
+from vla_eval.protocol import Protocol, parse_protocol
 
 ROOT = Path(vla_eval.__file__).parent
 OWNERS = {

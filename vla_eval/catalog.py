@@ -10,10 +10,10 @@ import functools
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.installed import offers
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
 from vla_eval.protocol import Protocol
@@ -97,14 +97,17 @@ class Suite:
 
 @functools.cache
 def suites() -> tuple[Suite, ...]:
-    """Return every suite that an installed distribution offers, sorted by name."""
+    """Return every suite that an installed distribution offers, sorted by name.
+
+    A distribution whose suites cannot be loaded is left out with a warning.
+    """
     by_name: dict[str, Suite] = {}
-    for entry_point in entry_points(group="vla_eval.envs"):
-        for suite in entry_point.load()():
+    for origin, offered in offers("vla_eval.envs", lambda point: tuple(point.load()())):
+        for suite in offered:
             if suite.name in by_name and by_name[suite.name] != suite:
                 raise UsageError(
                     f"two installed distributions offer a suite named '{suite.name}'; "
-                    f"uninstall one of them (the second comes from '{entry_point.value}')"
+                    f"uninstall one of them (the second comes from the entry point '{origin}')"
                 )
             by_name[suite.name] = suite
     return tuple(by_name[name] for name in sorted(by_name))

@@ -27,6 +27,7 @@ key               meaning
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -211,7 +212,11 @@ class SteppedEnv(EvalEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Reset the environment and keep its observation."""
-        self._observation, info = self._env.reset(seed=seed, options=options)
+        try:
+            self._observation, info = self._env.reset(seed=seed, options=options)
+        except Exception as error:
+            _refuse_without_gl(_name_of(self._env), error)
+            raise
         return self._observation, info
 
     def advance(self, action: Action) -> tuple[float, bool, bool, dict[str, Any]]:
@@ -248,6 +253,15 @@ def _name_of(env: gymnasium.Env[Any, Any]) -> str:
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
+def _refuse_without_gl(name: str, error: Exception) -> None:
+    """Raise UsageError where MuJoCo cannot draw because no one has said with what."""
+    if "OpenGL" in str(error) and not os.environ.get("MUJOCO_GL"):
+        raise UsageError(
+            f"environment '{name}' cannot draw ({error}): MuJoCo reads MUJOCO_GL when it is imported; "
+            "run again after: export MUJOCO_GL=egl (or osmesa)"
+        ) from error
+
+
 def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> EvalEnv:
     """Build an environment without Gymnasium's time limit: the protocol sets the limit.
 
@@ -269,5 +283,8 @@ def make_env(env_id: str, env_kwargs: Mapping[str, Any]) -> EvalEnv:
         if "unexpected keyword argument" not in str(error):
             raise
         raise UsageError(f"environment '{env_id}', env_kwargs: {error}") from None
+    except Exception as error:
+        _refuse_without_gl(env_id, error)
+        raise
     inner = env.unwrapped
     return inner if isinstance(inner, EvalEnv) else SteppedEnv(env)

@@ -1,4 +1,4 @@
-"""Finds how this copy of the package was installed, and so how to add an optional part."""
+"""What is installed: how this copy was, so how to add an optional part, and what other packages offer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["code_of_packages", "install_command"]
+__all__ = ["code_of_packages", "install_command", "offers", "warn_of_offer"]
 
 _NAME = "vla-eval-suite"
 
@@ -50,9 +53,9 @@ def code_of_packages() -> dict[str, str]:
     own = __name__.partition(".")[0]
     offers = [
         point
-        for group in importlib.metadata.entry_points().groups
+        for group in entry_points().groups
         if group.startswith(f"{own}.")
-        for point in importlib.metadata.entry_points(group=group)
+        for point in entry_points(group=group)
     ]
     return {
         name: _hash_of(name)
@@ -69,4 +72,31 @@ def _hash_of(package: str) -> str:
         files = [Path(spec.origin)]
     return (
         hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
+    )
+
+
+def offers[Offer](group: str, use: Callable[[EntryPoint], Offer]) -> Iterator[tuple[str, Offer]]:
+    """Yield what each installed package offers in a group, with the name of its entry point.
+
+    A package that cannot be used is left out with a warning, so that it does no harm to the others.
+
+    Args:
+        group: the group of entry points.
+        use: loads one of them.
+    """
+    for point in entry_points(group=group):
+        try:
+            offer = use(point)
+        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+            warn_of_offer(f"'{point.name}' ({group}: {point.value})", error)
+            continue
+        yield point.name, offer
+
+
+def warn_of_offer(what: str, error: Exception) -> None:
+    """Warn of something that an installed package offers and that cannot be used."""
+    warnings.warn(
+        f"an installed package offers {what}, which cannot be used and is left out: "
+        f"{type(error).__name__}: {error}",
+        stacklevel=3,
     )

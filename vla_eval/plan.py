@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from vla_eval.blocks import Block
 from vla_eval.errors import UsageError
 from vla_eval.files.plain import whole_number
 from vla_eval.keys import EpisodeKey, PlannedEpisode
-from vla_eval.protocol import LOOKS, Block, Protocol
+from vla_eval.protocol import LOOKS, Protocol
 
 __all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard", "tasks_of"]
 

@@ -13,165 +13,35 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from vla_eval.analysis import Analysis, Resize
+from vla_eval.blocks import Block, Frozen, Positive, RunSettings, number_of, refuse_too_many
 from vla_eval.drawing.svg import shorten
 from vla_eval.errors import ProtocolError
 from vla_eval.files.complaints import all_complaints
 from vla_eval.files.tomlfile import apply_change, as_json
-from vla_eval.realtime.settings import Realtime
 
 __all__ = [
     "LOOKS",
-    "MOST_EPISODES",
-    "Block",
-    "Limits",
     "Protocol",
-    "Range",
-    "RunSettings",
     "parse_protocol",
 ]
 
 LOOKS = 5
 """Number of looks of a sequential run."""
 
-MOST_EPISODES = 1_000_000
-"""Most episodes that one arm may have to run, and so most tasks, initial states and seeds."""
 _MOST_WITH_LOOKS = 20_000
 _MOST_RESIZED = 2_000
 _SHOWN = 120
 """Most characters of a change that sentences show."""
-_WEEK_S = 604_800.0
-
-NonNegative = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Positive = Annotated[int, Field(ge=1, le=1_000_000)]
-Seconds = Annotated[float, Field(gt=0, le=_WEEK_S)]
-Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Range(_Frozen):
-    """``count`` consecutive integers from ``first``."""
-
-    first: NonNegative = 0
-    count: Positive
-
-    def values(self) -> tuple[int, ...]:
-        """Return the integers of the range, in order."""
-        return tuple(range(self.first, self.first + self.count))
-
-
-class Block(_Frozen):
-    """Tasks of one suite that share an environment, a time limit and a list of initial states."""
-
-    suite: Annotated[str, Field(min_length=1)]
-    env_id: Annotated[str, Field(pattern=r"^[\w.]+:[^\s{}]*\{task\}[^\s{}]*-v\d+$")]
-    """Gymnasium module-colon id with a version; ``{task}`` stands for the task's name."""
-    tasks: tuple[str, ...] | Range
-    """Names of tasks, or a range where the suite numbers its tasks."""
-    init_states: tuple[NonNegative, ...] | Range
-    max_steps: Positive
-    """Time limit in control steps; settle steps inside ``reset`` do not count."""
-    control_hz: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    """Control steps a second, so that times to success are stated in seconds too; None: in steps only."""
-    env_kwargs: Mapping[str, bool | Integer | float | str] = Field(default_factory=dict)
-    """Arguments of the environment: camera size, control mode, settle steps …"""
-
-    def task_names(self) -> tuple[str, ...]:
-        """Return the tasks' names, in order."""
-        if isinstance(self.tasks, Range):
-            return tuple(str(index) for index in self.tasks.values())
-        return self.tasks
-
-    def init_state_numbers(self) -> tuple[int, ...]:
-        """Return the initial states, in order."""
-        if isinstance(self.init_states, Range):
-            return self.init_states.values()
-        return self.init_states
-
-    @property
-    def episodes(self) -> int:
-        """Number of episodes for each pair of seeds; counted without listing them."""
-        return _count(self.tasks) * _count(self.init_states)
-
-    @model_validator(mode="after")
-    def _lists_are_sets(self) -> Self:
-        for name, values in (("tasks", self.tasks), ("init_states", self.init_states)):
-            if isinstance(values, Range):
-                continue
-            if not values:
-                raise ValueError(f"{name} is empty")
-            if len(set(values)) != len(values):
-                raise ValueError(f"{name} names an entry twice")
-        return self
-
-
-def _count(values: Sequence[object] | Range) -> int:
-    return values.count if isinstance(values, Range) else len(values)
-
-
-class Limits(_Frozen):
-    """Time limits of an episode, and the share of a run that may be missing."""
-
-    infer_s: Seconds = 60.0
-    """Wall time for one inference, without time in a queue."""
-    env_s: Seconds = 300.0
-    """Wall time for one call of the environment."""
-    setup_s: Seconds = 900.0
-    """Wall time to load a policy or to build an environment."""
-    retries: Annotated[int, Field(ge=0, le=100)] = 2
-    """Most repeats of an episode in a fresh worker after infrastructure errors."""
-    error_cap: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Largest share of missing episodes with which a run may still be certified."""
-
-
-class RunSettings(_Frozen):
-    """The settings of a run."""
-
-    env_seeds: tuple[NonNegative, ...] = (0,)
-    """Seeds of the environment; in LIBERO they decide the poses of the furniture."""
-    policy_seeds: tuple[NonNegative, ...] = (0,)
-    """Evaluation seeds; every episode runs once with each seed, with fresh policy noise."""
-    n_action_steps: Positive | None = None
-    """Execution horizon; None: the policy's own."""
-    order: Literal["by-task", "round-robin"] = "by-task"
-    """``round-robin`` keeps every prefix of the plan balanced over tasks. Workers still stay on a
-    scene as long as possible: all of a fixed plan is run, and building scenes is expensive."""
-    latency: Literal["paused", "virtual"] = "paused"
-    """``paused``: simulated time stands still while the policy thinks. ``virtual``: it goes on, by
-    ``realtime``."""
-    realtime: Realtime | None = None
-    """Mode and latency of virtual time; given exactly if ``latency`` is ``virtual``."""
-    max_batch: Annotated[int, Field(ge=1, le=4096)] = 1
-    """Most observations per inference of a hosted policy; 1 keeps the last bits reproducible."""
-    batch_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
-    blind_keys: Literal[True] | None = None
-    """Hide the task, initial state and seeds from policies, see :class:`~vla_eval.keys.BlindKey`."""
-    limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _virtual_time_is_declared(self) -> Self:
-        if (self.latency == "virtual") != (self.realtime is not None):
-            raise ValueError(
-                "latency = 'virtual' and the table run.realtime (with mode and machine) go together: "
-                "give both, or neither"
-            )
-        return self
-
-    @field_validator("blind_keys", mode="before")
-    @classmethod
-    def _true_or_absent(cls, value: object) -> object:
-        # 1 equals True, and would be another hash of the same protocol.
-        if value is not None and value is not True:
-            raise ValueError(f"is true, or left out (got {json.dumps(value)})")
-        return value
-
-
-class Protocol(_Frozen):
+class Protocol(Frozen):
     """A whole protocol file."""
 
     schema_version: Literal[1]
@@ -190,7 +60,7 @@ class Protocol(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _refuse_too_many(self.episodes)
+        refuse_too_many(self.episodes)
         seen: set[tuple[str, str]] = set()
         for block in self.blocks:
             for task in block.task_names():
@@ -259,7 +129,7 @@ class Protocol(_Frozen):
 
     def _check_looks(self) -> None:
         """Refuse a protocol that looks cannot be taken of."""
-        states = [_count(block.init_states) for block in self.blocks]
+        states = [number_of(block.init_states) for block in self.blocks]
         why = self._no_rounds() | {
             "five looks need five initial states of every task": min(states) < LOOKS,
             f"looks are computed for at most {_MOST_WITH_LOOKS:,} episodes an arm": (
@@ -270,7 +140,7 @@ class Protocol(_Frozen):
 
     def _check_resize(self, resize: Resize) -> None:
         """Refuse a protocol whose number of pairs cannot be set after the first of them."""
-        tasks = sum(_count(block.tasks) for block in self.blocks)
+        tasks = sum(number_of(block.tasks) for block in self.blocks)
         sizes = (resize.after, resize.planned, resize.at_most)
         why = {
             "the run has looks (analysis.stopping), which stop it early already; choose one of the two": (
@@ -296,7 +166,7 @@ class Protocol(_Frozen):
 
     def _no_rounds(self) -> dict[str, bool]:
         """Return what keeps prefixes of the plan from being balanced, independent and complete pairs."""
-        states = {_count(block.init_states) for block in self.blocks}
+        states = {number_of(block.init_states) for block in self.blocks}
         repeats = len(self.run.env_seeds) * len(self.run.policy_seeds)
         return {
             "run.order must be 'round-robin': every look has to be balanced over the tasks": (
@@ -344,7 +214,7 @@ class Protocol(_Frozen):
             ),
             "leave out analysis.resize: its test is for two arms": analysis.resize is not None,
             "every task needs two initial states, whose spread is part of the interval": (
-                min(_count(block.init_states) for block in self.blocks) < 2
+                min(number_of(block.init_states) for block in self.blocks) < 2
             ),
         }
         for sentence, broken in why.items():
@@ -407,11 +277,3 @@ def _refuse(what: str, reasons: Mapping[str, bool]) -> None:
     for sentence, holds in reasons.items():
         if holds:
             raise ValueError(f"{what}: {sentence}")
-
-
-def _refuse_too_many(episodes: int) -> None:
-    if episodes > MOST_EPISODES:
-        raise ValueError(
-            f"tasks, initial states and seeds make {episodes:,} episodes an arm; at most "
-            f"{MOST_EPISODES:,} can be planned"
-        )

@@ -16,7 +16,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ from vla_eval.errors import ProtocolError, UsageError, VlaEvalError, did_you_mea
 from vla_eval.files.jsonfile import read_json
 from vla_eval.files.plain import whole_number
 from vla_eval.files.tomlfile import read_toml
+from vla_eval.installed import offers, warn_of_offer
 from vla_eval.protocol import Protocol, parse_protocol
 
 __all__ = [
@@ -62,8 +62,13 @@ def load_protocol(name_or_path: str, *, overrides: Sequence[str] = ()) -> Protoc
 
 
 def shipped_protocols() -> tuple[Protocol, ...]:
-    """Return every shipped protocol, sorted by name and version."""
-    protocols = [load_protocol(str(path)) for path in _shipped_files()]
+    """Return every shipped protocol, sorted by name and version; an invalid one is left out with a warning."""
+    protocols = []
+    for path in _shipped_files():
+        try:
+            protocols.append(load_protocol(str(path)))
+        except ProtocolError as error:
+            warn_of_offer("a protocol", error)
     return tuple(sorted(protocols, key=lambda protocol: (protocol.protocol, protocol.version)))
 
 
@@ -139,8 +144,9 @@ def _listed(overrides: Sequence[str]) -> str:
 
 
 def _folders() -> Iterator[Path]:
-    for entry_point in entry_points(group="vla_eval.protocols"):
-        yield Path(str(resources.files(entry_point.value)))
+    found = offers("vla_eval.protocols", lambda point: Path(str(resources.files(point.value))))
+    for _, folder in found:
+        yield folder
 
 
 def _shipped_files() -> Iterator[Path]:
@@ -153,7 +159,11 @@ def _shipped_path(wanted: str) -> Path:
     paths: dict[int, Path] = {}
     names: set[str] = set()
     for path in _shipped_files():
-        data = read_toml(path)
+        try:
+            data = read_toml(path)
+        except ProtocolError as error:  # another package's; the wanted one may still be found
+            warn_of_offer("a protocol", error)
+            continue
         names.add(str(data.get("protocol")))
         if data.get("protocol") == name and isinstance(data.get("version"), int):
             paths[data["version"]] = path

@@ -92,9 +92,15 @@ def policy_kinds() -> dict[str, EntryPoint]:
 
 
 def load_factory(kind: EntryPoint) -> PolicyFactory:
-    """Import the factory of an installed kind."""
-    loaded = kind.load()
-    factory: PolicyFactory = loaded() if isinstance(loaded, type) else loaded
+    """Import the factory of an installed kind; raise PolicySpecError if that fails."""
+    try:
+        loaded = kind.load()
+        factory: PolicyFactory = loaded() if isinstance(loaded, type) else loaded
+    except Exception as error:
+        raise PolicySpecError(
+            f"policy kind '{kind.name}' ({kind.value}) of an installed package cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     return factory
 
 

@@ -52,6 +52,33 @@ def test_records_do_not_depend_on_workers_or_placement(tmp_path, run):
     assert replay(tmp_path / "one", "fake/Point/i1/e0/p0", "host", trust=True).differences == {}
 
 
+def test_shards_with_other_numbers_of_workers_make_the_same_run(tmp_path, run, protocol_file):
+    """Two shards with one and three workers: each record is that of a single process."""
+    assert run(out="one", workers=1, count=4).complete
+    path = str(protocol_file(run=TABLE, count=4))
+    for shard, workers in (("1/2", 1), ("2/2", 3)):
+        vla_eval.run(
+            path, ARMS, tmp_path / "two", workers=workers, shard=shard, notify=lambda _: None
+        )
+    one, two = finals(tmp_path / "one"), finals(tmp_path / "two")
+    assert {slot: each.reproducible() for slot, each in one.items()} == {
+        slot: each.reproducible() for slot, each in two.items()
+    }
+
+
+def test_a_host_that_dies_with_an_inference_in_flight(tmp_path, run):
+    """The episode is an error of the machine; its repetition is the episode without the death."""
+    arms = {**ARMS, "host": f"{ARMS['host']}&fault=die&fault_states=1&fault_folder={tmp_path}"}
+    run(out="clean", count=2)
+    assert run(arms, out="died", count=2).complete
+    clean, died = finals(tmp_path / "clean"), finals(tmp_path / "died")
+    attempts = read_records([tmp_path / "died" / "episodes"]).attempts
+    assert "host_lost" in {each.reason for each in attempts}
+    for slot, record in clean.items():
+        assert died[slot].actions_sha256 == record.actions_sha256
+        assert died[slot].realtime == record.realtime
+
+
 def test_the_latency_is_part_of_an_arms_identity(tmp_path, run):
     """One policy at two latencies makes two arms, and their run cannot go on with another machine."""
     run()

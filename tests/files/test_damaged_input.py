@@ -271,17 +271,17 @@ def _most(model: type, name: str) -> int:
 
 def test_the_page_of_limits_says_what_the_code_does():
     """The numbers on the page are those of the models."""
-    from vla_eval import protocol
+    from vla_eval import blocks
     from vla_eval.files import jsonfile, tomlfile
 
     page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
     said = {
-        "seeds": protocol.MOST_EPISODES,
-        "`max_steps`, `run.n_action_steps`": _most(protocol.Block, "max_steps"),
-        "`infer_s`, `env_s`, `setup_s`": _most(protocol.Limits, "infer_s"),
-        "`limits.retries`": _most(protocol.Limits, "retries"),
-        "`run.max_batch`": _most(protocol.RunSettings, "max_batch"),
-        "`run.batch_wait_ms`": _most(protocol.RunSettings, "batch_wait_ms"),
+        "seeds": blocks.MOST_EPISODES,
+        "`max_steps`, `run.n_action_steps`": _most(blocks.Block, "max_steps"),
+        "`infer_s`, `env_s`, `setup_s`": _most(blocks.Limits, "infer_s"),
+        "`limits.retries`": _most(blocks.Limits, "retries"),
+        "`run.max_batch`": _most(blocks.RunSettings, "max_batch"),
+        "`run.batch_wait_ms`": _most(blocks.RunSettings, "batch_wait_ms"),
     }
     for what, number in said.items():
         assert f"{what} | {number:,}" in page, what

@@ -388,3 +388,43 @@ def test_relative_actions_lose_what_is_skipped(d, asynchronous, follows):
         item = schedule.act()
         x += 0.0 if item is None else item.action
     assert (x == 5.0) == follows
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_delays_that_vary_keep_every_promise(seed, asynchronous):
+    """Nothing is executed twice or before it has arrived; skips count executed actions, blocking none."""
+    rng = np.random.default_rng(seed)
+    chunk = int(rng.integers(1, 17))
+    s, expected = int(rng.integers(1, chunk + 1)), int(rng.integers(0, 6))
+    schedule = Schedule(s, asynchronous=asynchronous, expected_delay=expected)
+    asked: list[tuple[int, int, int]] = []
+    executed: list[tuple[int, int]] = []
+    for tick in range(300):
+        for _ in range(2):
+            if schedule.arrived:
+                before = schedule.tally.skipped
+                schedule.deliver(Chunk(schedule.asked - 1, chunk))
+                skip, (at, _, done) = schedule.tally.skipped - before, asked[-1]
+                assert skip == min(chunk, schedule.executed - done)
+                if schedule.executed - done == tick - at:  # no tick between stalled
+                    assert skip == min(chunk, tick - at)
+                assert asynchronous or skip == 0
+            if schedule.starts:
+                delay = int(rng.integers(0, 9))
+                asked.append((tick, tick + delay, schedule.executed))
+                schedule.ask(delay)
+        item = schedule.act()
+        if item is not None:
+            executed.append(item.action)
+            assert tick >= asked[item.chunk][1]
+    assert len(set(executed)) == len(executed)
+    assert executed == sorted(executed)
+    tally = schedule.tally
+    assert schedule.executed + tally.stalled_ticks == 300
+    left = len(schedule.queued()) + chunk * schedule.in_flight
+    beyond = 0 if asynchronous else (chunk - s) * (schedule.asked - schedule.in_flight)
+    assert (
+        schedule.executed + tally.skipped + tally.replaced + left + beyond == chunk * schedule.asked
+    )
+    assert tally.late <= schedule.asked

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = ("list", "audit", "check", "verify docs", "report docs", "plan so101", "stats", "power --")
 """Beginnings of commands that are run as they stand."""
-ELSEWHERE = ("bring-your-environment.md",)
+ELSEWHERE = ("bring-your-environment.md", "extend.md")
 """Pages whose commands speak of a package that is not installed here."""
 COMMAND = re.compile(r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?vlaeval (?P<words>.+)$")
 

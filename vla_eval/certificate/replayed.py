@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vla_eval.blocks import RunSettings
 from vla_eval.certificate.sampling import Sample, Slot, choose, excluded_share
 from vla_eval.errors import (
     EXIT_COMPLETE,
@@ -32,7 +33,6 @@ from vla_eval.errors import (
 from vla_eval.files.differences import name_differences
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import PlannedEpisode, expand
-from vla_eval.protocol import RunSettings
 from vla_eval.realtime.latency import virtual_time
 from vla_eval.record import EpisodeRecord
 from vla_eval.recording.recorder import Recorder

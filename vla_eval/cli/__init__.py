@@ -26,6 +26,7 @@ from vla_eval.cli.doctor import doctor
 from vla_eval.cli.help import describe, wrapped_help
 from vla_eval.cli.latency import latency
 from vla_eval.cli.listing import list_
+from vla_eval.cli.log import log
 from vla_eval.cli.plan import plan
 from vla_eval.cli.power import power
 from vla_eval.cli.protocol import protocol
@@ -63,6 +64,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "sweep": sweep,
     "report": report,
     "view": view,
+    "log": log,
     "certify": certify,
     "verify": verify,
     "check": check,

@@ -35,6 +35,7 @@ def certify(
     registration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     since: Annotated[str | None, tyro.conf.arg(metavar="COMMIT")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    no_pictures: bool = False,
     json: bool = False,
 ) -> int:
     r"""Judge a complete run by its protocol: is the candidate as good as the reference?
@@ -69,6 +70,8 @@ def certify(
         since: A commit that must hold the registration, made before the first episode.
         out: File of the certificate; default: RUN/certificate.json, or RUN/certificate-of-N-runs.json in
             the first folder.
+        no_pictures: Leave out the pictures of episodes in which the arms differ; they are drawn from the
+            stored actions, which takes a second or two an episode.
         json: Print the certificate itself.
     """
     if not runs:
@@ -94,21 +97,26 @@ def certify(
         file = out or run / default
         if roles.others:
             file = file.with_name(f"{file.stem}-{roles.candidate}{file.suffix}")
-        _write(done, text, run, file)
+        _write(done, text, run, file, pictures=not no_pictures)
         shown.append(printable_json(text) if json else certificate_text(done.certificate))
         verdicts.append(_exit_code(done.certificate.verdict))
     say("[" + ",\n".join(shown) + "]" if json and len(shown) > 1 else "\n\n".join(shown))
     return next(code for code in _WORST_FIRST if code in verdicts)
 
 
-def _write(done: Certified, text: str, run: Path, file: Path) -> None:
+def _write(done: Certified, text: str, run: Path, file: Path, *, pictures: bool) -> None:
     """Write a certificate and its reports."""
     from vla_eval.certificate.page import write_reports
     from vla_eval.files.atomic import write_atomically
+    from vla_eval.view.pictures import strips_of
 
     write_atomically(file, text)
     say(f"certificate: {file}", file=sys.stderr)
-    page, summary = write_reports(done.certificate, done.evidence.alone(), run, file)
+    evidence = done.evidence.alone()
+    strips = strips_of(evidence, run) if pictures else None
+    if strips is not None and strips.missing_because:
+        say(f"the report has no pictures: {strips.missing_because}", file=sys.stderr)
+    page, summary = write_reports(done.certificate, evidence, run, file, strips)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 import tyro
 
-from vla_eval.cli.common import print_json, print_table
+from vla_eval.cli.common import print_json, print_table, say
 from vla_eval.errors import EXIT_COMPLETE
 
 __all__ = ["list_"]
@@ -88,10 +89,14 @@ def _protocols() -> list[dict[str, Any]]:
 
 
 def _policies() -> list[dict[str, Any]]:
+    from vla_eval.errors import PolicySpecError
     from vla_eval.spec import load_factory, policy_kinds
 
-    kinds = [
-        {"kind": name, "what": load_factory(kind).help} for name, kind in policy_kinds().items()
-    ]
+    kinds = []
+    for name, kind in policy_kinds().items():
+        try:
+            kinds.append({"kind": name, "what": load_factory(kind).help})
+        except PolicySpecError as error:
+            say(f"left out: {error}", file=sys.stderr)
     own = "your own: a PolicyFactory in an importable module"
     return [*kinds, {"kind": "package.module:Factory", "what": own}]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from vla_eval.blocks import MOST_EPISODES
 from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.files.plain import whole_number
-from vla_eval.protocol import MOST_EPISODES
 
 if TYPE_CHECKING:
     from vla_eval.plan import PlannedEpisode

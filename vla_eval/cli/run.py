@@ -47,6 +47,9 @@ def run(
     no_actions: bool = False,
     set_: Changes = (),
     profile: Profiles = (),
+    log: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="TRACKER")
+    ] = (),
     json: bool = False,
 ) -> int:
     r"""Run policies under a protocol, or continue the run that the folder holds.
@@ -80,6 +83,8 @@ def run(
         set_: Change a field of the protocol; the run is marked as modified. Repeatable.
         profile: In virtual time, the measured inference times of an arm, from vlaeval bench policy
             --profile; the run is marked as modified. Repeatable.
+        log: Show the run in a tracker while it goes on: tensorboard[:DIR], trackio[:PROJECT],
+            wandb[:PROJECT][?mode=offline] or mlflow[:URI]. It cannot slow the run. Repeatable.
         json: Print the summary as JSON.
     """
     from vla_eval.engine.cluster import Cluster
@@ -87,6 +92,7 @@ def run(
     from vla_eval.judging.resizing import decides_by_pairs
     from vla_eval.realtime.profile import profile_change
     from vla_eval.released import load_protocol
+    from vla_eval.sinks.live import followed
     from vla_eval.summary.text import report_text
     from vla_eval.trust import foreign_code, tell_code
 
@@ -97,15 +103,16 @@ def run(
     where = _engine(engine, policy_devices, hosts_per_device, host_gpus, workers_per_host)
     if isinstance(where, Cluster):
         where = replace(where, insecure=insecure_cluster)
-    summary = run_protocol(
-        loaded,
-        parse_arms(arm, policy),
-        folder,
-        workers=workers,
-        shard=shard,
-        engine=where,
-        actions=not no_actions,
-    )
+    with followed(folder, log, lambda sentence: say(sentence, file=sys.stderr)):
+        summary = run_protocol(
+            loaded,
+            parse_arms(arm, policy),
+            folder,
+            workers=workers,
+            shard=shard,
+            engine=where,
+            actions=not no_actions,
+        )
     if json:
         print_json(summary.to_json())
     else:

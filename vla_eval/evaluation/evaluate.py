@@ -26,9 +26,10 @@ from vla_eval.engine.runner import finish, work_through
 from vla_eval.errors import InterruptedRunError, UsageError, VlaEvalError
 from vla_eval.evaluation.memory import memory_policy, memory_spec
 from vla_eval.evaluation.reference import Reference
-from vla_eval.evaluation.result import Evaluation, PairedResult, write_comparison
+from vla_eval.evaluation.result import Evaluation, paired_with
 from vla_eval.evaluation.states import States, development_protocol
 from vla_eval.evaluation.undisturbed import on_one_rank, refuse_sharded, undisturbed
+from vla_eval.judging.paired_file import EvaluationFile, write_evaluation
 from vla_eval.plan import Shard, expand, tasks_of
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
@@ -166,8 +167,8 @@ def _read(asked: _Asked, step: int | None, seconds: float, error: str) -> Evalua
     paired = None
     if asked.reference is not None:
         compared = asked.reference.compare(asked.protocol, folder.records(), ARM)
-        paired = PairedResult.of(asked.reference, compared)
-    write_comparison(folder.path, step, paired)
+        paired = paired_with(asked.reference, compared)
+    write_evaluation(folder.path, EvaluationFile(step=step, paired=paired))
     arm = summarise([folder.path]).arms[ARM]
     suites = {block.suite for block in asked.protocol.blocks}
     return Evaluation(

@@ -30,6 +30,8 @@ class Compared:
     difference: AnytimeDifference
     table: PairedTable
     """Counts of pairs with two results."""
+    lost: tuple[str, ...]
+    """Keys of the pairs that only the reference won."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ class Reference:
         difference = AnytimeDifference(
             values("worst"), values("best"), margin=analysis.margin, alpha=analysis.alpha
         )
-        return Compared(difference, ledger.table(pairing.outcomes()))
+        seen = pairing.outcomes()
+        lost = tuple(str(each.key) for each in seen if each.theirs and not each.ours)
+        return Compared(difference, ledger.table(seen), lost)
 
 
 def _whole_rounds(protocol: Protocol, records: Records, arm: str) -> tuple[EpisodeKey, ...]:

@@ -2,66 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vla_eval.evaluation.reference import Compared, Reference
-from vla_eval.files.atomic import write_atomically
+from vla_eval.judging.paired_file import PairedResult
+from vla_eval.sinks.scalars import paired_scalars, rate_scalars
 from vla_eval.stats import Standing
 from vla_eval.stats._numeric import Interval
 
-__all__ = ["FILE", "Evaluation", "PairedResult"]
-
-FILE = "evaluation.json"
-"""Name of the file in a run folder that holds the comparison with a run elsewhere."""
-
-
-@dataclass(frozen=True)
-class PairedResult:
-    """The comparison with the reference; every number holds at any time, however the run was stopped."""
-
-    reference: str
-    """Folder of the reference's run."""
-    arm: str
-    reference_sha256: str
-    """Hash of the reference's identity."""
-    pairs: int
-    n10: int
-    """Pairs that only the evaluated policy won."""
-    n01: int
-    """Pairs that only the reference won."""
-    difference: float
-    interval: Interval
-    """At level 1 − 2 alpha; for all rounds together."""
-    margin: float
-    alpha: float
-    e_worse: float
-    """e-value against "not worse than the reference"."""
-    e_not_worse: float
-    """e-value against "worse by the margin or more"."""
-    standing: Standing
-
-    @classmethod
-    def of(cls, reference: Reference, compared: Compared) -> PairedResult:
-        """Put a comparison into numbers."""
-        table, anytime = compared.table, compared.difference
-        return cls(
-            reference=str(reference.folder),
-            arm=reference.arm,
-            reference_sha256=reference.policy_sha256,
-            pairs=table.n,
-            n10=table.n10,
-            n01=table.n01,
-            difference=table.difference if table.n else 0.0,
-            interval=anytime.interval,
-            margin=anytime.margin,
-            alpha=anytime.alpha,
-            e_worse=anytime.e_worse,
-            e_not_worse=anytime.e_not_worse,
-            standing=anytime.standing,
-        )
+__all__ = ["Evaluation", "paired_with"]
 
 
 @dataclass(frozen=True)
@@ -99,24 +49,8 @@ class Evaluation:
 
     def scalars(self) -> dict[str, float]:
         """Return numbers for a tracker, each rate with both ends of its interval."""
-        if self.rate is None:
-            return {}
-        head = f"eval/{self.suite}"
-        found = {
-            f"{head}/success_rate": self.rate,
-            f"{head}/success_rate_low": self.interval[0],
-            f"{head}/success_rate_high": self.interval[1],
-            f"{head}/n": float(self.n),
-            f"{head}/successes": float(self.successes),
-            f"{head}/missing": float(self.missing),
-        }
-        if self.paired is not None:
-            found |= {
-                "paired/reference/difference": self.paired.difference,
-                "paired/reference/difference_low": self.paired.interval[0],
-                "paired/reference/difference_high": self.paired.interval[1],
-            }
-        return found
+        arm = rate_scalars(self.suite, self.successes, self.n, self.missing, self.interval)
+        return arm | (paired_scalars(self.paired) if self.paired is not None else {})
 
     def __str__(self) -> str:
         at = "" if self.step is None else f"step {self.step}: "
@@ -133,9 +67,22 @@ class Evaluation:
         return f"{text}; {self.error}" if self.error else text
 
 
-def write_comparison(folder: Path, step: int | None, paired: PairedResult | None) -> None:
-    """Write the comparison beside the records, for readers of the run folder."""
-    content: dict[str, Any] = {"format": 1, "step": step}
-    if paired is not None:
-        content["paired"] = paired.__dict__
-    write_atomically(folder / FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
+def paired_with(reference: Reference, compared: Compared) -> PairedResult:
+    """Put a comparison into numbers."""
+    table, anytime = compared.table, compared.difference
+    return PairedResult(
+        reference=str(reference.folder),
+        arm=reference.arm,
+        reference_sha256=reference.policy_sha256,
+        pairs=table.n,
+        n10=table.n10,
+        n01=table.n01,
+        difference=table.difference if table.n else 0.0,
+        interval=anytime.interval,
+        margin=anytime.margin,
+        alpha=anytime.alpha,
+        e_worse=anytime.e_worse,
+        e_not_worse=anytime.e_not_worse,
+        standing=anytime.standing,
+        lost=compared.lost,
+    )

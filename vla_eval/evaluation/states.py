@@ -6,9 +6,10 @@ import random
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from vla_eval.blocks import Block
 from vla_eval.catalog import suites
 from vla_eval.errors import UsageError
-from vla_eval.protocol import Block, Protocol, parse_protocol
+from vla_eval.protocol import Protocol, parse_protocol
 
 __all__ = ["States", "development_protocol"]
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vla_eval.blocks import MOST_EPISODES
 from vla_eval.bounds import Alpha, Margin
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.files.atomic import write_atomically
@@ -24,7 +25,6 @@ from vla_eval.judging.ledger import ArmEpisodes, Mark
 from vla_eval.judging.looks import due_keys
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
-from vla_eval.protocol import MOST_EPISODES
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.header import identity_sha256, refuse_unidentified
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vla_eval.blocks import Block
 from vla_eval.catalog import Cost, check_catalogue, suites
 from vla_eval.cores import usable_cores
 from vla_eval.errors import UsageError
@@ -16,7 +17,7 @@ from vla_eval.planning.realtime import realtime_outlook
 from vla_eval.planning.recipes import TRAINING_SDS, size_of_recipes
 from vla_eval.planning.repeats import CORRELATION, ICCS
 from vla_eval.planning.resizing import outlook_of_rule
-from vla_eval.protocol import Block, Protocol
+from vla_eval.protocol import Protocol
 from vla_eval.stats import (
     ClusterTest,
     PairedCase,

@@ -9,7 +9,7 @@ from typing import Any
 from vla_eval.errors import UsageError
 from vla_eval.view.films import media_folder
 from vla_eval.view.live import LiveRuns
-from vla_eval.view.site import STATIC, data_script, details_script, static_file
+from vla_eval.view.site import STATIC, data_script, details_script, linked_report, static_file
 
 __all__ = ["export_page"]
 
@@ -45,7 +45,10 @@ def _copy_files(live: LiveRuns, overview: dict[str, Any], folder: Path) -> None:
     names = [f"{film}.{ending}" for film in overview["films"] for ending in ("mp4", "webp")]
     for number, run in enumerate(live.runs):
         copies = {media_folder(run.path) / name: folder / "media" / name for name in names}
-        copies[run.path / "report.html"] = folder / f"report-{number}.html"
         for file, copy in copies.items():
             if file.is_file():
                 shutil.copyfile(file, copy)
+        report = run.path / "report.html"
+        if report.is_file():
+            linked = linked_report(report.read_text(encoding="utf-8"), live.keys)
+            (folder / f"report-{number}.html").write_bytes(linked)

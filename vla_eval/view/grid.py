@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -26,7 +28,7 @@ _HOLD_S = 1.5
 """Time that the last picture stays."""
 _LINE = 18
 _GAP = 6
-_COLOURS = {"success": (0, 140, 104), "failure": (190, 60, 40)}
+_COLOURS = {"success": (111, 211, 176), "failure": (255, 156, 135)}
 _INK, _PAPER = (235, 238, 242), (17, 21, 26)
 
 
@@ -43,16 +45,23 @@ class _Tile:
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the film's frames, (H, W, 3); the last one stays."""
-        import imageio_ffmpeg
-
-        frames = imageio_ffmpeg.read_frames(str(self.file), pix_fmt="rgb24")
-        width, height = next(frames)["size"]
-        picture = np.zeros((height, width, 3), np.uint8)
-        for frame in frames:
-            picture = np.frombuffer(frame, np.uint8).reshape(height, width, 3)
-            yield picture[:, self.left : self.left + self.width]
+        height, width = self.film.height, sum(camera.width for camera in self.film.cameras)
+        shape = height - height % 2, width - width % 2, 3
+        picture = np.zeros(shape, np.uint8)
+        with subprocess.Popen(_decoding(self.file), stdout=subprocess.PIPE) as decoder:
+            pipe = cast("IO[bytes]", decoder.stdout)
+            while len(frame := pipe.read(picture.nbytes)) == picture.nbytes:
+                picture = np.frombuffer(frame, np.uint8).reshape(shape)
+                yield picture[:, self.left : self.left + self.width]
         while True:
             yield picture[:, self.left : self.left + self.width]
+
+
+def _decoding(file: Path) -> list[str]:
+    import imageio_ffmpeg
+
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    return [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(file), *raw]
 
 
 def write_grid(
@@ -83,7 +92,7 @@ def write_grid(
     file.parent.mkdir(parents=True, exist_ok=True)
     fps = rows[0][1][0].film.fps
     last = max(tile.film.frames for _, tiles in rows for tile in tiles)
-    with new_file(file) as temporary, encoder(temporary, fps) as write:
+    with new_file(file, "unfinished") as temporary, encoder(temporary, fps) as write:
         for picture in _pictures(rows, last + round(_HOLD_S * fps)):
             write(picture)
 

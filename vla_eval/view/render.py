@@ -6,7 +6,6 @@ finds any frame of it in some 10 ms.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +51,8 @@ class FilmOrder:
     style: FilmStyle
     trust: bool
     """Whether to run an environment that no installed package provides."""
+    maker: str
+    """Part of the names of unfinished files, by which the one who ordered the film finds them."""
 
 
 def make_film(order: FilmOrder) -> None:
@@ -72,7 +73,10 @@ def make_film(order: FilmOrder) -> None:
     held: list[Mapping[str, bool]] = []
     first: Mapping[str, Picture] = {}
     last: Mapping[str, Picture] = {}
-    with new_file(order.folder / f"{order.film}.mp4") as file, encoder(file, fps) as write:
+    with (
+        new_file(order.folder / f"{order.film}.mp4", order.maker) as file,
+        encoder(file, fps) as write,
+    ):
         for played in player.play(order.record, order.trace):
             last = played.frames if beside is None else beside(played.frames)
             first = first or last
@@ -143,9 +147,9 @@ def _spans(held: Sequence[bool]) -> tuple[tuple[int, int], ...]:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path, maker: str) -> Iterator[Path]:
     """Yield a temporary path beside a path, and move it there at the end; an exception removes it."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{maker}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

@@ -21,7 +21,7 @@ from typing import Any
 from vla_eval.errors import UsageError, VlaEvalError
 from vla_eval.view.films import media_folder
 from vla_eval.view.live import LiveRuns, films_there
-from vla_eval.view.site import STATIC, data_script, details_script, static_file
+from vla_eval.view.site import STATIC, data_script, details_script, linked_report, static_file
 from vla_eval.view.studio import Studio
 
 __all__ = ["Viewer", "ViewerServer"]
@@ -64,7 +64,8 @@ class Viewer:
         if match := re.fullmatch(r"media/([0-9a-f]{32}\.(?:mp4|webp))", name):
             return self._media(match[1])
         if match := re.fullmatch(r"report-([0-9]{1,4})\.html", name):
-            return self.live.runs[int(match[1])].path / "report.html"
+            report = self.live.runs[int(match[1])].path / "report.html"
+            return linked_report(report.read_text(encoding="utf-8"), self.live.keys)
         raise KeyError(name)
 
     def _data(self, name: str) -> bytes:

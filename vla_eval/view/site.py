@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-__all__ = ["STATIC", "data_script", "details_script", "static_file"]
+from markupsafe import escape
+
+from vla_eval.keys import EpisodeKey
+
+__all__ = ["STATIC", "data_script", "details_script", "linked_report", "static_file"]
 
 _HERE = Path(__file__).parent / "static"
 _COMMON = Path(__file__).parents[1] / "drawing" / "templates" / "style.css"
@@ -45,6 +51,16 @@ def data_script(overview: dict[str, Any]) -> bytes:
 def details_script(number: int, details: list[dict[str, Any] | None]) -> bytes:
     """Return ``episodes/NUMBER.js``."""
     return f"takeEpisode({number}, {_json(details)});\n".encode()
+
+
+def linked_report(html: str, keys: Iterable[EpisodeKey]) -> bytes:
+    """Return a report in which the keys of episodes are links to their pages in the viewer."""
+    for key in map(str, keys):
+        shown = f"<code>{escape(key)}</code>"
+        if shown in html:
+            link = f'<a href="index.html#key={quote(key)}">{shown}</a>'
+            html = html.replace(shown, link)
+    return html.encode()
 
 
 def _json(value: object) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Literal, Self
@@ -19,7 +21,7 @@ from vla_eval.view.films import FilmStyle, film_id, media_folder, read_film
 from vla_eval.view.gather import ShownArm, ShownRun, arms_of
 from vla_eval.view.render import FilmOrder, make_film
 
-__all__ = ["Choice", "FilmState", "Studio", "chosen"]
+__all__ = ["Choice", "FilmState", "Studio", "chosen", "reason_of", "step_back"]
 
 Choice = Literal["discordant", "failures", "all"]
 FilmState = Literal["queued", "running", "failed"]
@@ -66,6 +68,8 @@ class Studio:
         self._pool: ProcessPoolExecutor | None = None
         self._futures: dict[str, Future[None]] = {}
         self._lock = Lock()
+        self._maker = secrets.token_hex(4)
+        self._folders: set[Path] = set()
 
     def name(self, record: EpisodeRecord) -> str:
         """Return the name of an episode's film."""
@@ -102,8 +106,16 @@ class Studio:
                 "shows it"
             )
         run = arm.run.path
+        self._folders.add(media_folder(run))
         return FilmOrder(
-            self.name(record), run, media_folder(run), record, trace, self._style, self._trust
+            self.name(record),
+            run,
+            media_folder(run),
+            record,
+            trace,
+            self._style,
+            self._trust,
+            self._maker,
         )
 
     def _begin(self, order: FilmOrder) -> Future[None]:
@@ -115,7 +127,7 @@ class Studio:
             self._pool = ProcessPoolExecutor(
                 self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_step_back,
+                initializer=step_back,
             )
         try:
             return self._pool.submit(make_film, order)
@@ -164,9 +176,16 @@ class Studio:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drop what is queued, and end the workers."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        """Drop what is queued and in work, and end the workers."""
+        if self._pool is None:
+            return
+        # Its own way to end workers at once comes with Python 3.14.
+        for process in list(self._pool._processes.values()):  # noqa: SLF001
+            process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for folder in self._folders:
+            for file in folder.glob(f".*.{self._maker}.mp4"):
+                file.unlink(missing_ok=True)
 
 
 def reason_of(error: BaseException) -> str:
@@ -178,7 +197,7 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Let everything else on this machine go first: a run may be going on."""
     with suppress(OSError):
         os.nice(10)

@@ -11,7 +11,9 @@ from vla_eval.environment import Observation
 from vla_eval.policy import Context
 from vla_eval_policies.lerobot_policy.embodiment import STATE, Binding
 
-__all__ = ["Batch", "raw_batch", "same_batch"]
+__all__ = ["ACTION", "Batch", "add_queued", "raw_batch", "same_batch"]
+
+ACTION = "action"
 
 Batch = Mapping[str, Any]
 """Input of LeRobot's processors and policies: tensors by feature, and ``task``."""
@@ -36,6 +38,22 @@ def raw_batch(
         batch[STATE] = torch.from_numpy(states.astype(np.float32))
     batch["task"] = [context.instruction for context in contexts]
     return batch
+
+
+def add_queued(batch: dict[str, Any], contexts: Sequence[Context], shape: tuple[int, int]) -> None:
+    """Add the queued actions as ``action``, float32 (B, H, A), where any context has some.
+
+    The checkpoint's preprocessor normalises them as it does demonstrated chunks. Beyond the queued actions
+    the last one is repeated.
+    """
+    import torch
+
+    rows = np.zeros((len(contexts), *shape), np.float32)
+    for row, context in zip(rows, contexts, strict=True):
+        queued = context.left_over
+        if queued is not None and len(queued):
+            row[:] = queued[np.minimum(np.arange(len(row)), len(queued) - 1)]
+            batch[ACTION] = torch.from_numpy(rows)
 
 
 def same_batch(observation: Observation, context: Context) -> object:

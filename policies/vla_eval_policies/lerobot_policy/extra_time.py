@@ -45,7 +45,7 @@ class Branch(nn.Module):
 
     @contextmanager
     def given(self, extra: Tensor | None) -> Iterator[None]:
-        """Use this second time (B,) for evaluations inside the ``with`` block."""
+        """Use this second time, (B,) or (B, H), for evaluations inside the ``with`` block."""
         self._extra = extra
         try:
             yield
@@ -53,7 +53,7 @@ class Branch(nn.Module):
             self._extra = None
 
     def forward(self) -> Tensor:
-        """Return φ, (B, width); raises ValueError if no second time was given."""
+        """Return φ, (B, width) or (B, H, width); raises ValueError if no second time was given."""
         if self._extra is None:
             raise ValueError(
                 f"this policy takes a second time ({self.extra_time}); sample it by its method, "
@@ -88,12 +88,16 @@ def attach(
 
 
 def _shifted(features: Tensor, shift: Tensor) -> Tensor:
-    """Add φ to the last ``width`` columns, which hold τ(t); features (B, width) or (B, H, 2 width)."""
+    """Add φ, (B, width) or (B, H, width), to the last ``width`` columns, which hold τ(t).
+
+    Features are (B, width) or (B, H, 2 width); with a time for each token also (B, H, width).
+    """
     shift = shift.to(features.dtype)
-    if features.dim() == 2:
-        return features + shift
     width = shift.shape[-1]
-    time = features[..., -width:] + shift[:, None, :]
+    shift = shift[:, None, :] if shift.dim() < features.dim() else shift
+    if features.shape[-1] == width:
+        return features + shift
+    time = features[..., -width:] + shift
     return torch.cat([features[..., :-width], time], dim=-1)
 
 
@@ -105,9 +109,13 @@ class Student:
     periods: tuple[float, float] = LOW_FREQUENCIES
     training: Mapping[str, Any] = field(default_factory=dict)
     """Origin of the student, for human readers; code reads only ``trained_on``."""
+    max_delay: int = 0
+    """Largest number of a chunk's first actions that it was trained to know."""
 
     def __post_init__(self) -> None:
-        """Refuse a ``trained_on`` that cannot be compared with scenes; raises ValueError."""
+        """Refuse a ``trained_on`` that cannot be compared with scenes, or a wrong number; raises ValueError."""
+        if self.max_delay < 0:
+            raise ValueError("max_delay must not be negative")
         if self.trained_on is not None and not is_short(self.trained_on):
             raise ValueError("training.trained_on must be shortened scene hashes, sorted")
 
@@ -125,6 +133,7 @@ def write_student(folder: Path, student: Student) -> None:
         "method": student.method.name,
         "hyperparameters": student.method.model_dump(mode="json"),
         "periods": list(student.periods),
+        **({"max_delay": student.max_delay} if student.max_delay else {}),
         **({"training": dict(student.training)} if student.training else {}),
     }
     (folder / SIDECAR).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -147,7 +156,12 @@ def read_student(folder: Path) -> Student | None:
             )
         shortest, longest = content["periods"]
         method = make_method(str(content["method"]), content["hyperparameters"])
-        return Student(method, (float(shortest), float(longest)), dict(content.get("training", {})))
+        return Student(
+            method,
+            (float(shortest), float(longest)),
+            dict(content.get("training", {})),
+            int(content.get("max_delay", 0)),
+        )
     except UsageError as error:
         raise PolicySpecError(f"{path}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -60,7 +60,7 @@ class LeRobotFactory:
         return f"{target}?{_loading(chosen)}"
 
 
-_WHILE_SAMPLING = {"nfe", "method", "solver", "keystone", "n_action_steps", "cameras"}
+_WHILE_SAMPLING = {"nfe", "method", "solver", "keystone", "naive", "n_action_steps", "cameras"}
 """Options that the loaded model does not know: they decide how it is asked."""
 _in_use: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
 """The loaded checkpoints of this process, as long as a policy uses them."""
@@ -111,6 +111,8 @@ def _metadata(checkpoint: Checkpoint, chosen: Options, chunker: Any, loaded: Any
                 if chosen.keystone
                 else {}
             ),
+            **({} if chunker.continuing is None else chunker.continuing.options),
+            **({"naive": True} if chosen.naive else {}),
         },
         trained_on=None if loaded.student is None else loaded.student.trained_on,
     )

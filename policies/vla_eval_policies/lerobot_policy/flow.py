@@ -7,6 +7,7 @@ All three use this project's convention (see ``methods.field``): noise at t = 1,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vla_eval_policies.lerobot_policy.extra_time import Branch
+from vla_eval_policies.lerobot_policy.token_times import TokenTimes
 from vla_eval_policies.methods import ExtraTime
 
 __all__ = ["FLOW_TYPES", "Expert", "LeRobotField", "Prefix", "encode"]
@@ -52,17 +54,26 @@ class Expert:
     Args:
         model: the model of LeRobot's SmolVLA, pi0 or pi0.5, or any object with its ``denoise_step``.
         branch: the second time of the expert.
+        token_times: lets it take one time for each token; None: one for each chunk only.
         compiled: compile an evaluation with ``torch.compile``: one program for a batch of one, and one
             for all larger batches and all lengths of the prefix. The first call compiles; on a GPU, the
             second call records a CUDA graph.
     """
 
-    def __init__(self, model: Any, branch: Branch | None = None, *, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        branch: Branch | None = None,
+        *,
+        token_times: TokenTimes | None = None,
+        compiled: bool = False,
+    ) -> None:
         from transformers import DynamicCache
 
         self._cache: Any = DynamicCache
         self._model = model
         self._branch = branch
+        self._token_times = token_times
         self._compiled = (
             torch.compile(self._evaluate, fullgraph=True, dynamic=True, mode="reduce-overhead")
             if compiled
@@ -75,9 +86,11 @@ class Expert:
         return ExtraTime.NONE if self._branch is None else self._branch.extra_time
 
     def __call__(self, prefix: Prefix, x: Tensor, t: Tensor, extra: Tensor | None) -> Tensor:
-        """Return v, (B, H, D), for x (B, H, D), t (B,) and extra (B,)."""
+        """Return v, (B, H, D), for x (B, H, D), and t and extra, each (B,) or (B, H)."""
         if self._branch is None and extra is not None:
             raise ValueError("this checkpoint knows no second time")
+        if self._token_times is None and t.dim() == 2:
+            raise ValueError("this checkpoint takes one time for each chunk")
         if self._compiled is None:
             return self._evaluate(prefix.keys_values, prefix.present, prefix.state, x, t, extra)
         # The next call of a CUDA graph overwrites the tensor that this call returned.
@@ -98,16 +111,18 @@ class Expert:
             "prefix_pad_masks": present,
             "past_key_values": self._cache(keys_values),
             "x_t": x,
-            "timestep": t,
+            "timestep": t if t.dim() == 1 else t[:, 0],
         }
         if state is not None:
             arguments["state"] = state
-        velocity: Tensor
-        if self._branch is None:
-            velocity = self._model.denoise_step(**arguments)
-        else:
-            with self._branch.given(extra):
-                velocity = self._model.denoise_step(**arguments)
+        second = nullcontext() if self._branch is None else self._branch.given(extra)
+        times = (
+            nullcontext()
+            if self._token_times is None or t.dim() == 1
+            else self._token_times.given(t)
+        )
+        with second, times:
+            velocity: Tensor = self._model.denoise_step(**arguments)
         return velocity
 
 
@@ -126,7 +141,7 @@ class LeRobotField:
         return self._expert.extra_time
 
     def __call__(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Return v, (B, H, D), for x (B, H, D), t (B,) and extra (B,)."""
+        """Return v, (B, H, D), for x (B, H, D), and t and extra, each (B,) or (B, H)."""
         self.evaluations += 1
         return self._expert(self._prefix, x, t, extra)
 

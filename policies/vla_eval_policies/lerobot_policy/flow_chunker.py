@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.policy import Context
-from vla_eval_policies.lerobot_policy.batch import Batch
+from vla_eval_policies.flow.queue import Completion, Queue
+from vla_eval_policies.lerobot_policy.batch import ACTION, Batch
 from vla_eval_policies.lerobot_policy.flow import Expert, LeRobotField, encode
 from vla_eval_policies.lerobot_policy.loading import Loaded
 from vla_eval_policies.lerobot_policy.noise import Noise
@@ -31,7 +33,13 @@ class FlowChunker(Chunker):
             raise PolicySpecError(f"{where}: adapt_to_pi_aloha is not supported")
         self._loaded = loaded
         self.compiled = options.compile
-        self._expert = Expert(loaded.policy.model, loaded.branch, compiled=options.compile)
+        self._expert = Expert(
+            loaded.policy.model,
+            loaded.branch,
+            token_times=loaded.token_times,
+            compiled=options.compile,
+        )
+        self.continuing = _continuing(loaded, options, where)
         self._sampler = _method(loaded, options, where)
         self._keystone = KeyStone(samples=options.keystone) if options.keystone else None
         walks = isinstance(self._sampler, FlowMatching)
@@ -62,7 +70,13 @@ class FlowChunker(Chunker):
         field = LeRobotField(self._expert, prefix)
         if copies > 1:
             field = field.repeat(copies)
-        actions = self._sampler.sample(field, noise, self._steps)[..., : self._action]
+        queue = self._queue(batch, contexts)
+        if queue is None or self.continuing is None:
+            chunks = self._sampler.sample(field, noise, self._steps)
+        else:
+            queue = queue.repeat(copies)
+            chunks = self.continuing.sample(self._sampler, field, noise, self._steps, queue)
+        actions = chunks[..., : self._action]
         if field.evaluations * copies != self.nfe:
             raise RuntimeError(f"{field.evaluations} evaluations were made, not {self.nfe}")
         chosen, counts = self._choose(actions, copies)
@@ -73,6 +87,23 @@ class FlowChunker(Chunker):
             prefix_ms=1e3 * (encoded - start),
             denoise_ms=1e3 * (end - encoded),
             counts=counts,
+        )
+
+    def _queue(self, batch: Batch, contexts: Sequence[Context]) -> Queue | None:
+        """Return the queued actions, which the preprocessor has normalised; None if there are none."""
+        queued = batch.get(ACTION)
+        if queued is None:
+            return None
+        actions = queued.float()
+        real = torch.arange(self._shape[1], device=actions.device) < self._action
+        return Queue(
+            actions=pad(actions, (0, self._shape[1] - self._action)),
+            real=real,
+            queued=tuple(
+                0 if context.left_over is None else min(len(context.left_over), self.chunk_size)
+                for context in contexts
+            ),
+            delay=tuple(context.expected_delay for context in contexts),
         )
 
     def _choose(self, actions: Tensor, copies: int) -> tuple[Tensor, list[dict[str, int]]]:
@@ -90,6 +121,21 @@ class FlowChunker(Chunker):
             group[selection.index] for group, selection in zip(groups, selections, strict=True)
         ]
         return torch.stack(chosen), counts
+
+
+def _continuing(loaded: Loaded, options: Options, where: str) -> Completion | None:
+    """Return how chunks follow on from queued actions; None for students that were not trained to."""
+    trained = 0 if loaded.student is None else loaded.student.max_delay
+    if options.naive and not trained:
+        raise PolicySpecError(f"{where}: naive=true is for students trained with max_delay")
+    if not trained or options.naive:
+        return None
+    if options.compile:
+        raise PolicySpecError(
+            f"{where}: a student that continues queued actions is not compiled; leave the option compile "
+            "out, or add naive=true"
+        )
+    return Completion(trained)
 
 
 def _method(loaded: Loaded, options: Options, where: str) -> Method:

@@ -28,6 +28,7 @@ from vla_eval_policies.lerobot_policy.extra_time import Branch, Student, attach,
 from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.options import Options
 from vla_eval_policies.lerobot_policy.safety import approved_steps, forbid_repository_code
+from vla_eval_policies.lerobot_policy.token_times import TokenTimes
 from vla_eval_policies.lerobot_policy.weights import check_weights
 from vla_eval_policies.methods import ExtraTime
 
@@ -57,6 +58,8 @@ class Loaded:
     """Method of the checkpoint, if it is a student."""
     branch: Branch | None = None
     """Second time of the action expert."""
+    token_times: TokenTimes | None = None
+    """Lets the action expert take one time for each token; None: it was not trained so."""
 
 
 def load(checkpoint: Checkpoint, options: Options) -> Loaded:
@@ -80,7 +83,11 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
             policy.model.vlm_with_expert.to(torch.bfloat16)
         check_weights(policy, checkpoint, where)
         loaded = _processors(checkpoint, config, options, policy, where)
-    loaded = replace(loaded, student=student, branch=branch)
+    knows = student is not None and student.max_delay > 0
+    if knows and checkpoint.type not in FLOW_TYPES:
+        raise PolicySpecError(f"{where}: a '{checkpoint.type}' cannot continue queued actions")
+    token_times = TokenTimes(policy) if knows else None
+    loaded = replace(loaded, student=student, branch=branch, token_times=token_times)
     _check_statistics(config, loaded, where)
     return loaded
 

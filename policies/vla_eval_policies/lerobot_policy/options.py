@@ -28,6 +28,8 @@ class Options(BaseModel):
     """Device in torch's notation: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the backbone and the action expert; actions are always float32."""
+    naive: bool = False
+    """Whether to ignore queued actions, although the student was trained to continue them."""
     compile: bool = False
     """Whether to compile an evaluation of the action expert by ``torch.compile`` in the warm-up."""
     cameras: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError, VlaEvalError
 from vla_eval.policy import ActionChunk, Context, Finding, PolicyMetadata
-from vla_eval_policies.lerobot_policy.batch import Batch, raw_batch, same_batch
+from vla_eval_policies.lerobot_policy.batch import Batch, add_queued, raw_batch, same_batch
 from vla_eval_policies.lerobot_policy.embodiment import Binding, Wants, bind
 from vla_eval_policies.lerobot_policy.loading import Loaded
+
+if TYPE_CHECKING:
+    from vla_eval_policies.flow.queue import Continuing
 
 __all__ = ["Chunker", "Chunks", "LeRobotPolicy"]
 
@@ -49,6 +52,8 @@ class Chunker(ABC):
     """Number of consecutive observations from which a chunk is made."""
     compiled: bool = False
     """Whether its first calls compile: once for a batch of one, and once for larger batches."""
+    continuing: Continuing | None = None
+    """How chunks follow on from queued actions; None: they do not."""
 
     @abstractmethod
     def __call__(self, batch: Batch, contexts: Sequence[Context]) -> Chunks:
@@ -146,11 +151,16 @@ class LeRobotPolicy:
         binding = self.binding(observations[0], contexts[0])
         with torch.inference_mode():
             seen, whose = self._with_history(observations, contexts)
-            batch = self.loaded.preprocess(raw_batch(binding, seen, whose))
+            raw = raw_batch(binding, seen, whose)
+            if self._chunker.continuing is not None:
+                add_queued(raw, contexts, (self._chunker.chunk_size, self.wants.action))
+            batch = self.loaded.preprocess(raw)
             made = self._chunker(batch, contexts)
             actions: NDArray[np.float32] = (
                 self.loaded.postprocess(made.actions).to("cpu", torch.float32).numpy()
             )
+        if self._chunker.continuing is not None:
+            self._chunker.continuing.complete(actions, contexts)
         return [
             ActionChunk(
                 chunk,

@@ -149,6 +149,17 @@ def test_diverged_simulation_is_the_machines_failure(blind):
         blind.advance(blind.hold_action())
 
 
+def test_a_robot_that_waits_drives_on_for_half_a_second(blind):
+    """The watchdog stops the base after 15 control steps; the arm keeps its command."""
+    last = blind.hold_action()
+    last[6:] = (0.2, 0.1, 30)
+    assert np.array_equal(blind.stall_action(last, 15), last)
+    stopped = blind.stall_action(last, 16)
+    assert np.array_equal(stopped[:6], last[:6])
+    assert not stopped[6:].any()
+    assert blind.action_space.contains(stopped)
+
+
 def test_arm_starts_at_home_and_stays(blind):
     """The state's first six are the arm's joints, in LeRobot's units."""
     np.testing.assert_allclose(blind.observe()["agent_pos"][:6], HOME, atol=1e-4)

@@ -45,6 +45,17 @@ def test_bad_options_are_refused(options):
         LiberoEnv(**options)
 
 
+def test_a_robot_that_waits():
+    """Displacements: none, with the last command of the gripper. Poses: the last one."""
+    last = np.array([0.5, -0.5, 0.2, 0.1, 0.0, 0.3, -1.0], np.float32)
+    relative = LiberoEnv(suite="libero_spatial", task=0)
+    stall = relative.stall_action(last, 1)
+    assert stall.dtype == np.float32
+    assert stall.tolist() == [0, 0, 0, 0, 0, 0, -1]
+    poses = LiberoEnv(suite="libero_spatial", task=0, control_mode="absolute")
+    assert np.array_equal(poses.stall_action(last, 99), last)
+
+
 def test_contract_of_reset(env):
     """Reset gives an observation of the space and every key that the contract names."""
     observation, info = env.reset(seed=3, options={"init_state": 11})

@@ -13,7 +13,7 @@ from PIL import Image
 from vla_eval.plan import PlannedEpisode, expand
 from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord, Timing
-from vla_eval.runs.header import Arm, RunHeader
+from vla_eval.runs.header import Arm, RunHeader, identity_sha256
 from vla_eval.runs.traces import Attempt, AttemptWriter
 from vla_eval.trace import Trace
 from vla_eval.view.films import Camera, Film, FilmStyle, film_id, media_folder
@@ -25,6 +25,7 @@ BITS = 10
 """Bits of the frame's number in a painted picture, from the left; each is a square of 24 pixels."""
 HORIZON = 8
 _SQUARE = 24
+_IDENTITY = {"name": "told", "spec": "hold"}
 _BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
 type Story = Callable[[int], dict[str, Any]]
@@ -40,7 +41,7 @@ def make_run(
         status="complete",
         protocol_sha256=protocol.sha256,
         protocol=protocol,
-        arms=tuple(Arm(name=name, spec="hold") for name in arms),
+        arms=tuple(Arm(name=name, spec="hold", identity=_IDENTITY) for name in arms),
         created_at=_BEGUN.isoformat(),
     )
     (path / "run.json").write_text(header.model_dump_json())
@@ -94,7 +95,7 @@ def _attempt(
             "scene_hash": f"{number:064x}",
             "actions_sha256": trace.actions_sha256,
             "protocol_sha256": protocol.sha256,
-            "policy_sha256": "",
+            "policy_sha256": identity_sha256(_IDENTITY),
             "timing": Timing(
                 started_at=(_BEGUN + timedelta(seconds=number)).isoformat(),
                 wall_s=1.0,

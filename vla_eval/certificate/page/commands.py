@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vla_eval.certificate import Certificate, Evidence
@@ -13,7 +13,7 @@ from vla_eval.protocol import Protocol
 from vla_eval.released import load_protocol
 from vla_eval.runs.folder import RunHeader
 
-__all__ = ["is_shipped", "replay", "reproduce", "run_command"]
+__all__ = ["is_shipped", "replay", "reproduce", "run_command", "view"]
 
 
 def replay(run: Path, key: EpisodeKey, arm: str) -> str:
@@ -22,6 +22,11 @@ def replay(run: Path, key: EpisodeKey, arm: str) -> str:
     video = "".join(char if char.isalnum() or char in "-_." else "-" for char in video)
     words = ["vlaeval", "replay", str(run), str(key), "--arm", arm, "--video", f"{video}.mp4"]
     return shlex.join(words)
+
+
+def view(runs: Sequence[Path]) -> str:
+    """Return the command that shows all episodes in a browser."""
+    return shlex.join(["vlaeval", "view", *map(str, runs)])
 
 
 def reproduce(certificate: Certificate, evidence: Evidence, run: Path, file: Path) -> list[str]:

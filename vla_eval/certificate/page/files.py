@@ -7,13 +7,18 @@ from pathlib import Path
 from vla_eval.certificate import Certificate, Evidence
 from vla_eval.certificate.page.html import html_report
 from vla_eval.certificate.page.markdown import markdown_report
+from vla_eval.certificate.page.view import Strips
 from vla_eval.files.atomic import write_atomically
 
 __all__ = ["report_names", "write_reports"]
 
 
 def write_reports(
-    certificate: Certificate, evidence: Evidence, run: Path, file: Path
+    certificate: Certificate,
+    evidence: Evidence,
+    run: Path,
+    file: Path,
+    strips: Strips | None = None,
 ) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.md`` beside a certificate; return their paths.
 
@@ -24,12 +29,14 @@ def write_reports(
         evidence: the records behind it.
         run: the run folder, as the user typed it: it is part of the commands in the report.
         file: the certificate's file.
+        strips: pictures of discordant episodes, for the page.
 
     Raises:
         StorageError: the reports cannot be written.
     """
     page, summary = report_names(file)
-    write_atomically(page, html_report(certificate, evidence, run=run, file=file))
+    html = html_report(certificate, evidence, run=run, file=file, strips=strips)
+    write_atomically(page, html)
     write_atomically(summary, markdown_report(certificate))
     return page, summary
 

@@ -14,7 +14,7 @@ from vla_eval.certificate.page.figures import draw_forest, draw_interval
 from vla_eval.certificate.page.looks import draw_looks
 from vla_eval.certificate.page.meaning import signs, standins
 from vla_eval.certificate.page.timelines import draw_latency, draw_order
-from vla_eval.certificate.page.view import Order, discordant, reasons, span
+from vla_eval.certificate.page.view import Order, Strips, discordant, reasons, span
 from vla_eval.certificate.virtual import virtual_lines
 from vla_eval.certificate.wording import Words
 from vla_eval.drawing.curves import SolvedByTime, draw_solved
@@ -30,14 +30,22 @@ _LISTED = 300
 """Most discordant or missing episodes that are listed."""
 
 
-def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file: Path) -> str:
-    """Return the page; equal certificates and records give equal bytes.
+def html_report(
+    certificate: Certificate,
+    evidence: Evidence,
+    *,
+    run: Path,
+    file: Path,
+    strips: Strips | None = None,
+) -> str:
+    """Return the page; equal certificates, records and pictures give equal bytes.
 
     Args:
         certificate: the reported certificate.
         evidence: the records behind it.
         run: the run folder, as the user typed it.
         file: the certificate's file.
+        strips: pictures of discordant episodes.
     """
     return render(
         "report.html.j2",
@@ -51,6 +59,7 @@ def html_report(certificate: Certificate, evidence: Evidence, *, run: Path, file
         virtual_lines=list(virtual_lines(certificate.virtual, Words.of(certificate))),
         figures=_figures(certificate, evidence),
         within=_within(certificate, evidence),
+        strips=strips or Strips(),
         **_episodes(evidence, run),
         **_provenance(certificate, evidence, run, file),
     )
@@ -104,6 +113,7 @@ def _episodes(evidence: Evidence, run: Path) -> dict[str, Any]:
         "missing": missing[:_LISTED],
         "missing_total": len(missing),
         "planned": len(evidence.keys),
+        "view": commands.view(list(dict.fromkeys(homes.values())) or [run]),
         "replay": lambda key, arm: commands.replay(homes.get(key, run), key, arm),
     }
 

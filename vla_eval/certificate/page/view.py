@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
 
@@ -20,6 +21,8 @@ __all__ = [
     "Discordant",
     "Order",
     "Span",
+    "Strip",
+    "Strips",
     "discordant",
     "reasons",
     "span",
@@ -46,6 +49,30 @@ def discordant(evidence: Evidence) -> list[Discordant]:
             won = ours.outcome == "success"
             episodes.append(Discordant(ours.key, *((ours, theirs) if won else (theirs, ours))))
     return episodes
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Three pictures of one arm in one episode, side by side."""
+
+    webp: bytes
+    steps: tuple[int, int, int]
+    """Number of control steps before each picture: the start, the decisive moment, the end."""
+
+    @property
+    def uri(self) -> str:
+        """The pictures as an address that a page holds in itself."""
+        return f"data:image/webp;base64,{base64.b64encode(self.webp).decode()}"
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Pictures of discordant episodes."""
+
+    drawn: Mapping[tuple[str, str], Strip] = field(default_factory=dict)
+    """By key, as text, and arm."""
+    missing_because: str = ""
+    """Reason if there are none; empty: none were asked for."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ class ExpertNetwork(VelocityNetwork):
             if self._trains_policy_weights
             else _ModelWithWeights(policy, self.tensors())
         )
-        return _LearningField(LeRobotField(Expert(model, loaded.branch), prefix), policy, precision)
+        expert = Expert(model, loaded.branch, token_times=loaded.token_times)
+        return _LearningField(LeRobotField(expert, prefix), policy, precision)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the trained weights under LeRobot's names."""

@@ -64,6 +64,9 @@ class LeRobotTraining(Optimisation):
     batch: int = Option(default=8, ge=1, le=65_536)
     draws: int = Option(default=1, ge=1, le=1024)
     """Pairs of noise and time for each observation of a batch; they share its encoding."""
+    max_delay: int = Option(default=0, ge=0, exclude_if=lambda count: not count)
+    """D, largest number of a chunk's first actions that are known to the expert, drawn anew from 0 … D
+    for each chunk (training-time real-time chunking); see :mod:`vla_eval_policies.methods.committed`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the matrix products inside the model; weights and loss stay float32."""
     gradient_checkpointing: bool = False

@@ -42,6 +42,7 @@ from vla_eval_policies.lerobot_policy.extra_time import Student, attach, write_s
 from vla_eval_policies.lerobot_policy.factory import wants_of
 from vla_eval_policies.lerobot_policy.flow import FLOW_TYPES
 from vla_eval_policies.lerobot_policy.loading import Loaded, load
+from vla_eval_policies.lerobot_policy.token_times import TokenTimes
 from vla_eval_policies.lerobot_policy.weights import model_name
 from vla_eval_policies.methods import LOW_FREQUENCIES, ExtraTime, Method
 from vla_eval_policies.training.curves import plot
@@ -108,7 +109,8 @@ def train_lerobot(
     }
     periods = LOW_FREQUENCIES if loaded.student is None else loaded.student.periods
     trained = cast("ExpertNetwork", trainer.averaged).tensors()
-    _write(checkpoint, result, trained, Student(method, periods, card))
+    student = Student(method, periods, card, how.max_delay)
+    _write(checkpoint, result, trained, student)
     return result
 
 
@@ -122,6 +124,14 @@ def _open(recipe: LeRobotRecipe, method: Method) -> tuple[Checkpoint, Loaded, Le
             f"{', '.join(FLOW_TYPES)}"
         )
     loaded = _with_second_time(load(checkpoint, options), method, recipe)
+    known, chunk = recipe.training.max_delay, int(loaded.policy.config.chunk_size)
+    if known >= chunk:
+        raise UsageError(
+            f"training.max_delay = {known} leaves nothing to learn of chunks of {chunk} actions; it must "
+            "be smaller"
+        )
+    if known and loaded.token_times is None:
+        loaded = replace(loaded, token_times=TokenTimes(loaded.policy))
     data = LeRobotDataset(
         recipe.data.datasets,
         loaded,
@@ -172,6 +182,7 @@ def _trainer(
         how,
         seed=recipe.seed,
         draws=how.draws,
+        max_delay=how.max_delay,
     )
     return trainer
 

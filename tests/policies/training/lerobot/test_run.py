@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 import os
@@ -323,3 +324,31 @@ def test_flags_that_make_no_recipe(arguments, says, tmp_path, capsys):
     """Exit code 4 and one sentence, before anything is loaded."""
     assert main(["train", *arguments, "--out", str(tmp_path / "run")]) == 4
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("kind", "method"), [("smolvla", "snapflow"), ("pi0", "meanflow"), ("pi05", "fm")]
+)
+def test_known_first_actions_are_learned(student, tmp_path, kind, method):
+    """max_delay changes the weights, and is in the student's file; the student continues queued actions."""
+    few = ("training.steps=3",)
+    plain, _ = student(tmp_path / "plain", kind, method, *few)
+    known, logs = student(tmp_path / "known", kind, method, *few, "training.max_delay=3")
+    assert (plain / "model.safetensors").read_bytes() != (known / "model.safetensors").read_bytes()
+    assert all(np.isfinite(each["loss"]) for each in logs)
+    files = [json.loads((path / "vla_eval_method.json").read_text()) for path in (plain, known)]
+    assert [file.get("max_delay") for file in files] == [None, 3]
+    assert "max_delay" not in files[0]["training"]["recipe"]["training"]
+    queue = np.full((5, 7), 0.25, np.float32)
+    told = dataclasses.replace(context(), left_over=queue, expected_delay=2)
+    (chunk,) = load(known).infer([observation()], [told])
+    assert np.array_equal(chunk.actions[:2], queue[:2])
+
+
+@pytest.mark.slow
+def test_known_actions_leave_something_to_learn(student, tmp_path):
+    """A chunk of eight has at most seven known ones."""
+    with pytest.raises(UsageError, match="max_delay = 8 leaves nothing to learn of chunks of 8"):
+        student(tmp_path / "run", "smolvla", "fm", "training.max_delay=8")

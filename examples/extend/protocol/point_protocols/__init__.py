@@ -1,0 +1,1 @@
+"""Protocols on the point suite; data only."""
