@@ -3,8 +3,8 @@
     python benchmarks/schedule.py
     python benchmarks/schedule.py --episodes 8000 --workers 400
 
-simulates a run of 40 tasks with LIBERO's time limits, and prints the share of the workers' time that is work,
-and the time to the end. Assumed: 45 ms a step, 0.2 s a reset, 1.25 s a change of task, 8 s to start a worker,
+simulates a run of 40 tasks with LIBERO's time limits, and prints the share of the workers' time in which
+episodes advance (resets are no work), and the time to the end. Assumed: 45 ms a step, 0.2 s a reset, 1.25 s a change of task, 8 s to start a worker,
 5 ms to hand out an episode; 88 % of the episodes succeed, at any step between 60 and 330. Policies are
 free: what a GPU limits is not modelled. Nothing is measured, nothing is written into the repository.
 """
@@ -63,7 +63,7 @@ def main() -> None:
 def simulate(
     episodes: int, workers: int, make: Callable[[], Dispatcher | PlanOrder]
 ) -> tuple[float, float]:
-    """Return the share of the workers' time that is work, and the time to the end, s."""
+    """Return the share of the workers' time in which episodes advance, and the time to the end, s."""
     lengths = random.Random(0)
     queue = make()
     items = plan(episodes)
@@ -81,7 +81,7 @@ def simulate(
         change_s = CHANGE_S * (scenes[worker] != item.episode.scene)
         scenes[worker] = item.episode.scene
         seconds = length_of[id(item)]
-        work += seconds
+        work += seconds - RESET_S
         free_s = now_s + DISPATCH_S + change_s + seconds
         end_s = max(end_s, free_s)
         heapq.heappush(ready, (free_s, worker))

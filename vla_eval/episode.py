@@ -22,7 +22,7 @@ from vla_eval.body import Body
 from vla_eval.chunks import check_chunk, check_reply
 from vla_eval.environment import Action, EvalEnv, Observation, state_hash_of
 from vla_eval.errors import InvalidActionError
-from vla_eval.plan import PlannedEpisode
+from vla_eval.keys import PlannedEpisode
 from vla_eval.policy import (
     ActionChunk,
     AnswersLater,

@@ -1,14 +1,18 @@
-"""Episode keys: everything that decides an episode besides the policy; and blind keys, which hide it."""
+"""Episode keys: everything that decides an episode besides the policy; and blind keys, which hide it.
+
+The planned episode is here too: workers need it, and they need no protocol.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["BlindKey", "EpisodeKey", "PolicyKey"]
+__all__ = ["BlindKey", "EpisodeKey", "PlannedEpisode", "PolicyKey"]
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -75,3 +79,25 @@ def _generator(episode: str, chunk_index: int, stream: str) -> np.random.Generat
     digest = hashlib.sha256(f"{episode}/{stream}".encode()).digest()
     words = np.frombuffer(digest, dtype=np.uint32).tolist()
     return np.random.default_rng(np.random.SeedSequence([*words, chunk_index]))
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """One episode of the plan: its key and its environment."""
+
+    key: EpisodeKey
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    max_steps: int
+    blind_under: str | None = None
+    """Hash of the protocol if it hides its keys from policies; None if policies see the keys."""
+
+    @property
+    def policy_key(self) -> PolicyKey:
+        """The key by which the policy knows this episode."""
+        return self.key if self.blind_under is None else BlindKey.of(self.key, self.blind_under)
+
+    @property
+    def scene(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """The environment's id and arguments; if they change, the environment must be rebuilt."""
+        return self.env_id, tuple(sorted(self.env_kwargs.items()))

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 from vla_eval.blocks import Block
 from vla_eval.errors import UsageError
 from vla_eval.files.plain import whole_number
-from vla_eval.keys import BlindKey, EpisodeKey, PolicyKey
+from vla_eval.keys import EpisodeKey, PlannedEpisode
 from vla_eval.protocol import LOOKS, Protocol
 
 __all__ = ["PlannedEpisode", "Shard", "expand", "in_stages", "look_sizes", "take_shard", "tasks_of"]
-
-
-@dataclass(frozen=True)
-class PlannedEpisode:
-    """One episode of the plan: its key and its environment."""
-
-    key: EpisodeKey
-    env_id: str
-    env_kwargs: Mapping[str, Any]
-    max_steps: int
-    blind_under: str | None = None
-    """Hash of the protocol if it hides its keys from policies; None if policies see the keys."""
-
-    @property
-    def policy_key(self) -> PolicyKey:
-        """The key by which the policy knows this episode."""
-        return self.key if self.blind_under is None else BlindKey.of(self.key, self.blind_under)
-
-    @property
-    def scene(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
-        """The environment's id and arguments; if they change, the environment must be rebuilt."""
-        return self.env_id, tuple(sorted(self.env_kwargs.items()))
 
 
 @dataclass(frozen=True)

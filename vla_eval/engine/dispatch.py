@@ -7,8 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from vla_eval.engine.messages import WorkItem
-from vla_eval.keys import EpisodeKey
-from vla_eval.plan import PlannedEpisode
+from vla_eval.keys import EpisodeKey, PlannedEpisode
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.store import Records
 

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_eval.keys import EpisodeKey
-from vla_eval.plan import PlannedEpisode
+from vla_eval.keys import EpisodeKey, PlannedEpisode
 from vla_eval.policy import PolicyMetadata
 from vla_eval.realtime.settings import Realtime
 from vla_eval.record import EpisodeRecord

@@ -38,7 +38,7 @@ from vla_eval.errors import (
     UsageError,
     VlaEvalError,
 )
-from vla_eval.plan import PlannedEpisode
+from vla_eval.keys import PlannedEpisode
 from vla_eval.policy import Policy, WarmUps
 from vla_eval.realtime.latency import virtual_time
 from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
