@@ -25,7 +25,8 @@ PAGES = {
 GENERATED = ("api.md", *PAGES.values())
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
-_PICTURES = (".png", ".svg", ".gif", ".jpg")
+_AS_THEY_ARE = (".png", ".svg", ".gif", ".jpg", ".webp", ".mp4", ".html")
+"""Kinds of linked files that browsers show."""
 _LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".json": "json", ".sh": "sh"}
 _LONG = 60_000
 """Most characters of a linked file that its page shows."""
@@ -54,9 +55,7 @@ class Site:
 
     def _new_place(self, path: Path) -> str:
         name = path.relative_to(ROOT).as_posix()
-        if path.suffix in (*_PICTURES, ".html") or (
-            path.suffix == ".md" and name.startswith("docs/")
-        ):
+        if path.suffix in _AS_THEY_ARE or (path.suffix == ".md" and name.startswith("docs/")):
             return name.removeprefix("docs/")
         return PAGES.get(name, f"files/{name.removesuffix('.md')}.md")
 

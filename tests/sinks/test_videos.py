@@ -1,4 +1,4 @@
-"""A grid of videos."""
+"""Videos for trackers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vla_eval.sinks.send import new_failures, send
-from vla_eval.sinks.videos import as_gif, grid, place_of
+from vla_eval.sinks.videos import as_gif, failure_grid
 
 # imageio leaves the pipes of its ffmpeg to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -22,39 +22,26 @@ def _collect():
     gc.collect()  # here, where it is ignored, and not in the next test
 
 
-def film(path, value, frames):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with imageio.get_writer(path, fps=30, macro_block_size=2) as writer:
-        for _ in range(frames):
-            writer.append_data(np.full((32, 48, 3), value, np.uint8))
-    return path
-
-
 @pytest.mark.long
-def test_a_shorter_video_stays_on_its_last_frame(tmp_path):
-    """Three films make a grid of two by two, as long as the longest; the free cell is black."""
-    films = [
-        film(tmp_path / f"{value}.mp4", value, n) for value, n in ((50, 4), (120, 20), (200, 8))
-    ]
-    made = grid(films, tmp_path / "grid.mp4")
-    frames = [np.asarray(frame) for frame in imageio.get_reader(made)]
-    assert (len(frames), frames[-1].shape) == (10, (64, 96, 3))
-    last = [frames[-1][y, x].mean() for y, x in ((16, 24), (16, 72), (48, 24), (48, 72))]
-    assert last == pytest.approx([50, 120, 200, 0], abs=6)
-    gif, size = as_gif(made)
-    assert gif.startswith(b"GIF8")
-    assert size == (64, 96)
-
-
-@pytest.mark.long
-def test_videos_that_exist_are_sent(finished, tmp_path):
-    """TensorBoard gets the grid as a moving picture."""
+def test_films_of_new_failures_are_made_and_sent(finished, tmp_path):
+    """A grid of the stored actions' films is a moving picture in TensorBoard; without films there is none."""
     pytest.importorskip("tensorboardX")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    for key in new_failures(run, "walker")[:2]:
-        film(place_of(run, "walker", key), 90, 4)
-    send(run, f"tensorboard:{tmp_path / 'board'}")
+    keys = new_failures(run, "walker")
+    assert failure_grid(run, "walker", keys, render=False) is None
+    send(run, f"tensorboard:{tmp_path / 'board'}", render=True, trust=True)
     (folder,) = (tmp_path / "board").glob("walker-*")
-    assert accumulator.EventAccumulator(str(folder)).Reload().Images("failures/new-failures")
+    tags = accumulator.EventAccumulator(str(folder)).Reload().Tags()
+    assert tags["images"] == ["failures/new-failures-walker"]
+
+
+def test_a_moving_picture_is_small(tmp_path):
+    """Ten frames a second, and no side above 480 px."""
+    with imageio.get_writer(tmp_path / "a.mp4", fps=30, macro_block_size=2) as writer:
+        for i in range(9):
+            writer.append_data(np.full((96, 1000, 3), 20 * i, np.uint8))
+    gif, size = as_gif(tmp_path / "a.mp4")
+    assert gif.startswith(b"GIF8")
+    assert size == (32, 334)

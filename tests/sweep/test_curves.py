@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -150,3 +151,6 @@ def test_a_sweep_over_delays_is_drawn(grid, tmp_path, capsys):
     assert main(["sweep", str(path), "--out", str(out), "--workers", "1", "--trust"]) == 0
     assert "ticks=3" in capsys.readouterr().out
     assert (out / "ticks.svg").read_text().startswith("<?xml")
+    fresh, old = csv.DictReader((out / "sweep.csv").read_text().splitlines())
+    assert float(fresh["stalled_share"]) == 0 < float(old["stalled_share"])
+    assert float(fresh["age_mean"]) < float(old["age_mean"])

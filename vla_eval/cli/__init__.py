@@ -44,6 +44,7 @@ from vla_eval.cli.submit import submit
 from vla_eval.cli.sweep import sweep
 from vla_eval.cli.train import train
 from vla_eval.cli.view import view
+from vla_eval.cli.watch import watch
 from vla_eval.errors import (
     EXIT_COMPLETE,
     EXIT_INFRASTRUCTURE,
@@ -63,8 +64,9 @@ _VERBS: dict[str, Callable[..., int]] = {
     "submit": submit,
     "sweep": sweep,
     "report": report,
-    "view": view,
     "log": log,
+    "watch": watch,
+    "view": view,
     "certify": certify,
     "verify": verify,
     "check": check,

@@ -17,7 +17,7 @@ def log(
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
     *,
     to: Annotated[str, tyro.conf.arg(metavar="TRACKER")],
-    videos: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
+    videos: bool = False,
     trust: bool = False,
 ) -> int:
     """Send a run to an experiment tracker, after the run.
@@ -31,8 +31,8 @@ def log(
         run: A run folder, or the folder of a training with a run for each step.
         to: NAME[:TARGET][?option=value&...]: tensorboard[:DIR], trackio[:PROJECT],
             wandb[:PROJECT][?mode=offline], mlflow[:URI].
-        videos: Replay up to so many failures for a video, at most 4, those that the reference won
-            first.
+        videos: Make videos of up to 4 failures from the stored actions, those that the reference won
+            first; without, videos are sent that exist.
         trust: With --videos, run code that the folder names and no installed package provides.
     """
     from vla_eval.sinks.send import send

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,18 +18,25 @@ from vla_eval.files.plain import whole_number
 if TYPE_CHECKING:
     from vla_eval.plan import PlannedEpisode
     from vla_eval.recording.folder import Demonstration, Demonstrations, RecordingRequest
+    from vla_eval.recording.from_run import Selection
 
 __all__ = ["record"]
 
 
 def record(
-    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SUITE|PROTOCOL")],
+    source: Annotated[
+        tyro.conf.Positional[str | None], tyro.conf.arg(metavar="SUITE|PROTOCOL")
+    ] = None,
     *,
-    policy: Annotated[str, tyro.conf.arg(metavar="SPEC")],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    policy: Annotated[str | None, tyro.conf.arg(metavar="SPEC")] = None,
+    from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None,
+    arm: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="ARM")] = (),
     tasks: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME")] = None,
     init_states: Annotated[str | None, tyro.conf.arg(metavar="A-B,C")] = None,
     only_successes: bool = False,
+    only_failures: bool = False,
+    size: Annotated[int | None, tyro.conf.arg(metavar="PX")] = None,
     images: Literal["video", "png"] = "video",
     env: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE")
@@ -36,6 +44,7 @@ def record(
     policy_seed: int | None = None,
     n_action_steps: int | None = None,
     set_: Changes = (),
+    trust: bool = False,
     json: bool = False,
 ) -> int:
     r"""Record demonstrations of any policy as a LeRobotDataset v3: pictures, states, actions, keys.
@@ -47,20 +56,50 @@ def record(
     is_stalled; the arm is called 'policy' there. The same command on the same folder continues it; with
     more initial states it adds the missing episodes. Needs the extra 'lerobot'.
 
+    Example: vlaeval record --from runs/parity --arm student --only-failures \
+        --out failures
+
+    With --from, the episodes of a run are played again from its stored actions, without the policies,
+    and checked on the way.
+
     Args:
         source: A suite (see: vlaeval list suites) or a protocol (see: vlaeval list protocols).
-        policy: The demonstrating policy; see: vlaeval list policies
         out: The dataset's folder.
+        policy: The demonstrating policy; see: vlaeval list policies
+        from_: Record the episodes of this run instead.
+        arm: With --from, only this arm. Repeatable.
         tasks: Only these tasks of the source.
         init_states: Only these initial states; default 0-99 for a suite.
         only_successes: Leave failed episodes out of the dataset.
+        only_failures: With --from, leave successes out of the dataset.
+        size: With --from, height and width of the pictures in px; default: as the policy saw them.
         images: 'video' is small and lossy (AV1), 'png' exact.
         env: An argument of the environment, such as image_size=96. Repeatable.
         policy_seed: Another evaluation seed: fresh policy noise on the same scenes.
         n_action_steps: Execution horizon; default the protocol's or the policy's own.
         set_: With a protocol, change a field of it. Repeatable.
+        trust: With --from, run code that the folder names and no installed package provides.
         json: Print the summary as JSON.
     """
+    states = _numbers(init_states) if init_states else None
+    names = tasks.split(",") if tasks else None
+    if from_ is not None:
+        if source is not None or policy is not None or env or set_ or policy_seed or n_action_steps:
+            raise UsageError(
+                "--from RUN says what is recorded; it goes with --arm, --tasks, --init-states, "
+                "--only-successes, --only-failures, --size, --images and --trust only"
+            )
+        outcome = _outcome(successes=only_successes, failures=only_failures)
+        chosen = _selection(arm, names, states, outcome)
+        _print(_record_run(from_, out, chosen, images, size, trust=trust), out, json=json)
+        return EXIT_COMPLETE
+    if source is None or policy is None:
+        raise UsageError(
+            "record what? for example: vlaeval record so101 --policy expert --out demos, or the episodes "
+            "of a run: vlaeval record --from runs/parity --out episodes"
+        )
+    if arm or only_failures or size or trust:
+        raise UsageError("--arm, --only-failures, --size and --trust go with --from RUN")
     from vla_eval.protocol import Protocol
     from vla_eval.recording.folder import RecordingRequest
     from vla_eval.recording.plan import find_source, plan_recording, source_label
@@ -72,8 +111,8 @@ def record(
         n_action_steps = n_action_steps or origin.run.n_action_steps
     plan = plan_recording(
         origin,
-        tasks=tasks.split(",") if tasks else None,
-        init_states=_numbers(init_states) if init_states else None,
+        tasks=names,
+        init_states=states,
         env_kwargs=arguments,
         policy_seed=policy_seed,
     )
@@ -88,6 +127,52 @@ def record(
     )
     _print(_record(plan, request, out), out, json=json)
     return EXIT_COMPLETE
+
+
+def _outcome(*, successes: bool, failures: bool) -> Literal["success", "failure"] | None:
+    if successes and failures:
+        raise UsageError("--only-successes and --only-failures together leave nothing")
+    return "success" if successes else "failure" if failures else None
+
+
+def _selection(
+    arms: Sequence[str],
+    tasks: Sequence[str] | None,
+    init_states: Sequence[int] | None,
+    outcome: Literal["success", "failure"] | None,
+) -> Selection:
+    from vla_eval.recording.from_run import Selection
+
+    return Selection(arms, tasks or (), init_states or (), outcome)
+
+
+def _record_run(
+    run: Path,
+    out: Path,
+    selection: Selection,
+    images: Literal["video", "png"],
+    size: int | None,
+    *,
+    trust: bool,
+) -> Demonstrations:
+    """Record episodes of a run, with their number on stderr."""
+    from vla_eval.drawing.bar import Bar
+    from vla_eval.recording.from_run import record_run
+
+    bars: list[Bar] = []
+    done = 0
+
+    def show(_: Demonstration, total: int) -> None:
+        nonlocal done
+        done += 1
+        if not bars:
+            bars.append(stack.enter_context(Bar(total, "ep")))
+        bars[0].show(done, f"{done}/{total} episodes", lambda: "")
+
+    with ExitStack() as stack:
+        return record_run(
+            run, out, selection, images=images, size=size, trust=trust, on_episode=show
+        )
 
 
 def _record(plan: Sequence[PlannedEpisode], request: RecordingRequest, out: Path) -> Demonstrations:

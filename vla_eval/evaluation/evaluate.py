@@ -58,6 +58,7 @@ class _Asked:
     deadline_s: float | None
     """Time of the monotonic clock after which no further block begins."""
     progress: bool
+    stop_early: bool
 
 
 def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left out
@@ -77,6 +78,8 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
     budget_s: float | None = None,
     on_error: Literal["warn", "raise"] = "warn",
     progress: bool = False,
+    stop_early: bool = True,
+    on_every_rank: bool = True,
 ) -> Evaluation:
     """Evaluate a policy that is being trained, and go on training as if nothing had happened.
 
@@ -106,9 +109,13 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
         budget_s: no further block of episodes begins after this time in s.
         on_error: ``warn``: a fault of the machine becomes a warning, and training goes on.
         progress: show a bar.
+        stop_early: stop as soon as a comparison with the reference has an answer; without, policies that
+            are to be compared with each other run the same episodes.
+        on_every_rank: in a distributed training, every rank makes this call, and rank 0 evaluates; False:
+            one rank makes it alone.
 
     Returns:
-        The result so far, on every rank of a distributed training.
+        The result so far, on every rank that made the call.
 
     Raises:
         UsageError: the request cannot be met.
@@ -130,6 +137,7 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
         workers or usable_cores(),
         None if budget_s is None else monotonic() + budget_s,
         progress,
+        stop_early,
     )
     module = policy if module is None and hasattr(policy, "state_dict") else module
     refuse_sharded(module)
@@ -142,7 +150,7 @@ def evaluate(  # noqa: PLR0913 - each is a keyword of its own, and most are left
             served = InMemoryPolicy(wrapped, ARM, memory_spec(step))
             return _measured(asked, step, on_error, partial(_run_in_memory, asked, served))
 
-    return on_one_rank(run)
+    return on_one_rank(run) if on_every_rank else run()
 
 
 def _measured(
@@ -242,7 +250,7 @@ def _blocks(asked: _Asked, folder: RunFolder) -> Iterator[Block]:
 def _is_settled(asked: _Asked, folder: RunFolder) -> bool:
     if asked.deadline_s is not None and monotonic() > asked.deadline_s:
         return True
-    if asked.reference is None:
+    if asked.reference is None or not asked.stop_early:
         return False
     compared = asked.reference.compare(asked.protocol, folder.records(), ARM)
     return compared.difference.standing is not Standing.NOT_YET

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from vla_eval.evaluation.reference import Compared, Reference
 from vla_eval.judging.paired_file import PairedResult
-from vla_eval.sinks.scalars import paired_scalars, rate_scalars
 from vla_eval.stats import Standing
 from vla_eval.stats._numeric import Interval
+from vla_eval.summary.scalars import paired_scalars, rate_scalars
 
 __all__ = ["Evaluation", "paired_with"]
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
 from vla_eval.files.atomic import write_atomically
@@ -48,6 +48,8 @@ class Demonstration(BaseModel):
     scene_hash: str
     episode_index: int | None
     """Number of the episode in the dataset; None if it was not kept."""
+    arm: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Arm of the run that the episode comes from; None: it was recorded, not evaluated."""
 
 
 class Demonstrations(BaseModel):
@@ -102,6 +104,7 @@ class RecordingRequest:
     def facts(self, policy: Policy, layout: DatasetLayout) -> dict[str, JsonValue]:
         """Return everything by which two recordings are told apart; without virtual time as ever."""
         parts = {**asdict(self), "identity": asdict(policy.metadata), "layout": asdict(layout)}
+        del parts["layout"]["evaluation"]  # the same for all recordings
         if self.realtime is None:
             del parts["realtime"], parts["layout"]["stalls"]
         else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,7 +35,22 @@ from vla_eval.policy import (
 )
 from vla_eval.realtime.latency import VirtualTime
 
-__all__ = ["DatasetLayout", "Executed", "Frame", "Recorder"]
+__all__ = ["DatasetLayout", "Evaluated", "Executed", "Frame", "Recorder"]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a run knows of a frame beyond a recording."""
+
+    arm: str
+    outcome: str
+    """Outcome of the frame's episode: ``success`` or ``failure``."""
+    reason: str
+    """Reason of its failure; empty after a success."""
+    inference: int
+    """Inference that the action came from, from 0; -1 if the robot stalled."""
+    subgoals: Mapping[str, bool]
+    """Parts of the task that are done after the action."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class Frame:
     """Whether the environment ended the episode here; reaching the time limit does not count."""
     is_stalled: bool = False
     """Whether the robot had no action of the policy, in virtual time."""
+    evaluated: Evaluated | None = None
+    """None: the frame is of a recording, and of no run."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +88,13 @@ class DatasetLayout:
     action_names: tuple[str, ...]
     stalls: bool = False
     """Whether the robot can stall: the episodes run in virtual time."""
+    evaluation: bool = False
+    """Whether the frames are of a run: they know the arm and the outcome, and no reward."""
 
     @classmethod
-    def of(cls, env: EvalEnv, suite: str, *, stalls: bool = False) -> Self:
+    def of(
+        cls, env: EvalEnv, suite: str, *, stalls: bool = False, evaluation: bool = False
+    ) -> Self:
         """Return an environment's layout; raise UsageError if the environment cannot be recorded."""
         space, actions = env.observation_space, env.action_space
         if not (
@@ -93,6 +114,7 @@ class DatasetLayout:
             state_names=_names(env, "state_names", state.shape),
             action_names=_names(env, "action_names", actions.shape),
             stalls=stalls,
+            evaluation=evaluation,
         )
 
 

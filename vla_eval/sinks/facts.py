@@ -11,10 +11,10 @@ from vla_eval.judging.paired_file import EvaluationFile, read_evaluation
 from vla_eval.plan import expand
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import Records
-from vla_eval.sinks.scalars import arm_scalars, pair_scalars, paired_scalars
 from vla_eval.sinks.sink import Facts, Table
 from vla_eval.stats import PairedTable
 from vla_eval.summary.model import RunSummary, summarise_records
+from vla_eval.summary.scalars import arm_scalars, pair_scalars, paired_scalars
 from vla_eval.summary.text import report_text
 
 __all__ = ["gather_facts", "runs_in"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vla_eval.errors import UsageError
 from vla_eval.judging.paired_file import read_evaluation
-from vla_eval.recording.replay import replay
+from vla_eval.keys import EpisodeKey
 from vla_eval.runs.folder import RunFolder
 from vla_eval.sinks import videos
 from vla_eval.sinks.facts import gather_facts, runs_in
@@ -16,33 +16,30 @@ from vla_eval.sinks.sink import Facts, Sink, make_sink
 __all__ = ["follow", "new_failures", "send"]
 
 
-def send(path: Path, to: str, *, render: int = 0, trust: bool = False) -> list[str]:
+def send(path: Path, to: str, *, render: bool = False, trust: bool = False) -> list[str]:
     """Send a run, or the runs of one training, to a tracker; what it had of them is replaced.
 
     Args:
         path: run folder, or the folder that holds one for each training step.
         to: ``NAME[:TARGET][?option=value&…]``.
-        render: number of failures to replay for a video where there is none yet.
+        render: make videos of the last run's new failures from the stored actions; else those are sent
+            that exist.
         trust: whether to run code that the folder names and that no installed package provides.
 
     Returns:
         The arms that were sent.
 
     Raises:
-        UsageError: no run, no such tracker, or a policy that cannot be replayed.
+        UsageError: no run, or no such tracker.
         MissingExtraError: the tracker is not installed.
     """
     last = runs_in(path)[-1]
     grids = {}
     for arm in RunFolder.open(last).header.arms:
-        lost = new_failures(last, arm.name)
-        for key in lost[: min(render, videos.MOST_CELLS)]:
-            place = videos.place_of(last, arm.name, key)
-            if not place.exists():
-                replay(last, key, arm.name, video=place, trust=trust)
-        if found := videos.recorded(last, arm.name, lost):
-            target = last / "videos" / arm.name / "new-failures.mp4"
-            grids[arm.name] = [videos.grid(found, target)]
+        lost = new_failures(last, arm.name)[: videos.MOST_EPISODES]
+        made = videos.failure_grid(last, arm.name, lost, render=render, trust=trust)
+        if made is not None:
+            grids[arm.name] = [made]
     facts = gather_facts(path, grids)
     for each in facts:
         sink = make_sink(to, each)
@@ -55,7 +52,7 @@ def send(path: Path, to: str, *, render: int = 0, trust: bool = False) -> list[s
     return [each.arm for each in facts]
 
 
-def new_failures(run: Path, arm: str) -> list[str]:
+def new_failures(run: Path, arm: str) -> list[EpisodeKey]:
     """Return the keys of an arm's failures, those that the reference won first."""
     folder = RunFolder.open(run)
     final = folder.records().final
@@ -69,7 +66,7 @@ def new_failures(run: Path, arm: str) -> list[str]:
         rivals = (final.get((other, key)) for other in others)
         if any(each is not None and each.outcome == "success" for each in rivals):
             lost.add(str(key))
-    return sorted(map(str, failed), key=lambda key: key not in lost)
+    return sorted(failed, key=lambda key: (str(key) not in lost, key))
 
 
 def follow(path: Path, to: str, ended: Callable[[float], bool]) -> None:

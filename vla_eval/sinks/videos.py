@@ -1,85 +1,86 @@
-"""Videos of new failures in one grid, each failure in a cell."""
+"""Videos of new failures for trackers, in one grid, the reference beside each."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vla_eval.errors import MissingExtraError
+from vla_eval.cores import usable_cores
+from vla_eval.errors import MissingExtraError, UsageError
+from vla_eval.keys import EpisodeKey
 
-__all__ = ["MOST_CELLS", "as_gif", "grid", "place_of", "recorded"]
+__all__ = ["MOST_EPISODES", "as_gif", "failure_grid"]
 
-MOST_CELLS = 4
+MOST_EPISODES = 4
 """Most failures in a grid."""
-_FPS = 15
-_EVERY = 2
-"""One frame of so many is kept: the grid is for looking, not for measuring."""
-_GIF_SIDE = 320
+_GIF_FPS = 10
+_GIF_SIDE = 480
 
 
-def place_of(run: Path, arm: str, key: str) -> Path:
-    """Return where the video of an episode lies in its run folder, if there is one."""
-    return run / "videos" / arm / f"{key.replace('/', '-')}.mp4"
+def failure_grid(
+    run: Path, arm: str, failures: Sequence[EpisodeKey], *, render: bool, trust: bool = False
+) -> Path | None:
+    """Write the grid of some failures, with the other arms of the run beside each.
+
+    Args:
+        run: the run folder.
+        arm: name of the arm.
+        failures: keys of its failures.
+        render: make the films that do not exist yet, from the stored actions; else take those that do.
+        trust: whether to import an environment that no installed package provides.
+
+    Returns:
+        The file; None if there is no film.
+    """
+    if not failures:
+        return None
+    from vla_eval.view.films import FilmStyle, media_folder
+    from vla_eval.view.gather import arms_of, read_runs
+    from vla_eval.view.studio import Studio
+
+    style = FilmStyle()
+    arms = sorted(arms_of(read_runs([run])), key=lambda each: each.name != arm)
+    episodes = [(key, arms) for key in failures[:MOST_EPISODES]]
+    if render:
+        with Studio(workers=usable_cores(), style=style, trust=trust) as studio:
+            orders = studio.make([(each, key) for key, shown in episodes for each in shown])
+            for future, _reason in orders:
+                if future is not None:
+                    future.exception()  # waits; the grid shows the films that could be made
+    file = media_folder(run) / f"new-failures-{arm}.mp4"
+    if not any(media_folder(run).glob("*.json")):
+        return None
+    from vla_eval.view.grid import write_grid
+
+    try:
+        write_grid(file, episodes, style)
+    except UsageError:
+        return None  # no film of these episodes
+    return file
 
 
-def recorded(run: Path, arm: str, keys: Iterable[str]) -> list[Path]:
-    """Return the videos of an arm's episodes that exist, at most as many as a grid has cells."""
-    places = [place_of(run, arm, key) for key in keys]
-    return [place for place in places if place.is_file()][:MOST_CELLS]
-
-
-def grid(videos: Sequence[Path], target: Path) -> Path:
-    """Write one video with the given ones side by side; a shorter one stays on its last frame.
+def as_gif(video: Path) -> tuple[bytes, tuple[int, int]]:
+    """Return a small moving picture of a video, and its height and width.
 
     Raises:
         MissingExtraError: imageio is not installed.
     """
-    imageio = _imageio()
-    films = [_frames(video) for video in videos]
-    columns = math.ceil(math.sqrt(len(films)))
-    height, width = (max(film[0].shape[axis] for film in films) for axis in (0, 1))
-    cells = [[_padded(frame, height, width) for frame in film] for film in films]
-    blank = np.zeros((height, width, 3), np.uint8)
-    cells += [[blank]] * (-len(cells) % columns)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with imageio.get_writer(target, fps=_FPS, macro_block_size=2, codec="libx264") as writer:
-        for i in range(max(map(len, cells))):
-            now = [cell[min(i, len(cell) - 1)] for cell in cells]
-            rows = [np.hstack(now[j : j + columns]) for j in range(0, len(now), columns)]
-            writer.append_data(np.vstack(rows))
-    return target
-
-
-def as_gif(video: Path) -> tuple[bytes, tuple[int, int]]:
-    """Return a small moving picture of a video, and its height and width."""
-    frames = _frames(video)
-    step = math.ceil(max(frames[0].shape[:2]) / _GIF_SIDE)
-    small = [frame[::step, ::step] for frame in frames]
-    buffer = io.BytesIO()
-    _imageio().mimwrite(buffer, small, format="GIF", duration=1000 / _FPS, loop=0)
-    height, width, _ = small[0].shape
-    return buffer.getvalue(), (height, width)
-
-
-def _frames(video: Path) -> list[NDArray[np.uint8]]:
-    with _imageio().get_reader(video) as reader:
-        return [np.asarray(frame) for i, frame in enumerate(reader) if i % _EVERY == 0]
-
-
-def _padded(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    rows, columns = height - frame.shape[0], width - frame.shape[1]
-    return np.pad(frame, ((0, rows), (0, columns), (0, 0)))
-
-
-def _imageio() -> Any:
     try:
         import imageio.v2 as imageio
     except ImportError:
         raise MissingExtraError("a grid of videos", "so101") from None
-    return imageio
+    reader: Any
+    with imageio.get_reader(video) as reader:
+        skip = max(1, round(float(reader.get_meta_data()["fps"]) / _GIF_FPS))
+        frames: list[Any] = [np.asarray(frame) for i, frame in enumerate(reader) if i % skip == 0]
+    step = math.ceil(max(frames[0].shape[:2]) / _GIF_SIDE)
+    small = [frame[::step, ::step] for frame in frames]
+    buffer = io.BytesIO()
+    imageio.mimwrite(buffer, small, format="GIF", duration=1000 / _GIF_FPS, loop=0)
+    height, width, _ = small[0].shape
+    return buffer.getvalue(), (height, width)

@@ -106,6 +106,7 @@ from vla_eval.stats.seeds import (
     noise_floor,
     rerun_sd,
 )
+from vla_eval.stats.selection import expected_excess
 from vla_eval.stats.sequential import (
     Decision,
     SequentialPlan,
@@ -181,6 +182,7 @@ __all__ = [
     "exact_p_above",
     "exact_p_above_resized",
     "exact_p_noninferior",
+    "expected_excess",
     "failure_ratio_independent",
     "failure_ratio_paired",
     "fixed_sequence",

@@ -9,7 +9,7 @@ from typing import Any
 
 from vla_eval.files.atomic import write_atomically
 from vla_eval.files.plain import markdown
-from vla_eval.summary.model import RunSummary, TaskRate
+from vla_eval.summary.model import ArmSummary, RunSummary, TaskRate
 from vla_eval.summary.text import interval_text
 from vla_eval.sweep.grid import Cell
 
@@ -17,7 +17,12 @@ __all__ = ["table_rows", "write_tables"]
 
 
 def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
-    """Return one row for each cell, arm and task: counts, Wilson 95 %, latency."""
+    """Return one row for each cell, arm and task: counts, Wilson 95 %, latency.
+
+    In virtual time also the arm's stalled share of the control steps, and the mean age of its actions.
+    """
+    arms = [arm for _, summary in results for arm in summary.arms.values()]
+    virtual = any(arm.virtual is not None for arm in arms)
     rows = []
     for cell, summary in results:
         for name, arm in summary.arms.items():
@@ -34,9 +39,18 @@ def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
                         "wilson95_high": round(high, 4),
                         "infer_ms_p50": arm.infer_ms_p50,
                         "nfe": arm.nfe_per_chunk,
+                        **(_virtual(arm) if virtual else {}),
                     }
                 )
     return rows
+
+
+def _virtual(arm: ArmSummary) -> dict[str, float | None]:
+    found = arm.virtual
+    return {
+        "stalled_share": None if found is None else round(found.stalled_share, 4),
+        "age_mean": None if found is None else round(found.age_mean, 2),
+    }
 
 
 def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:

@@ -6,7 +6,8 @@ column                       type            meaning
 ``observation.images.NAME``  video or png    camera NAME before the action
 ``observation.state``        float32 (D,)    ``agent_pos`` before the action
 ``action``                   float32 (A,)    as executed
-``next.reward``              float32         the environment's reward for the action
+``next.reward``              float32         the environment's reward for the action; a run's
+                                             episodes have none
 ``next.score``               float32         partial credit after the action, 0 to 1
 ``next.success``             bool            whether the task is solved after the action
 ``next.done``                bool            whether the environment ended the episode
@@ -16,6 +17,11 @@ column                       type            meaning
 ``key.policy_seed``          int64
 ``is_stalled``               bool            whether no action of the policy was there; in virtual
                                              time only
+``arm``, ``outcome``,        string          of a run's episodes only: its arm, outcome and reason
+``reason``
+``inference``                int64           of a run's episodes only: the inference that the action
+                                             came from, -1 where the robot stalled
+``next.subgoals``            string          of a run's episodes only: the parts that are done, JSON
 ===========================  ==============  =====================================================
 
 LeRobot adds ``task`` (the instruction), ``timestamp``, ``frame_index``, ``episode_index``, ``index``
@@ -24,6 +30,7 @@ and ``task_index``.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +55,15 @@ _SCALARS = {
 }
 
 
+_EVALUATED = {
+    "arm": "string",
+    "outcome": "string",
+    "reason": "string",
+    "inference": "int64",
+    "next.subgoals": "string",
+}
+
+
 def features(layout: DatasetLayout, images: Literal["video", "png"]) -> dict[str, dict[str, Any]]:
     """Return the dataset's columns as LeRobot declares them."""
     kind = "video" if images == "video" else "image"
@@ -64,10 +80,27 @@ def features(layout: DatasetLayout, images: Literal["video", "png"]) -> dict[str
         ("action", layout.action_names),
     ):
         columns[column] = {"dtype": "float32", "shape": (len(names),), "names": list(names)}
-    stalls = {"is_stalled": "bool"} if layout.stalls else {}
-    for column, dtype in {**_SCALARS, **stalls}.items():
+    scalars = _SCALARS | ({"is_stalled": "bool"} if layout.stalls else {})
+    if layout.evaluation:
+        scalars = {name: kind for name, kind in scalars.items() if name != "next.reward"}
+        scalars |= _EVALUATED
+    for column, dtype in scalars.items():
         columns[column] = {"dtype": dtype, "shape": (1,), "names": None}
     return columns
+
+
+def _further(frame: Frame) -> dict[str, Any]:
+    """Return the columns in which a recording and a run's episodes differ."""
+    found = frame.evaluated
+    if found is None:
+        return {"next.reward": np.array([frame.reward], dtype=np.float32)}
+    return {
+        "arm": found.arm,
+        "outcome": found.outcome,
+        "reason": found.reason,
+        "inference": np.array([found.inference]),
+        "next.subgoals": json.dumps(dict(found.subgoals), sort_keys=True),
+    }
 
 
 class LeRobotWriter:
@@ -122,7 +155,7 @@ class LeRobotWriter:
                 },
                 "observation.state": np.asarray(frame.observation["agent_pos"], dtype=np.float32),
                 "action": frame.action,
-                "next.reward": np.array([frame.reward], dtype=np.float32),
+                **_further(frame),
                 "next.score": np.array([frame.score], dtype=np.float32),
                 "next.success": np.array([frame.success]),
                 "next.done": np.array([frame.done]),

@@ -1,0 +1,1 @@
+"""Evaluation of the checkpoints of a training that goes on in another process."""
