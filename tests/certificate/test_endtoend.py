@@ -26,8 +26,8 @@ ROLES = Roles(*ARMS)
 
 @pytest.mark.long
 def test_false_certificates_and_power_in_small():
-    """30 certifications at the margin and 15 at parity: the full number is `make validate`'s."""
-    bars = [*endtoend.fixed(30, 15), *endtoend.sequential(30, 15)]
+    """12 certifications at the margin and 6 at parity: the full number is `make validate`'s."""
+    bars = [*endtoend.fixed(12, 6), *endtoend.sequential(12, 6)]
     assert [bar.line() for bar in bars if not bar.passed] == []
 
 

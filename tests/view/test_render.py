@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import vla_eval
 from fakes.watching import paint_film
+from vla_eval.cli import main
 from vla_eval.runs.folder import RunFolder
 from vla_eval.view.films import FilmStyle, film_id, read_film
+from vla_eval.view.gather import read_runs
 from vla_eval.view.render import _spans, side_by_side
+from vla_eval.view.studio import Studio, chosen
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -52,3 +56,45 @@ def test_a_damaged_description_is_no_film(painted):
     assert read_film(folder, name) is not None
     (folder / f"{name}.json").write_text('{"format": 1}')
     assert read_film(folder, name) is None
+
+
+@pytest.fixture
+def real(tmp_path, protocol_file):
+    """Return a run of two policies in the fake environment, with the actions that it stored."""
+    arms = {
+        name: f"fakes.policies:InWorker?skill={skill}" for name, skill in (("a", 0.0), ("b", 1.0))
+    }
+    vla_eval.run(str(protocol_file(count=1, max_steps=16)), arms, tmp_path / "run", workers=1)
+    return tmp_path / "run"
+
+
+@pytest.mark.long  # processes of a run, and of the studio
+def test_a_real_episode_is_filmed_in_a_worker(real):
+    """From the reset to the end, with score and subgoals of every moment; then a grid of both arms."""
+    runs = read_runs([real])
+    ((key, arms),) = chosen(runs, "discordant")
+    with Studio(workers=1, style=FilmStyle(), trust=True) as studio:
+        for future, why in studio.make((arm, key) for arm in arms):
+            assert why == ""
+            future.result(timeout=60)
+        assert studio.states() == {}
+    lost, won = (arm.record(key) for arm in arms)
+    film = read_film(real / "media", film_id(won, FilmStyle()))
+    assert film.frames == won.steps + 1
+    assert (film.scores[0], film.scores[-1], film.fps) == (0.0, 1.0, 10.0)
+    assert film.subgoals["goal"] == ((won.steps, won.steps + 1),)
+    assert read_film(real / "media", film_id(lost, FilmStyle())).subgoals["goal"] == ()
+    grid = real.parent / "grid.mp4"
+    assert main(["replay", str(real), "--grid", str(grid), "--trust"]) == 0
+    assert grid.stat().st_size > 1000
+
+
+def test_ending_the_studio_leaves_no_half_film(run):
+    """A file that a worker had begun is removed; what was asked for and not begun is dropped."""
+    with Studio(workers=1, style=FilmStyle(), trust=True) as studio:
+        ((key, arms), *_) = chosen(read_runs([run]), "all")
+        studio.order(arms[0], key)
+        half = run / "media" / f".{'0' * 32}.{studio._maker}.mp4"
+        half.parent.mkdir(exist_ok=True)
+        half.touch()
+    assert not half.exists()

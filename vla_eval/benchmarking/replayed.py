@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_eval.errors import UsageError, did_you_mean
+from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.judging.timings import inference_ms
 from vla_eval.plan import expand
 from vla_eval.realtime.profile import ProfileFile, quantiles_us, refuse_busy, reported_us
@@ -44,13 +45,9 @@ def replayed_profile(path: Path, arm: str | None = None, *, busy: bool = False) 
     where = f"{path}, arm '{chosen.name}'"
     _refuse_run(folder, where)
     records = folder.records()
-    ended = [
-        record
-        for (name, _), record in records.final.items()
-        if name == chosen.name and record.outcome != "error"
-    ]
-    times = _times(ended, where)
     keys = [episode.key for episode in expand(folder.header.protocol)]
+    ended = list(ArmEpisodes.of(records, chosen.name, keys).finals.values())
+    times = _times(ended, where)
     identity: dict[str, Any] = dict(chosen.identity or {})
     profile = ProfileFile(
         hardware=_hardware(folder, ended, where),

@@ -20,7 +20,7 @@ from typing import Any
 from vla_eval.analysis import BreakEven
 from vla_eval.errors import RunFolderError
 from vla_eval.judging import ledger
-from vla_eval.judging.ledger import ArmEpisodes
+from vla_eval.judging.ledger import ArmEpisodes, Case, Pairing
 from vla_eval.judging.measures import measure_of, worth_of
 from vla_eval.judging.methods import judging
 from vla_eval.keys import EpisodeKey
@@ -112,28 +112,13 @@ def bracket(
     Raises:
         RunFolderError: the episodes of a delay are no pairs with the candidate's.
     """
-    analysis, worth = protocol.analysis, worth_of(protocol)
-    declared = analysis.break_even
+    analysis, declared = protocol.analysis, protocol.analysis.break_even
     if declared is None:
         raise ValueError("the protocol declares no break-even")
-    delays = []
-    for ticks in declared.reference_ticks:
-        pairing = ledger.pair(keys, candidate, references[ticks])
-        if pairing.objection:
-            raise RunFolderError(f"break-even, {ticks} control steps: {pairing.objection}")
-        observed = judging(pairing.outcomes("observed", worth), analysis)
-        worst = judging(pairing.outcomes("worst", worth), analysis)
-        best = judging(pairing.outcomes("best", worth), analysis)
-        delays.append(
-            AtDelay(
-                ticks,
-                len(pairing.pairs),
-                observed.difference,
-                observed.interval(0.05),
-                p_superior=worst.p_above(0.0),
-                p_not_worse=best.p_below(analysis.margin),
-            )
-        )
+    delays = [
+        _at_delay(protocol, ticks, ledger.pair(keys, candidate, references[ticks]))
+        for ticks in declared.reference_ticks
+    ]
     half = analysis.alpha / 2
     kept_up = fixed_sequence([each.p_not_worse for each in delays], alpha=half)
     beaten = fixed_sequence([each.p_superior for each in reversed(delays)], alpha=half)
@@ -144,6 +129,22 @@ def bracket(
         tuple(delays),
         not_worse_to=delays[kept_up - 1].ticks if kept_up else None,
         superior_from=delays[-beaten].ticks if beaten else None,
+    )
+
+
+def _at_delay(protocol: Protocol, ticks: int, pairing: Pairing) -> AtDelay:
+    if pairing.objection:
+        raise RunFolderError(f"break-even, {ticks} control steps: {pairing.objection}")
+    analysis, worth = protocol.analysis, worth_of(protocol)
+    cases: tuple[Case, ...] = ("observed", "worst", "best")
+    observed, worst, best = (judging(pairing.outcomes(case, worth), analysis) for case in cases)
+    return AtDelay(
+        ticks,
+        len(pairing.pairs),
+        observed.difference,
+        observed.interval(0.05),
+        p_superior=worst.p_above(0.0),
+        p_not_worse=best.p_below(analysis.margin),
     )
 
 

@@ -24,9 +24,8 @@ from vla_eval.record import EpisodeRecord
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.traces import Traces
 from vla_eval.trace import Trace
-from vla_eval.trust import foreign_code, need_trust
 from vla_eval.view.render import Picture
-from vla_eval.view.studio import reason_of, step_back
+from vla_eval.view.studio import reason_of, refuse_foreign, step_back
 
 __all__ = ["MOST_PAIRS", "decisive_step", "strips_of"]
 
@@ -71,7 +70,8 @@ def strips_of(evidence: Evidence, run: Path) -> Strips:
 
 def _orders(pair: Discordant, run: Path) -> Iterable[_Order]:
     folder, traces, middle = RunFolder.open(run), Traces(run), decisive_step(pair)
-    need_trust(str(run / "run.json"), foreign_code(folder.header.protocol, []), trust=False)
+    where = f"`vlaeval view {run} --trust` shows its episodes"
+    refuse_foreign(run, folder.header.protocol, where=where)
     for record in (pair.winner, pair.loser):
         trace = traces.get(record)
         if trace is None:

@@ -15,13 +15,14 @@ from typing import Literal, Self
 
 from vla_eval.errors import UsageError, VlaEvalError
 from vla_eval.keys import EpisodeKey
+from vla_eval.protocol import Protocol
 from vla_eval.record import EpisodeRecord
-from vla_eval.trust import foreign_code, need_trust
+from vla_eval.trust import foreign_code
 from vla_eval.view.films import FilmStyle, film_id, media_folder, read_film
 from vla_eval.view.gather import ShownArm, ShownRun, arms_of
 from vla_eval.view.render import FilmOrder, make_film
 
-__all__ = ["Choice", "FilmState", "Studio", "chosen", "reason_of", "step_back"]
+__all__ = ["Choice", "FilmState", "Studio", "chosen", "reason_of", "refuse_foreign", "step_back"]
 
 Choice = Literal["discordant", "failures", "all"]
 FilmState = Literal["queued", "running", "failed"]
@@ -96,9 +97,8 @@ class Studio:
                 f"arm '{arm.label}' has no steps of episode {key}, so there is no film"
             )
         header = arm.run.header
-        need_trust(
-            str(arm.run.path / "run.json"), foreign_code(header.protocol, []), trust=self._trust
-        )
+        if not self._trust:
+            refuse_foreign(arm.run.path, header.protocol)
         trace = arm.run.trace(record)
         if trace is None:
             raise UsageError(
@@ -186,6 +186,24 @@ class Studio:
         for folder in self._folders:
             for file in folder.glob(f".*.{self._maker}.mp4"):
                 file.unlink(missing_ok=True)
+
+
+def refuse_foreign(run: Path, protocol: Protocol, *, where: str = "add --trust") -> None:
+    """Refuse environments of a run that no installed package provides; the user is not asked in between.
+
+    Args:
+        run: the run folder.
+        protocol: its protocol.
+        where: what to do for those who trust the folder.
+
+    Raises:
+        UsageError: there are such environments; nothing was imported.
+    """
+    if foreign := foreign_code(protocol, []):
+        raise UsageError(
+            f"{run / 'run.json'} names code that would be run: {'; '.join(foreign)}; if you trust who made "
+            f"it, {where}"
+        )
 
 
 def reason_of(error: BaseException) -> str:

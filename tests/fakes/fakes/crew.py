@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from vla_eval.engine.crew import Clock, Ended, Event, Host, HostPlace, Joined, Left, Refused, Worker
 from vla_eval.engine.messages import Ready, Start, WorkItem
@@ -121,6 +122,7 @@ class ScriptedCrew:
             attempt=item.attempt, outcome="error" if reason else "success", reason=reason,
             protocol_sha256=self.protocol_sha256, policy_sha256=self.start.policy_sha256[item.arm],
             actions_sha256=TRACE.actions_sha256,
+            scene_hash=sha256(str(key).encode()).hexdigest(),
             error=ErrorDetail(type="Scripted", message=fate) if reason else None,
             timing=Timing(started_at=f"2026-01-01T00:00:{item.attempt:02}Z"),
         )  # fmt: skip
