@@ -45,7 +45,7 @@ def view(
         render: Make videos first: of the episodes in which the arms differ, of those in which an arm
             fails, or of all.
         size: Height of a camera's picture in the videos; default: as the policies saw it.
-        side: Add the environment's own view, from the side, to the cameras; it takes ten times as long.
+        side: Add the environment's own view, from the side, to the cameras; it takes twenty times as long.
         workers: Processes that make videos; default: the cores of this machine.
         port: Port of the page; 0: any free one.
         trust: Run environments that the folder names and no installed package provides; see
