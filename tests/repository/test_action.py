@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def shell(step: str, folder: Path, **inputs: str) -> subprocess.CompletedProcess
     defaults = {name: each.get("default", "") for name, each in ACTION["inputs"].items()}
     values = {f"${{{{ inputs.{name} }}}}": value for name, value in (defaults | inputs).items()}
     own = {name: values[value] for name, value in STEPS[step]["env"].items()}
-    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    ours = Path(sys.executable).parent  # `make test` does not activate the environment
+    path = os.pathsep.join([str(folder / "bin"), str(ours), os.environ["PATH"]])
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", STEPS[step]["run"]],
         env={**os.environ, **own, "PATH": path, "GITHUB_OUTPUT": str(folder / "output")},
