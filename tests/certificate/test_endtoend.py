@@ -24,7 +24,7 @@ from vla_eval.stats import PairedTable, judge_paired, latency_ratio, power_paire
 ROLES = Roles(*ARMS)
 
 
-@pytest.mark.long
+@pytest.mark.slow  # `make validate` has more of them
 def test_false_certificates_and_power_in_small():
     """12 certifications at the margin and 6 at parity: the full number is `make validate`'s."""
     bars = [*endtoend.fixed(12, 6), *endtoend.sequential(12, 6)]

@@ -225,6 +225,7 @@ def test_plan_says_what_repeats_show(cli):
     assert json.loads(cli("plan", "libero-spatial", "--json")[1])["clustered"] is None
 
 
+@pytest.mark.slow  # compiles a scene of LIBERO anew
 def test_doctor_reports_every_check(cli, monkeypatch):
     """The doctor names what it looked at, with a remedy for what is not well."""
     monkeypatch.delenv("VLA_EVAL_CACHE")  # its checks compile a scene where none is kept

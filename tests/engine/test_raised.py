@@ -92,7 +92,7 @@ def test_an_environment_s_error_keeps_what_was_known_too(tmp_path, run):
 
 def test_a_policy_that_raises_where_it_would_fail_leaves_its_traces(tmp_path, run):
     """A policy with its own randomness is tried again; all its attempts are counted, in their order."""
-    summary = run({"cheat": CHEAT}, count=20, max_steps=40, limits="retries = 3", workers=2)
+    summary = run({"cheat": CHEAT}, count=10, max_steps=40, limits="retries = 3", workers=2)
     found = records(tmp_path)
     errors = [each for each in found.attempts if each.outcome == "error"]
     assert errors, "the cheat was so lucky that this test shows nothing"

@@ -71,6 +71,7 @@ def test_hard_tasks_repeat(suite: str, task: int):
     check(suite, task)
 
 
+@pytest.mark.slow  # a control: the fact it guards is tested above
 def test_without_the_truncation_scenes_drift(monkeypatch):
     """The test above can fail: without cutting LIBERO's list back, the scene does depend."""
     with opened("spatial", 4, physics="reference") as env:
