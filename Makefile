@@ -10,7 +10,7 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev first-look quickstart install test test-slow test-ray validate torture docs lint format lock clean
+.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray validate torture docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -33,7 +33,11 @@ quickstart: ## set up that and torch, and compare a one-step student with its te
 install: ## set up everything: SO-101, LIBERO, development tools
 	@tools/setup.sh install
 
-test: lint ## set up everything, lint, run the fast tests
+test: install ## set up everything, lint, run the fast tests
+	@# Side by side: mypy alone would leave the other cores idle for a minute.
+	@$(MAKE) --no-print-directory -j 2 lint fast-tests
+
+fast-tests: install
 	$(PYTEST) -n auto -m "not slow"
 
 # Tests of one group share what one of them started: a Ray cluster of two nodes.

@@ -44,6 +44,7 @@ def test_a_storm_counts_lines_that_are_lost_and_codes_that_are_wrong(tmp_path):
     assert found.get("exit code", 0) > 0
 
 
+@pytest.mark.slow  # tests/engine/test_kill.py is the quick one
 @pytest.mark.timeout(120)
 def test_the_short_storm_finds_nothing():
     """Some kills and some other signals, over the fake environment with a policy host."""
