@@ -1,4 +1,4 @@
-"""The break-even of a sweep over delays: who is compared, and what is said."""
+"""The break-even of a sweep over delays: who is compared, and what is reported."""
 
 from __future__ import annotations
 

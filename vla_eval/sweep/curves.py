@@ -229,23 +229,18 @@ def _bars(panel: Axes, judged: Bracket) -> None:
     """Draw at which delays the reference keeps up, and at which the candidate is better."""
     delays, names = [each.ticks for each in judged.delays], judged.declared
     kept_up, better = judged.not_worse_to, judged.superior_from
-    candidate = f"{shorten(names.candidate, 12)} at {names.candidate_ticks}"
+    candidate = f"{shorten(names.candidate, 12)} at {names.candidate_ticks} is better"
+    reference = f"{shorten(names.reference, 12)} keeps up"
     bars = (
-        (
-            -9,
-            svg.REFERENCE,
-            kept_up,
-            (delays[0], kept_up),
-            f"{shorten(names.reference, 12)} keeps up",
-        ),
-        (-22, svg.CANDIDATE, better, (better, delays[-1]), f"{candidate} is better"),
+        (-9, svg.REFERENCE, None if kept_up is None else (delays[0], kept_up), reference),
+        (-22, svg.CANDIDATE, None if better is None else (better, delays[-1]), candidate),
     )
-    for y, color, shown, (first, last), words in bars:
-        if shown is not None:
-            ends = [first - 0.3, last + 0.3]
-            panel.plot(ends, [y, y], color=color, linewidth=5, solid_capstyle="butt")
-        said = words if shown is not None else f"{words}: not shown"
-        svg.put_text(panel, (panel.get_xlim()[1], y), (12, 0), said, ha="left", color=svg.MUTED)
+    for y, color, ends, words in bars:
+        if ends is not None:
+            reach = [ends[0] - 0.3, ends[1] + 0.3]
+            panel.plot(reach, [y, y], color=color, linewidth=5, solid_capstyle="butt")
+        text = words if ends is not None else f"{words}: not shown"
+        svg.put_text(panel, (panel.get_xlim()[1], y), (12, 0), text, ha="left", color=svg.MUTED)
     panel.set_ylim(-30, 103)
     panel.set_yticks(range(0, 101, 20))
 
