@@ -232,15 +232,17 @@ def _bars(panel: Axes, judged: Bracket) -> None:
     candidate = f"{shorten(names.candidate, 12)} at {names.candidate_ticks} is better"
     reference = f"{shorten(names.reference, 12)} keeps up"
     bars = (
-        (-9, svg.REFERENCE, None if kept_up is None else (delays[0], kept_up), reference),
-        (-22, svg.CANDIDATE, None if better is None else (better, delays[-1]), candidate),
+        (-9, None if kept_up is None else (delays[0], kept_up), reference),
+        (-22, None if better is None else (better, delays[-1]), candidate),
     )
-    for y, color, ends, words in bars:
+    across = panel.get_xlim()
+    for y, ends, words in bars:
         if ends is not None:
             reach = [ends[0] - 0.3, ends[1] + 0.3]
-            panel.plot(reach, [y, y], color=color, linewidth=5, solid_capstyle="butt")
+            panel.plot(reach, [y, y], color=svg.INK, linewidth=5, solid_capstyle="butt")
         text = words if ends is not None else f"{words}: not shown"
-        svg.put_text(panel, (panel.get_xlim()[1], y), (12, 0), text, ha="left", color=svg.MUTED)
+        svg.put_text(panel, (across[1], y), (12, 0), text, ha="left", color=svg.MUTED)
+    panel.set_xlim(across)
     panel.set_ylim(-30, 103)
     panel.set_yticks(range(0, 101, 20))
 
