@@ -131,8 +131,8 @@ class ManipulationEnv[U: Units](EvalEnv):
         """Return what decides the motion of driven parts, by name; part of the scene's hash."""
         return {}
 
-    def _drive(self) -> None:
-        """Move driven parts on, before the physics of each control step; here, there are none."""
+    def _move_parts(self) -> None:
+        """Move driven parts on, before the physics of each control step; the base class has none."""
 
     @abstractmethod
     def _arrange(self, state: Mapping[str, float]) -> None:
@@ -214,7 +214,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         before = self.score
         clipped = np.minimum(np.maximum(self._checked(action), self._low), self._high)
         self.data.ctrl[:] = self._variation.delayed(self._control(clipped), self.data.ctrl)
-        self._drive()
+        self._move_parts()
         mujoco.mj_step(self.model, self.data, SUBSTEPS)
         self._refuse_warnings()
         self.subgoals = self._watch(fresh=False)

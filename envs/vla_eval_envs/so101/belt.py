@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vla_eval_envs.manipulation.appearance import add_material, add_part
+from vla_eval_envs.manipulation.driven import PLATE_TOP_M, Driven, add_plate
 from vla_eval_envs.manipulation.simulator import mujoco
-from vla_eval_envs.so101.driven import PLATE_TOP_M, Driven, add_plate
+from vla_eval_envs.so101.world import MEAN_INERTIA
 
 __all__ = ["Belt", "BeltDrive"]
 
@@ -44,7 +45,7 @@ class Belt:
             size = [half_x, _MARK_HALF_M, 0.0001]
             add_part(marks, f"belt_mark{index}", "box", "belt_mark", place, size)
         if driven:
-            add_plate(spec, "belt", self.x, self.y, "y")
+            add_plate(spec, "belt", self.x, self.y, "y", MEAN_INERTIA)
 
     def carries(self, x: float, y: float) -> bool:
         """Return whether a point lies over the belt."""

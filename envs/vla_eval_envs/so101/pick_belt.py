@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from vla_eval_envs.manipulation.driven import PLATE_TOP_M, Track, check_level
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.belt import Belt, BeltDrive
-from vla_eval_envs.so101.driven import PLATE_TOP_M, Track, check_level
 from vla_eval_envs.so101.frozen import FrozenStates
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, PickPlace
 
@@ -86,7 +86,7 @@ class PickBelt(PickPlace):
             self.data.qvel[int(self.model.joint("block").dofadr[0]) + 1] = -self.speed_mps
             self._belt.run(self.data, 0.0)
 
-    def _drive(self) -> None:
+    def _move_parts(self) -> None:
         if self._belt is not None:
             self._belt.run(self.data, (self.tick + 1) / self.metadata["render_fps"])
 

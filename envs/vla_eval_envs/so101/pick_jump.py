@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_eval_envs.manipulation.driven import PLATE_TOP_M, Driven, add_plate, check_level
 from vla_eval_envs.manipulation.simulator import mujoco
-from vla_eval_envs.so101.driven import PLATE_TOP_M, Driven, add_plate, check_level
 from vla_eval_envs.so101.frozen import IN_FRONT_HIGH, IN_FRONT_LOW, ONE_OBJECT, FrozenStates
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, PickPlace
+from vla_eval_envs.so101.world import MEAN_INERTIA
 
 __all__ = ["JUMP_STEPS", "MAX_JUMP_CM", "PickJump"]
 
@@ -73,7 +74,7 @@ class PickJump(PickPlace):
     def _add_objects(self, spec: mujoco.MjSpec) -> None:
         super()._add_objects(spec)
         if self.jump_m:
-            add_plate(spec, "plate", _PLATE_X, _PLATE_Y, "xy")
+            add_plate(spec, "plate", _PLATE_X, _PLATE_Y, "xy", MEAN_INERTIA)
 
     def _bind(self) -> None:
         super()._bind()
@@ -95,7 +96,7 @@ class PickJump(PickPlace):
             angle, length = state["jump_direction_rad"], self.jump_m * state["jump_share"]
             self._jump = length * np.array([np.cos(angle), np.sin(angle)])
 
-    def _drive(self) -> None:
+    def _move_parts(self) -> None:
         done = self.tick - self._jump_tick
         if not self._plate or not 0 <= done <= JUMP_STEPS:
             return

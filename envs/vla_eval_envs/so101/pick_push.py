@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vla_eval_envs.so101.driven import check_level
+from vla_eval_envs.manipulation.driven import check_level
 from vla_eval_envs.so101.frozen import IN_FRONT_HIGH, IN_FRONT_LOW, ONE_OBJECT, FrozenStates
 from vla_eval_envs.so101.pick_place import PickPlace
 
@@ -85,7 +85,7 @@ class PickPush(PickPlace):
         self._push_tick = None
         self._after, self._length = int(state["push_after_ticks"]), int(state["push_ticks"])
 
-    def _drive(self) -> None:
+    def _move_parts(self) -> None:
         if not self.push_n or not self.subgoals["grasped"]:
             return
         if self._push_tick is None:

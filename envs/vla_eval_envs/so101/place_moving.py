@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from vla_eval_envs.manipulation.driven import Shuttle, Track, check_level, make_driven
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery
-from vla_eval_envs.so101.driven import Driven, Track, check_level, make_driven
 from vla_eval_envs.so101.frozen import IN_FRONT_HIGH, IN_FRONT_LOW, ONE_OBJECT, FrozenStates
 from vla_eval_envs.so101.objects import Box
 from vla_eval_envs.so101.pick_place import BOX, PickPlace
 from vla_eval_envs.so101.predicates import DeliveryDetector, PlacementDetector
+from vla_eval_envs.so101.world import MEAN_INERTIA
 
 __all__ = ["AMPLITUDE_M", "MAX_SPEED_CMPS", "PlaceMoving"]
 
@@ -70,19 +71,22 @@ class PlaceMoving(PickPlace):
 
     def __init__(self, *, speed_cmps: int = 4, **options: Any) -> None:
         self.speed_mps = check_level("speed_cmps", speed_cmps, MAX_SPEED_CMPS) / 100
-        self._phase = 0.0
         super().__init__(**options)
 
     def _add_objects(self, spec: mujoco.MjSpec) -> None:
         super()._add_objects(spec)
         if self.speed_mps:
-            make_driven(spec, spec.body(BOX.name), "x")
+            make_driven(spec, spec.body(BOX.name), "x", MEAN_INERTIA)
             floor = spec.geom(f"{BOX.name}_bottom")
             floor.contype = floor.conaffinity = 1
 
     def _bind(self) -> None:
         super()._bind()
-        self._box = Driven(self.model, f"{BOX.name}_x") if self.speed_mps else None
+        hertz = self.metadata["render_fps"]
+        step_m = self.speed_mps / hertz
+        self._box = (
+            Shuttle(self.model, BOX.name, AMPLITUDE_M, step_m, hertz) if self.speed_mps else None
+        )
 
     def _delivery_detector(self, delivery: Delivery) -> DeliveryDetector:
         if not self.speed_mps:
@@ -90,36 +94,26 @@ class PlaceMoving(PickPlace):
         return _TravellingPlacement(self.model, delivery.object_name, BOX)
 
     def _motion(self) -> dict[str, float]:
-        return {"box_mps": self.speed_mps, "box_phase": self._phase} if self._box else {}
+        return {"box_mps": self.speed_mps, "box_phase": self._box.phase} if self._box else {}
 
     def _arrange_objects(self, state: Mapping[str, float]) -> None:
         super()._arrange_objects(state)
-        self._phase = state["phase"]
         if self._box is not None:
-            self._box.move(self.data, float(self._offset(0)), 0.0)
+            self._box.phase = state["phase"]
+            self._box.run(self.data, 0)
 
-    def _drive(self) -> None:
+    def _move_parts(self) -> None:
         if self._box is not None:
-            now, then = self._offset([self.tick, self.tick + 1])
-            self._box.move(self.data, now, (then - now) * self.metadata["render_fps"])
-
-    def _offset(self, ticks: ArrayLike) -> NDArray[np.float64]:
-        """Return how far the box is from the middle of its track along x, m, after control steps."""
-        shares = self.speed_mps / self.metadata["render_fps"] / (4 * AMPLITUDE_M)
-        turn = (self._phase + shares * np.asarray(ticks, np.float64) + 0.25) % 1.0
-        return AMPLITUDE_M * (1.0 - np.abs(4.0 * turn - 2.0))
+            self._box.run(self.data, self.tick)
 
     def box_place(self) -> NDArray[np.float64]:
         """Return the centre of the box now, (2,), m."""
-        offset = float(self._offset(self.tick)) if self._box else 0.0
+        offset = float(self._box.offset(self.tick)) if self._box else 0.0
         return np.array([BOX.centre[0] + offset, BOX.centre[1]])
 
     def box_track(self) -> Track | None:
         """Return how the box will move; None if it stands still."""
-        if self._box is None:
-            return None
-        tick, here = self.tick, float(self._offset(self.tick))
-        return lambda ticks: np.multiply.outer(self._offset(tick + ticks) - here, [1.0, 0.0, 0.0])
+        return self._box.track(self.tick) if self._box else None
 
 
 class _TravellingPlacement(PlacementDetector):

@@ -60,7 +60,7 @@ def test_the_track_is_known_beforehand(fast):
         fast.advance(action)
     said = start + track(np.array([70.0]))[0, :2]
     np.testing.assert_allclose(fast.box_place(), said, atol=1e-12)
-    fast._drive()
+    fast._move_parts()
     mujoco.mj_kinematics(fast.model, fast.data)
     assert box_x(fast) + BOX.centre[0] == pytest.approx(said[0], abs=1e-9)
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv
 from vla_eval.errors import UsageError
+from vla_eval_envs.manipulation.driven import Track
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
-from vla_eval_envs.so101.driven import Track
 from vla_eval_envs.so101.kinematics import PAN_AXIS_X, forward
 from vla_eval_envs.so101.units import to_radians
 from vla_eval_policies.experts.motion import PACES, Pace

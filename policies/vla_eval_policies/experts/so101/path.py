@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vla_eval_envs.so101.driven import Track
+from vla_eval_envs.manipulation.driven import Track
 from vla_eval_envs.so101.kinematics import forward, inverse, inverse_path
 from vla_eval_policies.experts.motion import Pace, min_jerk, min_jerk_steps
 

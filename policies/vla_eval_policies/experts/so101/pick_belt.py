@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vla_eval_envs.so101.driven import Track
+from vla_eval_envs.manipulation.driven import Track
 from vla_eval_envs.so101.pick_belt import PickBelt
 from vla_eval_policies.experts.so101.pick_place import PickPlaceExpert
 

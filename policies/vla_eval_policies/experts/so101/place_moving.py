@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_eval_envs.so101.driven import Track
+from vla_eval_envs.manipulation.driven import Track
 from vla_eval_envs.so101.pick_place import BOX
 from vla_eval_envs.so101.place_moving import PlaceMoving
 from vla_eval_policies.experts.so101.path import Array

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vla_eval_envs.manipulation.simulator import mujoco
 
-__all__ = ["PLATE_TOP_M", "Driven", "Track", "add_plate", "check_level", "make_driven"]
+__all__ = ["PLATE_TOP_M", "Driven", "Shuttle", "Track", "add_plate", "check_level", "make_driven"]
 
 Track = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Displacements (N, 3), m, after numbers of control steps (N,) from now."""
@@ -23,16 +23,14 @@ PLATE_TOP_M = 0.0005
 """Height of a plate's top over the table. Objects begin on it, and touch the table nowhere."""
 _PLATE_HALF_M = 0.005
 _MASS_KG = 1000.0
-_MEAN_INERTIA = 0.0202
-"""Mean inertia of PickPlace's degrees of freedom. MuJoCo's solver stops at an accuracy relative to it, so the
-mass of a driven part must not enter it."""
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0)}
 
 
-def make_driven(spec: mujoco.MjSpec, body: mujoco.MjsBody, axes: str) -> None:
+def make_driven(spec: mujoco.MjSpec, body: mujoco.MjsBody, axes: str, mean_inertia: float) -> None:
     """Put a body on slide joints along axes, "x", "y" or "xy", named ``BODY_x`` and ``BODY_y``.
 
-    It has the mass of a driven part, and passes through table and floor.
+    It has the mass of a driven part, and passes through table and floor. MuJoCo's solver stops at an
+    accuracy relative to the model's mean inertia, which must stay that of the model without driven parts.
     """
     for axis in axes:
         slide = mujoco.mjtJoint.mjJNT_SLIDE
@@ -40,11 +38,16 @@ def make_driven(spec: mujoco.MjSpec, body: mujoco.MjsBody, axes: str) -> None:
     body.mass, body.ipos, body.inertia = _MASS_KG, [0.0] * 3, [1.0] * 3
     body.explicitinertial = True
     spec.add_exclude(name=body.name, bodyname1="world", bodyname2=body.name)
-    spec.stat.meaninertia = _MEAN_INERTIA
+    spec.stat.meaninertia = mean_inertia
 
 
 def add_plate(
-    spec: mujoco.MjSpec, name: str, x: tuple[float, float], y: tuple[float, float], axes: str
+    spec: mujoco.MjSpec,
+    name: str,
+    x: tuple[float, float],
+    y: tuple[float, float],
+    axes: str,
+    mean_inertia: float,
 ) -> None:
     """Add a driven plate on the table, over ranges of x and y in m; it is not drawn.
 
@@ -55,7 +58,7 @@ def add_plate(
     body = spec.worldbody.add_body(name=name, pos=[*middle, PLATE_TOP_M - _PLATE_HALF_M])
     box = mujoco.mjtGeom.mjGEOM_BOX
     body.add_geom(name=name, type=box, size=[*half, _PLATE_HALF_M], group=3)
-    make_driven(spec, body, axes)
+    make_driven(spec, body, axes, mean_inertia)
 
 
 class Driven:
@@ -76,6 +79,42 @@ class Driven:
         data.qpos[self._position] = position_m
         data.qvel[self._velocity] = speed_mps
         data.qfrc_applied[self._velocity] = _MASS_KG * acceleration_mps2
+
+
+class Shuttle:
+    """A driven part that goes to and fro along x at constant speed.
+
+    Args:
+        model: the compiled model.
+        body: name of the part.
+        amplitude_m: largest distance from the middle of its track.
+        step_m: distance in a control step.
+        hertz: control steps in a second.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, body: str, amplitude_m: float, step_m: float, hertz: float
+    ) -> None:
+        self._joint = Driven(model, f"{body}_x")
+        self._amplitude_m, self._step_m, self._hertz = amplitude_m, step_m, hertz
+        self.phase = 0.0
+        """Where it begins, 0..1: 0 is the middle on the way to +x, 0.25 the turn."""
+
+    def run(self, data: mujoco.MjData, tick: int) -> None:
+        """Prepare a control step."""
+        now, then = self.offset([tick, tick + 1])
+        self._joint.move(data, now, (then - now) * self._hertz)
+
+    def offset(self, ticks: ArrayLike) -> NDArray[np.float64]:
+        """Return the distances from the middle of the track, m, after control steps."""
+        share = self._step_m / (4 * self._amplitude_m)
+        turn = (self.phase + share * np.asarray(ticks, np.float64) + 0.25) % 1.0
+        return np.asarray(self._amplitude_m * (1.0 - np.abs(4.0 * turn - 2.0)))
+
+    def track(self, tick: int) -> Track:
+        """Return how it moves from a control step on."""
+        here = float(self.offset(tick))
+        return lambda ticks: np.multiply.outer(self.offset(tick + ticks) - here, [1.0, 0.0, 0.0])
 
 
 def check_level(name: str, level: object, most: int) -> int:
