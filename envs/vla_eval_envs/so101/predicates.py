@@ -158,6 +158,11 @@ class DeliveryDetector(ABC):
         velocity: list[float] = data.qvel[self._dof : self._dof + 6].tolist()
         return velocity
 
+    def _place(self, data: mujoco.MjData) -> list[float]:
+        """Return the object's centre, (3,), m."""
+        place: list[float] = data.xpos[self._body].tolist()
+        return place
+
     @abstractmethod
     def _at_goal(self, data: mujoco.MjData) -> bool:
         """Return whether the object is at its goal and the arm has released it."""
@@ -188,11 +193,6 @@ class PlacementDetector(DeliveryDetector):
         place = self._place(data)
         inside = any(box.contains(place) for box in self._boxes)
         return inside and not self._touching(data) & self._arm
-
-    def _place(self, data: mujoco.MjData) -> list[float]:
-        """Return the object's centre, (3,), m."""
-        place: list[float] = data.xpos[self._body].tolist()
-        return place
 
 
 class StackDetector(DeliveryDetector):
