@@ -26,8 +26,8 @@ class PickJump(PickPlace):
     """An SO-101 arm picks a red block, which jumps once, from a table and puts it into an open box.
 
     ## Description
-    The scene of :class:`~vla_eval_envs.so101.pick_place.PickPlace`. Once in an episode, as if somebody bumped
-    into the table, the ground under the block jerks and takes it along: a thin plate that is not seen moves
+    The scene of :class:`~vla_eval_envs.so101.pick_place.PickPlace`. Once in an episode, as after a bump of
+    the table, the ground under the block jerks and takes it along: a thin plate that is not seen moves
     by some centimetres within 0.27 s, softly enough that friction holds the block on it. A block that is
     held in the air stays where it is.
 
