@@ -116,3 +116,14 @@ def test_what_is_not_declared_is_refused(run, table, words):
     """Before an episode runs."""
     with pytest.raises((UsageError, vla_eval.errors.ProtocolError), match=words):
         run(table=table)
+
+
+def test_records_tell_of_events_and_their_answers(tmp_path, run):
+    """What was done to the scene is in the records of all arms, with the first step that could answer it."""
+    assert run(bump_step=5, count=2).complete
+    for record in finals(tmp_path / "run").values():
+        (event,) = record.events.values()
+        assert event.shown == 5
+        assert 3 <= event.answered - event.shown < 3 + 4
+    assert run(out="calm", count=2).complete
+    assert all(record.events is None for record in finals(tmp_path / "calm").values())
