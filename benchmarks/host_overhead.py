@@ -138,7 +138,9 @@ def _in_turns(kinds: Mapping[str, Callable[[], float]], rounds: int) -> dict[str
 
 def _inference(policy: SocketPolicy, shown: Mapping[str, Any]) -> Callable[[], float]:
     bound = np.ones(7, np.float32)
-    context = Context(BlindKey("libero_spatial", "0" * 32), 0, 0, "put the bowl on the plate", -bound, bound)
+    context = Context(
+        BlindKey("libero_spatial", "0" * 32), 0, 0, "put the bowl on the plate", -bound, bound
+    )
 
     def act() -> float:
         began = perf_counter()
