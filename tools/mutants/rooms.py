@@ -14,6 +14,8 @@ __all__ = ["CHANGED", "Room", "changed", "rooms"]
 CHANGED = "changed"
 """Name of the room of changed lines."""
 _PACKAGES = ("vla_eval", "envs", "policies")
+_EVERYWHERE = ("tests/repository/test_models.py",)
+"""Tests that concern every module: they read the models of all."""
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 
 
@@ -75,7 +77,7 @@ def files_of(room: Room, module: str, root: Path) -> list[str]:
     """
     home = PurePosixPath("tests", *_mirrored(PurePosixPath(module).parent.parts))
     own = sorted((root / home).glob("test_*.py")) if (root / home).is_dir() else []
-    beside = [file for name in room.tests for file in _files(root / name)]
+    beside = [file for name in (*room.tests, *_EVERYWHERE) for file in _files(root / name)]
     return list(dict.fromkeys(str(file.relative_to(root)) for file in (*own, *beside)))
 
 

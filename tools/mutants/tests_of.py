@@ -60,8 +60,8 @@ class Known:
         """Return the tests for a fault in a line, at most `budget_s` of them, those first that are quick.
 
         They are the tests that call its function; for a line outside of functions, those that call
-        any of the module; where there is none, those in files of the module's name. Tests of the
-        repository itself read modules and need not call them: they are always wanted.
+        any of the module, and those of the repository itself, which reads every module; where there
+        is none, those in files of the module's name.
         """
         function = _function(self._root / module, line)
         stem = Path(module).stem
@@ -69,7 +69,8 @@ class Known:
         every = list(self._tests(files))
         found = [name for name in every if self._calls(name, module, function)]
         found = found or [name for name in every if name.partition("::")[0] in named]
-        found += [name for name in every if name.startswith("tests/repository/")]
+        if function is None:
+            found += [name for name in every if name.startswith("tests/repository/")]
         quick = sorted(found, key=lambda name: self.seconds([name]))
         chosen = []
         for name in quick:
