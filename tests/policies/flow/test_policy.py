@@ -131,7 +131,7 @@ def test_the_selected_sample_is_what_is_executed(checkpoint, monkeypatch):
 
     monkeypatch.setattr(KeyStone, "select", select)
     (chunk,) = policy.infer(observations(1), contexts(1))
-    inputs = inputs_of(observations(1), ["reach"], policy._network.config)
+    inputs = inputs_of(observations(1), ["reach the point"], policy._network.config)
     samples = policy.sample(inputs, [contexts(1)[0].generator()]).chunks
     np.testing.assert_allclose(seen[0], samples[0, :, :3, :3])
     for index, sample in enumerate(samples[0]):
