@@ -17,11 +17,12 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
 from bench import Bench
-from figures import Row, add_to_page, table
+from figures import Row, add_to_page, described, table
 from results import Mutant, Results, equivalents
 from rooms import CHANGED, Room, changed, files_of, rooms
 from tests_of import Known
@@ -33,40 +34,41 @@ KEPT = ROOT / "build" / "mutants"
 SEED = 20261129
 
 
-def planted(room: Room, seed: int, take: int) -> list[Mutant]:
-    """Return the sample of a room's mutants, in the order of the modules."""
+def planted(room: Room, tree: Path, seed: int, take: int) -> list[Mutant]:
+    """Return the sample of a room's mutants in a tree, in the order of the modules."""
     if not room.modules:
         return []
     command = [ROOT / ".venv-mutants" / "bin" / "python", HERE / "plant.py"]
     options = [f"--seed={seed}", f"--take={take}", *room.modules]
     lines = subprocess.run(
-        [*command, *options], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+        [*command, *options], cwd=tree, check=True, stdout=subprocess.PIPE, text=True
     ).stdout.splitlines()
     found = [Mutant(**json.loads(line)) for line in lines]
     return sorted(found, key=lambda mutant: (mutant.module, mutant.line))
 
 
-def run(room: Room, trials: Trials, options: argparse.Namespace) -> Row:
-    """Try a room's mutants, several modules at a time."""
-    mutants = planted(room, options.seed, options.take or room.take)
+def run(room: Room, trials: Trials, benches: Sequence[Bench], options: argparse.Namespace) -> Row:
+    """Try a room's mutants, a module on each bench at a time, and print those that live."""
+    mutants = planted(room, trials.root, options.seed, options.take or room.take)
     reasons = equivalents(HERE / "equivalent.toml", mutants)
     row = Row(room.name, len({mutant.module for mutant in mutants}), room.target, len(reasons))
     print(f"{room.name}: {len(mutants)} mutants in {row.modules} modules", flush=True)
     tested = [mutant for mutant in mutants if mutant.name not in reasons]
     groups = [list(group) for _, group in groupby(tested, key=lambda mutant: mutant.module)]
 
-    def work(job: int) -> None:
-        with Bench(ROOT, KEPT / f"bench-{job}") as bench:
-            while groups:
-                group = groups.pop(0)
-                files = files_of(room, group[0].module, ROOT)
-                for mutant, result in trials.of_module(group, files, bench):
-                    row.add(mutant, result)
-                print(f"  {len(row.done)} done, with {group[0].module}", flush=True)
-                bench.cool()
+    def work(bench: Bench) -> None:
+        while groups:
+            group = groups.pop(0)
+            files = files_of(room, group[0].module, trials.root)
+            for mutant, result in trials.of_module(group, files, bench):
+                row.add(mutant, result)
+                if result.lived:
+                    print(f"  {described(mutant, result)}", flush=True)
+            print(f"  {len(row.done)} of {len(tested)}, with {group[0].module}", flush=True)
+            bench.cool()
 
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for job in [pool.submit(work, job) for job in range(options.jobs)]:
+    with ThreadPoolExecutor(len(benches)) as pool:
+        for job in [pool.submit(work, bench) for bench in benches]:
             try:
                 job.result()
             except Deadline:
@@ -102,18 +104,22 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := sorted(set(names) - {*every, CHANGED}):
         parser.error(f"no room is called {unknown[0]!r}; there are {', '.join([*every, CHANGED])}")
     KEPT.mkdir(parents=True, exist_ok=True)
-    trials = Trials(
-        ROOT,
-        Known(ROOT, KEPT / "tests.json"),
-        Results(KEPT / "results.jsonl"),
-        options.budget_s,
-        began + 60 * options.minutes,
-    )
     rows = []
-    for name in names:
-        room = changed(ROOT, options.base, 10_000) if name == CHANGED else every[name]
-        rows.append(run(room, trials, options))
-        print(*rows[-1].survivors(), sep="\n", flush=True)
+    with ExitStack() as stack:
+        folders = (KEPT / f"bench-{job}" for job in range(options.jobs))
+        benches = [stack.enter_context(Bench(ROOT, folder)) for folder in folders]
+        # All is read from a copy: who edits meanwhile changes nothing before the next command.
+        tree = benches[0].tree
+        trials = Trials(
+            tree,
+            Known(tree, KEPT / "tests.json"),
+            Results(KEPT / "results.jsonl"),
+            options.budget_s,
+            began + 60 * options.minutes,
+        )
+        for name in names:
+            room = changed(ROOT, options.base, 10_000) if name == CHANGED else every[name]
+            rows.append(run(room, trials, benches, options))
     print(table(rows))
     if options.page:
         about = f"Seed {options.seed}, {(time.monotonic() - began) / 60:.0f} minutes."

@@ -35,7 +35,8 @@ class Bench:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root, self._folder = root, folder
-        self._tree = folder / "tree"
+        self.tree = folder / "tree"
+        """The copy, which is whole between two trials."""
         self._planted = 0
         self._server: subprocess.Popen[str] | None = None
         shutil.rmtree(folder, ignore_errors=True)
@@ -48,8 +49,8 @@ class Bench:
         ).stdout
         for name in filter(None, listed.split("\0")):
             if (root / name).is_file():
-                (self._tree / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(root / name, self._tree / name)
+                (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(root / name, self.tree / name)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +84,7 @@ class Bench:
         self, module: str, code: str, wanted: Sequence[str], timeout_s: float
     ) -> dict[str, Any]:
         """Run tests, the first failure ends them, with another text in a module's place."""
-        place = self._tree / module
+        place = self.tree / module
         original = place.read_bytes()
         try:
             self._write(place, code.encode())
@@ -113,7 +114,7 @@ class Bench:
         return dict(json.loads(answer))
 
     def _started(self) -> subprocess.Popen[str]:
-        path = os.pathsep.join(str(self._tree / name) for name in _PATHS)
+        path = os.pathsep.join(str(self.tree / name) for name in _PATHS)
         keep = {
             name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
         }
@@ -124,7 +125,7 @@ class Bench:
                     str(Path(__file__).with_name("serve.py")),
                     str(self._folder / "tests.log"),
                 ],
-                cwd=self._tree,
+                cwd=self.tree,
                 env={**keep, "PYTHONPATH": path},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

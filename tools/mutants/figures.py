@@ -8,7 +8,7 @@ from pathlib import Path
 
 from results import Mutant, Result
 
-__all__ = ["HEADING", "Row", "add_to_page", "table"]
+__all__ = ["HEADING", "Row", "add_to_page", "described", "table"]
 
 HEADING = "## Faults planted in the code"
 """Everything on the page from this line on is written here."""
@@ -31,23 +31,25 @@ class Row:
         """Count a mutant."""
         self.done.append((mutant, result))
 
-    def count(self, *outcomes: str) -> int:
-        """Return how many mutants had one of these outcomes."""
-        return sum(result.outcome in outcomes for _, result in self.done)
+    def count(self, outcome: str) -> int:
+        """Return how many mutants had this outcome."""
+        return sum(result.outcome == outcome for _, result in self.done)
+
+    @property
+    def lived(self) -> int:
+        """Number of mutants that no test noticed."""
+        return sum(result.lived for _, result in self.done)
 
     @property
     def share(self) -> float:
         """Noticed ones of those that are not equivalent, in percent."""
-        return 100 * self.count("noticed", "timed out") / max(1, len(self.done))
+        return 100 * (len(self.done) - self.lived) / max(1, len(self.done))
 
-    def survivors(self) -> list[str]:
-        """Return a line for each mutant that lives."""
-        return [
-            f"  {mutant.module}:{mutant.line} {result.outcome}\n"
-            f"    - {mutant.was[:_WIDEST]}\n    + {mutant.became[:_WIDEST]}"
-            for mutant, result in sorted(self.done, key=lambda pair: (pair[0].module, pair[0].line))
-            if result.outcome in {"survived", "no test"}
-        ]
+
+def described(mutant: Mutant, result: Result) -> str:
+    """Return a mutant in three lines."""
+    was, became = mutant.was[:_WIDEST], mutant.became[:_WIDEST]
+    return f"{mutant.module}:{mutant.line} {result.outcome}\n    - {was}\n    + {became}"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -71,7 +73,7 @@ def table(rows: Sequence[Row]) -> str:
             str(row.equivalent),
             str(row.count("noticed")),
             str(row.count("timed out")),
-            str(row.count("survived", "no test")),
+            str(row.lived),
             f"{row.share:.1f} %",
             f"{row.target:.0f} %",
         ]

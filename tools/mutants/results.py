@@ -45,6 +45,11 @@ class Result:
     """Hash of the files of tests that the outcome rests on."""
     seconds: float
 
+    @property
+    def lived(self) -> bool:
+        """Whether no test noticed it."""
+        return self.outcome in {"survived", "no test"}
+
 
 class Results:
     """Results in a file of JSON lines; a later line of the same mutant counts."""
