@@ -1,0 +1,116 @@
+"""Which tests a mutant has to fear: those that call the function that it stands in."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from bench import Bench, sha
+
+__all__ = ["Known"]
+
+_SLOWEST_S = 5.0
+"""A single test that takes longer is left out."""
+
+
+class Known:
+    """What tests call and how long they take, found by running each file of tests once, and kept.
+
+    Args:
+        root: the repository.
+        file: where it is kept from one command to the next.
+    """
+
+    def __init__(self, root: Path, file: Path) -> None:
+        self._root, self._file, self._lock = root, file, Lock()
+        text = file.read_text(encoding="utf-8") if file.exists() else "{}"
+        self._kept: dict[str, dict[str, Any]] = json.loads(text)
+
+    def learn(self, files: Sequence[str], bench: Bench) -> list[str]:
+        """Run those files of tests that are new or have changed; return the packages they import."""
+        modules: dict[str, None] = {}
+        for file in files:
+            entry = self._kept.get(file)
+            if entry is None or entry["sha"] != self.sha(file):
+                found = bench.calls(file)
+                if found["failed"] or found["code"] is None:
+                    why = ", ".join(found["failed"][:3]) or "too slow"
+                    print(f"  {file}: as it is, not all of its tests pass here: {why}", flush=True)
+                bench.warm(found["modules"])
+                entry = {"sha": self.sha(file), **found}
+                with self._lock:
+                    self._kept[file] = entry
+                    self._file.write_text(json.dumps(self._kept), encoding="utf-8")
+            modules |= dict.fromkeys(entry["modules"])
+        return list(modules)
+
+    def sha(self, file: str) -> str:
+        """Return the hash of a file of tests."""
+        return sha((self._root / file).read_text(encoding="utf-8"))
+
+    def seconds(self, tests: Sequence[str]) -> float:
+        """Return how long tests take together."""
+        return sum(self._kept[name.partition("::")[0]]["seconds"][name] for name in tests)
+
+    def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
+        """Return the tests for a fault in a line, at most `budget_s` of them, those first that are quick.
+
+        They are the tests that call its function; for a line outside of functions, those that call
+        any of the module, and those of the repository itself, which reads every module; where there
+        is none, those in files of the module's name.
+        """
+        function = _function(self._root / module, line)
+        stem = Path(module).stem
+        named = {file for file in files if Path(file).stem.startswith(f"test_{stem}")}
+        every = list(self._tests(files))
+        found = [name for name in every if self._calls(name, module, function)]
+        found = found or [name for name in every if name.partition("::")[0] in named]
+        if function is None:
+            found += [name for name in every if name.startswith("tests/repository/")]
+        quick = sorted(found, key=lambda name: self.seconds([name]))
+        chosen = []
+        for name in quick:
+            budget_s -= self.seconds([name])
+            if budget_s < 0:
+                break
+            chosen.append(name)
+        place = {name: at for at, name in enumerate(found)}
+        return sorted(chosen, key=lambda name: place[name])
+
+    def _tests(self, files: Sequence[str]) -> Iterator[str]:
+        for file in files:
+            entry = self._kept[file]
+            bad = set(entry["failed"])
+            yield from (
+                name
+                for name, seconds in entry["seconds"].items()
+                if name not in bad and seconds < _SLOWEST_S
+            )
+
+    def _calls(self, name: str, module: str, function: str | None) -> bool:
+        file = name.partition("::")[0]
+        calls = self._kept[file]["calls"]
+        return any(
+            path == module and (function is None or f"{called}.".startswith(f"{function}."))
+            for place in (name, file)
+            for path, called in calls.get(place, ())
+        )
+
+
+def _function(path: Path, line: int) -> str | None:
+    """Return the outermost function around a line, as ``Class.method``, or None."""
+
+    def search(body: Sequence[ast.stmt], prefix: str) -> str | None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                if first <= line <= (node.end_lineno or first):
+                    name = prefix + node.name
+                    return search(node.body, name + ".") if isinstance(node, ast.ClassDef) else name
+        return None
+
+    return search(ast.parse(path.read_text(encoding="utf-8")).body, "")
