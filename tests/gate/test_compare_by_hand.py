@@ -12,7 +12,7 @@ import pytest
 from vla_eval import stats
 from vla_eval.errors import UsageError
 from vla_eval.gate import Baseline, Status, TaskOutcomes, compare
-from vla_eval.gate.baseline import write_baseline
+from vla_eval.gate.baseline import read_baseline, write_baseline
 from vla_eval.gate.reports import annotation, junit_xml, markdown, notes
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.stats import Verdict
@@ -123,6 +123,23 @@ def test_a_baseline_of_before_has_one_digest_a_task():
     assert compare(old("1101"), old("1111")).paired
     assert compare(side("1101"), old("1111")).paired
     assert compare(side("1101"), old("1111", scenes="t")).unpaired_because == "other scenes"
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_every_digit_of_a_scene_counts(place):
+    """In each of two episodes; an unknown scene has none."""
+    digits = ["0" * 8, "1" * 8]
+    other = [digits[0], digits[1][:place] + "7" + digits[1][place + 1 :]]
+
+    def scened(words: list[str]) -> Baseline:
+        task = TaskOutcomes(outcomes="11", scenes="s", each_scene="".join(words))
+        return side("11").model_copy(update={"tasks": {"fake/T0": task}})
+
+    assert compare(scened(digits), scened(digits)).paired
+    assert compare(scened(digits), scened(other)).unpaired_because == "other scenes"
+    assert compare(scened(digits), scened(other[::-1])).unpaired_because == "other scenes"
+    unknown = scened([digits[0], "." * 8])
+    assert compare(scened(digits), unknown).unpaired_because == "unknown scenes"
 
 
 def protocol_of(tasks: int, states: int, repeats: int, **analysis) -> Protocol:
@@ -247,14 +264,15 @@ def test_gaps_make_no_baseline(tmp_path, outcomes, due, gaps):
             write_baseline(side(outcomes, due=due), tmp_path, file)
     else:
         write_baseline(side(outcomes, due=due), tmp_path, file)
-        assert file.exists()
+        assert read_baseline(file) == side(outcomes, due=due)
 
 
 def test_nothing_finished_is_nothing_to_compare():
     """On either side, and with the counts in the sentence; so is another plan."""
-    for now, before in ((side("x"), side("1")), (side("1"), side("x"))):
-        with pytest.raises(UsageError, match=r"share 1 tasks, with \d and \d finished"):
-            compare(now, before)
+    with pytest.raises(UsageError, match="share 1 tasks, with 0 and 2 finished"):
+        compare(side("x"), side("11"))
+    with pytest.raises(UsageError, match="share 1 tasks, with 2 and 0 finished"):
+        compare(side("11"), side("x"))
     with pytest.raises(UsageError, match="does not hold the episodes"):
         compare(side("111"), side("111"), protocol=protocol_of(1, 4, 1))
 

@@ -23,10 +23,12 @@ class Known:
     Args:
         root: the repository.
         file: where it is kept from one command to the next.
+        long: whether tests that are marked ``long`` are wanted, too.
     """
 
-    def __init__(self, root: Path, file: Path) -> None:
+    def __init__(self, root: Path, file: Path, *, long: bool) -> None:
         self._root, self._file, self._lock = root, file, Lock()
+        self._marks = "not slow" if long else "not slow and not long"
         text = file.read_text(encoding="utf-8") if file.exists() else "{}"
         self._kept: dict[str, dict[str, Any]] = json.loads(text)
 
@@ -35,13 +37,13 @@ class Known:
         modules: dict[str, None] = {}
         for file in files:
             entry = self._kept.get(file)
-            if entry is None or entry["sha"] != self.sha(file):
-                found = bench.calls(file)
+            if entry is None or (entry["sha"], entry["marks"]) != (self.sha(file), self._marks):
+                found = bench.calls(file, self._marks)
                 if found["failed"] or found["code"] is None:
                     why = ", ".join(found["failed"][:3]) or "too slow"
                     print(f"  {file}: as it is, not all of its tests pass here: {why}", flush=True)
                 bench.warm(found["modules"])
-                entry = {"sha": self.sha(file), **found}
+                entry = {"sha": self.sha(file), "marks": self._marks, **found}
                 with self._lock:
                     self._kept[file] = entry
                     self._file.write_text(json.dumps(self._kept), encoding="utf-8")
@@ -56,6 +58,10 @@ class Known:
         """Return how long tests take together."""
         return sum(self._kept[name.partition("::")[0]]["seconds"][name] for name in tests)
 
+    def function(self, module: str, line: int) -> str | None:
+        """Return the outermost function around a line, as ``Class.method``, or None."""
+        return _function(self._root / module, line)
+
     def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
         """Return the tests for a fault in a line, at most `budget_s` of them, those first that are quick.
 
@@ -63,7 +69,7 @@ class Known:
         any of the module, and those of the repository itself, which reads every module; where there
         is none, those in files of the module's name.
         """
-        function = _function(self._root / module, line)
+        function = self.function(module, line)
         stem = Path(module).stem
         named = {file for file in files if Path(file).stem.startswith(f"test_{stem}")}
         every = list(self._tests(files))
@@ -102,8 +108,6 @@ class Known:
 
 
 def _function(path: Path, line: int) -> str | None:
-    """Return the outermost function around a line, as ``Class.method``, or None."""
-
     def search(body: Sequence[ast.stmt], prefix: str) -> str | None:
         for node in body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
