@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -53,6 +54,11 @@ class Known:
     def sha(self, file: str) -> str:
         """Return the hash of a file of tests."""
         return sha((self._root / file).read_text(encoding="utf-8"))
+
+    def text(self, test: str) -> str:
+        """Return the source of a test; empty if it is gone."""
+        file, _, name = test.partition("::")
+        return _functions(self._root / file).get(name.partition("[")[0].rpartition("::")[2], "")
 
     def seconds(self, tests: Sequence[str]) -> float:
         """Return how long tests take together."""
@@ -105,6 +111,17 @@ class Known:
             for place in (name, file)
             for path, called in calls.get(place, ())
         )
+
+
+@cache
+def _functions(path: Path) -> dict[str, str]:
+    """Return the source of every function of a file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {
+        node.name: ast.get_source_segment(text, node) or ""
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
 def _function(path: Path, line: int) -> str | None:
