@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     KEPT.mkdir(parents=True, exist_ok=True)
     rows = []
     with ExitStack() as stack:
-        folders = (KEPT / f"bench-{job}" for job in range(options.jobs))
+        folders = (KEPT / f"bench-{os.getpid()}-{job}" for job in range(options.jobs))
         benches = [stack.enter_context(Bench(ROOT, folder)) for folder in folders]
         # All is read from a copy: who edits meanwhile changes nothing before the next command.
         tree = benches[0].tree

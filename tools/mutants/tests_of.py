@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -47,7 +48,9 @@ class Known:
                 entry = {"sha": self.sha(file), "marks": self._marks, **found}
                 with self._lock:
                     self._kept[file] = entry
-                    self._file.write_text(json.dumps(self._kept), encoding="utf-8")
+                    half = self._file.with_suffix(f".{os.getpid()}")
+                    half.write_text(json.dumps(self._kept), encoding="utf-8")
+                    half.replace(self._file)
             modules |= dict.fromkeys(entry["modules"])
         return list(modules)
 
