@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -23,10 +25,12 @@ class Known:
     Args:
         root: the repository.
         file: where it is kept from one command to the next.
+        long: whether tests that are marked ``long`` are wanted, too.
     """
 
-    def __init__(self, root: Path, file: Path) -> None:
+    def __init__(self, root: Path, file: Path, *, long: bool) -> None:
         self._root, self._file, self._lock = root, file, Lock()
+        self._marks = "not slow" if long else "not slow and not long"
         text = file.read_text(encoding="utf-8") if file.exists() else "{}"
         self._kept: dict[str, dict[str, Any]] = json.loads(text)
 
@@ -35,16 +39,18 @@ class Known:
         modules: dict[str, None] = {}
         for file in files:
             entry = self._kept.get(file)
-            if entry is None or entry["sha"] != self.sha(file):
-                found = bench.calls(file)
+            if entry is None or (entry["sha"], entry["marks"]) != (self.sha(file), self._marks):
+                found = bench.calls(file, self._marks)
                 if found["failed"] or found["code"] is None:
                     why = ", ".join(found["failed"][:3]) or "too slow"
                     print(f"  {file}: as it is, not all of its tests pass here: {why}", flush=True)
                 bench.warm(found["modules"])
-                entry = {"sha": self.sha(file), **found}
+                entry = {"sha": self.sha(file), "marks": self._marks, **found}
                 with self._lock:
                     self._kept[file] = entry
-                    self._file.write_text(json.dumps(self._kept), encoding="utf-8")
+                    half = self._file.with_suffix(f".{os.getpid()}")
+                    half.write_text(json.dumps(self._kept), encoding="utf-8")
+                    half.replace(self._file)
             modules |= dict.fromkeys(entry["modules"])
         return list(modules)
 
@@ -52,9 +58,18 @@ class Known:
         """Return the hash of a file of tests."""
         return sha((self._root / file).read_text(encoding="utf-8"))
 
+    def text(self, test: str) -> str:
+        """Return the source of a test; empty if it is gone."""
+        file, _, name = test.partition("::")
+        return _functions(self._root / file).get(name.partition("[")[0].rpartition("::")[2], "")
+
     def seconds(self, tests: Sequence[str]) -> float:
         """Return how long tests take together."""
         return sum(self._kept[name.partition("::")[0]]["seconds"][name] for name in tests)
+
+    def function(self, module: str, line: int) -> str | None:
+        """Return the outermost function around a line, as ``Class.method``, or None."""
+        return _function(self._root / module, line)
 
     def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
         """Return the tests for a fault in a line, at most `budget_s` of them, those first that are quick.
@@ -63,7 +78,7 @@ class Known:
         any of the module, and those of the repository itself, which reads every module; where there
         is none, those in files of the module's name.
         """
-        function = _function(self._root / module, line)
+        function = self.function(module, line)
         stem = Path(module).stem
         named = {file for file in files if Path(file).stem.startswith(f"test_{stem}")}
         every = list(self._tests(files))
@@ -101,9 +116,18 @@ class Known:
         )
 
 
-def _function(path: Path, line: int) -> str | None:
-    """Return the outermost function around a line, as ``Class.method``, or None."""
+@cache
+def _functions(path: Path) -> dict[str, str]:
+    """Return the source of every function of a file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {
+        node.name: ast.get_source_segment(text, node) or ""
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
 
+
+def _function(path: Path, line: int) -> str | None:
     def search(body: Sequence[ast.stmt], prefix: str) -> str | None:
         for node in body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
