@@ -32,10 +32,10 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--policy", default="expert")
+    parser.add_argument("--policy", default="expert?chunk=16")
     parser.add_argument("--task", default="so101/PickBelt")
     parser.add_argument("--env", nargs="*", default=["speed_cmps=8"], help="NAME=INTEGER")
-    parser.add_argument("--init-state", type=int, default=3)
+    parser.add_argument("--init-state", type=int, default=1)
     parser.add_argument("--ms", type=int, nargs="*", default=[83, 274])
     parser.add_argument("--every", type=float, default=0.8, help="seconds between pictures")
     parser.add_argument("--count", type=int, default=8, help="pictures in a row")
