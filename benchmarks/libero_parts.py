@@ -99,7 +99,7 @@ class Parts:
 
         torques = loop._torques
 
-        @numba.njit  # type: ignore[untyped-decorator]
+        @numba.njit
         def controller(state: Any, arm: Any, goal: Any) -> None:
             for _ in range(SUBSTEPS):
                 torques(state, arm, goal, True)  # noqa: FBT003
