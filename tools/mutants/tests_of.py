@@ -15,9 +15,6 @@ from bench import Bench, sha
 
 __all__ = ["Known"]
 
-_SLOWEST_S = 5.0
-"""A single test that takes longer is left out."""
-
 
 class Known:
     """What tests call and how long they take, found by running each file of tests once, and kept.
@@ -100,11 +97,7 @@ class Known:
         for file in files:
             entry = self._kept[file]
             bad = set(entry["failed"])
-            yield from (
-                name
-                for name, seconds in entry["seconds"].items()
-                if name not in bad and seconds < _SLOWEST_S
-            )
+            yield from (name for name in entry["seconds"] if name not in bad)
 
     def _calls(self, name: str, module: str, function: str | None) -> bool:
         file = name.partition("::")[0]
