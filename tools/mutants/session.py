@@ -40,6 +40,7 @@ class Session:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Answer requests; a fork for each."""
         items = {item.nodeid: item for item in session.items}
+        gc.freeze()  # so that collections in forks leave the shared pages alone
         self._say({"collected": len(items)})
         for line in self._requests:
             request = json.loads(line)
@@ -86,13 +87,19 @@ class Session:
     def _live(self, path: str, function: str) -> list[types.FunctionType]:
         """Return the function objects of a function, wherever decorators have put them."""
         if not self._functions:
-            for each in gc.get_objects():
+            for each in _functions():
                 if type(each) is types.FunctionType:
                     code = each.__code__
                     self._functions.setdefault((code.co_filename, code.co_qualname), []).append(
                         each
                     )
         return self._functions.get((path, function), [])
+
+
+def _functions() -> Iterator[object]:
+    gc.unfreeze()
+    yield from gc.get_objects()
+    gc.freeze()
 
 
 def _codes(text: str, path: str) -> Iterator[types.CodeType]:

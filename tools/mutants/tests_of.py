@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -74,7 +75,7 @@ class Known:
         return _function(self._root / module, line)
 
     def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
-        """Return the tests for a fault in a line, at most `budget_s` of them, those first that are quick.
+        """Return the tests for a fault in a line, at most `budget_s` of them, the quick ones of quick files first.
 
         They are the tests that call its function; for a line outside of functions, those that call
         any of the module, and those of the repository itself, which reads every module; where there
@@ -95,8 +96,12 @@ class Known:
             if budget_s < 0:
                 break
             chosen.append(name)
-        place = {name: at for at, name in enumerate(found)}
-        return sorted(chosen, key=lambda name: place[name])
+        together: dict[str, float] = defaultdict(float)
+        for name in chosen:
+            together[name.partition("::")[0]] += self.seconds([name])
+        return sorted(
+            chosen, key=lambda name: (together[name.partition("::")[0]], name.partition("::")[0])
+        )
 
     def _tests(self, files: Sequence[str]) -> Iterator[str]:
         for file in files:
