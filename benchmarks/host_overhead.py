@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, Listener
@@ -187,9 +186,7 @@ def table(results: Mapping[str, Any]) -> str:
     ]
     for name, numbers in results["ms"].items():
         lines.append(f"| {name} | {' | '.join(f'{number:.3f}' for number in numbers)} |")
-    floor = statistics.fsum(
-        numbers[0] for name, numbers in results["ms"].items() if name.startswith("floor")
-    )
+    floor = sum(numbers[0] for name, numbers in results["ms"].items() if name.startswith("floor"))
     lines += ["", f"The floors add up to {floor:.3f} ms."]
     return "\n".join(lines) + "\n"
 

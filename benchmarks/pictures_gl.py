@@ -90,7 +90,8 @@ def draw(env_id: str, states: int, settings: Mapping[str, str], file: str) -> di
         renderer = _renderer()
     finally:
         env.close()
-    np.savez(file, **{name: np.array([each[name] for each in shown]) for name in shown[0]})
+    pictures: dict[str, Any] = {name: np.array([each[name] for each in shown]) for name in shown[0]}
+    np.savez(file, **pictures)
     return {"renderer": renderer, "camera_ms": times}
 
 

@@ -9,11 +9,12 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from fakes import by_hand
 from vla_eval import stats
 from vla_eval.errors import UsageError
 from vla_eval.gate import Baseline, Status, TaskOutcomes, compare
-from vla_eval.gate.baseline import write_baseline
-from vla_eval.gate.reports import annotation, junit_xml, markdown, notes
+from vla_eval.gate.baseline import baseline_of, read_baseline, write_baseline
+from vla_eval.gate.reports import annotation, junit_xml, markdown, notes, write_reports
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.stats import Verdict
 
@@ -125,6 +126,23 @@ def test_a_baseline_of_before_has_one_digest_a_task():
     assert compare(side("1101"), old("1111", scenes="t")).unpaired_because == "other scenes"
 
 
+@pytest.mark.parametrize("place", range(8))
+def test_every_digit_of_a_scene_counts(place):
+    """In each of two episodes; an unknown scene has none."""
+    digits = ["0" * 8, "1" * 8]
+    other = [digits[0], digits[1][:place] + "7" + digits[1][place + 1 :]]
+
+    def scened(words: list[str]) -> Baseline:
+        task = TaskOutcomes(outcomes="11", scenes="s", each_scene="".join(words))
+        return side("11").model_copy(update={"tasks": {"fake/T0": task}})
+
+    assert compare(scened(digits), scened(digits)).paired
+    assert compare(scened(digits), scened(other)).unpaired_because == "other scenes"
+    assert compare(scened(digits), scened(other[::-1])).unpaired_because == "other scenes"
+    unknown = scened([digits[0], "." * 8])
+    assert compare(scened(digits), unknown).unpaired_because == "unknown scenes"
+
+
 def protocol_of(tasks: int, states: int, repeats: int, **analysis) -> Protocol:
     data = {
         "schema_version": 1,
@@ -162,6 +180,14 @@ def test_repeats_are_judged_by_state():
     theirs = stats.ClusteredRate(threes, np.array([3] * 8 + [0, 0]))
     expected = stats.miettinen_nurminen_interval(*ours.effective, *theirs.effective, alpha=0.08)
     assert unpaired.interval == pytest.approx(expected)
+    doubtful = side("x1111S1100" + "1111111100" * 2, scenes="t")
+    found = compare(side("1111111100" * 3), doubtful, protocol=protocol)
+    best = stats.ClusteredRate(threes, np.array([2, 3, 3, 3, 3, 2, 3, 3, 0, 0]))
+    limits = (
+        stats.miettinen_nurminen_interval(*theirs.effective, *each.effective, alpha=0.08)
+        for each in (theirs, best)
+    )
+    assert found.interval == pytest.approx((next(limits)[0], next(limits)[1]))
     plain = compare(now, side("1111111100" * 3, scenes="t"))
     assert plain.interval == pytest.approx(
         stats.miettinen_nurminen_interval(20, 30, 24, 30, alpha=0.08)
@@ -247,14 +273,15 @@ def test_gaps_make_no_baseline(tmp_path, outcomes, due, gaps):
             write_baseline(side(outcomes, due=due), tmp_path, file)
     else:
         write_baseline(side(outcomes, due=due), tmp_path, file)
-        assert file.exists()
+        assert read_baseline(file) == side(outcomes, due=due)
 
 
 def test_nothing_finished_is_nothing_to_compare():
     """On either side, and with the counts in the sentence; so is another plan."""
-    for now, before in ((side("x"), side("1")), (side("1"), side("x"))):
-        with pytest.raises(UsageError, match=r"share 1 tasks, with \d and \d finished"):
-            compare(now, before)
+    with pytest.raises(UsageError, match="share 1 tasks, with 0 and 2 finished"):
+        compare(side("x"), side("11"))
+    with pytest.raises(UsageError, match="share 1 tasks, with 2 and 0 finished"):
+        compare(side("11"), side("x"))
     with pytest.raises(UsageError, match="does not hold the episodes"):
         compare(side("111"), side("111"), protocol=protocol_of(1, 4, 1))
 
@@ -265,3 +292,107 @@ def test_a_proven_loss_is_worse_than_the_margin_or_not():
     assert (loss.status, loss.verdict) == (Status.REGRESSED, Verdict.INFERIOR)
     small = compare(side("0" * 6 + "1" * 94), side("1" * 100))
     assert (small.status, small.verdict) == (Status.REGRESSED, Verdict.EQUIVALENT)
+
+
+LOOKS = {"stopping": "obrien-fleming-5", "margin": 0.3}
+
+
+def looked(tasks: int, states: int, **analysis) -> Protocol:
+    protocol = protocol_of(tasks, states, 1)
+    content = protocol.model_dump(mode="json", exclude_none=True)
+    content["run"] |= {"order": "round-robin", "limits": {"error_cap": 0.0}}
+    content["analysis"] |= LOOKS | analysis
+    return parse_protocol(content, "here")
+
+
+@pytest.mark.parametrize(("due", "look"), [(8, 1), (16, 2), (None, 5)])
+def test_a_run_with_looks_has_the_level_of_its_last_one(due, look):
+    """Paired or not: the interval is as wide as that look's bound asks for."""
+    protocol = looked(1, 40)
+    plan = stats.SequentialPlan((8, 16, 24, 32, 40), 0.3, alpha=0.05)
+    size = plan.sizes[look - 1]
+    before = side("1" * 40, alpha=0.05)
+    now = side("1" * (size - 2) + "00" + "-" * (40 - size), alpha=0.05, due=due)
+    found = compare(now, before, protocol=protocol)
+    assert found.table == stats.PairedTable(size - 2, 0, 2, 0)
+    expected = stats.repeated_interval(0, 2, size, bound=plan.bound(look))
+    assert found.interval == pytest.approx(expected)
+    other = compare(now, side("1" * 40, alpha=0.05, scenes="t"), protocol=protocol)
+    level = 2 * plan.level(look)
+    expected = stats.miettinen_nurminen_interval(size - 2, size, size, size, alpha=level)
+    assert other.interval == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("lost", "status"), [(4, Status.REGRESSED), (0, Status.HOLDS)])
+def test_one_task_can_fail_the_gate(lost, status):
+    """Not worse over both, but a task may not lose more than its own margin: the sentence names it."""
+    protocol = protocol_of(2, 40, 1, task_margin=0.02, margin=0.3)
+    before = side("1" * 36 + "0000", "1" * 40)
+    now = side("1" * 40, "1" * (40 - 2 * lost) + "0" * 2 * lost)
+    found = compare(now, before, protocol=protocol)
+    assert found.status is status
+    assert ("On single tasks" in found.sentence) is True
+    assert ("to be worse by more: fake/T1" in found.sentence) == bool(lost)
+    assert "On single tasks" not in compare(now, before, protocol=protocol_of(2, 40, 1)).sentence
+
+
+def test_the_words_of_a_finding():
+    """Difference, interval and margin in points, and the interval's level."""
+    found = compare(NOW, BEFORE)
+    low, high = (f"{100 * limit:+.1f}" for limit in found.interval)
+    assert found.sentence == (
+        "Not worse than the baseline by the margin: difference +4.0 points, 92% interval "
+        f"[{low}, {high}], margin 20 points."
+    )
+    text = markdown(found, NOW, BEFORE)
+    assert "paired by episode" in text
+    other = compare(NOW, side("1" * 20 + "0" * 10, "1" * 9 + "0" * 11, scenes="t"))
+    assert "not paired: other scenes" in markdown(other, NOW, BEFORE)
+
+
+def test_a_sentence_is_one_line_of_a_workflow():
+    """Line ends of both kinds, percent signs, and in the title colons and commas."""
+    found = dataclasses.replace(
+        compare(NOW, BEFORE), status=Status.REGRESSED, sentence="50% is\nless\rthan 60%"
+    )
+    said = annotation(found, NOW.model_copy(update={"protocol": "a:b,c%"}))
+    assert said == "::error title=vlaeval check a%3Ab%2Cc%25::50%25 is%0Aless%0Athan 60%25"
+
+
+def test_reports_are_written_where_they_are_asked_for(tmp_path, monkeypatch):
+    """Into folders that are made, or that are there already; nothing else is written."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    found = compare(NOW, BEFORE)
+    junit, summary = tmp_path / "a/b/junit.xml", tmp_path / "c/d/summary.md"
+    write_reports(found, NOW, BEFORE)
+    assert list(tmp_path.iterdir()) == []
+    write_reports(found, NOW, BEFORE, junit=junit)
+    assert (junit.read_text(), summary.exists()) == (junit_xml(found, NOW), False)
+    for _ in range(2):
+        write_reports(found, NOW, BEFORE, junit=junit, markdown_file=summary)
+        assert summary.read_text() == markdown(found, NOW, BEFORE)
+
+
+def test_a_run_as_a_baseline(tmp_path):
+    """Each episode's mark in the plan's order, its scene, and who ran it; the first arm unless one is named."""
+    protocol = by_hand.protocol_of()
+    folder = by_hand.laid_out(protocol).write(tmp_path / "run", "student", "teacher", "bad")
+    found = read_baseline(folder.path)
+    assert found == read_baseline(folder.path, "student") == baseline_of(folder.path)
+    assert (found.arm, found.spec, found.declared, found.due) == ("student", "random", None, None)
+    assert (found.protocol, found.protocol_sha256) == (protocol.label, protocol.sha256)
+    assert (found.margin, found.alpha) == (0.3, 0.02)
+    record = folder.records().attempts[0]
+    assert found.policy_sha256 == record.policy_sha256
+    assert list(found.tasks) == ["s/A", "s/B"]
+    task = found.tasks["s/A"]
+    # The first pair was won after the policy had raised; the last episode but one has no result.
+    assert task.outcomes == "S" + "1" * 14 + "11" + "0" * 4 + "0" * 7 + "x1"
+    assert (task.successes, task.n) == (18, 29)
+    digits = [task.each_scene[8 * place : 8 * place + 8] for place in range(30)]
+    assert digits[3] == hashlib.sha256(b"A3").hexdigest()[:8]
+    assert digits[28] == "........"
+    assert len(set(digits)) == 30
+    assert read_baseline(folder.path, "bad").successes == 5
+    with pytest.raises(UsageError, match="the run has no arm 'teecher'; did you mean 'teacher'"):
+        baseline_of(folder.path, "teecher")

@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 ROOT = Path(__file__).parents[2]
 MODELS = [
@@ -87,3 +87,15 @@ def test_a_number_in_quotes_is_none(model):
         names = fields_of(model, kind)
         found = complaints(model, dict.fromkeys(names, wrong))
         assert [name for name in names if not found.get(name, "").endswith("_type")] == []
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model.__module__}.{model.__name__}")
+def test_what_a_field_is_without_being_given_is_allowed(model):
+    """Otherwise what we write with a default could not be read again."""
+
+    class Checked(model):
+        model_config = ConfigDict(validate_default=True)
+
+    kinds = complaints(Checked, {})
+    given = {name for name, field in model.model_fields.items() if not field.is_required()}
+    assert {name: kind for name, kind in kinds.items() if name in given} == {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -86,8 +87,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--take", type=int, help="mutants a room, in place of what rooms.toml says")
     parser.add_argument("--jobs", type=int, default=2, help="modules at a time")
     parser.add_argument(
-        "--budget-s", type=float, default=8.0, help="time for the tests of one mutant"
+        "--budget-s", type=float, default=4.0, help="processor time for the tests of one mutant"
     )
+    parser.add_argument("--long", action="store_true", help="with the tests marked long, too")
     parser.add_argument(
         "--minutes", type=float, default=60.0, help="stop then; the next command goes on"
     )
@@ -106,13 +108,15 @@ def main(arguments: Sequence[str]) -> int:
     KEPT.mkdir(parents=True, exist_ok=True)
     rows = []
     with ExitStack() as stack:
-        folders = (KEPT / f"bench-{job}" for job in range(options.jobs))
+        folders = (KEPT / f"bench-{os.getpid()}-{job}" for job in range(options.jobs))
         benches = [stack.enter_context(Bench(ROOT, folder)) for folder in folders]
         # All is read from a copy: who edits meanwhile changes nothing before the next command.
         tree = benches[0].tree
         trials = Trials(
             tree,
-            Known(tree, KEPT / "tests.json"),
+            Known(
+                tree, KEPT / f"tests-{'long' if options.long else 'quick'}.json", long=options.long
+            ),
             Results(KEPT / "results.jsonl"),
             options.budget_s,
             began + 60 * options.minutes,

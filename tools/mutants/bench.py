@@ -9,20 +9,31 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Bench", "sha"]
+__all__ = ["Bench", "Fault", "sha"]
 
 _PATHS = ("", "envs", "policies", "protocols")
-_FILE_S = 60
-"""Longest time for the tests of one file, when they are run to see what they call."""
+_LEARN_S = 900
+"""Longest time for a room's tests, when they are run to see what they call."""
 
 
 def sha(*parts: str) -> str:
     """Return a short hash of texts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A module's text with a fault."""
+
+    path: str
+    function: str | None
+    """Outermost function around the fault, as ``Class.method``; None: it stands outside of functions."""
+    code: str
 
 
 class Bench:
@@ -38,6 +49,7 @@ class Bench:
         self.tree = folder / "tree"
         """The copy, which is whole between two trials."""
         self._planted = 0
+        self._collected: tuple[str, ...] = ()
         self._server: subprocess.Popen[str] | None = None
         shutil.rmtree(folder, ignore_errors=True)
         listed = subprocess.run(
@@ -67,29 +79,38 @@ class Bench:
     def cool(self) -> None:
         """End the process that runs tests; the next request starts another."""
         if self._server:
-            self._server.kill()
+            self._server.terminate()
             self._server.communicate()
-        self._server = None
+        self._server, self._collected = None, ()
 
     def warm(self, modules: Sequence[str]) -> None:
         """Import packages from elsewhere once, for all trials to come."""
         if modules:
             self._ask({"warm": list(modules)})
 
-    def calls(self, file: str) -> dict[str, Any]:
-        """Run a file of tests as it is; see ``serve.py`` for the answer."""
-        return self._ask({"files": [file], "wanted": None, "trace": True, "timeout_s": _FILE_S})
+    def collect(self, files: Sequence[str]) -> None:
+        """Collect tests once for all trials to come, unless that was done."""
+        if self._collected != tuple(files):
+            self._ask({"session": list(files)})
+            self._collected = tuple(files)
 
-    def trial(
-        self, module: str, code: str, wanted: Sequence[str], timeout_s: float
-    ) -> dict[str, Any]:
+    def learn(self, files: Sequence[str], *, long: bool) -> dict[str, Any]:
+        """Run collected files of tests as they are.
+
+        Returns:
+            ``failed``: names of tests; ``seconds``: test to processor time; ``calls``: test or file to
+            its calls, as (path, function); ``modules``: what was imported from elsewhere.
+        """
+        return self._ask({"learn": list(files), "long": long, "timeout_s": _LEARN_S})
+
+    def trial(self, fault: Fault, wanted: Sequence[str], timeout_s: float) -> dict[str, Any]:
         """Run tests, the first failure ends them, with another text in a module's place."""
-        place = self.tree / module
+        place = self.tree / fault.path
         original = place.read_bytes()
         try:
-            self._write(place, code.encode())
-            files = list(dict.fromkeys(name.partition("::")[0] for name in wanted))
-            return self._ask({"files": files, "wanted": list(wanted), "timeout_s": timeout_s})
+            self._write(place, fault.code.encode())
+            about = {"path": fault.path, "function": fault.function, "code": fault.code}
+            return self._ask({**about, "wanted": list(wanted), "timeout_s": timeout_s})
         finally:
             self._write(place, original)
 

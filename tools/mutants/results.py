@@ -42,7 +42,7 @@ class Result:
     by: str
     """The test that noticed it."""
     proof: str
-    """Hash of the files of tests that the outcome rests on."""
+    """Hash of the tests that the outcome rests on."""
     seconds: float
 
     @property

@@ -72,11 +72,13 @@ def changed(root: Path, base: str, take: int) -> Room:
 def files_of(room: Room, module: str, root: Path) -> list[str]:
     """Return the files of tests that may concern a module, those that stand where it does first.
 
-    ``vla_eval/gate/compare.py`` is tested in ``tests/gate/``, ``vla_eval/plan.py`` in the files of
-    ``tests/`` itself, ``envs/vla_eval_envs/so101/units.py`` in ``tests/envs/so101/``.
+    ``vla_eval/gate/compare.py`` is tested in ``tests/gate/``, ``envs/vla_eval_envs/so101/units.py`` in
+    ``tests/envs/so101/``, and ``vla_eval/plan.py``, of no room of its own, in ``tests/test_plan*.py``.
     """
-    home = PurePosixPath("tests", *_mirrored(PurePosixPath(module).parent.parts))
-    own = sorted((root / home).glob("test_*.py")) if (root / home).is_dir() else []
+    path = PurePosixPath(module)
+    home = root / PurePosixPath("tests", *_mirrored(path.parent.parts))
+    alone = len(path.parts) == 2
+    own = sorted(home.glob(f"test_{path.stem}*.py" if alone else "test_*.py"))
     beside = [file for name in (*room.tests, *_EVERYWHERE) for file in _files(root / name)]
     return list(dict.fromkeys(str(file.relative_to(root)) for file in (*own, *beside)))
 

@@ -4,10 +4,15 @@
 
 Reads one request a line from standard input and answers with one line of JSON each:
 
-    {"warm": [names of modules]}
-    {"files": [...], "wanted": [names of tests] or null, "trace": true, "timeout_s": 20}
+    {"warm": [names of modules]}          import packages from elsewhere
+    {"session": [files]}                  collect tests once, for the next requests
+    {"learn": [files], "long": true, "timeout_s": 600}
+                                          run them as they are, and tell what each test calls
+    {"path", "function", "code", "wanted", "timeout_s"}
+                                          run tests against a fault, which lies on disk already
 
-The packages of this repository are never imported here: each fork reads them from disk anew.
+The packages of this repository are never imported in this process: each fork reads them from disk anew, and
+a session's forks have them from the session.
 """
 
 from __future__ import annotations
@@ -16,132 +21,90 @@ import contextlib
 import importlib
 import json
 import os
-import resource
-import select
 import signal
 import sys
 import warnings
-from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
-
-_OWN = ("vla_eval", "vlaeval_launcher", "tests", "fakes", "conftest", "test_", "_pytest", "__m")
-_MEMORY_BYTES = 24 * 2**30
-"""A fault in a size must not take the machine's memory. It is address space, of which torch reserves much."""
+from recording import Recorder, forked
+from session import serve_session
 
 
-class _Recorder:
-    """A pytest plugin: runs the wanted tests only; notes their durations, failures and calls."""
+class _Server:
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._session: tuple[int, IO[str], IO[str]] | None = None
 
-    def __init__(self, wanted: Sequence[str] | None, root: str | None) -> None:
-        self._wanted = None if wanted is None else {name: at for at, name in enumerate(wanted)}
-        self._root = root
-        self._calls: set[tuple[str, str]] = set()
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.failed: list[str] = []
-        self.calls: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        if root is not None:
-            sys.monitoring.use_tool_id(sys.monitoring.COVERAGE_ID, "mutants")
-            events = sys.monitoring.events.PY_START
-            sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, events)
-            sys.monitoring.register_callback(sys.monitoring.COVERAGE_ID, events, self._started)
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "warm" in request:
+            _warm(request["warm"])
+            return {}
+        if "session" in request:
+            return self._open(request["session"])
+        if self._session is not None:
+            _, requests, answers = self._session
+            requests.write(json.dumps(request) + "\n")
+            requests.flush()
+            said = json.loads(answers.readline())
+            if said.get("code") != "import":
+                return dict(said)
+        return forked(lambda: self._anew(request), request["timeout_s"])
 
-    def _started(self, code: Any, _: int) -> Any:
-        if code.co_filename.startswith(self._root):
-            self._calls.add((code.co_filename[len(self._root or "") :], code.co_qualname))
-        return sys.monitoring.DISABLE
+    def _anew(self, request: dict[str, Any]) -> dict[str, Any]:
+        recorder = Recorder(request["wanted"], None)
+        files = list(dict.fromkeys(name.partition("::")[0] for name in request["wanted"]))
+        code = self._pytest(files, recorder, "-x", "-m", "not slow")
+        return {"code": code, "failed": recorder.failed}
 
-    def _watched(self, name: str) -> Generator[None, Any, Any]:
-        """Note which functions start in a part of a test, under the test's name or its file's."""
-        self._calls.clear()
-        if self._root is not None:
-            sys.monitoring.restart_events()
-        try:
-            return (yield)
-        finally:
-            self.calls[name] |= self._calls
+    def _pytest(self, files: Sequence[str], recorder: Recorder, *options: str) -> int:
+        self._quiet()
+        return int(pytest.main([*self._options(), *options, *files], plugins=[recorder]))
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_setup(self, item: Any) -> Generator[None, Any, Any]:
-        """What fixtures call counts for the whole file: other tests may share the fixture."""
-        return (yield from self._watched(item.nodeid.partition("::")[0]))
+    def _open(self, files: Sequence[str]) -> dict[str, Any]:
+        """Fork a session, which lives until another one is opened."""
+        self.close()
+        theirs, requests = os.pipe()
+        answers, mine = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(requests)
+            os.close(answers)
+            os.setpgid(0, 0)
+            self._quiet()
+            options = [*self._options(), "-m", "not slow"]
+            serve_session(files, options, os.fdopen(theirs), os.fdopen(mine, "w"))
+            os._exit(0)
+        os.close(theirs)
+        os.close(mine)
+        self._session = child, os.fdopen(requests, "w"), os.fdopen(answers)
+        return dict(json.loads(self._session[2].readline() or '{"collected": 0}'))
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: Any) -> Generator[None, Any, Any]:
-        """What the test itself calls."""
-        return (yield from self._watched(item.nodeid))
+    def close(self) -> None:
+        """End the session."""
+        if self._session is None:
+            return
+        child, requests, answers = self._session
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        requests.close()
+        answers.close()
+        self._session = None
 
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Leave the wanted tests, in their order."""
-        if self._wanted is not None:
-            order = self._wanted
-            kept = [item for item in items if item.nodeid in order]
-            items[:] = sorted(kept, key=lambda item: order[item.nodeid])
+    def _options(self) -> list[str]:
+        temporary = f"--basetemp={self._log.with_suffix('.tmp')}"
+        # What is warm was imported before pytest could rewrite it.
+        ignored = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        return ["-q", "--tb=short", "-p", "no:cacheprovider", *ignored, temporary]
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Add a phase of a test."""
-        self.seconds[report.nodeid] += report.duration
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-    def pytest_collectreport(self, report: Any) -> None:
-        """A file that cannot be imported is a failure, too."""
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-
-def _trial(request: dict[str, Any], log: Path) -> dict[str, Any]:
-    """Run tests in a fork and return how it went.
-
-    Returns:
-        ``code``: pytest's exit status, or null if the time was over; ``failed``: names of tests;
-        ``seconds``: test to time; ``calls``: test or file to its calls, as (path, function);
-        ``modules``: what was imported that is not of this repository.
-    """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _child(request, log, writer)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        ready, _, _ = select.select([pipe], [], [], request["timeout_s"])
-        said = pipe.readline() if ready else b""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    if said:
-        return dict(json.loads(said))
-    nothing: dict[str, Any] = {"seconds": {}, "calls": {}, "modules": []}
-    # It ended without a word: os._exit, a crash of the interpreter.
-    return {"code": 3 if ready else None, "failed": ["the process"] if ready else [], **nothing}
-
-
-def _child(request: dict[str, Any], log: Path, writer: int) -> None:
-    os.setpgid(0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    with log.open("wb") as out, Path(os.devnull).open("rb") as nothing:
-        for mine, theirs in ((nothing.fileno(), 0), (out.fileno(), 1), (out.fileno(), 2)):
-            os.dup2(mine, theirs)
-    traced = request.get("trace", False)
-    recorder = _Recorder(request["wanted"], os.getcwd() + os.sep if traced else None)  # noqa: PTH109
-    options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-m", "not slow"]
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is warm
-    options += [f"--basetemp={log.with_suffix('.tmp')}", *([] if traced else ["-x"])]
-    code = int(pytest.main([*options, *request["files"]], plugins=[recorder]))
-    said = {
-        "code": code,
-        "failed": recorder.failed,
-        "seconds": recorder.seconds,
-        "calls": {name: sorted(calls) for name, calls in recorder.calls.items()},
-        "modules": [name for name in sys.modules if not name.startswith(_OWN)],
-    }
-    with os.fdopen(writer, "wb") as pipe:
-        pipe.write(json.dumps(said).encode() + b"\n")
-    os._exit(0)
+    def _quiet(self) -> None:
+        """Let this process read nothing, and write to the log."""
+        with self._log.open("wb") as out, Path(os.devnull).open("rb") as nothing:
+            for mine, theirs in ((nothing.fileno(), 0), (out.fileno(), 1), (out.fileno(), 2)):
+                os.dup2(mine, theirs)
 
 
 def _warm(names: Sequence[str]) -> None:
@@ -155,13 +118,10 @@ def _warm(names: Sequence[str]) -> None:
 
 def main(log: Path) -> None:
     """Serve requests until standard input ends."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    server, answers = _Server(log), os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
-        request = json.loads(line)
-        if "warm" in request:
-            _warm(request["warm"])
-        answer = {} if "warm" in request else _trial(request, log)
-        answers.write(json.dumps(answer) + "\n")
+        answers.write(json.dumps(server.answer(json.loads(line))) + "\n")
+    server.close()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import Bench, sha
+from bench import Bench, Fault, sha
 from results import Mutant, Result, Results
 from tests_of import Known
 
@@ -26,7 +26,7 @@ class Trials:
     known: Known
     results: Results
     budget_s: float
-    """Time of the tests of one mutant, as they take without it."""
+    """Processor time of the tests of one mutant, as they take without it."""
     deadline: float
     """When to stop, on the monotonic clock."""
 
@@ -42,6 +42,7 @@ class Trials:
             result = self._before(mutant, wanted)
             if result is None:
                 bench.warm(packages)
+                bench.collect(files)
                 packages = []
                 result = self._tried(mutant, wanted, bench)
                 self.results.add(result)
@@ -52,8 +53,10 @@ class Trials:
         if not wanted:
             return Result(mutant.name, "no test", "", proof, 0.0)
         began = time.monotonic()
-        longest_s = 15 + 5 * self.known.seconds(wanted)
-        answer = bench.trial(mutant.module, mutant.code, wanted, longest_s)
+        longest_s = 30 + 10 * self.known.seconds(wanted)
+        function = self.known.function(mutant.module, mutant.line)
+        fault = Fault(mutant.module, function, mutant.code)
+        answer = bench.trial(fault, wanted, longest_s)
         seconds = round(time.monotonic() - began, 2)
         if answer["code"] is None:
             return Result(mutant.name, "timed out", "", proof, seconds)
@@ -70,12 +73,7 @@ class Trials:
         if old is None:
             return None
         rests_on = [old.by] if "::" in old.by else wanted
-        there = all((self.root / file).is_file() for file in _files(rests_on))
-        return old if there and old.proof == self._proof(rests_on) else None
+        return old if old.proof == self._proof(rests_on) else None
 
     def _proof(self, tests: Sequence[str]) -> str:
-        return sha(*sorted(tests), *(self.known.sha(file) for file in _files(tests)))
-
-
-def _files(tests: Sequence[str]) -> list[str]:
-    return sorted({name.partition("::")[0] for name in tests})
+        return sha(*(part for name in sorted(tests) for part in (name, self.known.text(name))))

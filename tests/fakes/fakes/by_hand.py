@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vla_eval.certificate import Evidence, Roles
 from vla_eval.judging.ledger import ArmEpisodes
 from vla_eval.keys import EpisodeKey
-from vla_eval.plan import expand
+from vla_eval.plan import Shard, expand
+from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
-from vla_eval.runs.folder import Arm, RunHeader
-from vla_eval.runs.store import Records
+from vla_eval.runs.folder import Arm, RunFolder, RunHeader
+from vla_eval.runs.store import Records, RecordWriter
 
 __all__ = ["ALPHA", "CELLS", "MARGIN", "Run", "laid_out", "protocol_of"]
 
@@ -98,6 +101,20 @@ class Run:
         error = ErrorDetail(type="E", message=f"{attempt}")
         changes = {"reason": reason, "inferences": inferences, "error": error, "attempt": attempt}
         self.attempt(arm, key, "error", **changes)
+
+    def write(self, path: Path, *arms: str) -> RunFolder:
+        """Write the attempts as a run of these arms, all of one policy."""
+        specs = dict.fromkeys(arms, "random")
+        folder, lock = RunFolder.enter(path, self.protocol, specs, Shard(1, 1))
+        lock.release()
+        metadata = PolicyMetadata("by-hand", "by-hand", chunk_size=1, n_action_steps=1)
+        hashes = folder.identify(dict.fromkeys(arms, metadata))
+        with RecordWriter(folder.episodes / "20260101T000000-s-0001-w0.jsonl") as writer:
+            for record in self.records.attempts:
+                if record.arm in hashes:
+                    changes = {"policy_sha256": hashes[record.arm]}
+                    writer.append(record.model_copy(update=changes))
+        return folder
 
     def evidence(self, roles: Roles, *others: str) -> Evidence:
         arms = [Arm(name=name, spec=f"spec:{name}", identity={"name": name, **self.identity})

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "tools" / "mutants"))
 
-from bench import Bench
+from bench import Bench, Fault
 from figures import HEADING, Row, add_to_page
 from results import Mutant, Result, Results, equivalents
 from rooms import changed, files_of, rooms
@@ -51,7 +51,7 @@ def repository(tmp_path):
         "vla_eval/gate/__init__.py": "",
         "vla_eval/gate/sums.py": SOURCE,
         "tests/gate/test_sums.py": TEST,
-        "pytest.ini": "[pytest]\nmarkers = slow\naddopts = --import-mode=importlib\n",
+        "pytest.ini": "[pytest]\nmarkers =\n    slow\n    long\naddopts = --import-mode=importlib\n",
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -67,17 +67,26 @@ def mutant(was: str, became: str) -> Mutant:
 
 
 @pytest.mark.long
-def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path):
+@pytest.mark.parametrize("collected", [True, False])
+def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path, collected):
     """Equal sizes in one second are told apart; an endless loop ends; the copy is whole again after."""
+    files = ["tests/gate/test_sums.py"]
+
+    def outcome(fault: Mutant, wanted: list[str], timeout_s: float = 20) -> int | None:
+        function = known.function(fault.module, fault.line)
+        return bench.trial(Fault(fault.module, function, fault.code), wanted, timeout_s)["code"]
+
     with Bench(repository, tmp_path / "bench") as bench:
-        known = Known(repository, tmp_path / "tests.json")
-        bench.warm(known.learn(["tests/gate/test_sums.py"], bench))
+        known = Known(repository, tmp_path / "tests.json", long=False)
+        bench.warm(known.learn(files, bench))
+        if collected:
+            bench.collect(files)
         outcomes = {}
         for became in ("return x - x", "return x * x", "return 2 * x", "return x + x"):
             fault = mutant("return x + x", became)
-            wanted = known.wanted(fault.module, fault.line, ["tests/gate/test_sums.py"], 5)
+            wanted = known.wanted(fault.module, fault.line, files, 5)
             assert wanted == ["tests/gate/test_sums.py::test_double"]
-            outcomes[became] = bench.trial(fault.module, fault.code, wanted, 20)["code"]
+            outcomes[became] = outcome(fault, wanted)
         assert outcomes == {
             "return x - x": 1,
             "return x * x": 1,
@@ -85,10 +94,13 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
             "return x + x": 0,
         }
         endless = mutant("x = x + 1", "x = x - 1")
-        wanted = known.wanted(endless.module, endless.line, ["tests/gate/test_sums.py"], 5)
-        assert bench.trial(endless.module, endless.code, wanted, 1)["code"] is None
+        wanted = known.wanted(endless.module, endless.line, files, 5)
+        assert outcome(endless, wanted, 1) is None
         assert (tmp_path / "bench/tree/vla_eval/gate/sums.py").read_text() == SOURCE
-        assert len(known.wanted(endless.module, 1, ["tests/gate/test_sums.py"], 5)) == 2
+        every = known.wanted(endless.module, 1, files, 5)
+        assert len(every) == 2
+        assert outcome(mutant("LIMIT = 3", "LIMIT = 4"), every) == 1
+        assert outcome(mutant("def double(x):", "def double(x, y):"), every) == 1
 
 
 def test_changed_lines_are_those_since_the_branch_began(repository):
