@@ -10,7 +10,7 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray test-extras validate torture docs lint format lock clean
+.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray test-extras validate torture mutants docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -59,6 +59,9 @@ validate: install ## hold the statistics against their promises, and wrong metho
 torture: install ## kill, interrupt, starve and lie to everything, and count what must not happen
 	.venv/bin/python tools/torture $(FLAGS)
 
+mutants: install ## plant faults in the code and count those that no test notices: ROOM=stats, ROOM=changed
+	tools/mutants.sh $(ROOM) $(FLAGS)
+
 docs: ## build the documentation's site into .site/html, and stop at a broken link
 	tools/docs.sh
 
@@ -77,6 +80,6 @@ format: install ## let ruff rewrite the sources
 lock: ## compile requirements.lock anew, with the newest versions that fit
 	@tools/setup.sh lock
 
-clean: ## remove caches and build outputs (the environments: rm -rf .venv .venv-docs)
+clean: ## remove caches and build outputs (the environments: rm -rf .venv .venv-docs .venv-mutants)
 	rm -rf build dist .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -62,8 +62,15 @@ def main(arguments: list[str]) -> int:
     )
     if chosen.page and not bad:
         about = f"Seed {chosen.seed}, {os.cpu_count()} cores, {seconds / 60:.0f} minutes."
-        chosen.page.write_text(page(found, about) + "\n", encoding="utf-8")
+        _write(chosen.page, page(found, about))
     return 1 if bad else 0
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the page; the section of `make mutants` at its end stays."""
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    _, heading, section = before.partition("## Faults planted in the code\n")
+    file.write_text(f"{text}\n{heading}{section}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from vla_eval.blocks import MOST_EPISODES
 from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.files.plain import whole_number
@@ -217,6 +216,8 @@ def _print(content: Demonstrations, out: Path, *, json: bool) -> None:
 
 def _numbers(text: str) -> list[int]:
     """Read ``0-99`` or ``3,5,10-19``."""
+    from vla_eval.blocks import MOST_EPISODES
+
     numbers: dict[int, None] = {}
     for part in text.split(","):
         first, dash, last = part.partition("-")

@@ -37,7 +37,7 @@ __all__ = ["ARM", "Demonstration", "Demonstrations", "RecordingRequest", "record
 class Demonstration(BaseModel):
     """One attempted episode."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     key: EpisodeKey
     success: bool

@@ -14,7 +14,8 @@ from vla_eval.keys import BlindKey
 from vla_eval.spec import build_policy
 from vla_eval_policies.flow.checkpoint import save_checkpoint
 from vla_eval_policies.flow.inputs import inputs_of, shrink, word_numbers
-from vla_eval_policies.methods import METHODS, ExtraTime
+from vla_eval_policies.methods import METHODS, ExtraTime, KeyStone
+from vla_eval_policies.methods.keystone import Selection
 
 
 @pytest.fixture
@@ -105,6 +106,32 @@ def test_first_sample_does_not_depend_on_k(checkpoint):
     assert not torch.allclose(samples[1][:, 0], samples[1][:, 1], atol=1e-2)
 
 
+def test_two_pictures_show_what_moves(tmp_path):
+    """A policy with ``n_obs_steps`` = 2 asks for two observations, and the earlier one changes its actions."""
+    policy = build_policy(f"flow:{save(tmp_path / 'two.safetensors', 'fm', 2)}")
+    assert policy.metadata.n_obs_steps == 2
+    before, now = observations(2)
+    (context,) = contexts(1)
+
+    def chunk(*history) -> np.ndarray:
+        return policy.infer([now], [dataclasses.replace(context, history=history)])[0].actions
+
+    assert not np.allclose(chunk(before), chunk(now), atol=1e-3)
+    assert np.array_equal(chunk(), chunk(now)), "before an episode nothing moved"
+    assert np.array_equal(chunk(now, before), chunk(before)), "older ones are not seen"
+
+
+def test_policies_of_one_picture_say_nothing_of_more(checkpoint):
+    """Their cards are those of earlier versions, and a history changes nothing."""
+    policy = build_policy(f"flow:{checkpoint}")
+    before, now = observations(2)
+    (context,) = contexts(1)
+    assert policy.metadata.n_obs_steps == 1
+    assert "n_obs_steps" not in card("fm").model_dump_json()
+    with_history = policy.infer([now], [dataclasses.replace(context, history=(before,))])
+    assert np.array_equal(with_history[0].actions, policy.infer([now], [context])[0].actions)
+
+
 def test_keystone_counts(checkpoint):
     """K × n is the NFE that is recorded, and the guard's firing rate is kept."""
     policy = build_policy(f"flow:{checkpoint}?keystone=8&nfe=2")
@@ -117,6 +144,35 @@ def test_keystone_counts(checkpoint):
     assert always.infer(observations(1), contexts(1))[0].counts["keystone_fired"] == 1
     never = build_policy(f"flow:{checkpoint}?keystone=8&nfe=2&guard=0")
     assert never.infer(observations(1), contexts(1))[0].counts["keystone_fired"] == 0
+
+
+def test_the_selected_sample_is_what_is_executed(checkpoint, monkeypatch):
+    """KeyStone sees the executed steps of the robot's dimensions; the chunk is the one that it names."""
+    policy = build_policy(f"flow:{checkpoint}?keystone=4&n_action_steps=3")
+    seen = []
+
+    def select(_, candidates):
+        seen.append(candidates)
+        return Selection(2, 0.1, unimodal=True)
+
+    monkeypatch.setattr(KeyStone, "select", select)
+    (chunk,) = policy.infer(observations(1), contexts(1))
+    inputs = inputs_of(observations(1), ["reach the point"], policy._network.config)
+    samples = policy.sample(inputs, [contexts(1)[0].generator()]).chunks
+    np.testing.assert_allclose(seen[0], samples[0, :, :3, :3])
+    for index, sample in enumerate(samples[0]):
+        actions = policy._network.actions(sample[None], inputs.state)[0].numpy()
+        assert np.allclose(actions, chunk.actions, atol=1e-5) == (index == 2)
+    assert chunk.counts == {"keystone_selected": 1, "keystone_fired": 1}
+
+
+def test_prefix_and_solver_are_timed_apart_in_milliseconds(checkpoint, monkeypatch):
+    """From a clock in seconds: 7 ms of encoding, then 23 ms of steps."""
+    seconds = iter([1.5, 1.507, 1.53])
+    policy = build_policy(f"flow:{checkpoint}")
+    monkeypatch.setattr("vla_eval_policies.flow.policy.time.perf_counter", lambda: next(seconds))
+    (chunk,) = policy.infer(observations(1), contexts(1))
+    assert (chunk.prefix_ms, chunk.denoise_ms) == pytest.approx((7, 23))
 
 
 @pytest.mark.parametrize("name", ["snapflow", "meanflow", "shortcut", "fm-high-noise"])

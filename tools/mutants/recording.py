@@ -1,0 +1,124 @@
+"""What is noted of tests, and how they are run in a process of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import pytest
+
+__all__ = ["Recorder", "forked"]
+
+_MEMORY_BYTES = 24 * 2**30
+"""A fault in a size must not take the machine's memory. It is address space, of which torch reserves much."""
+
+
+class Recorder:
+    """A pytest plugin: runs the wanted tests only; notes their durations, failures and calls.
+
+    Args:
+        wanted: names of the tests, in their order; None: all.
+        root: folder whose functions are noted when a test calls them; None: none are.
+    """
+
+    def __init__(self, wanted: Sequence[str] | None, root: str | None) -> None:
+        self._wanted = None if wanted is None else {name: at for at, name in enumerate(wanted)}
+        self._root = root
+        self._calls: set[tuple[str, str]] = set()
+        self.seconds: dict[str, float] = {}
+        self.failed: list[str] = []
+        self.calls: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        if root is not None:
+            sys.monitoring.use_tool_id(sys.monitoring.COVERAGE_ID, "mutants")
+            events = sys.monitoring.events.PY_START
+            sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, events)
+            sys.monitoring.register_callback(sys.monitoring.COVERAGE_ID, events, self._started)
+
+    def _started(self, code: Any, _: int) -> Any:
+        if code.co_filename.startswith(self._root):
+            self._calls.add((code.co_filename[len(self._root or "") :], code.co_qualname))
+        return sys.monitoring.DISABLE
+
+    def _watched(self, name: str) -> Generator[None, Any, Any]:
+        """Note which functions start in a part of a test, under the test's name or its file's."""
+        self._calls.clear()
+        if self._root is not None:
+            sys.monitoring.restart_events()
+        try:
+            return (yield)
+        finally:
+            self.calls[name] |= self._calls
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: Any) -> Generator[None, Any, Any]:
+        """What fixtures call counts for the whole file: other tests may share the fixture."""
+        return (yield from self._watched(item.nodeid.partition("::")[0]))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: Any) -> Generator[None, Any, Any]:
+        """What the test itself calls."""
+        return (yield from self._watched(item.nodeid))
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Leave the wanted tests, in their order."""
+        if self._wanted is not None:
+            order = self._wanted
+            kept = [item for item in items if item.nodeid in order]
+            items[:] = sorted(kept, key=lambda item: order[item.nodeid])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Generator[None, Any, Any]:
+        """Note the processor time of a test, which does not depend on what else the machine does."""
+        began = time.process_time()
+        try:
+            return (yield)
+        finally:
+            self.seconds[item.nodeid] = time.process_time() - began
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Note a failure of any phase."""
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """A file that cannot be imported is a failure, too."""
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def forked(work: Callable[[], dict[str, Any]], timeout_s: float) -> dict[str, Any]:
+    """Do work in a fork with a process group of its own, which is killed afterwards.
+
+    Returns:
+        What the work returns; ``code`` is null if the time was over, and 3 if it ended without a word.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        said = work()
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(json.dumps(said).encode() + b"\n")
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        ready, _, _ = select.select([pipe], [], [], timeout_s)
+        said = pipe.readline() if ready else b""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    if said:
+        return dict(json.loads(said))
+    # It ended without a word: os._exit, a crash of the interpreter.
+    return {"code": 3 if ready else None, "failed": ["the process"] if ready else []}

@@ -1,0 +1,143 @@
+"""Which tests a mutant has to fear: those that call the function that it stands in."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from bench import Bench, sha
+
+__all__ = ["Known"]
+
+
+class Known:
+    """What tests call and how long they take, found by running each file of tests once, and kept.
+
+    Args:
+        root: the repository.
+        file: where it is kept from one command to the next.
+        long: whether tests that are marked ``long`` are wanted, too.
+    """
+
+    def __init__(self, root: Path, file: Path, *, long: bool) -> None:
+        self._root, self._file, self._lock, self._long = root, file, Lock(), long
+        text = file.read_text(encoding="utf-8") if file.exists() else "{}"
+        self._kept: dict[str, dict[str, Any]] = json.loads(text)
+
+    def learn(self, files: Sequence[str], bench: Bench) -> list[str]:
+        """Run those files of tests that are new or have changed; return the packages they import."""
+        new = [file for file in files if self._kept.get(file, {}).get("sha") != self.sha(file)]
+        if new:
+            bench.collect(files)
+            found = bench.learn(new, long=self._long)
+            for name in found["failed"]:
+                print(f"  as it is, {name} does not pass here, and is left out", flush=True)
+            with self._lock:
+                self._kept |= {file: self._part(file, found) for file in new}
+                half = self._file.with_suffix(f".{os.getpid()}")
+                half.write_text(json.dumps(self._kept), encoding="utf-8")
+                half.replace(self._file)
+        return list(dict.fromkeys(name for file in files for name in self._kept[file]["modules"]))
+
+    def _part(self, file: str, found: dict[str, Any]) -> dict[str, Any]:
+        """Return what was found of one file's tests."""
+
+        def own(names: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: of for name, of in names.items() if name.partition("::")[0] == file}
+
+        failed = [name for name in found["failed"] if name.partition("::")[0] == file]
+        seconds, calls = own(found["seconds"]), own(found["calls"])
+        known = {"seconds": seconds, "calls": calls, "failed": failed, "modules": found["modules"]}
+        return {"sha": self.sha(file), **known}
+
+    def sha(self, file: str) -> str:
+        """Return the hash of a file of tests."""
+        return sha((self._root / file).read_text(encoding="utf-8"))
+
+    def text(self, test: str) -> str:
+        """Return the source of a test; empty if it is gone."""
+        file, _, name = test.partition("::")
+        return _functions(self._root / file).get(name.partition("[")[0].rpartition("::")[2], "")
+
+    def seconds(self, tests: Sequence[str]) -> float:
+        """Return how long tests take together."""
+        return sum(self._kept[name.partition("::")[0]]["seconds"][name] for name in tests)
+
+    def function(self, module: str, line: int) -> str | None:
+        """Return the outermost function around a line, as ``Class.method``, or None."""
+        return _function(self._root / module, line)
+
+    def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
+        """Return the tests for a fault in a line, at most `budget_s` of them, the quick ones of quick files first.
+
+        They are the tests that call its function; for a line outside of functions, those that call
+        any of the module, and those of the repository itself, which reads every module; where there
+        is none, those in files of the module's name.
+        """
+        function = self.function(module, line)
+        stem = Path(module).stem
+        named = {file for file in files if Path(file).stem.startswith(f"test_{stem}")}
+        every = list(self._tests(files))
+        found = [name for name in every if self._calls(name, module, function)]
+        found = found or [name for name in every if name.partition("::")[0] in named]
+        if function is None:
+            found += [name for name in every if name.startswith("tests/repository/")]
+        quick = sorted(found, key=lambda name: self.seconds([name]))
+        chosen = []
+        for name in quick:
+            budget_s -= self.seconds([name])
+            if budget_s < 0:
+                break
+            chosen.append(name)
+        together: dict[str, float] = defaultdict(float)
+        for name in chosen:
+            together[name.partition("::")[0]] += self.seconds([name])
+        return sorted(
+            chosen, key=lambda name: (together[name.partition("::")[0]], name.partition("::")[0])
+        )
+
+    def _tests(self, files: Sequence[str]) -> Iterator[str]:
+        for file in files:
+            entry = self._kept[file]
+            bad = set(entry["failed"])
+            yield from (name for name in entry["seconds"] if name not in bad)
+
+    def _calls(self, name: str, module: str, function: str | None) -> bool:
+        file = name.partition("::")[0]
+        calls = self._kept[file]["calls"]
+        return any(
+            path == module and (function is None or f"{called}.".startswith(f"{function}."))
+            for place in (name, file)
+            for path, called in calls.get(place, ())
+        )
+
+
+@cache
+def _functions(path: Path) -> dict[str, str]:
+    """Return the source of every function of a file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {
+        node.name: ast.get_source_segment(text, node) or ""
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def _function(path: Path, line: int) -> str | None:
+    def search(body: Sequence[ast.stmt], prefix: str) -> str | None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                if first <= line <= (node.end_lineno or first):
+                    name = prefix + node.name
+                    return search(node.body, name + ".") if isinstance(node, ast.ClassDef) else name
+        return None
+
+    return search(ast.parse(path.read_text(encoding="utf-8")).body, "")
