@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -334,6 +335,13 @@ def test_a_break_even_by_hand():
     assert first.endswith("up to 4 control steps, above 150 and up to 200 ms")
     assert second.endswith("from 4 control steps on, above 150 and up to 200 ms")
     assert "at most 10 % together" in third
+    p = found.delays[2].p_not_worse
+    for alpha, shown in ((2 * p * 1.0001, 4), (2 * p * 0.9999, 2)):
+        at = protocol_of(1, 60, break_even=even, margin=0.2, alpha=alpha)
+        assert bracket(at, run.keys, fast, references).not_worse_to == shown
+    for ticks, words in ((0, "no latency"), (1, "above 0 and up to 50 ms")):
+        said = dataclasses.replace(found, not_worse_to=ticks).sentences(protocol, 20.0)[0]
+        assert said.endswith(f"up to {ticks} control steps, {words}")
     strict = bracket(
         protocol_of(1, 60, break_even=even, margin=0.01, alpha=1e-6), run.keys, fast, references
     )
@@ -411,7 +419,17 @@ def test_bare_counts():
 
 @pytest.mark.parametrize(
     "counts",
-    [(-1, 1, 1, 1), (1, -1, 1, 1), (1, 1, -1, 1), (1, 1, 1, -1), (0, 0, 0, 0), (100_001, 0, 0, 0)],
+    [
+        (-1, 1, 1, 1),
+        (1, -1, 1, 1),
+        (1, 1, -1, 1),
+        (1, 1, 1, -1),
+        (0, 0, 0, 0),
+        (100_001, 0, 0, 0),
+        (0, 100_001, 0, 0),
+        (0, 0, 100_001, 0),
+        (0, 0, 0, 100_001),
+    ],
 )
 def test_tables_that_cannot_be(counts):
     """A negative cell, no pair, more pairs than can be judged."""
