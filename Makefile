@@ -10,7 +10,7 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray validate torture mutants docs lint format lock clean
+.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray test-extras validate torture mutants docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -46,6 +46,12 @@ test-slow: install ## run the slow tests, with those on a Ray cluster
 
 test-ray: install ## run the tests on a Ray cluster alone: about a minute on two free cores
 	$(PYTEST) -n 0 tests/engine/test_ray_crew.py tests/engine/test_ray_doctor.py
+
+# Trackers, Rerun, Lightning and others: 1.2 GB beside what `make install` brings.
+test-extras: ## run the tests of what is around a run, each with its real library
+	@tools/setup.sh extras
+	$(PYTEST) -n auto --dist loadfile tests/sinks tests/publish tests/board tests/recording/test_rrd.py \
+	  tests/examples/test_training.py tests/examples/test_extend.py tests/repository/test_wheel.py
 
 validate: install ## hold the statistics against their promises, and wrong methods against the checks
 	.venv/bin/python tools/validate.py

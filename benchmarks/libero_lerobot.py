@@ -2,11 +2,12 @@
 
     python benchmarks/libero_lerobot.py
     python benchmarks/libero_lerobot.py --task libero_goal/0 --episodes 4
+    python benchmarks/libero_lerobot.py --policy smolvla --full --device cuda --workers 16 --episodes 16
 
 writes results/libero_lerobot.json and .md, which docs/libero.md cites. `lerobot-eval` gets its best
 settings: an asynchronous environment for every core, soft resets, 256 px. The policy is a small ACT that
 resizes its pictures to 128 px; its weights are random, so that every episode lasts until the time limit of
-280 steps. Both are timed from the first episode's reset to the end of the last, without importing
+280 steps; or a random SmolVLA. Both are timed from the first episode's reset to the end of the last, without importing
 libraries, which is reported apart. Our clock includes importing the simulator and building the scenes,
 which `lerobot-eval` does before its own starts; so ours run ten or four times as many episodes, which takes
 them about as long. That is still far fewer than a protocol has for a task. A short run goes before each of
@@ -17,6 +18,7 @@ Needs the extras `libero` and `lerobot`, LIBERO's assets, and an otherwise idle 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -28,6 +30,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from common.checkpoints import builders
 from common.machine import in_words, machine
 from common.results import save, write_table
 from common.script import count, parser, run
@@ -38,12 +41,11 @@ from vla_eval.runs.store import read_records
 from vla_eval_envs.libero.assets import find_assets
 
 NAME = "libero_lerobot"
-STEPS, SIZE, CHUNK = 280, 256, 10
+SIZE, CHUNK = 256, 10
 POLICY_SIZE = 128
 """Size to which the policy's preprocessor resizes the pictures, in both programs."""
-HORIZONS = {10: 10, 1: 4}
-"""Our episodes for one episode of lerobot-eval, by actions per inference."""
-WORKERS = 2
+OURS = {10: 10, 1: 4}
+"""Our episodes for one episode of lerobot-eval, by actions per inference; 4 for other numbers of them."""
 PARTS = ("build_s", "reset_s", "advance_s", "observe_s", "infer_s", "wait_s")
 """Parts of our time, by the names of `Timing`."""
 PROTOCOL = """
@@ -77,38 +79,45 @@ margin_reason = "No claim is judged here."
 
 def main() -> None:
     """Time both at every execution horizon, and write the tables."""
-    arguments = parser(__doc__, measures=True)
-    arguments.add_argument("--task", default="libero_spatial/0", metavar="SUITE/TASK")
-    arguments.add_argument(
-        "--episodes",
-        type=count,
-        default=2,
-        help="of lerobot-eval; ours run ten or four times as many",
-    )
-    chosen = arguments.parse_args()
+    chosen = _options()
     if not chosen.table:
         suite, _, index = chosen.task.partition("/")
         find_suite(suite).task(index)
         with tempfile.TemporaryDirectory() as scratch:
-            rows = [
-                measure(Path(scratch), chosen.task, chosen.episodes, horizon)
-                for horizon in HORIZONS
-            ]
-        save(NAME, {"machine": machine(), "task": chosen.task, "steps": STEPS, "rows": rows})
+            rows = [measure(Path(scratch), chosen, horizon) for horizon in chosen.horizons]
+        names = ("task", "steps", "policy", "full", "device", "workers")
+        about = {name: getattr(chosen, name) for name in names}
+        save(NAME, {"machine": machine(), **about, "rows": rows})
     write_table(NAME, markdown)
 
 
-def measure(scratch: Path, task: str, episodes: int, horizon: int) -> dict[str, Any]:
+def _options() -> argparse.Namespace:
+    arguments = parser(__doc__, measures=True)
+    arguments.add_argument("--task", default="libero_spatial/0", metavar="SUITE/TASK")
+    arguments.add_argument("--episodes", type=count, default=2, help="of lerobot-eval")
+    arguments.add_argument("--ours", type=count, help="our episodes for each of them (10 or 4)")
+    arguments.add_argument("--steps", type=count, default=280, help="of an episode (280)")
+    arguments.add_argument("--horizons", type=count, nargs="+", default=[10, 1], help="(10 1)")
+    arguments.add_argument("--physics", nargs="+", default=["exact", "fast"], help="(exact fast)")
+    arguments.add_argument("--policy", choices=("act", "smolvla"), default="act")
+    arguments.add_argument("--full", action="store_true", help="SmolVLA of the published size")
+    arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--workers", type=count, default=2, help="environments at a time (2)")
+    return arguments.parse_args()
+
+
+def measure(scratch: Path, chosen: argparse.Namespace, horizon: int) -> dict[str, Any]:
     """Return the times of both programs, with so many actions executed per inference."""
     folder = scratch / f"horizon-{horizon}"
     folder.mkdir()
-    checkpoint = make_policy(folder / "act", horizon)
+    checkpoint = make_policy(folder / "policy", chosen, horizon)
     _say(f"{horizon} actions per inference: lerobot-eval")
     row: dict[str, Any] = {"n_action_steps": horizon}
-    row["lerobot_eval"] = theirs(folder, checkpoint, task, episodes)
-    for physics in ("exact", "fast"):
+    row["lerobot_eval"] = theirs(folder, checkpoint, chosen)
+    episodes = chosen.episodes * (chosen.ours or OURS.get(horizon, 4))
+    for physics in chosen.physics:
         _say(f"{horizon} actions per inference: vlaeval run, {physics}")
-        row[physics] = ours(folder, checkpoint, task, HORIZONS[horizon] * episodes, physics)
+        row[physics] = ours(folder, checkpoint, chosen, episodes, physics)
         row[physics]["ratio"] = round(
             row[physics]["episodes_per_hour"] / row["lerobot_eval"]["episodes_per_hour"], 2
         )
@@ -120,7 +129,16 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def make_policy(folder: Path, n_action_steps: int) -> Path:
+def make_policy(folder: Path, chosen: argparse.Namespace, n_action_steps: int) -> Path:
+    """Write a checkpoint with random weights."""
+    if chosen.policy == "act":
+        return make_act(folder, n_action_steps)
+    made = builders()
+    made.smolvla(folder, made.LIBERO, full=chosen.full, n_action_steps=n_action_steps)
+    return folder
+
+
+def make_act(folder: Path, n_action_steps: int) -> Path:
     """Write a small ACT checkpoint with random weights and processors that change nothing."""
     import numpy as np
     import torch
@@ -165,9 +183,9 @@ def make_policy(folder: Path, n_action_steps: int) -> Path:
     return folder
 
 
-def theirs(folder: Path, checkpoint: Path, task: str, episodes: int) -> dict[str, float]:
+def theirs(folder: Path, checkpoint: Path, chosen: argparse.Namespace) -> dict[str, float]:
     """Time `lerobot-eval`."""
-    suite, index = task.split("/")
+    suite, index = chosen.task.split("/")
     script = folder / "lerobot_eval.py"
     script.write_text(
         # For all settings, hf-libero looks for a download of its own.
@@ -177,22 +195,22 @@ def theirs(folder: Path, checkpoint: Path, task: str, episodes: int) -> dict[str
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "LIBERO_CONFIG_PATH": str(settings(folder))}
     arguments = [
         f"--policy.path={checkpoint}",
-        "--policy.device=cpu",
+        f"--policy.device={chosen.device}",
         "--env.type=libero",
         f"--env.task={suite}",
         f"--env.task_ids=[{index}]",
         "--env.hard_reset=false",
         f"--env.observation_height={SIZE}",
         f"--env.observation_width={SIZE}",
-        f"--env.episode_length={STEPS}",
-        f"--eval.n_episodes={episodes}",
-        f"--eval.batch_size={WORKERS}",
+        f"--env.episode_length={chosen.steps}",
+        f"--eval.n_episodes={chosen.episodes}",
+        f"--eval.batch_size={chosen.workers}",
         "--eval.use_async_envs=true",
         f"--output_dir={folder / 'theirs'}",
     ]
     wall = timed([sys.executable, str(script), *arguments], environment, folder)
     info = json.loads((folder / "theirs" / "eval_info.json").read_text())
-    return speed(float(info["overall"]["eval_s"]), wall, episodes)
+    return speed(float(info["overall"]["eval_s"]), wall, chosen.episodes)
 
 
 def settings(folder: Path) -> Path:
@@ -216,19 +234,20 @@ def settings(folder: Path) -> Path:
 
 
 def ours(
-    folder: Path, checkpoint: Path, task: str, episodes: int, physics: str
+    folder: Path, checkpoint: Path, chosen: argparse.Namespace, episodes: int, physics: str
 ) -> dict[str, float]:
     """Time `vlaeval run`."""
     rehearsal = folder / f"rehearsal-{physics}"
-    vlaeval_run(rehearsal, checkpoint, protocol(rehearsal, task, 1, CHUNK, physics))
+    vlaeval_run(rehearsal, checkpoint, chosen, protocol(rehearsal, chosen, 1, CHUNK, physics))
     out = folder / f"ours-{physics}"
-    wall = vlaeval_run(out, checkpoint, protocol(out, task, episodes, STEPS, physics))
+    path = protocol(out, chosen, episodes, chosen.steps, physics)
+    wall = vlaeval_run(out, checkpoint, chosen, path)
     records = read_records(sorted((out / "episodes").glob("*.jsonl"))).final.values()
     timings = [record.timing.model_dump() for record in records]
-    if len(timings) != episodes or {record.steps for record in records} != {STEPS}:
+    if len(timings) != episodes or {record.steps for record in records} != {chosen.steps}:
         raise InfrastructureError(
-            f"{out}: {len(timings)} episodes have a result, and not all {STEPS} steps; "
-            f"{episodes} of {STEPS} steps were expected, so the times cannot be compared"
+            f"{out}: {len(timings)} episodes have a result, and not all {chosen.steps} steps; "
+            f"{episodes} of {chosen.steps} steps were expected, so the times cannot be compared"
         )
     starts = [datetime.fromisoformat(timing["started_at"]).timestamp() for timing in timings]
     ends = [start + timing["wall_s"] for start, timing in zip(starts, timings, strict=True)]
@@ -238,9 +257,11 @@ def ours(
     return result
 
 
-def protocol(out: Path, task: str, episodes: int, steps: int, physics: str) -> Path:
+def protocol(
+    out: Path, chosen: argparse.Namespace, episodes: int, steps: int, physics: str
+) -> Path:
     """Write the protocol of a run."""
-    suite, index = task.split("/")
+    suite, index = chosen.task.split("/")
     path = out.with_suffix(".toml")
     path.write_text(
         PROTOCOL.format(
@@ -256,10 +277,11 @@ def protocol(out: Path, task: str, episodes: int, steps: int, physics: str) -> P
     return path
 
 
-def vlaeval_run(out: Path, checkpoint: Path, path: Path) -> float:
+def vlaeval_run(out: Path, checkpoint: Path, chosen: argparse.Namespace, path: Path) -> float:
     """Run a protocol, and return the seconds that the command took."""
     command = [sys.executable, "-m", "vlaeval_launcher", "run", str(path)]
-    command += ["--policy", f"lerobot:{checkpoint}", "--workers", str(WORKERS), "--out", str(out)]
+    spec = f"lerobot:{checkpoint}?device={chosen.device}"
+    command += ["--policy", spec, "--workers", str(chosen.workers), "--out", str(out)]
     return timed(command, dict(os.environ), out.parent)
 
 
@@ -288,23 +310,25 @@ def speed(seconds: float, wall: float, episodes: int) -> dict[str, float]:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """Return the tables."""
-    about = in_words(result["machine"])
+    about, workers = in_words(result["machine"]), result.get("workers", 2)
     text = [
         "# LIBERO episodes an hour, against `lerobot-eval`",
         "",
         f"By `benchmarks/libero_lerobot.py`: {about}. Task {result['task']}, {result['steps']} steps an",
-        f"episode, two cameras of {SIZE} px, the same ACT (ResNet-18 on {POLICY_SIZE} px, random weights) on the CPU.",
+        f"episode, two cameras of {SIZE} px, {_policy_of(result)}.",
         "",
         "| actions per inference | | episodes | s an episode | episodes an hour | ratio |",
         "|---|---|---|---|---|---|",
     ]
     labels = {
-        "lerobot_eval": "`lerobot-eval`, 2 async environments, soft resets",
-        "exact": "`vlaeval run`, 2 workers, `exact` (default)",
-        "fast": "`vlaeval run`, 2 workers, `fast`",
+        "lerobot_eval": f"`lerobot-eval`, {workers} async environments, soft resets",
+        "exact": f"`vlaeval run`, {workers} workers, `exact` (default)",
+        "fast": f"`vlaeval run`, {workers} workers, `fast`",
     }
     for row in result["rows"]:
         for name, label in labels.items():
+            if name not in row:
+                continue
             times = row[name]
             text.append(
                 f"| {row['n_action_steps']} | {label} | {times['episodes']} | {times['s_per_episode']} "
@@ -312,16 +336,26 @@ def markdown(result: Mapping[str, Any]) -> str:
             )
     text += [
         "",
-        "Where our seconds go, each summed over an episode (two episodes run side by side):",
+        f"Where our seconds go, each summed over an episode ({workers} episodes run side by side):",
         "",
         "| actions per inference | physics | build | reset | physics | pictures | policy | of it waiting |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         for name in ("exact", "fast"):
+            if name not in row:
+                continue
             numbers = " | ".join(str(row[name][part]) for part in PARTS)
             text.append(f"| {row['n_action_steps']} | {name} | {numbers} |")
     return "\n".join([*text, ""])
+
+
+def _policy_of(result: Mapping[str, Any]) -> str:
+    if result.get("policy", "act") == "act":
+        where = result.get("device", "cpu")
+        return f"the same ACT (ResNet-18 on {POLICY_SIZE} px, random weights) on {where}"
+    size = "of the published size" if result["full"] else "tiny"
+    return f"the same random SmolVLA, {size}, on {result['device']}"
 
 
 if __name__ == "__main__":

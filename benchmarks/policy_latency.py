@@ -17,25 +17,18 @@ arithmetic in it, and what is left is what the interpreter and the library cost 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.checkpoints import FLOWS, FULL, KINDS, random_checkpoint
 from common.machine import in_words, machine
 from common.results import save, write_table
 from common.script import count, parser, run
 
 from vla_eval.errors import UsageError
-
-# Random checkpoints (builders) and the factory that loads them (tiny) are the tests'.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fakes"))
-
-KINDS = ("act", "smolvla", "smolvla-deep", "pi0", "pi05", "diffusion")
-FLOWS = ("smolvla", "smolvla-deep", "pi0", "pi05")
-FULL = ("smolvla", "pi0", "pi05")
 
 
 def main() -> None:
@@ -73,28 +66,13 @@ def measure_all(name: str, chosen: argparse.Namespace) -> None:
     results: list[dict[str, Any]] = []
     for kind in chosen.policies:
         with tempfile.TemporaryDirectory() as folder:
-            spec = build(kind, Path(folder), chosen)
+            spec = random_checkpoint(kind, Path(folder), full=chosen.full, device=chosen.device)
             for compiled in (False, True) if chosen.compile and kind in FLOWS else (False,):
                 policy = kind + (", compiled" if compiled else "")
                 print(policy, file=sys.stderr, flush=True)
                 asked = f"{spec}&compile=true" if compiled else spec
                 results.append(measure(kind, asked, chosen) | {"policy": policy})
                 save(name, {"machine": about, "full": chosen.full, "results": results})
-
-
-def build(kind: str, folder: Path, chosen: argparse.Namespace) -> str:
-    """Write a random checkpoint of a kind, and return the spec that loads it."""
-    builders: Any = importlib.import_module("fakes.lerobot.builders")
-    if kind in ("pi0", "pi05"):
-        builders.pi(folder, builders.LIBERO, kind=kind, full=chosen.full)
-    elif kind in FLOWS:
-        deep = kind == "smolvla-deep"
-        builders.smolvla(folder, builders.LIBERO, full=chosen.full, deep=deep)
-    else:
-        getattr(builders, kind)(folder, builders.LIBERO)
-    if chosen.full:
-        return f"lerobot:{folder}?device={chosen.device}"
-    return f"fakes.lerobot.tiny:factory?checkpoint={folder}&device={chosen.device}"
 
 
 def measure(kind: str, spec: str, chosen: argparse.Namespace) -> dict[str, Any]:

@@ -102,6 +102,20 @@ def protocol_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run in which the walker loses some episodes that the teacher wins."""
+    import vla_eval
+
+    folder = tmp_path_factory.mktemp("finished")
+    text = _PROTOCOL.format(count=8, max_steps=12, env_kwargs="", run="", limits="")
+    (folder / "fake.toml").write_text(text)
+    arms = {"walker": "fakes.policies:InWorker?skill=0.6", "teacher": "fakes.policies:InWorker"}
+    protocol = vla_eval.load_protocol(str(folder / "fake.toml"))
+    assert vla_eval.run(protocol, arms, folder / "run", workers=1).complete
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
 def libero_assets():
     """LIBERO's meshes and textures; what needs them is skipped where they, or the extra, are missing."""
     from vla_eval.errors import InfrastructureError, MissingExtraError

@@ -57,6 +57,18 @@ def test_stalled_steps_come_from_no_inference():
     assert trace.actions_sha256 == result.actions_sha256
 
 
+@pytest.mark.parametrize(("mode", "delay", "period"), [("async", 3, 4), ("blocking", 3, 7)])
+def test_reaction_times_are_uniform_over_a_period(mode, delay, period):
+    """From the delay to one less than delay and period: a period is the horizon, and blocking the delay, too."""
+    walker = Walker(Options(chunk=8, skill=0.0))
+    settings = Realtime.model_validate({"mode": mode, "arms": {"a": {"total_us": delay * 100_000}}})
+    result = result_of(walker, virtual=virtual_time(settings, "a", walker.metadata))
+    trace = result.tracer.trace()
+    shown = range(14, 14 + period)
+    assert sorted(trace.answer(step) - step for step in shown) == list(range(delay, delay + period))
+    assert trace.answer(result.steps) is None
+
+
 def test_an_exception_keeps_what_was_done_until_then():
     """The trace of an attempt that ended in an error holds the actions that its record has the hash of."""
     result = EpisodeResult()

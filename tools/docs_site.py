@@ -1,9 +1,10 @@
 """Writes the pages of the documentation's site: `make docs` calls it, and zensical builds the site from them.
 
 docs/ is written for readers of the repository, so its links lead to files anywhere in it. Here every linked
-file becomes a page of the site, and links lead there.
+file becomes a page of the site, and links lead there. A notebook's page is the executed one that
+tools/notebooks.py wrote, if its folder is named.
 
-    .venv-docs/bin/python tools/docs_site.py .site/pages
+    .venv-docs/bin/python tools/docs_site.py .site/pages .site/notebooks
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
 }
 """Pages outside docs/, with their places on the site."""
-GENERATED = ("api.md", *PAGES.values())
+NOTEBOOKS = tuple(sorted((ROOT / "examples" / "notebooks").glob("*.py")))
+GENERATED = ("api.md", *PAGES.values(), *(f"notebooks/{path.stem}.md" for path in NOTEBOOKS))
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 _AS_THEY_ARE = (".png", ".svg", ".gif", ".jpg", ".webp", ".mp4", ".html")
@@ -35,8 +37,9 @@ _LONG = 60_000
 class Site:
     """The pages that were written, and those that their links still ask for."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, notebooks: Path | None = None) -> None:
         self.out = out
+        self.notebooks = notebooks
         self.places: dict[Path, str] = {}
         self.waiting: list[Path] = []
 
@@ -55,6 +58,8 @@ class Site:
 
     def _new_place(self, path: Path) -> str:
         name = path.relative_to(ROOT).as_posix()
+        if path in NOTEBOOKS:
+            return f"notebooks/{path.stem}.md"
         if path.suffix in _AS_THEY_ARE or (path.suffix == ".md" and name.startswith("docs/")):
             return name.removeprefix("docs/")
         return PAGES.get(name, f"files/{name.removesuffix('.md')}.md")
@@ -72,6 +77,10 @@ class Site:
         return len(self.places)
 
     def _page(self, path: Path) -> str:
+        if path in NOTEBOOKS and self.notebooks is not None:
+            for picture in self.notebooks.glob(f"{path.stem}-*"):
+                shutil.copyfile(picture, self.out / "notebooks" / picture.name)
+            return (self.notebooks / f"{path.stem}.md").read_text(encoding="utf-8")
         if path.suffix == ".md":
             return self._relinked(path)
         name = path.relative_to(ROOT).as_posix()
@@ -127,20 +136,25 @@ def api_page() -> str:
     return head + names + "\n"
 
 
-def write_site(out: Path) -> int:
+def write_site(out: Path, notebooks: Path | None = None) -> int:
     """Write all pages into a new folder; return their number.
+
+    Args:
+        out: the folder.
+        notebooks: folder of the executed notebooks; None: their pages show the code alone.
 
     Raises:
         FileNotFoundError: a page links to a file that the repository lacks.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    site = Site(out)
-    for page in [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in PAGES)]:
+    site = Site(out, notebooks)
+    pages = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in PAGES), *NOTEBOOKS]
+    for page in pages:
         site.place_of(page)
     (out / "api.md").write_text(api_page(), encoding="utf-8")
     return site.write_all() + 1
 
 
 if __name__ == "__main__":
-    print(f"{write_site(Path(sys.argv[1]))} files in {sys.argv[1]}")
+    print(f"{write_site(*map(Path, sys.argv[1:]))} files in {sys.argv[1]}")

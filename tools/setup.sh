@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Sets .venv up:  tools/setup.sh dev | first-look | quickstart | install | lock
+# Sets .venv up:  tools/setup.sh dev | first-look | quickstart | install | extras | lock
 #   dev         the core and the tools that test it (no simulator, no torch)
 #   first-look  the package and the SO-101 simulator (no torch, no LIBERO)
 #   quickstart  that, and torch for the trained policies
 #   install     everything: SO-101, LIBERO, the development tools
+#   extras      that, and what is used around a run: trackers, Rerun, the libraries of the examples
 #   lock        compiles requirements.lock anew, with the newest versions that fit; installs nothing
 # Writes nothing outside the checkout, except what apt installs and the cache of a uv that was
 # already on PATH. A second call with nothing changed only compares a hash.
@@ -12,8 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-}
 case $level in
-  dev | first-look | quickstart | install | lock) ;;
-  *) echo "usage: tools/setup.sh dev|first-look|quickstart|install|lock" >&2; exit 4 ;;
+  dev | first-look | quickstart | install | extras | lock) ;;
+  *) echo "usage: tools/setup.sh dev|first-look|quickstart|install|extras|lock" >&2; exit 4 ;;
 esac
 
 say() { echo "setup: $*" >&2; }
@@ -26,7 +27,7 @@ fresh() {
 }
 # What is set up for a level serves those before it, too.
 done_before() {
-  fresh install || fresh "$level" || { [[ $level == first-look ]] && fresh quickstart; }
+  { [[ $level != extras ]] && fresh install; } || fresh "$level" || { [[ $level == first-look ]] && fresh quickstart; }
 }
 if done_before; then exit 0; fi
 
@@ -149,9 +150,16 @@ if [[ $level == quickstart ]]; then
   echo "$key" > .venv/.stamp-quickstart
 fi
 
-if [[ $level == install ]]; then
+if [[ $level == install || $level == extras ]]; then
   packages so101,so101-meshes,libero,lerobot,remote,cluster,dev
   # OpenCV, which robosuite imports, links against libraries that no wheel carries.
   .venv/bin/python -c 'import cv2' 2> /dev/null || { apt_install libgl1 libglib2.0-0; .venv/bin/python -c 'import cv2'; }
   echo "$key" > .venv/.stamp-install
+fi
+
+if [[ $level == extras ]]; then
+  packages publish,rerun,tensorboard,trackio,wandb,mlflow
+  "$uv" pip install --quiet --python .venv/bin/python --constraints requirements.lock \
+    lightning gymnasium-robotics
+  echo "$key" > .venv/.stamp-extras
 fi

@@ -59,7 +59,12 @@ def made_again(card: Card, plan: ExpertData) -> dict[str, Any]:
     """Make a card's demonstrations again, and return their scenes."""
     network = card.network
     frames = generate(
-        plan, network.cameras, network.image_size, network.chunk_size, on_episode=_say
+        plan,
+        network.cameras,
+        network.image_size,
+        network.chunk_size,
+        n_obs_steps=network.n_obs_steps,
+        on_episode=_say,
     )
     if frames.describe() != card.data or frames.scenes is None:
         raise UsageError(f"other demonstrations: {frames.describe()}; the card has {card.data}")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "validation"))
 
+import checkpoints
 import copies
 import delays
 import dependence
@@ -58,6 +59,8 @@ GROUPS: dict[str, Group] = {
     "Five looks": simulated.sequential,
     "Size set from the first pairs": resized.bars,
     "Bets": simulated.betting,
+    "Verdicts while a policy is trained": checkpoints.verdicts,
+    "The best of many checkpoints": checkpoints.best_of_many,
     "Partial credit and time to success": means.measures,
     "Partial credit and time, judged wrongly": means.wrong,
     "Latency": measured.latency,

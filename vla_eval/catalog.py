@@ -10,13 +10,14 @@ import functools
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.installed import offers
-from vla_eval.keys import EpisodeKey
-from vla_eval.plan import expand
-from vla_eval.protocol import Protocol
+
+if TYPE_CHECKING:
+    from vla_eval.keys import EpisodeKey
+    from vla_eval.protocol import Protocol
 
 __all__ = [
     "Cost",
@@ -175,6 +176,8 @@ def development_keys(protocol: Protocol) -> list[EpisodeKey]:
 
     Unknown suites and tasks have no development states.
     """
+    from vla_eval.plan import expand  # here: a list of suites needs no protocols
+
     reserved = {
         (suite.name, task.name): task.development_states
         for suite in suites()

@@ -19,6 +19,9 @@ key               meaning
 ``task``          str, the instruction
 ``scene_hash``    str (after ``reset`` only), sha256 of body and geom poses and qpos
 ``init_state``    int (after ``reset`` only), the numbered start that was used
+``events``        dict of str to int, optional: what was done to the scene so far, by name
+                  (a push, a jump of an object), with the control step of the first
+                  observation that can show it
 ``provenance``    dict of str to JSON scalar (after ``reset`` only): simulator version,
                   renderer, assets; ``standins`` true where assets are stand-ins
 ================  =====================================================================

@@ -83,6 +83,8 @@ class EpisodeResult:
     score: float = 0.0
     subgoals: dict[str, bool] = field(default_factory=dict)
     subgoal_steps: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
+    """What was done to the scene, with the control step of the first observation that can show it."""
     steps: int = 0
     nfe: int = 0
     clipped_actions: int = 0
@@ -316,6 +318,7 @@ class _Attempt:
         success = bool(info.get("is_success", False))
         result.score = _score(info.get("score", success))
         result.subgoals = self.note_subgoals(info)
+        result.events = {str(name): int(at) for name, at in info.get("events", {}).items()}
         if success:
             result.outcome, result.reason = "success", None
         elif terminated or truncated:

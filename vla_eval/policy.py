@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval.identity import SERVER_IDENTITY, UNKNOWN
 from vla_eval.keys import PolicyKey
 from vla_eval.record import Outcome
 from vla_eval.trainedon import Scenes, is_short
+
+if TYPE_CHECKING:
+    from vla_eval.environment import EvalEnv, Observation
 
 __all__ = [
     "POSES_WANTED",

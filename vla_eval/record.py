@@ -44,7 +44,7 @@ from vla_eval.files.jsonfile import AwareTime
 from vla_eval.keys import EpisodeKey
 from vla_eval.realtime.record import RealtimeRecord
 
-__all__ = ["LATER", "EpisodeRecord", "ErrorDetail", "Outcome", "Reason", "Timing"]
+__all__ = ["LATER", "EpisodeRecord", "ErrorDetail", "EventRecord", "Outcome", "Reason", "Timing"]
 
 Outcome = Literal["success", "failure", "error"]
 Reason = Literal[
@@ -148,6 +148,16 @@ class ErrorDetail(_Frozen):
     traceback: str = ""
 
 
+class EventRecord(_Frozen):
+    """Something that was done to the scene during an episode: a push, a jump of an object."""
+
+    shown: Whole
+    """Control step of the first observation that can show it."""
+    answered: Whole | None = None
+    """First control step whose action comes from such an observation; None: the episode ended before.
+    The difference of the two is the reaction time; `steps` less ``shown`` is the time from event to end."""
+
+
 class EpisodeRecord(_Frozen):
     """One attempt of one episode by one arm."""
 
@@ -174,6 +184,10 @@ class EpisodeRecord(_Frozen):
     the start; without the parts that never were. Absent from records of earlier versions."""
     steps: Whole = 0
     """Control steps executed."""
+    events: Mapping[str, EventRecord] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """What was done to the scene, by name; absent where nothing was."""
     inferences: Whole = 0
     nfe: Whole = 0
     """Function evaluations over the whole episode."""

@@ -34,6 +34,14 @@ class Trace:
         """Hash of the actions, as a record holds it."""
         return hashlib.sha256(self.actions.astype("<f4").tobytes()).hexdigest()
 
+    def answer(self, shown: int) -> int | None:
+        """Return the first control step whose action comes from an observation of ``shown`` or later."""
+        observed = np.append(self.observed, STALLED)[
+            self.source
+        ]  # a stalled step has the last entry
+        steps = np.flatnonzero(observed >= shown)
+        return int(steps[0]) if steps.size else None
+
 
 class Tracer:
     """Collects the trace of one attempt.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 from vla_eval.errors import UsageError, did_you_mean
 from vla_eval.files.atomic import write_atomically
 
-__all__ = ["RESULTS", "load", "points", "save", "write_table"]
+__all__ = ["FOLDER_VARIABLE", "RESULTS", "load", "points", "save", "write_table"]
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+FOLDER_VARIABLE = "VLA_EVAL_BENCHMARK_RESULTS"
+"""Environment variable that names another folder of results."""
+RESULTS = Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).resolve().parents[1] / "results")
 
 
 def load(name: str, *, default: Any = None) -> Any:

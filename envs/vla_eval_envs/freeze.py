@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import sys
 
-from vla_eval_envs.lekiwi.shopping import Shopping
 from vla_eval_envs.lekiwi.states import ShoppingStates
 from vla_eval_envs.manipulation.tasks import task_classes
 from vla_eval_envs.so101.frozen import FrozenStates
@@ -20,7 +19,10 @@ __all__ = ["frozen_states"]
 def frozen_states() -> dict[str, FrozenStates | ShoppingStates]:
     """Return the initial states of every task, by the names of their files."""
     so101 = [kind.frozen for kind in task_classes("vla_eval_envs.so101")]
-    return {states.name: states for states in (*so101, *Shopping.frozen.values())}
+    lekiwi = [
+        states for kind in task_classes("vla_eval_envs.lekiwi") for states in kind.frozen.values()
+    ]
+    return {states.name: states for states in (*so101, *lekiwi)}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ _DECIMALS = 9
 _END_DECIMALS = 6
 
 
-def scene_hash(model: Any, data: Any) -> str:
+def scene_hash(model: Any, data: Any, motion: Mapping[str, float] | None = None) -> str:
     """Return the sha256, as 64 hex digits, of a scene's geometry, colours and joint positions.
 
     The hash covers names, shapes and values of ``body_pos`` and ``geom_pos`` (m), ``body_quat`` and
@@ -26,11 +27,15 @@ def scene_hash(model: Any, data: Any) -> str:
     Args:
         model: ``mujoco.MjModel``, or a wrapper that exposes its arrays (robosuite's).
         data: ``mujoco.MjData``, or such a wrapper.
+        motion: numbers, by name, that decide what moves by itself; they are part of the hash. Scenes
+            without any keep the hash that they had before this argument existed.
     """
     digest = hashlib.sha256()
     for field in _MODEL_FIELDS:
         _update(digest, field, getattr(model, field))
     _update(digest, "qpos", data.qpos)
+    for name, value in sorted((motion or {}).items()):
+        _update(digest, name, value)
     return digest.hexdigest()
 
 

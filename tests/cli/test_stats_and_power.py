@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 
 from vla_eval import stats
 from vla_eval.cli import main
+from vla_eval.cli.power import power
+from vla_eval.recipes import Design
 from vla_eval.stats import ClusteredPairs, PairedCase
 
 KEYS = {"difference", "ci90", "ci95", "p_noninferior", "p_noninferior_exact", "verdict"}
@@ -358,3 +361,9 @@ def test_impossible_resized_designs_are_refused(more, message, capsys):
     """One sentence says what is wrong."""
     assert main(["power", "--margin", "0.1", *more]) == 4
     assert message in capsys.readouterr().err
+
+
+def test_the_flag_design_has_every_design():
+    """The command line names them itself, so that the list of verbs need not load protocols."""
+    offered, _none = get_args(get_type_hints(power)["design"])
+    assert get_args(offered) == get_args(Design)

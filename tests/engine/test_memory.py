@@ -82,3 +82,16 @@ def test_no_descriptor_stays_open(ends):
         sender.send(picture(size))
         receiver.receive()
     assert open_files() <= before
+
+
+@pytest.mark.parametrize("size", [4, 128])
+def test_numbers_are_where_a_processor_wants_them(ends, size):
+    """After an array of an odd number of bytes too, small and large: torch refuses anything else."""
+    sender, receiver = Sender(ends[0]), Receiver(ends[1])
+    sender.send({"odd": picture(size).ravel()[:-1], "state": np.arange(3.0), "none": np.zeros(0)})
+    got = receiver.receive()
+    assert got["state"].flags.aligned
+    assert got["state"].ctypes.data % 16 == 0
+    got["state"] += 1
+    np.testing.assert_array_equal(got["state"], [1, 2, 3])
+    assert got["none"].size == 0

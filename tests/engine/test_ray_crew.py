@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -187,6 +189,39 @@ def test_the_doctor_sees_every_node(here):
 
 
 BAD = {"new": f"{WORKER}?skill=0.5", "old": f"{HOST}?skill=0.97&fault=die&fault_states=5"}
+
+
+def test_a_node_on_which_no_policy_can_be_loaded_is_left(
+    tmp_path, protocol_file, cluster, here, hold
+):
+    """Three deaths in a row put it out of use; the other node, which waits so long, does all episodes."""
+    protocol, out = protocol_file(count=4, hold=hold), tmp_path / "run"
+    waits = [hold / str(state) for state in range(4)]
+    for each in waits:
+        each.touch()
+    arms = {"a": f"{WORKER}?load_s=3"}
+    said: list[str] = []
+
+    def kill_what_loads() -> None:
+        seen: set[int] = set()  # what is there for half a second has begun to load
+        while not any("out of use" in each for each in said):
+            time.sleep(0.5)
+            actors = cluster.processes(cluster.second)[1:]
+            for process in actors:
+                if process.pid in seen:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+            seen = {process.pid for process in actors}
+        for each in waits:
+            each.unlink()
+
+    killer = threading.Thread(target=kill_what_loads, daemon=True)
+    killer.start()
+    summary = vla_eval.run(str(protocol), arms, out, workers=2, engine=here, notify=said.append)
+    killer.join(timeout=10)
+    assert summary.complete
+    assert any("lost 3 processes in a row; it is out of use for this run" in each for each in said)
+    assert outcomes(out).count("result") == 4
 
 
 def looks(out: Path) -> list[dict[str, object]]:

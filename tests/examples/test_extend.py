@@ -1,4 +1,4 @@
-"""The minimal packages of docs/extend.md: built as wheels, installed elsewhere, listed and run."""
+"""The minimal packages of docs/extend.md and of bring-your-environment.md: built as wheels, installed elsewhere, listed and run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXTEND = ROOT / "examples" / "extend"
 PAGE = (ROOT / "docs" / "extend.md").read_text()
+ENVIRONMENT = (ROOT / "docs" / "bring-your-environment.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A folder with the three packages, as `pip install --target` would leave them."""
+    """A folder with the packages, as `pip install --target` would leave them."""
     pytest.importorskip("setuptools", reason="builds the wheels")
     folder = tmp_path_factory.mktemp("extend")
-    for package in (ROOT / "examples" / "plugin", EXTEND / "policy", EXTEND / "protocol"):
+    for package in (ROOT / "examples" / "plugin", *sorted(EXTEND.iterdir())):
         source, wheels = folder / package.name, folder / f"wheel-{package.name}"
         for path in package.rglob("*"):
             if path.is_file() and path.suffix in (".py", ".toml", ".json"):
@@ -47,13 +48,13 @@ def vlaeval(site: Path, *words: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # processes import simulators, on cores that are shared
 def test_the_packages_are_found_and_run(site, tmp_path):
     """The policy and the protocol are listed, the lock holds, and the run on the suite succeeds."""
     kinds = json.loads(vlaeval(site, "list", "policies", "--json"))
@@ -64,17 +65,45 @@ def test_the_packages_are_found_and_run(site, tmp_path):
     file = str(EXTEND / "protocol" / "point_protocols" / "point-near.toml")
     assert "point-near@1, released, 2 episodes" in vlaeval(site, "protocol", "check", file)
     out = str(tmp_path / "run")
-    said = vlaeval(site, "run", "point-near", "--policy", "steady?value=0.5", "--out", out, "--workers", "1", "--json")  # fmt: skip
+    lines = tmp_path / "lines.jsonl"
+    said = vlaeval(site, "run", "point-near", "--policy", "steady?value=0.5", "--out", out, "--workers", "1", "--json", "--log", f"lines:{lines}")  # fmt: skip
     assert json.loads(said)["arms"]["policy"]["successes"] == 2
+    *points, tables = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert points[-1]["step"] == 2
+    assert points[-1]["eval/point/success_rate_low"] < points[-1]["eval/point/success_rate"] == 1.0
+    assert tables["tasks"][0][:3] == ["task", "successes", "n"]
+    assert "sent to lines" in vlaeval(site, "log", out, "--to", f"lines:{tmp_path / 'again.jsonl'}")
+    again = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().splitlines()]
+    assert again[0] == points[-1], "the same run has the same identity and numbers"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # processes import simulators, on cores that are shared
+def test_fetch_of_gymnasium_robotics_is_a_suite(site, tmp_path):
+    """Nothing is missing in the adapter of docs/bring-your-environment.md, and pairs are certified by its scenes."""
+    pytest.importorskip("gymnasium_robotics", reason="is another project's package")
+    for task in ("Reach", "Push", "PickAndPlace"):
+        found = vlaeval(site, "doctor", "--env", f"fetch_suite:fetch/{task}-v0")
+        assert "FAIL" not in found
+    assert f"```\n$ vlaeval doctor --env fetch_suite:fetch/Push-v0\n{vlaeval(site, 'doctor', '--env', 'fetch_suite:fetch/Push-v0')}" in ENVIRONMENT  # fmt: skip
+    out = str(tmp_path / "run")
+    arms = ["--arm", "quick=to-goal", "--arm", "slow=to-goal?gain=1"]
+    said = vlaeval(site, "run", "fetch-reach", *arms, "--out", out, "--workers", "1", "--json")
+    found = json.loads(said)
+    assert found["arms"]["quick"]["successes"] == 20
+    assert found["arms"]["slow"]["successes"] < 20
+    assert "vlaeval view" not in vlaeval(
+        site, "replay", out, "fetch/Reach/i100/e0/p0", "--arm", "quick"
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["policy/steady_policy.py", "policy/pyproject.toml", "protocol/pyproject.toml", "protocol/point_protocols/point-near.toml"],
+    ["policy/steady_policy.py", "policy/pyproject.toml", "protocol/pyproject.toml", "protocol/point_protocols/point-near.toml", "sink/lines_sink.py", "sink/pyproject.toml", "environment/fetch_suite/env.py"],
 )  # fmt: skip
-def test_the_page_shows_the_files(name):
-    """Each file of the page is the example's own."""
-    assert f"\n{(EXTEND / name).read_text().rstrip()}\n```" in PAGE
+def test_the_pages_show_the_files(name):
+    """Each file of the pages is the example's own."""
+    assert f"\n{(EXTEND / name).read_text().rstrip()}\n```" in PAGE + ENVIRONMENT
 
 
 def test_the_policy_keeps_the_contract(monkeypatch):

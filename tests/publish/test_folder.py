@@ -13,6 +13,7 @@ from vla_eval.cli import main
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.publish import Benchmark, publish
 from vla_eval.summary.model import summarise
+from vla_eval.view.films import Film
 
 pytest.importorskip("pyarrow", reason="needs the extra 'publish'")
 hub = pytest.importorskip("huggingface_hub", reason="needs the extra 'publish'")
@@ -135,6 +136,26 @@ def test_stored_actions_are_published(copy, tmp_path):
     (copy / "actions" / "a.jsonl").write_bytes(b"{}\n")
     done = publish(copy, tmp_path / "out")
     assert (done.dataset / "run" / "actions" / "a.jsonl").read_bytes() == b"{}\n"
+
+
+def test_videos_are_published_on_request(copy, tmp_path):
+    """Whole films and grids go along, half-written files do not; the card names the grids."""
+    with pytest.raises(RunFolderError, match=r"vlaeval view .* --render discordant"):
+        publish(copy, tmp_path / "none", videos=True)
+    assert not (tmp_path / "none").exists()
+    media = copy / "media"
+    media.mkdir()
+    film = Film(fps=30, frames=2, height=8, cameras=(), scores=(0, 1), subgoals={})
+    (media / "a.json").write_text(film.model_dump_json())
+    for name in ("a.mp4", "a.webp", "b.mp4", ".c.unfinished.mp4", "new-failures-impaired.mp4"):
+        (media / name).write_bytes(name.encode())
+    assert not (publish(copy, tmp_path / "without").dataset / "run" / "media").exists()
+    done = publish(copy, tmp_path / "out", videos=True)
+    published = done.dataset / "run" / "media"
+    assert {file.name for file in published.iterdir()} == {
+        "a.json", "a.mp4", "a.webp", "new-failures-impaired.mp4",
+    }  # fmt: skip
+    assert "(run/media/new-failures-impaired.mp4)" in (done.dataset / "README.md").read_text()
 
 
 @pytest.mark.long

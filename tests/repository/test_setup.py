@@ -151,7 +151,7 @@ def test_second_call_does_nothing(checkout: Path):
 
 
 def test_larger_levels_cover_smaller_ones(checkout: Path):
-    """After `install`, `quickstart` has nothing to do; after `quickstart`, `install` has."""
+    """After `install`, `quickstart` has nothing to do; after `quickstart`, `install` has; `extras` adds to it."""
     path = commands(checkout / "bin", uv=FAKE_UV)
     log = checkout / "uv.log"
     assert set_up(checkout, path, "first-look").returncode == 0
@@ -170,6 +170,12 @@ def test_larger_levels_cover_smaller_ones(checkout: Path):
     before = log.read_text()
     assert set_up(checkout, path, "quickstart").returncode == 0
     assert set_up(checkout, path, "dev").returncode == 0
+    assert log.read_text() == before
+    assert set_up(checkout, path, "extras").returncode == 0
+    assert ".[publish,rerun,tensorboard,trackio,wandb,mlflow]" in log.read_text()
+    before = log.read_text()
+    assert set_up(checkout, path, "extras").returncode == 0
+    assert set_up(checkout, path, "install").returncode == 0
     assert log.read_text() == before
 
 

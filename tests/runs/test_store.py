@@ -16,7 +16,7 @@ from vla_eval.errors import RunFolderError
 from vla_eval.files.atomic import StorageError, write_atomically
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.realtime.schedule import Tally
-from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
+from vla_eval.record import EpisodeRecord, ErrorDetail, EventRecord, Timing
 from vla_eval.runs.store import Records, RecordWriter, read_records, records_digest
 
 
@@ -82,6 +82,16 @@ def test_fields_of_later_versions_change_no_digest(tmp_path):
         for each in (record(1), record(1, **later))
     }
     assert len(digests) == 1
+
+
+def test_events_come_back(tmp_path):
+    """What was done to a scene, answered or not, is part of a record; where nothing was, no line says so."""
+    events = {"jump": EventRecord(shown=31, answered=42), "a:b": EventRecord(shown=7)}
+    path = write(tmp_path, record(0), record(1, events=events))
+    assert "events" not in path.read_text().splitlines()[0]
+    read = read_records([tmp_path])
+    assert [each.events for each in read.attempts] == [None, events]
+    assert read.attempts[1].reproducible()["events"]["jump"] == {"shown": 31, "answered": 42}
 
 
 def test_idle_writers_leave_no_file(tmp_path):

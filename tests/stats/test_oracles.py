@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from references import bonett_price_interval, newcombe_paired_interval
+from statsmodels.stats.proportion import proportion_confint
 
 from vla_eval import stats
 from vla_eval.stats import PairedTable, Verdict
@@ -133,6 +134,17 @@ SINGLE = [
 def test_intervals_of_one_rate(successes, n, low, high):
     """Newcombe 1998 and Brown, Cai and DasGupta 2001, to the last printed digit."""
     assert stats.wilson_interval(successes, n) == pytest.approx((low, high), abs=5.1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.05 / 3])
+def test_wilson_is_that_of_statsmodels_to_the_last_bit(alpha):
+    """At all counts up to 60, and at counts that are divided by a variance inflation factor."""
+    cases = [
+        (k / scale, n / scale) for n in range(1, 61) for k in range(n + 1) for scale in (1, 1.7)
+    ]
+    for successes, n in cases:
+        theirs = proportion_confint(successes, n, alpha=alpha, method="wilson")
+        assert stats.wilson_interval(successes, n, alpha=alpha) == theirs
 
 
 # Claims as published, at 5 and at 10 points: SnapFlow (arXiv 2604.05656) and its naive student,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import multinomial, norm
 
 from vla_eval.stats import PairedTable, tango_interval, tango_z, wilson_interval
+from vla_eval.stats.paired import tango_scores
 
 # n11, n10, n01, n00; 95 % and 90 % intervals. The first rows are published: Tango 1998 tables VII
 # and V; Bentur, Cavo, in Fagerland, Lydersen and Laake 2014; Agresti and Min 2005; Tang 2010.
@@ -33,6 +34,19 @@ def test_tango_equals_published_intervals(table, ci95, ci90):
     paired = PairedTable(*table)
     assert paired.interval() == pytest.approx(ci95, abs=1e-6)
     assert paired.interval(alpha=0.10) == pytest.approx(ci90, abs=1e-6)
+
+
+@given(
+    counts=st.tuples(*[st.integers(0, 3000)] * 3).filter(sum),
+    delta=st.one_of(st.floats(-1, 1), st.sampled_from([-1.0, -0.05, 0.0, 0.05, 1.0])),
+    at_estimate=st.booleans(),
+)
+def test_one_score_of_tango_is_that_of_an_array_to_the_last_bit(counts, delta, at_estimate):
+    """The form for floats and the form for arrays are one statistic, also where its variance is 0."""
+    n10, n01, equal = counts
+    n = n10 + n01 + equal
+    delta = (n10 - n01) / n if at_estimate else delta
+    assert tango_z(n10, n01, n, delta) == float(tango_scores(n10, n01, n, delta))
 
 
 def test_tango_at_the_edge():

@@ -131,6 +131,17 @@ def test_the_rejection_region_by_enumeration(n):
     assert rejection_probability(losses, p10, p01)[0] == pytest.approx(total, abs=1e-12)
 
 
+@pytest.mark.parametrize("p10", [1e-5, 0.004, 0.1, 0.5, 0.93])
+def test_what_is_left_out_of_a_large_sum_is_nothing(p10):
+    """Of 2,000 pairs the terms far from the mean are skipped: the sum over all of them is the same."""
+    n, p01 = 2000, 0.02
+    losses = largest_losses(1.6, n, delta=-0.02)
+    wins = np.arange(n + 1)
+    below = np.where(losses < 0, 0.0, binom.cdf(losses, n - wins, p01 / (1 - p10)))
+    total = float((binom.pmf(wins, n, p10) * below).sum())
+    assert rejection_probability(losses, p10, p01)[0] == pytest.approx(total, abs=1e-12)
+
+
 @pytest.mark.parametrize("n", [30, 59, 100])
 @pytest.mark.parametrize("margin", [0.02, 0.05, 0.10])
 def test_the_exact_test_keeps_its_level(n, margin):

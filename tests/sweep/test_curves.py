@@ -8,9 +8,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from vla_eval.analysis import BreakEven
 from vla_eval.cli import main
 from vla_eval.drawing.svg import standalone
 from vla_eval.errors import UsageError
+from vla_eval.judging.break_even import AtDelay, Bracket
 from vla_eval.realtime.latency import microseconds_of, ticks_of
 from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.sweep import curves as module
@@ -141,6 +143,33 @@ def test_the_drawing_marks_an_arms_own_delay(grid):
     assert drawn.count("<use") == plain.count("<use") + 2
     without = replace(cell, machines=cell.machines.model_copy(update={"machine": None}))
     assert "ring" not in draw_curves([on], without)
+
+
+def bracket_of(kept_up: int | None, better: int | None) -> Bracket:
+    declared = BreakEven(
+        candidate="one", candidate_ticks=0, reference="ten", reference_ticks=(0, 3, 8)
+    )
+    delays = tuple(AtDelay(d, 40, 0.1, (0.0, 0.2), 0.01, 0.01) for d in (0, 3, 8))
+    return Bracket(declared, 0.1, 0.05, delays, kept_up, better)
+
+
+@pytest.mark.parametrize(
+    ("kept_up", "better", "words"),
+    [
+        (3, 8, ["ten keeps up", "one at 0 is better"]),
+        (None, 8, ["ten keeps up: not shown", "one at 0 is better"]),
+        (3, None, ["ten keeps up", "one at 0 is better: not shown"]),
+    ],
+)
+def test_the_drawing_says_where_the_reference_keeps_up(grid, kept_up, better, words):
+    """A bar for each statement that is shown, and words where it is not."""
+    cell = load_grid(grid())[0]
+    curve = Curve("ten", None, tuple(Point(d, 0.5, (0.3, 0.7), 2.0, (1, 3)) for d in (0, 3, 8)))
+    drawn = draw_curves([curve], cell, bracket_of(kept_up, better))
+    texts = [each.text for each in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert [text for text in texts if "keeps up" in text or "better" in text] == words
+    bars = drawn.count("stroke-width: 5")
+    assert bars == (kept_up is not None) + (better is not None)
 
 
 @pytest.mark.long

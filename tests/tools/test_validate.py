@@ -16,6 +16,7 @@ from vla_eval.stats import Judgement, Verdict
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "validation"))
 
+import checkpoints
 import copies
 import delays
 import dependence
@@ -174,6 +175,8 @@ SIMULATED = [
     simulated.training_seeds,
     simulated.sequential,
     simulated.betting,
+    checkpoints.verdicts,
+    checkpoints.best_of_many,
     means.measures,
     means.wrong,
     measured.latency,
@@ -189,7 +192,7 @@ SIMULATED = [
 @pytest.mark.slow
 @pytest.mark.parametrize("bars", SIMULATED)
 def test_simulated_bars(bars):
-    """Seeds, looks, bets, scores, latency, tasks, candidates and runs, each with a wrong method that is caught."""
+    """Seeds, looks, bets, checkpoints, scores, latency, tasks, candidates and runs, each with a wrong method that is caught."""
     check(bars())
 
 

@@ -6,9 +6,10 @@ Exit codes: 0 complete, or the claim holds · 1 refuted · 2 interrupted, resuma
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, Union
 
@@ -133,33 +134,53 @@ def _run(arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if not {"-h", "--help"} & set(arguments):
-        return _call(arguments, brief=False)
-    with wrapped_help():
-        # The list of verbs shows a line for each; `vlaeval VERB --help` shows everything.
-        return _call(arguments, brief=arguments[0] in ("-h", "--help"))
+    asks_help = bool({"-h", "--help"} & set(arguments))
+    with wrapped_help() if asks_help else contextlib.nullcontext():
+        verb = _VERBS.get(arguments[0])
+        if verb is not None:  # tyro builds the parser of this verb only
+            describe(verb)
+            return _parse(verb, arguments[1:], prog=f"vlaeval {arguments[0]}")
+        if arguments[0] in ("-h", "--help"):
+            return _parse(_verbs_in_brief(), arguments)
+        return _parse(_verbs_in_full(), arguments)
 
 
-def _call(arguments: list[str], *, brief: bool) -> int:
+def _verbs_in_full() -> Any:
+    """Return the type of a command line that begins with any verb: for completion and for mistakes."""
     for function in _VERBS.values():
         describe(function)
-    verbs = tuple(
-        Annotated[
-            int,
-            tyro.conf.subcommand(
-                name=name,
-                constructor=function,
-                description=(function.__doc__ or "").partition("\n")[0] if brief else None,
-            ),
-        ]
+    return _any_of(
+        tyro.conf.subcommand(name=name, constructor=function) for name, function in _VERBS.items()
+    )
+
+
+class _Unread:
+    """Stands for a verb in the list of verbs, which shows none of its options."""
+
+
+def _verbs_in_brief() -> Any:
+    """Return the type from which tyro prints the list of verbs, with the first line of each."""
+    return _any_of(
+        tyro.conf.subcommand(
+            name=name,
+            constructor=_Unread,
+            description=(function.__doc__ or "").partition("\n")[0],
+        )
         for name, function in _VERBS.items()
     )
+
+
+def _any_of(subcommands: Iterable[Any]) -> Any:
+    choices = tuple(Annotated[int, subcommand] for subcommand in subcommands)
+    return Union[choices]  # noqa: UP007 - the members are known at run time only
+
+
+def _parse(what: Any, arguments: list[str], *, prog: str = "vlaeval") -> int:
     try:
-        choice: Any = Union[verbs]  # noqa: UP007 - the members are known at run time only
         result: Any = tyro.cli(
-            choice,
-            prog="vlaeval",
-            description=_DESCRIPTION,
+            what,
+            prog=prog,
+            description=_DESCRIPTION if prog == "vlaeval" else None,
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )

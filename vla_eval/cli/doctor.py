@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from vla_eval.cli.common import print_json, say, say_folded
-from vla_eval.cli.inspect import doctor_policy
 from vla_eval.errors import EXIT_COMPLETE, EXIT_INFRASTRUCTURE, EXIT_REFUTED, UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def doctor(
         json: Print for machines.
     """
     if policy is not None:
+        from vla_eval.cli.inspect import doctor_policy
+
         return doctor_policy(policy, suite, json=json, folder=out)
     if suite:
         raise UsageError("--suite goes with --policy; without, every suite is checked")

@@ -10,8 +10,8 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from types import NoneType
-from typing import Annotated, Any, TextIO, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Optional, TextIO, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -36,8 +36,16 @@ def describe(verb: Callable[..., int]) -> None:
     for name, text in texts.items():
         hint = hints[name]
         shown = tyro.conf.arg(help=text, help_behavior_hint=_default, metavar=_metavar(hint))
-        hints[name] = Annotated[hint, shown]
+        hints[name] = Annotated[_quick(hint), shown]
     verb.__annotations__ = hints
+
+
+def _quick(hint: Any) -> Any:
+    """Return a hint ``X | None`` as ``Optional[X]``: for the other form tyro imports typeguard, 50 ms."""
+    if get_origin(hint) is Annotated:
+        inner, *notes = get_args(hint)
+        return Annotated[_quick(inner), *notes]
+    return Optional[get_args(hint)[0]] if isinstance(hint, UnionType) else hint  # noqa: UP045
 
 
 def _descriptions(docstring: str) -> dict[str, str]:

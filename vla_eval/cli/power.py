@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from vla_eval.bounds import check_alpha, check_margin
 from vla_eval.cli.common import print_json, print_table, say, say_folded
 from vla_eval.errors import EXIT_COMPLETE, UsageError
-from vla_eval.recipes import Design
 
 if TYPE_CHECKING:
     from vla_eval.compare.shown import Shown
@@ -45,7 +43,7 @@ def power(
     ] = None,
     seeds: Annotated[int | None, tyro.conf.arg(metavar="K")] = None,
     training_sd: float | None = None,
-    design: Design | None = None,
+    design: Literal["distilled", "frozen", "independent"] | None = None,
     json: bool = False,
 ) -> int:
     """Compute the episodes that a claim of non-inferiority needs, or the power of a finished run.
@@ -167,6 +165,8 @@ def _show_recipes(seeds: int, sd: float, told: dict[str, Any], *, json: bool) ->
 
 
 def _check_levels(margin: float | None, alpha: float | None, power: float | None) -> None:
+    from vla_eval.bounds import check_alpha, check_margin
+
     if margin is not None:
         check_margin(margin, "--margin")
     if alpha is not None:

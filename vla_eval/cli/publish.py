@@ -27,6 +27,7 @@ def publish(
     task_id: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None,
     license: str = "cc-by-4.0",  # noqa: A002 - the flag's name
     show_paths: bool = False,
+    videos: bool = False,
 ) -> int:
     r"""Write a run as folders for the Hugging Face hub: a dataset repository, and model card blocks.
 
@@ -47,6 +48,8 @@ def publish(
         task_id: The task of that leaderboard.
         license: Licence of the data, in the hub's words.
         show_paths: Publish paths of this machine, where a policy is named by one.
+        videos: Publish the videos too that the run has, from `vlaeval view RUN --render discordant` or
+            `vlaeval log RUN --to TRACKER --videos`.
     """
     from vla_eval.publish import Benchmark
     from vla_eval.publish import publish as write
@@ -62,6 +65,7 @@ def publish(
         benchmark=board,
         licence=license,
         show_paths=show_paths,
+        videos=videos,
     )
     say(f"dataset repository: {done.dataset}")
     for arm, file in done.cards.items():

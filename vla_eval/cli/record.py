@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from vla_eval.blocks import MOST_EPISODES
 from vla_eval.cli.common import Changes, print_json, say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
 from vla_eval.files.plain import whole_number
@@ -18,7 +17,7 @@ from vla_eval.files.plain import whole_number
 if TYPE_CHECKING:
     from vla_eval.plan import PlannedEpisode
     from vla_eval.recording.folder import Demonstration, Demonstrations, RecordingRequest
-    from vla_eval.recording.from_run import Selection
+    from vla_eval.recording.from_run import Form, Selection
 
 __all__ = ["record"]
 
@@ -37,6 +36,7 @@ def record(
     only_successes: bool = False,
     only_failures: bool = False,
     size: Annotated[int | None, tyro.conf.arg(metavar="PX")] = None,
+    format: Literal["lerobot", "rerun"] = "lerobot",  # noqa: A002 - the flag's name
     images: Literal["video", "png"] = "video",
     env: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE")
@@ -60,7 +60,8 @@ def record(
         --out failures
 
     With --from, the episodes of a run are played again from its stored actions, without the policies,
-    and checked on the way.
+    and checked on the way. --format rerun then writes recordings of the Rerun viewer instead, one for each
+    initial state, with the arms side by side (extra 'rerun').
 
     Args:
         source: A suite (see: vlaeval list suites) or a protocol (see: vlaeval list protocols).
@@ -73,6 +74,7 @@ def record(
         only_successes: Leave failed episodes out of the dataset.
         only_failures: With --from, leave successes out of the dataset.
         size: With --from, height and width of the pictures in px; default: as the policy saw them.
+        format: With --from, a LeRobotDataset or recordings of Rerun.
         images: 'video' is small and lossy (AV1), 'png' exact.
         env: An argument of the environment, such as image_size=96. Repeatable.
         policy_seed: Another evaluation seed: fresh policy noise on the same scenes.
@@ -87,19 +89,20 @@ def record(
         if source is not None or policy is not None or env or set_ or policy_seed or n_action_steps:
             raise UsageError(
                 "--from RUN says what is recorded; it goes with --arm, --tasks, --init-states, "
-                "--only-successes, --only-failures, --size, --images and --trust only"
+                "--only-successes, --only-failures, --size, --format, --images and --trust only"
             )
         outcome = _outcome(successes=only_successes, failures=only_failures)
         chosen = _selection(arm, names, states, outcome)
-        _print(_record_run(from_, out, chosen, images, size, trust=trust), out, json=json)
+        form = format, images, size
+        _print(_record_run(from_, out, chosen, form, trust=trust), out, json=json)
         return EXIT_COMPLETE
     if source is None or policy is None:
         raise UsageError(
             "record what? for example: vlaeval record so101 --policy expert --out demos, or the episodes "
             "of a run: vlaeval record --from runs/parity --out episodes"
         )
-    if arm or only_failures or size or trust:
-        raise UsageError("--arm, --only-failures, --size and --trust go with --from RUN")
+    if arm or only_failures or size or trust or format != "lerobot":
+        raise UsageError("--arm, --only-failures, --size, --format and --trust go with --from RUN")
     from vla_eval.protocol import Protocol
     from vla_eval.recording.folder import RecordingRequest
     from vla_eval.recording.plan import find_source, plan_recording, source_label
@@ -150,17 +153,17 @@ def _record_run(
     run: Path,
     out: Path,
     selection: Selection,
-    images: Literal["video", "png"],
-    size: int | None,
+    form: tuple[Form, Literal["video", "png"], int | None],
     *,
     trust: bool,
 ) -> Demonstrations:
-    """Record episodes of a run, with their number on stderr."""
+    """Record episodes of a run, with their number on stderr; ``form`` is (format, images, size)."""
     from vla_eval.drawing.bar import Bar
     from vla_eval.recording.from_run import record_run
 
     bars: list[Bar] = []
     done = 0
+    kind, images, size = form
 
     def show(_: Demonstration, total: int) -> None:
         nonlocal done
@@ -171,7 +174,7 @@ def _record_run(
 
     with ExitStack() as stack:
         return record_run(
-            run, out, selection, images=images, size=size, trust=trust, on_episode=show
+            run, out, selection, form=kind, images=images, size=size, trust=trust, on_episode=show
         )
 
 
@@ -213,6 +216,8 @@ def _print(content: Demonstrations, out: Path, *, json: bool) -> None:
 
 def _numbers(text: str) -> list[int]:
     """Read ``0-99`` or ``3,5,10-19``."""
+    from vla_eval.blocks import MOST_EPISODES
+
     numbers: dict[int, None] = {}
     for part in text.split(","):
         first, dash, last = part.partition("-")

@@ -12,7 +12,6 @@ import tyro
 
 from vla_eval.cli.common import say
 from vla_eval.errors import EXIT_COMPLETE, UsageError
-from vla_eval.files.jsonfile import read_text
 
 if TYPE_CHECKING:
     from vla_eval.tools import Serving
@@ -136,6 +135,8 @@ def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
 def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(_TOKEN_VARIABLE) or None
+    from vla_eval.files.jsonfile import read_text
+
     token = read_text(file, most_bytes=100_000).strip()
     if not token:
         raise UsageError(f"--token-file {file}: is empty")

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from vla_eval.bounds import check_alpha, check_margin
 from vla_eval.cli.clustered import Clustered, show
 from vla_eval.cli.common import points, print_json, say_folded
 from vla_eval.errors import EXIT_COMPLETE
@@ -75,6 +74,8 @@ def stats(
     Args:
         table: The kind of the counts.
     """
+    from vla_eval.bounds import check_alpha, check_margin
+
     check_margin(table.margin, "--margin")
     check_alpha(table.alpha, "--alpha")
     if isinstance(table, Clustered):

@@ -41,6 +41,7 @@ def sweep(
     """
     from vla_eval.drawing.terminal import folded
     from vla_eval.sweep import (
+        brackets,
         load_grid,
         run_grid,
         table_rows,
@@ -56,9 +57,10 @@ def sweep(
     for result in run_grid(cells, out, workers=workers, notify=_say):
         results.append(result)
         table = write_tables(results, out)
-    for file in write_curves(results, out):
+    found = brackets(results, out)
+    for file in write_curves(results, out, found):
         say(f"curves: {file}", file=sys.stderr)
-    compared = write_break_even(results, out)
+    compared = write_break_even(found, results, out)
     if json:
         print_json(table_rows(results))
     else:

@@ -38,7 +38,26 @@ from vla_eval.runs.provenance import versions
 from vla_eval.runs.traces import Attempt
 from vla_eval.spec import build_policy, code_sha256
 
-__all__ = ["HostActor", "HostHandle", "Loaded", "WorkerActor"]
+__all__ = ["Beat", "HostActor", "HostHandle", "Loaded", "Place", "WorkerActor"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an actor lives."""
+
+    node: str
+    """Ray's id of the node."""
+    machine: str
+    """The node's name."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Answer of an actor that is asked for its phase."""
+
+    clock: Clock
+    place: Place
+    """Known before anything is loaded, so that a node is known on which loading fails."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +65,7 @@ class Loaded:
     """Answer of an actor that has loaded its policies, or has not."""
 
     message: Ready | HostAway | Stopped
-    node: str
-    """Ray's id of the node."""
-    machine: str
-    """The node's name."""
+    place: Place
     versions: Mapping[str, str]
 
 
@@ -63,9 +79,12 @@ class HostHandle:
     """Number of the worker that asks; the successor of a dead worker has another one."""
 
 
+def _place() -> Place:
+    return Place(ray.get_runtime_context().get_node_id(), socket.gethostname())
+
+
 def _loaded(message: Ready | HostAway | Stopped) -> Loaded:
-    node = ray.get_runtime_context().get_node_id()
-    return Loaded(message, node, socket.gethostname(), versions())
+    return Loaded(message, _place(), versions())
 
 
 def _trouble(error: Exception, what: str) -> Stopped:
@@ -153,9 +172,9 @@ class HostActor:
                 request = InferenceRequest(End(key, "error"), lambda _: None)
                 self._loop.requests.put(request)
 
-    def beat(self) -> Clock:
-        """Return the phase."""
-        return self._pulse.clock()
+    def beat(self) -> Beat:
+        """Return the phase and the place."""
+        return Beat(self._pulse.clock(), _place())
 
 
 class _ActorPolicy(HostedPolicy):
@@ -248,9 +267,9 @@ class WorkerActor:
         if self._runner is not None:
             self._runner.close()
 
-    def beat(self) -> Clock:
-        """Return the phase."""
-        return self._pulse.clock()
+    def beat(self) -> Beat:
+        """Return the phase and the place."""
+        return Beat(self._pulse.clock(), _place())
 
     def host_stopped(self) -> None:
         """Take note that the host which this worker waits for is being stopped."""

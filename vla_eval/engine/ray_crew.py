@@ -29,7 +29,7 @@ from vla_eval.engine.crew import (
 )
 from vla_eval.engine.messages import ArmJob, HostAway, Ready, Start, Stopped, WorkerJob, WorkItem
 from vla_eval.engine.process import thread_limits
-from vla_eval.engine.ray_actors import HostActor, HostHandle, Loaded, WorkerActor
+from vla_eval.engine.ray_actors import HostActor, HostHandle, Loaded, Place, WorkerActor
 from vla_eval.engine.ray_cells import Cells
 from vla_eval.engine.session import RunSession
 from vla_eval.errors import EXIT_INFRASTRUCTURE, InfrastructureError
@@ -213,7 +213,8 @@ class RayCrew:
         except ray.exceptions.RayError as error:
             return Left(member, *self._death(member, error))
         if kind == "beat":
-            self._hear(member, answer)
+            self._locate(member, answer.place)
+            self._hear(member, answer.clock)
             return None
         if kind == "load":
             return self._welcome(member, answer)
@@ -225,14 +226,12 @@ class RayCrew:
         return Ended(member, item, attempt.record, to_store=attempt)
 
     def _welcome(self, member: _Member, loaded: Loaded) -> Event:
-        actor = self._actors[member]
-        actor.node_id = loaded.node
-        member.node = f"{loaded.machine} ({loaded.node[:8]})"
-        self._nodes[member.node] = loaded.node
+        machine = loaded.place.machine
+        self._locate(member, loaded.place)
         self._hear(member, Clock("idle", 0.0))
         if changes := other_physics(self._versions, loaded.versions):
             text = (
-                f"node {loaded.machine} has other simulators than this machine "
+                f"node {machine} has other simulators than this machine "
                 f"({'; '.join(changes)}); install the same there, and repeat the command"
             )
             return Refused(member, EXIT_INFRASTRUCTURE, text)
@@ -242,7 +241,12 @@ class RayCrew:
             case HostAway(message=text):
                 return Left(member, f"left ({text})", "host")
             case Stopped(exit_code=code, message=text):
-                return Refused(member, code, f"node {loaded.machine}: {text}")
+                return Refused(member, code, f"node {machine}: {text}")
+
+    def _locate(self, member: _Member, place: Place) -> None:
+        self._actors[member].node_id = place.node
+        member.node = f"{place.machine} ({place.node[:8]})"
+        self._nodes[member.node] = place.node
 
     def _hear(self, member: _Member, clock: Clock) -> None:
         actor = self._actors[member]

@@ -41,7 +41,7 @@ from vla_eval.errors import (
 from vla_eval.keys import PlannedEpisode
 from vla_eval.policy import Policy, WarmUps
 from vla_eval.realtime.latency import virtual_time
-from vla_eval.record import EpisodeRecord, ErrorDetail, Reason, Timing
+from vla_eval.record import EpisodeRecord, ErrorDetail, EventRecord, Reason, Timing
 from vla_eval.runs.traces import Attempt, AttemptWriter
 from vla_eval.spec import build_policy, code_sha256
 
@@ -193,6 +193,7 @@ class EpisodeRunner:
             score=result.score,
             subgoals=result.subgoals,
             subgoal_steps=result.subgoal_steps if result.subgoals else None,
+            events=_events(result),
             steps=result.steps,
             inferences=result.inferences,
             nfe=result.nfe,
@@ -209,6 +210,17 @@ class EpisodeRunner:
             realtime=result.realtime,
             timing=timing,
         )
+
+
+def _events(result: EpisodeResult) -> dict[str, EventRecord] | None:
+    """Return what was done to the scene, and when the policy answered; None if nothing was."""
+    if not result.events or result.tracer is None:
+        return None
+    trace = result.tracer.trace()
+    return {
+        name: EventRecord(shown=shown, answered=trace.answer(shown))
+        for name, shown in result.events.items()
+    }
 
 
 def _reason_of(raised: Exception, phase: Phase, *, stopped: bool) -> Reason:

@@ -25,8 +25,9 @@ from vla_eval.errors import RunFolderError
 from vla_eval.publish.source import Source, certificate_files
 from vla_eval.record import EpisodeRecord
 from vla_eval.runs.store import RecordWriter, read_records
+from vla_eval.view.films import media_folder, read_film
 
-__all__ = ["copy_run"]
+__all__ = ["copy_run", "copy_videos"]
 
 _HERE = Path("run")
 """The copy's folder, as the commands of its reports name it."""
@@ -55,6 +56,31 @@ def copy_run(source: Source, out: Path) -> None:
     _write_header(source, out, names, home)
     for name, certificate in source.certificates.items():
         _confirm(source, certificate, out, name)
+
+
+def copy_videos(run: Path, out: Path) -> tuple[str, ...]:
+    """Copy a run's films and grids of films into the copy's folder; return the names of the grids.
+
+    Films hold pictures, and names of cameras and subgoals: nothing of the machine.
+
+    Raises:
+        RunFolderError: the run has none.
+    """
+    media = media_folder(run)
+    films = [file.stem for file in media.glob("*.json") if read_film(media, file.stem) is not None]
+    grids = sorted(file.name for file in media.glob("new-failures-*.mp4"))
+    if not films and not grids:
+        raise RunFolderError(
+            f"{run}: has no videos yet; make them first: vlaeval view {run} --render discordant"
+        )
+    target = media_folder(out)
+    target.mkdir()
+    for film in films:
+        for file in media.glob(f"{film}.*"):
+            shutil.copyfile(file, target / file.name)
+    for name in grids:
+        shutil.copyfile(media / name, target / name)
+    return tuple(grids)
 
 
 def _aliases(records: Iterable[EpisodeRecord]) -> dict[str, str]:

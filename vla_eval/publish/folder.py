@@ -20,7 +20,7 @@ from vla_eval.drawing.rates import Rate, draw_rates
 from vla_eval.drawing.svg import WIDE, standalone
 from vla_eval.errors import RunFolderError, UsageError, did_you_mean
 from vla_eval.publish.cards import Benchmark, leaderboard_entry, model_index
-from vla_eval.publish.evidence import copy_run
+from vla_eval.publish.evidence import copy_run, copy_videos
 from vla_eval.publish.readme import claims_of, dataset_card
 from vla_eval.publish.source import Source
 from vla_eval.publish.tables import write_tables
@@ -49,6 +49,7 @@ def publish(
     benchmark: Benchmark | None = None,
     licence: str = "cc-by-4.0",
     show_paths: bool = False,
+    videos: bool = False,
 ) -> Published:
     """Write the folders of a complete run for the hub.
 
@@ -60,10 +61,11 @@ def publish(
         benchmark: also write entries for this leaderboard.
         licence: the hub's identifier of the data's licence.
         show_paths: publish paths of this machine, where policies are named by them.
+        videos: also publish the videos that the run has.
 
     Raises:
         RunFolderError: the run cannot be published: incomplete, on stand-in assets, contradictory, or with
-            a certificate that its records do not confirm; or ``out`` exists.
+            a certificate that its records do not confirm; or ``out`` exists; or there are no videos.
         UsageError: an unknown arm, or a policy that must not or cannot be named.
         MissingExtraError: the extra ``publish`` is not installed.
     """
@@ -77,7 +79,7 @@ def publish(
                 f"--model {arm}: the run has no such arm{did_you_mean(arm, source.arms)}"
             )
     try:
-        return _write(source, out, repo, models, benchmark, licence)
+        return _write(source, out, repo, models, benchmark, licence, videos=videos)
     except BaseException:  # also an interrupt: half a folder must not be uploaded
         shutil.rmtree(out, ignore_errors=True)
         raise
@@ -90,9 +92,14 @@ def _write(
     models: Mapping[str, str],
     benchmark: Benchmark | None,
     licence: str,
+    *,
+    videos: bool,
 ) -> Published:
     dataset, cards = out / "dataset", out / "model-cards"
     url = f"https://huggingface.co/datasets/{repo}" if repo else None
+    write_tables(source, dataset / "data")
+    copy_run(source, dataset / "run")
+    grids = copy_videos(source.path, dataset / "run") if videos else None
     claims = claims_of(source)
     rates = [
         Rate(name, arm.successes, arm.n, arm.wilson95, arm.errors)
@@ -100,7 +107,7 @@ def _write(
     ]
     files = {
         dataset / "README.md": dataset_card(
-            source, claims, repo=repo or "USER/NAME", licence=licence
+            source, claims, repo=repo or "USER/NAME", licence=licence, grids=grids
         ),
         dataset / "rates.svg": standalone(draw_rates(rates, "rates", WIDE)),
         **{dataset / claim.picture: claim.drawing for claim in claims},
@@ -113,8 +120,6 @@ def _write(
         for arm in source.arms:
             entries[arm] = cards / f"{arm}.eval_results" / f"{benchmark.task_id}.yaml"
             files[entries[arm]] = leaderboard_entry(source, arm, benchmark, url=url)
-    write_tables(source, dataset / "data")
-    copy_run(source, dataset / "run")
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,14 @@ def _subject(certificate: Certificate | RecipeCertificate) -> str:
     )
 
 
-def dataset_card(source: Source, claims: list[Claim], *, repo: str, licence: str) -> str:
+def dataset_card(
+    source: Source,
+    claims: list[Claim],
+    *,
+    repo: str,
+    licence: str,
+    grids: Sequence[str] | None = None,
+) -> str:
     """Return ``README.md`` of a dataset repository.
 
     Args:
@@ -83,6 +90,7 @@ def dataset_card(source: Source, claims: list[Claim], *, repo: str, licence: str
         claims: its certificates.
         repo: name of the repository, ``USER/NAME``.
         licence: the hub's identifier of the data's licence.
+        grids: names of the grids in ``run/media``; None: there are no videos.
 
     Raises:
         MissingExtraError: huggingface_hub is not installed.
@@ -112,6 +120,7 @@ def dataset_card(source: Source, claims: list[Claim], *, repo: str, licence: str
         specs={arm.name: arm.spec for arm in source.header.arms},
         claims=claims,
         repo=repo,
+        grids=grids,
     )
 
 

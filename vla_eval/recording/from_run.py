@@ -19,6 +19,7 @@ from vla_eval.playback import PlayedStep, Player
 from vla_eval.record import EpisodeRecord
 from vla_eval.recording.folder import Demonstration, Demonstrations
 from vla_eval.recording.recorder import DatasetLayout, Evaluated, Frame
+from vla_eval.recording.rrd import RrdWriter
 from vla_eval.recording.writer import DATASET_WRITER, DatasetWriter
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.traces import Traces
@@ -26,7 +27,10 @@ from vla_eval.stopping import stop_requested
 from vla_eval.tools import load_tool
 from vla_eval.trace import STALLED, Trace
 
-__all__ = ["Selection", "record_run"]
+__all__ = ["Form", "Selection", "record_run"]
+
+type Form = Literal["lerobot", "rerun"]
+"""``lerobot``: a LeRobotDataset v3. ``rerun``: a recording of the Rerun viewer for each key."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ def record_run(
     out: Path,
     selection: Selection,
     *,
+    form: Form = "lerobot",
     images: Literal["video", "png"] = "video",
     size: int | None = None,
     trust: bool = False,
@@ -64,6 +69,7 @@ def record_run(
         run: the run folder, with its stored actions.
         out: a new folder.
         selection: the episodes.
+        form: format of the dataset.
         images: ``video`` is small and lossy, ``png`` exact.
         size: height and width of the pictures in px; None: as the policies saw them.
         trust: whether to import environments that no installed package provides.
@@ -73,7 +79,7 @@ def record_run(
         RunFolderError: the run keeps no actions, or the folder exists.
         UsageError: no episode is selected, or their cameras, states or actions differ.
         NotReproducedError: an episode is another one here; it is not in the dataset, the ones before are.
-        MissingExtraError: lerobot is not installed.
+        MissingExtraError: the package that writes the format is not installed.
         InterruptedRunError: Ctrl-C, SIGTERM or SIGHUP; the dataset holds the episodes until then.
     """
     if out.exists():
@@ -82,7 +88,7 @@ def record_run(
     chosen = _chosen(folder, selection)
     with Player(folder, size=size, trust=trust) as player:
         layout = _layout(player, folder, chosen[0][0])
-        writer = load_tool(DATASET_WRITER)(out, layout, resume=False, images=images)
+        writer = _writer(form, out, layout, images)
         session = _Session(player, writer, layout)
         try:
             with stop_requested() as stopped:
@@ -98,10 +104,19 @@ def record_run(
                 },
                 episodes=tuple(session.episodes),
             )
+            (out / "meta").mkdir(exist_ok=True)
             write_atomically(
                 out / "meta" / "vla_eval.json", content.model_dump_json(indent=1) + "\n"
             )
     return content
+
+
+def _writer(
+    form: Form, out: Path, layout: DatasetLayout, images: Literal["video", "png"]
+) -> DatasetWriter:
+    if form == "rerun":
+        return RrdWriter(out, layout, images=images)
+    return load_tool(DATASET_WRITER)(out, layout, resume=False, images=images)
 
 
 def _chosen(folder: RunFolder, selection: Selection) -> list[tuple[EpisodeRecord, Trace]]:

@@ -17,7 +17,7 @@ __all__ = ["Compactor", "without_collection"]
 
 _TEXTS = ("arm", "suite", "task", "env_id", "instruction", "protocol_sha256", "policy_sha256")
 _MAPPINGS = ("subgoals", "counts", "provenance")
-_OPTIONAL = ("subgoal_steps", "end_hash", "realtime")
+_OPTIONAL = ("subgoal_steps", "end_hash", "events", "realtime")
 _TIMING_TEXTS = ("machine", "session")
 _OFTEN_ZERO = ("build_s", "warm_up_s", "wait_s")
 

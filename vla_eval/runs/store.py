@@ -319,6 +319,7 @@ def _has_no_more_keys(text: bytes, record: EpisodeRecord) -> bool:
     keys = len(record.model_fields_set) + len(timing.model_fields_set)
     keys += len(record.subgoals) + len(record.counts) + len(record.provenance)
     keys += len(record.subgoal_steps or ())
+    keys += sum(1 + len(event.model_fields_set) for event in (record.events or {}).values())
     values = timing.started_at.count(":") + record.env_id.count(":") + record.instruction.count(":")
     return text.count(b":") == keys + values
 

@@ -112,19 +112,23 @@ def rejection_probability(losses: Ints, p10: npt.ArrayLike, p01: npt.ArrayLike) 
     from scipy.special import bdtr
 
     n = len(losses) - 1
-    wins = np.arange(n + 1)
     first, second = np.broadcast_arrays(np.atleast_1d(p10), np.atleast_1d(p01))
-    if first.size > 1 and first.size * n > _CELLS:
+    # Farther from the mean every weight is below 1e-24 (Bernstein's inequality).
+    reach = 10 * np.sqrt(n * first * (1 - first)) + 40
+    width = int(min(n + 1, np.ceil(2 * reach.max()) + 2))
+    if first.size > 1 and first.size * width > _CELLS:
         half = first.size // 2
         parts = ((first[:half], second[:half]), (first[half:], second[half:]))
         return np.concatenate([rejection_probability(losses, *part) for part in parts])
-    rows = first[:, None]
-    weight = binomial_pmf(wins, n, rows)
-    # Nearly all terms have a negligible weight and are skipped.
-    row, column = np.nonzero((weight > 1e-16) & (losses >= 0))
+    fewest = np.clip(np.floor(n * first - reach), 0, n + 1 - width).astype(np.int64)
+    wins = fewest[:, None] + np.arange(width)
+    weight = binomial_pmf(wins, n, first[:, None])
+    # Most of these terms have a negligible weight, too, and are skipped.
+    row, column = np.nonzero((weight > 1e-16) & (losses[wins] >= 0))
+    won = wins[row, column]
     given = np.minimum(1.0, second[row] / np.maximum(1 - first[row], 1e-300))
-    below = bdtr(losses[column].astype(np.float64), n - column, given)
-    total = np.bincount(row, weights=weight[row, column] * below, minlength=len(rows))
+    below = bdtr(losses[won].astype(np.float64), n - won, given)
+    total = np.bincount(row, weights=weight[row, column] * below, minlength=len(first))
     return np.minimum(1.0, total)
 
 

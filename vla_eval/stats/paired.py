@@ -113,7 +113,18 @@ def tango_z(n10: int, n01: int, n: int, delta: float) -> float:
         n: all pairs, at least 1.
         delta: difference under the hypothesis, in [−1, 1].
     """
-    return float(tango_scores(n10, n01, n, delta))
+    # The arithmetic of `tango_scores` on floats, to the last bit: an interval takes 120 of them, and
+    # arrays of one number take 20 times as long.
+    a = 2.0 * n
+    b = -n10 - n01 + (a - n10 + n01) * delta
+    c = -n01 * delta * (1 - delta)
+    root = math.sqrt(max(0.0, b * b - 4 * a * c))
+    losses = max(0.0, -2 * c / (b + root) if b > 0 else (root - b) / (2 * a))
+    variance = n * (2 * losses + delta * (1 - delta))
+    numerator = n10 - n01 - n * delta
+    if variance > 0:
+        return numerator / math.sqrt(variance)
+    return 0.0 if numerator == 0 else math.copysign(math.inf, numerator)
 
 
 def tango_interval(n10: int, n01: int, n: int, *, alpha: float = 0.05) -> Interval:

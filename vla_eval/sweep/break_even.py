@@ -1,9 +1,9 @@
-"""The break-even of a sweep over delays: who is compared, and what is written."""
+"""The break-even of a sweep over delays: who is compared, and what is reported."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vla_eval.drawing.terminal import table
@@ -16,33 +16,46 @@ from vla_eval.summary.model import RunSummary
 from vla_eval.sweep.curves import delay_groups, rate_hz
 from vla_eval.sweep.grid import TICKS, Cell
 
-__all__ = ["write_break_even"]
+__all__ = ["brackets", "write_break_even"]
 
 
-def write_break_even(results: Sequence[tuple[Cell, RunSummary]], out: Path) -> list[str]:
-    """Judge the break-even of each combination of the other axes; write ``break-even.json`` into ``out``.
+def brackets(results: Sequence[tuple[Cell, RunSummary]], out: Path) -> dict[str, Bracket | None]:
+    """Judge the break-even of each combination of the other axes, by its name.
 
     Returns:
-        Lines of text; none if the grid declares no break-even.
+        None for a combination whose cells are not complete; nothing if the grid declares no break-even.
 
     Raises:
         RunFolderError: episodes of two delays are no pairs.
     """
+    return {
+        name: _judged(group, out) if all(summary.complete for _, summary in group) else None
+        for name, group in delay_groups(results).items()
+        if group[0][0].protocol.analysis.break_even is not None
+    }
+
+
+def write_break_even(
+    found: Mapping[str, Bracket | None], results: Sequence[tuple[Cell, RunSummary]], out: Path
+) -> list[str]:
+    """Write ``break-even.json`` into ``out``.
+
+    Returns:
+        Lines of text; none if the grid declares no break-even.
+    """
     lines: list[str] = []
-    found = {}
     for name, group in delay_groups(results).items():
-        protocol = group[0][0].protocol
-        if protocol.analysis.break_even is None:
+        if name not in found:
             continue
         lines += ["", name]
-        if not all(summary.complete for _, summary in group):
+        protocol, judged = group[0][0].protocol, found[name]
+        if judged is None:
             lines.append("break-even: not judged yet, because cells are not complete")
-            continue
-        judged = _judged(group, out)
-        found[name] = judged.to_json()
-        lines += [*_table(judged), *judged.sentences(protocol, rate_hz(protocol))]
-    if found:
-        write_atomically(out / "break-even.json", json.dumps(found, indent=1) + "\n")
+        else:
+            lines += [*_table(judged), *judged.sentences(protocol, rate_hz(protocol))]
+    done = {name: judged.to_json() for name, judged in found.items() if judged is not None}
+    if done:
+        write_atomically(out / "break-even.json", json.dumps(done, indent=1) + "\n")
     return lines
 
 

@@ -21,6 +21,7 @@ from vla_eval.drawing import svg
 from vla_eval.drawing.svg import LOOKS, WIDE, Sheet, shorten, standalone
 from vla_eval.errors import UsageError
 from vla_eval.files.atomic import write_atomically
+from vla_eval.judging.break_even import Bracket
 from vla_eval.judging.measures import steps_to_success, time_limits
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol
@@ -71,8 +72,17 @@ class Curve:
     points: tuple[Point, ...]
 
 
-def write_curves(results: Sequence[tuple[Cell, RunSummary]], out: Path) -> list[Path]:
+def write_curves(
+    results: Sequence[tuple[Cell, RunSummary]],
+    out: Path,
+    brackets: Mapping[str, Bracket | None],
+) -> list[Path]:
     """Draw the curves into ``out``, one file for every combination of the other axes.
+
+    Args:
+        results: the cells with their results.
+        out: the sweep's folder.
+        brackets: break-even by the name of a combination, where one is declared and judged.
 
     Returns:
         The files; none if the grid has no axis of delays.
@@ -80,7 +90,8 @@ def write_curves(results: Sequence[tuple[Cell, RunSummary]], out: Path) -> list[
     files = []
     for name, group in delay_groups(results).items():
         file = out / f"{name}.svg"
-        write_atomically(file, standalone(draw_curves(_curves(group, out), group[0][0])))
+        sheet = draw_curves(_curves(group, out), group[0][0], brackets.get(name))
+        write_atomically(file, standalone(sheet))
         files.append(file)
     return files
 
@@ -160,12 +171,13 @@ def restricted_time(records: Iterable[EpisodeRecord], protocol: Protocol) -> tup
     return seconds * float(shares.mean()), (seconds * max(0.0, low), seconds * min(1.0, high))
 
 
-def draw_curves(curves: Sequence[Curve], cell: Cell) -> str:
+def draw_curves(curves: Sequence[Curve], cell: Cell, judged: Bracket | None = None) -> str:
     """Draw success above restricted time, with a line for each arm.
 
     Args:
         curves: the arms.
         cell: any cell of the curves, for the labels.
+        judged: the break-even, drawn as two bars under the curves of success.
 
     Returns:
         The SVG of a page (:func:`vla_eval.drawing.svg.standalone` makes a file of it).
@@ -195,6 +207,8 @@ def draw_curves(curves: Sequence[Curve], cell: Cell) -> str:
             for panel, points in ((above, success), (below, time)):
                 _line(panel, curve, points, LOOKS[index % len(LOOKS)], shift)
         above.set_ylim(-3, 103)
+        if judged is not None:
+            _bars(above, judged)
         below.set_ylim(0, None)
         above.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
         above.set_title("success", loc="left", fontsize=12, color=svg.MUTED)
@@ -209,6 +223,28 @@ def draw_curves(curves: Sequence[Curve], cell: Cell) -> str:
             name = shorten(machine.name, 22)
             svg.put_text(below, where, (12, -44), name, ha="left", color=svg.MUTED)
     return sheet.markup
+
+
+def _bars(panel: Axes, judged: Bracket) -> None:
+    """Draw at which delays the reference keeps up, and at which the candidate is better."""
+    delays, names = [each.ticks for each in judged.delays], judged.declared
+    kept_up, better = judged.not_worse_to, judged.superior_from
+    candidate = f"{shorten(names.candidate, 12)} at {names.candidate_ticks} is better"
+    reference = f"{shorten(names.reference, 12)} keeps up"
+    bars = (
+        (-9, None if kept_up is None else (delays[0], kept_up), reference),
+        (-22, None if better is None else (better, delays[-1]), candidate),
+    )
+    across = panel.get_xlim()
+    for y, ends, words in bars:
+        if ends is not None:
+            reach = [ends[0] - 0.3, ends[1] + 0.3]
+            panel.plot(reach, [y, y], color=svg.INK, linewidth=5, solid_capstyle="butt")
+        text = words if ends is not None else f"{words}: not shown"
+        svg.put_text(panel, (across[1], y), (12, 0), text, ha="left", color=svg.MUTED)
+    panel.set_xlim(across)
+    panel.set_ylim(-30, 103)
+    panel.set_yticks(range(0, 101, 20))
 
 
 def _percent(interval: Interval) -> Interval:

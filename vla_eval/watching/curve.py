@@ -135,8 +135,10 @@ def _level(curve: Curve, states: str) -> str:
             f"The choice was made on development states, so the chosen checkpoint can be certified once on "
             f"certification states at the whole level {alpha:g}."
         )
+    level = attempt_alpha(count, alpha=alpha)
     return (
         f"These states may be those of a certificate: each of the {count} checkpoints has used them. A "
-        f"certificate on the same states is left the level {attempt_alpha(count, alpha=alpha):.2g} "
-        f"(use {count}), and does not hold for a checkpoint that was chosen by them; certify on other states."
+        f"certificate on the same states is left the level {level:.2g} (use {count}). Issued for the best of "
+        f"them it is false with a chance of at most {count} times that, {count * level:.2g}, and the rate of "
+        "the best is still too high; certify on other states."
     )

@@ -23,5 +23,5 @@ class BasketDetector(DeliveryDetector):
         )
 
     def _at_goal(self, data: mujoco.MjData) -> bool:
-        inside = self._basket.contains(data.xpos[self._body].tolist())
+        inside = self._basket.contains(self._place(data))
         return inside and not self._touching(data) & self._robot

@@ -172,7 +172,11 @@ class Shopping(LeKiwiEnv):
     def _bind(self) -> None:
         super()._bind()
         self._grasp = GraspDetector(self.model, self.item)
-        self._arrivals = {name: BasketDetector(self.model, name, BASKET) for name in ITEMS}
+        self._arrivals = {name: self._basket_detector(name) for name in ITEMS}
+
+    def _basket_detector(self, name: str) -> BasketDetector:
+        """Return the detector of an item's arrival in the basket."""
+        return BasketDetector(self.model, name, BASKET)
 
     def _build(self, spec: mujoco.MjSpec) -> None:
         set_physics(spec)

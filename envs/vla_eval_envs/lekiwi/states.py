@@ -39,21 +39,28 @@ class ShoppingStates:
     seed: int
     sha256: str
     count: int = 200
+    phase: bool = False
+    """Whether a state also has the phase, 0..1, of a basket that goes to and fro."""
 
     @property
     def name(self) -> str:
         """Name of the file ``states/<name>.json``."""
-        return f"shopping_{self.item}"
+        return f"shopping_{'follow' if self.phase else self.item}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a state's numbers."""
+        return (*_FIELDS, "basket_phase") if self.phase else _FIELDS
 
     def generate(self) -> str:
         """Draw all starts from the seed, round them, and return the JSON text; nothing is written."""
         generator = np.random.Generator(np.random.PCG64(self.seed))
-        rows = [_draw(generator) for _ in range(self.count)]
+        rows = [self._draw(generator) for _ in range(self.count)]
         head: dict[str, Any] = {
             "task": self.name,
             "generator": "numpy PCG64: a permutation of the lanes, then uniform",
             "seed": self.seed,
-            "fields": list(_FIELDS),
+            "fields": list(self.fields),
             "base_spread": list(_BASE_SPREAD),
             "lanes_y_m": list(_LANES_Y_M),
         }
@@ -61,7 +68,11 @@ class ShoppingStates:
 
     def load(self) -> tuple[dict[str, float], ...]:
         """Return the states; raises RuntimeError if the file has changed since it was frozen."""
-        return read_states("lekiwi", self.name, _FIELDS, self.sha256)
+        return read_states("lekiwi", self.name, self.fields, self.sha256)
+
+    def _draw(self, generator: np.random.Generator) -> list[float]:
+        row = _draw(generator)
+        return [*row, float(np.round(generator.uniform(), DECIMALS))] if self.phase else row
 
 
 def _draw(generator: np.random.Generator) -> list[float]:

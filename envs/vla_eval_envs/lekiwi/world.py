@@ -21,10 +21,21 @@ from vla_eval_envs.manipulation.appearance import (
 from vla_eval_envs.manipulation.distractors import Distractor, Distractors
 from vla_eval_envs.manipulation.simulator import mujoco
 
-__all__ = ["BASKET", "DISTRACTORS", "FEET_BIT", "TIER_A_Z", "TIER_B_Z", "Basket", "add_shop"]
+__all__ = [
+    "BASKET",
+    "DISTRACTORS",
+    "FEET_BIT",
+    "MEAN_INERTIA",
+    "TIER_A_Z",
+    "TIER_B_Z",
+    "Basket",
+    "add_shop",
+]
 
 TIER_A_Z, TIER_B_Z = 0.10, 0.20
 """Heights of the stand's tiers, m."""
+MEAN_INERTIA = 0.2426
+"""Mean inertia of the robot's and three items' degrees of freedom, kg m^2 or kg, as MuJoCo computes it."""
 FEET_BIT = 2
 """Collision bit of the stand: items' feet collide only with geoms that have it."""
 _HALF_WIDTH = 0.24

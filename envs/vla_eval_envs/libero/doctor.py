@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vla_eval.errors import VlaEvalError
 from vla_eval.installed import install_command
 from vla_eval_envs.libero.assets import ASSETS_VARIABLE, find_assets
 from vla_eval_envs.libero.env import LiberoEnv
+from vla_eval_envs.libero.scenes import Drawing
 from vla_eval_envs.libero.versions import ALLOW_VARIABLE, MUJOCO_PIN, versions
 
 __all__ = ["checks"]
@@ -25,6 +30,11 @@ def checks() -> list[tuple[str, bool, str, str]]:
         ("LIBERO packages", _packages, _INSTALL),
         ("LIBERO assets", _assets, f"set {ASSETS_VARIABLE}, or go online for the first run"),
         ("LIBERO scene", _scene, "run vlaeval doctor again with MUJOCO_GL=egl, then =osmesa"),
+        (
+            "LIBERO pictures",
+            _pictures,
+            'put drawing = "plain" into a protocol\'s blocks.env_kwargs',
+        ),
     ):
         ok, detail = _attempt(check)
         results.append((name, ok, detail, "" if ok else remedy))
@@ -71,3 +81,29 @@ def _scene() -> str:
     if spread < 1:
         raise RuntimeError("the picture is empty")
     return f"libero_spatial task 0 renders with {info['provenance']['gl']}"
+
+
+def _pictures() -> str:
+    """Compare the pictures without what cannot be seen with those of the whole scene.
+
+    The task has a stove that mirrors; the arm moves before each of the pictures.
+    """
+    exact, plain = (_drawn(drawing) for drawing in get_args(Drawing))
+    different = int(np.any(exact != plain, axis=(1, 2, 3)).sum())
+    if different:
+        raise RuntimeError(f"{different} of {len(exact)} pictures are not those of the whole scene")
+    return f"{len(exact)} pictures equal those of the whole scene"
+
+
+def _drawn(drawing: Drawing) -> NDArray[np.uint8]:
+    """Return pictures of both cameras at some moments of an episode, (n, height, width, 3)."""
+    env, pictures = LiberoEnv("libero_spatial", 0, image_size=128, drawing=drawing), []
+    try:
+        env.reset(seed=0, options={"init_state": 0})
+        for action in np.random.default_rng(0).uniform(-1, 1, (4, 7)).astype(np.float32):
+            for _ in range(5):
+                env.advance(action)
+            pictures += env.observe()["pixels"].values()
+    finally:
+        env.close()
+    return np.array(pictures)

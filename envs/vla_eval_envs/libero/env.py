@@ -20,7 +20,7 @@ from vla_eval_envs.libero.init_states import read_init_states
 from vla_eval_envs.libero.install import load
 from vla_eval_envs.libero.options import check_option, choose_init_state
 from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
-from vla_eval_envs.libero.scenes import Physics, open_simulator
+from vla_eval_envs.libero.scenes import Drawing, Physics, open_simulator
 from vla_eval_envs.libero.simulator import CAMERAS, Simulator
 from vla_eval_envs.libero.spaces import (
     ACTION_NAMES,
@@ -90,6 +90,7 @@ class LiberoEnv(EvalEnv):
         axis_angle: sign convention of the orientation, see :data:`AxisAngle`.
         gripper: meaning of a gripper command of exactly 0, see :data:`GripperRule`.
         physics: the loop that runs the physics, see :data:`Physics`.
+        drawing: what is drawn of a scene, see :data:`Drawing`.
         assets: folder of LIBERO's assets; without it ``find_assets`` searches for one.
         render_mode: None or ``rgb_array`` (the agentview picture).
 
@@ -120,6 +121,7 @@ class LiberoEnv(EvalEnv):
         axis_angle: AxisAngle = "lerobot",
         gripper: GripperRule = "sign",
         physics: Physics = "exact",
+        drawing: Drawing = "exact",
         assets: str | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -129,6 +131,7 @@ class LiberoEnv(EvalEnv):
         check_option("axis_angle", axis_angle, get_args(AxisAngle))
         check_option("gripper", gripper, get_args(GripperRule))
         check_option("physics", physics, get_args(Physics))
+        check_option("drawing", drawing, get_args(Drawing))
         check_option("render_mode", render_mode, (None, "rgb_array"))
         if image_size < 1 or settle_steps < 0:
             raise UsageError("image_size must be at least 1 and settle_steps at least 0")
@@ -136,7 +139,7 @@ class LiberoEnv(EvalEnv):
         self._image_size, self._rotate_180 = image_size, rotate_180
         self._control_mode, self._settle_steps = control_mode, settle_steps
         self._axis_angle, self._assets, self._physics = axis_angle, assets, physics
-        self._gripper_rule = gripper
+        self._gripper_rule, self._drawing = gripper, drawing
         self._simulator: Simulator | None = None
         self._init_states: NDArray[np.float64] = np.empty((0, 0))
         self._provenance: dict[str, str | int | bool] = {}
@@ -283,8 +286,12 @@ class LiberoEnv(EvalEnv):
             self._init_states = read_init_states(frozen)
             self._provenance = provenance(self._versions, library.gl, library.assets)
             self._provenance["physics"] = self._physics
+            if self._drawing != "exact":  # earlier versions did not say it
+                self._provenance["drawing"] = self._drawing
             task_file = self._file(library.root / "bddl_files", "bddl")
-            self._simulator = open_simulator(library, task_file, self._physics, self._image_size)
+            self._simulator = open_simulator(
+                library, task_file, self._physics, self._drawing, self._image_size
+            )
         return self._simulator
 
     def _file(self, folder: Path, suffix: str) -> Path:

@@ -48,10 +48,14 @@ _CHANGED = ("body_pos", "body_quat", "site_rgba")
 class FastSimulator(Simulator):
     """A task's scene, compiled once, with the same interface as the reference."""
 
-    _sparing = True
-
     def __init__(
-        self, library: Library, bddl_file: Path, *, exact: bool, picture_px: int = 256
+        self,
+        library: Library,
+        bddl_file: Path,
+        *,
+        exact: bool,
+        sparing: bool = True,
+        picture_px: int = 256,
     ) -> None:
         """Build the scene.
 
@@ -59,9 +63,10 @@ class FastSimulator(Simulator):
             library: the imported LIBERO.
             bddl_file: the file of the task.
             exact: whether to run the constraint solver as often as robosuite does.
+            sparing: whether to leave out of the drawing what cannot change a pixel.
             picture_px: size of the drawing buffer; clearing a larger buffer takes more time.
         """
-        self._exact, self._picture_px = exact, picture_px
+        self._exact, self._sparing, self._picture_px = exact, sparing, picture_px
         self._drawing_made = contextlib.ExitStack()
         self._compiled: dict[str, NDArray[Any]] = {}
         self._goals: dict[str, bool] = {}

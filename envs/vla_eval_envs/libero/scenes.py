@@ -1,4 +1,4 @@
-"""Chooses the physics loop and builds the scene."""
+"""Chooses the physics loop and the drawing, and builds the scene."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from vla_eval_envs.libero.install import Library
 from vla_eval_envs.libero.simulator import Simulator
 
-__all__ = ["Physics", "open_simulator"]
+__all__ = ["Drawing", "Physics", "open_simulator"]
 
 Physics = Literal["exact", "fast", "reference"]
 """``reference``: robosuite's loop. ``exact``: our loop, equal to robosuite's bit for bit. ``fast``: our
@@ -16,8 +16,13 @@ loop with one constraint solution in a physics step instead of robosuite's three
 bits, and contacts amplify the difference. Pictures of a state are the same in all three."""
 
 
+Drawing = Literal["exact", "plain"]
+"""``exact``: without what cannot change a pixel, down to single triangles; it rests on how llvmpipe draws.
+``plain``: everything, by MuJoCo alone, as ``physics="reference"`` always does."""
+
+
 def open_simulator(
-    library: Library, bddl_file: Path, physics: Physics, picture_px: int
+    library: Library, bddl_file: Path, physics: Physics, drawing: Drawing, picture_px: int
 ) -> Simulator:
     """Return a simulator of a task for pictures of size ``picture_px``; larger pictures are slower."""
     if physics == "reference":
@@ -25,4 +30,10 @@ def open_simulator(
     # MuJoCo may be imported only after the GL backend is chosen, which loading the library does.
     from vla_eval_envs.libero.fast import FastSimulator
 
-    return FastSimulator(library, bddl_file, exact=physics == "exact", picture_px=picture_px)
+    return FastSimulator(
+        library,
+        bddl_file,
+        exact=physics == "exact",
+        sparing=drawing == "exact",
+        picture_px=picture_px,
+    )

@@ -55,6 +55,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         data: its state; for tests and for policies that are ``privileged``.
         units: units of actions and of ``agent_pos``.
         subgoals: whether each part of the task is done, by name.
+        events: what was done to the scene so far in this episode, by name; see `vla_eval.environment`.
     """
 
     camera_names: ClassVar[tuple[str, ...]]
@@ -110,6 +111,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         self._cameras = Cameras(self.model, image_size, shadows=shadows)
         self._viewer = Viewer(self.model, self.data) if render_mode == "human" else None
         self.subgoals: dict[str, bool] = {}
+        self.events: dict[str, int] = {}
         self._bind()
 
     def _compile(self) -> mujoco.MjModel:
@@ -124,6 +126,13 @@ class ManipulationEnv[U: Units](EvalEnv):
 
     def _bind(self) -> None:
         """Look up the task's parts in the compiled model; the base class needs none."""
+
+    def _motion(self) -> dict[str, float]:
+        """Return what decides the motion of driven parts, by name; part of the scene's hash."""
+        return {}
+
+    def _move_parts(self) -> None:
+        """Move driven parts on, before the physics of each control step; the base class has none."""
 
     @abstractmethod
     def _arrange(self, state: Mapping[str, float]) -> None:
@@ -168,6 +177,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         drawn = int(self.np_random.integers(2**32)) if seed is None else seed
         self._variation.draw(self.data, drawn, index)
         mujoco.mj_resetData(self.model, self.data)
+        self.events = {}
         self._arrange(self._states[index])
         for name, place, yaw in self._variation.distractor_places():
             self._put(name, place, yaw)
@@ -175,7 +185,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         self.subgoals = self._watch(fresh=True)
         info = self._info()
         info["init_state"] = index
-        info["scene_hash"] = scene_hash(self.model, self.data)
+        info["scene_hash"] = scene_hash(self.model, self.data, self._motion())
         info["provenance"] = dict(self._provenance)
         if self._viewer is not None:
             self._viewer.show()
@@ -204,6 +214,7 @@ class ManipulationEnv[U: Units](EvalEnv):
         before = self.score
         clipped = np.minimum(np.maximum(self._checked(action), self._low), self._high)
         self.data.ctrl[:] = self._variation.delayed(self._control(clipped), self.data.ctrl)
+        self._move_parts()
         mujoco.mj_step(self.model, self.data, SUBSTEPS)
         self._refuse_warnings()
         self.subgoals = self._watch(fresh=False)
@@ -230,12 +241,13 @@ class ManipulationEnv[U: Units](EvalEnv):
 
     def _info(self) -> dict[str, Any]:
         score = self.score
-        return {
+        info = {
             "is_success": score == 1.0,
             "score": score,
             "subgoals": dict(self.subgoals),
             "task": self.task_description,
         }
+        return {**info, "events": dict(self.events)} if self.events else info
 
     def observe(self) -> Observation:
         """Render the cameras and read the robot's sensors."""
@@ -272,6 +284,12 @@ class ManipulationEnv[U: Units](EvalEnv):
         start = int(self.model.joint(name).qposadr[0])
         turn = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
         self.data.qpos[start : start + 7] = (*place, *turn)
+
+    @property
+    def tick(self) -> int:
+        """Control steps since the reset."""
+        ticks: int = round(self.data.time * self.metadata["render_fps"])
+        return ticks
 
     def scatter(self, reach_m: float, generator: np.random.Generator) -> None:
         """Move the task's objects by up to ``reach_m`` along x and y, and turn them at random."""

@@ -144,7 +144,7 @@ class DeliveryDetector(ABC):
 
     def update(self, data: mujoco.MjData) -> bool:
         """Update the state and return whether the object has now lain free and still long enough."""
-        velocity = data.qvel[self._dof : self._dof + 6].tolist()
+        velocity = self._velocity(data)
         rests = (
             math.hypot(*velocity[:3]) < MAX_REST_SPEED_MPS
             and math.hypot(*velocity[3:]) < self.max_spin_radps
@@ -152,6 +152,16 @@ class DeliveryDetector(ABC):
         )
         self._steps = self._steps + 1 if rests else 0
         return self._steps >= self.steps_needed
+
+    def _velocity(self, data: mujoco.MjData) -> list[float]:
+        """Return the object's velocity and angular velocity, (6,), m/s and rad/s."""
+        velocity: list[float] = data.qvel[self._dof : self._dof + 6].tolist()
+        return velocity
+
+    def _place(self, data: mujoco.MjData) -> list[float]:
+        """Return the object's centre, (3,), m."""
+        place: list[float] = data.xpos[self._body].tolist()
+        return place
 
     @abstractmethod
     def _at_goal(self, data: mujoco.MjData) -> bool:
@@ -180,7 +190,7 @@ class PlacementDetector(DeliveryDetector):
         )
 
     def _at_goal(self, data: mujoco.MjData) -> bool:
-        place = data.xpos[self._body].tolist()
+        place = self._place(data)
         inside = any(box.contains(place) for box in self._boxes)
         return inside and not self._touching(data) & self._arm
 

@@ -15,8 +15,10 @@ from vla_eval_envs.manipulation.appearance import (
 )
 from vla_eval_envs.manipulation.simulator import mujoco
 
-__all__ = ["add_cameras", "add_room", "set_physics"]
+__all__ = ["MEAN_INERTIA", "add_cameras", "add_room", "set_physics"]
 
+MEAN_INERTIA = 0.0202
+"""Mean inertia of the arm's and one block's degrees of freedom, kg m^2 or kg, as MuJoCo computes it."""
 TIMESTEP_S = 1.0 / 300.0
 """Length of a physics step; ten of them are one control step: 30 Hz exactly."""
 

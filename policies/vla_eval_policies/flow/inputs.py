@@ -15,7 +15,7 @@ from vla_eval.environment import Observation
 from vla_eval.errors import PolicySpecError
 from vla_eval_policies.flow.network import FlowConfig, Inputs
 
-__all__ = ["MAX_WORDS", "inputs_of", "shrink", "word_numbers"]
+__all__ = ["MAX_WORDS", "inputs_of", "shrink", "stacked", "word_numbers"]
 
 MAX_WORDS = 16
 
@@ -59,14 +59,30 @@ def word_numbers(instruction: str, words: int) -> NDArray[np.int64]:
 
 
 def inputs_of(
-    observations: Sequence[Observation], instructions: Sequence[str], config: FlowConfig
+    observations: Sequence[Observation],
+    instructions: Sequence[str],
+    config: FlowConfig,
+    histories: Sequence[Sequence[Observation]] = (),
 ) -> Inputs:
     """Return the inputs of a batch, on the CPU.
+
+    Args:
+        observations: the present observations.
+        instructions: their instructions.
+        config: sizes of the network.
+        histories: the observations just before each of them, oldest first; where they are fewer than the
+            network sees, the oldest one counts several times. Without any, the present ones do.
 
     Raises:
         PolicySpecError: a camera of the training data is missing, or the state has another size.
     """
-    pictures = np.stack([_pictures(observation, config) for observation in observations])
+    befores = histories or [()] * len(observations)
+    pictures = np.stack(
+        [
+            stacked([_pictures(each, config) for each in [*before, present]], config.n_obs_steps)
+            for before, present in zip(befores, observations, strict=True)
+        ]
+    )
     states = np.stack(
         [np.asarray(observation["agent_pos"], np.float32) for observation in observations]
     )
@@ -77,6 +93,15 @@ def inputs_of(
         )
     words = np.stack([word_numbers(instruction, config.words) for instruction in instructions])
     return Inputs(torch.from_numpy(pictures), torch.from_numpy(words), torch.from_numpy(states))
+
+
+def stacked(steps: Sequence[NDArray[np.uint8]], count: int) -> NDArray[np.uint8]:
+    """Return the pictures (cameras, 3, size, size) of the last ``count`` steps as further channels.
+
+    Of fewer steps, the oldest one counts several times: before an episode nothing moved.
+    """
+    last = list(steps[-count:])
+    return np.concatenate([last[0]] * (count - len(last)) + last, axis=1)
 
 
 def _pictures(observation: Observation, config: FlowConfig) -> NDArray[np.uint8]:

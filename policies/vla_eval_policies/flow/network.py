@@ -47,6 +47,8 @@ class FlowConfig(BaseModel):
     action_size: int = Option(ge=1, le=1024)
     image_size: int = Option(default=128, ge=16, le=2048)
     """Edge length to which pictures are averaged down, in pixels."""
+    n_obs_steps: int = Option(default=1, ge=1, le=8, exclude_if=lambda steps: steps == 1)
+    """Number of consecutive control steps whose pictures the network sees; 2 show what moves, and how fast."""
     chunk_size: int = Option(default=16, ge=1, le=4096)
     padded_actions: int = Option(default=8, ge=1, le=1024)
     """D. Dimensions beyond ``action_size`` hold noise and do not enter the loss, as in SmolVLA."""
@@ -92,8 +94,15 @@ class FlowConfig(BaseModel):
         layers = 10 * self.width**2 * self.layers
         tables = self.width * (self.words + self.chunk_size + self.state_size + self.padded_actions)
         stride = max(2, self.image_size // 32)
-        eyes = len(self.cameras) * (3 * 32 * (2 * stride) ** 2 + 6 * _KEYPOINTS * self.width)
+        eyes = len(self.cameras) * (
+            self.channels * 32 * (2 * stride) ** 2 + 6 * _KEYPOINTS * self.width
+        )
         return layers + tables + eyes
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of a camera's pictures: red, green and blue of every step."""
+        return 3 * self.n_obs_steps
 
     @property
     def relative_size(self) -> int:
@@ -106,7 +115,7 @@ class Inputs:
     """Observations of a batch."""
 
     pictures: Tensor
-    """uint8 or float in [0, 255], (B, cameras, 3, image_size, image_size)."""
+    """uint8 or float in [0, 255], (B, cameras, 3 · n_obs_steps, image_size, image_size), oldest step first."""
     words: Tensor
     """int64 (B, W); 0 is no word."""
     state: Tensor
@@ -120,11 +129,11 @@ class CameraEncoder(nn.Module):
     once. So the most expensive layer of training stays small, and fine edges still count.
     """
 
-    def __init__(self, width: int, image_size: int) -> None:
+    def __init__(self, width: int, image_size: int, channels: int) -> None:
         super().__init__()
         stride = max(2, image_size // 32)
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3, 32, 2 * stride, stride=stride, padding=stride // 2),
+            nn.Conv2d(channels, 32, 2 * stride, stride=stride, padding=stride // 2),
             nn.SiLU(),
             nn.Conv2d(32, 32, 3, stride=2, padding=1),
             nn.GroupNorm(4, 32),
@@ -135,7 +144,7 @@ class CameraEncoder(nn.Module):
         self.tokens = nn.Linear(3 * _KEYPOINTS, 2 * width)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(B, 3, h, w) → (B, 2, width)."""
+        """(B, channels, h, w) → (B, 2, width)."""
         features = self.convolutions(pictures)
         size = features.shape[-1]
         flat = features.flatten(2)
@@ -242,7 +251,10 @@ class FlowNetwork(VelocityNetwork):
         self.extra_time = config.extra_time
         width, size = config.width, config.padded_actions
         self.eyes = nn.ModuleDict(
-            {name: CameraEncoder(width, config.image_size) for name in config.cameras}
+            {
+                name: CameraEncoder(width, config.image_size, config.channels)
+                for name in config.cameras
+            }
         )
         self.words = nn.Embedding(config.words, width)
         self.word_places = nn.Parameter(torch.randn(_WORDS, width) * 0.02)

@@ -108,6 +108,7 @@ class FlowPolicy:
             method=method.name,
             chunk_size=config.chunk_size,
             n_action_steps=self.horizon,
+            n_obs_steps=config.n_obs_steps,
             nfe=self.cost.nfe,
             solver=getattr(method, "solver", None),
             weights_sha256=weights_sha256,
@@ -143,7 +144,8 @@ class FlowPolicy:
         if torch.get_num_threads() != self._threads:  # the worker may hold other policies too
             torch.set_num_threads(self._threads)
         instructions = [context.instruction for context in contexts]
-        inputs = inputs_of(observations, instructions, self._network.config)
+        histories = [context.history for context in contexts]
+        inputs = inputs_of(observations, instructions, self._network.config, histories)
         state = inputs.state.to(self._device)
         reads = self._continuing.reads_queue
         queue = queue_of(contexts, self._network, state) if reads else None

@@ -103,7 +103,10 @@ def _config(checkpoint: Checkpoint, options: Options, where: str) -> Any:
     known = PreTrainedConfig.get_known_choices()
     if checkpoint.type not in known:
         hint = did_you_mean(checkpoint.type, known)
-        raise PolicySpecError(f"{where}: LeRobot knows no policy type '{checkpoint.type}'{hint}")
+        raise PolicySpecError(
+            f"{where}: LeRobot knows no policy type '{checkpoint.type}'{hint}; where a plug-in brings it, "
+            "install the plug-in: a distribution named lerobot_policy_…, which LeRobot imports"
+        )
     try:
         torch.empty(0, device=options.device)
     except (AssertionError, RuntimeError) as error:

@@ -39,7 +39,7 @@ class Frames:
     """Moments of demonstrations, each with the chunk of actions that follows it."""
 
     pictures: NDArray[np.uint8]
-    """(N, cameras, 3, size, size)."""
+    """(N, cameras, 3 · n_obs_steps, size, size), oldest step first."""
     states: NDArray[np.float32]
     """(N, S)."""
     chunks: NDArray[np.float32]
@@ -119,7 +119,11 @@ def cameras_of(folder: Path) -> tuple[str, ...]:
 
 
 def read_frames(
-    folders: Sequence[Path], cameras: Sequence[str], size: int, chunk_size: int
+    folders: Sequence[Path],
+    cameras: Sequence[str],
+    size: int,
+    chunk_size: int,
+    n_obs_steps: int = 1,
 ) -> Frames:
     """Read datasets of the same robot and concatenate them.
 
@@ -127,7 +131,8 @@ def read_frames(
         UsageError: a folder is no dataset, is unfinished, or lacks a camera.
         MissingExtraError: the packages that read datasets are not installed.
     """
-    return Frames.joined([_read(folder, cameras, size, chunk_size) for folder in folders])
+    parts = [_read(folder, cameras, size, chunk_size, n_obs_steps) for folder in folders]
+    return Frames.joined(parts)
 
 
 def draw_batch(
@@ -185,7 +190,9 @@ def _info(folder: Path) -> Any:
     return info
 
 
-def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> Frames:
+def _read(
+    folder: Path, cameras: Sequence[str], size: int, chunk_size: int, n_obs_steps: int
+) -> Frames:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
@@ -209,7 +216,7 @@ def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> F
         frames = _videos(folder / "videos" / column) if is_video else _images(table[column])
         _fill(pictures[:, i], frames, folder, name)
     return Frames(
-        pictures=pictures,
+        pictures=_with_earlier(pictures, episode, n_obs_steps),
         states=np.stack(table["observation.state"].to_numpy()).astype(np.float32),
         chunks=chunks,
         lengths=lengths,
@@ -218,6 +225,18 @@ def _read(folder: Path, cameras: Sequence[str], size: int, chunk_size: int) -> F
         instruction=table["task_index"].to_numpy().astype(np.int64),
         scenes=scenes_of(folder),
     )
+
+
+def _with_earlier(
+    pictures: NDArray[np.uint8], episode: NDArray[np.int64], n_obs_steps: int
+) -> NDArray[np.uint8]:
+    """Put the pictures of the steps before beside each step's own, within its episode."""
+    if n_obs_steps == 1:
+        return pictures
+    begins = np.searchsorted(episode, episode, side="left")
+    steps = np.arange(len(episode))
+    ages = range(n_obs_steps - 1, -1, -1)
+    return np.concatenate([pictures[np.maximum(steps - age, begins)] for age in ages], axis=2)
 
 
 def _fill(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +27,20 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic import Field as Option
 
 from vla_eval.catalog import find_suite
-from vla_eval.environment import AbsoluteActions, EvalEnv, NewScenes, Scatters, make_env
+from vla_eval.environment import (
+    AbsoluteActions,
+    EvalEnv,
+    NewScenes,
+    Observation,
+    Scatters,
+    make_env,
+)
 from vla_eval.errors import MissingExtraError, UsageError
 from vla_eval.files.atomic import write_atomically
 from vla_eval.trainedon import shorten
 from vla_eval_policies.experts import begin_episode
 from vla_eval_policies.experts.motion import PACES
-from vla_eval_policies.flow.inputs import shrink
+from vla_eval_policies.flow.inputs import shrink, stacked
 from vla_eval_policies.training.data import Frames, chunks_of
 
 __all__ = ["Demonstration", "ExpertData", "OnEpisode", "generate", "generated_cameras"]
@@ -75,11 +83,13 @@ class ExpertData(BaseModel):
     cache: str | None = None
     """Folder that keeps the demonstrations for other recipes with the same section."""
 
-    def folder(self, size: int, chunk_size: int) -> Path | None:
+    def folder(self, size: int, chunk_size: int, n_obs_steps: int = 1) -> Path | None:
         """Return the folder that keeps these demonstrations; None without a cache."""
         if self.cache is None:
             return None
         parts = {**self.model_dump(exclude={"cache"}), "size": size, "chunk_size": chunk_size}
+        if n_obs_steps > 1:
+            parts["n_obs_steps"] = n_obs_steps
         name = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
         return Path(self.cache) / f"expert-{name}"
 
@@ -124,6 +134,7 @@ def generate(
     size: int,
     chunk_size: int,
     *,
+    n_obs_steps: int = 1,
     on_episode: OnEpisode = lambda _done, _total: None,
 ) -> Frames:
     """Let the experts act, or read their demonstrations from the cache; drops failed episodes.
@@ -133,17 +144,18 @@ def generate(
         cameras: cameras whose pictures are kept.
         size: edge length of the pictures, in pixels.
         chunk_size: number of actions kept with each observation.
+        n_obs_steps: number of consecutive control steps whose pictures are kept with each observation.
         on_episode: called after every episode, to show progress.
 
     Raises:
         UsageError: a task, camera or expert does not exist, or no episode succeeded.
     """
-    folder = plan.folder(size, chunk_size)
+    folder = plan.folder(size, chunk_size, n_obs_steps)
     if folder is not None and (folder / "meta.json").exists():
         return _load(folder)
     parts, total = [], len(plan.tasks) * plan.repeats * plan.init_states
     for number, task in enumerate(plan.tasks):
-        stage = _Simulation(task, plan, cameras, size, chunk_size)
+        stage = _Simulation(task, plan, cameras, size, chunk_size, n_obs_steps)
         for i, (repeat, state) in enumerate(np.ndindex(plan.repeats, plan.init_states)):
             generator = np.random.default_rng((plan.seed, number, state, repeat))
             looks = stage.episode(state, generator)
@@ -164,7 +176,13 @@ class _Simulation:
     """The environment of a task, in which its expert acts."""
 
     def __init__(
-        self, task: str, plan: ExpertData, cameras: Sequence[str], size: int, chunk_size: int
+        self,
+        task: str,
+        plan: ExpertData,
+        cameras: Sequence[str],
+        size: int,
+        chunk_size: int,
+        n_obs_steps: int,
     ) -> None:
         self.suite, _, self.name = task.partition("/")
         self.env = _make(task, plan.env_kwargs)
@@ -173,6 +191,8 @@ class _Simulation:
         self._cameras = cameras
         self._size = size
         self._chunk_size = chunk_size
+        self._n_obs_steps = n_obs_steps
+        self._recent: deque[NDArray[np.uint8]] = deque(maxlen=n_obs_steps)
         space: Any = self.env.action_space
         self._noise = plan.action_noise * (space.high - space.low)
         missing = set(cameras) - set(self.env.observation_space["pixels"].spaces)  # type: ignore[index]
@@ -182,6 +202,7 @@ class _Simulation:
     def episode(self, state: int, generator: np.random.Generator) -> Demonstration | None:
         """Return the demonstration of an episode, or None if it failed."""
         scene_hash = self._reset(state, generator)
+        self._recent.clear()
         if self._plan.scatter_m:
             self._scatter(generator)
         expert = begin_episode(
@@ -191,7 +212,9 @@ class _Simulation:
         while step < self._limit:
             chunk = expert.actions(step, self._chunk_size)
             self._observe(looks, step, chunk)
-            for action in chunk[: self._plan.look_every]:
+            for before_look, action in zip(
+                range(self._plan.look_every - 1, -1, -1), chunk, strict=False
+            ):
                 looks.meant.append(self._scaled(action))
                 fresh = generator.normal(0.0, 1.0, noise.shape)
                 noise = _WANDER * noise + np.sqrt(1 - _WANDER**2) * fresh
@@ -200,6 +223,8 @@ class _Simulation:
                 step += 1
                 if terminated:
                     return looks
+                if 0 < before_look < self._n_obs_steps:
+                    self._recent.append(self._pictures(self.env.observe()))
         return None
 
     def _reset(self, state: int, generator: np.random.Generator) -> str:
@@ -225,11 +250,16 @@ class _Simulation:
 
     def _observe(self, looks: Demonstration, step: int, chunk: NDArray[np.float32]) -> None:
         seen = self.env.observe()
-        pictures = [shrink(seen["pixels"][name], self._size) for name in self._cameras]
-        looks.pictures.append(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
+        self._recent.append(self._pictures(seen))
+        looks.pictures.append(stacked(list(self._recent), self._n_obs_steps))
         looks.states.append(np.asarray(seen["agent_pos"], np.float32))
         looks.chunks.append(chunk)
         looks.steps.append(step)
+
+    def _pictures(self, seen: Observation) -> NDArray[np.uint8]:
+        """Return the cameras' pictures, (cameras, 3, size, size)."""
+        pictures = [shrink(seen["pixels"][name], self._size) for name in self._cameras]
+        return np.stack([picture.transpose(2, 0, 1) for picture in pictures])
 
     def frames(self, looks: Demonstration) -> Frames:
         """Return a demonstration as arrays."""

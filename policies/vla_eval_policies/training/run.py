@@ -116,12 +116,16 @@ def _demonstrations(recipe: Recipe, on_episode: OnEpisode) -> tuple[tuple[str, .
     data = recipe.data
     folders = [Path(name) for name in data.datasets]
     size, chunk_size = _size(recipe, "image_size"), _size(recipe, "chunk_size")
+    steps = _size(recipe, "n_obs_steps")
     cameras = data.cameras or (
         cameras_of(folders[0]) if folders else generated_cameras(cast("ExpertData", data.expert))
     )
-    parts = [read_frames(folders, cameras, size, chunk_size)] if folders else []
+    parts = [read_frames(folders, cameras, size, chunk_size, steps)] if folders else []
     if data.expert is not None:
-        parts.append(generate(data.expert, cameras, size, chunk_size, on_episode=on_episode))
+        shown = generate(
+            data.expert, cameras, size, chunk_size, n_obs_steps=steps, on_episode=on_episode
+        )
+        parts.append(shown)
     return cameras, Frames.joined(parts)
 
 

@@ -131,8 +131,9 @@ def test_changed_states_are_refused():
 def test_catalogue_and_items_agree(env):
     """The catalogue, which loads no simulator, knows the items, and the model has them."""
     (suite,) = suites()
-    assert [task.kwargs["item"] for task in suite.tasks] == list(ITEMS) == list(Shopping.frozen)
-    for task, item in zip(suite.tasks, ITEMS.values(), strict=True):
+    tasks = [task for task in suite.tasks if "item" in task.kwargs]
+    assert [task.kwargs["item"] for task in tasks] == list(ITEMS) == list(Shopping.frozen)
+    for task, item in zip(tasks, ITEMS.values(), strict=True):
         assert item.phrase in task.instruction
         assert env.model.body(item.name).id > 0
 

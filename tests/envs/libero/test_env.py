@@ -34,6 +34,7 @@ def env(libero_assets):
         {"suite": "libero_spatial", "task": 0, "control_mode": "delta"},
         {"suite": "libero_spatial", "task": 0, "axis_angle": "robosuite"},
         {"suite": "libero_spatial", "task": 0, "gripper": "open"},
+        {"suite": "libero_spatial", "task": 0, "drawing": "fast"},
         {"suite": "libero_spatial", "task": 0, "render_mode": "human"},
         {"suite": "libero_spatial", "task": 0, "image_size": 0},
         {"suite": "libero_spatial", "task": 0, "settle_steps": -1},

@@ -32,7 +32,7 @@ class PointEnv(EvalEnv):
     ``fault_states`` (comma-separated): ``raise``, ``hang``, ``die`` (SIGKILL), ``exit``. With
     ``fault_folder`` it happens once for each episode: a marker file remembers it over processes.
     An episode waits in its first step while the folder ``hold`` has a file with the number of its state;
-    a file ``STATE-PID`` says that it does.
+    a file ``STATE-PID`` says that it does. From ``bump_step`` on it tells of an event, "bump".
     """
 
     metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012 - Gymnasium's form
@@ -49,6 +49,7 @@ class PointEnv(EvalEnv):
         bad_score: str = "",
         odd_provenance: bool = False,
         hold: str = "",
+        bump_step: int = 0,
     ) -> None:
         self.observation_space, self.action_space = _spaces()
         self.task_description = "move the point to the goal"
@@ -64,6 +65,7 @@ class PointEnv(EvalEnv):
             self._provenance |= {"count": np.int64(3), "path": Path("/somewhere")}
         self.observed = 0
         self._hold = hold
+        self._bump_step = bump_step
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -84,11 +86,13 @@ class PointEnv(EvalEnv):
     def _info(self) -> dict[str, Any]:
         half = self._position >= _GOAL / 2
         done = self._position >= _GOAL
+        bumped = 0 < self._bump_step <= self._steps
         return {
             "is_success": done,
             "score": self._score(half, done),
             "subgoals": {"half": half, "goal": done},
             "task": self.task_description,
+            **({"events": {"bump": self._bump_step}} if bumped else {}),
         }
 
     def _score(self, half: bool, done: bool) -> float:

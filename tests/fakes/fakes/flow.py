@@ -14,7 +14,7 @@ from vla_eval_policies.flow.network import FlowConfig, FlowNetwork
 from vla_eval_policies.methods import ExtraTime, make_method
 
 
-def small_config(extra_time: ExtraTime) -> FlowConfig:
+def small_config(extra_time: ExtraTime, n_obs_steps: int = 1) -> FlowConfig:
     return FlowConfig(
         cameras=("top",),
         state_size=3,
@@ -25,20 +25,21 @@ def small_config(extra_time: ExtraTime) -> FlowConfig:
         layers=2,
         heads=2,
         extra_time=extra_time,
+        n_obs_steps=n_obs_steps,
     )
 
 
-def small_network(extra_time: ExtraTime) -> FlowNetwork:
+def small_network(extra_time: ExtraTime, n_obs_steps: int = 1) -> FlowNetwork:
     torch.manual_seed(0)
-    network = FlowNetwork(small_config(extra_time))
+    network = FlowNetwork(small_config(extra_time, n_obs_steps))
     torch.nn.init.normal_(network.action_out.weight, std=0.3)
     return network
 
 
-def card(name: str) -> Card:
+def card(name: str, n_obs_steps: int = 1) -> Card:
     method = make_method(name)
     return Card(
-        network=small_config(method.extra_time),
+        network=small_config(method.extra_time, n_obs_steps),
         method=name,
         hyperparameters=method.model_dump(mode="json"),
         recipe={},
@@ -50,8 +51,9 @@ def card(name: str) -> Card:
     )
 
 
-def save(path: Path, name: str) -> Path:
-    save_checkpoint(path, small_network(make_method(name).extra_time), card(name))
+def save(path: Path, name: str, n_obs_steps: int = 1) -> Path:
+    network = small_network(make_method(name).extra_time, n_obs_steps)
+    save_checkpoint(path, network, card(name, n_obs_steps))
     return path
 
 

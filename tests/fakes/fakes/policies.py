@@ -37,6 +37,7 @@ class Options(BaseModel):
     fault_states: str = ""
     fault_folder: str = ""
     infer_s: float = 0.0
+    load_s: float = 0.0
     chunk: int = 4
     version: str = "1"
     diary: str = ""
@@ -54,6 +55,7 @@ class Walker:
     """Walks towards the goal, sometimes away from it."""
 
     def __init__(self, options: Options) -> None:
+        time.sleep(options.load_s)
         self.options = options
         self.states = {int(each) for each in options.fault_states.split(",") if each}
         self.batches: list[int] = []

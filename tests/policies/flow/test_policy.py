@@ -106,6 +106,32 @@ def test_first_sample_does_not_depend_on_k(checkpoint):
     assert not torch.allclose(samples[1][:, 0], samples[1][:, 1], atol=1e-2)
 
 
+def test_two_pictures_show_what_moves(tmp_path):
+    """A policy with ``n_obs_steps`` = 2 asks for two observations, and the earlier one changes its actions."""
+    policy = build_policy(f"flow:{save(tmp_path / 'two.safetensors', 'fm', 2)}")
+    assert policy.metadata.n_obs_steps == 2
+    before, now = observations(2)
+    (context,) = contexts(1)
+
+    def chunk(*history) -> np.ndarray:
+        return policy.infer([now], [dataclasses.replace(context, history=history)])[0].actions
+
+    assert not np.allclose(chunk(before), chunk(now), atol=1e-3)
+    assert np.array_equal(chunk(), chunk(now)), "before an episode nothing moved"
+    assert np.array_equal(chunk(now, before), chunk(before)), "older ones are not seen"
+
+
+def test_policies_of_one_picture_say_nothing_of_more(checkpoint):
+    """Their cards are those of earlier versions, and a history changes nothing."""
+    policy = build_policy(f"flow:{checkpoint}")
+    before, now = observations(2)
+    (context,) = contexts(1)
+    assert policy.metadata.n_obs_steps == 1
+    assert "n_obs_steps" not in card("fm").model_dump_json()
+    with_history = policy.infer([now], [dataclasses.replace(context, history=(before,))])
+    assert np.array_equal(with_history[0].actions, policy.infer([now], [context])[0].actions)
+
+
 def test_keystone_counts(checkpoint):
     """K × n is the NFE that is recorded, and the guard's firing rate is kept."""
     policy = build_policy(f"flow:{checkpoint}?keystone=8&nfe=2")

@@ -39,6 +39,22 @@ def test_undisturbed_chunks_follow_each_other():
     assert np.abs(frames.chunks[:, 0, :5] - frames.states[:, :5]).max() < 10
 
 
+@pytest.mark.parametrize("look_every", [1, 3])
+def test_earlier_pictures_are_those_of_the_steps_before(look_every):
+    """With two pictures an observation: the second is the present, the first the control step before it."""
+    plans = [
+        ExpertData(tasks=(TASK,), init_states=1, look_every=every) for every in (look_every, 1)
+    ]
+    both = generate(plans[0], ("top", "wrist"), 32, 12, n_obs_steps=2)
+    every = generate(plans[1], ("top", "wrist"), 32, 12)
+    assert both.pictures.shape[1:] == (2, 6, 32, 32)
+    count = min(len(both.states), 20)
+    for look in range(count):
+        step = look_every * look
+        np.testing.assert_array_equal(both.pictures[look, :, 3:], every.pictures[step])
+        np.testing.assert_array_equal(both.pictures[look, :, :3], every.pictures[max(0, step - 1)])
+
+
 def test_noise_moves_the_arm_but_not_what_is_learned():
     """The arm leaves the expert's path, while the chunks stay on it; the same seed, the same bits."""
     clean, noisy, again = act(), act(action_noise=0.005), act(action_noise=0.005)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ class Order:
         ordered = sorted(records, key=lambda record: (_began(record), str(record.key)))
         won = [float(record.outcome == "success") for record in ordered]
         inferences = [record.timing.infer_ms[1:] for record in ordered]
-        medians = [float(np.median(times)) if times else np.nan for times in inferences]
+        medians = [statistics.median(times) if times else np.nan for times in inferences]
         return cls(np.array(won), np.array(medians))
 
     @property

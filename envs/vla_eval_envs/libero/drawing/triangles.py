@@ -33,6 +33,8 @@ _RIM_M = 2e-3
 # Smallest cosine between the normals of vertex and triangle for which MuJoCo uses the vertex's normal.
 _SMOOTH = 0.8
 _NO_AREA = np.float32(1e-10)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+"""A large odd number, which spreads the bits of three coordinates over a key."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,21 @@ def _mesh(model: Any, mesh: int) -> _Mesh:
         corners[..., :2] = texture[of_faces(model.mesh_facetexcoord)]
     else:
         _flatten(corners)
-    return _Mesh(vertices.astype(np.float64), faces, corners)
+    return _Mesh(*_merged(vertices, faces), corners)
+
+
+def _merged(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> tuple[Array, Any]:
+    """Return the vertices, each place once, and the faces that use them.
+
+    MuJoCo keeps a vertex for every corner of some meshes: three times as many as it has triangles.
+    """
+    bits = np.ascontiguousarray(vertices).view(np.uint32).astype(np.uint64)
+    key = (bits[:, 0] * _MIX + bits[:, 1]) * _MIX + bits[:, 2]
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    merged = vertices[first]
+    if not np.array_equal(merged[which], vertices):  # two places have one key
+        return vertices.astype(np.float64), faces
+    return merged.astype(np.float64), which[faces].astype(np.int32)
 
 
 def _flatten(corners: NDArray[np.float32]) -> None:

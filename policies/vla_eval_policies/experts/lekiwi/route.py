@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vla_eval_envs.lekiwi.chassis import ARM_MOUNT
+from vla_eval_envs.manipulation.driven import Track
 from vla_eval_envs.so101.kinematics import PAN_AXIS_X, forward, inverse_path
 from vla_eval_policies.experts.motion import Pace, min_jerk, min_jerk_steps
 from vla_eval_policies.experts.so101.path import Array
@@ -18,6 +19,7 @@ _STEP_S = 1.0 / 30.0
 _FIXED_JAW_X = -0.008  # inner face of the fixed jaw near its tip, gripper frame, m
 # The wheels allow 8.9 mm a step straight ahead and 7.7 mm sideways; one radian of turning counts as
 # 0.125 m.
+_MEETINGS = 8  # rounds in which meeting point and duration of a move are made to agree
 _MAX_DRIVE_STEP_M, _DRIVE_SHARE, _TURN_RADIUS_M = 0.0068, 0.8, 0.125
 
 
@@ -69,7 +71,14 @@ def in_world(point: ArrayLike, base: Array) -> Array:
 
 
 class Route:
-    """Rows of nine targets, one row a control step: joints, rad, and the base's x, y (m), yaw (rad)."""
+    """Rows of nine targets, one row a control step: joints, rad, and the base's x, y (m), yaw (rad).
+
+    With a ``track`` the base follows a target that moves: poses of the base hold at the route's beginning,
+    and are moved along the track.
+    """
+
+    track: Track | None = None
+    """How the target of the next moves, lines and waits moves, from the route's beginning on."""
 
     def __init__(self, joints: Array, base: Array, pace: Pace) -> None:
         self._start = np.append(joints, base)
@@ -106,12 +115,28 @@ class Route:
             end[5] = jaw
         if base is not None:
             end[6:] = base
-        driven = np.hypot(*(end - start)[6:8]) + _TURN_RADIUS_M * abs(end[8] - start[8])
-        steps = max(
-            min_jerk_steps(start[:5], end[:5], self._pace.joint_step_rad),
-            min_jerk_steps(0.0, driven, self._drive_step),
-        )
+        steps, meant = 0, end.copy()
+        for _ in range(1 if self.track is None else _MEETINGS):
+            end = meant + self._tracked(steps)
+            driven = np.hypot(*(end - start)[6:8]) + _TURN_RADIUS_M * abs(end[8] - start[8])
+            steps = max(
+                min_jerk_steps(start[:5], end[:5], self._pace.joint_step_rad),
+                min_jerk_steps(0.0, driven, self._drive_step),
+            )
         self.rows += [start + share * (end - start) for share in min_jerk(steps)]
+
+    def _tracked(self, steps: int = 0) -> Array:
+        """Return how far the base's target will have moved, (9,), ``steps`` after the last row."""
+        moved = np.zeros(9)
+        if self.track is not None:
+            moved[6:8] = self.track(np.array([len(self.rows) + steps]))[0, :2]
+        return moved
+
+    def _stay(self, rows: list[Array]) -> None:
+        """Add rows in which the base stays where it is, or over its target."""
+        here = self._tracked()
+        ahead = [self._tracked(step) for step in range(1, len(rows) + 1)]
+        self.rows += [row + (there - here) for row, there in zip(rows, ahead, strict=True)]
 
     def line(
         self,
@@ -145,7 +170,7 @@ class Route:
         fixed = np.tile(start[5:], (count, 1))
         if jaw is not None:
             fixed[:, :1] += shares * (jaw - start[5])
-        self.rows += list(np.hstack([joints, fixed]))
+        self._stay(list(np.hstack([joints, fixed])))
         return True
 
     def wait(self, steps: int, *, jaw: float | None = None) -> None:
@@ -153,7 +178,7 @@ class Route:
         row = self.last.copy()
         if jaw is not None:
             row[5] = jaw
-        self.rows += [row] * steps
+        self._stay([row] * steps)
 
 
 def velocities(targets: Array, base: Array, index: int, count: int) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from vla_eval_envs.lekiwi.chassis import ARM_MOUNT
 from vla_eval_envs.lekiwi.items import ITEMS
 from vla_eval_envs.lekiwi.shopping import Shopping
 from vla_eval_envs.lekiwi.world import BASKET
+from vla_eval_envs.manipulation.driven import Track
 from vla_eval_envs.so101.kinematics import forward
 from vla_eval_envs.so101.units import to_radians
 from vla_eval_policies.experts.lekiwi.route import (
@@ -125,7 +126,7 @@ class ShoppingExpert:
         """Return the next leg for the present state."""
         place, _ = self._env.object_pose(self._item.name)
         route = Route(self._env.joint_angles(), self._env.base_pose(), self._pace)
-        if BASKET.contains(place):
+        if BASKET.contains(place - self._basket_shift()):
             self._leave(route)
         elif self._in_hand():
             return self._deliver(route, step)
@@ -134,6 +135,14 @@ class ShoppingExpert:
         else:
             self._dock(route)
         return _Leg(route.targets(), step, place, rests_until=len(route))
+
+    def _basket_shift(self) -> Array:
+        """Return how far the basket is from its place, (3,), m."""
+        return np.zeros(3)
+
+    def _basket_track(self) -> Track | None:
+        """Return how the basket moves from now on; None if it stands still."""
+        return None
 
     def _grip(self, base: Array) -> RouteGrip:
         """Return the grip on the item for a base at (x, y, yaw)."""
@@ -205,8 +214,9 @@ class ShoppingExpert:
         grip = replace(self._grip(base), roll=float(joints[4]))
         above = in_arm_frame([*BASKET.centre, _HIGH_Z], _PARK)
         way = grip.solve([above])
+        route.track = self._basket_track()
         if way is not None:
-            route.move(way[0], base=_PARK)
+            route.move(way[0], base=np.add(_PARK, [*self._basket_shift()[:2], 0.0]))
         drop = _TOP_DROP_Z if self._lies else _SIDE_DROP_Z
         route.line(np.add(above, [0.0, 0.0, drop - _HIGH_Z]), grip)
         release = len(route)

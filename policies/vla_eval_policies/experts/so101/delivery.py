@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vla_eval.environment import EvalEnv
 from vla_eval.errors import UsageError
+from vla_eval_envs.manipulation.driven import Track
 from vla_eval_envs.so101.delivery import Delivery, DeliveryTask
 from vla_eval_envs.so101.kinematics import PAN_AXIS_X, forward
 from vla_eval_envs.so101.units import to_radians
@@ -63,6 +64,7 @@ class _Plan:
     start_step: int
     object_name: str = ""
     place: Array | None = None
+    track: Track | None = None
     hold: Array | None = None
     grasp: int = 0
     carry: int = 0
@@ -106,6 +108,16 @@ class DeliveryExpert(ABC):
     def _arrived(self, name: str) -> bool:
         """Return whether an object is at its goal, even if it is still settling."""
 
+    def _object_track(self, name: str) -> Track | None:
+        """Return how an object moves by itself from now on; None if it lies still."""
+        del name
+        return None
+
+    def _goal_track(self, name: str) -> Track | None:
+        """Return how an object's goal moves from now on; None if it stays where it is."""
+        del name
+        return None
+
     def actions(self, step: int, count: int) -> NDArray[np.float32]:
         """Return the next actions, float32 (count, 6), after ``step`` executed actions."""
         if self._plan is None or not self._holds(self._plan, step):
@@ -120,7 +132,12 @@ class DeliveryExpert(ABC):
         if plan.place is not None and plan.hold is not None:
             place, _ = self._env.object_pose(plan.object_name)
             if done < plan.grasp:
-                return float(np.linalg.norm(place - plan.place)) < _MOVED_M
+                expected = (
+                    plan.place
+                    if plan.track is None
+                    else plan.place + plan.track(np.array([done]))[0]
+                )
+                return float(np.linalg.norm(place - expected)) < _MOVED_M
             if plan.carry <= done < plan.release:
                 held = forward(self._env.joint_angles()).point(plan.hold)
                 return float(np.linalg.norm(place - held)) < _LOST_M
@@ -153,6 +170,7 @@ class DeliveryExpert(ABC):
         place = _grasp_place(self._env, name)
         tool = hold_point(grip.width, _CLEARANCE_M)
         above = [*place[:2], _HOVER_Z]
+        path.track = self._object_track(name)
         return path.move(above, grip.yaw, tool, grip.jaw(_OPEN_30_MM)) and path.line(
             place, grip.yaw, tool
         )
@@ -163,21 +181,35 @@ class DeliveryExpert(ABC):
         hold, pause = hold_point(grip.width), self._pace.pause
         grasp = len(path.rows)
         path.line(place, grip.yaw, hold, jaw=_CLOSED, steps=_CLOSE_STEPS * pause)
-        path.wait(_SQUEEZE_STEPS * pause)
+        self._stay(path, place, grip.yaw, hold, _SQUEEZE_STEPS * pause)
+        track, place = path.track, place + path.tracked()
+        path.track = None
         path.line([*place[:2], _LIFT_Z], grip.yaw, hold)
+        path.track = self._goal_track(name)
         carry = release = len(path.rows)
         above = np.array([*goal[:2], _LIFT_Z])
         for yaw in square_yaws(goal, 0.0, roll=roll_at(place, grip.yaw)):
             if path.move(above, yaw, hold, _CLOSED):
                 path.line(goal, yaw, hold)
                 release = len(path.rows)
-                path.wait(_OPEN_STEPS * pause, jaw=grip.jaw(_RELEASED_30_MM))
+                opened = grip.jaw(_RELEASED_30_MM)
+                self._stay(path, goal, yaw, hold, _OPEN_STEPS * pause, opened)
                 path.line(above, yaw, hold)
                 break
         if last:
             path.wait(_REST_STEPS)
         centre, _ = self._env.object_pose(name)
-        return _Plan(path.targets(), step, name, centre, hold, grasp, carry, release)
+        return _Plan(path.targets(), step, name, centre, track, hold, grasp, carry, release)
+
+    @staticmethod
+    def _stay(
+        path: Path, place: Array, yaw: float, tool: Array, steps: int, jaw: float | None = None
+    ) -> None:
+        """Hold a point of the hand at a place, or over a target that moves."""
+        if path.track is None:
+            path.wait(steps, jaw=jaw)
+        else:
+            path.line(place, yaw, tool, jaw=jaw, steps=steps)
 
 
 def _grasp_place(env: DeliveryTask, name: str) -> Array:

@@ -51,6 +51,25 @@ def test_nothing_is_missing(suite: str, task: int):
     assert compare(suite, task, steps=60, every=20) == (0, 6)
 
 
+def test_plain_drawing_is_a_choice_of_its_own():
+    """With the same physics the same pictures, of everything; the record says so, of the default it does not."""
+    shown, said = {}, {}
+    for drawing in ("exact", "plain"):
+        env = gymnasium.make(
+            "vla_eval_envs:libero/spatial-4-v0", image_size=128, drawing=drawing
+        ).unwrapped
+        try:
+            observation, info = env.reset(seed=5, options={"init_state": 0})
+            shown[drawing], said[drawing] = observation["pixels"], info["provenance"]
+            assert env._simulator._view._sparing == (drawing == "exact")
+        finally:
+            env.close()
+    for name, picture in shown["plain"].items():
+        np.testing.assert_array_equal(picture, shown["exact"][name])
+    assert said["plain"] == {**said["exact"], "drawing": "plain"}
+    assert "drawing" not in said["exact"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("suite", "task"), EVERY)
 def test_nothing_is_missing_anywhere(suite: str, task: int):

@@ -1,0 +1,223 @@
+"""Where the time of LIBERO's `exact` control step and of its two pictures goes, and what is the least of each.
+
+    python benchmarks/libero_parts.py
+    python benchmarks/libero_parts.py libero_goal/0 libero_10/3
+    python benchmarks/libero_parts.py --table
+
+writes ``results/libero_parts.json`` and its table, every task in a fresh process, in CPU time with OpenGL in the
+same thread. Parts and wholes are measured in turns, from the same states. The least of a control step are the calls
+of MuJoCo that equality with robosuite needs: one pass over positions and velocities, and three solutions of the
+constraints, each of which begins with the last. The least of a picture is drawing it again with everything found and
+compiled.
+"""
+
+# ruff: noqa: SLF001  looks inside
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from common.machine import in_words, machine
+from common.results import save, write_table
+from common.script import parser, run
+
+from vla_eval.errors import InfrastructureError
+
+NAME = "libero_parts"
+TASKS = ("libero_spatial/0", "libero_object/1", "libero_goal/0", "libero_10/0", "libero_90/40")
+STEPS, EVERY = 100, 10
+SUBSTEPS = 25
+KEY: dict[str, Any] = {"seed": 7, "options": {"init_state": 3}}
+
+
+def main() -> None:
+    """Measure all tasks, or those of the command line, and write the tables."""
+    arguments = parser(__doc__, measures=True)
+    arguments.add_argument("tasks", nargs="*", metavar="SUITE/TASK")
+    # What the script calls itself with, in a process of its own.
+    arguments.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
+    chosen = arguments.parse_args()
+    tasks = chosen.tasks or TASKS
+    if chosen.in_this_process:
+        print(json.dumps(measure(tasks[0])))
+        return
+    if not chosen.table:
+        rows = {task: measured(task) for task in tasks}
+        save(NAME, {"machine": machine(), "tasks": rows})
+    write_table(NAME, markdown)
+
+
+def measured(task: str) -> dict[str, Any]:
+    """Return a task's numbers, measured in a fresh process."""
+    print(task, file=sys.stderr, flush=True)
+    command = [sys.executable, __file__, "--in-this-process", task]
+    environment = os.environ | {"LP_NUM_THREADS": "0"}
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
+    if done.returncode != 0:
+        raise InfrastructureError(f"{task}: could not be measured, for the reason above")
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def measure(task: str) -> dict[str, Any]:
+    """Return the medians of a task's parts, ms."""
+    from vla_eval_envs.libero.env import LiberoEnv
+
+    suite, index = task.split("/")
+    env = LiberoEnv(suite, int(index), physics="exact")
+    env.reset(**KEY)
+    env.observe()
+    parts = Parts(env)
+    knots = np.random.default_rng(1).uniform(-1, 1, (STEPS // 10 + 2, 7))
+    times = np.arange(STEPS) / 10
+    actions = np.stack([np.interp(times, np.arange(len(knots)), column) for column in knots.T], 1)
+    for number, action in enumerate(actions.astype(np.float32)):
+        parts.physics(action)
+        if number % EVERY == 0:
+            parts.pictures()
+    env.close()
+    return {name: round(float(np.median(values)), 3) for name, values in parts.ms.items()}
+
+
+class Parts:
+    """CPU time of an environment's parts, ms."""
+
+    def __init__(self, env: Any) -> None:
+        import mujoco
+        import numba
+
+        from vla_eval_envs.libero.physics import loop
+
+        torques = loop._torques
+
+        @numba.njit
+        def controller(state: Any, arm: Any, goal: Any) -> None:
+            for _ in range(SUBSTEPS):
+                torques(state, arm, goal, True)  # noqa: FBT003
+
+        self._torques = controller
+        driver = env._simulator._driver
+        controller(driver._state, driver._arm, driver._goal)  # is compiled
+        self._mujoco, self._env, self._sim = mujoco, env, env._simulator._env.sim
+        self._scratch = mujoco.MjData(self._sim.model._model)
+        self.ms: dict[str, list[float]] = defaultdict(list)
+
+    def _time(self, name: str, action: Callable[[], object]) -> None:
+        began = time.thread_time()
+        action()
+        self.ms[name].append(1e3 * (time.thread_time() - began))
+
+    def physics(self, action: Any) -> None:
+        """Measure the bare physics, MuJoCo's calls of `exact`, and the control step, from one state."""
+        mujoco, model, data = self._mujoco, self._sim.model._model, self._sim.data._data
+        kind = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+        state = np.empty(mujoco.mj_stateSize(model, kind))
+        mujoco.mj_getState(model, data, state, kind)
+
+        def bare() -> None:
+            for _ in range(SUBSTEPS):
+                mujoco.mj_step(model, self._scratch)
+
+        def calls() -> None:
+            for _ in range(SUBSTEPS):
+                mujoco.mj_step1(model, self._scratch)
+                mujoco.mj_forwardSkip(model, self._scratch, mujoco.mjtStage.mjSTAGE_VEL, 1)
+                mujoco.mj_fwdConstraint(model, self._scratch)
+                mujoco.mj_step2(model, self._scratch)
+
+        for name, steps in (("mj_step", bare), ("calls", calls)):
+            mujoco.mj_setState(model, self._scratch, state, kind)
+            self._time(name, steps)
+        self._time("control step", lambda: self._env.advance(action))
+        driver = self._env._simulator._driver
+        self._time("torques", lambda: self._torques(driver._state, driver._arm, driver._goal))
+
+    def pictures(self) -> None:
+        """Measure an observation of both cameras; then each part of it, on the same state."""
+        from vla_eval_envs.libero.simulator import CAMERAS
+
+        cutter = self._env._simulator._view._visibility._cutter
+        order, lists = cutter._order, cutter._compile
+        spent = dict.fromkeys(("triangles", "lists"), 0.0)
+
+        def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any) -> Any:
+                began = time.thread_time()
+                result = function(*arguments)
+                spent[name] += 1e3 * (time.thread_time() - began)
+                return result
+
+            return call
+
+        cutter._order, cutter._compile = counted("triangles", order), counted("lists", lists)
+        self._time("pictures", self._env.observe)
+        cutter._order, cutter._compile = order, lists
+        for name, value in spent.items():
+            self.ms[name].append(value)
+        again = {"again": 0.0, "empty": 0.0}
+        for camera in CAMERAS:
+            self._env._simulator.render(256, camera)
+            scene = self._sim._render_context_offscreen.scn
+            geoms = scene.ngeom
+            for name, count in (("again", geoms), ("empty", 0)):
+                scene.ngeom = count
+                began = time.thread_time()
+                self._redraw()
+                again[name] += 1e3 * (time.thread_time() - began)
+            scene.ngeom = geoms
+        for name, value in again.items():
+            self.ms[name].append(value)
+
+    def _redraw(self) -> None:
+        context = self._sim._render_context_offscreen
+        size = self._mujoco.MjrRect(0, 0, 256, 256)
+        self._mujoco.mjr_render(size, context.scn, context.con)
+        context.read_pixels(256, 256)
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """Return the tables."""
+    lines = [
+        "# Parts of a LIBERO control step and of its pictures",
+        "",
+        f"By `benchmarks/libero_parts.py`: {in_words(results['machine'])}.",
+        "",
+        "CPU time in ms, medians. A control step of `exact`, and the calls of MuJoCo and the torques of robosuite's",
+        "controller without which it would not be robosuite's, over 25 bare `mj_step`s:",
+        "",
+        "| task | 25 `mj_step`s | calls | torques | control step | calls and torques / `mj_step`s | step / `mj_step`s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task, ms in results["tasks"].items():
+        bare, calls, torques, step = (
+            ms[name] for name in ("mj_step", "calls", "torques", "control step")
+        )
+        lines.append(
+            f"| {task} | {bare:.2f} | {calls:.2f} | {torques:.2f} | {step:.2f} | "
+            f"{(calls + torques) / bare:.2f} | {step / bare:.2f} |"
+        )
+    lines += [
+        "",
+        "Two pictures of 256 px: finding the triangles that are seen, compiling their lists, and the rest. Drawn again",
+        "without that, and with nothing in them:",
+        "",
+        "| task | two pictures | triangles | lists | drawn again | empty |",
+        "|---|---|---|---|---|---|",
+    ]
+    columns = ("pictures", "triangles", "lists", "again", "empty")
+    for task, ms in results["tasks"].items():
+        lines.append(f"| {task} | {' | '.join(f'{ms[name]:.1f}' for name in columns)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run(main)
