@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,21 @@ from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.judging.break_even import bracket
 from vla_eval.judging.counts import judge_arms, judge_pairs, judge_states
 from vla_eval.judging.curves import curves_of, differences_within, moments
-from vla_eval.judging.ledger import ArmEpisodes, all_ended, clusters, pair, states_by_task
+from vla_eval.judging.ledger import (
+    ArmEpisodes,
+    Outcome,
+    all_ended,
+    clusters,
+    pair,
+    seed_of,
+    states_by_task,
+)
 from vla_eval.judging.looks import due_keys, judged_by, look_sentence, looks_of
 from vla_eval.judging.recipes import judge_recipes, on_states, task_names
 from vla_eval.judging.resizing import resizing_of, resizing_sentence
 from vla_eval.judging.roles import RecipeRoles, Roles, roles_of_recipe, sequential_roles
 from vla_eval.judging.virtual import VirtualArm
+from vla_eval.keys import EpisodeKey
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.realtime.schedule import Tally
@@ -253,6 +263,18 @@ def test_repeats_are_counted_by_state():
     assert states_by_task(outcomes)["s/T0"].tolist() == [0.5, 0.5, -0.5]
     rate = arms[0].by_state()
     assert (rate.episodes.tolist(), rate.successes.tolist()) == ([2, 2, 2], [2, 1, 0])
+
+
+def test_the_seed_of_random_numbers_is_what_it_always_was():
+    """The first eight bytes of a hash over keys and results: old certificates are verified with it."""
+    outcomes = [
+        Outcome(EpisodeKey("s", "t", 3, 1, 2), ours, theirs)
+        for ours in (True, False)
+        for theirs in (True, False)
+    ]
+    text = "".join(f"s/t/i3/e1/p2 {cell}\n" for cell in ("11", "10", "01", "00"))
+    expected = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+    assert seed_of(outcomes) == expected < 2**64
 
 
 REALTIME = {
