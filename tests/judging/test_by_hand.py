@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,21 @@ from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.judging.break_even import bracket
 from vla_eval.judging.counts import judge_arms, judge_pairs, judge_states
 from vla_eval.judging.curves import curves_of, differences_within, moments
-from vla_eval.judging.ledger import ArmEpisodes, all_ended, clusters, pair, states_by_task
+from vla_eval.judging.ledger import (
+    ArmEpisodes,
+    Outcome,
+    all_ended,
+    clusters,
+    pair,
+    seed_of,
+    states_by_task,
+)
 from vla_eval.judging.looks import due_keys, judged_by, look_sentence, looks_of
 from vla_eval.judging.recipes import judge_recipes, on_states, task_names
 from vla_eval.judging.resizing import resizing_of, resizing_sentence
 from vla_eval.judging.roles import RecipeRoles, Roles, roles_of_recipe, sequential_roles
 from vla_eval.judging.virtual import VirtualArm
+from vla_eval.keys import EpisodeKey
 from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.realtime.schedule import Tally
@@ -254,6 +265,18 @@ def test_repeats_are_counted_by_state():
     assert (rate.episodes.tolist(), rate.successes.tolist()) == ([2, 2, 2], [2, 1, 0])
 
 
+def test_the_seed_of_random_numbers_is_what_it_always_was():
+    """The first eight bytes of a hash over keys and results: old certificates are verified with it."""
+    outcomes = [
+        Outcome(EpisodeKey("s", "t", 3, 1, 2), ours, theirs)
+        for ours in (True, False)
+        for theirs in (True, False)
+    ]
+    text = "".join(f"s/t/i3/e1/p2 {cell}\n" for cell in ("11", "10", "01", "00"))
+    expected = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+    assert seed_of(outcomes) == expected < 2**64
+
+
 REALTIME = {
     "latency": "virtual",
     "realtime": {"mode": "blocking", "arms": {"a": {"total_us": 1}, "b": {"total_us": 2}}},
@@ -334,6 +357,13 @@ def test_a_break_even_by_hand():
     assert first.endswith("up to 4 control steps, above 150 and up to 200 ms")
     assert second.endswith("from 4 control steps on, above 150 and up to 200 ms")
     assert "at most 10 % together" in third
+    p = found.delays[2].p_not_worse
+    for alpha, shown in ((2 * p * 1.0001, 4), (2 * p * 0.9999, 2)):
+        at = protocol_of(1, 60, break_even=even, margin=0.2, alpha=alpha)
+        assert bracket(at, run.keys, fast, references).not_worse_to == shown
+    for ticks, words in ((0, "no latency"), (1, "above 0 and up to 50 ms")):
+        said = dataclasses.replace(found, not_worse_to=ticks).sentences(protocol, 20.0)[0]
+        assert said.endswith(f"up to {ticks} control steps, {words}")
     strict = bracket(
         protocol_of(1, 60, break_even=even, margin=0.01, alpha=1e-6), run.keys, fast, references
     )
@@ -411,7 +441,17 @@ def test_bare_counts():
 
 @pytest.mark.parametrize(
     "counts",
-    [(-1, 1, 1, 1), (1, -1, 1, 1), (1, 1, -1, 1), (1, 1, 1, -1), (0, 0, 0, 0), (100_001, 0, 0, 0)],
+    [
+        (-1, 1, 1, 1),
+        (1, -1, 1, 1),
+        (1, 1, -1, 1),
+        (1, 1, 1, -1),
+        (0, 0, 0, 0),
+        (100_001, 0, 0, 0),
+        (0, 100_001, 0, 0),
+        (0, 0, 100_001, 0),
+        (0, 0, 0, 100_001),
+    ],
 )
 def test_tables_that_cannot_be(counts):
     """A negative cell, no pair, more pairs than can be judged."""
