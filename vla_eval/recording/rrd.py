@@ -191,7 +191,7 @@ def _send_series(
     rr: Any, stream: Any, entity: str, names: Sequence[str], values: Array, times: list[Any]
 ) -> None:
     """Send values (T, D), one series for each name."""
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(names))]
+    colours = np.resize(np.array(_COLOURS, dtype=np.uint32), len(names))
     stream.log(entity, rr.SeriesLines(names=list(names), colors=colours), static=True)
     stream.send_columns(entity, times, rr.Scalars.columns(scalars=values))
 
