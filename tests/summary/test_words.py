@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 
 from fakes.by_hand import Run, laid_out, protocol_of, small_protocol, write_results
@@ -60,6 +63,30 @@ def test_what_a_report_shows_of_tasks_pairs_and_stand_ins(summary):
     assert faked.standins == 8
     assert "stand-in" in report_text(faked).lower()
     assert "stand-in" not in one.lower()
+
+
+def test_mean_scores_and_successes_by_time():
+    """A score where there is one; numbers stand below each other, aligned to the right."""
+    scored = summary_of(1, 4, {"a": "1101"}, {"score": 0.25})
+    assert "0.250" in report_text(scored)
+    within = {
+        "a": [
+            SimpleNamespace(time="5 s", solved=1, n=4),
+            SimpleNamespace(time="10 s", solved=3, n=4),
+        ],
+        "arm": [
+            SimpleNamespace(time="5 s", solved=0, n=4),
+            SimpleNamespace(time="10 s", solved=4, n=4),
+        ],
+    }
+    lines = report_text(
+        dataclasses.replace(scored, curves=SimpleNamespace(within=within, cut=[]))
+    ).splitlines()
+    place = lines.index("solved within  5 s  10 s")
+    assert lines[place + 1 : place + 3] == [
+        "a              1/4   3/4",
+        "arm            0/4   4/4",
+    ]
 
 
 def test_a_rate_has_its_interval_and_counts():
