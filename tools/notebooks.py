@@ -28,6 +28,9 @@ def write_page(source: Path, out: Path) -> None:
         NotebookClient(
             notebook, timeout=LONGEST_S, resources={"metadata": {"path": folder}}
         ).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":  # progress and warnings are for a terminal
+            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
     page, resources = MarkdownExporter().from_notebook_node(notebook)
     for number, (name, content) in enumerate(resources["outputs"].items()):
         picture = f"{source.stem}-{number}{Path(name).suffix}"

@@ -20,9 +20,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "validation"))
 
+import breakeven
 import checkpoints
 import copies
-import delays
 import dependence
 import endtoend
 import exact
@@ -70,7 +70,7 @@ GROUPS: dict[str, Group] = {
     "Weights of tasks": tasks.weights,
     "Several candidates": several.candidates,
     "Several runs": several.continued,
-    "Break-even over delays": delays.break_even,
+    "Break-even over delays": breakeven.break_even,
     "Whole certifications, fixed size": endtoend.fixed,
     "Whole certifications, five looks": endtoend.sequential,
     "Whole certifications, peeking": endtoend.peeking,

@@ -16,9 +16,9 @@ from vla_eval.stats import Judgement, Verdict
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "validation"))
 
+import breakeven
 import checkpoints
 import copies
-import delays
 import dependence
 import exact
 import means
@@ -185,7 +185,7 @@ SIMULATED = [
     tasks.weights,
     several.candidates,
     several.continued,
-    delays.break_even,
+    breakeven.break_even,
 ]
 
 
