@@ -10,11 +10,7 @@ TYPED = vla_eval vlaeval_launcher envs policies protocols benchmarks $(wildcard 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray validate torture mutants docs lint format lock clean
-=======
-.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray test-extras validate torture docs lint format lock clean
->>>>>>> around
+.PHONY: help dev first-look quickstart install test fast-tests test-slow test-ray test-extras validate torture mutants docs lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14

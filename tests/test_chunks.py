@@ -79,6 +79,9 @@ def test_whole_numbers_are_actions():
         ([[1.0, 2.0], [3.0]], "no rectangular array"),
         (np.array([[0.0, 1.0], [np.inf, np.nan]]), "action 1 of the chunk has inf in dimension 0"),
         (np.zeros((1, 1, 2)), r"shape \(1, 1, 2\)"),
+        (np.zeros((1, 2, 2)), r"shape \(1, 2, 2\)"),
+        (np.zeros((0, 2)), r"shape \(0, 2\)"),
+        (np.zeros((2, 1)), r"shape \(2, 1\)"),
     ],
 )
 def test_no_other_actions_are_taken(actions, message):

@@ -11,6 +11,7 @@ import pytest
 
 from fakes.env import PlainEnv, PointEnv
 from fakes.policies import Options, Walker
+from vla_eval import episode as episode_module
 from vla_eval.chunks import check_chunk
 from vla_eval.environment import SteppedEnv, make_env
 from vla_eval.episode import PhaseClock, run_episode
@@ -305,25 +306,47 @@ def test_a_subgoal_has_the_step_of_its_first_time():
     assert run().subgoal_steps["half"] < run().subgoal_steps["goal"] == run().steps
 
 
-def test_waiting_is_what_the_inference_did_not_take():
-    """A host says how long it inferred; without its word the whole time is the inference's."""
+@pytest.mark.parametrize(
+    ("said", "infer_ms", "wait_s"), [(None, 750.0, 0.0), (200.0, 200.0, 0.55), (900.0, 900.0, 0.0)]
+)
+def test_waiting_is_what_the_inference_did_not_take(monkeypatch, said, infer_ms, wait_s):
+    """Asking takes 0.25 s and fetching 0.5 s; a host says how long it inferred, or nobody does."""
 
-    class Slow(Walker):
+    class Hosted(Walker):
         def infer(self, observations, contexts):
-            time.sleep(0.02)
             chunks = super().infer(observations, contexts)
-            return [dataclasses.replace(chunk, infer_ms=said, batch=3) for chunk in chunks]
+            changes = {"infer_ms": said, "batch": 3, "prefix_ms": 2.0, "denoise_ms": 5.0}
+            return [dataclasses.replace(chunk, **changes) for chunk in chunks]
 
-    for said in (None, 5.0, 900.0):
-        result = run(Slow(Options(skill=0.0)), max_steps=8)
-        assert result.max_batch == 3
-        if said is None:
-            assert min(result.infer_ms) >= 20
-            assert result.wait_s == 0
-        else:
-            assert result.infer_ms == [said] * 2
-            assert (result.wait_s > 0.025) == (said == 5.0)
-            assert result.wait_s < 1
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    policy = Hosted(Options(skill=0.0))
+    infer, check = policy.infer, episode_module.check_reply
+
+    def asked(*arguments):
+        nonlocal now
+        now += 0.25
+        return infer(*arguments)
+
+    def fetched(*arguments):
+        nonlocal now
+        now += 0.5
+        return check(*arguments)
+
+    policy.infer = asked
+    monkeypatch.setattr(episode_module, "perf_counter", clock)
+    monkeypatch.setattr(episode_module, "check_reply", fetched)
+    result = run_episode(
+        PointEnv(), policy, planned(max_steps=8), n_action_steps=4, clock=PhaseClock()
+    )
+    assert result.infer_ms == pytest.approx([infer_ms] * 2)
+    assert result.wait_s == pytest.approx(2 * wait_s)
+    assert (result.prefix_ms, result.denoise_ms) == ([2.0, 2.0], [5.0, 5.0])
+    assert result.max_batch == 3
+    assert run().max_batch == 1
 
 
 def test_a_phase_takes_as_long_as_it_takes():

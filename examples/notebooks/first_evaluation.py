@@ -45,9 +45,11 @@ print(vla_eval.report_text(summary))
 # about their difference; the others decide.
 
 # %%
+from pathlib import Path
+
 from vla_eval.runs.folder import RunFolder
 
-folder = RunFolder.open("runs/notebook")
+folder = RunFolder.open(Path("runs/notebook"))
 results = {(arm, key.init_state): each for (arm, key), each in folder.records().final.items()}
 starts = sorted({start for _, start in results})
 figure, axis = plt.subplots(figsize=(7, 1.5), layout="constrained")

@@ -10,6 +10,7 @@ import vla_eval
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.recording.replay import replay
 from vla_eval.runs.store import read_records
+from vla_eval.summary.text import report_text
 
 pytestmark = pytest.mark.long
 
@@ -125,5 +126,11 @@ def test_records_tell_of_events_and_their_answers(tmp_path, run):
         (event,) = record.events.values()
         assert event.shown == 5
         assert 3 <= event.answered - event.shown < 3 + 4
+    summary = vla_eval.summarise([tmp_path / "run"])
+    for arm in summary.arms.values():
+        reactions = arm.reactions["bump"]
+        assert (reactions.episodes, reactions.answered) == (2, 2)
+        assert 3 <= reactions.min_ticks <= reactions.mean_ticks <= reactions.max_ticks < 3 + 4
+    assert "bump" in report_text(summary)
     assert run(out="calm", count=2).complete
     assert all(record.events is None for record in finals(tmp_path / "calm").values())

@@ -48,13 +48,13 @@ def vlaeval(site: Path, *words: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # processes import simulators, on cores that are shared
 def test_the_packages_are_found_and_run(site, tmp_path):
     """The policy and the protocol are listed, the lock holds, and the run on the suite succeeds."""
     kinds = json.loads(vlaeval(site, "list", "policies", "--json"))
@@ -78,6 +78,7 @@ def test_the_packages_are_found_and_run(site, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # processes import simulators, on cores that are shared
 def test_fetch_of_gymnasium_robotics_is_a_suite(site, tmp_path):
     """Nothing is missing in the adapter of docs/bring-your-environment.md, and pairs are certified by its scenes."""
     pytest.importorskip("gymnasium_robotics", reason="is another project's package")

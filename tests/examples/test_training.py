@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+# Torch and trainers are imported by this process and by workers, on cores that are shared.
+pytestmark = pytest.mark.timeout(900)
 EXAMPLES = Path(__file__).parents[2] / "examples" / "training"
 
 

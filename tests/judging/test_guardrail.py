@@ -8,7 +8,7 @@ import pytest
 
 from vla_eval.analysis import Analysis
 from vla_eval.gate.compare import Status, _status
-from vla_eval.judging.guardrail import guard_rail
+from vla_eval.judging.guardrail import GuardRail, TaskFinding, guard_rail
 from vla_eval.judging.ledger import Outcome
 from vla_eval.judging.methods import JudgingMethod, judge_between, judging
 from vla_eval.judging.overruns import OverRuns
@@ -107,3 +107,22 @@ def test_the_gate_fails_a_task_that_is_shown_to_be_worse():
     assert held.noninferior
     assert _status(Judgement(Verdict.NON_INFERIOR), None) is Status.HOLDS
     assert _status(Judgement(Verdict.NON_INFERIOR), rail) is Status.REGRESSED
+
+
+def test_a_sentence_names_six_tasks_at_most():
+    """Six by name; of eight the other two by their number."""
+    findings = [
+        TaskFinding(
+            task=f"T{index}",
+            finding="open",
+            p_within=1.0,
+            level_within=0.05,
+            p_beyond=1.0,
+            level_beyond=0.05,
+        )
+        for index in range(8)
+    ]
+    for count, words in ((6, "T5"), (7, "T5 and 1 more"), (8, "T5 and 2 more"), (0, "none")):
+        rail = GuardRail(margin=0.2, alpha=0.05, tasks=tuple(findings[:count]))
+        assert rail.sentence.endswith(words)
+        assert rail.sentence.startswith(f"guard rail, 20 points on each of {count} tasks")

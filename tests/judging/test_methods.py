@@ -6,10 +6,30 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from vla_eval.judging import ledger
 from vla_eval.judging.ledger import Outcome
-from vla_eval.judging.methods import JudgingMethod, TangoExact, judge_between
+from vla_eval.judging.means import Means
+from vla_eval.judging.methods import (
+    AtLook,
+    JudgingMethod,
+    Repeats,
+    TangoExact,
+    Weighted,
+    judge_between,
+)
 from vla_eval.keys import EpisodeKey
-from vla_eval.stats import PairedTable, Verdict, exact_p_above, mcnemar_p, tango_interval
+from vla_eval.stats import (
+    PairedTable,
+    SequentialPlan,
+    Verdict,
+    bet_p_above,
+    exact_p_above,
+    mcnemar_p,
+    repeated_interval,
+    stratified_paired_interval,
+    tango_interval,
+)
+from vla_eval.stats.bounded import bet_interval
 
 
 @dataclass(frozen=True)
@@ -99,3 +119,64 @@ def test_independent_pairs_by_hand():
     assert (method.level(0.07), method.inflation) == (0.07, 1.0)
     swapped = TangoExact(pairs(("11", 20), ("10", 3), ("01", 6), ("00", 11)))
     assert swapped.log_e_above(-0.3) == pytest.approx(method.log_e_below(0.3))
+
+
+def test_a_p_value_at_a_look_is_where_its_interval_meets_0():
+    """A little above it the repeated interval leaves 0 out, a little below it holds it."""
+    plan = SequentialPlan.even(60, 0.1)
+    method = AtLook(pairs(("11", 40), ("10", 14), ("01", 4), ("00", 2)), plan, 5)
+    p = method.p_different()
+    assert 0.001 < p < 0.2
+    assert method.interval(1.03 * p)[0] > 0 > method.interval(0.97 * p)[0]
+    assert AtLook(pairs(("11", 40), ("10", 4), ("01", 4), ("00", 12)), plan, 5).p_different() > 0.9
+    assert method.level(0.1) == 2 * plan.level(5)
+    for number in (1, 3):
+        bound = plan.bound(number)
+        found = AtLook(method.outcomes, plan, number)
+        assert found.interval(0.1) == repeated_interval(14, 4, 60, bound=bound)
+    assert method.p_above(-0.1) == exact_p_above(14, 4, 60, delta=-0.1)
+    assert method.p_below(0.2) == exact_p_above(4, 14, 60, delta=-0.2)
+
+
+def test_repeats_inflate_the_variance_of_every_method():
+    """Ten states three times each: the clusters' inflation; each state once: none."""
+    once = pairs(("11", 20), ("10", 6), ("01", 4))
+    states = tuple(replace_state(outcome, place // 3) for place, outcome in enumerate(once))
+    vif = ledger.clusters(states).vif
+    assert vif > 1
+    valued = tuple(
+        outcome._replace(values=(float(outcome.ours), float(outcome.theirs))) for outcome in states
+    )
+    assert Means(valued).inflation == Repeats(states).inflation == vif
+    assert Weighted(states, repeats=True).inflation == vif
+    assert Weighted(states).inflation == 1.0
+    assert Repeats(states).icc == pytest.approx((vif - 1) / 2)
+    alone = tuple(
+        outcome._replace(values=(float(outcome.ours), float(outcome.theirs))) for outcome in once
+    )
+    assert (Means(alone).inflation, Repeats(once).icc) == (1.0, None)
+
+
+def replace_state(outcome: Outcome, state: int) -> Outcome:
+    return outcome._replace(key=EpisodeKey("s", "a", state, 0, 0))
+
+
+def test_weights_of_tasks():
+    """A task with three times the weight: difference, units, and the hull of score and bets."""
+    outcomes = pairs(("11", 20), ("10", 2), ("01", 6), ("00", 12))
+    method = Weighted(outcomes, weights={"s/a": 3.0, "s/b": 1.0})
+    tasks = method.by_task()
+    gaps = [tasks[name].difference for name in ("s/a", "s/b")]
+    assert method.difference == pytest.approx(0.75 * gaps[0] + 0.25 * gaps[1])
+    assert Weighted(outcomes).difference == pytest.approx((gaps[0] + gaps[1]) / 2)
+    units, weights = method._units
+    assert weights.sum() == pytest.approx(1)
+    assert method.p_above(-0.3) == bet_p_above(units, -0.3, weights)
+    assert method.p_below(0.3) == bet_p_above(-units, -0.3, weights)
+    bets = bet_interval(units, alpha=0.1, weights=weights)
+    tables = [tasks[name].table for name in ("s/a", "s/b")]
+    score = stratified_paired_interval(tables, alpha=0.1, weights=[0.75, 0.25])
+    assert method.interval(0.1) == (min(bets[0], score[0]), max(bets[1], score[1]))
+    repeated = Weighted(outcomes, repeats=True, weights={"s/a": 3.0, "s/b": 1.0})
+    assert repeated.interval(0.1) == bets
+    assert method.p_different() == min(1.0, 2 * min(method.p_above(0.0), method.p_below(0.0)))

@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -38,12 +37,17 @@ def vlaeval(tmp_path_factory):
     (site,) = (folder / "env" / "lib").glob("*/site-packages")
     zipfile.ZipFile(wheel).extractall(site)
     # The .pth files in there, one of which names the checkout, are not read: it is no site folder here.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    others = [
+        folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")
+    ]
+    (site / "dependencies.pth").write_text("\n".join(others))
     (entry,) = [line for path in site.glob("*.dist-info/entry_points.txt")
                 for line in path.read_text().splitlines() if line.startswith("vlaeval = ")]  # fmt: skip
     module, _, function = entry.partition(" = ")[2].partition(":")
     script = folder / "env" / "bin" / "vlaeval"
-    script.write_text(f"#!{python}\nimport {module}\nraise SystemExit({module}.{function}())\n")
+    # As installers write it: worker processes import it too.
+    call = f"if __name__ == '__main__':\n    raise SystemExit({module}.{function}())\n"
+    script.write_text(f"#!{python}\nimport {module}\n{call}")
     script.chmod(0o755)
     empty = folder / "empty"
     empty.mkdir()

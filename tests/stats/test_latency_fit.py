@@ -71,6 +71,45 @@ def test_fieller_is_the_test_inverted():
         )
 
 
+def test_each_interval_is_its_own_parameter_s():
+    """Half widths are the quantile times the error of prefix, of step, and of the ratio where T(fast) may be 0."""
+    nfe, times = np.array([1, 2, 5, 10, 10]), np.array([30, 41, 69, 121, 118])
+    fit = stats.amdahl_fit(nfe, times)
+    design = np.stack([np.ones(5), nfe], 1)
+    p, e = np.linalg.lstsq(design, times, rcond=None)[0]
+    left = times - design @ [p, e]
+    covariance = np.linalg.inv(design.T @ design) * (left @ left) / 3
+    assert (fit.prefix_ms, fit.step_ms, fit.df) == (pytest.approx(p), pytest.approx(e), 3)
+    assert fit.residual_ms == pytest.approx(math.sqrt((left @ left) / 5))
+    q = 3.182446
+    for found, value, variance in (
+        (fit.prefix_interval(), p, covariance[0, 0]),
+        (fit.step_interval(), e, covariance[1, 1]),
+    ):
+        half = q * math.sqrt(variance)
+        assert found == pytest.approx((value - half, value + half), rel=1e-6)
+    wide = fit.prefix_interval(alpha=0.5)
+    assert wide[0] > fit.prefix_interval()[0]
+    noisy = stats.amdahl_fit([10, 1], [100, 10], error_ms=[30, 9])
+    assert math.isinf(noisy.df)
+    low, high = noisy.speedup_interval(10)
+    weights = np.array([1 - low, 10 - low])
+    gap = noisy.latency_ms(10) - low * noisy.latency_ms(1)
+    assert abs(gap) == pytest.approx(1.959964 * math.sqrt(weights @ noisy.covariance @ weights))
+    assert (low > 0, high) == (True, math.inf)
+
+
+def test_a_free_solver_and_short_times_are_fitted():
+    """No evaluation at all, and latencies below a millisecond; below 0 there is nothing."""
+    fit = stats.amdahl_fit([0, 2], [0.5, 0.9])
+    assert (fit.prefix_ms, fit.step_ms) == (pytest.approx(0.5), pytest.approx(0.2))
+    assert fit.speedup(2, 0) == pytest.approx(1.8)
+    falling = stats.amdahl_fit([1, 10], [9, 100])
+    assert falling.speedup(10, 0) == math.inf
+    with pytest.raises(ValueError, match="two different numbers"):
+        stats.amdahl_fit([-1, 2], [5, 6])
+
+
 def test_intervals_cover_what_was_simulated():
     """Of 400 simulated sweeps over four numbers of steps, 95 % cover; without t far fewer would."""
     rng, covered, normal = np.random.default_rng(1), 0, 0

@@ -18,6 +18,7 @@ from vla_eval.stats import (
     judge,
     judge_paired,
 )
+from vla_eval.stats.mean_power import power_of_means
 from vla_eval.stats.sequential import Decision
 
 MARGIN = 0.125
@@ -138,6 +139,19 @@ def test_the_level_of_a_guard_is_that_of_the_claim():
     table = PairedTable(50, 1, 2, 7)
     assert judge_paired(table, margin=0.1, alpha=p).noninferior
     assert not judge_paired(table, margin=0.1, alpha=p * 0.999).noninferior
+
+
+@pytest.mark.parametrize("states", [11, 12, 13])
+def test_power_of_ties_for_the_exact_test_and_the_bets(states):
+    """With ties alone nothing is drawn; of two tests each has half of the level, and one is enough."""
+    shown = {
+        exact: power_of_means([0.0], states, margin=0.3, alpha=0.04, exact=exact) == 1
+        for exact in (False, True)
+    }
+    p = exact_p_above(0, 0, states, delta=-0.3)
+    assert shown == {True: p <= 0.02, False: states >= 12}
+    assert (p <= 0.02) == (states == 13)
+    assert power_of_means([0.0], states, margin=0.3, alpha=0.02) == 0
 
 
 def test_ceiling_and_floor():

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--take", type=int, help="mutants a room, in place of what rooms.toml says")
     parser.add_argument("--jobs", type=int, default=2, help="modules at a time")
     parser.add_argument(
-        "--budget-s", type=float, default=4.0, help="time for the tests of one mutant"
+        "--budget-s", type=float, default=4.0, help="processor time for the tests of one mutant"
     )
     parser.add_argument("--long", action="store_true", help="with the tests marked long, too")
     parser.add_argument(

@@ -17,8 +17,8 @@ from typing import Any, Self
 __all__ = ["Bench", "Fault", "sha"]
 
 _PATHS = ("", "envs", "policies", "protocols")
-_FILE_S = 60
-"""Longest time for the tests of one file, when they are run to see what they call."""
+_LEARN_S = 900
+"""Longest time for a room's tests, when they are run to see what they call."""
 
 
 def sha(*parts: str) -> str:
@@ -88,15 +88,20 @@ class Bench:
         if modules:
             self._ask({"warm": list(modules)})
 
-    def calls(self, file: str, marks: str) -> dict[str, Any]:
-        """Run a file of tests as it is, those with these marks; see ``serve.py`` for the answer."""
-        return self._ask({"calls": file, "marks": marks, "timeout_s": _FILE_S})
-
     def collect(self, files: Sequence[str]) -> None:
         """Collect tests once for all trials to come, unless that was done."""
         if self._collected != tuple(files):
             self._ask({"session": list(files)})
             self._collected = tuple(files)
+
+    def learn(self, files: Sequence[str], *, long: bool) -> dict[str, Any]:
+        """Run collected files of tests as they are.
+
+        Returns:
+            ``failed``: names of tests; ``seconds``: test to processor time; ``calls``: test or file to
+            its calls, as (path, function); ``modules``: what was imported from elsewhere.
+        """
+        return self._ask({"learn": list(files), "long": long, "timeout_s": _LEARN_S})
 
     def trial(self, fault: Fault, wanted: Sequence[str], timeout_s: float) -> dict[str, Any]:
         """Run tests, the first failure ends them, with another text in a module's place."""

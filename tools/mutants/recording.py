@@ -9,6 +9,7 @@ import resource
 import select
 import signal
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -33,7 +34,7 @@ class Recorder:
         self._wanted = None if wanted is None else {name: at for at, name in enumerate(wanted)}
         self._root = root
         self._calls: set[tuple[str, str]] = set()
-        self.seconds: dict[str, float] = defaultdict(float)
+        self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
         self.calls: dict[str, set[tuple[str, str]]] = defaultdict(set)
         if root is not None:
@@ -74,9 +75,17 @@ class Recorder:
             kept = [item for item in items if item.nodeid in order]
             items[:] = sorted(kept, key=lambda item: order[item.nodeid])
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Generator[None, Any, Any]:
+        """Note the processor time of a test, which does not depend on what else the machine does."""
+        began = time.process_time()
+        try:
+            return (yield)
+        finally:
+            self.seconds[item.nodeid] = time.process_time() - began
+
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Add a phase of a test."""
-        self.seconds[report.nodeid] += report.duration
+        """Note a failure of any phase."""
         if report.failed:
             self.failed.append(report.nodeid)
 

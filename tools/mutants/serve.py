@@ -5,9 +5,9 @@
 Reads one request a line from standard input and answers with one line of JSON each:
 
     {"warm": [names of modules]}          import packages from elsewhere
-    {"calls": file, "marks": "not slow", "timeout_s": 60}
-                                          run a file as it is, and tell what its tests call
     {"session": [files]}                  collect tests once, for the next requests
+    {"learn": [files], "long": true, "timeout_s": 600}
+                                          run them as they are, and tell what each test calls
     {"path", "function", "code", "wanted", "timeout_s"}
                                           run tests against a fault, which lies on disk already
 
@@ -32,8 +32,6 @@ import pytest
 from recording import Recorder, forked
 from session import serve_session
 
-_OWN = ("vla_eval", "vlaeval_launcher", "tests", "fakes", "conftest", "test_", "_pytest", "__m")
-
 
 class _Server:
     def __init__(self, log: Path) -> None:
@@ -44,8 +42,6 @@ class _Server:
         if "warm" in request:
             _warm(request["warm"])
             return {}
-        if "calls" in request:
-            return forked(lambda: self._calls(request), request["timeout_s"])
         if "session" in request:
             return self._open(request["session"])
         if self._session is not None:
@@ -53,20 +49,9 @@ class _Server:
             requests.write(json.dumps(request) + "\n")
             requests.flush()
             said = json.loads(answers.readline())
-            if said["code"] != "import":
+            if said.get("code") != "import":
                 return dict(said)
         return forked(lambda: self._anew(request), request["timeout_s"])
-
-    def _calls(self, request: dict[str, Any]) -> dict[str, Any]:
-        recorder = Recorder(None, os.getcwd() + os.sep)  # noqa: PTH109
-        code = self._pytest([request["calls"]], recorder, "-m", request["marks"])
-        return {
-            "code": code,
-            "failed": recorder.failed,
-            "seconds": recorder.seconds,
-            "calls": {name: sorted(calls) for name, calls in recorder.calls.items()},
-            "modules": [name for name in sys.modules if not name.startswith(_OWN)],
-        }
 
     def _anew(self, request: dict[str, Any]) -> dict[str, Any]:
         recorder = Recorder(request["wanted"], None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,12 +20,15 @@ from recording import Recorder, forked
 
 __all__ = ["Session", "serve_session"]
 
+_OWN = ("vla_eval", "vlaeval_launcher", "tests", "fakes", "conftest", "test_", "_pytest", "__m")
+
 
 class Session:
     """A pytest plugin: instead of the usual loop over tests, it answers requests until there are no more.
 
     Args:
-        requests: lines of JSON: ``{"path", "function", "code", "wanted", "timeout_s"}``.
+        requests: lines of JSON: ``{"learn": [files], "long": true, "timeout_s": 600}``, or
+            ``{"path", "function", "code", "wanted", "timeout_s"}``.
         answers: takes one line for each, as ``serve.py`` says; ``{"code": "import"}`` where the fault
             cannot be put in without a new import.
     """
@@ -36,9 +40,15 @@ class Session:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Answer requests; a fork for each."""
         items = {item.nodeid: item for item in session.items}
+        gc.freeze()  # so that collections in forks leave the shared pages alone
         self._say({"collected": len(items)})
         for line in self._requests:
             request = json.loads(line)
+            if "learn" in request:
+                chosen = [item for item in session.items if _file(item) in request["learn"]]
+                chosen = [item for item in chosen if request["long"] or not _is_long(item)]
+                self._say(forked(partial(_learn, session, chosen), request["timeout_s"]))
+                continue
             wanted = [items[name] for name in request["wanted"] if name in items]
             change = self._change(request)
             if change is None or len(wanted) < len(request["wanted"]):
@@ -77,13 +87,19 @@ class Session:
     def _live(self, path: str, function: str) -> list[types.FunctionType]:
         """Return the function objects of a function, wherever decorators have put them."""
         if not self._functions:
-            for each in gc.get_objects():
+            for each in _functions():
                 if type(each) is types.FunctionType:
                     code = each.__code__
                     self._functions.setdefault((code.co_filename, code.co_qualname), []).append(
                         each
                     )
         return self._functions.get((path, function), [])
+
+
+def _functions() -> Iterator[object]:
+    gc.unfreeze()
+    yield from gc.get_objects()
+    gc.freeze()
 
 
 def _codes(text: str, path: str) -> Iterator[types.CodeType]:
@@ -107,6 +123,28 @@ def _run(
         if recorder.failed:
             break
     return {"code": int(bool(recorder.failed)), "failed": recorder.failed}
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("long") is not None
+
+
+def _learn(session: pytest.Session, items: Sequence[pytest.Item]) -> dict[str, Any]:
+    """Run tests as they are, and return what they call, their times, and what they import."""
+    recorder = Recorder(None, os.getcwd() + os.sep)  # noqa: PTH109
+    session.config.pluginmanager.register(recorder)
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    return {
+        "failed": recorder.failed,
+        "seconds": recorder.seconds,
+        "calls": {name: sorted(calls) for name, calls in recorder.calls.items()},
+        "modules": [name for name in sys.modules if not name.startswith(_OWN)],
+    }
 
 
 def serve_session(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -14,9 +15,6 @@ from typing import Any
 from bench import Bench, sha
 
 __all__ = ["Known"]
-
-_SLOWEST_S = 5.0
-"""A single test that takes longer is left out."""
 
 
 class Known:
@@ -29,30 +27,35 @@ class Known:
     """
 
     def __init__(self, root: Path, file: Path, *, long: bool) -> None:
-        self._root, self._file, self._lock = root, file, Lock()
-        self._marks = "not slow" if long else "not slow and not long"
+        self._root, self._file, self._lock, self._long = root, file, Lock(), long
         text = file.read_text(encoding="utf-8") if file.exists() else "{}"
         self._kept: dict[str, dict[str, Any]] = json.loads(text)
 
     def learn(self, files: Sequence[str], bench: Bench) -> list[str]:
         """Run those files of tests that are new or have changed; return the packages they import."""
-        modules: dict[str, None] = {}
-        for file in files:
-            entry = self._kept.get(file)
-            if entry is None or (entry["sha"], entry["marks"]) != (self.sha(file), self._marks):
-                found = bench.calls(file, self._marks)
-                if found["failed"] or found["code"] is None:
-                    why = ", ".join(found["failed"][:3]) or "too slow"
-                    print(f"  {file}: as it is, not all of its tests pass here: {why}", flush=True)
-                bench.warm(found["modules"])
-                entry = {"sha": self.sha(file), "marks": self._marks, **found}
-                with self._lock:
-                    self._kept[file] = entry
-                    half = self._file.with_suffix(f".{os.getpid()}")
-                    half.write_text(json.dumps(self._kept), encoding="utf-8")
-                    half.replace(self._file)
-            modules |= dict.fromkeys(entry["modules"])
-        return list(modules)
+        new = [file for file in files if self._kept.get(file, {}).get("sha") != self.sha(file)]
+        if new:
+            bench.collect(files)
+            found = bench.learn(new, long=self._long)
+            for name in found["failed"]:
+                print(f"  as it is, {name} does not pass here, and is left out", flush=True)
+            with self._lock:
+                self._kept |= {file: self._part(file, found) for file in new}
+                half = self._file.with_suffix(f".{os.getpid()}")
+                half.write_text(json.dumps(self._kept), encoding="utf-8")
+                half.replace(self._file)
+        return list(dict.fromkeys(name for file in files for name in self._kept[file]["modules"]))
+
+    def _part(self, file: str, found: dict[str, Any]) -> dict[str, Any]:
+        """Return what was found of one file's tests."""
+
+        def own(names: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: of for name, of in names.items() if name.partition("::")[0] == file}
+
+        failed = [name for name in found["failed"] if name.partition("::")[0] == file]
+        seconds, calls = own(found["seconds"]), own(found["calls"])
+        known = {"seconds": seconds, "calls": calls, "failed": failed, "modules": found["modules"]}
+        return {"sha": self.sha(file), **known}
 
     def sha(self, file: str) -> str:
         """Return the hash of a file of tests."""
@@ -72,7 +75,7 @@ class Known:
         return _function(self._root / module, line)
 
     def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
-        """Return the tests for a fault in a line, at most `budget_s` of them, those first that are quick.
+        """Return the tests for a fault in a line, at most `budget_s` of them, the quick ones of quick files first.
 
         They are the tests that call its function; for a line outside of functions, those that call
         any of the module, and those of the repository itself, which reads every module; where there
@@ -93,18 +96,18 @@ class Known:
             if budget_s < 0:
                 break
             chosen.append(name)
-        place = {name: at for at, name in enumerate(found)}
-        return sorted(chosen, key=lambda name: place[name])
+        together: dict[str, float] = defaultdict(float)
+        for name in chosen:
+            together[name.partition("::")[0]] += self.seconds([name])
+        return sorted(
+            chosen, key=lambda name: (together[name.partition("::")[0]], name.partition("::")[0])
+        )
 
     def _tests(self, files: Sequence[str]) -> Iterator[str]:
         for file in files:
             entry = self._kept[file]
             bad = set(entry["failed"])
-            yield from (
-                name
-                for name, seconds in entry["seconds"].items()
-                if name not in bad and seconds < _SLOWEST_S
-            )
+            yield from (name for name in entry["seconds"] if name not in bad)
 
     def _calls(self, name: str, module: str, function: str | None) -> bool:
         file = name.partition("::")[0]

@@ -26,7 +26,7 @@ class Trials:
     known: Known
     results: Results
     budget_s: float
-    """Time of the tests of one mutant, as they take without it."""
+    """Processor time of the tests of one mutant, as they take without it."""
     deadline: float
     """When to stop, on the monotonic clock."""
 
@@ -53,7 +53,7 @@ class Trials:
         if not wanted:
             return Result(mutant.name, "no test", "", proof, 0.0)
         began = time.monotonic()
-        longest_s = 15 + 5 * self.known.seconds(wanted)
+        longest_s = 30 + 10 * self.known.seconds(wanted)
         function = self.known.function(mutant.module, mutant.line)
         fault = Fault(mutant.module, function, mutant.code)
         answer = bench.trial(fault, wanted, longest_s)

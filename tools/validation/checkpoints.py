@@ -28,7 +28,7 @@ EASY, HARD = 0.02, 0.38
 """Chance of a lost pair of the easiest and of the hardest task, before the difference under test."""
 
 
-def verdicts(runs: int = 1500) -> Iterator[Bar]:
+def verdicts(runs: int = 1000) -> Iterator[Bar]:
     """Verdicts of `vla_eval.evaluate`, asked for after each of 60 rounds of one pair a task.
 
     One task, or ten that differ: the chance that a pair is lost goes from 2 to 38 %. Errors are those of

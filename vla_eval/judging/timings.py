@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vla_eval.record import EpisodeRecord
 
-__all__ = ["Floats", "Inferences", "inference_ms", "quantile"]
+__all__ = ["Floats", "Inferences", "inference_ms", "phase_seconds", "quantile"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,3 +56,12 @@ class Inferences:
 
 def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if any(values) else None
+
+
+def phase_seconds(records: Iterable[EpisodeRecord]) -> dict[str, float]:
+    """Return the wall times of the phases of episodes in s, summed."""
+    totals = dict.fromkeys(("build", "reset", "advance", "observe", "infer", "wall"), 0.0)
+    for record in records:
+        for name in totals:
+            totals[name] += getattr(record.timing, f"{name}_s")
+    return {name: round(total, 3) for name, total in totals.items()}

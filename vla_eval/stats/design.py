@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from vla_eval.stats._numeric import z_quantile
+from vla_eval.stats.exact import exact_p_noninferior
 
 __all__ = [
     "PairedCase",
@@ -14,6 +15,9 @@ __all__ = [
     "pairs_by_discordance",
     "pairs_by_formula",
 ]
+
+_CHECKED_UP_TO = 100
+"""Numbers of pairs, of margins above 3 points, for which the exact test itself is asked."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,14 @@ def minimum_pairs(margin: float, *, alpha: float = 0.05) -> int:
 def minimum_pairs_exact(margin: float, *, alpha: float = 0.05) -> int:
     """Return the fewest pairs with which a certificate is possible, if no pair is discordant.
 
-    Then the exact p-value is (1 − δ)^N, so N ≥ ln α / ln(1 − δ); Tango's test has to pass too.
+    The exact p-value is then at least (1 − δ)^N, so N ≥ ln α / ln(1 − δ); Tango's test has to pass too. At
+    large margins a few pairs more are needed: there the worst nuisance parameter is not 0.
     """
     exact = math.ceil(math.log(alpha) / math.log1p(-margin) - 1e-9)
-    return max(exact, minimum_pairs(margin, alpha=alpha))
+    pairs = max(exact, minimum_pairs(margin, alpha=alpha))
+    while pairs <= _CHECKED_UP_TO and exact_p_noninferior(0, 0, pairs, margin=margin) > alpha:
+        pairs += 1
+    return pairs
 
 
 def pairs_by_formula(

@@ -19,8 +19,9 @@ from vla_eval.judging.looks import Look, due_keys, judged_by, looks_of
 from vla_eval.judging.measures import MEASURES, Measure, measure_of, worth_of
 from vla_eval.judging.methods import JudgingMethod, judging
 from vla_eval.judging.rates import rate_interval
+from vla_eval.judging.reactions import Reactions, reactions_of
 from vla_eval.judging.resizing import Resizing, resizing_of
-from vla_eval.judging.timings import inference_ms, quantile
+from vla_eval.judging.timings import inference_ms, phase_seconds, quantile
 from vla_eval.judging.virtual import VirtualArm
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import expand
@@ -83,6 +84,8 @@ class ArmSummary:
     nfe_per_chunk: float | None
     virtual: VirtualArm | None = None
     """Delays and stalls; None unless the protocol runs in virtual time."""
+    reactions: Mapping[str, Reactions] = field(default_factory=dict)
+    """Reaction times by event; empty where nothing is done to the scenes."""
 
     def worst_and_best_rate(self) -> tuple[float, float]:
         """Return the success rates if every missing episode had failed, or had succeeded."""
@@ -184,6 +187,7 @@ def _arm_json(arm: ArmSummary) -> dict[str, Any]:
         "infer_ms": {"p50": arm.infer_ms_p50, "p95": arm.infer_ms_p95},
         "nfe_per_chunk": arm.nfe_per_chunk,
         **({} if arm.virtual is None else {"realtime": arm.virtual.to_json()}),
+        **({"events": {k: v.to_json() for k, v in arm.reactions.items()}} if arm.reactions else {}),
     }
 
 
@@ -358,11 +362,12 @@ def _summarise_arm(
         reasons=dict(reasons + Counter(arm.error_reasons)),
         clipped_actions=sum(record.clipped_actions for record in ended),
         counts=_counts(ended),
-        seconds=_seconds(ended),
+        seconds=phase_seconds(ended),
         infer_ms_p50=quantile(times, 0.50),
         infer_ms_p95=quantile(times, 0.95),
         nfe_per_chunk=sum(record.nfe for record in ended) / inferences if inferences else None,
         virtual=VirtualArm.of(ended, identity),
+        reactions=reactions_of(ended),
     )
 
 
@@ -371,15 +376,6 @@ def _counts(ended: Iterable[EpisodeRecord]) -> dict[str, int]:
     for record in ended:
         sums.update(record.counts)
     return dict(sums)
-
-
-def _seconds(ended: Iterable[EpisodeRecord]) -> dict[str, float]:
-    names = ("build", "reset", "advance", "observe", "infer", "wall")
-    totals = dict.fromkeys(names, 0.0)
-    for record in ended:
-        for name in names:
-            totals[name] += getattr(record.timing, f"{name}_s")
-    return {name: round(total, 3) for name, total in totals.items()}
 
 
 def _pair(

@@ -8,6 +8,7 @@ from vla_eval.drawing.terminal import folded, table
 from vla_eval.judging.looks import look_sentence
 from vla_eval.judging.measures import Measure
 from vla_eval.judging.methods import JudgingMethod
+from vla_eval.judging.reactions import REACTION_HEAD
 from vla_eval.judging.resizing import decides_by_pairs, resizing_sentence
 from vla_eval.judging.virtual import VIRTUAL_HEAD, virtual_sentence
 from vla_eval.plan import expand, look_sizes
@@ -48,6 +49,7 @@ def report_text(summary: RunSummary, pairs: Collection[tuple[str, str]] | None =
         "",
         *_arm_table(summary),
         *_virtual_table(summary),
+        *_reaction_table(summary),
         *_within_table(summary),
     ]
     if len(summary.tasks) > 1:
@@ -125,6 +127,16 @@ def _virtual_table(summary: RunSummary) -> list[str]:
         if arm.virtual is not None
     ]
     return ["", *table([["in ticks", *VIRTUAL_HEAD], *rows], numbers=True)] if rows else []
+
+
+def _reaction_table(summary: RunSummary) -> list[str]:
+    """Return reaction times by arm and event, in ticks; nothing where nothing is done to the scenes."""
+    rows = [
+        [name, event, *reactions.cells()]
+        for name, arm in summary.arms.items()
+        for event, reactions in arm.reactions.items()
+    ]
+    return ["", *table([["in ticks", *REACTION_HEAD], *rows], numbers=True)] if rows else []
 
 
 def _within_table(summary: RunSummary) -> list[str]:

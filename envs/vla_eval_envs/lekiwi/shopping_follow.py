@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from vla_eval.catalog import Task
 from vla_eval_envs.lekiwi.arrival import BasketDetector
+from vla_eval_envs.lekiwi.items import ITEMS
 from vla_eval_envs.lekiwi.shopping import Shopping
 from vla_eval_envs.lekiwi.states import ShoppingStates
 from vla_eval_envs.lekiwi.world import BASKET, MEAN_INERTIA
-from vla_eval_envs.manipulation.driven import Shuttle, Track, check_level, make_driven
+from vla_eval_envs.manipulation.driven import (
+    Shuttle,
+    Track,
+    check_level,
+    make_carried,
+    make_carrier,
+    make_driven,
+)
 from vla_eval_envs.manipulation.frozen import DEVELOPMENT_STATES
 from vla_eval_envs.manipulation.simulator import mujoco
 
@@ -93,8 +101,9 @@ class ShoppingFollow(Shopping):
         super()._build(spec)
         if self.speed_mps:
             make_driven(spec, spec.body("basket"), "x", MEAN_INERTIA)
-            floor = spec.geom("basket_bottom")
-            floor.contype = floor.conaffinity = 1
+            make_carrier(spec.geom("basket_bottom"))
+            for name in ITEMS:
+                make_carried(spec, name)
 
     def _bind(self) -> None:
         super()._bind()
@@ -125,7 +134,7 @@ class ShoppingFollow(Shopping):
 
     def basket_shift(self) -> NDArray[np.float64]:
         """Return how far the basket is from its place now, (3,), m."""
-        offset = float(self._basket.offset(self.tick)) if self._basket else 0.0
+        offset = self._basket.offset(self.tick) if self._basket else 0.0
         return np.array([offset, 0.0, 0.0])
 
     def basket_track(self) -> Track | None:

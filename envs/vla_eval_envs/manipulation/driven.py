@@ -10,35 +10,60 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vla_eval_envs.manipulation.simulator import mujoco
 
-__all__ = ["PLATE_TOP_M", "Driven", "Shuttle", "Track", "add_plate", "check_level", "make_driven"]
+__all__ = [
+    "CARRIED_BIT",
+    "PLATE_TOP_M",
+    "Driven",
+    "Shuttle",
+    "Track",
+    "add_plate",
+    "check_level",
+    "make_carried",
+    "make_carrier",
+    "make_driven",
+]
 
 Track = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Displacements (N, 3), m, after numbers of control steps (N,) from now."""
 
 PLATE_TOP_M = 0.0005
 """Height of a plate's top over the table. Objects begin on it, and touch the table nowhere."""
+CARRIED_BIT = 4
+"""Collision bit of what carries and of what is carried: a plate collides with nothing else, which saves the time
+to look for contacts with the arm. Fingers that press on it press on the table, half a millimetre below."""
 _PLATE_HALF_M = 0.005
 _MASS_KG = 1000.0
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0)}
 
 
-def make_driven(spec: mujoco.MjSpec, body: mujoco.MjsBody, axes: str, mean_inertia: float) -> None:
-    """Put a body on slide joints along axes, "x", "y" or "xy", named ``BODY_x`` and ``BODY_y``.
+def make_driven(spec: mujoco.MjSpec, body: mujoco.MjsBody, axis: str, mean_inertia: float) -> None:
+    """Put a body on a slide joint along "x" or "y", named ``BODY_x`` or ``BODY_y``.
 
     It has the mass of a driven part, and passes through table and floor. MuJoCo's solver stops at an
     accuracy relative to the model's mean inertia, which must stay that of the model without driven parts.
     """
-    for axis in axes:
-        slide = mujoco.mjtJoint.mjJNT_SLIDE
-        body.add_joint(name=f"{body.name}_{axis}", type=slide, axis=_AXES[axis])
+    slide = mujoco.mjtJoint.mjJNT_SLIDE
+    body.add_joint(name=f"{body.name}_{axis}", type=slide, axis=_AXES[axis])
     body.mass, body.ipos, body.inertia = _MASS_KG, [0.0] * 3, [1.0] * 3
     body.explicitinertial = True
     spec.add_exclude(name=body.name, bodyname1="world", bodyname2=body.name)
     spec.stat.meaninertia = mean_inertia
+
+
+def make_carrier(geom: mujoco.MjsGeom) -> None:
+    """Let a geom of a driven part carry what :func:`make_carried` names, and collide with nothing else."""
+    geom.contype, geom.conaffinity = 0, CARRIED_BIT
+
+
+def make_carried(spec: mujoco.MjSpec, body: str) -> None:
+    """Let a driven part's carriers carry an object; with everything else it collides as before."""
+    for geom in spec.body(body).geoms:
+        if geom.contype:
+            geom.contype |= CARRIED_BIT
 
 
 def add_plate(
@@ -46,7 +71,7 @@ def add_plate(
     name: str,
     x: tuple[float, float],
     y: tuple[float, float],
-    axes: str,
+    axis: str,
     mean_inertia: float,
 ) -> None:
     """Add a driven plate on the table, over ranges of x and y in m; it is not drawn.
@@ -57,8 +82,9 @@ def add_plate(
     middle, half = [sum(x) / 2, sum(y) / 2], [(x[1] - x[0]) / 2, (y[1] - y[0]) / 2]
     body = spec.worldbody.add_body(name=name, pos=[*middle, PLATE_TOP_M - _PLATE_HALF_M])
     box = mujoco.mjtGeom.mjGEOM_BOX
-    body.add_geom(name=name, type=box, size=[*half, _PLATE_HALF_M], group=3)
-    make_driven(spec, body, axes, mean_inertia)
+    plate = body.add_geom(name=name, type=box, size=[*half, _PLATE_HALF_M], group=3)
+    make_carrier(plate)
+    make_driven(spec, body, axis, mean_inertia)
 
 
 class Driven:
@@ -67,6 +93,11 @@ class Driven:
     def __init__(self, model: mujoco.MjModel, joint: str) -> None:
         self._position = int(model.joint(joint).qposadr[0])
         self._velocity = int(model.joint(joint).dofadr[0])
+        self._axis = model.jnt_axis[model.joint(joint).id]  # a view
+
+    def turn(self, direction_rad: float) -> None:
+        """Let it move in a direction of the horizontal plane from now on; 0 is +x."""
+        self._axis[:] = np.cos(direction_rad), np.sin(direction_rad), 0.0
 
     def move(
         self,
@@ -102,19 +133,22 @@ class Shuttle:
 
     def run(self, data: mujoco.MjData, tick: int) -> None:
         """Prepare a control step."""
-        now, then = self.offset([tick, tick + 1])
+        now, then = self.offset(tick), self.offset(tick + 1)
         self._joint.move(data, now, (then - now) * self._hertz)
 
-    def offset(self, ticks: ArrayLike) -> NDArray[np.float64]:
-        """Return the distances from the middle of the track, m, after control steps."""
-        share = self._step_m / (4 * self._amplitude_m)
-        turn = (self.phase + share * np.asarray(ticks, np.float64) + 0.25) % 1.0
-        return np.asarray(self._amplitude_m * (1.0 - np.abs(4.0 * turn - 2.0)))
+    def offset(self, tick: float) -> float:
+        """Return the distance from the middle of the track, m, after control steps."""
+        turn = (self.phase + self._step_m / (4 * self._amplitude_m) * tick + 0.25) % 1.0
+        return self._amplitude_m * (1.0 - abs(4.0 * turn - 2.0))
 
     def track(self, tick: int) -> Track:
         """Return how it moves from a control step on."""
-        here = float(self.offset(tick))
-        return lambda ticks: np.multiply.outer(self.offset(tick + ticks) - here, [1.0, 0.0, 0.0])
+        here = self.offset(tick)
+
+        def track(ticks: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.array([[self.offset(tick + each) - here, 0.0, 0.0] for each in ticks])
+
+        return track
 
 
 def check_level(name: str, level: object, most: int) -> int:

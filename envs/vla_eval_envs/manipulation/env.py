@@ -288,7 +288,8 @@ class ManipulationEnv[U: Units](EvalEnv):
     @property
     def tick(self) -> int:
         """Control steps since the reset."""
-        return round(self.data.time * self.metadata["render_fps"])
+        ticks: int = round(self.data.time * self.metadata["render_fps"])
+        return ticks
 
     def scatter(self, reach_m: float, generator: np.random.Generator) -> None:
         """Move the task's objects by up to ``reach_m`` along x and y, and turn them at random."""

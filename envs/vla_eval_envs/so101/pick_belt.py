@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vla_eval_envs.manipulation.driven import PLATE_TOP_M, Track, check_level
+from vla_eval_envs.manipulation.driven import PLATE_TOP_M, Track, check_level, make_carried
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.belt import Belt, BeltDrive
 from vla_eval_envs.so101.frozen import FrozenStates
@@ -70,6 +70,8 @@ class PickBelt(PickPlace):
     def _add_objects(self, spec: mujoco.MjSpec) -> None:
         super()._add_objects(spec)
         BELT.add(spec, driven=self.speed_mps > 0)
+        if self.speed_mps:
+            make_carried(spec, "block")
 
     def _bind(self) -> None:
         super()._bind()

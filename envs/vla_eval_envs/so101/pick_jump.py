@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vla_eval_envs.manipulation.driven import PLATE_TOP_M, Driven, add_plate, check_level
+from vla_eval_envs.manipulation.driven import (
+    PLATE_TOP_M,
+    Driven,
+    add_plate,
+    check_level,
+    make_carried,
+)
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.frozen import IN_FRONT_HIGH, IN_FRONT_LOW, ONE_OBJECT, FrozenStates
 from vla_eval_envs.so101.pick_place import BLOCK_EDGE, PickPlace
@@ -19,6 +22,11 @@ __all__ = ["JUMP_STEPS", "MAX_JUMP_CM", "PickJump"]
 JUMP_STEPS = 8
 """Control steps (0.27 s) that a jump takes."""
 MAX_JUMP_CM = 5
+_SHARES = [step / JUMP_STEPS for step in range(JUMP_STEPS + 1)]
+_BELL = [(share * (1.0 - share)) ** 2 for share in _SHARES]
+_SPEEDS = [*(speed / sum(_BELL) for speed in _BELL), 0.0]
+"""Speeds of a minimum-jerk motion after its control steps, as shares of its length by control step; they are
+scaled so that the whole jump has exactly its length."""
 _PLATE_X, _PLATE_Y = (0.09, 0.36), (-0.15, 0.11)
 
 
@@ -68,56 +76,44 @@ class PickJump(PickPlace):
 
     def __init__(self, *, jump_cm: int = 4, **options: Any) -> None:
         self.jump_m = check_level("jump_cm", jump_cm, MAX_JUMP_CM) / 100
-        self._jump_tick, self._jump = 0, np.zeros(2)
+        self._jump_tick, self._direction_rad, self._length_m = 0, 0.0, 0.0
         super().__init__(**options)
 
     def _add_objects(self, spec: mujoco.MjSpec) -> None:
         super()._add_objects(spec)
         if self.jump_m:
-            add_plate(spec, "plate", _PLATE_X, _PLATE_Y, "xy", MEAN_INERTIA)
+            add_plate(spec, "plate", _PLATE_X, _PLATE_Y, "x", MEAN_INERTIA)
+            make_carried(spec, "block")
 
     def _bind(self) -> None:
         super()._bind()
-        names = ("plate_x", "plate_y") if self.jump_m else ()
-        self._plate = [Driven(self.model, name) for name in names]
+        self._plate = Driven(self.model, "plate_x") if self.jump_m else None
 
     def _motion(self) -> dict[str, float]:
         if not self.jump_m:
             return {}
-        x, y = self._jump
-        return {"jump_tick": self._jump_tick, "jump_x_m": float(x), "jump_y_m": float(y)}
+        return {
+            "jump_tick": self._jump_tick,
+            "jump_direction_rad": self._direction_rad,
+            "jump_m": self._length_m,
+        }
 
     def _arrange_objects(self, state: Mapping[str, float]) -> None:
         super()._arrange_objects(state)
-        if self.jump_m:
+        if self._plate is not None:
             place = (state["x_m"], state["y_m"], PLATE_TOP_M + BLOCK_EDGE / 2)
             self._put("block", place, state["yaw_rad"])
             self._jump_tick = int(state["jump_tick"])
-            angle, length = state["jump_direction_rad"], self.jump_m * state["jump_share"]
-            self._jump = length * np.array([np.cos(angle), np.sin(angle)])
+            self._direction_rad = state["jump_direction_rad"]
+            self._length_m = self.jump_m * state["jump_share"]
+            self._plate.turn(self._direction_rad)
 
     def _move_parts(self) -> None:
         done = self.tick - self._jump_tick
-        if not self._plate or not 0 <= done <= JUMP_STEPS:
+        if self._plate is None or not 0 <= done <= JUMP_STEPS:
             return
         if done == 0:
             self.events["jump"] = self.tick + 1
         hertz = self.metadata["render_fps"]
-        speed, after = (_speed_share(done + i) * hertz * self._jump for i in (0, 1))
-        for axis, slide in enumerate(self._plate):
-            acceleration = (after[axis] - speed[axis]) * hertz
-            slide.move(self.data, 0.0, float(speed[axis]), float(acceleration))
-
-
-def _speed_share(steps: int) -> float:
-    """Return the share of a jump's length by control step that its speed is after ``steps`` of them.
-
-    The speed of a minimum-jerk motion, scaled so that the whole jump has exactly its length.
-    """
-    speeds = _bell(np.arange(JUMP_STEPS + 1))
-    return float(_bell(np.array([steps]))[0] / speeds.sum()) if 0 < steps < JUMP_STEPS else 0.0
-
-
-def _bell(steps: NDArray[np.int_]) -> NDArray[np.float64]:
-    share = steps / JUMP_STEPS
-    return np.asarray((share * (1.0 - share)) ** 2)
+        now, then = (_SPEEDS[done + i] * hertz * self._length_m for i in (0, 1))
+        self._plate.move(self.data, 0.0, now, (then - now) * hertz)

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_eval_envs.manipulation.driven import Shuttle, Track, check_level, make_driven
+from vla_eval_envs.manipulation.driven import (
+    Shuttle,
+    Track,
+    check_level,
+    make_carried,
+    make_carrier,
+    make_driven,
+)
 from vla_eval_envs.manipulation.simulator import mujoco
 from vla_eval_envs.so101.delivery import Delivery
 from vla_eval_envs.so101.frozen import IN_FRONT_HIGH, IN_FRONT_LOW, ONE_OBJECT, FrozenStates
@@ -77,8 +84,8 @@ class PlaceMoving(PickPlace):
         super()._add_objects(spec)
         if self.speed_mps:
             make_driven(spec, spec.body(BOX.name), "x", MEAN_INERTIA)
-            floor = spec.geom(f"{BOX.name}_bottom")
-            floor.contype = floor.conaffinity = 1
+            make_carrier(spec.geom(f"{BOX.name}_bottom"))
+            make_carried(spec, "block")
 
     def _bind(self) -> None:
         super()._bind()
@@ -108,7 +115,7 @@ class PlaceMoving(PickPlace):
 
     def box_place(self) -> NDArray[np.float64]:
         """Return the centre of the box now, (2,), m."""
-        offset = float(self._box.offset(self.tick)) if self._box else 0.0
+        offset = self._box.offset(self.tick) if self._box else 0.0
         return np.array([BOX.centre[0] + offset, BOX.centre[1]])
 
     def box_track(self) -> Track | None:

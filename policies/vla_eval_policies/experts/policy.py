@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError, UsageError
@@ -19,7 +19,7 @@ from vla_eval_policies.experts.motion import PACES
 
 __all__ = ["ExpertFactory", "ExpertPolicy"]
 
-_CHUNK_SIZE = 10
+_N_ACTION_STEPS = 10
 # More episodes than any worker interleaves. An expert that was forgotten in the middle of an episode
 # plans again from the present state, as after a failed grasp.
 _EPISODES_REMEMBERED = 64
@@ -30,6 +30,8 @@ class _Options(BaseModel):
 
     pace: Literal["slow", "normal", "fast"] = "normal"
     """Speed of the motion: a careful, an ordinary or a practised teleoperator."""
+    chunk: int = Field(default=_N_ACTION_STEPS, ge=_N_ACTION_STEPS, le=1000)
+    """Number of actions in a chunk, of which ten are executed; with a delay the others are needed, too."""
 
 
 class ExpertPolicy:
@@ -41,13 +43,14 @@ class ExpertPolicy:
 
     blind: ClassVar[bool] = True
 
-    def __init__(self, pace: str = "normal") -> None:
+    def __init__(self, pace: str = "normal", chunk: int = _N_ACTION_STEPS) -> None:
         self._pace = PACES[pace]
+        self._chunk = chunk
         self.metadata = PolicyMetadata(
             name="expert",
             method="scripted",
-            chunk_size=_CHUNK_SIZE,
-            n_action_steps=_CHUNK_SIZE,
+            chunk_size=chunk,
+            n_action_steps=_N_ACTION_STEPS,
             privileged=True,
             options={"pace": pace},
             trained_on=(),
@@ -57,14 +60,14 @@ class ExpertPolicy:
     def infer(
         self, observations: Sequence[Observation], contexts: Sequence[Context]
     ) -> list[ActionChunk]:
-        """Return the next ten actions of every episode; the observations are ignored.
+        """Return the next actions of every episode; the observations are ignored.
 
         Raises:
             UsageError: the task has no expert, or the simulator is not accessible.
         """
         del observations
         return [
-            ActionChunk(self._expert(context).actions(context.executed, _CHUNK_SIZE))
+            ActionChunk(self._expert(context).actions(context.executed, self._chunk))
             for context in contexts
         ]
 
@@ -106,7 +109,7 @@ def _task_of(key: PolicyKey, env: EvalEnv) -> str:
 
 
 class ExpertFactory:
-    """``expert[?pace=slow|normal|fast]``."""
+    """``expert[?pace=slow|normal|fast][&chunk=10]``."""
 
     help: ClassVar[str] = "the scripted expert of the task: the ceiling, and a source of data"
 
@@ -119,4 +122,5 @@ class ExpertFactory:
         """Build the policy; it has no target."""
         if target is not None:
             raise PolicySpecError(f"policy kind 'expert' takes no target (got '{target}')")
-        return ExpertPolicy(parse_options(_Options, options, "expert").pace)
+        chosen = parse_options(_Options, options, "expert")
+        return ExpertPolicy(chosen.pace, chosen.chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import pickletools
 import resource
 import time
 import zipfile
@@ -152,3 +153,36 @@ def test_damaged_files_are_refused(tmp_path: Path):
         pass
     with pytest.raises(UsageError, match=r"torch\.save"):
         read_init_states(tmp_path / "empty.pruned_init")
+
+
+def test_the_limits_of_a_pickle(tmp_path: Path):
+    """A thousand steps and a memo of as many places are read; one more is refused; one entry alone counts."""
+    array = np.arange(6.0).reshape(2, 3)
+    payload = pickle.dumps(array, protocol=2)
+    assert payload.endswith(b".")
+
+    def read(extra: bytes):
+        path = archive(tmp_path / "long.pruned_init", payload[:-1] + extra + b".")
+        return read_init_states(path)
+
+    place = b"r" + (1000).to_bytes(4, "little")
+    np.testing.assert_array_equal(read(place), array)
+    with pytest.raises(UsageError, match="the place 1001 of its memo"):
+        read(b"r" + (1001).to_bytes(4, "little"))
+    steps = sum(1 for _ in pickletools.genops(payload))
+    np.testing.assert_array_equal(read(place * (1001 - steps)), array)
+    with pytest.raises(UsageError, match="more than 1000 steps"):
+        read(place * (1002 - steps))
+    twice = tmp_path / "twice.pruned_init"
+    with zipfile.ZipFile(twice, "w") as out:
+        out.writestr("a/data.pkl", payload)
+        out.writestr("b/data.pkl", payload)
+    with pytest.raises(UsageError, match=r"torch\.save"):
+        read_init_states(twice)
+
+
+def test_reads_both_byte_orders(tmp_path: Path):
+    """Doubles of a machine with the other byte order are the same doubles."""
+    array = np.arange(6.0).reshape(2, 3).astype(">f8")
+    path = archive(tmp_path / "big.pruned_init", pickle.dumps(array, protocol=2))
+    np.testing.assert_array_equal(read_init_states(path), array)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
+from scipy.spatial.transform import Rotation
 
 from vla_eval_envs.manipulation.variations import Levels
 from vla_eval_envs.so101.base import SO101Env
@@ -139,6 +140,75 @@ def test_mass_and_friction_stay_in_their_bounds(make):
     assert (low > np.exp([-0.75, -0.36])).all()
     assert (high < np.exp([0.75, 0.36])).all()
     assert (high / low > 1.3).all()
+
+
+def test_cameras_and_light_stay_in_their_bounds(make):
+    """Level 2: up to 8 mm and 2 degrees about an axis; light 30 % either way and turned 20 degrees."""
+    env, plain = make(camera_jitter=2, light=2), make()
+    start(plain)
+    cameras = [plain.model.camera(name).id for name in plain.observe()["pixels"]]
+    shifts, turns, lights, leans = [], [], [], []
+    for seed in range(40):
+        start(env, seed=seed)
+        shifts.append(1e3 * (env.model.cam_pos - plain.model.cam_pos)[cameras])
+        both = [
+            Rotation.from_quat(each.model.cam_quat[cameras][:, [1, 2, 3, 0]])
+            for each in (env, plain)
+        ]
+        turns.append(np.rad2deg((both[0] * both[1].inv()).as_rotvec()))
+        lights.append(
+            (
+                env.model.light_diffuse[0, 0] / plain.model.light_diffuse[0, 0],
+                env.model.vis.headlight.ambient[0] / plain.model.vis.headlight.ambient[0],
+            )
+        )
+        cosine = env.model.light_dir[0] @ plain.model.light_dir[0]
+        leans.append(np.rad2deg(np.arccos(min(1.0, cosine))))
+    for found, most in ((shifts, 8), (turns, 2)):
+        low, high = np.min(found, axis=(0, 1)), np.max(found, axis=(0, 1))
+        assert (low >= -1.001 * most).all()
+        assert (high <= 1.001 * most).all()
+        assert (low < -0.6 * most).all()
+        assert (high > 0.6 * most).all()
+    assert (np.min(lights, axis=0) >= 0.7 - 1e-6).all()
+    assert (np.max(lights, axis=0) <= 1.3 + 1e-6).all()
+    assert (np.min(lights, axis=0) < 0.8).all()
+    assert (np.max(lights, axis=0) > 1.2).all()
+    assert 12 < max(leans) <= 20 * 3**0.5
+
+
+def test_inertia_goes_with_mass(make):
+    """A block is heavier as a whole; what is not the task's keeps both."""
+    env, plain = make(mass_friction=3), make()
+    start(plain)
+    block = env.model.body("block").id
+    for seed in range(3):
+        start(env, seed=seed)
+        factor = env.model.body_mass[block] / plain.model.body_mass[block]
+        assert abs(factor - 1) > 0.01
+        np.testing.assert_allclose(
+            env.model.body_inertia[block], factor * plain.model.body_inertia[block]
+        )
+        for field in ("body_mass", "body_inertia"):
+            mine, theirs = (
+                np.delete(getattr(each.model, field), block, 0) for each in (env, plain)
+            )
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_latency_forgets_the_commands_of_an_earlier_episode(make):
+    """After a reset the arm holds its place until the first command of the new episode is due."""
+    env = make(action_latency=3)
+    target = np.array([20.0, -60.0, 50.0, 60.0, 10.0, 40.0], dtype=np.float32)
+    first, again = [], []
+    for commands in (first, again):
+        start(env)
+        for _ in range(5):
+            env.advance(target)
+            commands.append(env.data.ctrl.copy())
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first[0], first[2])
+    assert not np.allclose(first[2], first[3])
 
 
 @pytest.mark.parametrize("delay", [1, 3])

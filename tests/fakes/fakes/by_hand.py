@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from vla_eval.certificate import Evidence, Roles
 from vla_eval.judging.ledger import ArmEpisodes
@@ -14,7 +15,16 @@ from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
 from vla_eval.runs.folder import Arm, RunFolder, RunHeader
 from vla_eval.runs.store import Records, RecordWriter
 
-__all__ = ["ALPHA", "CELLS", "MARGIN", "Run", "laid_out", "protocol_of"]
+__all__ = [
+    "ALPHA",
+    "CELLS",
+    "MARGIN",
+    "Run",
+    "laid_out",
+    "protocol_of",
+    "small_protocol",
+    "write_results",
+]
 
 CELLS = {"A": {"11": 15, "10": 2, "01": 4, "00": 7}, "B": {"11": 9, "10": 5, "01": 1, "00": 3}}
 """Episodes with two results, candidate first; each task has two more without one."""
@@ -161,3 +171,39 @@ def laid_out(protocol: Protocol, **identity) -> Run:
     for index, key in enumerate(run.keys):
         run.attempt("bad", key, "success" if index % 10 == 0 else "failure")
     return run
+
+
+def small_protocol(
+    tasks: int, states: int, *, run: dict[str, Any] | None = None, max_steps=(40,), **analysis
+) -> Protocol:
+    """A protocol of some tasks with as many states each, in rounds over the tasks."""
+    limits = [max_steps[index % len(max_steps)] for index in range(tasks)]
+    data = {
+        "schema_version": 1,
+        "protocol": "by-hand",
+        "version": 1,
+        "title": "t",
+        "source": "s",
+        "blocks": [
+            {
+                "suite": "s",
+                "env_id": "m:{task}-v0",
+                "tasks": [f"T{index}"],
+                "init_states": {"count": states},
+                "max_steps": limit,
+            }
+            for index, limit in enumerate(limits)
+        ],
+        "run": {"order": "round-robin", "limits": {"error_cap": 0.0}, **(run or {})},
+        "analysis": {"estimand": "e", "margin": 0.25, "margin_reason": "m", **analysis},
+    }
+    return parse_protocol(data, "here")
+
+
+def write_results(run: Run, arm: str, letters: str, start: int = 0, **changes) -> None:
+    """Write results from an episode of the plan on: 1 and 0, and x for an error."""
+    for key, letter in zip(run.keys[start:], letters, strict=False):
+        if letter == "x":
+            run.lost(arm, key, "env_error", 0, 1)
+        elif letter != "-":
+            run.attempt(arm, key, "success" if letter == "1" else "failure", **changes)

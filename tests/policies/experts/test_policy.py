@@ -75,6 +75,20 @@ class Episode:
         return bool(self.info["is_success"])
 
 
+def test_longer_chunks_begin_with_the_same_actions(env):
+    """With ``chunk=16`` ten actions are still executed; the others bridge a delay. The default is as before."""
+    short, long = ExpertFactory()(None, {}), ExpertFactory()(None, {"chunk": 16})
+    env.reset(options={"init_state": 0})
+    context = context_of(env, key_of(0), 0, 0)
+    (ten,), (sixteen,) = (policy.infer([{}], [context]) for policy in (short, long))
+    np.testing.assert_array_equal(sixteen.actions[:10], ten.actions)
+    assert (len(ten.actions), len(sixteen.actions)) == (10, 16)
+    assert (long.metadata.chunk_size, long.metadata.n_action_steps) == (16, 10)
+    assert (short.metadata.chunk_size, short.metadata.options) == (10, {"pace": "normal"})
+    with pytest.raises(PolicySpecError, match="chunk"):
+        ExpertFactory()(None, {"chunk": 9})
+
+
 def successes(env: PickPlace, indices: range) -> int:
     policy = ExpertFactory()(None, {})
     return sum(Episode(env, index).run(policy) for index in indices)

@@ -56,7 +56,7 @@ class Path:
         """Return how far the target will have moved, (3,), m, ``steps`` after the path's last row."""
         if self.track is None:
             return np.zeros(3)
-        return self.track(np.array([len(self.rows) + steps], np.float64))[0]
+        return np.asarray(self.track(np.array([len(self.rows) + steps], np.float64))[0])
 
     def rise(self, height: float, tool: Array) -> None:
         """Lift a point of the hand straight up to a height, m, if the point is lower."""
@@ -68,13 +68,13 @@ class Path:
 
     def move(self, point: ArrayLike, yaw: float, tool: Array, jaw: float) -> bool:
         """Move a point of the hand to a position along a straight line in joint space."""
-        start, steps = self.last, 0
+        start, end, steps = self.last, self.last, 0
         for _ in range(1 if self.track is None else _MEETINGS):
             joints = inverse(np.asarray(point) + self.tracked(steps), yaw, tool)
             if joints is None:
                 return False
+            end = np.append(joints, jaw)
             steps = min_jerk_steps(start[:5], joints, self._pace.joint_step_rad)
-        end = np.append(joints, jaw)
         self.rows += [start + share * (end - start) for share in min_jerk(steps)]
         return True
 
@@ -94,9 +94,9 @@ class Path:
         last_jaw = first_jaw if jaw is None else jaw
         count = min_jerk_steps(first, end, self._pace.line_step_m) if steps is None else steps
         shares = min_jerk(count)[:, None]
-        points = first + shares * (end - first)
+        points = np.asarray(first + shares * (end - first), np.float64)
         if self.track is not None:
-            points = points + self.track(len(self.rows) + np.arange(1.0, count + 1))
+            points += self.track(np.arange(1, count + 1) + np.float64(len(self.rows)))
         joints = inverse_path(points, yaw, tool)
         if joints is None:
             return False
