@@ -118,7 +118,7 @@ STEPS = (
         "Steps a second and memory of a student by SnapFlow, MeanFlow and drifting",
         3,
         ("training_speed.py", *_GPU, "--dtype", "bfloat16", "--batch", "32", "--steps", "200", "--workers", "8"),
-        ("training_speed.py", "--steps", "10"),
+        ("training_speed.py", "--steps", "3"),
     ),
     Step(
         "batch_invariance",

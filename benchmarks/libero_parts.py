@@ -93,22 +93,14 @@ class Parts:
 
     def __init__(self, env: Any) -> None:
         import mujoco
-        import numba
 
-        from vla_eval_envs.libero.physics import loop
+        from vla_eval_envs.libero.physics import driver
 
-        torques = loop._torques
-
-        @numba.njit
-        def controller(state: Any, arm: Any, goal: Any) -> None:
-            for _ in range(SUBSTEPS):
-                torques(state, arm, goal, True)  # noqa: FBT003
-
-        self._torques = controller
-        driver = env._simulator._driver
-        controller(driver._state, driver._arm, driver._goal)  # is compiled
         self._mujoco, self._env, self._sim = mujoco, env, env._simulator._env.sim
+        self._driver = env._simulator._driver
         self._scratch = mujoco.MjData(self._sim.model._model)
+        self._state = driver._state(self._sim.model._model, self._scratch, self._driver._arm.site)
+        self._controls = np.empty((SUBSTEPS, len(self._scratch.ctrl)))
         self.ms: dict[str, list[float]] = defaultdict(list)
 
     def _time(self, name: str, action: Callable[[], object]) -> None:
@@ -117,29 +109,59 @@ class Parts:
         self.ms[name].append(1e3 * (time.thread_time() - began))
 
     def physics(self, action: Any) -> None:
-        """Measure the bare physics, MuJoCo's calls of `exact`, and the control step, from one state."""
+        """Measure a control step; and on a copy of its start the loop alone, MuJoCo's calls, bare physics."""
         mujoco, model, data = self._mujoco, self._sim.model._model, self._sim.data._data
         kind = int(mujoco.mjtState.mjSTATE_INTEGRATION)
         state = np.empty(mujoco.mj_stateSize(model, kind))
         mujoco.mj_getState(model, data, state, kind)
-
-        def bare() -> None:
-            for _ in range(SUBSTEPS):
-                mujoco.mj_step(model, self._scratch)
-
-        def calls() -> None:
-            for _ in range(SUBSTEPS):
-                mujoco.mj_step1(model, self._scratch)
-                mujoco.mj_forwardSkip(model, self._scratch, mujoco.mjtStage.mjSTAGE_VEL, 1)
-                mujoco.mj_fwdConstraint(model, self._scratch)
-                mujoco.mj_step2(model, self._scratch)
-
-        for name, steps in (("mj_step", bare), ("calls", calls)):
+        self._time("control step", lambda: self._env.advance(action))
+        parts = (("loop", self._loop), ("calls", self._calls), ("mj_step", self._bare))
+        mujoco.mj_setState(model, self._scratch, state, kind)
+        self._record()
+        for name, steps in parts:
             mujoco.mj_setState(model, self._scratch, state, kind)
             self._time(name, steps)
-        self._time("control step", lambda: self._env.advance(action))
-        driver = self._env._simulator._driver
-        self._time("torques", lambda: self._torques(driver._state, driver._arm, driver._goal))
+            if name != "mj_step" and not np.array_equal(self._scratch.qpos, data.qpos):
+                raise InfrastructureError(f"{name} is not what the control step does")
+
+    def _loop(self) -> None:
+        """Do what a control step does in compiled code: MuJoCo's calls, Jacobian, torques."""
+        self._begin()
+        self._run(0, SUBSTEPS)
+
+    def _record(self) -> None:
+        """Do the same step by step, and keep the controls."""
+        self._begin()
+        for number in range(SUBSTEPS):
+            self._run(number, number + 1)
+            self._controls[number] = self._scratch.ctrl
+
+    def _begin(self) -> None:
+        mujoco, model = self._mujoco, self._sim.model._model
+        mujoco.mj_step1(model, self._scratch)
+        for _ in range(2):
+            mujoco.mj_forwardSkip(model, self._scratch, mujoco.mjtStage.mjSTAGE_VEL, 1)
+
+    def _run(self, first: int, last: int) -> None:
+        from vla_eval_envs.libero.physics import loop
+
+        addresses = self._sim.model._model._address, self._scratch._address
+        driver = self._driver
+        loop.physics_steps(*addresses, first, last, True, self._state, driver._arm, driver._goal)  # noqa: FBT003
+
+    def _calls(self) -> None:
+        """Make MuJoCo's calls alone, with the same controls."""
+        mujoco, model, data = self._mujoco, self._sim.model._model, self._scratch
+        for controls in self._controls:
+            mujoco.mj_step1(model, data)
+            mujoco.mj_forwardSkip(model, data, mujoco.mjtStage.mjSTAGE_VEL, 1)
+            mujoco.mj_fwdConstraint(model, data)
+            data.ctrl[:] = controls
+            mujoco.mj_step2(model, data)
+
+    def _bare(self) -> None:
+        for _ in range(SUBSTEPS):
+            self._mujoco.mj_step(self._sim.model._model, self._scratch)
 
     def pictures(self) -> None:
         """Measure an observation of both cameras; then each part of it, on the same state."""
@@ -191,20 +213,19 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         f"By `benchmarks/libero_parts.py`: {in_words(results['machine'])}.",
         "",
-        "CPU time in ms, medians. A control step of `exact`, and the calls of MuJoCo and the torques of robosuite's",
-        "controller without which it would not be robosuite's, over 25 bare `mj_step`s:",
+        "CPU time in ms, medians. A control step of `exact`; on a copy of its start its compiled loop alone, and MuJoCo's",
+        "calls in it with the same controls; and 25 bare `mj_step`s from there, without changes of the controls. Loop and",
+        "calls end in the control step's joint positions, to the last bit.",
         "",
-        "| task | 25 `mj_step`s | calls | torques | control step | calls and torques / `mj_step`s | step / `mj_step`s |",
-        "|---|---|---|---|---|---|---|",
+        "| task | 25 `mj_step`s | calls | loop | control step | calls / `mj_step`s | loop / `mj_step`s | step / `mj_step`s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for task, ms in results["tasks"].items():
-        bare, calls, torques, step = (
-            ms[name] for name in ("mj_step", "calls", "torques", "control step")
-        )
-        lines.append(
-            f"| {task} | {bare:.2f} | {calls:.2f} | {torques:.2f} | {step:.2f} | "
-            f"{(calls + torques) / bare:.2f} | {step / bare:.2f} |"
-        )
+        bare = ms["mj_step"]
+        parts = [ms[name] for name in ("calls", "loop", "control step")]
+        times = " | ".join(f"{each:.2f}" for each in (bare, *parts))
+        ratios = " | ".join(f"{each / bare:.2f}" for each in parts)
+        lines.append(f"| {task} | {times} | {ratios} |")
     lines += [
         "",
         "Two pictures of 256 px: finding the triangles that are seen, compiling their lists, and the rest. Drawn again",
