@@ -7,6 +7,7 @@ import pytest
 from fakes.by_hand import Run, small_protocol
 from vla_eval.certificate import Roles
 from vla_eval.certificate.certify import roles_asked
+from vla_eval.certificate.evidence import gather
 from vla_eval.errors import UsageError
 
 
@@ -45,3 +46,18 @@ def test_somebody_must_be_the_reference(tmp_path):
     run = folder(tmp_path, "a", "b")
     with pytest.raises(UsageError, match="which arm is the reference"):
         roles_asked(run, None, None, candidate="a")
+
+
+@pytest.mark.parametrize(
+    ("roles", "fixed"),
+    [
+        (Roles("b", "r", "c"), "candidate as arm 'a', not 'b'"),
+        (Roles("a", "b", "c"), "reference as arm 'r', not 'b'"),
+        (Roles("a", "r", "b"), "negative control as arm 'c', not 'b'"),
+    ],
+)
+def test_planned_roles_cannot_change(tmp_path, roles, fixed):
+    """Each of them is refused by name, before any episode is read."""
+    planned = {"candidate": "a", "reference": "r", "negative_control": "c"}
+    with pytest.raises(UsageError, match=f"the protocol fixes the {fixed}"):
+        gather(folder(tmp_path, "a", "r", "c", "b", **planned), roles)
