@@ -1,8 +1,10 @@
-"""Time of `vlaeval publish` for a run of 800 episodes, certificate and its verification included.
+"""Time of `vlaeval publish`, with the certificate and its verification.
 
     .venv/bin/python benchmarks/publishing.py
+    .venv/bin/python benchmarks/publishing.py docs/certificates/refuted
 
-The run is docs/certificates/parity. Exit status 1 if 500 episodes would take more than 10 s.
+The run is docs/certificates/real-time unless another one is named. Exit status 1 if 500 episodes would take more than
+10 s of one core; the time of a clock is printed too, and depends on what else runs.
 """
 
 from __future__ import annotations
@@ -15,29 +17,29 @@ from time import perf_counter, process_time
 from vla_eval.publish import publish
 from vla_eval.summary.model import summarise
 
-RUN = Path(__file__).parents[1] / "docs" / "certificates" / "parity"
+RUN = Path(__file__).parents[1] / "docs" / "certificates" / "real-time"
 REPEATS = 3
 LONGEST_S = 10.0
-"""Longest time for 500 episodes."""
+"""Longest time for 500 episodes, of one core."""
 
 
-def main() -> int:
-    """Publish the run several times, and print the best time."""
-    episodes = sum(arm.n for arm in summarise([RUN]).arms.values())
-    walls = []
+def main(run: Path) -> int:
+    """Publish a run several times, and print the best time."""
+    episodes = sum(arm.n for arm in summarise([run]).arms.values())
+    costs = []
     for _ in range(REPEATS):
         with tempfile.TemporaryDirectory() as folder:
             wall, cpu = perf_counter(), process_time()
-            done = publish(RUN, Path(folder) / "out")
-            walls.append(perf_counter() - wall)
+            done = publish(run, Path(folder) / "out")
+            costs.append(process_time() - cpu)
             size = sum(file.stat().st_size for file in done.dataset.rglob("*") if file.is_file())
             print(
-                f"{walls[-1]:.2f} s, of one core {process_time() - cpu:.2f} s, {size / 1e6:.1f} MB"
+                f"{perf_counter() - wall:.2f} s, of one core {costs[-1]:.2f} s, {size / 1e6:.1f} MB"
             )
-    per_500 = min(walls) * 500 / episodes
-    print(f"{episodes} episodes in {min(walls):.2f} s; {per_500:.2f} s for 500")
+    per_500 = min(costs) * 500 / episodes
+    print(f"{episodes} episodes in {min(costs):.2f} s of one core; {per_500:.2f} s for 500")
     return 1 if per_500 > LONGEST_S else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else RUN))

@@ -26,7 +26,7 @@ from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.header import Arm, refuse_unidentified
 from vla_eval.stats import ClusteredPairs, ClusteredRate, tango_interval, wilson_interval
 
-__all__ = ["by_state", "cells_of", "collect", "difference", "rate", "table"]
+__all__ = ["Successes", "by_state", "cells_of", "collect", "difference", "rate", "table"]
 
 type Successes = npt.NDArray[np.int64]
 """An arm's successes in a task, 1 or 0: (repeats, states)."""

@@ -45,7 +45,9 @@ def vlaeval(tmp_path_factory):
                 for line in path.read_text().splitlines() if line.startswith("vlaeval = ")]  # fmt: skip
     module, _, function = entry.partition(" = ")[2].partition(":")
     script = folder / "env" / "bin" / "vlaeval"
-    script.write_text(f"#!{python}\nimport {module}\nraise SystemExit({module}.{function}())\n")
+    # As installers write it: worker processes import it too.
+    call = f"if __name__ == '__main__':\n    raise SystemExit({module}.{function}())\n"
+    script.write_text(f"#!{python}\nimport {module}\n{call}")
     script.chmod(0o755)
     empty = folder / "empty"
     empty.mkdir()

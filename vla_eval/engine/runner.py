@@ -152,8 +152,9 @@ def _run_locked(
         slots = min(workers, max(1, len(items)))
         work_through(
             folder,
-            _work(folder, part, say, 0 if engine.about is None else slots),
+            _work(folder, part, say, 0 if engine.about is None else slots, records),
             plan,
+            records,
             engine=engine,
             workers=slots,
             progress=progress,
@@ -163,10 +164,11 @@ def _run_locked(
     return finish(folder)
 
 
-def work_through(
+def work_through(  # noqa: PLR0913  what a run consists of
     folder: RunFolder,
     blocks: Iterable[Block],
     plan: Sequence[PlannedEpisode],
+    records: Records,
     *,
     engine: Engine,
     workers: int,
@@ -180,6 +182,7 @@ def work_through(
         folder: the run.
         blocks: the items; the next block is taken when all items of the last have ended.
         plan: the episodes that the blocks can hold.
+        records: the folder's records.
         engine: an opened engine.
         workers: environments at a time.
         progress: is told of the episodes that have ended before, and of each that ends.
@@ -190,7 +193,6 @@ def work_through(
         UsageError, InfrastructureError: as :func:`run`.
         InterruptedRunError: Ctrl-C.
     """
-    records = folder.records()
     keys = {episode.key for episode in plan}
     errors = [
         record
@@ -220,7 +222,7 @@ def work_through(
 
 
 def _work(
-    folder: RunFolder, part: Shard, say: Callable[[str], None], ahead: int
+    folder: RunFolder, part: Shard, say: Callable[[str], None], ahead: int, records: Records
 ) -> Iterator[Block]:
     """Yield the open items of each block, until a look after a block stops the run.
 
@@ -232,24 +234,28 @@ def _work(
         say: called with a sentence after each look.
         ahead: number of workers that may begin the next block; 0: none. With few for a block's size
             that gains little, and costs episodes after a stop.
+        records: the records from before the first block.
     """
     protocol = folder.header.protocol
     if protocol.analysis.resize is not None:
-        yield from _resized_work(folder, part, say)
+        yield from _resized_work(folder, part, say, records)
         return
     blocks = [take_shard(block, part) for block in in_stages(protocol)]
     for number, block in enumerate(blocks, start=1):
         episodes = len(block) * len(folder.header.arms)
         following = blocks[number : number + 1] if _AHEAD * ahead > episodes else []
-        yield from _open(folder, block, [episode for each in following for episode in each])
+        now = records if number == 1 else folder.records()
+        yield from _open(folder, block, now, [episode for each in following for episode in each])
         if protocol.analysis.stopping != "fixed" and not _may_go_on(folder, number, say):
             return
 
 
-def _resized_work(folder: RunFolder, part: Shard, say: Callable[[str], None]) -> Iterator[Block]:
+def _resized_work(
+    folder: RunFolder, part: Shard, say: Callable[[str], None], records: Records
+) -> Iterator[Block]:
     """Yield the open items of the first pairs, and of those that the decision after them asks for."""
     protocol = folder.header.protocol
-    yield from _open(folder, take_shard(in_stages(protocol)[0], part))
+    yield from _open(folder, take_shard(in_stages(protocol)[0], part), records)
     resizing = take_resizing(folder)
     if resizing is None:
         say(
@@ -258,15 +264,18 @@ def _resized_work(folder: RunFolder, part: Shard, say: Callable[[str], None]) ->
         )
         return
     say(resizing_sentence(resizing))
-    yield from _open(folder, take_shard(in_stages(protocol, pairs=resizing.pairs)[1], part))
+    others = take_shard(in_stages(protocol, pairs=resizing.pairs)[1], part)
+    yield from _open(folder, others, folder.records())
 
 
 def _open(
-    folder: RunFolder, block: Sequence[PlannedEpisode], ahead: Sequence[PlannedEpisode] = ()
+    folder: RunFolder,
+    block: Sequence[PlannedEpisode],
+    records: Records,
+    ahead: Sequence[PlannedEpisode] = (),
 ) -> Iterator[Block]:
     """Yield the open items of a block, if there are any, with those of the next one."""
     names = [arm.name for arm in folder.header.arms]
-    records = folder.records()
     if items := pending_items(block, names, records):
         yield Block(items, pending_items(ahead, names, records))
 

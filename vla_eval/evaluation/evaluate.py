@@ -226,6 +226,7 @@ def _run(
             folder,
             _blocks(asked, folder),
             plan,
+            folder.records(),
             engine=Engine(make_crew, asked.workers),
             workers=min(asked.workers, len(plan)),
             progress=bar,

@@ -36,6 +36,18 @@ _APPLICATION = "vla_eval"
 _AV1 = ("-crf", "32", "-preset", "8", "-g", "30", "-svtav1-params", "lp=1")
 """AV1 is the one codec that the viewer decodes by itself; a key frame a second lets it seek."""
 
+_COLOURS = (
+    0x4E9FE5FF,
+    0xF5A742FF,
+    0x5CBF7AFF,
+    0xE36C8BFF,
+    0xA78BDEFF,
+    0xD9C84AFF,
+    0x52C7C7FF,
+    0xC0C0C0FF,
+)
+"""RGBA of the series: a dimension has the same colour in every arm."""
+
 
 class RrdWriter:
     """Implements :class:`~vla_eval.recording.writer.DatasetWriter` for episodes of a run.
@@ -179,7 +191,8 @@ def _send_series(
     rr: Any, stream: Any, entity: str, names: Sequence[str], values: Array, times: list[Any]
 ) -> None:
     """Send values (T, D), one series for each name."""
-    stream.log(entity, rr.SeriesLines(names=list(names)), static=True)
+    colours = np.resize(np.array(_COLOURS, dtype=np.uint32), len(names))
+    stream.log(entity, rr.SeriesLines(names=list(names), colors=colours), static=True)
     stream.send_columns(entity, times, rr.Scalars.columns(scalars=values))
 
 
