@@ -92,6 +92,7 @@ def test_each_arm_alone(certificate):
     assert (bad.n, bad.successes, bad.missing, bad.retried) == (50, 5, 0, 0)
     assert [arm.attempts for arm in certificate.arms] == [48 + 4 + 1, 48 + 4 + 1, 50]
     assert student.spec == "spec:student"
+    assert student.identity["name"] == "student"
     assert student.wilson95 == pytest.approx(proportion_confint(33, 48, method="wilson"))
     assert student.sampling_sd == pytest.approx(math.sqrt(33 / 48 * 15 / 48 / 48))
     assert student.rerun_sd is None

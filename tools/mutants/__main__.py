@@ -77,6 +77,18 @@ def run(room: Room, trials: Trials, benches: Sequence[Bench], options: argparse.
     return row
 
 
+def about(rows: Sequence[Row], options: argparse.Namespace, left: Sequence[str]) -> str:
+    """Return how the figures came about, for the page."""
+    seconds = sum(result.seconds for row in rows for _, result in row.done)
+    size = f"{options.take} a room" if options.take else "as many a room as rooms.toml says"
+    tests = "all tests" if options.long else "the tests not marked long"
+    text = (
+        f"Seed {options.seed}, {size}, {tests}, up to {options.budget_s:g} s of them a fault; the trials "
+        f"took {seconds / 60:.0f} minutes together."
+    )
+    return text + (f" Not measured here: {', '.join(left)}." if left else "")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the rooms and print the table; return the exit status."""
     parser = argparse.ArgumentParser(
@@ -126,8 +138,8 @@ def main(arguments: Sequence[str]) -> int:
             rows.append(run(room, trials, benches, options))
     print(table(rows))
     if options.page:
-        about = f"Seed {options.seed}, {(time.monotonic() - began) / 60:.0f} minutes."
-        add_to_page(options.page, rows, about)
+        left = [name for name, room in every.items() if room.decisive and name not in names]
+        add_to_page(options.page, rows, about(rows, options, left))
     return 0
 
 
