@@ -37,7 +37,13 @@ def test_committed_certificates_are_verified(file):
     """Every number and word is recomputed, and a page shows what the command prints."""
     certificate = read_any(file)
     assert verify(certificate, *runs_of(file)) == []
-    pages = ("certificates.md", "measures.md", "real-time.md", "tasks-candidates-runs.md")
+    pages = (
+        "certificates.md",
+        "measures.md",
+        "moving-tasks.md",
+        "real-time.md",
+        "tasks-candidates-runs.md",
+    )
     recipe = isinstance(certificate, RecipeCertificate)
     words = recipe_text(certificate) if recipe else certificate_text(certificate)
     assert any(words in (DOCS / page).read_text() for page in pages)
