@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, WarmUp
 from vla_eval.engine.memory import Receiver, Sender
 from vla_eval.engine.messages import Identity, Ready, Stopped
-from vla_eval.engine.process import Heartbeat, become_child
+from vla_eval.engine.process import Heartbeat, become_child, tell
 from vla_eval.engine.proxy import HostedPolicy, HostLostError
 from vla_eval.episode import Phase
 from vla_eval.errors import EXIT_INFRASTRUCTURE, VlaEvalError
@@ -119,11 +119,11 @@ def host_main(
             identities[name] = Identity(policies[name].metadata, code_sha256(spec))
         listener = Listener(address, family="AF_UNIX")
     except VlaEvalError as error:
-        supervisor.send(Stopped(error.exit_code, str(error)))
+        tell(supervisor, Stopped(error.exit_code, str(error)))
         return
     except Exception as error:  # noqa: BLE001 - reported, and the run stops
         message = f"policy '{spec}' could not be loaded: {type(error).__name__}: {error}"
-        supervisor.send(Stopped(EXIT_INFRASTRUCTURE, message))
+        tell(supervisor, Stopped(EXIT_INFRASTRUCTURE, message))
         return
 
     def said(phase: Phase, now_s: float, members: Sequence[int]) -> None:
@@ -133,11 +133,12 @@ def host_main(
 
     loops, _ = serve_policies(policies, identities, listener, authkey, batching, said)
     heartbeat.enter("idle", monotonic())
-    supervisor.send(
+    tell(
+        supervisor,
         Ready(
             {name: identity.metadata for name, identity in identities.items()},
             {name: identity.code_sha256 for name, identity in identities.items()},
-        )
+        ),
     )
     first, *others = loops.values()
     for loop in others:

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any, get_args
 
 from vla_eval.episode import Phase
+from vla_eval.errors import EXIT_INTERRUPTED
 from vla_eval.stopping import handling, stop_signals
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "become_child",
     "born_with",
     "shielded_from_interrupt",
+    "tell",
     "thread_limits",
     "without_main",
 ]
@@ -43,6 +46,14 @@ _PR_SET_PDEATHSIG = 1
 def thread_limits(threads: int) -> dict[str, str]:
     """Return the variables that limit BLAS and software-GL threads; counts that the user has set stay."""
     return {name: os.environ.get(name, str(threads)) for name in _THREAD_VARIABLES}
+
+
+def tell(supervisor: Connection, message: object) -> None:
+    """Send a message to the supervisor; without one this process ends, since nobody is left to hear."""
+    try:
+        supervisor.send(message)
+    except (BrokenPipeError, ConnectionResetError):
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 @contextmanager

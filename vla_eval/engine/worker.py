@@ -26,7 +26,7 @@ from vla_eval.engine.messages import (
     WorkerJob,
     WorkItem,
 )
-from vla_eval.engine.process import Heartbeat, become_child
+from vla_eval.engine.process import Heartbeat, become_child, tell
 from vla_eval.engine.proxy import HostedPolicy, HostLostError, PolicyRaisedError
 from vla_eval.environment import EvalEnv, make_env
 from vla_eval.episode import EpisodeResult, Phase, PhaseClock, run_episode
@@ -306,10 +306,10 @@ def worker_main(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> 
     try:
         _serve(supervisor, job, heartbeat)
     except VlaEvalError as error:
-        supervisor.send(Stopped(error.exit_code, str(error)))
+        tell(supervisor, Stopped(error.exit_code, str(error)))
     except Exception as error:  # noqa: BLE001 - reported, and the run stops
         traceback.print_exc()
-        supervisor.send(Stopped(EXIT_INFRASTRUCTURE, f"{type(error).__name__}: {error}"))
+        tell(supervisor, Stopped(EXIT_INFRASTRUCTURE, f"{type(error).__name__}: {error}"))
 
 
 def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
@@ -320,7 +320,7 @@ def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
     try:
         worker = EpisodeRunner(job, heartbeat, reach)
     except HostLostError as error:
-        supervisor.send(HostAway(str(error)))  # the supervisor restarts the host, then this worker
+        tell(supervisor, HostAway(str(error)))  # the supervisor restarts the host, then this worker
         return
     except VlaEvalError:
         raise
@@ -328,7 +328,7 @@ def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
         raise InfrastructureError(
             f"a policy could not be loaded: {type(error).__name__}: {error}"
         ) from error
-    supervisor.send(worker.ready())
+    tell(supervisor, worker.ready())
     while True:
         try:
             message = supervisor.recv()
@@ -342,6 +342,6 @@ def _serve(supervisor: Connection, job: LocalJob, heartbeat: Heartbeat) -> None:
             continue
         attempt = worker.run(message)
         writer.extend([attempt])
-        supervisor.send(Done(message, attempt.record))
+        tell(supervisor, Done(message, attempt.record))
         if attempt.record.outcome == "error":
             return
