@@ -49,7 +49,7 @@ def thread_limits(threads: int) -> dict[str, str]:
 
 
 def tell(supervisor: Connection, message: object) -> None:
-    """Send a message to the supervisor; without one this process ends, since nobody is left to hear."""
+    """Send a message to the supervisor. A process whose supervisor is gone ends, without a word."""
     try:
         supervisor.send(message)
     except (BrokenPipeError, ConnectionResetError):
