@@ -271,6 +271,18 @@ def test_roles_must_be_arms(parity):
         issue(parity, Roles("student", "student"))
 
 
+def test_a_run_folder_is_verified_with_the_certificate_in_it(parity, tmp_path, capsys):
+    """One name is enough; a folder without a certificate is refused by the file that is missing."""
+    run = shutil.copytree(parity, tmp_path / "run")
+    (run / "certificate.json").unlink(missing_ok=True)
+    assert main(["verify", str(run)]) == 4
+    assert "certificate.json" in capsys.readouterr().err
+    issued = issue(run, ROLES)
+    (run / "certificate.json").write_text(issued.model_dump_json())
+    assert main(["verify", str(run)]) == 0
+    assert "verified" in capsys.readouterr().out
+
+
 def test_the_command_line_has_the_documented_exit_codes(parity, tmp_path, capsys):
     """0 the claim holds, 1 refuted, 6 inconclusive, 4 for what is no certificate."""
     file = tmp_path / "certificate.json"

@@ -176,7 +176,9 @@ def verify(
 ) -> int:
     """Recompute a certificate from the raw records of its run, trusting nothing in it.
 
-    Example: vlaeval verify runs/parity/certificate.json runs/parity --replay 59
+    Example: vlaeval verify runs/parity --replay 59
+
+    Example: vlaeval verify received/certificate.json runs/parity
 
     Recomputing shows that the certificate follows from the records. Running episodes again shows
     that the records are real: if 5 % of the records are forged, --replay 59 finds one with a chance
@@ -186,8 +188,10 @@ def verify(
     is not, 3 when some episodes could not be run again.
 
     Args:
-        certificate: The file that `vlaeval certify` wrote.
-        runs: The run folder; all folders of a certificate over several runs.
+        certificate: The file that `vlaeval certify` wrote, or the run folder that holds it as
+            certificate.json.
+        runs: The run folder; all folders of a certificate over several runs. Optional where the first
+            name is the run folder.
         replay: Also run this many episodes again, chosen by the certificate's hash.
         salt: A secret word for the choice, if you do not trust the certificate's maker.
         trust: With --replay, run code that the folder names and no installed package provides; see
@@ -196,6 +200,9 @@ def verify(
     from vla_eval.certificate import verify as recompute
     from vla_eval.certificate.verify import read_any
 
+    if certificate.is_dir():
+        runs = (certificate, *runs)
+        certificate = certificate / "certificate.json"
     read = read_any(certificate)
     if not runs or (replay and len(runs) > 1):
         raise UsageError(
