@@ -188,10 +188,9 @@ def verify(
     is not, 3 when some episodes could not be run again.
 
     Args:
-        certificate: The file that `vlaeval certify` wrote, or the run folder that holds it as
+        certificate: The file that `vlaeval certify` wrote; or, alone, the run folder that holds it as
             certificate.json.
-        runs: The run folder; all folders of a certificate over several runs. Optional where the first
-            name is the run folder.
+        runs: The run folder; all folders of a certificate over several runs.
         replay: Also run this many episodes again, chosen by the certificate's hash.
         salt: A secret word for the choice, if you do not trust the certificate's maker.
         trust: With --replay, run code that the folder names and no installed package provides; see
@@ -200,9 +199,8 @@ def verify(
     from vla_eval.certificate import verify as recompute
     from vla_eval.certificate.verify import read_any
 
-    if certificate.is_dir():
-        runs = (certificate, *runs)
-        certificate = certificate / "certificate.json"
+    if not runs and certificate.is_dir():
+        runs, certificate = (certificate,), certificate / "certificate.json"
     read = read_any(certificate)
     if not runs or (replay and len(runs) > 1):
         raise UsageError(
