@@ -15,7 +15,7 @@ Without a sweep, the tables are written from the committed outcomes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +99,8 @@ def _time(arm: Mapping[str, Any]) -> str:
 
 
 def _together(arm: Mapping[str, Any]) -> Successes:
-    """Return the successes of all tasks side by side: (1, states)."""
-    tasks: Iterable[str] = arm["tasks"]
-    return np.concatenate([by_state(arm, task)[:1] for task in tasks], axis=1)
+    """Return the successes of all tasks side by side: (repeats, states)."""
+    return np.concatenate([by_state(arm, task) for task in arm["tasks"]], axis=1)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,8 @@ class Trace:
 
     def answer(self, shown: int) -> int | None:
         """Return the first control step whose action comes from an observation of ``shown`` or later."""
-        observed = np.append(self.observed, STALLED)[
-            self.source
-        ]  # a stalled step has the last entry
-        steps = np.flatnonzero(observed >= shown)
+        seen = np.append(self.observed, STALLED)  # a stalled step has the last entry
+        steps = np.flatnonzero(seen[self.source] >= shown)
         return int(steps[0]) if steps.size else None
 
 

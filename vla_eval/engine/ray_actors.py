@@ -5,6 +5,7 @@ Actors return texts and records instead of raising: an exception may hold object
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import socket
@@ -79,6 +80,7 @@ class HostHandle:
     """Number of the worker that asks; the successor of a dead worker has another one."""
 
 
+@functools.cache
 def _place() -> Place:
     return Place(ray.get_runtime_context().get_node_id(), socket.gethostname())
 
