@@ -15,6 +15,7 @@ from vla_eval_envs.lekiwi.shopping import Shopping
 from vla_eval_envs.lekiwi.states import ShoppingStates
 from vla_eval_envs.lekiwi.world import BASKET, MEAN_INERTIA
 from vla_eval_envs.manipulation.driven import (
+    Ride,
     Shuttle,
     Track,
     check_level,
@@ -147,15 +148,10 @@ class _TravellingBasket(BasketDetector):
 
     def __init__(self, model: mujoco.MjModel, object_name: str, *_: object) -> None:
         super().__init__(model, object_name, BASKET)
-        self._part = model.body("basket").id
-        self._part_dof = int(model.joint("basket_x").dofadr[0])
+        self._ride = Ride(model, "basket", BASKET.centre[0])
 
     def _velocity(self, data: mujoco.MjData) -> list[float]:
-        velocity = super()._velocity(data)
-        velocity[0] -= float(data.qvel[self._part_dof])
-        return velocity
+        return self._ride.velocity(data, super()._velocity(data))
 
     def _place(self, data: mujoco.MjData) -> list[float]:
-        place = super()._place(data)
-        place[0] -= float(data.xpos[self._part, 0]) - BASKET.centre[0]
-        return place
+        return self._ride.place(data, super()._place(data))

@@ -18,6 +18,7 @@ __all__ = [
     "CARRIED_BIT",
     "PLATE_TOP_M",
     "Driven",
+    "Ride",
     "Shuttle",
     "Track",
     "add_plate",
@@ -149,6 +150,29 @@ class Shuttle:
             return np.array([[self.offset(tick + each) - here, 0.0, 0.0] for each in ticks])
 
         return track
+
+
+class Ride:
+    """The frame of a driven part that travels along x, for what is judged relative to it.
+
+    Args:
+        model: the compiled model.
+        body: name of the part, made by :func:`make_driven`.
+        start_x_m: where the part is in the middle of its track.
+    """
+
+    def __init__(self, model: mujoco.MjModel, body: str, start_x_m: float) -> None:
+        self._body = model.body(body).id
+        self._dof = int(model.joint(f"{body}_x").dofadr[0])
+        self._start_x_m = start_x_m
+
+    def velocity(self, data: mujoco.MjData, velocity: list[float]) -> list[float]:
+        """Return an object's velocity, x first, relative to the part."""
+        return [velocity[0] - float(data.qvel[self._dof]), *velocity[1:]]
+
+    def place(self, data: mujoco.MjData, place: list[float]) -> list[float]:
+        """Return an object's place, x first, as if the part were in the middle of its track."""
+        return [place[0] - (float(data.xpos[self._body, 0]) - self._start_x_m), *place[1:]]
 
 
 def check_level(name: str, level: object, most: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_eval_envs.manipulation.driven import (
+    Ride,
     Shuttle,
     Track,
     check_level,
@@ -128,16 +129,10 @@ class _TravellingPlacement(PlacementDetector):
 
     def __init__(self, model: mujoco.MjModel, object_name: str, box: Box) -> None:
         super().__init__(model, object_name, box)
-        self._box = model.body(box.name).id
-        self._box_dof = int(model.joint(f"{box.name}_x").dofadr[0])
-        self._start_x = box.centre[0]
+        self._ride = Ride(model, box.name, box.centre[0])
 
     def _velocity(self, data: mujoco.MjData) -> list[float]:
-        velocity = super()._velocity(data)
-        velocity[0] -= float(data.qvel[self._box_dof])
-        return velocity
+        return self._ride.velocity(data, super()._velocity(data))
 
     def _place(self, data: mujoco.MjData) -> list[float]:
-        place = super()._place(data)
-        place[0] -= float(data.xpos[self._box, 0]) - self._start_x
-        return place
+        return self._ride.place(data, super()._place(data))
