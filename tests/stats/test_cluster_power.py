@@ -203,6 +203,17 @@ def test_levels_end_at_their_bounds(levels, possible):
         stats.power_clustered(5, 2, CASE, **chosen)
 
 
+@pytest.mark.parametrize(
+    "case", [PairedCase(0.2, 0.6, 0.25), PairedCase(0.02, -0.01, 0.7035264706814485)]
+)
+def test_one_arm_that_succeeds_wherever_the_other_does(case):
+    """The chance of the other cell is 0, which rounding can make a little less: it counts as 0."""
+    assert -1e-15 < min(case.p10, case.p01) < 0
+    found = stats.power_clustered(20, 2, case, icc=0.2, margin=0.2)
+    assert 0 < found.worst_repeat <= 1
+    assert (found.worst_repeat > 0.999) == (case.p01 < 0)
+
+
 def test_outcomes_are_the_binomial_ones():
     """The oracle of these tests agrees with a closed form: chance that no repeat is lost."""
     chances = outcomes(CASE, 3, 0.25)
