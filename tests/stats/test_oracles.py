@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from references import bonett_price_interval, newcombe_paired_interval
 from statsmodels.stats.proportion import proportion_confint
 
 from vla_eval import stats
 from vla_eval.stats import PairedTable, Verdict
+from vla_eval.stats.exact import largest_on, nuisance_grid
 from vla_eval.stats.independent import newcombe_interval
 
 # counts; MN 95 %, Mee 95 %, Newcombe 95 %, MN 90 %, z at −5 points. Newcombe 1998; Perondi, in
@@ -206,3 +208,27 @@ def test_stratified_by_task():
     interval = stats.stratified_independent_interval
     assert interval(tasks, alpha=0.10) == pytest.approx((-0.1175, -0.0131), abs=5.1e-5)
     assert interval(tasks) == pytest.approx((-0.1277, -0.0032), abs=5.1e-5)
+
+
+@pytest.mark.parametrize("top", [0.5, 0.45, 0.2])
+def test_no_peak_hides_between_the_points_of_the_nuisance_grid(top):
+    """From 0 to the top in steps of a 200th at most, and finer towards 0, where peaks are narrow."""
+    grid = nuisance_grid(top)
+    assert (grid[0], grid[-1]) == (0.0, pytest.approx(top))
+    steps = np.diff(grid)
+    assert np.all(steps >= 0)
+    assert steps.max() <= top / 200 * (1 + 1e-9)
+    small = grid[(grid > 0) & (grid < top / 100)]
+    assert small[0] == pytest.approx(1e-5)
+    assert np.max(small[1:] / small[:-1]) < 1.06
+
+
+def test_the_largest_value_is_found_between_the_points():
+    """A narrow peak beside a lower and broader one, at a place that is on no grid."""
+
+    def curve(q):
+        return 0.3 * np.exp(-(((q - 0.1) / 0.05) ** 2)) + np.exp(-(((q - 0.31234) / 0.001) ** 2))
+
+    assert largest_on(curve, nuisance_grid(0.45)) == pytest.approx(1.0, abs=3e-3)
+    assert largest_on(lambda q: q, nuisance_grid(0.45)) == pytest.approx(0.45)
+    assert largest_on(lambda q: 0.45 - q, nuisance_grid(0.45)) == pytest.approx(0.45)
