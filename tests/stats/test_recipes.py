@@ -116,3 +116,14 @@ def test_power_at_parity_is_that_of_students_t():
     powers = [recipe_power(2 * 0.04**2 / k, 2 * k - 2, margin=0.05, alpha=0.05) for k in (8, 9)]
     assert powers[0] < 0.8 < powers[1] + 0.01
     assert recipe_power(0.0, 2, margin=0.05, alpha=0.05) == 1.0
+
+
+def test_two_students_of_their_own_teachers_are_compared():
+    """One is not, nor are two of which one has no teacher."""
+    two, one = stats.Checkpoints.of([8, 6], 10), stats.Checkpoints.of([7], 10)
+    found = stats.compare_distilled(two, stats.Checkpoints.of([7, 7], 10), floor=False)
+    assert (found.difference, found.df) == (pytest.approx(0.0), 1)
+    assert found.standard_error == pytest.approx(0.1)
+    for students, teachers in ((one, one), (two, one)):
+        with pytest.raises(ValueError, match="as many students as teachers expected"):
+            stats.compare_distilled(students, teachers)
