@@ -10,6 +10,7 @@ from scipy import stats
 
 from vla_eval.stats.bounded import bet_p_above
 from vla_eval.stats.recipes import SeedsOnStates, recipe_df, recipe_power
+from vla_eval.stats.seeds import Checkpoints, compare_distilled
 
 RNG = np.random.default_rng(7)
 ONE_TASK = np.zeros(30, dtype=np.int64)
@@ -120,10 +121,10 @@ def test_power_at_parity_is_that_of_students_t():
 
 def test_two_students_of_their_own_teachers_are_compared():
     """One is not, nor are two of which one has no teacher."""
-    two, one = stats.Checkpoints.of([8, 6], 10), stats.Checkpoints.of([7], 10)
-    found = stats.compare_distilled(two, stats.Checkpoints.of([7, 7], 10), floor=False)
+    two, one = Checkpoints.of([8, 6], 10), Checkpoints.of([7], 10)
+    found = compare_distilled(two, Checkpoints.of([7, 7], 10), floor=False)
     assert (found.difference, found.df) == (pytest.approx(0.0), 1)
     assert found.standard_error == pytest.approx(0.1)
     for students, teachers in ((one, one), (two, one)):
         with pytest.raises(ValueError, match="as many students as teachers expected"):
-            stats.compare_distilled(students, teachers)
+            compare_distilled(students, teachers)
