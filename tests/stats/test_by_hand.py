@@ -67,6 +67,13 @@ def test_clustered_pairs():
     one = ClusteredPairs(*np.array([(3, 2, 0)]).T)
     assert one.standard_error == math.inf
     assert PAIRS.p_different() == min(1.0, 2 * min(PAIRS.p_above(0.0), PAIRS.p_below(0.0)))
+    none = np.zeros(12, dtype=np.int64)
+    won = ClusteredPairs(none + 2, none + 2, none)
+    for test in CLUSTER_TESTS:
+        p_above = won.p_above(0.0, test=test)
+        assert 0 < p_above < 0.02
+        assert won.p_different(test=test) == pytest.approx(2 * p_above)
+        assert won.swapped().p_different(test=test) == won.p_different(test=test)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +105,8 @@ def test_a_clustered_rate():
     assert (data.n, data.rate, data.vif) == (10, 0.8, pytest.approx(vif))
     assert data.effective == (pytest.approx(8 / vif), pytest.approx(10 / vif))
     assert data.interval(alpha=0.2) == stats.wilson_interval(8 / vif, 10 / vif, alpha=0.2)
+    alike = ClusteredRate(np.full(10, 2), np.ones(10, dtype=np.int64))
+    assert (alike.vif, alike.effective) == (1.0, (10.0, 20.0))
     for bad in (([2, 2], [1]), ([], []), ([0], [0]), ([1], [-1]), ([1], [2])):
         with pytest.raises(ValueError, match=r"vectors|cluster"):
             ClusteredRate(*(np.array(column, dtype=np.int64) for column in bad))

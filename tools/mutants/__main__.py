@@ -66,7 +66,7 @@ def run(room: Room, trials: Trials, benches: Sequence[Bench], options: argparse.
                 if result.lived:
                     print(f"  {described(mutant, result)}", flush=True)
             print(f"  {len(row.done)} of {len(tested)}, with {group[0].module}", flush=True)
-            bench.cool()
+        bench.cool()
 
     with ThreadPoolExecutor(len(benches)) as pool:
         for job in [pool.submit(work, bench) for bench in benches]:

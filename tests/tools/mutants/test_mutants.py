@@ -72,9 +72,9 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
     """Equal sizes in one second are told apart; an endless loop ends; the copy is whole again after."""
     files = ["tests/gate/test_sums.py"]
 
-    def outcome(fault: Mutant, wanted: list[str], timeout_s: float = 20) -> int | None:
+    def outcome(fault: Mutant, wanted: list[str], processor_s: float = 20) -> int | None:
         function = known.function(fault.module, fault.line)
-        return bench.trial(Fault(fault.module, function, fault.code), wanted, timeout_s)["code"]
+        return bench.trial(Fault(fault.module, function, fault.code), wanted, processor_s)["code"]
 
     with Bench(repository, tmp_path / "bench") as bench:
         known = Known(repository, tmp_path / "tests.json", long=False)
