@@ -363,16 +363,19 @@ def test_fewest_pairs():
             assert stats.judge_clustered(data, margin=0.3, test=test).noninferior == passes
 
 
-def test_pairs_by_formula():
+@pytest.mark.parametrize(("gained", "margin"), [(-0.03, 0.1), (-0.25, 0.3), (0.15, 0.1)])
+def test_pairs_by_formula(gained, margin):
     """Liu, Hsueh, Hsieh and Chen's formula, written out for unequal chances."""
-    case, margin, alpha, power = PairedCase(0.8, -0.03, 0.2), 0.1, 0.04, 0.85
+    case, alpha, power = PairedCase(0.8, gained, 0.2), 0.04, 0.85
     p10, p01, d = case.p10, case.p01, -margin
     a, b, c = 2, -p10 - p01 + (2 - p10 + p01) * d, -p01 * d * (1 - d)
     q = (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
     z = scipy_stats.norm.ppf
-    top = z(1 - alpha) * math.sqrt(2 * q + d * (1 - d)) + z(power) * math.sqrt(p10 + p01 - 0.03**2)
+    top = z(1 - alpha) * math.sqrt(2 * q + d * (1 - d)) + z(power) * math.sqrt(
+        p10 + p01 - gained**2
+    )
     found = stats.pairs_by_formula(case, margin=margin, alpha=alpha, power=power)
-    assert found == math.ceil((top / 0.07) ** 2)
+    assert found == math.ceil((top / (gained + margin)) ** 2)
     with pytest.raises(ValueError, match="is not within a margin"):
         stats.pairs_by_formula(PairedCase(0.8, -0.1), margin=0.1)
 

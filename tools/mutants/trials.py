@@ -26,22 +26,27 @@ class Trials:
     root: Path
     known: Known
     results: Results
-    budget_s: float
-    """Processor time of the tests of one mutant, as they take without it."""
     deadline: float
     """When to stop, on the monotonic clock."""
     noticed: Counter[str] = field(default_factory=Counter)
     """How many mutants each test has noticed: those that notice most come first."""
 
     def of_module(
-        self, mutants: Sequence[Mutant], files: Sequence[str], bench: Bench
+        self, mutants: Sequence[Mutant], files: Sequence[str], bench: Bench, *, budget_s: float
     ) -> Iterator[tuple[Mutant, Result]]:
-        """Yield the results of one module's mutants; those that are known are not tried again."""
+        """Yield the results of one module's mutants; those that are known are not tried again.
+
+        Args:
+            mutants: faults of one module.
+            files: files of tests that may concern it.
+            bench: where they are tried.
+            budget_s: processor time of the tests of one mutant, as they take without it.
+        """
         packages = self.known.learn(files, bench)
         for mutant in mutants:
             if time.monotonic() > self.deadline:
                 raise Deadline
-            wanted = self.known.wanted(mutant.module, mutant.line, files, self.budget_s)
+            wanted = self.known.wanted(mutant.module, mutant.line, files, budget_s)
             result = self._before(mutant, wanted)
             if result is None:
                 bench.warm(packages)
