@@ -9,7 +9,7 @@ import pytest
 
 from fakes.profiles import PROFILE, TIMES
 from vla_eval.errors import UsageError
-from vla_eval.realtime.profile import profile_change, read_profile, refuse_busy
+from vla_eval.realtime.profile import BUSY, profile_change, read_profile, refuse_busy
 
 
 @pytest.fixture
@@ -44,6 +44,9 @@ def test_a_busy_machine_is_told_by_three_quantiles(profile):
     quiet, _ = read_profile(profile(total_us=times))
     assert quiet.spread == 35_050 / 25_000
     refuse_busy(quiet, "this machine is", "again")
+    even, _ = read_profile(profile(total_us=[20_000] * 50 + [30_000] * 51))
+    assert even.spread == BUSY
+    refuse_busy(even, "this machine is", "again")
     slow, _ = read_profile(profile(total_us=[*times[:95], *[80_000] * 6]))
     assert slow.spread == 80_000 / 35_050
     with pytest.raises(UsageError, match=r"is busy: .*took 25 ms, .*over 35 ms and 5 % over 80 ms"):

@@ -28,6 +28,7 @@ def test_only_a_longer_warm_up_is_written(folder, monkeypatch):
     written = []
     monkeypatch.setattr(module, "write_atomically", lambda path, text: written.append(path.name))
     folder.note_warm_up("a", 1.5)
+    folder.note_warm_up("b", 0.0)
     assert written == []
     folder.note_warm_up("a", 2.5)
     assert written == ["run.json"]

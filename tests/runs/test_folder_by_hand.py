@@ -133,8 +133,9 @@ def test_what_is_no_run_folder_is_not_entered(tmp_path):
 def test_another_protocol_or_other_arms_are_another_run(folder):
     """Each names what differs."""
     folder.refuse_other_run(PROTOCOL, {"a": "random", "b": "random"})
-    with pytest.raises(RunFolderError, match=r"not of by-hand.*count"):
+    with pytest.raises(RunFolderError, match=r"not of by-hand.*count") as caught:
         folder.refuse_other_run(small_protocol(1, 11), {"a": "random", "b": "random"})
+    assert "None" not in str(caught.value), "what neither protocol says is no difference"
     for specs in ({"a": "random"}, {"a": "random", "b": "expert"}):
         with pytest.raises(RunFolderError, match=r"other arms \(.*b"):
             folder.refuse_other_run(PROTOCOL, specs)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
 
 import pytest
 
 from vla_eval.errors import RunFolderError
 from vla_eval.record import EpisodeRecord, Timing
-from vla_eval.runs.store import read_records, records_digest
+from vla_eval.runs.store import RecordWriter, read_records, records_digest
 
 
 def record(state: int = 0, **changes) -> EpisodeRecord:
@@ -26,6 +28,21 @@ def record(state: int = 0, **changes) -> EpisodeRecord:
         "timing": Timing(started_at="2026-01-01T00:00:00+00:00"),
     }
     return EpisodeRecord.model_validate(values | changes)
+
+
+def test_a_file_of_records_is_closed_at_the_end(tmp_path):
+    """So that a call with thousands of writers keeps no file open."""
+    path = tmp_path / "w.jsonl"
+    with RecordWriter(path) as writer:
+        writer.append(record(0))
+        assert str(path) in opened()
+    assert str(path) not in opened()
+    del writer
+
+
+def opened() -> set[str]:
+    """Return the files that this process has open."""
+    return {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
 
 
 def chained(body: bytes, *, head: bytes = b'{"chain":"%b"', end: bytes = b"}") -> bytes:

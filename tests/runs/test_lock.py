@@ -48,6 +48,9 @@ def test_a_folder_is_locked_briefly_and_waited_for(tmp_path, monkeypatch):
         pass
     with folder_lock(tmp_path):
         pass
+    (tmp_path / "odd" / ".create.lock").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match="odd: cannot be written"):
+        folder_lock(tmp_path / "odd").__enter__()
     with pytest.raises(InfrastructureError, match="was deleted or renamed"):
         folder_lock(tmp_path / "gone").__enter__()
     assert not (tmp_path / "gone").exists()

@@ -15,6 +15,7 @@ import vla_eval
 from vla_eval.errors import RunFolderError
 from vla_eval.files.atomic import StorageError
 from vla_eval.record import EpisodeRecord, Timing
+from vla_eval.runs import traces as traces_module
 from vla_eval.runs.store import read_records
 from vla_eval.runs.traces import Attempt, AttemptWriter, Trace, Traces
 from vla_eval.trace import STALLED
@@ -127,7 +128,7 @@ FORGERIES = {
     "no JSON": (b"hello\n", ""),
     "no data": (forged().replace(b'"data"', b'"date"'), ""),
     "an unknown field": (forged(more=1), ""),
-    "a field twice": (forged().replace(b'"steps":0', b'"steps":0,"steps":0'), ""),
+    "a field twice": (forged().replace(b'"steps":0', b'"steps":0,"steps":0'), "steps"),
     "a negative size": (forged(steps=-1), ""),
     "a huge size": (forged(steps=9_999_999, action_dim=9_999_999), "it is too large"),
     "a bomb": (forged(plain=bytes(50_000_000)), "another size than it says"),
@@ -188,6 +189,14 @@ def test_an_endless_trace_is_left_out(tmp_path):
     write(tmp_path, attempt(trace(700_000)))
     assert not (tmp_path / "actions").exists()
     assert len(read_records([tmp_path / "episodes"]).attempts) == 1
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0, True), (-1, False)])
+def test_a_trace_may_be_as_large_as_the_limit(tmp_path, monkeypatch, room, kept):
+    """Five steps of three entries, a byte of flags, five sources and two observations: 89 bytes."""
+    monkeypatch.setattr(traces_module, "_LARGEST", 60 + 1 + 20 + 8 + room)
+    write(tmp_path, attempt(trace()))
+    assert (tmp_path / "actions").exists() == kept
 
 
 def test_an_episode_takes_as_much_as_its_numbers(tmp_path):

@@ -84,6 +84,9 @@ def test_what_a_report_warns_of(summary):
     assert any(line.startswith("! new: WHO THIS POLICY IS") for line in warned)
     assert any(line.startswith("! x/w.jsonl: last line cut off") for line in warned)
     assert "! bad: 150 actions were out of bounds and clipped" in warned
+    assert any(line.startswith("! student: 1 episodes have a result only after") for line in warned)
+    rows = [line.split() for line in report_text(summary).splitlines()]
+    assert next(row for row in rows if row[:2] == ["student", "33/48"])[-1] == "7"
     still = summary_of(1, 4, {"a": "1101"}, {"clipped_actions": 0})
     assert not any(line.startswith("! ") for line in report_text(still).splitlines())
 

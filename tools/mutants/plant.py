@@ -80,7 +80,10 @@ def _planted(spots: Iterable[_Spot]) -> Iterator[dict[str, Any] | None]:
     seen: set[tuple[str, str]] = set()
     for spot in spots:
         text = Path(spot.module).read_text(encoding="utf-8")
-        code = mutate_code(text, spot.operator, spot.occurrence)
+        try:
+            code = mutate_code(text, spot.operator, spot.occurrence)
+        except AttributeError:  # ExceptionReplacer knows no exception with a dot in its name
+            code = None
         if code is None or (spot.module, code) in seen or not _compiles(code):
             yield None
             continue

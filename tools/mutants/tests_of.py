@@ -115,7 +115,9 @@ class Known:
     def _imports(self, file: str, module: str) -> bool:
         dotted = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         dotted = dotted.removeprefix("envs.").removeprefix("policies.")
-        return f"from {dotted} import" in (self._root / file).read_text(encoding="utf-8")
+        text = (self._root / file).read_text(encoding="utf-8")
+        # Packages hand on what their modules hold.
+        return any(f"from {name} import" in text for name in (dotted, dotted.rpartition(".")[0]))
 
     def _calls(self, name: str, module: str, function: str | None) -> bool:
         file = name.partition("::")[0]

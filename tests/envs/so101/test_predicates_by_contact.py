@@ -146,6 +146,8 @@ class Still(Anywhere):
         (Anywhere, (0.0, -0.03, 0.0401), (0, 0, 0), None),
         (Still, (0.0, 0.0, 0.0), (0.3, -0.399, 0.0), 3),
         (Still, (0.0, 0.0, 0.0), (0.0, 0.3, 0.401), None),
+        (Still, (0.0, 0.0, 0.0), (0.0, 0.5, 0.0), None),
+        (Anywhere, (0.05, 0.0, 0.0), (0, 0, 0), None),
     ],
 )
 def test_an_object_rests_below_its_speeds(env, detector, moving, turning, needed):

@@ -80,6 +80,30 @@ def test_loss_follows_the_force():
     assert (after - many.actions).abs().mean() < (before - many.actions).abs().mean()
 
 
+def test_the_gradient_of_the_loss_by_hand():
+    """−2V/σ over the number of entries, for each sample; the output has the opposite sign."""
+    a = noise(4, 4, 3, seed=1, dtype=torch.float32)
+    out = noise(4 * 8, 4, 3, seed=2, dtype=torch.float32).requires_grad_()
+
+    class Free:
+        extra_time = ExtraTime.NONE
+
+        def __call__(self, x, t, extra=None):
+            return out
+
+        def repeat(self, copies):
+            return self
+
+    method = make_method("drift", {"grouping": "chunk"})
+    method.loss(Free(), full_batch(a), generator()).value.backward()
+    samples = full_batch(a).repeat(8).noise(generator()) - out.detach()
+    real = torch.ones_like(a, dtype=torch.bool)
+    v, sigma = force(samples.reshape(4, 8, 4, 3), a, "chunk", method.temperatures, real)
+    expected = (2 * v / sigma / samples.numel()).reshape(samples.shape)
+    assert abs(float(sigma.mean()) - 1) > 0.05
+    assert torch.allclose(out.grad, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_truth_is_nearly_a_fixed_point():
     """Samples from the demonstrations' own distribution feel no mean force towards their centre.
 

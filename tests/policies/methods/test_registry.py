@@ -52,6 +52,9 @@ def test_papers_numbers():
     assert (snapflow.alpha, snapflow.weight, snapflow.substeps) == (0.5, 0.1, 2)
     meanflow = make_method("meanflow:one-step-vla")
     assert (meanflow.flow_ratio, meanflow.gamma) == (0.2, 0.5)
+    assert (snapflow.alpha, make_method("snapflow").weight) == (0.5, 0.1)
+    imagenet = make_method("meanflow:imagenet")
+    assert (imagenet.flow_ratio, imagenet.gamma, imagenet.c) == (0.75, 0.0, 0.01)
     drift = make_method("drift:drift-vla")
     assert (drift.samples, drift.temperatures, drift.grouping) == (
         8,

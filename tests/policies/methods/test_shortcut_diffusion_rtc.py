@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -61,6 +63,9 @@ def test_shortcut_refuses_other_numbers(nfe: int):
     """Only powers of two up to 128 are steps that it knows."""
     with pytest.raises(UsageError, match="power of two"):
         make_method("shortcut").check_nfe(nfe)
+    field = tiny(ExtraTime.STEP).bind(torch.zeros(1, 2))
+    with pytest.raises(UsageError, match="power of two"):
+        make_method("shortcut").sample(field, lambda: noise(1, 4, 3, dtype=torch.float32), nfe)
 
 
 def test_schedule():
@@ -99,6 +104,22 @@ def test_ddim_reaches_the_modes():
     y = make_method("ddim").sample(OracleField(predicted_noise), lambda: noise(256, 1, 1), 50)
     assert float((y.abs() - 1).abs().max()) < 0.25
     assert 0.35 < float((y > 0).double().mean()) < 0.65
+
+
+def test_a_step_of_ddpm_by_hand():
+    """The action that the predicted noise leaves, what remains of that noise, and fresh noise beside it."""
+    x, noise_, fresh = 0.7, 0.4, -1.3
+    bar, following = 0.5, 0.8
+    action = (x - math.sqrt(1 - bar) * noise_) / math.sqrt(bar)
+    variance = (1 - following) / (1 - bar) * (1 - bar / following)
+    kept = math.sqrt(following) * action + math.sqrt(1 - following - variance) * noise_
+    step = make_method("ddpm")._step(
+        *(torch.full((1, 1, 1), each, dtype=torch.float64) for each in (x, noise_)),
+        bar,
+        following,
+        lambda: torch.full((1, 1, 1), fresh, dtype=torch.float64),
+    )
+    assert float(step) == pytest.approx(kept + math.sqrt(variance) * fresh)
 
 
 def test_ddpm_variance_is_the_posteriors():

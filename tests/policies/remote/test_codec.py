@@ -107,6 +107,12 @@ def test_what_strangers_send_is_refused_in_a_sentence(name):
         unpack(STRANGE[name])
 
 
+def test_sizes_below_nothing_are_no_shape():
+    """Two of them multiply to a size that would fit."""
+    with pytest.raises(WireError, match="does not have 4 bytes"):
+        unpack(claimed(b"1234", "<f4", [-1, -1]))
+
+
 @pytest.mark.parametrize(("height", "refused"), [(8192, "has shape"), (8193, "too large")])
 def test_pictures_have_64_megabytes_together(height, refused):
     """Counted before they are decoded; one of the right size is refused for its single bits only then."""
