@@ -7,6 +7,7 @@ files; this package survives that and reports it.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from vlaeval_launcher.stopping import EXIT_INTERRUPTED, Stopping
@@ -80,6 +81,8 @@ def _run(stopping: Stopping) -> int:
         print(f"vlaeval: refusing to start. {problem}", file=sys.stderr)
         return EXIT_USAGE
 
+    # Imports make many objects and no garbage, and searching for it takes a twentieth of a short command.
+    gc.set_threshold(300_000, 10, 10)
     from vla_eval.cli import main as run  # only once it is known to be ours
 
     stopping.be_orderly()

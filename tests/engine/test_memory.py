@@ -95,3 +95,28 @@ def test_numbers_are_where_a_processor_wants_them(ends, size):
     got["state"] += 1
     np.testing.assert_array_equal(got["state"], [1, 2, 3])
     assert got["none"].size == 0
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=">i4").reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.array([True, False]),
+        np.array(1.5, np.float16),
+        np.array([1j, 2]),
+        np.array(["a", "bc"]),
+        np.array([None, "x"], object),
+        np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]),
+        np.array(["2020-01-01"], "datetime64[D]"),
+        np.zeros((0, 3), np.float32),
+    ],
+    ids=lambda array: str(array.dtype),
+)
+def test_an_array_of_any_kind_arrives_with_its_type_and_shape(ends, array):
+    """Replies are encoded alike, and what a policy returned is judged as it is."""
+    Sender(ends[0]).send({"array": array})
+    got = Receiver(ends[1]).receive()["array"]
+    assert got.dtype == array.dtype
+    assert got.shape == array.shape
+    np.testing.assert_array_equal(got, array)

@@ -126,3 +126,15 @@ def test_a_sentence_names_six_tasks_at_most():
         rail = GuardRail(margin=0.2, alpha=0.05, tasks=tuple(findings[:count]))
         assert rail.sentence.endswith(words)
         assert rail.sentence.startswith(f"guard rail, 20 points on each of {count} tasks")
+
+
+def test_a_task_of_several_runs_is_judged_by_those_that_have_it():
+    """A run without pairs of a task says nothing about it; the mean counts each run by its pairs."""
+    one = method(pairs("a", 30), pairs("b", 30, lost=3))
+    other = method(pairs("b", 20, lost=1))
+    both = OverRuns((*one.outcomes, *other.outcomes), (one, other))
+    assert both.difference == pytest.approx(-4 / 80)
+    alone = method(pairs("a", 30))
+    tasks = both.by_task()
+    assert tasks["fake/a"].p_above(-0.1) == pytest.approx(1 / alone.e_value(-0.1))
+    assert tasks["fake/b"].difference == pytest.approx(-4 / 50)

@@ -108,14 +108,17 @@ def _write(done: Certified, text: str, run: Path, file: Path, *, pictures: bool)
     """Write a certificate and its reports."""
     from vla_eval.certificate.page import write_reports
     from vla_eval.files.atomic import write_atomically
-    from vla_eval.view.pictures import strips_of
 
     write_atomically(file, text)
     say(f"certificate: {file}", file=sys.stderr)
     evidence = done.evidence.alone()
-    strips = strips_of(evidence, run) if pictures else None
-    if strips is not None and strips.missing_because:
-        say(f"the report has no pictures: {strips.missing_because}", file=sys.stderr)
+    strips = None
+    if pictures:
+        from vla_eval.view.pictures import strips_of  # takes a while
+
+        strips = strips_of(evidence, run)
+        if strips.missing_because:
+            say(f"the report has no pictures: {strips.missing_because}", file=sys.stderr)
     page, summary = write_reports(done.certificate, evidence, run, file, strips)
     say(f"report: {page}, for a pull request: {summary}", file=sys.stderr)
 

@@ -6,6 +6,7 @@ Workers connect over a Unix socket of this machine with a random key. All waitin
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from vla_eval.engine.batching import End, Infer, InferenceRequest, PolicyLoop, WarmUp
-from vla_eval.engine.memory import Receiver, Sender
+from vla_eval.engine.memory import Receiver, Sender, encoded
 from vla_eval.engine.messages import Identity, Ready, Stopped
 from vla_eval.engine.process import Heartbeat, become_child, tell
 from vla_eval.engine.proxy import HostedPolicy, HostLostError
@@ -52,6 +53,8 @@ class SocketPolicy(HostedPolicy):
             self._connection = Client(self._address, family="AF_UNIX", authkey=self._authkey)
             self._connection.send((self._slot, self._arm))
             self._sender = Sender(self._connection)
+            self._answered = select.poll()  # ``Connection.poll`` makes a new one at every call
+            self._answered.register(self._connection, select.POLLIN)
             identity: Identity = self._receive()
         except (OSError, EOFError, AuthenticationError) as error:
             raise HostLostError(f"the policy host cannot be reached ({error})") from error
@@ -76,7 +79,7 @@ class SocketPolicy(HostedPolicy):
             self._lose(error)
 
     def _receive(self) -> Any:
-        if self._connection is None or not self._connection.poll(self._wait_s):
+        if self._connection is None or not self._answered.poll(1e3 * self._wait_s):
             self._connection = None  # so that a late answer is not taken for the next one
             raise HostLostError(f"the policy host did not answer within {self._wait_s:.0f} s")
         try:
@@ -216,7 +219,7 @@ def _read_requests(connection: Connection, authkey: bytes, served: Mapping[str, 
 
     def answer(reply: object) -> None:
         with suppress(OSError):  # the worker died; its episode is repeated
-            connection.send(reply)
+            connection.send_bytes(encoded(reply))
 
     try:
         deliver_challenge(connection, authkey)

@@ -97,7 +97,9 @@ class HostedPolicy(ABC):
         return lambda: [receive()]
 
     def _submit(self, observation: Observation, context: Context) -> Callable[[], ActionChunk]:
-        self._send(Infer(observation, dataclasses.replace(context, env=None), self.alone))
+        if context.env is not None:
+            context = dataclasses.replace(context, env=None)
+        self._send(Infer(observation, context, self.alone))
         self._unread = True
         return self._reply
 

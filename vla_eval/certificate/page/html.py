@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def html_report(
         file: the certificate's file.
         strips: pictures of discordant episodes.
     """
+    episodes = _episodes(evidence, run)
     return render(
         "report.html.j2",
         Path(__file__).parent / "templates",
@@ -57,19 +59,23 @@ def html_report(
         meaning=signs(certificate.verdict),
         standins=standins(certificate),
         virtual_lines=list(virtual_lines(certificate.virtual, Words.of(certificate))),
-        figures=_figures(certificate, evidence),
+        figures=_figures(certificate, evidence, episodes["orders"], episodes["spread"]),
         within=_within(certificate, evidence),
         strips=strips or Strips(),
-        **_episodes(evidence, run),
+        **episodes,
         **_provenance(certificate, evidence, run, file),
     )
 
 
-def _figures(certificate: Certificate, evidence: Evidence) -> dict[str, Markup]:
+def _figures(
+    certificate: Certificate,
+    evidence: Evidence,
+    order_of: Mapping[str, Order],
+    spread_of: Mapping[str, Inferences],
+) -> dict[str, Markup]:
     """Draw each figure that has data, wide and narrow."""
-    records = {name: list(evidence.finals[name].values()) for name in evidence.roles.names}
-    orders = {arm.name: (arm.role, Order.of(records[arm.name])) for arm in certificate.arms}
-    spread = {arm.name: (arm, Inferences.of(records[arm.name])) for arm in certificate.arms}
+    orders = {arm.name: (arm.role, order_of[arm.name]) for arm in certificate.arms}
+    spread = {arm.name: (arm, spread_of[arm.name]) for arm in certificate.arms}
     drawn = {"interval": [draw_interval(certificate, width) for width in (WIDE, NARROW)]}
     drawn["order"] = [draw_order(orders, width) for width in (WIDE, NARROW)]
     if certificate.sequential is not None:
