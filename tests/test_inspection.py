@@ -132,6 +132,18 @@ def test_what_is_no_action(monkeypatch):
         inspect_policy(Policy(np.zeros((4, 3), np.float32)), suite("one"))
 
 
+def test_a_policy_that_raises(monkeypatch):
+    """The policy is at fault, and the sentence says what it raised: it is no bug of the doctor."""
+
+    def fail(*_):
+        raise AssertionError("batch must contain inference_action")
+
+    policy = Policy(ACTIONS)
+    monkeypatch.setattr(policy, "infer", fail)
+    with pytest.raises(PolicySpecError, match="first inference raises AssertionError: batch must"):
+        inspect_policy(policy, suite("one"))
+
+
 def test_usage(capsys):
     """An unknown suite, and --suite without a policy, are refused."""
     assert main(["doctor", "--suite", "so101"]) == 4

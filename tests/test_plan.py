@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.by_hand import small_protocol
 from vla_eval.keys import EpisodeKey, PlannedEpisode
 from vla_eval.plan import Shard, expand, in_stages, look_sizes, take_shard, tasks_of
 from vla_eval.released import load_protocol
@@ -110,3 +111,13 @@ def test_a_shard_keeps_the_plan_s_order(sequential):
         places = [plan.index(each) for each in take_shard(plan, Shard(index, 3))]
         assert places == sorted(places)
         assert len(places) in (15, 16)
+
+
+def test_a_resized_run_has_two_stages():
+    """The pairs that decide its size, and the others up to it; the largest size where none is given."""
+    resize = {"after": 20, "planned": 30, "at_most": 60}
+    protocol = small_protocol(2, 30, resize=resize)
+    plan = expand(protocol)
+    assert in_stages(protocol, pairs=40) == (plan[:20], plan[20:40])
+    assert in_stages(protocol) == (plan[:20], plan[20:60])
+    assert len(plan) == 60

@@ -16,11 +16,10 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from vla_eval.catalog import Suite, Task, find_suite, suites
-from vla_eval.chunks import check_chunk, check_reply
 from vla_eval.environment import EvalEnv, Observation, make_env
-from vla_eval.errors import InvalidActionError, PolicySpecError, UsageError
+from vla_eval.errors import UsageError
 from vla_eval.policy import Context, Explains, Finding, Policy, ability, end_episode
-from vla_eval.policy_check import first_inference, policy_findings
+from vla_eval.policy_check import first_actions, first_inference, policy_findings
 
 __all__ = [
     "Inspection",
@@ -119,12 +118,8 @@ def _inspect(
     low, high = context.action_low, context.action_high
     explaining = ability(policy, Explains)
     findings = [] if explaining is None else list(explaining.explain(observation, context))
-    (chunk,) = check_reply(policy.infer([observation], [context]), 1)
+    chunk, actions = first_actions(policy, observation, context)
     end_episode(policy, context.key, "failure")
-    try:
-        actions = check_chunk(chunk, low)
-    except InvalidActionError as error:
-        raise PolicySpecError(f"its first action cannot be executed: {error}") from None
     outside = float(np.mean((actions < low) | (actions > high)))
     findings.append(
         Finding(

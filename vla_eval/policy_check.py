@@ -34,7 +34,7 @@ from vla_eval.policy import (
 )
 from vla_eval.record import Outcome
 
-__all__ = ["check_policy", "first_inference", "policy_findings"]
+__all__ = ["check_policy", "first_actions", "first_inference", "policy_findings"]
 
 _OUTCOMES: tuple[Outcome | None, ...] = ("success", "failure", "error", None)
 _GENERATOR = "draw random numbers from context.generator() only"
@@ -80,7 +80,7 @@ def policy_findings(policy: Policy, env: EvalEnv, suite: str, task: str) -> list
         task: the contexts' task.
 
     Raises:
-        PolicySpecError: its first chunk cannot be executed, so no check is possible.
+        PolicySpecError: it raises, or its first chunk cannot be executed, so no check is possible.
     """
     trial = _Trial(policy, env, suite, task)
     checks = dict(_CHECKS)
@@ -124,6 +124,27 @@ def first_inference(
     return observation, context
 
 
+def first_actions(
+    policy: Policy, observation: Observation, context: Context
+) -> tuple[ActionChunk, NDArray[np.float32]]:
+    """Return a policy's first chunk, and its actions (T, A).
+
+    Raises:
+        PolicySpecError: the policy raises, or the chunk cannot be executed.
+    """
+    try:
+        (chunk,) = check_reply(policy.infer([observation], [context]), 1)
+        return chunk, check_chunk(chunk, context.action_low)
+    except InvalidActionError as error:
+        raise PolicySpecError(f"its first action cannot be executed: {error}") from None
+    except VlaEvalError:
+        raise
+    except Exception as error:
+        raise PolicySpecError(
+            f"its first inference raises {type(error).__name__}: {error}"
+        ) from error
+
+
 type _Question = tuple[Observation, Context]
 type _Verdict = tuple[str, bool]
 """The detail of a check, and whether the check passed."""
@@ -143,17 +164,11 @@ class _Trial:
     def __post_init__(self) -> None:
         self.second = self._begin(1)
         self.first = self._begin(0)
-        self.chunk = self.ask(self.first)
-        self.actions = self._checked(self.chunk)
+        observation, context = self.first
+        self.chunk, self.actions = first_actions(self.policy, copy.deepcopy(observation), context)
 
     def _begin(self, init_state: int) -> _Question:
         return first_inference(self.policy, self.suite, self.task, self.env, init_state)
-
-    def _checked(self, chunk: ActionChunk) -> NDArray[np.float32]:
-        try:
-            return check_chunk(chunk, self.first[1].action_low)
-        except InvalidActionError as error:
-            raise PolicySpecError(f"its first action cannot be executed: {error}") from None
 
     def later(self) -> _Question:
         """Execute the first chunk; return the policy's next observation and context."""

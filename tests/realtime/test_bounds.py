@@ -123,7 +123,16 @@ def test_a_drawn_time_lies_between_two_quantiles():
 
 @pytest.mark.parametrize(
     ("us", "rate", "ticks"),
-    [(0, 10, 0), (1, 10, 1), (100_000, 10, 1), (100_001, 10, 2), (250_000, 20, 5), (33_333, 30, 1)],
+    [
+        (0, 10, 0),
+        (1, 10, 1),
+        (100_000, 10, 1),
+        (100_001, 10, 2),
+        (250_000, 20, 5),
+        (33_333, 30, 1),
+        (1_000_000, 1, 1),
+        (1_000_001, 1, 2),
+    ],
 )
 def test_a_begun_tick_counts_whole(us, rate, ticks):
     """ceil(latency × control rate)."""

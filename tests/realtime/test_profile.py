@@ -9,7 +9,7 @@ import pytest
 
 from fakes.profiles import PROFILE, TIMES
 from vla_eval.errors import UsageError
-from vla_eval.realtime.profile import profile_change, read_profile
+from vla_eval.realtime.profile import profile_change, read_profile, refuse_busy
 
 
 @pytest.fixture
@@ -34,6 +34,31 @@ def test_a_protocol_embeds_what_the_file_measured(profile):
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "quantiles_us": tuple(TIMES),
     }
+
+
+def test_a_busy_machine_is_told_by_three_quantiles(profile):
+    """The fastest, the median and that of 95 %: each less than 1.5 times the one before on a quiet machine."""
+    quantiles = [30_000 + 100 * percent for percent in range(101)]
+    bumpy = {0: 25_000, 50: 35_050, 96: 90_000, 97: 90_000, 98: 90_000, 99: 90_000, 100: 90_000}
+    times = [bumpy.get(percent, value) for percent, value in enumerate(quantiles)]
+    quiet, _ = read_profile(profile(total_us=times))
+    assert quiet.spread == 35_050 / 25_000
+    refuse_busy(quiet, "this machine is", "again")
+    slow, _ = read_profile(profile(total_us=[*times[:95], *[80_000] * 6]))
+    assert slow.spread == 80_000 / 35_050
+    with pytest.raises(UsageError, match=r"is busy: .*took 25 ms, .*over 35 ms and 5 % over 80 ms"):
+        refuse_busy(slow, "this machine is", "again")
+
+
+def test_the_longest_time_is_an_hour(profile):
+    """And the shortest a microsecond."""
+    for last, allowed in ((3_600_000_000, True), (3_600_000_001, False)):
+        path = profile(total_us=[1] * 100 + [last])
+        if allowed:
+            assert read_profile(path)[0].total_us[100] == last
+        else:
+            with pytest.raises(UsageError, match="less than or equal to 3600000000"):
+                read_profile(path)
 
 
 def test_an_accelerator_is_named_where_the_policy_used_it(profile):

@@ -17,6 +17,7 @@ from vla_eval.plan import PlannedEpisode
 from vla_eval.policy import ActionChunk, PolicyMetadata
 from vla_eval.realtime.latency import virtual_time
 from vla_eval.realtime.settings import Realtime
+from vla_eval.trace import STALLED
 
 TICK_US = 100_000
 """The point's control rate is 10 Hz."""
@@ -113,6 +114,9 @@ def test_a_stalled_tick_is_a_control_step():
     assert record.delays == (3, 3, 3)
     assert record.late == 2
     assert result.clipped_actions == 0
+    trace = result.tracer.trace()
+    assert int((trace.source == STALLED).sum()) == 9
+    assert not trace.clipped.any()
 
 
 def test_an_inference_at_the_end_is_paid_for():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ from vla_eval.files.atomic import StorageError
 from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.runs.store import read_records
 from vla_eval.runs.traces import Attempt, AttemptWriter, Trace, Traces
+from vla_eval.trace import STALLED
 
 
 def trace(steps: int = 5, seed: int = 0) -> Trace:
@@ -113,33 +115,57 @@ def forged(**changes) -> bytes:
     return json.dumps(said | changes | {"data": data}, separators=(",", ":")).encode() + b"\n"
 
 
-NAN = np.full(3, np.nan, "<f4").tobytes() + b"\x00" + bytes(4)
+def a_step(*, action: float = 0.0, source: int = STALLED, observed: int | None = None) -> bytes:
+    """A line of one step with three entries, and of one inference if `observed` says what it saw."""
+    planes = np.full((1, 3), action, "<f4").view(np.uint8).reshape(-1, 4).T.tobytes()
+    seen = [] if observed is None else [observed]
+    plain = planes + b"\x00" + np.array([source, *seen], "<i4").tobytes()
+    return forged(steps=1, inferences=len(seen), plain=plain)
+
+
 FORGERIES = {
-    "no JSON": b"hello\n",
-    "no data": forged().replace(b'"data"', b'"date"'),
-    "an unknown field": forged(more=1),
-    "a field twice": forged().replace(b'"steps":0', b'"steps":0,"steps":0'),
-    "a negative size": forged(steps=-1),
-    "a huge size": forged(steps=9_999_999, action_dim=9_999_999),
-    "a bomb": forged(plain=bytes(50_000_000)),
-    "another size": forged(plain=b"1234"),
-    "no base 64": forged(data="?"),
-    "no zlib": forged(data="AAAA"),
-    "cut data": forged(data=base64.b64encode(zlib.compress(b"")[:-2]).decode()),
-    "not finite": forged(steps=1, plain=NAN),
-    "no such inference": forged(steps=1, plain=bytes(13) + b"\x07\x00\x00\x00"),
-    "no such step": forged(inferences=1, plain=b"\x07\x00\x00\x00"),
+    "no JSON": (b"hello\n", ""),
+    "no data": (forged().replace(b'"data"', b'"date"'), ""),
+    "an unknown field": (forged(more=1), ""),
+    "a field twice": (forged().replace(b'"steps":0', b'"steps":0,"steps":0'), ""),
+    "a negative size": (forged(steps=-1), ""),
+    "a huge size": (forged(steps=9_999_999, action_dim=9_999_999), "it is too large"),
+    "a bomb": (forged(plain=bytes(50_000_000)), "another size than it says"),
+    "another size": (forged(plain=b"1234"), "another size than it says"),
+    "no base 64": (forged(data="?"), ""),
+    "no zlib": (forged(data="AAAA"), ""),
+    "cut data": (forged(data=base64.b64encode(zlib.compress(b"")[:-2]).decode()), ""),
+    "not finite": (a_step(action=np.nan), "an action is not finite"),
+    "infinite": (a_step(action=np.inf), "an action is not finite"),
+    "no inference": (a_step(source=0), "does not exist"),
+    "no second inference": (a_step(source=1, observed=0), "does not exist"),
+    "less than stalled": (a_step(source=STALLED - 1, observed=0), "does not exist"),
+    "no such step": (a_step(observed=2), "does not exist"),
+    "before the first step": (a_step(observed=-1), "does not exist"),
 }
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_damaged_file_is_one_sentence(tmp_path, forgery):
     """The message names the file, the line and the remedy, and a bomb is not unpacked."""
+    line, reason = FORGERIES[forgery]
     path = write(tmp_path, attempt(trace()))
-    path.write_bytes(FORGERIES[forgery])
-    with pytest.raises(RunFolderError, match=r"w\.jsonl, line 1: .*; restore the file") as caught:
+    path.write_bytes(line)
+    expected = rf"w\.jsonl, line 1: .*{reason}.*; restore the file"
+    with pytest.raises(RunFolderError, match=expected) as caught:
         Traces(tmp_path).get(attempt(trace()).record)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("step", [{"source": 0, "observed": 1}, {"source": 0, "observed": 0}, {}])
+def test_the_last_inference_and_step_exist(tmp_path, step):
+    """An action of the last inference, an inference in flight at the end, and a stalled step are none of these."""
+    path = write(tmp_path, attempt(trace()))
+    path.write_bytes(a_step(**step))
+    still = hashlib.sha256(bytes(12)).hexdigest()
+    kept = Traces(tmp_path).get(attempt(trace(), actions_sha256=still).record)
+    assert kept.source.tolist() == [step.get("source", STALLED)]
+    assert kept.observed.tolist() == [step[name] for name in step if name == "observed"]
 
 
 def test_a_folder_in_a_file_s_place_is_one_sentence(tmp_path):

@@ -67,6 +67,13 @@ def test_clustered_pairs():
     one = ClusteredPairs(*np.array([(3, 2, 0)]).T)
     assert one.standard_error == math.inf
     assert PAIRS.p_different() == min(1.0, 2 * min(PAIRS.p_above(0.0), PAIRS.p_below(0.0)))
+    none = np.zeros(12, dtype=np.int64)
+    won = ClusteredPairs(none + 2, none + 2, none)
+    for test in CLUSTER_TESTS:
+        p_above = won.p_above(0.0, test=test)
+        assert 0 < p_above < 0.02
+        assert won.p_different(test=test) == pytest.approx(2 * p_above)
+        assert won.swapped().p_different(test=test) == won.p_different(test=test)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +105,8 @@ def test_a_clustered_rate():
     assert (data.n, data.rate, data.vif) == (10, 0.8, pytest.approx(vif))
     assert data.effective == (pytest.approx(8 / vif), pytest.approx(10 / vif))
     assert data.interval(alpha=0.2) == stats.wilson_interval(8 / vif, 10 / vif, alpha=0.2)
+    alike = ClusteredRate(np.full(10, 2), np.ones(10, dtype=np.int64))
+    assert (alike.vif, alike.effective) == (1.0, (10.0, 20.0))
     for bad in (([2, 2], [1]), ([], []), ([0], [0]), ([1], [-1]), ([1], [2])):
         with pytest.raises(ValueError, match=r"vectors|cluster"):
             ClusteredRate(*(np.array(column, dtype=np.int64) for column in bad))
@@ -354,16 +363,19 @@ def test_fewest_pairs():
             assert stats.judge_clustered(data, margin=0.3, test=test).noninferior == passes
 
 
-def test_pairs_by_formula():
+@pytest.mark.parametrize(("gained", "margin"), [(-0.03, 0.1), (-0.25, 0.3), (0.15, 0.1)])
+def test_pairs_by_formula(gained, margin):
     """Liu, Hsueh, Hsieh and Chen's formula, written out for unequal chances."""
-    case, margin, alpha, power = PairedCase(0.8, -0.03, 0.2), 0.1, 0.04, 0.85
+    case, alpha, power = PairedCase(0.8, gained, 0.2), 0.04, 0.85
     p10, p01, d = case.p10, case.p01, -margin
     a, b, c = 2, -p10 - p01 + (2 - p10 + p01) * d, -p01 * d * (1 - d)
     q = (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
     z = scipy_stats.norm.ppf
-    top = z(1 - alpha) * math.sqrt(2 * q + d * (1 - d)) + z(power) * math.sqrt(p10 + p01 - 0.03**2)
+    top = z(1 - alpha) * math.sqrt(2 * q + d * (1 - d)) + z(power) * math.sqrt(
+        p10 + p01 - gained**2
+    )
     found = stats.pairs_by_formula(case, margin=margin, alpha=alpha, power=power)
-    assert found == math.ceil((top / 0.07) ** 2)
+    assert found == math.ceil((top / (gained + margin)) ** 2)
     with pytest.raises(ValueError, match="is not within a margin"):
         stats.pairs_by_formula(PairedCase(0.8, -0.1), margin=0.1)
 

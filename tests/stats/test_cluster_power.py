@@ -98,6 +98,16 @@ def test_the_border_of_the_exact_test(states, margin):
     assert (passing == 0) == (states == 14)
 
 
+@pytest.mark.parametrize(("states", "margin"), [(6, 1 / 3), (10, 0.2)])
+def test_tables_of_one_score_pass_together(states, margin):
+    """Here the critical score is that of two tables: they share their p-value, and the search for it ends."""
+    border = most_losses(states, margin, 0.05)
+    for won in range(states + 1):
+        for lost in range(states + 1 - won):
+            passes = stats.exact_p_noninferior(won, lost, states, margin=margin) <= 0.05
+            assert passes == (lost <= border[won]), (won, lost)
+
+
 @pytest.mark.parametrize("test", TESTS)
 @pytest.mark.parametrize(("margin", "alpha"), [(0.05, 0.05), (0.1, 0.05), (0.2, 0.05), (0.1, 0.01)])
 def test_the_fewest_states_are_the_verdicts(margin, alpha, test):
@@ -168,6 +178,40 @@ def test_impossible_designs_are_refused(states, repeats, icc, margin):
     """No states, no repeats, an ICC or a margin that cannot be."""
     with pytest.raises(ValueError, match=r"expected 1|not in|out of range"):
         stats.power_clustered(states, repeats, CASE, icc=icc, margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("levels", "possible"),
+    [
+        ({"alpha": 0.0}, False),
+        ({"alpha": 0.4999}, True),
+        ({"alpha": 0.5}, False),
+        ({"margin": 0.9999}, True),
+        ({"margin": 1.0}, False),
+        ({"icc": 1.0}, True),
+        ({"icc": -0.0001}, False),
+        ({"icc": 0.0}, True),
+    ],
+)
+def test_levels_end_at_their_bounds(levels, possible):
+    """Margins from 0 to 1 and levels from 0 to one half, without the ends; an ICC with them."""
+    chosen = {"icc": 0.5, "margin": 0.1, **levels}
+    if possible:
+        assert 0 <= stats.power_clustered(5, 2, CASE, **chosen).worst_repeat <= 1
+        return
+    with pytest.raises(ValueError, match=r"not in|out of range"):
+        stats.power_clustered(5, 2, CASE, **chosen)
+
+
+@pytest.mark.parametrize(
+    "case", [PairedCase(0.2, 0.6, 0.25), PairedCase(0.02, -0.01, 0.7035264706814485)]
+)
+def test_one_arm_that_succeeds_wherever_the_other_does(case):
+    """The chance of the other cell is 0, which rounding can make a little less: it counts as 0."""
+    assert -1e-15 < min(case.p10, case.p01) < 0
+    found = stats.power_clustered(20, 2, case, icc=0.2, margin=0.2)
+    assert 0 < found.worst_repeat <= 1
+    assert (found.worst_repeat > 0.999) == (case.p01 < 0)
 
 
 def test_outcomes_are_the_binomial_ones():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from references import bonett_price_interval, newcombe_paired_interval
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
+from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from vla_eval import stats
 from vla_eval.stats import PairedTable, Verdict
+from vla_eval.stats.exact import largest_on, nuisance_grid
 from vla_eval.stats.independent import newcombe_interval
 
 # counts; MN 95 %, Mee 95 %, Newcombe 95 %, MN 90 %, z at −5 points. Newcombe 1998; Perondi, in
@@ -206,3 +211,71 @@ def test_stratified_by_task():
     interval = stats.stratified_independent_interval
     assert interval(tasks, alpha=0.10) == pytest.approx((-0.1175, -0.0131), abs=5.1e-5)
     assert interval(tasks) == pytest.approx((-0.1277, -0.0032), abs=5.1e-5)
+
+
+@pytest.mark.parametrize("top", [0.5, 0.45, 0.2])
+def test_no_peak_hides_between_the_points_of_the_nuisance_grid(top):
+    """From 0 to the top in steps of a 200th at most, and finer towards 0, where peaks are narrow."""
+    grid = nuisance_grid(top)
+    assert (grid[0], grid[-1]) == (0.0, pytest.approx(top))
+    steps = np.diff(grid)
+    assert np.all(steps >= 0)
+    assert steps.max() <= top / 200 * (1 + 1e-9)
+    small = grid[(grid > 0) & (grid < top / 100)]
+    assert small[0] == pytest.approx(1e-5)
+    assert np.max(small[1:] / small[:-1]) < 1.06
+
+
+def test_the_largest_value_is_found_between_the_points():
+    """A narrow peak beside a lower and broader one, at a place that is on no grid."""
+
+    def curve(q):
+        return 0.3 * np.exp(-(((q - 0.1) / 0.05) ** 2)) + np.exp(-(((q - 0.31234) / 0.001) ** 2))
+
+    assert largest_on(curve, nuisance_grid(0.45)) == pytest.approx(1.0, abs=3e-3)
+    assert largest_on(lambda q: q, nuisance_grid(0.45)) == pytest.approx(0.45)
+    assert largest_on(lambda q: 0.45 - q, nuisance_grid(0.45)) == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("counts", [(40, 50, 31, 45), (12, 40, 50, 60), (57, 60, 20, 30)])
+def test_a_ratio_of_failure_rates_is_the_score_test_inverted(counts):
+    """At each limit the statistic is its quantile, with the rates that are most likely under that ratio."""
+    x1, n1, x2, n2 = counts
+    f1, f2, n = n1 - x1, n2 - x2, n1 + n2
+
+    def score(ratio: float) -> float:
+        def against(q: float) -> float:
+            return -(
+                xlogy(f1, ratio * q) + xlogy(x1, 1 - ratio * q) + xlogy(f2, q) + xlogy(x2, 1 - q)
+            )
+
+        top = min(1.0, 1 / ratio)
+        q2 = minimize_scalar(against, bounds=(0, top), method="bounded", options={"xatol": 1e-10}).x
+        q1 = ratio * q2
+        variance = (q1 * (1 - q1) / n1 + ratio**2 * q2 * (1 - q2) / n2) * n / (n - 1)
+        return (f1 / n1 - ratio * f2 / n2) / np.sqrt(variance)
+
+    low, high = stats.failure_ratio_independent(*counts, alpha=0.1)
+    assert low < f1 / n1 / (f2 / n2) < high
+    assert score(low) == pytest.approx(norm.ppf(0.95), abs=1e-5)
+    assert score(high) == pytest.approx(-norm.ppf(0.95), abs=1e-5)
+
+
+def test_a_ratio_without_failures_of_an_arm():
+    """0 is its lower limit without failures of the candidate, and there is no upper one without the others'."""
+    assert stats.failure_ratio_independent(30, 30, 25, 30)[0] == 0.0
+    assert 0 < stats.failure_ratio_independent(30, 30, 25, 30)[1] < 1
+    low, high = stats.failure_ratio_independent(25, 30, 30, 30)
+    assert 1 < low < high == np.inf
+
+
+def test_phi_and_differences_of_a_table_with_four_cells():
+    """The correlation of two columns of ones and zeros; none if a column is constant."""
+    table = PairedTable(n11=24, n10=7, n01=5, n00=10)
+    ours = np.repeat([1, 1, 0, 0], [24, 7, 5, 10])
+    theirs = np.repeat([1, 0, 1, 0], [24, 7, 5, 10])
+    assert table.correlation == pytest.approx(np.corrcoef(ours, theirs)[0, 1])
+    assert (table.difference, table.discordance) == (pytest.approx(2 / 46), pytest.approx(12 / 46))
+    assert PairedTable(3, 2, 0, 0).correlation is None
+    assert PairedTable(0, 0, 2, 3).correlation is None
+    assert PairedTable(3, 0, 2, 0).correlation is None

@@ -10,6 +10,7 @@ from scipy import stats
 
 from vla_eval.stats.bounded import bet_p_above
 from vla_eval.stats.recipes import SeedsOnStates, recipe_df, recipe_power
+from vla_eval.stats.seeds import Checkpoints, compare_distilled
 
 RNG = np.random.default_rng(7)
 ONE_TASK = np.zeros(30, dtype=np.int64)
@@ -116,3 +117,14 @@ def test_power_at_parity_is_that_of_students_t():
     powers = [recipe_power(2 * 0.04**2 / k, 2 * k - 2, margin=0.05, alpha=0.05) for k in (8, 9)]
     assert powers[0] < 0.8 < powers[1] + 0.01
     assert recipe_power(0.0, 2, margin=0.05, alpha=0.05) == 1.0
+
+
+def test_two_students_of_their_own_teachers_are_compared():
+    """One is not, nor are two of which one has no teacher."""
+    two, one = Checkpoints.of([8, 6], 10), Checkpoints.of([7], 10)
+    found = compare_distilled(two, Checkpoints.of([7, 7], 10), floor=False)
+    assert (found.difference, found.df) == (pytest.approx(0.0), 1)
+    assert found.standard_error == pytest.approx(0.1)
+    for students, teachers in ((one, one), (two, one)):
+        with pytest.raises(ValueError, match="as many students as teachers expected"):
+            compare_distilled(students, teachers)

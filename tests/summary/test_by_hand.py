@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from fakes.by_hand import Run, laid_out, protocol_of
 from vla_eval import stats
+from vla_eval.errors import RunFolderError
 from vla_eval.judging.timings import quantile
-from vla_eval.summary.model import RunSummary, summarise_records
+from vla_eval.record import EventRecord
+from vla_eval.runs.header import Arm
+from vla_eval.summary.model import RunSummary, merge_records, summarise_records
 
 ARMS = {"student": None, "teacher": None, "bad": None}
 
@@ -74,6 +81,58 @@ def test_what_scripts_read(summary):
     assert student["tasks"]["s/B"]["n"] == 19
     assert "beyond_the_stop" not in said
     assert "curves" not in said
+
+
+def test_scripts_read_the_rest_where_there_is_any(summary):
+    """Results beyond the stop, curves, and reactions to events."""
+    curves = SimpleNamespace(to_json=lambda: {"grid": [0, 1]})
+    said = replace(summary, beyond=3, curves=curves).to_json()
+    assert (said["beyond_the_stop"], said["curves"]) == (3, {"grid": [0, 1]})
+    assert "events" not in said["arms"]["student"]
+    protocol = protocol_of()
+    run = Run(protocol)
+    push = {"push": EventRecord(shown=4, answered=9)}
+    run.attempt("student", run.keys[0], "success", events=push)
+    found = summarise_records(protocol, {"student": None}, run.records)
+    assert found.to_json()["arms"]["student"]["events"] == {
+        "push": {"episodes": 1, "answered": 1, "mean_ticks": 5, "min_ticks": 5, "max_ticks": 5}
+    }
+
+
+def shard(path: str, *arms: Arm, protocol: str = "p") -> SimpleNamespace:
+    run = Run(protocol_of())
+    run.attempt("a", run.keys[len(path)], "success")
+    run.records.torn.append("w.jsonl")
+    header = SimpleNamespace(arms=arms, protocol_sha256=protocol)
+    return SimpleNamespace(path=Path(path), header=header, records=lambda: run.records)
+
+
+A, B = Arm(name="a", spec="random"), Arm(name="b", spec="expert", identity={"nfe": 1})
+
+
+def test_shards_are_one_run():
+    """Their records together; an arm that has not begun in one of them has no identity there."""
+    unknown = B.model_copy(update={"identity": None})
+    merged = merge_records([shard("x", A, B), shard("yy", A, unknown)])
+    assert [record.init_state for record in merged.attempts] == [1, 2]
+    assert merged.torn == ["x/w.jsonl", "yy/w.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        shard("yy", A),
+        shard("yy", A, B, A),
+        shard("yy", A, B.model_copy(update={"identity": {"nfe": 2}})),
+        shard("yy", A, B.model_copy(update={"spec": "random"})),
+        shard("yy", A.model_copy(update={"name": "c"}), B),
+        shard("yy", A, B, protocol="q"),
+    ],
+)
+def test_runs_that_differ_are_no_shards(other):
+    """Another number of arms, another policy, spec or name, another protocol."""
+    with pytest.raises(RunFolderError, match=r"yy: is not of the same run as x \(another"):
+        merge_records([shard("x", A, B), other])
 
 
 def test_times_counts_and_stand_ins():

@@ -65,6 +65,29 @@ def test_what_a_report_shows_of_tasks_pairs_and_stand_ins(summary):
     assert "stand-in" not in one.lower()
 
 
+def test_what_a_report_warns_of(summary):
+    """Each trouble in a line of its own; of contradictions the first three."""
+    troubled = dataclasses.replace(
+        summary,
+        unknown=("new",),
+        torn=["x/w.jsonl"],
+        contradictions=["one", "two", "three", "four"],
+        objection="no look",
+    )
+    warned = [line for line in report_text(troubled).splitlines() if line.startswith("! ")]
+    assert [line.partition(": ")[2] for line in warned if "DETERMINISTIC" in line] == [
+        "one",
+        "two",
+        "three",
+    ]
+    assert "! no look" in warned
+    assert any(line.startswith("! new: WHO THIS POLICY IS") for line in warned)
+    assert any(line.startswith("! x/w.jsonl: last line cut off") for line in warned)
+    assert "! bad: 150 actions were out of bounds and clipped" in warned
+    still = summary_of(1, 4, {"a": "1101"}, {"clipped_actions": 0})
+    assert not any(line.startswith("! ") for line in report_text(still).splitlines())
+
+
 def test_mean_scores_and_successes_by_time():
     """A score where there is one; numbers stand below each other, aligned to the right."""
     scored = summary_of(1, 4, {"a": "1101"}, {"score": 0.25})

@@ -50,6 +50,7 @@ def planted(room: Room, tree: Path, seed: int, take: int) -> list[Mutant]:
 
 def run(room: Room, trials: Trials, benches: Sequence[Bench], options: argparse.Namespace) -> Row:
     """Try a room's mutants, a module on each bench at a time, and print those that live."""
+    budget_s = options.budget_s or room.budget_s
     mutants = planted(room, trials.root, options.seed, options.take or room.take)
     reasons = equivalents(HERE / "equivalent.toml", mutants)
     row = Row(room.name, len({mutant.module for mutant in mutants}), room.target, len(reasons))
@@ -61,12 +62,12 @@ def run(room: Room, trials: Trials, benches: Sequence[Bench], options: argparse.
         while groups:
             group = groups.pop(0)
             files = files_of(room, group[0].module, trials.root)
-            for mutant, result in trials.of_module(group, files, bench):
+            for mutant, result in trials.of_module(group, files, bench, budget_s=budget_s):
                 row.add(mutant, result)
                 if result.lived:
                     print(f"  {described(mutant, result)}", flush=True)
             print(f"  {len(row.done)} of {len(tested)}, with {group[0].module}", flush=True)
-            bench.cool()
+        bench.cool()
 
     with ThreadPoolExecutor(len(benches)) as pool:
         for job in [pool.submit(work, bench) for bench in benches]:
@@ -81,11 +82,12 @@ def about(rows: Sequence[Row], options: argparse.Namespace, left: Sequence[str])
     """Return how the figures came about, for the page."""
     seconds = sum(result.seconds for row in rows for _, result in row.done)
     size = f"{options.take} a room" if options.take else "as many a room as rooms.toml says"
-    tests = "all tests" if options.long else "the tests not marked long"
-    text = (
-        f"Seed {options.seed}, {size}, {tests}, up to {options.budget_s:g} s of them a fault; the trials "
-        f"took {seconds / 60:.0f} minutes together."
+    tests = (
+        "all tests but those marked slow"
+        if options.long
+        else "the quick tests, in some rooms also those marked long"
     )
+    text = f"Seed {options.seed}, {size}, {tests}; the trials took {seconds / 60:.0f} minutes together."
     return text + (f" Not measured here: {', '.join(left)}." if left else "")
 
 
@@ -99,9 +101,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--take", type=int, help="mutants a room, in place of what rooms.toml says")
     parser.add_argument("--jobs", type=int, default=2, help="modules at a time")
     parser.add_argument(
-        "--budget-s", type=float, default=4.0, help="processor time for the tests of one mutant"
+        "--budget-s", type=float, help="processor time for the tests of one mutant, in every room"
     )
-    parser.add_argument("--long", action="store_true", help="with the tests marked long, too")
+    parser.add_argument("--long", action="store_true", help="tests marked long, too, in every room")
     parser.add_argument(
         "--minutes", type=float, default=60.0, help="stop then; the next command goes on"
     )
@@ -124,18 +126,16 @@ def main(arguments: Sequence[str]) -> int:
         benches = [stack.enter_context(Bench(ROOT, folder)) for folder in folders]
         # All is read from a copy: who edits meanwhile changes nothing before the next command.
         tree = benches[0].tree
-        trials = Trials(
-            tree,
-            Known(
-                tree, KEPT / f"tests-{'long' if options.long else 'quick'}.json", long=options.long
-            ),
-            Results(KEPT / "results.jsonl"),
-            options.budget_s,
-            began + 60 * options.minutes,
-        )
+        results, deadline = Results(KEPT / "results.jsonl"), began + 60 * options.minutes
+        trials = {
+            long: Trials(
+                tree, Known(tree, KEPT / f"tests-{kind}.json", long=long), results, deadline
+            )
+            for long, kind in ((False, "quick"), (True, "long"))
+        }
         for name in names:
             room = changed(ROOT, options.base, 10_000) if name == CHANGED else every[name]
-            rows.append(run(room, trials, benches, options))
+            rows.append(run(room, trials[options.long or room.long], benches, options))
     print(table(rows))
     if options.page:
         left = [name for name, room in every.items() if room.decisive and name not in names]

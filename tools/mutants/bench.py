@@ -103,14 +103,20 @@ class Bench:
         """
         return self._ask({"learn": list(files), "long": long, "timeout_s": _LEARN_S})
 
-    def trial(self, fault: Fault, wanted: Sequence[str], timeout_s: float) -> dict[str, Any]:
-        """Run tests, the first failure ends them, with another text in a module's place."""
+    def trial(self, fault: Fault, wanted: Sequence[str], processor_s: float) -> dict[str, Any]:
+        """Run tests, the first failure ends them, with another text in a module's place.
+
+        Args:
+            fault: the other text.
+            wanted: names of the tests.
+            processor_s: processor time after which a fault counts as an endless one.
+        """
         place = self.tree / fault.path
         original = place.read_bytes()
         try:
             self._write(place, fault.code.encode())
             about = {"path": fault.path, "function": fault.function, "code": fault.code}
-            return self._ask({**about, "wanted": list(wanted), "timeout_s": timeout_s})
+            return self._ask({**about, "wanted": list(wanted), "processor_s": processor_s})
         finally:
             self._write(place, original)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import resource
 import select
@@ -95,18 +96,33 @@ class Recorder:
             self.failed.append(report.nodeid)
 
 
-def forked(work: Callable[[], dict[str, Any]], timeout_s: float) -> dict[str, Any]:
+def forked(
+    work: Callable[[], dict[str, Any]],
+    *,
+    processor_s: float | None = None,
+    timeout_s: float | None = None,
+) -> dict[str, Any]:
     """Do work in a fork with a process group of its own, which is killed afterwards.
 
+    Args:
+        work: what is done.
+        processor_s: longest processor time, which a busy machine does not stretch; None: any.
+        timeout_s: longest time by the clock; None: a minute and ten times the processor time.
+
     Returns:
-        What the work returns; ``code`` is null if the time was over, and 3 if it ended without a word.
+        What the work returns; ``code`` is null if either time was over, and 3 if it ended without a word.
     """
+    if timeout_s is None and processor_s is not None:
+        timeout_s = 60 + 10 * processor_s
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        if processor_s is not None:
+            limit_s = math.ceil(processor_s)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + 1))
         said = work()
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(json.dumps(said).encode() + b"\n")
@@ -117,8 +133,10 @@ def forked(work: Callable[[], dict[str, Any]], timeout_s: float) -> dict[str, An
         said = pipe.readline() if ready else b""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
     if said:
         return dict(json.loads(said))
+    if not ready or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
+        return {"code": None, "failed": []}
     # It ended without a word: os._exit, a crash of the interpreter.
-    return {"code": 3 if ready else None, "failed": ["the process"] if ready else []}
+    return {"code": 3, "failed": ["the process"]}

@@ -34,6 +34,10 @@ class Room:
     """Share of mutants that tests should notice, in percent."""
     decisive: bool = False
     """Whether verdicts depend on it, so that it is run when no room is named."""
+    long: bool = False
+    """Whether its mutants meet the tests that are marked ``long``, too."""
+    budget_s: float = 4.0
+    """Processor time for the tests of one mutant."""
 
 
 def rooms(root: Path) -> dict[str, Room]:

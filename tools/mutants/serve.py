@@ -8,7 +8,7 @@ Reads one request a line from standard input and answers with one line of JSON e
     {"session": [files]}                  collect tests once, for the next requests
     {"learn": [files], "long": true, "timeout_s": 600}
                                           run them as they are, and tell what each test calls
-    {"path", "function", "code", "wanted", "timeout_s"}
+    {"path", "function", "code", "wanted", "processor_s"}
                                           run tests against a fault, which lies on disk already
 
 The packages of this repository are never imported in this process: each fork reads them from disk anew, and
@@ -32,6 +32,9 @@ import pytest
 from recording import Recorder, forked
 from session import serve_session
 
+_IMPORTS_S = 30.0
+"""Processor time for the imports of a process that has no session."""
+
 
 class _Server:
     def __init__(self, log: Path) -> None:
@@ -51,7 +54,8 @@ class _Server:
             said = json.loads(answers.readline())
             if said.get("code") != "import":
                 return dict(said)
-        return forked(lambda: self._anew(request), request["timeout_s"])
+        processor_s = _IMPORTS_S + request["processor_s"]
+        return forked(lambda: self._anew(request), processor_s=processor_s)
 
     def _anew(self, request: dict[str, Any]) -> dict[str, Any]:
         recorder = Recorder(request["wanted"], None)

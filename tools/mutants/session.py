@@ -28,7 +28,7 @@ class Session:
 
     Args:
         requests: lines of JSON: ``{"learn": [files], "long": true, "timeout_s": 600}``, or
-            ``{"path", "function", "code", "wanted", "timeout_s"}``.
+            ``{"path", "function", "code", "wanted", "processor_s"}``.
         answers: takes one line for each, as ``serve.py`` says; ``{"code": "import"}`` where the fault
             cannot be put in without a new import.
     """
@@ -47,7 +47,7 @@ class Session:
             if "learn" in request:
                 chosen = [item for item in session.items if _file(item) in request["learn"]]
                 chosen = [item for item in chosen if request["long"] or not _is_long(item)]
-                self._say(forked(partial(_learn, session, chosen), request["timeout_s"]))
+                self._say(forked(partial(_learn, session, chosen), timeout_s=request["timeout_s"]))
                 continue
             wanted = [items[name] for name in request["wanted"] if name in items]
             change = self._change(request)
@@ -55,7 +55,7 @@ class Session:
                 self._say({"code": "import"})
                 continue
             work = partial(_run, session, wanted, change)
-            self._say(forked(work, request["timeout_s"]))
+            self._say(forked(work, processor_s=request["processor_s"]))
         return True
 
     def _say(self, answer: dict[str, Any]) -> None:

@@ -78,8 +78,8 @@ class Known:
         """Return the tests for a fault in a line, at most `budget_s` of them, the quick ones of quick files first.
 
         They are the tests that call its function; for a line outside of functions, those that call
-        any of the module, and those of the repository itself, which reads every module; where there
-        is none, those in files of the module's name.
+        any of the module, those of files that import it, and those of the repository itself, which
+        reads every module; where there is none, those in files of the module's name.
         """
         function = self.function(module, line)
         stem = Path(module).stem
@@ -88,7 +88,10 @@ class Known:
         found = [name for name in every if self._calls(name, module, function)]
         found = found or [name for name in every if name.partition("::")[0] in named]
         if function is None:
-            found += [name for name in every if name.startswith("tests/repository/")]
+            concerned = {file for file in files if self._imports(file, module)}
+            concerned |= {file for file in files if file.startswith("tests/repository/")}
+            more = [name for name in every if name.partition("::")[0] in concerned]
+            found = list(dict.fromkeys([*found, *more]))
         quick = sorted(found, key=lambda name: self.seconds([name]))
         chosen = []
         for name in quick:
@@ -108,6 +111,11 @@ class Known:
             entry = self._kept[file]
             bad = set(entry["failed"])
             yield from (name for name in entry["seconds"] if name not in bad)
+
+    def _imports(self, file: str, module: str) -> bool:
+        dotted = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        dotted = dotted.removeprefix("envs.").removeprefix("policies.")
+        return f"from {dotted} import" in (self._root / file).read_text(encoding="utf-8")
 
     def _calls(self, name: str, module: str, function: str | None) -> bool:
         file = name.partition("::")[0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import Bench, Fault, sha
@@ -25,20 +26,27 @@ class Trials:
     root: Path
     known: Known
     results: Results
-    budget_s: float
-    """Processor time of the tests of one mutant, as they take without it."""
     deadline: float
     """When to stop, on the monotonic clock."""
+    noticed: Counter[str] = field(default_factory=Counter)
+    """How many mutants each test has noticed: those that notice most come first."""
 
     def of_module(
-        self, mutants: Sequence[Mutant], files: Sequence[str], bench: Bench
+        self, mutants: Sequence[Mutant], files: Sequence[str], bench: Bench, *, budget_s: float
     ) -> Iterator[tuple[Mutant, Result]]:
-        """Yield the results of one module's mutants; those that are known are not tried again."""
+        """Yield the results of one module's mutants; those that are known are not tried again.
+
+        Args:
+            mutants: faults of one module.
+            files: files of tests that may concern it.
+            bench: where they are tried.
+            budget_s: processor time of the tests of one mutant, as they take without it.
+        """
         packages = self.known.learn(files, bench)
         for mutant in mutants:
             if time.monotonic() > self.deadline:
                 raise Deadline
-            wanted = self.known.wanted(mutant.module, mutant.line, files, self.budget_s)
+            wanted = self.known.wanted(mutant.module, mutant.line, files, budget_s)
             result = self._before(mutant, wanted)
             if result is None:
                 bench.warm(packages)
@@ -52,8 +60,9 @@ class Trials:
         proof = self._proof(wanted)
         if not wanted:
             return Result(mutant.name, "no test", "", proof, 0.0)
+        wanted = sorted(wanted, key=lambda name: -self.noticed[name])
         began = time.monotonic()
-        longest_s = 30 + 10 * self.known.seconds(wanted)
+        longest_s = 5 + 3 * self.known.seconds(wanted)
         function = self.known.function(mutant.module, mutant.line)
         fault = Fault(mutant.module, function, mutant.code)
         answer = bench.trial(fault, wanted, longest_s)
@@ -63,6 +72,7 @@ class Trials:
         if answer["code"] == 0:
             return Result(mutant.name, "survived", "", proof, seconds)
         by = (answer["failed"] or ["the process"])[0]
+        self.noticed[by] += 1
         return Result(
             mutant.name, "noticed", by, self._proof([by]) if "::" in by else proof, seconds
         )

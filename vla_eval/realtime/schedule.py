@@ -111,7 +111,7 @@ class Schedule:
     def _wait(self) -> int:
         """Return the executed actions that are missing until the next inference begins."""
         queued = len(self._queue)
-        if self.asked == 0 or not self.asynchronous:
+        if not self.asynchronous:
             return queued
         return min(self._horizon - self.expected_delay - self._used, queued - self.expected_delay)
 

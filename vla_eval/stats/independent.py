@@ -47,7 +47,7 @@ def restricted_rates(
     root = np.sqrt(np.maximum(0.0, l2**2 / (9 * l3**2) - l1 / (3 * l3)))
     p = np.where(q < 0, -root, root)
     cosine = np.where(p == 0, 1.0, q / np.where(p == 0, 1.0, p) ** 3)
-    angle = (math.pi + np.arccos(np.clip(cosine, -1.0, 1.0))) / 3
+    angle = (math.pi + np.arccos(np.minimum(cosine, 1.0))) / 3  # p has q's sign: not below 0
     p2 = 2 * p * np.cos(angle) - l2 / (3 * l3)
     p2 = np.clip(p2, np.maximum(0.0, -delta), np.minimum(1.0, 1 - delta))
     return np.clip(p2 + delta, 0.0, 1.0), p2

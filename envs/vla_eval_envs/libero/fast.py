@@ -41,8 +41,8 @@ __all__ = ["FastSimulator"]
 # Physics steps in a control step, and the number of them before robosuite observes, see view.py.
 _STEPS = 25
 _OBSERVED_AFTER = 24
-# All arrays of a model that LIBERO changes after compiling.
-_CHANGED = ("body_pos", "body_quat", "site_rgba")
+# All arrays of a model that LIBERO, or a shift, changes after compiling.
+_CHANGED = ("body_pos", "body_quat", "site_rgba", "dof_damping")
 
 
 class FastSimulator(Simulator):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,13 @@ class Simulator:
         )
 
     def reset(
-        self, seed: int, state: ArrayLike | None, settle_steps: int, *, absolute: bool
+        self,
+        seed: int,
+        state: ArrayLike | None,
+        settle_steps: int,
+        *,
+        absolute: bool,
+        motion: Mapping[str, float] | None = None,
     ) -> str:
         """Build the scene of a seed and an initial state, and let it settle.
 
@@ -116,6 +122,7 @@ class Simulator:
                 with this seed, and the arm starts as in robosuite.
             settle_steps: control steps during which the robot holds still, gripper open.
             absolute: whether actions after settling are poses instead of displacements.
+            motion: what will happen in the scene, for its hash.
 
         Returns:
             The hash of the scene before settling. It does not depend on a processor's last bits,
@@ -127,7 +134,7 @@ class Simulator:
             self._retry(self._rewind)
             placed = self._drawn_state() if state is None else state
             self._set_state(np.asarray(placed, dtype=np.float64))
-            identity = scene_hash(self._env.sim.model, self._env.sim.data)
+            identity = scene_hash(self._env.sim.model, self._env.sim.data, motion)
             for _ in range(settle_steps):
                 self.advance(_SETTLE_ACTION)
         self._env.robots[0].controller.use_delta = not absolute

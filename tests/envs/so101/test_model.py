@@ -26,6 +26,7 @@ from vla_eval_envs.so101.units import (
     STATE_HIGH,
     STATE_LOW,
     UNIT_SYSTEMS,
+    action_fields,
     to_radians,
     to_units,
 )
@@ -255,3 +256,16 @@ def test_missing_mujoco_names_the_extra():
     )
     assert "SO-101 simulation needs the extra 'so101'" in message
     assert message.endswith("[False]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "units"),
+    [
+        ({}, ["°"] * 5 + ["%"]),
+        ({"units": "normalized"}, ["%"] * 6),
+        ({"units": "radians"}, ["rad"] * 6),
+    ],
+)
+def test_each_action_has_its_unit(arguments, units):
+    """Five joints and the gripper, whose unit is another one in degrees."""
+    assert list(action_fields(arguments)) == list(zip(JOINT_NAMES, units, strict=True))

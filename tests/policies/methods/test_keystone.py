@@ -17,6 +17,16 @@ def test_one_candidate_is_taken():
     assert KeyStone(samples=1).select(chunks(1, 16, 6)).index == 0
 
 
+def test_a_thousand_candidates_and_some_are_the_most():
+    """From 1 to 1024."""
+    for samples, allowed in ((0, False), (1, True), (1024, True), (1025, False)):
+        if allowed:
+            assert KeyStone(samples=samples).samples == samples
+        else:
+            with pytest.raises(ValueError, match="samples"):
+                KeyStone(samples=samples)
+
+
 def test_equal_candidates():
     """Of K equal chunks the first is taken, and the guard fires."""
     same = np.repeat(chunks(1, 16, 6), 8, 0)

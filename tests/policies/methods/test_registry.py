@@ -26,6 +26,26 @@ def test_presets(name: str):
     assert {key: getattr(method, key) for key in preset.options} == preset.options
 
 
+def test_methods_of_one_step_take_one_by_default():
+    """So does flow matching that was taught at high noise, the control that must fail; the others take more."""
+    defaults = {name: make_method(name).default_nfe for name in METHODS}
+    assert {name for name, nfe in defaults.items() if nfe == 1} == {
+        "drift",
+        "fm-high-noise",
+        "meanflow",
+        "mse",
+        "shortcut",
+        "snapflow",
+    }
+
+
+def test_a_split_target_needs_no_derivative():
+    """Only MeanFlow's other target differentiates the network."""
+    assert make_method("meanflow").differentiates
+    assert not make_method("meanflow", {"target": "split"}).differentiates
+    assert not make_method("fm").differentiates
+
+
 def test_papers_numbers():
     """Some of the numbers, against the papers."""
     snapflow = make_method("snapflow:published")

@@ -85,3 +85,14 @@ def test_an_exact_field_cannot_be_guided_in_one_step():
     field = OracleField(lambda x, t, _: oracle.velocity(x, t))
     guided = Guided(field, x + 1, torch.ones_like(x), 5.0)
     assert torch.allclose(FM.sample(guided, lambda: x, 1), FM.sample(field, lambda: x, 1))
+
+
+def test_copies_of_a_guided_chunk_keep_its_target_and_weights():
+    """Each chunk's copies stand behind one another and are guided as it is; the field is repeated with them."""
+    field = tiny(ExtraTime.NONE).bind(torch.tensor([[0.1, -0.4], [0.7, 0.2]]))
+    x, y = (noise(2, 4, 3, seed=seed, dtype=torch.float32) for seed in (0, 1))
+    weights = soft_mask(4, [3, 2], [1, 0], "linear")[:, :, None].expand(2, 4, 3)
+    guided, t = Guided(field, y, weights, 5.0), torch.tensor([0.5, 0.8])
+    copies = guided.repeat(3)(x.repeat_interleave(3, 0), t.repeat_interleave(3, 0))
+    assert copies.shape == (6, 4, 3)
+    assert torch.allclose(copies, guided(x, t).repeat_interleave(3, 0), atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 
 import msgpack
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 from vla_eval.errors import PolicySpecError
 from vla_eval_policies.remote.codec import WireError, envelope, open_envelope, pack, unpack
@@ -84,6 +86,7 @@ STRANGE = {
     "too short": claimed(b"1234", "<f4", [1 << 40]),
     "overflow": claimed(b"", "<f4", [1 << 62, 4]),
     "negative": claimed(b"1234", "<f4", [-1]),
+    "negative twice": claimed(b"1234", "<f4", [-1, -1]),
     "true": claimed(b"1234", "<f4", [True]),
     "no shape": claimed(b"1234", "<f4", None),
     "no bytes": claimed("1234", "<f4", [1]),
@@ -104,11 +107,22 @@ def test_what_strangers_send_is_refused_in_a_sentence(name):
         unpack(STRANGE[name])
 
 
-def test_what_cannot_be_sent():
+@pytest.mark.parametrize(("height", "refused"), [(8192, "has shape"), (8193, "too large")])
+def test_pictures_have_64_megabytes_together(height, refused):
+    """Counted before they are decoded; one of the right size is refused for its single bits only then."""
+    file = io.BytesIO()
+    Image.new("1", (8192, height)).save(file, "png", compress_level=1)
+    frame = claimed(file.getvalue(), "", [height, 8192], "__image__", format="png")
+    with pytest.raises(WireError, match=refused):
+        unpack(frame)
+
+
+@pytest.mark.parametrize("dialect", ["openpi", "harness"])
+def test_what_cannot_be_sent(dialect):
     """Objects and complex numbers, from our side."""
-    for value in (np.array([object()]), np.array([1j]), object()):
+    for value in (np.array([object()]), np.array([1j]), np.complex64(1j), object()):
         with pytest.raises(WireError, match="cannot be sent"):
-            pack({"x": value})
+            pack({"x": value}, dialect)
 
 
 @pytest.mark.parametrize(

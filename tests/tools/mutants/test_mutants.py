@@ -31,6 +31,11 @@ def unused(x):
     return x
 """
 TEST = """import vla_eval.gate.sums as sums
+from vla_eval.gate.sums import LIMIT
+
+
+def test_limit():
+    assert LIMIT == 3
 
 
 def test_double():
@@ -72,9 +77,9 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
     """Equal sizes in one second are told apart; an endless loop ends; the copy is whole again after."""
     files = ["tests/gate/test_sums.py"]
 
-    def outcome(fault: Mutant, wanted: list[str], timeout_s: float = 20) -> int | None:
+    def outcome(fault: Mutant, wanted: list[str], processor_s: float = 20) -> int | None:
         function = known.function(fault.module, fault.line)
-        return bench.trial(Fault(fault.module, function, fault.code), wanted, timeout_s)["code"]
+        return bench.trial(Fault(fault.module, function, fault.code), wanted, processor_s)["code"]
 
     with Bench(repository, tmp_path / "bench") as bench:
         known = Known(repository, tmp_path / "tests.json", long=False)
@@ -98,7 +103,7 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
         assert outcome(endless, wanted, 1) is None
         assert (tmp_path / "bench/tree/vla_eval/gate/sums.py").read_text() == SOURCE
         every = known.wanted(endless.module, 1, files, 5)
-        assert len(every) == 2
+        assert len(every) == 3, "those of files that import the module, too"
         assert outcome(mutant("LIMIT = 3", "LIMIT = 4"), every) == 1
         assert outcome(mutant("def double(x):", "def double(x, y):"), every) == 1
 

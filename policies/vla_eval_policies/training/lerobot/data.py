@@ -10,6 +10,7 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,11 @@ class LeRobotDataset:
         self._parts = [_open(name, int(config.chunk_size)) for name in datasets]
         for name, part in zip(datasets, self._parts, strict=True):
             _check(name, part.meta.features, wants)
-        self._columns = {
-            wanted: _column(wanted, wants, self._parts[0].meta.features) for wanted in wants.images
-        }
+        features = self._parts[0].meta.features
+        columns = {wanted: _column(wanted, wants, features) for wanted in wants.images}
+        self._collate = _Collate(columns, takes_state=wants.state is not None)
         self._frames: ConcatDataset[Any] = ConcatDataset(self._parts)
         self._loaded = loaded
-        self._takes_state = wants.state is not None
         self._padded, self._real = int(config.max_action_dim), wants.action
         self._batch, self._seed, self._workers = batch, seed, workers
         self._ahead: Iterator[dict[str, Any]] | None = None
@@ -125,14 +125,23 @@ class LeRobotDataset:
             collate_fn=self._collate,
         )
 
-    def _collate(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class _Collate:
+    """Stacks frames to a minibatch, in whatever process: it knows nothing of the policy."""
+
+    images: Mapping[str, str]
+    """The dataset's column of each picture that the policy wants."""
+    takes_state: bool
+
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         def stacked(column: str) -> Tensor:
             return torch.stack([item[column] for item in items])
 
         raw: dict[str, Any] = {
-            wanted: stacked(column).float() for wanted, column in self._columns.items()
+            wanted: stacked(column).float() for wanted, column in self.images.items()
         }
-        if self._takes_state:
+        if self.takes_state:
             raw[STATE] = stacked(STATE).float()
         raw[_ACTION] = stacked(_ACTION).float()
         raw["action_is_pad"] = stacked("action_is_pad")

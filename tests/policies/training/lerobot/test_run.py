@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -20,6 +21,8 @@ from vla_eval.errors import InterruptedRunError, RunFolderError, UsageError
 from vla_eval.recording.folder import scenes_of
 
 pytest.importorskip("torch", reason="needs the extra 'lerobot'")
+
+from vla_eval_policies.training.lerobot import data
 
 FAST = ("training.steps=40", "training.lr=1e-3", "training.threads=1")
 FROZEN = ("model.vlm_with_expert.vlm.", "model.paligemma_with_expert.paligemma.")
@@ -126,8 +129,11 @@ def test_snapflow_without_its_shortcut_begins_as_flow_matching(student, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_stop_changes_nothing(student, tmp_path):
-    """Stopped twice and continued, with pictures decoded ahead or not: the same bytes and log."""
+def test_a_stop_changes_nothing(student, tmp_path, monkeypatch):
+    """Stopped twice and continued, with pictures decoded ahead or not: the same bytes and log.
+
+    The process that decodes ahead is spawned, as on macOS, and Linux from Python 3.14 on: what it needs is pickled.
+    """
 
     def stop_at(when):
         def on_step(step, _):
@@ -145,6 +151,8 @@ def test_a_stop_changes_nothing(student, tmp_path):
     assert len(logs) == 40 - 22
     for file in ("model.safetensors", "vla_eval_method.json", "../log.jsonl"):
         assert (whole / file).read_bytes() == (parts / file).read_bytes(), file
+    spawned = functools.partial(data.DataLoader, multiprocessing_context="spawn")
+    monkeypatch.setattr(data, "DataLoader", spawned)
     ahead, _ = student(tmp_path / "ahead", "smolvla", "snapflow", *how, "training.workers=1")
     assert (whole / "model.safetensors").read_bytes() == (ahead / "model.safetensors").read_bytes()
     with pytest.raises(RunFolderError, match="another seed"):

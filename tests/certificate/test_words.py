@@ -1,0 +1,109 @@
+"""Words of a certificate: what ran, numbers and their units, latency, attempts, and what a look adds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from fakes.by_hand import Run, laid_out, protocol_of, small_protocol, write_results
+from vla_eval.certificate import Certificate, Roles
+from vla_eval.certificate.issue import issue_from
+from vla_eval.certificate.scope import what_ran
+from vla_eval.certificate.text import latency_words, run_words
+from vla_eval.certificate.wording import Words
+from vla_eval.judging.looks import looks_of, sequential_plan
+from vla_eval.keys import EpisodeKey
+from vla_eval.stats import Flag, wilson_interval
+
+ROLES = Roles("student", "teacher")
+
+
+@pytest.fixture(scope="module")
+def certificate() -> Certificate:
+    return issue_from(laid_out(protocol_of()).evidence(Roles("student", "teacher", "bad")))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "states", "words"),
+    [
+        ("A", [7], "s/A, initial state 7"),
+        ("A", [0, 1, 5], "s/A, initial states 0, 1, 5"),
+        ("ABCD", [0, 1, 2], "s/{A, B, C, D}, initial states 0 to 2"),
+        ("ABCDE", [0, 2], "s/5 tasks (A … E), initial states 0, 2"),
+        ("A", [0, 2, 4, 6], "s/A, initial states 0, 2, 4, 6"),
+        ("A", [0, 2, 4, 6, 8], "s/A, 5 initial states from 0 to 8"),
+        ("013", [0], "s/{0, 1, 3}, initial state 0"),
+    ],
+)
+def test_what_ran(tasks, states, words):
+    """Up to four tasks or ranges are listed, more are counted."""
+    keys = [EpisodeKey("s", task, state, 0, 0) for task in tasks for state in states]
+    assert what_ran(keys) == words
+
+
+def test_seeds_are_named_where_there_are_several():
+    """One seed goes without saying."""
+    keys = [EpisodeKey("s", "A", 0, env, policy) for env in (3,) for policy in (1, 2, 4)]
+    assert what_ran(keys) == "s/A, initial state 0; 3 policy seeds (1, 2, 4)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.0"), (-0.0001, "0.0"), (0.0004, "0.0"), (-0.011, "−1.1"), (0.5, "+50.0")],
+)
+def test_pages_show_a_difference_that_rounds_to_nothing_without_a_sign(value, text):
+    """And every other one with it, typeset."""
+    assert Words(None).typeset(value) == text
+
+
+def test_success_has_no_means():
+    """Means are said of other measures only."""
+    assert list(Words(None).mean_lines()) == []
+
+
+@pytest.mark.parametrize(("runs", "few"), [(4, True), (5, False), (6, False)])
+def test_few_process_runs_are_not_trusted(runs, few):
+    """A speed-up from fewer than five process runs says so."""
+    median = SimpleNamespace(ratio=0.5, interval95=(0.4, 0.8), runs=runs)
+    words = latency_words(SimpleNamespace(latency_ratio=2.0, latency_ratios=[median]))
+    assert words.startswith(f"2.00 times as fast, 95 % [1.25, 2.50] from {runs} process runs")
+    assert words.endswith("too few to trust") == few
+
+
+def test_attempts_in_words(certificate):
+    """Retried episodes are counted where there are any."""
+    assert run_words(certificate) == (
+        "student 53 attempts of 50 episodes (1 retried), teacher 53 attempts of 50 episodes, "
+        "bad 50 attempts of 50 episodes; one call of vlaeval run"
+    )
+    again = certificate.model_copy(update={"sessions": 3, "attempt": 2})
+    assert run_words(again).endswith("; 3 calls of vlaeval run; candidate 2 on these states")
+
+
+def test_a_policy_is_compared_with_itself_if_all_but_its_names_are_the_same(certificate):
+    """Another version of the same policy is another policy."""
+    assert Flag.SELF_COMPARISON in certificate.flags
+    evidence = laid_out(protocol_of()).evidence(ROLES)
+    student, teacher = evidence.header.arms
+    changed = student.model_copy(update={"identity": {**student.identity, "nfe": 1}})
+    header = evidence.header.model_copy(update={"arms": (changed, teacher)})
+    assert Flag.SELF_COMPARISON not in issue_from(replace(evidence, header=header)).flags
+
+
+def test_a_certificate_of_a_look_says_which():
+    """Its intervals hold at all looks together: one rate's, too, at half of 5 % for each side."""
+    protocol = small_protocol(1, 50, margin=0.3, stopping="obrien-fleming-5")
+    run = Run(protocol)
+    write_results(run, "student", "1" * 18 + "00")
+    write_results(run, "teacher", "1" * 15 + "00011")
+    looks = looks_of(protocol, ["student", "teacher"], run.records)
+    assert [look.number for look in looks] == [1, 2]
+    evidence = replace(run.evidence(ROLES), keys=run.keys[:20], looks=looks)
+    issued = issue_from(evidence)
+    assert issued.sentence.endswith("margin 30 points; look 2.)")
+    assert "% repeated interval [" in issued.sentence
+    level = 2 * replace(sequential_plan(protocol), alpha=0.025).level(2)
+    assert 0 < level < 0.05
+    assert issued.arms[0].wilson95 == pytest.approx(wilson_interval(18, 20, alpha=level))
