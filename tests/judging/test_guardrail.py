@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 import pytest
 
@@ -138,3 +139,36 @@ def test_a_task_of_several_runs_is_judged_by_those_that_have_it():
     tasks = both.by_task()
     assert tasks["fake/a"].p_above(-0.1) == pytest.approx(1 / alone.e_value(-0.1))
     assert tasks["fake/b"].difference == pytest.approx(-4 / 50)
+
+
+class Known:
+    """A method whose tasks have given p-values, and whose levels are those in use at a look."""
+
+    def __init__(self, **p_values: float) -> None:
+        self.p_values = p_values
+
+    def by_task(self):
+        return {
+            task: SimpleNamespace(p_below=lambda _, p=p: p, p_above=lambda _, p=p: p)
+            for task, p in self.p_values.items()
+        }
+
+    def level(self, alpha: float) -> float:
+        return alpha / 2
+
+
+def test_a_task_s_p_value_may_be_its_level():
+    """Holm's levels of two tasks, each halved by the look: alpha over 4 and over 2; one step above is too much."""
+    least, most, step = 0.0125, 0.025, 2.0**-40
+    for first, second, found in (
+        (least, most, ["worse", "worse"]),
+        (least, most + step, ["worse", "open"]),
+        (least + step, most, ["open", "open"]),
+    ):
+        rail = guard_rail(Known(a=1.0, b=1.0), Known(a=first, b=second), margin=0.2, alpha=0.05)
+        assert [task.finding for task in rail.tasks] == found
+        held = guard_rail(Known(a=first, b=second), Known(a=1.0, b=1.0), margin=0.2, alpha=0.05)
+        assert [task.finding for task in held.tasks] == [
+            "held" if each == "worse" else each for each in found
+        ]
+    assert [task.level_within for task in rail.tasks] == [least, least]

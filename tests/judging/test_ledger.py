@@ -45,6 +45,18 @@ def arm_of(name: str, *attempts: EpisodeRecord) -> ArmEpisodes:
     return ArmEpisodes.of(records, name, KEYS)
 
 
+@pytest.mark.parametrize("doubt", ["missing", "pending", "retried"])
+@pytest.mark.parametrize("arm", ["a", "b"])
+def test_each_doubt_alone_makes_a_worst_case(arm, doubt):
+    """A missing, a pending or a retried episode of either arm; without one there is none."""
+    finals = {key: record("a", key, "success") for key in KEYS[:2]}
+    plain = {name: ArmEpisodes(name, finals) for name in "ab"}
+    assert not ledger.pair(KEYS[:2], plain["a"], plain["b"]).doubtful
+    assert plain["a"].attempts == 0
+    arms = plain | {arm: ArmEpisodes(arm, finals, **{doubt: frozenset(KEYS[:1])})}
+    assert ledger.pair(KEYS[:2], arms["a"], arms["b"]).doubtful
+
+
 def test_what_each_episode_came_to():
     """A result, a result after a lost attempt, errors only, never tried: each has its mark."""
     arm = arm_of(
@@ -89,6 +101,9 @@ def test_only_known_and_equal_scenes_pair():
     assert "have no scene_hash" in pairing.objection
     without = ledger.pair(KEYS, ours, arm_of("b", *changed, *plain))
     assert "the scenes of 1 of 3 common episodes differ" in without.objection
+    assert f"(the first is {KEYS[0]}: scene_hash scene 0 and other)" in without.objection
+    long = record("b", KEYS[0], "success", scene_hash="0123456789abcdef")
+    assert "scene 0 and 0123456789ab)" in ledger.pair(KEYS, ours, arm_of("b", long)).objection
     assert not ledger.pair(KEYS, ours, arm_of("b", *plain)).objection
     assert "no episode" in ledger.pair(KEYS, ours, arm_of("b", plain[2])).objection
 
