@@ -13,13 +13,12 @@ encoding and decoding the rest of the request and its reply.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -31,13 +30,14 @@ from vla_eval.engine.batching import Infer
 from vla_eval.engine.host import SocketPolicy, serve_policies
 from vla_eval.engine.memory import encoded
 from vla_eval.engine.messages import Identity
+from vla_eval.engine.proxy import HostLostError
 from vla_eval.keys import BlindKey
 from vla_eval.policy import ActionChunk, Context, PolicyMetadata
 
 BAR_MS = 0.2
 SIZE = 256
 KEY = b"benchmark"
-WARM_UP = 50
+WARM_UP, START_S = 50, 60.0
 
 
 def main() -> None:
@@ -123,9 +123,15 @@ def measure(inferences: int) -> dict[str, Any]:
 
 
 def _connect(address: str) -> SocketPolicy:
-    while not os.path.exists(address):  # noqa: PTH110 - a socket
-        pass
-    return SocketPolicy("nothing", address, KEY, 0, 30.0)
+    """Connect once the host listens."""
+    given_up = monotonic() + START_S
+    while True:
+        try:
+            return SocketPolicy("nothing", address, KEY, 0, START_S)
+        except HostLostError:
+            if monotonic() > given_up:
+                raise
+            sleep(0.05)
 
 
 def _in_turns(kinds: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -187,7 +193,10 @@ def _encoding() -> Callable[[], float]:
         pictures: list[pickle.PickleBuffer] = []
 
         def is_small(buffer: pickle.PickleBuffer) -> bool:
-            return buffer.raw().nbytes < SIZE or pictures.append(buffer) is not None
+            if buffer.raw().nbytes < SIZE**2:
+                return True
+            pictures.append(buffer)
+            return False
 
         body = encoded(request, is_small)
         pickle.loads(body, buffers=pictures)  # noqa: S301

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vla_eval.catalog import find_suite
 from vla_eval.environment import EvalEnv, Observation
 from vla_eval.errors import PolicySpecError, UsageError
 from vla_eval.keys import EpisodeKey, PolicyKey
@@ -84,7 +85,7 @@ class ExpertPolicy:
             # The episode's generator, not the chunk's: a forgotten expert must make the same choice again.
             expert = begin_episode(
                 context.suite,
-                _task_of(context.key, context.env),
+                _task_of(context, context.env),
                 context.env,
                 pace=self._pace,
                 generator=context.key.generator(0, "side"),
@@ -96,15 +97,18 @@ class ExpertPolicy:
         return expert
 
 
-def _task_of(key: PolicyKey, env: EvalEnv) -> str:
-    """Return the task's name from the key; if it is hidden there, from the environment."""
-    if isinstance(key, EpisodeKey):
-        return key.task
+def _task_of(context: Context, env: EvalEnv) -> str:
+    """Return the task's name from the key; if it is hidden there, that of the environment's id."""
+    if isinstance(context.key, EpisodeKey):
+        return context.key.task
     if env.spec is None:
         raise UsageError(
             "policy 'expert': the protocol hides keys (run.blind_keys), and the environment was not "
             "made by its id, so that nothing says which task this is"
         )
+    for task in find_suite(context.suite).tasks:
+        if task.env_id.rpartition(":")[2] == env.spec.id:
+            return task.name
     return env.spec.name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -18,7 +19,7 @@ from vla_eval_envs.so101.base import SO101Env
 from vla_eval_envs.so101.catalog import suites
 from vla_eval_envs.so101.pick_place import PickPlace
 from vla_eval_policies.experts import experts
-from vla_eval_policies.experts.policy import ExpertFactory
+from vla_eval_policies.experts.policy import ExpertFactory, _task_of
 from vla_eval_policies.experts.so101.pick_place_either import PickPlaceEitherExpert
 
 TASKS = {task.name: task for task in suites()[0].tasks}
@@ -144,13 +145,16 @@ def test_hidden_keys_leave_the_expert_its_task():
         policy.infer([{}], [context])
 
 
-@pytest.mark.parametrize("task", [name for name in experts() if "libero" not in name])
-def test_tasks_are_named_like_their_ids(task):
-    """What an expert under hidden keys relies on."""
+@pytest.mark.parametrize("task", experts())
+def test_a_task_is_found_by_its_id(task):
+    """What an expert under hidden keys relies on; LIBERO's tasks have other names than their ids."""
     suite, _, name = task.partition("/")
     module, _, env_id = find_suite(suite).task(name).env_id.partition(":")
     importlib.import_module(module)
-    assert gymnasium.spec(env_id).name == name
+    env = SimpleNamespace(spec=gymnasium.spec(env_id))
+    bounds = np.zeros(1, np.float32)
+    key = BlindKey.of(EpisodeKey(suite, name, 0, 0, 0), "a" * 64)
+    assert _task_of(Context(key, 0, 0, "", bounds, bounds), env) == name
 
 
 def test_forgotten_expert_keeps_its_side():
