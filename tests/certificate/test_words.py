@@ -92,6 +92,23 @@ def test_a_policy_is_compared_with_itself_if_all_but_its_names_are_the_same(cert
     assert Flag.SELF_COMPARISON not in issue_from(replace(evidence, header=header)).flags
 
 
+def test_repeats_of_the_same_states_have_an_sd_of_their_own():
+    """Four states with three episodes each: what a run of the same states again would vary by."""
+    protocol = small_protocol(
+        1, 4, run={"env_seeds": [0, 1, 2]}, cluster="initial-state", margin=0.3
+    )
+    run = Run(protocol)
+    won = {0: 3, 1: 2, 2: 1, 3: 3}
+    for key in run.keys:
+        for arm in ("student", "teacher"):
+            outcome = "success" if key.env_seed < won[key.init_state] else "failure"
+            run.attempt(arm, key, outcome, inferences=0, nfe=3)
+    issued = issue_from(run.evidence(ROLES))
+    spread = sum(rate * (1 - rate) for rate in (1, 2 / 3, 1 / 3, 1))
+    assert issued.arms[0].rerun_sd == pytest.approx((spread / 4**2 / 2) ** 0.5)
+    assert issued.arms[0].nfe_per_inference == 12 * 3
+
+
 def test_a_certificate_of_a_look_says_which():
     """Its intervals hold at all looks together: one rate's, too, at half of 5 % for each side."""
     protocol = small_protocol(1, 50, margin=0.3, stopping="obrien-fleming-5")

@@ -88,7 +88,8 @@ def about(rows: Sequence[Row], options: argparse.Namespace, left: Sequence[str])
         else "the quick tests, in some rooms also those marked long"
     )
     text = f"Seed {options.seed}, {size}, {tests}; the trials took {seconds / 60:.0f} minutes together."
-    return text + (f" Not measured here: {', '.join(left)}." if left else "")
+    text += f" Not measured here: {', '.join(left)}." if left else ""
+    return f"{text} {options.note}".rstrip()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--page", type=Path, help="write the table into this page of the documentation"
     )
+    parser.add_argument("--note", default="", help="a sentence for that page")
     options = parser.parse_args(arguments)
     began = time.monotonic()
     every = rooms(ROOT)
