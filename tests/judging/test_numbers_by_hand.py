@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fakes.by_hand import Run, small_protocol
-from vla_eval.analysis import Analysis
+from vla_eval.analysis import Analysis, Resize
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.judging.ledger import ArmEpisodes, Outcome
 from vla_eval.judging.means import Means, mean_of
@@ -204,3 +205,17 @@ def test_virtual_time_in_words(realtime, words):
     said = virtual_sentence(small_protocol(1, 4, run={"latency": "virtual", "realtime": realtime}))
     assert said == f"virtual time: {words} · limit 40 ticks"
     assert virtual_sentence(small_protocol(1, 4)) == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "fine"), [(0, False), (1, True), (1_000_000, True), (1_000_001, False)]
+)
+def test_sizes_of_a_resized_run_are_from_one_to_a_million(number, fine):
+    """Each of the three numbers alone."""
+    for name in ("after", "planned", "at_most"):
+        sizes = {"after": 5, "planned": 6, "at_most": 7, name: number}
+        if fine:
+            assert getattr(Resize(**sizes), name) == number
+        else:
+            with pytest.raises(ValidationError, match=name):
+                Resize(**sizes)

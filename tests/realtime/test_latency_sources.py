@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from vla_eval.errors import UsageError
 from vla_eval.keys import EpisodeKey
 from vla_eval.policy import PolicyMetadata
-from vla_eval.realtime.latency import ticks_of, virtual_time
+from vla_eval.realtime.latency import check_arms, ticks_of, virtual_time
 from vla_eval.realtime.machines import shipped_machines
 from vla_eval.realtime.settings import Machine, Realtime
 
@@ -189,3 +189,12 @@ def test_an_arm_without_a_latency_is_refused(policy, table, words):
     with pytest.raises(UsageError, match=words) as raised:
         virtual_time(Realtime(mode="async", **table), "a", policy)
     assert "--set run.realtime.arms.a.total_us=N" in str(raised.value)
+
+
+def test_a_latency_of_an_arm_that_does_not_run_is_refused():
+    """Most often it is misspelt; the nearest name is suggested. Without virtual time nothing is asked."""
+    settings = Realtime(mode="blocking", arms={"student": {"total_us": 7}})
+    check_arms(settings, ["teacher", "student"])
+    check_arms(None, ["teacher"])
+    with pytest.raises(UsageError, match="arm 'student', which this run does not have.*'studnt'"):
+        check_arms(settings, ["teacher", "studnt"])
