@@ -196,5 +196,5 @@ def test_a_latency_of_an_arm_that_does_not_run_is_refused():
     settings = Realtime(mode="blocking", arms={"student": {"total_us": 7}})
     check_arms(settings, ["teacher", "student"])
     check_arms(None, ["teacher"])
-    with pytest.raises(UsageError, match="arm 'student', which this run does not have.*'studnt'"):
+    with pytest.raises(UsageError, match=r"arm 'student', which this run does not have.*'studnt'"):
         check_arms(settings, ["teacher", "studnt"])
