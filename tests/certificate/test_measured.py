@@ -9,6 +9,7 @@ from fakes.by_hand import MARGIN, Run, protocol_of, small_protocol
 from vla_eval import stats
 from vla_eval.certificate import Certificate, Roles
 from vla_eval.certificate.issue import issue_from
+from vla_eval.certificate.wording import Words
 from vla_eval.protocol import Protocol
 from vla_eval.stats import MeanDifferences
 
@@ -25,10 +26,10 @@ SCORES = {
 }
 
 
-def certified(protocol: Protocol) -> Certificate:
+def certified(protocol: Protocol, all_steps=STEPS) -> Certificate:
     run = Run(protocol)
     for at, key in enumerate(run.keys):
-        for arm, every in STEPS.items():
+        for arm, every in all_steps.items():
             steps = every[at]
             run.attempt(
                 arm,
@@ -110,3 +111,69 @@ def test_steps_of_tasks_with_different_limits_have_no_mean():
 def test_success_has_no_other_measure():
     """A certificate of success says nothing about means."""
     assert certified(protocol_of()).measured is None
+
+
+def test_no_difference_at_parity_is_larger_than_the_whole_range():
+    """Less the mean a difference of times can leave [−1, 1]; for the power it counts as the end of it."""
+    steps = {"student": [2] * 49 + [None], "teacher": [48] * 49 + [2]}
+    found = certified(protocol_of(measure="time-to-success"), steps).measured.power
+    gains = np.array([46 / LIMIT] * 49 + [-48 / LIMIT])
+    assert (gains - gains.mean()).min() < -1.8
+    units = [46 / LIMIT - gains.mean()] * 49 + [-1.0]
+    expected = stats.power_of_means(units, STATES, margin=MARGIN, alpha=0.02)
+    assert found.at_parity == pytest.approx(expected)
+
+
+def test_a_control_that_did_not_act_shows_nothing():
+    """Its invalid actions and exceptions count as full scores, its other failures as what they are."""
+    run = Run(protocol_of(measure="score"))
+    gains = []
+    for at, key in enumerate(run.keys):
+        reason = (None, "invalid_action", "policy_raised", "time_limit")[at % 4]
+        own = 1.0 if at % 4 < 3 else 0.25
+        run.attempt("student", key, "success")
+        run.attempt("teacher", key, "success", score=SCORES["teacher"][at])
+        outcome = "success" if reason is None else "failure"
+        run.attempt("bad", key, outcome, reason=reason, score=own if at % 4 in (0, 3) else 0.125)
+        gains.append(own - SCORES["teacher"][at])
+    issued = issue_from(run.evidence(Roles("student", "teacher", "bad")))
+    weights = np.full(STATES, 1 / STATES)
+    expected = MeanDifferences(np.array(gains), weights, exact=True).p_below(0.0)
+    assert issued.assay.p == pytest.approx(expected)
+    assert issued.assay.grade == "not shown"
+
+
+@pytest.mark.parametrize(
+    ("hertz", "limits", "unit", "margin", "mean", "counted"),
+    [
+        (None, (50,), "control steps", "15 control steps", "20.0 control steps", "50 control steps"),
+        (10.0, (50,), "s", "1.5 s", "2.00 s", "5 s"),
+        (None, (50, 100), "points of each task's time limit", "30 points of each task's time limit",
+         "40.0 points of each task's time limit", "the whole time limit"),
+    ],
+)  # fmt: skip
+def test_times_are_said_in_seconds_where_the_rate_of_control_is_known(
+    hertz, limits, unit, margin, mean, counted
+):
+    """Else in control steps; and where limits differ, as points of each task's own."""
+    solved = {50: 20, 100: 40}
+    protocol = small_protocol(
+        len(limits), 10, max_steps=limits, measure="time-to-success", margin=0.3
+    )
+    if hertz is not None:
+        blocks = tuple(each.model_copy(update={"control_hz": hertz}) for each in protocol.blocks)
+        protocol = protocol.model_copy(update={"blocks": blocks})
+    run = Run(protocol)
+    for key in run.keys:
+        steps = solved[limits[int(key.task[1:])]]
+        run.attempt("student", key, "success", steps=steps)
+        run.attempt("teacher", key, "success", steps=steps)
+    issued = issue_from(run.evidence(ROLES))
+    words = Words.of(issued)
+    assert (words.unit, words.margin(0.3)) == (unit, margin)
+    assert words.mean("student")[0] == mean
+    assert words.mean_name == f"mean time to success (a failure counts {counted})"
+    assert words.test(issued.comparison) == "bets"
+    (line,) = words.mean_lines()
+    assert line.startswith(f"{words.mean_name}, 95 %: student {mean} [")
+    assert f"margin {margin}" in issued.sentence

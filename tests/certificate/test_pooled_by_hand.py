@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from fakes.by_hand import Run, small_protocol, write_results
 from vla_eval.certificate import Roles, gather
+from vla_eval.certificate.comparison import cases
 from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.pooled import gather_all
 from vla_eval.errors import RunFolderError, UsageError
@@ -40,9 +42,18 @@ def written(
     return on_disk(run, path)
 
 
-def on_disk(run: Run, path: Path) -> Path:
-    """Write a run that was begun before its episodes."""
-    file = run.write(path, "a", "b").path / "run.json"
+def with_control(path: Path, letters: str, *, first: int, hour: int = 0) -> Path:
+    """Write a run whose control has these results, and both other arms succeed."""
+    run = Run(protocol_from(first, len(letters)))
+    run.second = 60 * hour
+    for arm, each in (("a", "1" * len(letters)), ("b", "1" * len(letters)), ("c", letters)):
+        write_results(run, arm, each)
+    return on_disk(run, path, "a", "b", "c")
+
+
+def on_disk(run: Run, path: Path, *arms: str) -> Path:
+    """Write a run of these arms, by default a and b, that was begun before its episodes."""
+    file = run.write(path, *(arms or ("a", "b"))).path / "run.json"
     file.write_text(
         json.dumps(json.loads(file.read_text()) | {"created_at": "2026-01-01T09:00:00+00:00"})
     )
@@ -140,3 +151,38 @@ def test_another_policy_is_refused(tmp_path, runs, monkeypatch):
     on_disk(run, tmp_path / "z")
     with pytest.raises(RunFolderError, match=r"arm 'a' is another policy in .*z than in .*nfe"):
         gather_all([runs[0], tmp_path / "z"], ROLES)
+
+
+def test_the_control_is_judged_over_the_runs_too(tmp_path):
+    """Its p-value is 1 over the product of the runs' e-values, not that of all pairs together."""
+    roles = Roles("a", "b", "c")
+    paths = [
+        with_control(tmp_path / "x", "10" * 5, first=0),
+        with_control(tmp_path / "y", "1101" * 4, first=10, hour=1),
+    ]
+    alone = [cases(gather(path, roles), "c")[0] for path in paths]
+    e_values = [math.exp(method.log_e_below(0.0)) for method in alone]
+    assert 1 < e_values[1] < e_values[0]
+    issued = issue_from(gather_all(paths, roles))
+    assert issued.assay.p == pytest.approx(1 / (e_values[0] * e_values[1]))
+    assert issued.control.method == "over runs"
+    assert issued.assay.p > 0.5 ** (5 + 4), "the sign test of all pairs"
+
+
+def test_runs_in_different_simulators_are_refused(tmp_path, runs):
+    """In the words of a single run, with the folder of the first one."""
+    run = Run(protocol_from(40, 20))
+    run.second = 600
+    for arm in ("a", "b"):
+        write_results(run, arm, "1" * 20, provenance={"simulator": "other"})
+    later = on_disk(run, tmp_path / "z")
+    with pytest.raises(RunFolderError, match=r"/x: episodes of s/T0 ran in different simulators"):
+        gather_all([later, runs[0]], ROLES)
+    assert len(gather(later, ROLES).keys) == 20
+
+
+def test_no_look_without_its_episodes(tmp_path):
+    """42 states make looks of 8, 17, 25, 34 and 42; with three episodes there is none yet."""
+    path = written(tmp_path / "x", "111" + "-" * 39, "111", first=0, stopping="obrien-fleming-5")
+    with pytest.raises(RunFolderError, match="the first look needs all 8 episodes of every arm"):
+        gather(path, ROLES)

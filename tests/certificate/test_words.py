@@ -11,8 +11,16 @@ from fakes.by_hand import Run, laid_out, protocol_of, small_protocol, write_resu
 from vla_eval.certificate import Certificate, Roles
 from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.scope import what_ran
-from vla_eval.certificate.text import latency_words, run_words
+from vla_eval.certificate.text import (
+    certificate_text,
+    flag_lines,
+    latency_words,
+    p_words,
+    run_words,
+)
+from vla_eval.certificate.verify import read_certificate
 from vla_eval.certificate.wording import Words
+from vla_eval.errors import UsageError
 from vla_eval.judging.looks import looks_of, sequential_plan
 from vla_eval.keys import EpisodeKey
 from vla_eval.stats import Flag, wilson_interval
@@ -124,3 +132,38 @@ def test_a_certificate_of_a_look_says_which():
     level = 2 * replace(sequential_plan(protocol), alpha=0.025).level(2)
     assert 0 < level < 0.05
     assert issued.arms[0].wilson95 == pytest.approx(wilson_interval(18, 20, alpha=level))
+    assert p_words(issued).endswith(f", needs {looks[-1].level:.3g} at this look")
+    assert looks[-1].level < issued.alpha
+
+
+def test_the_text_of_a_certificate(certificate):
+    """Flags with their details, pairs, arms with what they lack, and the level that is needed."""
+    text = " ".join(certificate_text(certificate).split())
+    assert "46 pairs: both succeed 24, only student 7, only teacher 5, neither 10" in text
+    assert "teacher: 31/48 [" in text
+    assert text.count(", 2 missing") == 2
+    assert p_words(certificate).endswith(", needs 0.02")
+    assert "at this look" not in text
+    lines = {line.partition(":")[0]: line for line in flag_lines(certificate)}
+    assert lines["ATTRITION"].endswith(" (student 2, teacher 2, bad 0)")
+    assert set(certificate.details) == {
+        flag for flag in certificate.flags if lines[flag.upper()].endswith(")")
+    }
+
+
+def test_one_process_run_has_no_interval():
+    """A ratio of medians, and that it has none."""
+    words = latency_words(SimpleNamespace(latency_ratio=2.04, latency_ratios=()))
+    assert words == "2.0 times as fast (medians; one process run: no interval)"
+
+
+@pytest.mark.parametrize("name", ["../student", "stu\ndent"])
+def test_a_certificate_with_names_that_no_run_can_have_is_none(certificate, tmp_path, name):
+    """Names of arms are shown on terminals and pages; a file with others is refused as no certificate."""
+    file = tmp_path / "certificate.json"
+    file.write_text(certificate.model_dump_json())
+    assert read_certificate(file) == certificate
+    arms = (certificate.arms[0].model_copy(update={"name": name}), *certificate.arms[1:])
+    file.write_text(certificate.model_copy(update={"arms": arms}).model_dump_json())
+    with pytest.raises(UsageError, match=r"certificate\.json: is no certificate \("):
+        read_certificate(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +114,15 @@ class Run:
         changes = {"reason": reason, "inferences": inferences, "error": error, "attempt": attempt}
         self.attempt(arm, key, "error", **changes)
 
-    def write(self, path: Path, *arms: str) -> RunFolder:
-        """Write the attempts as a run of these arms, all of one policy."""
+    def write(self, path: Path, *arms: str, weights: Mapping[str, str] | None = None) -> RunFolder:
+        """Write the attempts as a run of these arms, of one policy with the given hashes of weights."""
         specs = dict.fromkeys(arms, "random")
         folder, lock = RunFolder.enter(path, self.protocol, specs, Shard(1, 1))
         lock.release()
         metadata = PolicyMetadata("by-hand", "by-hand", chunk_size=1, n_action_steps=1)
-        hashes = folder.identify(dict.fromkeys(arms, metadata))
+        given = weights or {}
+        policies = {arm: replace(metadata, weights_sha256=given.get(arm)) for arm in arms}
+        hashes = folder.identify(policies)
         with RecordWriter(folder.episodes / "20260101T000000-s-0001-w0.jsonl") as writer:
             for record in self.records.attempts:
                 if record.arm in hashes:
