@@ -258,3 +258,29 @@ def test_latency_counts_every_call_of_the_run_once():
     assert issued.arms[0].latency.p50_ms == pytest.approx(2.1)
     assert issued.latency_ratio == pytest.approx(6.6 / 2.1, rel=0.05)
     assert issued.faster == (median.interval95[1] < 1)
+
+
+def test_latency_is_compared_if_both_arms_were_timed():
+    """A tenth of a millisecond is a time; without a time of the other arm there is no ratio."""
+    for theirs, ratio in ((0.3, 3.0), (None, None)):
+        run = Run(protocol_of())
+        for key in run.keys:
+            for arm, ms in (("student", 0.1), ("teacher", theirs), ("bad", 1.0)):
+                times = () if ms is None else (ms, ms, ms)
+                run.attempt(arm, key, "success", infer_ms=times, inferences=3)
+        found = issue_from(run.evidence(ROLES)).latency_ratio
+        assert found == (None if ratio is None else pytest.approx(ratio))
+
+
+@pytest.mark.parametrize("opposite", [False, True])
+def test_tasks_that_differ_are_flagged(opposite):
+    """In one task the candidate wins and in the other it loses; not where the wins lie in both."""
+    run = Run(protocol_of())
+    for key in run.keys:
+        half = key.task == "A" if opposite else key.init_state % 2 == 0
+        run.attempt("student", key, "success" if half else "failure")
+        run.attempt("teacher", key, "failure" if half else "success")
+        run.attempt("bad", key, "failure")
+    issued = issue_from(run.evidence(ROLES))
+    assert (Flag.HETEROGENEOUS in issued.flags) == opposite
+    assert (issued.comparison.heterogeneity_p < 0.05) == opposite

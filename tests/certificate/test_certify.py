@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from vla_eval.claims.registration import (
 )
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.protocol import Protocol
+from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.header import identity_sha256
 
 ROLES = Roles("a", "b")
 FIRST = datetime(2026, 1, 1, 10, 0, 1, tzinfo=UTC)
@@ -41,6 +44,15 @@ def on_disk(made: Run, path: Path, *arms: str, **options) -> Path:
     file = made.write(path, *arms, **options).path / "run.json"
     before = {"created_at": "2026-01-01T09:00:00+00:00"}
     file.write_text(json.dumps(json.loads(file.read_text()) | before))
+    return path
+
+
+def unidentified(run: Path, path: Path, arm: str) -> Path:
+    """Copy a run, and take an arm's identity out of it."""
+    shutil.copytree(run, path)
+    made = json.loads((path / "run.json").read_text())
+    arms = [each | ({"identity": None} if each["name"] == arm else {}) for each in made["arms"]]
+    (path / "run.json").write_text(json.dumps(made | {"arms": arms}))
     return path
 
 
@@ -108,6 +120,22 @@ def test_a_registration_of_something_else_is_not_kept(run, options, error, words
     assert certify(run, ROLES).certificate.registration is None
 
 
+def test_the_candidate_alone_is_counted_as_a_use(tmp_path):
+    """The ledger has one line, with the candidate's policy; to certify the same again adds none."""
+    made = Run(small_protocol(1, 20, margin=0.3))
+    for arm in ("a", "b", "spare"):
+        write_results(made, arm, "1" * 20)
+    run = on_disk(made, tmp_path / "run", "a", "b", "spare", weights={"a": "1", "b": "2"})
+    for _ in range(2):
+        assert certify(run, ROLES).certificate.attempt == 1
+    (line,) = (Path(os.environ["VLA_EVAL_CACHE"]) / "uses.jsonl").read_text().splitlines()
+    header = RunFolder.open(run).header
+    found = {arm.name: identity_sha256(arm.identity) for arm in header.arms}
+    use = json.loads(line)
+    assert (use["candidate_sha256"], use["reference_sha256"]) == (found["a"], found["b"])
+    assert found["a"] != found["b"]
+
+
 def test_recipes_are_certified_with_their_registration(tmp_path):
     """Their arms are the protocol's; a second recipe on the same states is a second attempt."""
     protocol = small_protocol(1, 20, margin=0.3, recipe=RECIPE)
@@ -124,6 +152,8 @@ def test_recipes_are_certified_with_their_registration(tmp_path):
     first = certify_recipe(runs[0], registration=file).certificate
     assert (first.registration.protocol, first.attempt) == ("by-hand@1", 1)
     assert (runs[0] / FILE_NAME).read_bytes() == file.read_bytes()
+    with pytest.raises(UsageError, match="arm 's1' was never identified"):
+        certify_recipe(unidentified(runs[1], tmp_path / "unknown", "s1"))
     second = certify_recipe(runs[1]).certificate
     assert (second.registration, second.attempt) == (None, 2)
     assert second.alpha < first.alpha == protocol.analysis.alpha

@@ -171,7 +171,10 @@ def test_times_are_said_in_seconds_where_the_rate_of_control_is_known(
     issued = issue_from(run.evidence(ROLES))
     words = Words.of(issued)
     assert (words.unit, words.margin(0.3)) == (unit, margin)
-    assert words.mean("student")[0] == mean
+    said, interval = words.mean("student")
+    assert said == mean
+    low, high = (float(limit) for limit in interval.strip("[]").split(", "))
+    assert low < float(mean.split()[0]) < high
     assert words.mean_name == f"mean time to success (a failure counts {counted})"
     assert words.test(issued.comparison) == "bets"
     (line,) = words.mean_lines()

@@ -23,7 +23,7 @@ from vla_eval.certificate.wording import Words
 from vla_eval.errors import UsageError
 from vla_eval.judging.looks import looks_of, sequential_plan
 from vla_eval.keys import EpisodeKey
-from vla_eval.stats import Flag, wilson_interval
+from vla_eval.stats import Flag, Verdict, wilson_interval
 
 ROLES = Roles("student", "teacher")
 
@@ -55,6 +55,8 @@ def test_seeds_are_named_where_there_are_several():
     """One seed goes without saying."""
     keys = [EpisodeKey("s", "A", 0, env, policy) for env in (3,) for policy in (1, 2, 4)]
     assert what_ran(keys) == "s/A, initial state 0; 3 policy seeds (1, 2, 4)"
+    keys = [EpisodeKey("s", "A", 0, env, 4) for env in (3, 5)]
+    assert what_ran(keys) == "s/A, initial state 0; 2 environment seeds (3, 5)"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +136,7 @@ def test_a_certificate_of_a_look_says_which():
     assert issued.arms[0].wilson95 == pytest.approx(wilson_interval(18, 20, alpha=level))
     assert p_words(issued).endswith(f", needs {looks[-1].level:.3g} at this look")
     assert looks[-1].level < issued.alpha
+    assert issued.sequential.sentence in " ".join(certificate_text(issued).split())
 
 
 def test_the_text_of_a_certificate(certificate):
@@ -149,6 +152,15 @@ def test_the_text_of_a_certificate(certificate):
     assert set(certificate.details) == {
         flag for flag in certificate.flags if lines[flag.upper()].endswith(")")
     }
+
+
+def test_a_verdict_that_missing_episodes_have_changed_is_told(certificate):
+    """What it would be without them is said only if it differs."""
+    for observed in (certificate.comparison.verdict, Verdict.SUPERIOR):
+        comparison = certificate.comparison.model_copy(update={"observed_verdict": observed})
+        text = certificate_text(certificate.model_copy(update={"comparison": comparison}))
+        told = f"a result alone it would be {observed}" in " ".join(text.split())
+        assert told == (observed is not certificate.comparison.verdict)
 
 
 def test_one_process_run_has_no_interval():
