@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ import pytest
 from fakes.by_hand import Run, small_protocol, write_results
 from vla_eval.certificate import Roles, gather
 from vla_eval.certificate.comparison import cases
+from vla_eval.certificate.issue import _standing as standing_of
 from vla_eval.certificate.issue import issue_from
 from vla_eval.certificate.pooled import gather_all
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.judging.look_files import take_looks
 from vla_eval.policy import PolicyMetadata
 from vla_eval.protocol import Protocol, parse_protocol
+from vla_eval.released import load_protocol
 from vla_eval.runs.folder import RunFolder
 
 ROLES = Roles("a", "b")
@@ -186,3 +189,28 @@ def test_no_look_without_its_episodes(tmp_path):
     path = written(tmp_path / "x", "111" + "-" * 39, "111", first=0, stopping="obrien-fleming-5")
     with pytest.raises(RunFolderError, match="the first look needs all 8 episodes of every arm"):
         gather(path, ROLES)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("names", "worst"),
+    [
+        (("released", "released"), "released"),
+        (("released", "modified"), "modified"),
+        (("modified", "unreleased"), "unreleased"),
+        (("released", "unreleased"), "unreleased"),
+    ],
+)
+def test_the_protocol_that_is_furthest_from_a_release_decides(runs, names, worst, turned):
+    """Whichever run began first: a released protocol does not vouch for the other one."""
+    protocols = {
+        "released": load_protocol("so101-pick-place"),
+        "modified": load_protocol("so101-pick-place", overrides=["analysis.margin=0.25"]),
+        "unreleased": protocol_from(0),
+    }
+    part = gather(runs[0], ROLES)
+    parts = tuple(
+        replace(part, header=part.header.model_copy(update={"protocol": protocols[name]}))
+        for name in (names[::-1] if turned else names)
+    )
+    assert standing_of(replace(part, parts=parts)) == worst

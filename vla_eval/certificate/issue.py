@@ -191,9 +191,9 @@ def _claim(
 
 
 def _standing(evidence: Evidence) -> Standing:
-    """Return whether all protocols are released; one that is not decides."""
-    known = [standing(run.protocol) for run in evidence.runs]
-    return next((each for each in known if each == "unreleased"), known[0])
+    """Return whether all protocols are released; the one that is furthest from it decides."""
+    order: tuple[Standing, ...] = ("released", "modified", "unreleased")
+    return max((standing(run.protocol) for run in evidence.runs), key=order.index)
 
 
 def _latency(evidence: Evidence) -> dict[str, Any]:
