@@ -78,7 +78,8 @@ def tables(results: Mapping[str, Any]) -> str:
         lines = [f"| {' | '.join(head)} |", "|---" * (len(axes) + 1) + "|--:" * len(delays) + "|"]
         for values, group in sorted(groups.items()):
             for arm in group[0]["arms"]:
-                fields = [*values, arm, *(shown(cell["arms"][arm]) for cell in group)]
+                found = (cell["arms"].get(arm) for cell in group)
+                fields = [*values, arm, *("–" if each is None else shown(each) for each in found)]
                 lines.append(f"| {' | '.join(fields)} |")
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)
