@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fakes.by_hand import Run, small_protocol, write_results
-from vla_eval.certificate import Roles
+from vla_eval.certificate import Roles, replayed, verify
 from vla_eval.certificate.certify import certify, certify_recipe
 from vla_eval.claims.registration import (
     FILE_NAME,
@@ -157,3 +157,29 @@ def test_recipes_are_certified_with_their_registration(tmp_path):
     second = certify_recipe(runs[1]).certificate
     assert (second.registration, second.attempt) == (None, 2)
     assert second.alpha < first.alpha == protocol.analysis.alpha
+
+
+def test_certificates_of_versions_without_e_values_are_verified(run):
+    """What they do not state is not compared; what they state is."""
+    issued = certify(run, ROLES).certificate
+    for e_value, differences in ((issued.comparison.e_value, 0), (None, 0), (0.125, 1)):
+        comparison = issued.comparison.model_copy(update={"e_value": e_value})
+        found = verify(issued.model_copy(update={"comparison": comparison}), run)
+        assert len(found) == differences
+
+
+def test_nothing_of_a_stranger_runs_without_trust(run, monkeypatch):
+    """The protocol names code that is not installed: the user is asked before a policy is built."""
+    built = []
+
+    def build(spec):
+        built.append(spec)
+        raise ValueError("not here")
+
+    monkeypatch.setattr(replayed, "build_policy", build)
+    sample = replayed.choose(b"", list(RunFolder.open(run).records().final), 40)
+    with pytest.raises(UsageError, match="--trust"):
+        replayed.replay_sample(run, sample)
+    assert built == []
+    assert replayed.replay_sample(run, sample, trust=True).status == "nothing"
+    assert len(built) == 2

@@ -118,3 +118,10 @@ def test_lost_records_count_as_forged(lost, words):
     assert f"{share:.1%} of the records or more are forged, even if all are that could" in text
     assert "Nor could" not in text
     assert "even if" not in sentence(ReplayReport(100, 60, 60))
+
+
+def test_long_messages_are_shown_up_to_80_characters():
+    """A message is no hash: more of it is needed."""
+    key = EpisodeKey("s", "t", 1, 0, 0)
+    text = str(Differing("a", key, {"error": ("x" * 100, "y" * 80)}))
+    assert text == f"a s/t/i1/e0/p0: error {'x' * 80} in the record, {'y' * 80} now"
