@@ -47,7 +47,10 @@ class Known:
     def _part(self, file: str, found: dict[str, Any]) -> dict[str, Any]:
         """Return what was found of one file's tests; nothing, if their process died or took too long."""
         if "seconds" not in found:
-            print(f"  as it is, {file} ends its process or takes too long, and is left out", flush=True)
+            print(
+                f"  as it is, {file} ends its process or takes too long, and is left out",
+                flush=True,
+            )
             return {"sha": self.sha(file), "seconds": {}, "calls": {}, "failed": [], "modules": []}
         for name in found["failed"]:
             print(f"  as it is, {name} does not pass here, and is left out", flush=True)
