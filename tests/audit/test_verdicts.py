@@ -131,6 +131,15 @@ def test_flags(audited):
     assert [100 * each for each in found.stratified90] == pytest.approx((-11.75, -1.31), abs=0.0051)
 
 
+def test_a_task_s_interval_is_that_of_its_own_claim(audited):
+    """The three tasks of one claim were claimed one by one, too."""
+    found = audited["C34"].comparison.tasks
+    assert [task.name for task in found] == ["PickPlace", "Stacking", "Sorting"]
+    for task in found:
+        alone = audited[f"C34-{task.name.lower()}"].comparison
+        assert (task.difference, task.ci90) == (alone.difference, alone.ci90)
+
+
 def test_only_a_mean_of_half_points_passes_grim_in_halves(audited):
     """84.25 % of 200 is 337 half points, and no number of successes."""
     assert Flag.GRIM_FAIL not in audited["C33"].flags

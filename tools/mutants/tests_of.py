@@ -36,18 +36,24 @@ class Known:
         new = [file for file in files if self._kept.get(file, {}).get("sha") != self.sha(file)]
         if new:
             bench.collect(files)
-            found = bench.learn(new, long=self._long)
-            for name in found["failed"]:
-                print(f"  as it is, {name} does not pass here, and is left out", flush=True)
+            parts = {file: self._part(file, bench.learn([file], long=self._long)) for file in new}
             with self._lock:
-                self._kept |= {file: self._part(file, found) for file in new}
+                self._kept |= parts
                 half = self._file.with_suffix(f".{os.getpid()}")
                 half.write_text(json.dumps(self._kept), encoding="utf-8")
                 half.replace(self._file)
         return list(dict.fromkeys(name for file in files for name in self._kept[file]["modules"]))
 
     def _part(self, file: str, found: dict[str, Any]) -> dict[str, Any]:
-        """Return what was found of one file's tests."""
+        """Return what was found of one file's tests; nothing, if their process died or took too long."""
+        if "seconds" not in found:
+            print(
+                f"  as it is, {file} ends its process or takes too long, and is left out",
+                flush=True,
+            )
+            return {"sha": self.sha(file), "seconds": {}, "calls": {}, "failed": [], "modules": []}
+        for name in found["failed"]:
+            print(f"  as it is, {name} does not pass here, and is left out", flush=True)
 
         def own(names: Mapping[str, Any]) -> dict[str, Any]:
             return {name: of for name, of in names.items() if name.partition("::")[0] == file}
