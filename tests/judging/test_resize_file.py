@@ -6,11 +6,10 @@ import json
 
 import pytest
 
-from fakes.by_hand import Run, small_protocol, write_results
+from fakes.by_hand import Run, run_of_two, small_protocol
 from vla_eval.errors import RunFolderError
 from vla_eval.judging.resize_file import FILE_NAME, checked_resizing, take_resizing
 from vla_eval.judging.resizing import resizing_of
-from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import records_digest
 
 PROTOCOL = small_protocol(
@@ -19,16 +18,9 @@ PROTOCOL = small_protocol(
 OURS, THEIRS = "11101" * 5, "11110" * 5
 
 
-def run_of(path, ours: str, theirs: str) -> RunFolder:
-    run = Run(PROTOCOL)
-    write_results(run, "a", ours)
-    write_results(run, "b", theirs)
-    return run.write(path, "a", "b")
-
-
 def test_the_decision_is_written_once(tmp_path):
     """With what it was made of: roles, protocol, and the hash of the pairs that decided."""
-    folder = run_of(tmp_path / "run", OURS, THEIRS)
+    folder = run_of_two(PROTOCOL, tmp_path / "run", OURS, THEIRS)
     assert checked_resizing(folder, folder.records(), must_be_there=False).pairs > 20
     with pytest.raises(RunFolderError, match=f"{FILE_NAME} is missing"):
         checked_resizing(folder, folder.records(), must_be_there=True)
@@ -47,7 +39,7 @@ def test_the_decision_is_written_once(tmp_path):
 
 def test_before_the_pairs_are_there_nothing_is_decided(tmp_path):
     """One of the first twenty pairs is missing: no size, and no file."""
-    folder = run_of(tmp_path / "run", OURS[:20], THEIRS[:19])
+    folder = run_of_two(PROTOCOL, tmp_path / "run", OURS[:20], THEIRS[:19])
     assert take_resizing(folder) is None
     assert not (folder.path / FILE_NAME).exists()
     assert checked_resizing(folder, folder.records(), must_be_there=True) is None
@@ -55,13 +47,13 @@ def test_before_the_pairs_are_there_nothing_is_decided(tmp_path):
 
 def test_a_decision_that_no_longer_follows_is_refused(tmp_path):
     """Of other records, of fewer of them, or in a file that was damaged: each in its own words."""
-    folder = run_of(tmp_path / "run", OURS, THEIRS)
+    folder = run_of_two(PROTOCOL, tmp_path / "run", OURS, THEIRS)
     take_resizing(folder)
-    changed = run_of(tmp_path / "changed", "1" + OURS[1:4] + "0" + OURS[5:], THEIRS)
+    changed = run_of_two(PROTOCOL, tmp_path / "changed", "1" + OURS[1:4] + "0" + OURS[5:], THEIRS)
     words = r"was set of other records \(8 discordant pairs then, 7 now, for 'a' against 'b'\)"
     with pytest.raises(RunFolderError, match=words):
         checked_resizing(folder, changed.records(), must_be_there=True)
-    shorter = run_of(tmp_path / "shorter", OURS[:19], THEIRS)
+    shorter = run_of_two(PROTOCOL, tmp_path / "shorter", OURS[:19], THEIRS)
     with pytest.raises(RunFolderError, match="was set, but the records do not allow it"):
         checked_resizing(folder, shorter.records(), must_be_there=True)
     (folder.path / FILE_NAME).write_text("{}")

@@ -8,26 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fakes.by_hand import bare_record as record
 from vla_eval.errors import RunFolderError
-from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.runs.store import RecordWriter, read_records, records_digest
-
-
-def record(state: int = 0, **changes) -> EpisodeRecord:
-    values = {
-        "arm": "a",
-        "suite": "s",
-        "task": "t",
-        "init_state": state,
-        "env_seed": 0,
-        "policy_seed": 0,
-        "env_id": "m:n/t-v0",
-        "outcome": "success",
-        "protocol_sha256": "p",
-        "policy_sha256": "q",
-        "timing": Timing(started_at="2026-01-01T00:00:00+00:00"),
-    }
-    return EpisodeRecord.model_validate(values | changes)
 
 
 def test_a_file_of_records_is_closed_at_the_end(tmp_path):

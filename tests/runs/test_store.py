@@ -12,29 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from fakes.by_hand import bare_record as record
 from vla_eval.errors import RunFolderError
 from vla_eval.files.atomic import StorageError, write_atomically
 from vla_eval.realtime.record import RealtimeRecord
 from vla_eval.realtime.schedule import Tally
 from vla_eval.record import EpisodeRecord, ErrorDetail, EventRecord, Timing
 from vla_eval.runs.store import Records, RecordWriter, read_records, records_digest
-
-
-def record(state: int = 0, **changes) -> EpisodeRecord:
-    values = {
-        "arm": "a",
-        "suite": "s",
-        "task": "t",
-        "init_state": state,
-        "env_seed": 0,
-        "policy_seed": 0,
-        "env_id": "m:n/t-v0",
-        "outcome": "success",
-        "protocol_sha256": "p",
-        "policy_sha256": "q",
-        "timing": Timing(started_at="2026-01-01T00:00:00+00:00"),
-    }
-    return EpisodeRecord.model_validate(values | changes)
 
 
 def write(folder: Path, *records: EpisodeRecord, name: str = "w.jsonl") -> Path:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import vla_eval
+from fakes.by_hand import bare_record
 from vla_eval.errors import RunFolderError
 from vla_eval.files.atomic import StorageError
-from vla_eval.record import EpisodeRecord, Timing
 from vla_eval.runs import traces as traces_module
 from vla_eval.runs.store import read_records
 from vla_eval.runs.traces import Attempt, AttemptWriter, Trace, Traces
@@ -32,21 +32,8 @@ def trace(steps: int = 5, seed: int = 0) -> Trace:
 
 
 def attempt(trace: Trace | None, state: int = 0, **changes) -> Attempt:
-    values = {
-        "arm": "a",
-        "suite": "s",
-        "task": "t",
-        "init_state": state,
-        "env_seed": 0,
-        "policy_seed": 0,
-        "env_id": "m:n/t-v0",
-        "outcome": "success",
-        "actions_sha256": trace.actions_sha256 if trace else "",
-        "protocol_sha256": "p",
-        "policy_sha256": "q",
-        "timing": Timing(started_at="2026-01-01T00:00:00+00:00"),
-    }
-    return Attempt(EpisodeRecord.model_validate(values | changes), trace)
+    values = {"actions_sha256": trace.actions_sha256 if trace else "", **changes}
+    return Attempt(bare_record(state, **values), trace)
 
 
 def write(run: Path, *attempts: Attempt, name: str = "w.jsonl") -> Path:

@@ -6,7 +6,7 @@ import ast
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -55,12 +55,7 @@ class Known:
         for name in found["failed"]:
             print(f"  as it is, {name} does not pass here, and is left out", flush=True)
 
-        def own(names: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: of for name, of in names.items() if name.partition("::")[0] == file}
-
-        failed = [name for name in found["failed"] if name.partition("::")[0] == file]
-        seconds, calls = own(found["seconds"]), own(found["calls"])
-        known = {"seconds": seconds, "calls": calls, "failed": failed, "modules": found["modules"]}
+        known = {name: found[name] for name in ("seconds", "calls", "failed", "modules")}
         return {"sha": self.sha(file), **known}
 
     def sha(self, file: str) -> str:

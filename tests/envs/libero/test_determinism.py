@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-
-import gymnasium
 import numpy as np
 import pytest
+
+from fakes.libero import opened
 
 pytestmark = pytest.mark.usefixtures("libero_assets")
 
@@ -16,17 +15,6 @@ HARD = [("spatial", 4), ("10", 3), ("10", 8), ("10", 9)]
 
 STANDARD = [(suite, task) for suite in ("spatial", "object", "goal", "10") for task in range(10)]
 KEY = {"seed": 7, "options": {"init_state": 3}}
-
-
-@contextlib.contextmanager
-def opened(suite: str, task: int, **options):
-    env = gymnasium.make(
-        f"vla_eval_envs:libero/{suite}-{task}-v0", image_size=64, **options
-    ).unwrapped
-    try:
-        yield env
-    finally:
-        env.close()
 
 
 def episode(env):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import warnings
 from dataclasses import replace
 
-import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from fakes.libero import opened
 from vla_eval.errors import UsageError
 from vla_eval_envs.libero.env import LiberoEnv
 from vla_eval_envs.libero.shift import SHIFT_STEPS, Shift
 from vla_eval_policies.experts.libero.expert import LiberoExpert
 from vla_eval_policies.experts.motion import PACES
 
+small = functools.partial(opened, image_size=16)
 KEY = {"seed": 7, "init_state": 3}
 REFUSED = [("goal", 0), ("goal", 7), ("spatial", 3), ("spatial", 5)]
 WALLED = [("spatial", 4), ("10", 3)]
@@ -29,20 +30,9 @@ EVERY = [
 EVERY += [("90", 36), ("90", 37)]  # a bowl on a microwave
 
 
-@contextlib.contextmanager
-def opened(suite: str, task: int, **options):
-    env = gymnasium.make(
-        f"vla_eval_envs:libero/{suite}-{task}-v0", image_size=16, **options
-    ).unwrapped
-    try:
-        yield env
-    finally:
-        env.close()
-
-
 @pytest.fixture(scope="module")
 def env(libero_assets):
-    with opened("goal", 1, shift_cm=4) as env:
+    with small("goal", 1, shift_cm=4) as env:
         yield env
 
 
@@ -109,7 +99,7 @@ def test_nothing_tips_or_falls(libero_assets, suite: str, task: int):
 
     A drawer's side or a cabinet may be in the way.
     """
-    with opened(suite, task, shift_cm=4) as env:
+    with small(suite, task, shift_cm=4) as env:
         for state in range(5):
             env.start(seed=7, init_state=state)
             mover, data = env._mover, env.robosuite_env.sim.data._data
@@ -125,7 +115,7 @@ def test_nothing_tips_or_falls(libero_assets, suite: str, task: int):
 
 def test_level_zero_is_the_task(env):
     """Until the shift begins, and at level 0 for ever, model and data are those of the task, bit for bit."""
-    with opened("goal", 1) as plain:
+    with small("goal", 1) as plain:
         assert plain._mover is None
         task, shifted = plain.start(**KEY), env.start(**KEY)
         steps = env._mover._shift.tick
@@ -143,7 +133,7 @@ def test_an_explicit_level_zero_has_the_same_hash_and_bits(libero_assets):
     for physics in ("exact", "fast"):
         ends, hashes = [], []
         for options in ({}, {"shift_cm": 0}):
-            with opened("object", 4, physics=physics, **options) as env:
+            with small("object", 4, physics=physics, **options) as env:
                 hashes.append(env.start(**KEY)["scene_hash"])
                 assert "events" not in wait(env, 45)
                 ends.append(arrays(env))
@@ -155,7 +145,7 @@ def test_the_loops_agree(libero_assets):
     """Over a whole shift, `exact` is robosuite's loop bit for bit, and `fast` reaches the same place."""
     ends = {}
     for physics in ("reference", "exact", "fast"):
-        with opened("goal", 1, physics=physics, shift_cm=4) as env:
+        with small("goal", 1, physics=physics, shift_cm=4) as env:
             hash_ = env.start(**KEY)["scene_hash"]
             info = wait(env, env._mover._shift.tick + SHIFT_STEPS + 5)
             ends[physics] = (hash_, info["events"], arrays(env), env._mover._place.copy())
@@ -169,11 +159,11 @@ def test_the_loops_agree(libero_assets):
 def test_a_reset_forgets_a_shift_half_done(libero_assets, physics: str):
     """An episode after one that ended in mid-shift is that of a fresh environment, bit for bit."""
     steps = 45
-    with opened("goal", 1, physics=physics, shift_cm=4) as env:
+    with small("goal", 1, physics=physics, shift_cm=4) as env:
         env.start(**KEY)
         wait(env, steps)
         fresh = arrays(env)
-    with opened("goal", 1, physics=physics, shift_cm=4) as env:
+    with small("goal", 1, physics=physics, shift_cm=4) as env:
         env.start(seed=7, init_state=4)
         wait(env, env._mover._shift.tick + 5)
         assert env._mover._moving
@@ -288,5 +278,5 @@ def test_other_levels_are_refused(level):
 )
 def test_tasks_without_such_an_object_are_refused(libero_assets, suite, task, message):
     """One that turns on a stove, and one whose bowl would tip over with its box."""
-    with opened(suite, task, shift_cm=4) as env, pytest.raises(UsageError, match=message):
+    with small(suite, task, shift_cm=4) as env, pytest.raises(UsageError, match=message):
         env.start(**KEY)

@@ -22,8 +22,10 @@ __all__ = [
     "CELLS",
     "MARGIN",
     "Run",
+    "bare_record",
     "laid_out",
     "protocol_of",
+    "run_of_two",
     "small_protocol",
     "write_results",
 ]
@@ -211,3 +213,29 @@ def write_results(run: Run, arm: str, letters: str, start: int = 0, **changes) -
             run.lost(arm, key, "env_error", 0, 1)
         elif letter != "-":
             run.attempt(arm, key, "success" if letter == "1" else "failure", **changes)
+
+
+def run_of_two(protocol: Protocol, path: Path, ours: str, theirs: str) -> RunFolder:
+    """Write a run of two arms, a and b, with a letter for each result; see :func:`write_results`."""
+    run = Run(protocol)
+    write_results(run, "a", ours)
+    write_results(run, "b", theirs)
+    return run.write(path, "a", "b")
+
+
+def bare_record(state: int = 0, **changes) -> EpisodeRecord:
+    """Return the record of a success of arm a in an initial state, of no protocol that exists."""
+    values = {
+        "arm": "a",
+        "suite": "s",
+        "task": "t",
+        "init_state": state,
+        "env_seed": 0,
+        "policy_seed": 0,
+        "env_id": "m:n/t-v0",
+        "outcome": "success",
+        "protocol_sha256": "p",
+        "policy_sha256": "q",
+        "timing": Timing(started_at="2026-01-01T00:00:00+00:00"),
+    }
+    return EpisodeRecord.model_validate(values | changes)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-
-import gymnasium
 import numpy as np
 import pytest
 
+from fakes.libero import opened
 from fakes.motion import smooth_actions
 
 pytestmark = pytest.mark.usefixtures("libero_assets")
@@ -28,17 +26,6 @@ EVERY = [
     )
     for task in tasks
 ]
-
-
-@contextlib.contextmanager
-def opened(suite: str, task: int, **options):
-    env = gymnasium.make(
-        f"vla_eval_envs:libero/{suite}-{task}-v0", image_size=64, **options
-    ).unwrapped
-    try:
-        yield env
-    finally:
-        env.close()
 
 
 def episode(env, mode: str) -> dict[str, np.ndarray]:
