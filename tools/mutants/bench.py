@@ -141,7 +141,8 @@ class Bench:
         return dict(json.loads(answer))
 
     def _started(self) -> subprocess.Popen[str]:
-        path = os.pathsep.join(str(self.tree / name) for name in _PATHS)
+        paths = [*(self.tree / name for name in _PATHS), Path(__file__).with_name("started")]
+        path = os.pathsep.join(map(str, paths))
         keep = {
             name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
         }

@@ -10,11 +10,14 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import noting
 import pytest
 
 __all__ = ["Recorder", "forked"]
@@ -28,36 +31,46 @@ class Recorder:
 
     Args:
         wanted: names of the tests, in their order; None: all.
-        root: folder whose functions are noted when a test calls them; None: none are.
+        root: folder whose functions are noted when a test calls them, in its own process or in one that
+            it starts; None: none are.
     """
 
     def __init__(self, wanted: Sequence[str] | None, root: str | None) -> None:
         self._wanted = None if wanted is None else {name: at for at, name in enumerate(wanted)}
-        self._root = root
-        self._calls: set[tuple[str, str]] = set()
+        self._notes = Path(tempfile.mkdtemp(prefix="mutants-")) if root is not None else None
+        self._named: list[str] = []
+        """The test or file of each file of notes."""
+        self._out = os.open(os.devnull, os.O_WRONLY)
         self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
-        self.calls: dict[str, set[tuple[str, str]]] = defaultdict(set)
         if root is not None:
-            sys.monitoring.use_tool_id(sys.monitoring.COVERAGE_ID, "mutants")
-            events = sys.monitoring.events.PY_START
-            sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, events)
-            sys.monitoring.register_callback(sys.monitoring.COVERAGE_ID, events, self._started)
+            os.environ["MUTANTS_ROOT"] = root
+            noting.watch(root, lambda: self._out)
 
-    def _started(self, code: Any, _: int) -> Any:
-        if code.co_filename.startswith(self._root):
-            self._calls.add((code.co_filename[len(self._root or "") :], code.co_qualname))
-        return sys.monitoring.DISABLE
+    def calls(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Return the path and name of every function that each test, or a file's fixtures, called."""
+        found = defaultdict(set)
+        for at, name in enumerate(self._named):
+            place = self._notes_of(at)
+            lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+            found[name] |= {tuple(line.split("\t")) for line in lines}
+        return {name: sorted(calls) for name, calls in found.items()}
+
+    def _notes_of(self, at: int) -> Path:
+        return (self._notes or Path()) / str(at)
 
     def _watched(self, name: str) -> Generator[None, Any, Any]:
         """Note which functions start in a part of a test, under the test's name or its file's."""
-        self._calls.clear()
-        if self._root is not None:
-            sys.monitoring.restart_events()
-        try:
+        if self._notes is None:
             return (yield)
-        finally:
-            self.calls[name] |= self._calls
+        place = str(self._notes_of(len(self._named)))
+        self._named.append(name)
+        os.environ["MUTANTS_NOTES"] = place  # for processes that are started meanwhile
+        out = noting.opened(place)
+        os.dup2(out, self._out, inheritable=False)
+        os.close(out)
+        sys.monitoring.restart_events()
+        return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: Any) -> Generator[None, Any, Any]:
@@ -79,11 +92,11 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Generator[None, Any, Any]:
         """Note the processor time of a test, which does not depend on what else the machine does."""
-        began = time.process_time()
+        began_s = _processor_s()
         try:
             return (yield)
         finally:
-            self.seconds[item.nodeid] = time.process_time() - began
+            self.seconds[item.nodeid] = _processor_s() - began_s
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Note a failure of any phase."""
@@ -94,6 +107,12 @@ class Recorder:
         """A file that cannot be imported is a failure, too."""
         if report.failed:
             self.failed.append(report.nodeid)
+
+
+def _processor_s() -> float:
+    """Return the processor time of this process and of those that it started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def forked(

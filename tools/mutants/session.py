@@ -142,7 +142,7 @@ def _learn(session: pytest.Session, items: Sequence[pytest.Item]) -> dict[str, A
     return {
         "failed": recorder.failed,
         "seconds": recorder.seconds,
-        "calls": {name: sorted(calls) for name, calls in recorder.calls.items()},
+        "calls": recorder.calls(),
         "modules": [name for name in sys.modules if not name.startswith(_OWN)],
     }
 

@@ -29,8 +29,20 @@ def unused(x):
     while x < LIMIT:
         x = x + 1
     return x
+
+
+def half(x):
+    return x / 2
+
+
+def third(x):
+    return x / 3
 """
-TEST = """import vla_eval.gate.sums as sums
+TEST = """import os
+import subprocess
+import sys
+
+import vla_eval.gate.sums as sums
 from vla_eval.gate.sums import LIMIT
 
 
@@ -44,6 +56,18 @@ def test_double():
 
 def test_unused():
     assert sums.unused(2) == 3
+
+
+def test_in_a_process_of_its_own():
+    command = "import vla_eval.gate.sums as sums; print(sums.half(8))"
+    assert subprocess.check_output([sys.executable, "-c", command], text=True) == "4.0\\n"
+
+
+def test_in_a_fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(int(sums.third(9)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 """
 
 
@@ -98,12 +122,19 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
             "return 2 * x": 0,
             "return x + x": 0,
         }
+        for fault, test in (
+            (mutant("x / 2", "x * 2"), "test_in_a_process_of_its_own"),
+            (mutant("x / 3", "x * 3"), "test_in_a_fork"),
+        ):
+            wanted = known.wanted(fault.module, fault.line, files, 5)
+            assert wanted == [f"tests/gate/test_sums.py::{test}"]
+            assert outcome(fault, wanted) == 1
         endless = mutant("x = x + 1", "x = x - 1")
         wanted = known.wanted(endless.module, endless.line, files, 5)
         assert outcome(endless, wanted, 1) is None
         assert (tmp_path / "bench/tree/vla_eval/gate/sums.py").read_text() == SOURCE
         every = known.wanted(endless.module, 1, files, 5)
-        assert len(every) == 3, "those of files that import the module, too"
+        assert len(every) == 5, "those of files that import the module, too"
         assert outcome(mutant("LIMIT = 3", "LIMIT = 4"), every) == 1
         assert outcome(mutant("def double(x):", "def double(x, y):"), every) == 1
 
@@ -113,7 +144,7 @@ def test_changed_lines_are_those_since_the_branch_began(repository):
     module = repository / "vla_eval/gate/sums.py"
     module.write_text(SOURCE.replace("LIMIT = 3", "LIMIT = 4") + "TWO = 2\n")
     (repository / "tests/gate/test_sums.py").write_text("")
-    assert changed(repository, "main", 9).modules == ("vla_eval/gate/sums.py:1-1,12-12",)
+    assert changed(repository, "main", 9).modules == ("vla_eval/gate/sums.py:1-1,20-20",)
 
 
 def test_results_are_found_again_until_the_module_changes(tmp_path):
