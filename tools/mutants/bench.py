@@ -49,7 +49,7 @@ class Bench:
         self.tree = folder / "tree"
         """The copy, which is whole between two trials."""
         self._planted = 0
-        self._collected: tuple[str, ...] = ()
+        self._collected: set[str] = set()
         self._server: subprocess.Popen[str] | None = None
         shutil.rmtree(folder, ignore_errors=True)
         listed = subprocess.run(
@@ -81,7 +81,7 @@ class Bench:
         if self._server:
             self._server.terminate()
             self._server.communicate()
-        self._server, self._collected = None, ()
+        self._server, self._collected = None, set()
 
     def warm(self, modules: Sequence[str]) -> None:
         """Import packages from elsewhere once, for all trials to come."""
@@ -90,9 +90,9 @@ class Bench:
 
     def collect(self, files: Sequence[str]) -> None:
         """Collect tests once for all trials to come, unless that was done."""
-        if self._collected != tuple(files):
+        if not self._collected.issuperset(files):
             self._ask({"session": list(files)})
-            self._collected = tuple(files)
+            self._collected = set(files)
 
     def learn(self, files: Sequence[str], *, long: bool) -> dict[str, Any]:
         """Run collected files of tests as they are.

@@ -10,7 +10,6 @@ import resource
 import select
 import signal
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -32,41 +31,40 @@ class Recorder:
     Args:
         wanted: names of the tests, in their order; None: all.
         root: folder whose functions are noted when a test calls them, in its own process or in one that
-            it starts; None: none are.
+            it starts.
+        notes: an empty folder for that; None: no call is noted.
     """
 
-    def __init__(self, wanted: Sequence[str] | None, root: str | None) -> None:
+    def __init__(
+        self, wanted: Sequence[str] | None, root: str = "", notes: Path | None = None
+    ) -> None:
         self._wanted = None if wanted is None else {name: at for at, name in enumerate(wanted)}
-        self._notes = Path(tempfile.mkdtemp(prefix="mutants-")) if root is not None else None
-        self._named: list[str] = []
-        """The test or file of each file of notes."""
-        self._out = os.open(os.devnull, os.O_WRONLY)
+        self._notes = notes
+        self._named: list[tuple[Path, str]] = []
+        """Each file of notes, and the test or file that it is about."""
         self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
-        if root is not None:
+        if notes is not None:
             os.environ["MUTANTS_ROOT"] = root
+            self._out = noting.opened(os.devnull)
             noting.watch(root, lambda: self._out)
 
-    def calls(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+    def calls(self) -> Mapping[str, Sequence[Sequence[str]]]:
         """Return the path and name of every function that each test, or a file's fixtures, called."""
-        found = defaultdict(set)
-        for at, name in enumerate(self._named):
-            place = self._notes_of(at)
-            lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+        found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for notes, name in self._named:
+            lines = notes.read_text(encoding="utf-8").splitlines()
             found[name] |= {tuple(line.split("\t")) for line in lines}
         return {name: sorted(calls) for name, calls in found.items()}
-
-    def _notes_of(self, at: int) -> Path:
-        return (self._notes or Path()) / str(at)
 
     def _watched(self, name: str) -> Generator[None, Any, Any]:
         """Note which functions start in a part of a test, under the test's name or its file's."""
         if self._notes is None:
             return (yield)
-        place = str(self._notes_of(len(self._named)))
-        self._named.append(name)
-        os.environ["MUTANTS_NOTES"] = place  # for processes that are started meanwhile
-        out = noting.opened(place)
+        place = self._notes / str(len(self._named))
+        self._named.append((place, name))
+        os.environ["MUTANTS_NOTES"] = str(place)  # for processes that are started meanwhile
+        out = noting.opened(str(place))
         os.dup2(out, self._out, inheritable=False)
         os.close(out)
         sys.monitoring.restart_events()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-__all__ = ["CHANGED", "Room", "changed", "rooms"]
+__all__ = ["CHANGED", "Room", "changed", "files_of", "home_of", "rooms"]
 
 CHANGED = "changed"
 """Name of the room of changed lines."""
@@ -80,17 +80,19 @@ def files_of(room: Room, module: str, root: Path) -> list[str]:
     ``tests/envs/so101/``, and ``vla_eval/plan.py``, of no room of its own, in ``tests/test_plan*.py``.
     """
     path = PurePosixPath(module)
-    home = root / PurePosixPath("tests", *_mirrored(path.parent.parts))
+    home = root / home_of(module)
     alone = len(path.parts) == 2
     own = sorted(home.glob(f"test_{path.stem}*.py" if alone else "test_*.py"))
     beside = [file for name in (*room.tests, *_EVERYWHERE) for file in _files(root / name)]
     return list(dict.fromkeys(str(file.relative_to(root)) for file in (*own, *beside)))
 
 
-def _mirrored(parts: tuple[str, ...]) -> tuple[str, ...]:
-    if parts[0] == "vla_eval":
-        return parts[1:]
-    return parts[0], *parts[2:]
+def home_of(module: str) -> PurePosixPath:
+    """Return the folder of tests that stands where a module does."""
+    parts = PurePosixPath(module).parent.parts
+    return PurePosixPath(
+        "tests", *(parts[1:] if parts[0] == "vla_eval" else (parts[0], *parts[2:]))
+    )
 
 
 def _files(path: Path) -> Iterable[Path]:

@@ -58,7 +58,7 @@ class _Server:
         return forked(lambda: self._anew(request), processor_s=processor_s)
 
     def _anew(self, request: dict[str, Any]) -> dict[str, Any]:
-        recorder = Recorder(request["wanted"], None)
+        recorder = Recorder(request["wanted"])
         files = list(dict.fromkeys(name.partition("::")[0] for name in request["wanted"]))
         code = self._pytest(files, recorder, "-x", "-m", "not slow")
         return {"code": code, "failed": recorder.failed}

@@ -10,9 +10,11 @@ import gc
 import json
 import os
 import sys
+import tempfile
 import types
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -115,7 +117,7 @@ def _run(
     session: pytest.Session, items: Sequence[pytest.Item], change: Callable[[], None]
 ) -> dict[str, Any]:
     """Run tests until one fails."""
-    recorder = Recorder(None, None)
+    recorder = Recorder(None)
     session.config.pluginmanager.register(recorder)
     change()
     for item, following in zip(items, [*items[1:], None], strict=True):
@@ -135,16 +137,17 @@ def _is_long(item: pytest.Item) -> bool:
 
 def _learn(session: pytest.Session, items: Sequence[pytest.Item]) -> dict[str, Any]:
     """Run tests as they are, and return what they call, their times, and what they import."""
-    recorder = Recorder(None, os.getcwd() + os.sep)  # noqa: PTH109
-    session.config.pluginmanager.register(recorder)
-    for item, following in zip(items, [*items[1:], None], strict=True):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-    return {
-        "failed": recorder.failed,
-        "seconds": recorder.seconds,
-        "calls": recorder.calls(),
-        "modules": [name for name in sys.modules if not name.startswith(_OWN)],
-    }
+    with tempfile.TemporaryDirectory() as notes:
+        recorder = Recorder(None, os.getcwd() + os.sep, Path(notes))  # noqa: PTH109
+        session.config.pluginmanager.register(recorder)
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        return {
+            "failed": recorder.failed,
+            "seconds": recorder.seconds,
+            "calls": recorder.calls(),
+            "modules": [name for name in sys.modules if not name.startswith(_OWN)],
+        }
 
 
 def serve_session(

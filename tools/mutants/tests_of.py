@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from bench import Bench, sha
+from rooms import home_of
 
 __all__ = ["Known"]
 
@@ -33,16 +34,17 @@ class Known:
 
     def learn(self, files: Sequence[str], bench: Bench) -> list[str]:
         """Run those files of tests that are new or have changed; return the packages they import."""
-        new = [file for file in files if self._kept.get(file, {}).get("sha") != self.sha(file)]
-        if new:
-            bench.collect(files)
-            parts = {file: self._part(file, bench.learn([file], long=self._long)) for file in new}
-            with self._lock:
-                self._kept |= parts
+        with self._lock:  # another bench waits, and runs none of them again
+            new = [file for file in files if self._kept.get(file, {}).get("sha") != self.sha(file)]
+            if new:
+                bench.collect(files)
+                learned = {file: bench.learn([file], long=self._long) for file in new}
+                self._kept |= {file: self._part(file, learned[file]) for file in new}
                 half = self._file.with_suffix(f".{os.getpid()}")
                 half.write_text(json.dumps(self._kept), encoding="utf-8")
                 half.replace(self._file)
-        return list(dict.fromkeys(name for file in files for name in self._kept[file]["modules"]))
+            kept = [self._kept[file] for file in files]
+        return list(dict.fromkeys(name for entry in kept for name in entry["modules"]))
 
     def _part(self, file: str, found: dict[str, Any]) -> dict[str, Any]:
         """Return what was found of one file's tests; nothing, if their process died or took too long."""
@@ -76,11 +78,12 @@ class Known:
         return _function(self._root / module, line)
 
     def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
-        """Return the tests for a fault in a line, at most `budget_s` of them, the quick ones of quick files first.
+        """Return the tests for a fault in a line, `budget_s` of them, and one if none is that quick.
 
         They are the tests that call its function; for a line outside of functions, those that call
         any of the module, those of files that import it, and those of the repository itself, which
-        reads every module; where there is none, those in files of the module's name.
+        reads every module; where there is none, those in files of the module's name. Chosen first
+        are those that stand where the module does, of these the quick ones.
         """
         function = self.function(module, line)
         stem = Path(module).stem
@@ -93,11 +96,12 @@ class Known:
             concerned |= {file for file in files if file.startswith("tests/repository/")}
             more = [name for name in every if name.partition("::")[0] in concerned]
             found = list(dict.fromkeys([*found, *more]))
-        quick = sorted(found, key=lambda name: self.seconds([name]))
+        home = f"{home_of(module)}/"
+        found.sort(key=lambda name: (not name.startswith(home), self.seconds([name])))
         chosen = []
-        for name in quick:
+        for name in found:
             budget_s -= self.seconds([name])
-            if budget_s < 0:
+            if chosen and budget_s < 0:
                 break
             chosen.append(name)
         together: dict[str, float] = defaultdict(float)
