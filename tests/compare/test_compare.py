@@ -168,6 +168,19 @@ def test_other_scenes_are_not_paired():
         assert found.cochran is None
         x = [arm.successes for arm in found.arms]
         assert pair.ci95 == stats.miettinen_nurminen_interval(x[0], 100, x[1], 100)
+        touching = stats.miettinen_nurminen_interval(x[0], 100, x[1], 100, alpha=pair.p)
+        assert touching[0] == pytest.approx(0, abs=1e-6), "p is the level at which zero is left out"
+
+
+def test_episodes_on_stand_in_assets_are_counted():
+    """They are no result to publish; the warning says how many of all arms they are."""
+    field = field_of(protocol_of(1, 10), {"a": 0.7, "b": 0.5})
+    first, second = field.entries
+    for key, record in list(first.episodes.finals.items())[:3]:
+        provenance = {**record.provenance, "standins": True}
+        first.episodes.finals[key] = record.model_copy(update={"provenance": provenance})
+    found = compare(Contest(field.protocol, field.keys, (first, second)))
+    assert "3 episodes ran on STAND-IN ASSETS: not for publishing." in found.warnings
 
 
 @pytest.mark.long
@@ -209,13 +222,18 @@ def test_pages(five):
     assert "POST-HOC" in page
     assert page.count('class="cell"') == 4 * 5
     assert "Success against latency" in page
+    assert "one inference, median (ms, logarithmic)" in page
     text = markdown_page(five)
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len(tables) == 2 + 5 + 2 + 10 + 2 + 4
+    cells = [line.replace("\\|", "").count("|") - 1 for line in tables]
+    assert cells == [7] * (2 + 5) + [6] * (2 + 10) + [1 + 5] * (2 + 4)
     assert "<b>" not in text
     shown = comparison_text(five)
     assert max(map(len, shown.splitlines())) <= 80
     assert "POST-HOC" in shown
+    assert "* no other policy is both as successful and as fast" in shown
+    assert sum(line.split(" ")[1:2] == ["*"] for line in shown.splitlines()) > 0
     json.dumps(five.to_json(), allow_nan=False)
 
 
