@@ -82,7 +82,7 @@ def test_without_numbers_of_steps_a_solver_is_measured_at_four(built):
 def test_who_makes_up_no_observations_needs_a_suite(monkeypatch):
     """One sentence says which option."""
     monkeypatch.setattr(module, "build_policy", lambda _: Silent({}))
-    with pytest.raises(UsageError, match="makes up no observations.*--suite"):
+    with pytest.raises(UsageError, match=r"makes up no observations.*--suite"):
         measure_policy("solver:x")
 
 

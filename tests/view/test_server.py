@@ -59,6 +59,24 @@ def test_the_page_and_its_scripts_are_there(server):
             assert ask(server, name)[0].status == 200, name
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("", "text/html; charset=utf-8"),
+        ("data.json", "application/json"),
+        ("episodes/0.js", "text/javascript; charset=utf-8"),
+        ("no-such-name", "text/plain"),
+    ],
+)
+def test_an_answer_says_what_it_is(server, name, kind):
+    """Browsers guess nothing: the type is in the head, once, with the length of what follows."""
+    answer, content = ask(server, name)
+    assert answer.headers.get_all("Content-Type") == [kind]
+    assert int(answer.headers["Content-Length"]) == len(content) > 0
+    if kind == "text/plain":
+        assert content == b"404 Not Found\n"
+
+
 @pytest.mark.parametrize("token", ["", "x", "%C3%84"])
 def test_without_the_token_nothing_is_served(server, token):
     """A page of another site on this machine cannot guess the address."""
