@@ -9,6 +9,7 @@ import pytest
 from fakes.crew import ScriptedCrew
 from vla_eval.engine import supervisor as module
 from vla_eval.engine.agenda import Block
+from vla_eval.engine.deaths import IN_A_ROW
 from vla_eval.engine.dispatch import pending_items
 from vla_eval.engine.session import RunSession
 from vla_eval.engine.supervisor import Supervisor
@@ -181,6 +182,15 @@ def test_a_replica_s_death_touches_its_own_workers_only(play):
     assert reasons(records) == {"host_lost": 1}
     assert sum("starting another" in sentence for sentence in play.said) == 1
     assert len(records.final) == 8
+
+
+def test_an_episode_that_ends_clears_its_host(play):
+    """A host that dies after every second episode is replaced each time: no two deaths are in a row."""
+    everywhere = {state: ["host leaves"] for state in range(20)}
+    crew = ScriptedCrew(fate_of(everywhere), hosted=["a"], slots=1)
+    records = play(crew, count=20)
+    assert Counter(each.outcome for each in records.attempts) == {"success": 20}
+    assert sum("starting another" in sentence for sentence in play.said) > IN_A_ROW
 
 
 def test_a_lost_item_goes_to_another_node(play):

@@ -25,7 +25,7 @@ class ScriptedCrew:
     Args:
         fate: (state, attempt) of an item to its fate: ``end``, ``die``, ``node`` (its machine dies),
             ``nothing``, ``hang``, ``late`` (hangs, and answers after its removal), a key of `FATES`, ``host dies``
-            (in an inference of this item), ``host hangs``, ``refuse``. With the node of its worker in front
+            (in an inference of this item), ``host leaves`` (dies after it has ended), ``host hangs``, ``refuse``. With the node of its worker in front
             (``n1 die``) it has this fate on this node, and ends elsewhere.
         nodes: where its workers run, in turn.
         waiting: replicas that the cluster has no place for.
@@ -94,6 +94,9 @@ class ScriptedCrew:
                     self.late.append(self._ended(worker, item, "end"))
             case "host dies" | "host hangs":
                 self._host_in_trouble(worker, item, dies=fate == "host dies")
+            case "host leaves":
+                left = Left(self._host_of(worker), "died (signal 9)")
+                self.queue += [self._ended(worker, item, "end"), left]
             case "refuse":
                 self.queue.append(Refused(worker, EXIT_INFRASTRUCTURE, "the disk is full"))
             case "nothing":
@@ -101,13 +104,16 @@ class ScriptedCrew:
             case _:
                 self.queue.append(self._ended(worker, item, fate))
 
-    def _host_in_trouble(self, worker: Worker, item: WorkItem, *, dies: bool) -> None:
+    def _host_of(self, worker: Worker) -> Host:
         replica = self.replica_of(worker.slot)
-        host = next(
+        return next(
             each
             for each in self.members
             if isinstance(each, Host) and each.place.replica == replica
         )
+
+    def _host_in_trouble(self, worker: Worker, item: WorkItem, *, dies: bool) -> None:
+        host = self._host_of(worker)
         self.clocks[host] = Clock("infer", 0.0 if dies else 1e9, frozenset({worker.slot}))
         if dies:
             self.queue += [Left(host, "died (signal 9)"), self._ended(worker, item, "lost")]
