@@ -211,3 +211,11 @@ def test_a_label_and_its_changes():
     assert hash(plain) == hash(made(TWO_SEEDS, CLUSTERED)), (
         "a key of caches: equal where cheap facts are"
     )
+
+
+def test_what_no_json_holds_has_no_hash():
+    """The identity of a protocol is that of its canonical JSON, which has no NaN."""
+    protocol = made({})
+    unsound = protocol.analysis.model_copy(update={"margin": float("nan")})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        _ = protocol.model_copy(update={"analysis": unsound}).sha256

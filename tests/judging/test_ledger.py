@@ -108,6 +108,15 @@ def test_only_known_and_equal_scenes_pair():
     assert "no episode" in ledger.pair(KEYS, ours, arm_of("b", plain[2])).objection
 
 
+def test_without_results_there_is_no_rate_of_states():
+    """And not one of nothing; with them each state counts its own."""
+    assert arm_of("a").by_state() is None
+    states = arm_of(
+        "a", record("a", KEYS[0], "success"), record("a", KEYS[1], "failure")
+    ).by_state()
+    assert (states.episodes.tolist(), states.successes.tolist()) == ([1, 1], [1, 0])
+
+
 def test_the_worst_and_the_best_case():
     """Missing, pending and retried episodes count against the candidate, or for it; the others stay."""
     marks = dict(zip(KEYS, map(Mark, "10SFx-"), strict=True))

@@ -115,7 +115,10 @@ FORGERIES = {
     "no JSON": (b"hello\n", ""),
     "no data": (forged().replace(b'"data"', b'"date"'), ""),
     "an unknown field": (forged(more=1), ""),
-    "a field twice": (forged().replace(b'"steps":0', b'"steps":0,"steps":0'), "steps"),
+    "a field twice": (
+        forged().replace(b'"steps":0', b'"steps":0,"steps":0'),
+        "'steps' is there twice",
+    ),
     "a negative size": (forged(steps=-1), ""),
     "a huge size": (forged(steps=9_999_999, action_dim=9_999_999), "it is too large"),
     "a bomb": (forged(plain=bytes(50_000_000)), "another size than it says"),

@@ -110,6 +110,13 @@ def test_guarded_bounds_are_the_scores_from_which_both_tests_pass():
         )
 
 
+def test_arms_that_never_vary_score_zero_or_are_certain():
+    """Without variance a difference is the one that is asked about, or infinitely far from it."""
+    assert stats.miettinen_nurminen_z(5, 5, 3, 3, 0.0) == 0.0
+    assert stats.miettinen_nurminen_z(0, 5, 0, 3, 0.0) == 0.0
+    assert stats.miettinen_nurminen_z(5, 5, 0, 3, 1.0) == 0.0
+
+
 def test_power_of_two_arms_is_a_sum_over_their_tables():
     """Twelve episodes an arm: the candidate's rate and the reference's are not exchanged, ties pass."""
     n, ours, theirs, margin, alpha = 12, 0.9, 0.7, 0.2, 0.1

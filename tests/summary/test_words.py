@@ -174,3 +174,16 @@ def test_numbers_of_a_pair(summary):
         "paired/reference/difference_high": 0.5,
     }
     assert paired_scalars(frozen.model_copy(update={"pairs": 0})) == {}
+
+
+def test_arms_without_a_common_scene_have_no_pairs_yet():
+    """The report says why, in place of a table of nothing."""
+    protocol = small_protocol(1, 3)
+    run = Run(protocol)
+    write_results(run, "student", "111", scene_hash="one")
+    write_results(run, "teacher", "110", scene_hash="other")
+    arms = dict.fromkeys(("student", "teacher"))
+    lines = report_text(summarise_records(protocol, arms, run.records)).splitlines()
+    at = lines.index("  no pairs yet")
+    assert "3 episodes are not paired: the arms' scenes differ" in " ".join(lines[:at])
+    assert not any("succeeds" in line for line in lines)

@@ -73,24 +73,29 @@ class Known:
         """Return how long tests take together."""
         return sum(self._kept[name.partition("::")[0]]["seconds"][name] for name in tests)
 
-    def function(self, module: str, line: int) -> str | None:
-        """Return the outermost function around a line, as ``Class.method``, or None."""
-        return _function(self._root / module, line)
+    def function(self, module: str, line: int, files: Sequence[str]) -> str | None:
+        """Return the outermost function around a line, as ``Class.method``, if a test of `files` calls it.
+
+        None: the line stands outside of functions, or only an import calls its function.
+        """
+        function = _function(self._root / module, line)
+        if function is None or not any(
+            self._calls(name, module, function) for name in self._tests(files)
+        ):
+            return None
+        return function
 
     def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
         """Return the tests for a fault in a line, `budget_s` of them, and one if none is that quick.
 
-        They are the tests that call its function; for a line outside of functions, those that call
-        any of the module, those of files that import it, and those of the repository itself, which
-        reads every module; where there is none, those in files of the module's name. Chosen first
-        are those that stand where the module does, of these the quick ones.
+        They are the tests that call its function; for a line that no such function holds, those that
+        call any of the module, those of files that import it, and those of the repository itself, which
+        reads every module. Chosen first are those that stand where the module does, of these the quick
+        ones.
         """
-        function = self.function(module, line)
-        stem = Path(module).stem
-        named = {file for file in files if Path(file).stem.startswith(f"test_{stem}")}
+        function = self.function(module, line, files)
         every = list(self._tests(files))
         found = [name for name in every if self._calls(name, module, function)]
-        found = found or [name for name in every if name.partition("::")[0] in named]
         if function is None:
             concerned = {file for file in files if self._imports(file, module)}
             concerned |= {file for file in files if file.startswith("tests/repository/")}

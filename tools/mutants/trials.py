@@ -52,18 +52,20 @@ class Trials:
                 bench.warm(packages)
                 bench.collect(files)
                 packages = []
-                result = self._tried(mutant, wanted, bench)
+                function = self.known.function(mutant.module, mutant.line, files)
+                result = self._tried(mutant, function, wanted, bench)
                 self.results.add(result)
             yield mutant, result
 
-    def _tried(self, mutant: Mutant, wanted: Sequence[str], bench: Bench) -> Result:
+    def _tried(
+        self, mutant: Mutant, function: str | None, wanted: Sequence[str], bench: Bench
+    ) -> Result:
         proof = self._proof(wanted)
         if not wanted:
             return Result(mutant.name, "no test", "", proof, 0.0)
         wanted = sorted(wanted, key=lambda name: -self.noticed[name])
         began = time.monotonic()
         longest_s = 5 + 3 * self.known.seconds(wanted)
-        function = self.known.function(mutant.module, mutant.line)
         fault = Fault(mutant.module, function, mutant.code)
         answer = bench.trial(fault, wanted, longest_s)
         seconds = round(time.monotonic() - began, 2)

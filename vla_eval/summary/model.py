@@ -130,6 +130,8 @@ class RunSummary:
     pairs: tuple[Pair, ...]
     standins: int
     """Number of episodes on stand-in assets; their results must not be published."""
+    beyond: int
+    """Number of results beyond the stop: they were under way when it was decided, and are not used."""
     unknown: tuple[str, ...] = ()
     """Arms whose server does not identify its policy; such a run is not certified."""
     torn: tuple[str, ...] = ()
@@ -146,8 +148,6 @@ class RunSummary:
     """Successes by time; None unless the protocol runs in virtual time."""
     objection: str = ""
     """Reason why a look of a sequential run cannot be taken; empty if there is none."""
-    beyond: int = 0
-    """Number of results beyond the stop: they were under way when it was decided, and are not used."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the stable JSON form for scripts."""

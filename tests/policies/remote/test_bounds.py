@@ -214,6 +214,8 @@ def test_what_is_missing_is_named(absent):
         layout.from_wire(sent)
     with pytest.raises(WireError, match="what came is: nothing"):
         layout.from_wire({})
+    with pytest.raises(WireError, match=r"what came is: (k\d\d, ){19}k19$"):
+        layout.from_wire({f"k{number:02}": 0 for number in range(50)})
 
 
 @pytest.mark.parametrize(

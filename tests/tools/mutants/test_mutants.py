@@ -37,17 +37,28 @@ def half(x):
 
 def third(x):
     return x / 3
+
+
+def table():
+    return {"one": 1}
+
+
+TABLE = table()
 """
 TEST = """import os
 import subprocess
 import sys
 
 import vla_eval.gate.sums as sums
-from vla_eval.gate.sums import LIMIT
+from vla_eval.gate.sums import LIMIT, TABLE
 
 
 def test_limit():
     assert LIMIT == 3
+
+
+def test_table():
+    assert TABLE["one"] == 1
 
 
 def test_double():
@@ -102,7 +113,7 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
     files = ["tests/gate/test_sums.py"]
 
     def outcome(fault: Mutant, wanted: list[str], processor_s: float = 20) -> int | None:
-        function = known.function(fault.module, fault.line)
+        function = known.function(fault.module, fault.line, files)
         return bench.trial(Fault(fault.module, function, fault.code), wanted, processor_s)["code"]
 
     with Bench(repository, tmp_path / "bench") as bench:
@@ -134,7 +145,9 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
         assert outcome(endless, wanted, 1) is None
         assert (tmp_path / "bench/tree/vla_eval/gate/sums.py").read_text() == SOURCE
         every = known.wanted(endless.module, 1, files, 5)
-        assert len(every) == 5, "those of files that import the module, too"
+        assert len(every) == 6, "those of files that import the module, too"
+        called_by_an_import = mutant('"one": 1', '"one": 2')
+        assert outcome(called_by_an_import, every) == 1
         assert outcome(mutant("LIMIT = 3", "LIMIT = 4"), every) == 1
         assert outcome(mutant("def double(x):", "def double(x, y):"), every) == 1
 
@@ -144,7 +157,7 @@ def test_changed_lines_are_those_since_the_branch_began(repository):
     module = repository / "vla_eval/gate/sums.py"
     module.write_text(SOURCE.replace("LIMIT = 3", "LIMIT = 4") + "TWO = 2\n")
     (repository / "tests/gate/test_sums.py").write_text("")
-    assert changed(repository, "main", 9).modules == ("vla_eval/gate/sums.py:1-1,20-20",)
+    assert changed(repository, "main", 9).modules == ("vla_eval/gate/sums.py:1-1,27-27",)
 
 
 def test_results_are_found_again_until_the_module_changes(tmp_path):
