@@ -213,6 +213,13 @@ def test_a_label_and_its_changes():
     )
 
 
+@pytest.mark.parametrize("number", [-(2**63), -2, 2**63 - 1])
+def test_a_whole_number_for_an_environment_stays_one(number):
+    """Of every size that TOML has, and of either sign: an environment may ask for an int."""
+    kept = made({"blocks.0.env_kwargs": {"offset": number}}).blocks[0].env_kwargs["offset"]
+    assert (kept, type(kept)) == (number, int)
+
+
 def test_what_no_json_holds_has_no_hash():
     """The identity of a protocol is that of its canonical JSON, which has no NaN."""
     protocol = made({})

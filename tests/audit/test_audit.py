@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vla_eval.audit import audit, parse_claims, shipped_claims
+from vla_eval.audit.export import to_json
 from vla_eval.audit.figure import draw
 from vla_eval.audit.pages import html_page, markdown_page
 from vla_eval.cli import main
@@ -64,6 +65,21 @@ def test_the_picture_in_the_docs_shows_the_same_numbers(shipped):
     assert texts(committed) == texts(drawn), f"run: {COMMAND}"
     assert "var(--" not in committed
     assert len(texts(committed)) > 80
+
+
+@pytest.mark.long
+def test_the_json_of_an_audit_has_what_was_judged(shipped):
+    """Claims of single tasks have the interval over tasks; others have not."""
+    claims = {each["id"]: each["comparison"] for each in to_json(shipped)["claims"]}
+    for audited in shipped.claims:
+        made, comparison = claims[audited.claim.id], audited.comparison
+        if comparison is None:
+            assert made is None
+            continue
+        over_tasks = comparison.stratified90
+        assert made.get("stratified90") == (None if over_tasks is None else [*over_tasks])
+        assert ("training_seeds" in made) is (comparison.seeds is not None)
+    assert any("stratified90" in made for made in claims.values() if made)
 
 
 @pytest.mark.long

@@ -227,3 +227,39 @@ def test_every_claim_has_its_source(audited):
         assert source.arxiv or source.url, claim.id
     ids = {f"C{number}" for number in range(1, 47)} - {"C40"}
     assert ids <= set(audited), "C40, cells that nobody published, stands in the note of C4"
+
+
+def one_claim(**changes):
+    """Judge a shipped claim of rates with other numbers, at 5 and at 10 points."""
+    file = shipped_claims()
+    claim = next(each for each in file.claims if each.id == "P1-long")
+    rates = {
+        side: getattr(claim, side).model_copy(update={"percent": percent, "n": 300})
+        for side, percent in changes.items()
+    }
+    return audit(file.model_copy(update={"claims": (claim.model_copy(update=rates),)})).claims[0]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reference", "said"),
+    [("85", "85", "from inconclusive to non-inferior"), ("90", "96", ""), ("98", "91", "")],
+)
+def test_printed_digits_are_a_doubt_where_the_first_margin_s_verdict_depends_on_them(
+    candidate, reference, said
+):
+    """85 per cent of 300 may be 254 to 256; 90 against 96 differs at 10 points only, which is no matter."""
+    details = one_claim(candidate=candidate, reference=reference).details
+    assert [said in each for each in details if "printed digits" in each] == [True] * bool(said)
+
+
+@pytest.mark.parametrize(
+    ("printed", "finding"), [("10.5", "IMPOSSIBLE"), ("10", "IMPLAUSIBLE"), ("2", "CONSISTENT")]
+)
+def test_no_prefix_makes_one_step_more_than_ten_times_as_fast(printed, finding):
+    """Even a little more than the number of steps is impossible; all of them take no prefix at all."""
+    file = shipped_claims()
+    claim = next(each for each in file.claims if each.kind == "speed-up")
+    one = claim.model_copy(update={"speedup": printed, "slow_nfe": 10, "fast_nfe": 1})
+    others = tuple(each for each in file.claims if each.id in claim.compared_with)
+    found = audit(file.model_copy(update={"claims": (one, *others)})).claims[0]
+    assert found.finding is ClaimFinding[finding]

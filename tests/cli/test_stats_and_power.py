@@ -11,7 +11,7 @@ import pytest
 
 from vla_eval import stats
 from vla_eval.cli import main
-from vla_eval.cli.power import power
+from vla_eval.cli.power import _print_pairs, power
 from vla_eval.recipes import Design
 from vla_eval.stats import ClusteredPairs, PairedCase
 
@@ -135,6 +135,46 @@ def test_power_for_people(cli):
         assert code == 0
         assert " pairs certify" in stdout.splitlines()[0]
         assert max(len(line) for line in stdout.splitlines()) <= 80
+
+
+def test_the_table_of_power_has_every_design_of_the_result(capsys):
+    """The sentence has the fewest and the most pairs; each row its own numbers, the unpaired one last."""
+    paired = [
+        {
+            "correlation": rho,
+            "pairs": n - 4,
+            "pairs_certificate": n,
+            "pairs_formula": n + 1,
+            "power_at_episodes_certificate": power,
+        }
+        for rho, n, power in ((0.0, 122, 0.731), (0.3, 92, 0.835), (0.6, 65, 0.941))
+    ]
+    result = {
+        "margin": 0.1,
+        "alpha": 0.05,
+        "power": 0.8,
+        "p_reference": 0.9,
+        "difference": 0.0,
+        "episodes": 100,
+        "minimum_pairs": 29,
+        "paired": paired,
+        "independent": {"per_arm": 118, "power_at_episodes": 0.74},
+    }
+    _print_pairs(result)
+    shown = capsys.readouterr().out
+    assert shown.startswith("65 to 122 pairs certify")
+    rows = [line.split() for line in shown.splitlines()[-5:]]
+    assert rows[0][-3:] == ["power", "at", "100"]
+    assert [row[2:] for row in rows[1:4]] == [
+        ["0", "118", "122", "123", "73.1%"],
+        ["0.3", "88", "92", "93", "83.5%"],
+        ["0.6", "61", "65", "66", "94.1%"],
+    ]
+    assert rows[4][-4:] == ["118", "-", "-", "74.0%"]
+    _print_pairs(result | {"paired": paired[:1], "episodes": None})
+    alone = capsys.readouterr().out
+    assert alone.startswith("122 pairs certify")
+    assert "%" not in alone.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

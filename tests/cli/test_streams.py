@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -49,6 +50,23 @@ def test_what_policies_print_does_not_reach_stdout(tmp_path, protocol_file):
     )  # fmt: skip
     assert json.loads(done.stdout)["complete"]
     assert "hello from a policy" in done.stderr
+
+
+def test_a_terminal_without_a_character_shows_another_in_its_place(tmp_path):
+    """In a locale of 7 bits a sentence with an accent is no traceback."""
+    code = (
+        "from vla_eval.cli.streams import forgiving_streams\n"
+        "with forgiving_streams():\n"
+        "    print('caf\u00e9 \u2212')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "caf? ?\n"
 
 
 def test_a_script_without_a_main_guard_is_told_so(tmp_path, protocol_file):
