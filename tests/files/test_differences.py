@@ -27,6 +27,6 @@ def test_each_place_that_differs_is_named(left, right, found):
 
 def test_three_places_are_named_and_the_others_counted():
     """A sentence stays one; a long value is cut."""
-    left, right = ({name: value for name in "abcde"} for value in (1, 2))
+    left, right = (dict.fromkeys("abcde", value) for value in (1, 2))
     assert name_differences(left, right).endswith("c: 1 before, 2 now; and 2 more")
     assert len(name_differences({"a": "x" * 9_999}, {})) < 300
