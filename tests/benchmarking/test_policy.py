@@ -101,6 +101,12 @@ def test_the_line_goes_through_the_medians():
     assert module._fit(first, fit)["speedup_10_to_1"] == pytest.approx(50 / 23, abs=1e-3)
 
 
+def test_what_takes_no_time_has_no_rate():
+    """A clock may be too coarse for a policy that does nothing."""
+    assert module._row(latency(1, (0.0, 0.0, 0.1)))["per_s"] is None
+    assert module._row(latency(1, (5.0, 9.0, 9.0), batch=2))["per_s"] == 400.0
+
+
 def test_printed_numbers_of_the_line_have_three_digits():
     """Microseconds are told apart, in milliseconds."""
     measured = [latency(nfe, (20.1234 + 0.1236 * nfe, 0.0, 0.0)) for nfe in (1, 10)]

@@ -12,9 +12,9 @@ from vla_eval.drawing.svg import Sheet, plain_log
 @pytest.mark.parametrize(
     ("limits", "ticks"),
     [
-        ((1, 100), [1, 2, 5, 10, 20, 50, 100]),
+        ((1, 500), [1, 2, 5, 10, 20, 50, 100, 200, 500]),
         ((3, 30), [5, 10, 20]),
-        ((0.1, 100), [0.1, 1, 10, 100]),
+        ((0.5, 500), [1, 10, 100]),
     ],
 )
 @pytest.mark.parametrize("which", ["x", "y"])

@@ -47,6 +47,8 @@ def test_details_hold_the_executed_actions_bit_for_bit(run):
     assert np.array_equal(actions.reshape(40, 3), trace.actions)
     assert detail["trace"]["source"] == [[k * HORIZON, k] for k in range(5)]
     assert detail["trace"]["clipped"] == [5]
+    assert detail["trace"]["steps"] * detail["trace"]["dim"] == actions.size
+    assert detail["trace"]["dim"] > 0
     assert "vlaeval replay" in detail["replay"]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import pytest
 
 from fakes.pages import Page
 from vla_eval.certificate import Roles, gather, issue
 from vla_eval.certificate.page import write_reports
 from vla_eval.certificate.page.view import Discordant, Strip, Strips, discordant
+from vla_eval.errors import InfrastructureError
+from vla_eval.view import pictures
 from vla_eval.view.pictures import decisive_step, strips_of
 from vla_eval.view.site import linked_report
 
@@ -43,6 +47,22 @@ def test_foreign_environments_are_not_run(evidence, run):
     strips = strips_of(evidence, run)
     assert strips.drawn == {}
     assert "--trust" in strips.missing_because
+
+
+def test_a_picture_that_fails_leaves_the_others(evidence, run):
+    """Each is kept under its episode and its arm; of a failure the reason is kept."""
+    pair = discordant(evidence)[0]
+    orders = [
+        pictures._Order(run, record, None, (0, 8, record.steps))
+        for record in (pair.winner, pair.loser)
+    ]
+    drawn, failed = Future(), Future()
+    drawn.set_result(b"RIFF")
+    failed.set_exception(InfrastructureError("no GL"))
+    strips, reasons = pictures._collected(orders, [failed, drawn])
+    assert strips == {(str(pair.key), pair.loser.arm): Strip(b"RIFF", (0, 8, pair.loser.steps))}
+    assert len(reasons) == 1
+    assert "no GL" in reasons[0]
 
 
 def test_the_page_holds_its_pictures_in_itself(evidence, run, tmp_path):

@@ -94,7 +94,8 @@ def test_ending_the_studio_leaves_no_half_film(run):
     with Studio(workers=1, style=FilmStyle(), trust=True) as studio:
         ((key, arms), *_) = chosen(read_runs([run]), "all")
         studio.order(arms[0], key)
-        half = run / "media" / f".{'0' * 32}.{studio._maker}.mp4"
+        maker = studio._order_of(arms[0], key).maker
+        half = run / "media" / f".{'0' * 32}.{maker}.mp4"
         half.parent.mkdir(exist_ok=True)
         half.touch()
     assert not half.exists()

@@ -108,6 +108,30 @@ def test_a_checkpoint_that_vanishes_is_noted(tmp_path, protocol_file, training, 
     assert Journal(tmp_path / "curve" / "watch.jsonl").of("vanished") == [10]
 
 
+def test_a_reference_is_evaluated_once_and_its_result_said(tmp_path, protocol_file, monkeypatch):
+    """By the spec, on the same episodes; a watch that goes on takes the run that is there."""
+    folders = []
+
+    def evaluate(spec, protocol, *, out, **asked):
+        folders.append((spec, out, asked["episodes"]))
+        return "8/8 succeeded"
+
+    monkeypatch.setattr("vla_eval.watching.watch.evaluate", evaluate)
+    given = asked(tmp_path, protocol_file(), reference="fakes.policies:InWorker")
+    said = []
+    assert watch(given, said.append) is None
+    assert folders == [("fakes.policies:InWorker", tmp_path / "curve" / "reference", 8)]
+    assert said == [
+        "evaluating the reference fakes.policies:InWorker once",
+        "reference: 8/8 succeeded",
+    ]
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    (frozen / "run.json").touch()
+    watch(asked(tmp_path, protocol_file(), reference=str(frozen)), said.append)
+    assert len(said) == 2, "a run is not evaluated again"
+
+
 def test_two_watches_in_one_folder_are_refused(tmp_path, protocol_file):
     """They would evaluate each checkpoint twice."""
     from filelock import FileLock

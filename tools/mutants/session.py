@@ -14,6 +14,7 @@ import tempfile
 import types
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -120,7 +121,7 @@ def _run(
     recorder = Recorder(None)
     session.config.pluginmanager.register(recorder)
     change()
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in pairwise([*items, None]):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if recorder.failed:
             break
@@ -140,7 +141,7 @@ def _learn(session: pytest.Session, items: Sequence[pytest.Item]) -> dict[str, A
     with tempfile.TemporaryDirectory() as notes:
         recorder = Recorder(None, os.getcwd() + os.sep, Path(notes))  # noqa: PTH109
         session.config.pluginmanager.register(recorder)
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in pairwise([*items, None]):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         return {
             "failed": recorder.failed,
