@@ -154,7 +154,8 @@ class Bench:
                     str(self._folder / "tests.log"),
                 ],
                 cwd=self.tree,
-                env={**keep, "PYTHONPATH": path},
+                # For git, what lies below is in no repository, as it is where tests usually run.
+                env={**keep, "PYTHONPATH": path, "GIT_CEILING_DIRECTORIES": str(self._folder)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
