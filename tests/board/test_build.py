@@ -148,5 +148,7 @@ def test_a_refusal_has_exit_code_1(tmp_path, capsys):
     """A script learns that a package is not on the board, and which one."""
     (tmp_path / "empty").mkdir()
     assert main(["board", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 1
-    assert "refused: empty: is no run folder" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "refused: empty: is no run folder" in err
+    assert out == f"board: {tmp_path / 'out' / 'index.html'} (0 certificates, 0 protocols)\n"
     assert json.loads((tmp_path / "out" / "board.json").read_text())["groups"] == []

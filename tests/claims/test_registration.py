@@ -318,6 +318,7 @@ def test_the_verb(protocol_file, tmp_path, capsys, monkeypatch):
     out, err = capsys.readouterr()
     made = reg.read_registration(Path("registration.json"))
     assert json.loads(out) == json.loads(made.model_dump_json())
+    assert out == Path("registration.json").read_text(), "the registration itself"
     head = ["git", "rev-parse", "HEAD"]
     assert (
         made.commit == subprocess.run(head, capture_output=True, check=True).stdout.decode().strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fakes.pages import check
 from vla_eval import stats
 from vla_eval.cli import main
 from vla_eval.compare import Contest, Entry, Ranking, compare
+from vla_eval.compare.gather import _group
 from vla_eval.compare.pages import html_page, markdown_page
 from vla_eval.compare.shown import what_it_could_show
 from vla_eval.compare.text import comparison_text
@@ -289,6 +291,19 @@ def test_the_command(runs, capsys):
     shown = capsys.readouterr().out
     assert "two/new" not in shown
     assert "differ" in shown
+
+
+def test_a_policy_is_the_same_by_its_identity_whatever_its_spec():
+    """An arm that was never identified joins by its spec, and takes no other policy along."""
+    paths = [Path(name) for name in "abc"]
+    specs = ({"identity": {"name": "x"}, "spec": "s"}, {"identity": None, "spec": "s"})
+    arms = [*specs, {"identity": {"name": "x"}, "spec": "copied elsewhere"}]
+    folders = [
+        SimpleNamespace(path=path, header=SimpleNamespace(arms=[Arm(name="new", **arm)]))
+        for path, arm in zip(paths, arms, strict=True)
+    ]
+    (group,) = _group(folders, {}).values()
+    assert [folder.path for folder, _ in group] == paths
 
 
 @pytest.mark.parametrize(
