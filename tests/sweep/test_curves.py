@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from fakes.pictures import read_picture
 from vla_eval.analysis import BreakEven
 from vla_eval.cli import main
 from vla_eval.drawing.svg import standalone
@@ -170,6 +171,18 @@ def test_the_drawing_says_where_the_reference_keeps_up(grid, kept_up, better, wo
     assert [text for text in texts if "keeps up" in text or "better" in text] == words
     bars = drawn.count("stroke-width: 5")
     assert bars == (kept_up is not None) + (better is not None)
+
+
+def test_a_bar_reaches_from_the_first_to_the_last_delay_of_its_statement(grid):
+    """The reference keeps up at 0 and 3; the candidate is better at 8: a little beyond each of them."""
+    cell = load_grid(grid())[0]
+    curve = Curve("ten", None, tuple(Point(d, 0.5, (0.3, 0.7), 2.0, (1, 3)) for d in (0, 3, 8)))
+    picture = read_picture(draw_curves([curve], cell, bracket_of(3, 8)))
+    kept_up, better = ([x for x, _ in line] for line in picture.lines_of("ink", 5))
+    at_8 = next(x for text, (x, _) in picture.words if text == "8")
+    tick = (better[1] - better[0]) / 0.6
+    assert sum(better) / 2 == pytest.approx(at_8, abs=0.5)
+    assert kept_up == pytest.approx([at_8 - 8.3 * tick, at_8 - 4.7 * tick], abs=0.5)
 
 
 @pytest.mark.long
