@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import io
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vla_eval.sinks.send import new_failures, send
 from vla_eval.sinks.videos import as_gif, failure_grid
@@ -45,3 +47,4 @@ def test_a_moving_picture_is_small(tmp_path):
     gif, size = as_gif(tmp_path / "a.mp4")
     assert gif.startswith(b"GIF8")
     assert size == (32, 334)
+    assert Image.open(io.BytesIO(gif)).info["loop"] == 0, "it begins again, without end"

@@ -93,9 +93,9 @@ def add_to_page(page: Path, rows: Sequence[Row], about: str) -> None:
 <!-- Written by `make mutants FLAGS="--page docs/robustness.md"`; do not edit. -->
 
 `make mutants` plants one small fault at a time, a flipped comparison, a constant off by one, a dropped call or
-condition, swapped arguments, and runs the tests that call the function. A fault that no test notices lives. The
-equivalent ones change nothing that anybody can see; `tools/mutants/equivalent.toml` gives the reason of each.
-The share is of the others. {about}
+condition, swapped arguments, and runs the tests that call the function, in their own process or in one that they
+start. A fault that no test notices lives. The equivalent ones change nothing that anybody can see;
+`tools/mutants/equivalent.toml` gives the reason of each. The share is of the others. {about}
 
 {table(rows)}
 """
