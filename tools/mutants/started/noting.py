@@ -34,7 +34,7 @@ def watch(root: str, notes: Callable[[], int]) -> None:
             if code.co_name != _MODULE and _is_import(sys._getframe(1)):  # noqa: SLF001 - the way to callers
                 return None  # it may be called later, too
             line = f"{code.co_filename[len(root) :]}\t{code.co_qualname}\n"
-            with contextlib.suppress(OSError):  # some tests let nobody write
+            with contextlib.suppress(OSError):  # a test may forbid writing
                 os.write(notes(), line.encode())
         return sys.monitoring.DISABLE
 
