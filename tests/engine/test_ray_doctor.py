@@ -45,7 +45,7 @@ def test_what_fails_only_together_is_told_apart():
     assert (found.ok, found.detail) == (False, "so101: gl (EGL broke)")
 
 
-@pytest.mark.parametrize(("skew_s", "ok"), [(0.0, True), (1.0, True), (3.0, False)])
+@pytest.mark.parametrize(("skew_s", "ok"), [(0.0, True), (1.0, True), (1.1, False)])
 def test_a_wrong_clock_is_a_fault(skew_s, ok):
     """A second is what networks and busy machines explain."""
     assert _clock("n", skew_s).ok is ok
