@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from typing import Any
 __all__ = ["opened", "watch"]
 
 _MODULE = "<module>"
+_write = os.write
+"""Kept, for a test may put another one into its place."""
 
 
 def opened(place: str) -> int:
@@ -34,8 +35,7 @@ def watch(root: str, notes: Callable[[], int]) -> None:
             if code.co_name != _MODULE and _is_import(sys._getframe(1)):  # noqa: SLF001 - the way to callers
                 return None  # it may be called later, too
             line = f"{code.co_filename[len(root) :]}\t{code.co_qualname}\n"
-            with contextlib.suppress(OSError):  # a test may forbid writing
-                os.write(notes(), line.encode())
+            _write(notes(), line.encode())
         return sys.monitoring.DISABLE
 
     tool, event = sys.monitoring.COVERAGE_ID, sys.monitoring.events.PY_START
