@@ -8,7 +8,6 @@ import os
 import pytest
 
 import vla_eval
-from vla_eval.cli.run import _engine
 from vla_eval.engine import devices, local
 from vla_eval.engine.devices import Fleet, host_environment, parse_devices, worker_environment
 from vla_eval.engine.process import born_with
@@ -148,12 +147,3 @@ def test_records_do_not_depend_on_replicas(tmp_path, protocol_file):
         hosts = {line.split()[0] for line in (tmp_path / name / "diary").read_text().splitlines()}
         assert len(hosts) == (1 if name == "one" else 2)
     assert found[0] == found[1]
-
-
-@pytest.mark.parametrize(
-    ("devices", "each", "hosts"),
-    [(None, None, 1), ("cpu", None, 1), ("cuda:0,cuda:1", None, 2), ("cuda:0,cuda:1", 3, 6)],
-)
-def test_a_device_has_one_host_unless_more_are_asked_for(devices, each, hosts):
-    """``vlaeval run`` without a word of it starts one host an arm."""
-    assert _engine("local", devices, each, None, None).replicas == hosts
