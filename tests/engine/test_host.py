@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import vla_eval
+from vla_eval.engine import host
 from vla_eval.engine.local import _sharing
 from vla_eval.runs.folder import RunFolder
 from vla_eval.runs.store import read_records
@@ -38,3 +41,26 @@ def test_records_do_not_depend_on_sharing(tmp_path, protocol_file):
         hosts = {line.split()[0] for line in (tmp_path / name / "diary").read_text().splitlines()}
         assert len(hosts) == (1 if name == "together" else 2)
     assert found["together"] == found["apart"]
+
+
+def test_whose_observations_a_host_infers_is_known_before_it_begins(monkeypatch):
+    """If it hangs or dies in the inference these are charged; an idle host has told of them already."""
+    told, said = [], []
+    heartbeat = SimpleNamespace(
+        enter=lambda phase, now_s: told.append(phase),
+        set_members=lambda members: told.append(members),
+    )
+
+    def serve(policies, identities, listener, authkey, batching, report):
+        report("infer", 1.0, (1, 3))
+        report("idle", 2.0, ())
+        return {"a": SimpleNamespace(run=lambda: told.append("serving"))}, None
+
+    monkeypatch.setattr(host, "become_child", lambda _: None)
+    monkeypatch.setattr(host, "Listener", lambda address, family: None)
+    monkeypatch.setattr(host, "serve_policies", serve)
+    supervisor = SimpleNamespace(send=said.append)
+    host.host_main(supervisor, 0, {"a": HOST}, "address", b"", (1, 0.0), heartbeat)
+    assert told == ["setup", [1, 3], "infer", "idle", "idle", "serving"]
+    (ready,) = said
+    assert ready.identities["a"].name == "walker"

@@ -10,7 +10,9 @@ import pytest
 import vla_eval
 from fakes.policies import Options, Walker
 from vla_eval.errors import InfrastructureError, RunFolderError, UsageError
+from vla_eval.plan import Shard
 from vla_eval.runs.folder import RunFolder
+from vla_eval.runs.lock import running_shards
 from vla_eval.stats import Standing
 
 METADATA = vla_eval.PolicyMetadata(name="net", method="mse", chunk_size=4, n_action_steps=4)
@@ -102,6 +104,21 @@ def test_a_fault_of_the_machine_does_not_end_training(tmp_path, protocol, monkey
     assert found.scalars() == {}
     with pytest.raises(InfrastructureError):
         evaluate(Walker(Options()), protocol, tmp_path / "run", on_error="raise")
+
+
+def test_an_evaluation_holds_the_whole_run_until_it_ends(tmp_path, protocol, monkeypatch):
+    """Another process that works on any part of the plan is refused meanwhile, and not after."""
+    run, held = tmp_path / "run", []
+
+    def look(*_, **__):
+        held.append(running_shards(run))
+        raise InfrastructureError("enough")
+
+    monkeypatch.setattr("vla_eval.evaluation.evaluate.work_through", look)
+    with pytest.warns(UserWarning, match="enough"):
+        evaluate(Walker(Options()), protocol, run)
+    assert held == [[Shard(1, 1)]]
+    assert running_shards(run) == []
 
 
 def test_states_of_certificates_are_refused_without_a_flag(tmp_path, protocol):
