@@ -48,7 +48,7 @@ def test_whose_observations_a_host_infers_is_known_before_it_begins(monkeypatch)
     told, said = [], []
     heartbeat = SimpleNamespace(
         enter=lambda phase, now_s: told.append(phase),
-        set_members=lambda members: told.append(members),
+        set_members=told.append,
     )
 
     def serve(policies, identities, listener, authkey, batching, report):
