@@ -97,6 +97,7 @@ def test_a_repository_has_a_file_of_its_own(repo, cache):
     status = ["git", "-C", str(repo), "status", "--porcelain"]
     seen = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     assert f"?? {LEDGER_NAME}" in seen
+    assert not ledger.stat().st_mode & 0o113, "no program, and nobody else writes it"
     assert {each.name for each in repo.iterdir()} == {".git", ".gitignore", "runs", LEDGER_NAME}
     assert list((repo / "runs" / "a").iterdir()) == []
 
