@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from vla_eval.catalog import find_suite
 from vla_eval.plan import expand
 from vla_eval.recording import folder, from_run
 from vla_eval.recording.folder import Demonstrations, RecordingRequest, record
@@ -101,6 +102,16 @@ def test_a_recording_keeps_successes_and_continues(protocol_file, tmp_path, writ
     again = record(plan, request, out, on_episode=told.append)
     assert again.episodes == content.episodes
     assert writer.closed == 1
+
+
+def test_a_suite_is_planned_task_by_task():
+    """Its first hundred states, or those that were asked for and exist; a task has its own limit."""
+    suite = find_suite("so101")
+    task = suite.tasks[0]
+    plan = plan_recording(suite, tasks=[task.name], init_states=[3, task.init_states - 1])
+    found = [(each.key.task, each.key.init_state, each.max_steps) for each in plan]
+    assert found == [(task.name, state, task.max_steps) for state in (3, task.init_states - 1)]
+    assert len(plan_recording(suite, tasks=[task.name])) == min(100, task.init_states)
 
 
 def test_the_facts_of_a_recording_in_virtual_time_have_no_empty_field(
