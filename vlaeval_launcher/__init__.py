@@ -15,6 +15,7 @@ from vlaeval_launcher.stopping import EXIT_INTERRUPTED, Stopping
 __all__ = ["collision", "main"]
 
 EXIT_USAGE = 4
+_OBJECTS_OF_IMPORTS = 300_000
 
 _REPAIR = """\
 Keep the two in separate environments. To repair this one:
@@ -81,9 +82,23 @@ def _run(stopping: Stopping) -> int:
         print(f"vlaeval: refusing to start. {problem}", file=sys.stderr)
         return EXIT_USAGE
 
-    # Imports make many objects and no garbage, and searching for it takes a twentieth of a short command.
-    gc.set_threshold(300_000, 10, 10)
+    _search_garbage_later()
     from vla_eval.cli import main as run  # only once it is known to be ours
 
     stopping.be_orderly()
     return run()
+
+
+def _search_garbage_later() -> None:
+    """Put off the first search for garbage until after imports; from then on it is searched as usual.
+
+    Imports make many objects and no garbage, and searching for it takes a twentieth of a short command.
+    """
+    usual = gc.get_threshold()
+
+    def begun(_phase: str, _info: dict[str, int]) -> None:
+        gc.callbacks.remove(begun)
+        gc.set_threshold(*usual)
+
+    gc.callbacks.append(begun)
+    gc.set_threshold(_OBJECTS_OF_IMPORTS, *usual[1:])

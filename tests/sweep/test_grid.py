@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 
 from vla_eval.cli import main
 from vla_eval.errors import ProtocolError, UsageError
-from vla_eval.sweep import load_grid
+from vla_eval.summary.model import TaskRate
+from vla_eval.sweep import load_grid, table_lines
 
 GRID = """
 protocol = "protocol.toml"
@@ -58,9 +61,23 @@ def test_cells_are_runs_and_the_table_has_their_counts(grid, tmp_path, capsys):
         assert field in first
     assert {row["successes"] for row in rows if row["arm"] == "stay"} == {0}
     assert {row["successes"] for row in rows if row["arm"] == "walk"} == {3}
-    assert (tmp_path / "out" / "sweep.md").read_text() == first
+    written = (tmp_path / "out" / "sweep.md").read_text().splitlines()
+    assert written[0] == "| cell | task | walk | stay |"
+    assert [line.split(" | ")[0] for line in written[2:]] == ["| horizon=1", "| horizon=4"]
+    fields = [line.strip("| ").split(" | ") for line in (written[0], *written[2:])]
+    assert [re.split(" {2,}", line) for line in first.splitlines()] == fields
     with (tmp_path / "out" / "sweep.csv").open() as file:
         assert [row["n"] for row in csv.DictReader(file)] == ["3"] * 4
+
+
+def test_a_wide_table_has_a_row_for_each_arm(grid):
+    """Four arms do not fit a terminal of 80 columns beside each other; nothing is cut off."""
+    (cell, _), names = load_grid(grid()), ("flow-matching", "snapflow", "meanflow", "drift")
+    rate = TaskRate(7, 9, (0.45, 0.94))
+    arms = {name: SimpleNamespace(tasks={"PickPlace": rate}) for name in names}
+    lines = table_lines([(cell, SimpleNamespace(arms=arms))])
+    assert [line.split()[2] for line in lines] == ["arm", *names]
+    assert all(line.endswith("7/9 [45%, 94%]") for line in lines[1:])
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,22 @@ def test_collision_answers_the_doctor(foreign_distribution: Path):
     with_foreign = launch("-c", program, first_on_path=foreign_distribution)
     assert with_foreign.returncode == 0
     assert "separate environments" in with_foreign.stdout
+
+
+def test_garbage_is_searched_as_usual_after_the_imports():
+    """The first search comes late, and the second no later than in any other program."""
+    program = """
+import gc
+from vlaeval_launcher import _search_garbage_later
+usual, kept = gc.get_threshold(), []
+_search_garbage_later()
+searches = lambda: sum(generation["collections"] for generation in gc.get_stats())
+before = searches()
+kept += [[] for _ in range(200_000)]
+assert searches() == before, "as many as imports make"
+kept += [[] for _ in range(200_000)]
+assert gc.get_threshold() == usual
+assert searches() > before + 100
+"""
+    done = launch("-c", program)
+    assert done.returncode == 0, done.stderr

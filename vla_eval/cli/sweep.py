@@ -44,6 +44,7 @@ def sweep(
         brackets,
         load_grid,
         run_grid,
+        table_lines,
         table_rows,
         write_break_even,
         write_curves,
@@ -51,12 +52,12 @@ def sweep(
     )
     from vla_eval.trust import foreign_code, need_trust
 
-    cells, results, table = load_grid(grid), [], ""
+    cells, results = load_grid(grid), []
     foreign = [name for cell in cells for name in foreign_code(cell.protocol, cell.arms.values())]
     need_trust(str(grid), dict.fromkeys(foreign), trust=trust)
     for result in run_grid(cells, out, workers=workers, notify=_say):
         results.append(result)
-        table = write_tables(results, out)
+        write_tables(results, out)
     found = brackets(results, out)
     for file in write_curves(results, out, found):
         say(f"curves: {file}", file=sys.stderr)
@@ -64,7 +65,7 @@ def sweep(
     if json:
         print_json(table_rows(results))
     else:
-        say(table, end="")
+        say("\n".join(table_lines(results)))
         if compared:
             say(folded(compared))
     complete = all(summary.complete for _, summary in results)

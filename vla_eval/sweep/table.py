@@ -7,13 +7,14 @@ import io
 from pathlib import Path
 from typing import Any
 
+from vla_eval.drawing.terminal import WIDTH, table
 from vla_eval.files.atomic import write_atomically
 from vla_eval.files.plain import markdown
 from vla_eval.summary.model import ArmSummary, RunSummary, TaskRate
 from vla_eval.summary.text import interval_text
 from vla_eval.sweep.grid import Cell
 
-__all__ = ["table_rows", "write_tables"]
+__all__ = ["table_lines", "table_rows", "write_tables"]
 
 
 def table_rows(results: list[tuple[Cell, RunSummary]]) -> list[dict[str, Any]]:
@@ -53,12 +54,8 @@ def _virtual(arm: ArmSummary) -> dict[str, float | None]:
     }
 
 
-def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
-    """Write ``sweep.csv`` and ``sweep.md`` into ``out``; return the Markdown.
-
-    Rows are arms and tasks, columns are cells. A field has the number of successes, the number of
-    episodes and Wilson's 95 % interval; the interval uses effective counts if initial states repeat.
-    """
+def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> None:
+    """Write ``sweep.csv`` and ``sweep.md`` into ``out``: in Markdown, a column for each arm."""
     rows = table_rows(results)
     if rows:
         file = io.StringIO()
@@ -66,16 +63,41 @@ def write_tables(results: list[tuple[Cell, RunSummary]], out: Path) -> str:
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(out / "sweep.csv", file.getvalue())
-    names = [cell.name for cell, _ in results]
-    heads = " | ".join(markdown(name) for name in names)
-    lines = [f"| arm | task | {heads} |", "|---|---|" + "---|" * len(names)]
-    keys = dict.fromkeys((row["arm"], row["task"]) for row in rows)
-    for arm, task in keys:
-        fields = [_field(summary.arms[arm].tasks.get(task)) for _, summary in results]
-        lines.append(f"| {markdown(arm)} | {markdown(task)} | {' | '.join(fields)} |")
-    text = "\n".join(lines) + "\n"
+    head, *body = _by_arm(results)
+    body = [[*map(markdown, row[:2]), *row[2:]] for row in body]
+    lines = [[markdown(name) for name in head], ["---"] * len(head), *body]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
     write_atomically(out / "sweep.md", text)
-    return text
+
+
+def table_lines(results: list[tuple[Cell, RunSummary]]) -> list[str]:
+    """Return the lines of the table for a terminal: a column for each arm, or a row where these are too wide."""
+    by_arm = _by_arm(results)
+    lines = table(by_arm)
+    if max(map(len, lines)) <= WIDTH:
+        return lines
+    arms = by_arm[0][2:]
+    rows = [
+        [*row[:2], arm, field]
+        for row in by_arm[1:]
+        for arm, field in zip(arms, row[2:], strict=True)
+    ]
+    return table([["cell", "task", "arm", "solved"], *rows])
+
+
+def _by_arm(results: list[tuple[Cell, RunSummary]]) -> list[list[str]]:
+    """Return the head, and a row for each cell and task.
+
+    A field has the number of successes, the number of episodes and Wilson's 95 % interval; the interval uses
+    effective counts if initial states repeat.
+    """
+    arms = list(dict.fromkeys(name for _, summary in results for name in summary.arms))
+    rows = [["cell", "task", *arms]]
+    for cell, summary in results:
+        for task in dict.fromkeys(task for arm in summary.arms.values() for task in arm.tasks):
+            rates = (summary.arms[name].tasks.get(task) for name in arms)
+            rows.append([cell.name, task, *map(_field, rates)])
+    return rows
 
 
 def _field(rate: TaskRate | None) -> str:

@@ -1,0 +1,148 @@
+"""Where the time of `make test` goes: processor time by folder of tests, in tests and in processes they start.
+
+    python benchmarks/suite_time.py
+    python benchmarks/suite_time.py tests/engine tests/cli
+    python benchmarks/suite_time.py --table
+
+runs the tests that are not marked slow, on all usable cores as `make test` does, and the type checker with an empty
+cache after them, and writes ``results/suite_time.json`` and its table. Processor time changes little with other
+work on the machine. Processes that are still running when their test ends, or that others started and
+lost, are not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import pytest
+from common.machine import in_words, machine
+from common.results import save, write_table
+from common.script import parser, run
+
+NAME = "suite_time"
+ROOT = Path(__file__).parents[1]
+NOTES = "VLA_EVAL_SUITE_TIME"
+"""Environment variable that names the folder into which the processes that run tests write."""
+BAR_MIN = 5.0
+LONGEST = (20, 100, 400)
+
+
+def main() -> None:
+    """Run the tests, unless only the table is wanted."""
+    arguments = parser(__doc__, measures=True)
+    arguments.add_argument("tests", nargs="*", default=["tests"], help="files and folders (all)")
+    chosen = arguments.parse_args()
+    if not chosen.table:
+        save(NAME, measure(chosen.tests))
+    write_table(NAME, table)
+
+
+def measure(tests: list[str]) -> dict[str, Any]:
+    """Return the processor time of every test, s: its own and that of processes it started."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "-m", "not slow", "-p", NAME]
+        began = perf_counter()
+        ended = subprocess.run(
+            [*command, *tests],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path, NOTES: folder},
+            check=False,
+        )
+        wall_s = perf_counter() - began
+        lines = [
+            json.loads(line)
+            for file in Path(folder).iterdir()
+            for line in file.read_text(encoding="utf-8").splitlines()
+        ]
+    lint_s, lint_wall_s = _lint()
+    return {
+        "machine": machine(),
+        "passed": ended.returncode == 0,
+        "wall_s": round(wall_s, 1),
+        "lint": {"cpu_s": round(lint_s, 1), "wall_s": round(lint_wall_s, 1)},
+        "tests": {name: [round(own_s, 3), round(started_s, 3)] for name, own_s, started_s in lines},
+    }
+
+
+def _lint() -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as cache:
+        began, before_s = perf_counter(), _started_s()
+        environment = {**os.environ, "MYPY_CACHE_DIR": cache}
+        subprocess.run(["make", "lint"], cwd=ROOT, check=True, env=environment)
+        return _started_s() - before_s, perf_counter() - began
+
+
+def _started_s() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: Any) -> Generator[None, Any, Any]:
+    """Note the processor time of a test, its fixtures included; pytest loads this file as a plugin."""
+    own_s, started_s = process_time(), _started_s()
+    try:
+        return (yield)
+    finally:
+        note = [item.nodeid, process_time() - own_s, _started_s() - started_s]
+        with (Path(os.environ[NOTES]) / f"{os.getpid()}").open("a", encoding="utf-8") as out:
+            out.write(json.dumps(note) + "\n")
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Return the results as a Markdown page."""
+    tests: Mapping[str, list[float]] = results["tests"]
+    folders: dict[str, list[list[float]]] = defaultdict(list)
+    for name, seconds in tests.items():
+        parts = name.partition("::")[0].split("/")
+        folders["/".join(parts[: 3 if parts[1] in {"envs", "policies"} else 2])].append(seconds)
+    rows = sorted(folders.items(), key=lambda row: -_sum(row[1]))
+    every, longest = list(tests.values()), sorted(map(sum, tests.values()), reverse=True)
+    lint, state = results["lint"], "all passed" if results["passed"] else "not all passed"
+    text = [
+        "# Where the time of `make test` goes",
+        "",
+        f"By `benchmarks/suite_time.py`: {in_words(results['machine'])}.",
+        "",
+        f"{len(tests):,} tests, {state}, in {results['wall_s'] / 60:.1f} minutes by the clock (bar: {BAR_MIN:g}).",
+        f"Lint and types, with an empty cache: {lint['cpu_s']:.0f} s of processor time; `make test` runs them beside.",
+        "",
+        "Seconds of processor time, in the process that runs the tests and in those that tests start.",
+        "",
+        "| tests | number | in the test | in processes it starts |",
+        "|---|--:|--:|--:|",
+        *(_row(name, seconds) for name, seconds in rows if _sum(seconds) >= 1),
+        _row("all others", [one for _, each in rows if _sum(each) < 1 for one in each]),
+        _row("together", every),
+        "",
+        *(
+            f"The longest {number} tests take {sum(longest[:number]) / sum(longest):.0%}."
+            for number in LONGEST
+            if number < len(longest)
+        ),
+    ]
+    return "\n".join(text) + "\n"
+
+
+def _row(name: str, seconds: Iterable[list[float]]) -> str:
+    own, started = zip(*seconds, strict=True) if seconds else ((), ())
+    return f"| {name} | {len(own)} | {sum(own):.0f} | {sum(started):.0f} |"
+
+
+def _sum(seconds: Iterable[list[float]]) -> float:
+    return sum(map(sum, seconds))
+
+
+if __name__ == "__main__":
+    run(main)
