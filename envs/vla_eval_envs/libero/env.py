@@ -16,12 +16,12 @@ from vla_eval.environment import Action, EvalEnv, Observation
 from vla_eval.errors import UsageError
 from vla_eval_envs.libero.assets import find_assets
 from vla_eval_envs.libero.catalog import CONTROL_HZ, instruction_of, task_names
+from vla_eval_envs.libero.events import Events
 from vla_eval_envs.libero.init_states import read_init_states
 from vla_eval_envs.libero.install import load
 from vla_eval_envs.libero.options import check_option, choose_init_state
 from vla_eval_envs.libero.poses import AxisAngle, axis_angle, matrix_to_quaternion
 from vla_eval_envs.libero.scenes import Drawing, Physics, open_simulator
-from vla_eval_envs.libero.shift import MAX_SHIFT_CM, Mover, Shift
 from vla_eval_envs.libero.simulator import CAMERAS, Simulator
 from vla_eval_envs.libero.spaces import (
     ACTION_NAMES,
@@ -78,8 +78,8 @@ class LiberoEnv(EvalEnv):
         Reward 1 and termination on success by LIBERO's own predicate. Never truncated here.
 
     ``info["subgoals"]`` gives the parts of the goal that hold at this moment, ``info["score"]`` their
-    fraction. Neither latches, because LIBERO requires all parts at the same time. With ``shift_cm``,
-    ``info["events"]["shift"]`` is, from the shift on, the control step of the first observation that shows it.
+    fraction. Neither latches, because LIBERO requires all parts at the same time. With ``shift_cm`` or ``push_n``,
+    ``info["events"]`` holds, from the shift or push on, the control step of the first observation that shows it.
 
     Arguments (the simulator is built in the first reset, so making an environment is cheap):
         suite: ``libero_spatial``, ``_object``, ``_goal``, ``_10`` or ``_90``.
@@ -95,6 +95,8 @@ class LiberoEnv(EvalEnv):
         drawing: what is drawn of a scene, see :data:`Drawing`.
         shift_cm: largest way in cm, an integer in 0..5, by which the object that the goal names first is shifted,
             once, after 10 to 29 control steps; 0: never. See :mod:`~vla_eval_envs.libero.shift`.
+        push_n: force in N, an integer in 0..40, that pushes each finger outwards, once, for 0.1 to 0.3 s, while this
+            object is carried; 0: never. See :mod:`~vla_eval_envs.libero.push`.
         assets: folder of LIBERO's assets; without it ``find_assets`` searches for one.
         render_mode: None or ``rgb_array`` (the agentview picture).
 
@@ -127,6 +129,7 @@ class LiberoEnv(EvalEnv):
         physics: Physics = "exact",
         drawing: Drawing = "exact",
         shift_cm: int = 0,
+        push_n: int = 0,
         assets: str | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -137,7 +140,6 @@ class LiberoEnv(EvalEnv):
         check_option("gripper", gripper, get_args(GripperRule))
         check_option("physics", physics, get_args(Physics))
         check_option("drawing", drawing, get_args(Drawing))
-        check_option("shift_cm", shift_cm, range(MAX_SHIFT_CM + 1))
         check_option("render_mode", render_mode, (None, "rgb_array"))
         if image_size < 1 or settle_steps < 0:
             raise UsageError("image_size must be at least 1 and settle_steps at least 0")
@@ -146,8 +148,7 @@ class LiberoEnv(EvalEnv):
         self._control_mode, self._settle_steps = control_mode, settle_steps
         self._axis_angle, self._assets, self._physics = axis_angle, assets, physics
         self._gripper_rule, self._drawing = gripper, drawing
-        self._shift_m = shift_cm / 100
-        self._mover: Mover | None = None
+        self._events = Events(shift_cm=shift_cm, push_n=push_n)
         self._simulator: Simulator | None = None
         self._init_states: NDArray[np.float64] = np.empty((0, 0))
         self._provenance: dict[str, str | int | bool] = {}
@@ -195,15 +196,14 @@ class LiberoEnv(EvalEnv):
         init_state = None
         if options is not None:
             init_state = choose_init_state(options, len(self._init_states), self.np_random)
-        shift = Shift.drawn(scene_seed, init_state, self._shift_m) if self._shift_m else None
         scene = simulator.reset(
             scene_seed,
             None if init_state is None else self._init_states[init_state],
             self._settle_steps,
             absolute=self._control_mode == "absolute",
-            motion=shift.motion() if shift else None,
+            motion=self._events.draw(scene_seed, init_state),
         )
-        self._mover = Mover(simulator.robosuite_env, shift) if shift else None
+        self._events.begin(simulator.robosuite_env)
         self._gripper = -1.0
         info = self._info(success=simulator.done())
         info |= {"scene_hash": scene}
@@ -218,8 +218,7 @@ class LiberoEnv(EvalEnv):
         if self._gripper_rule == "binary":
             clipped[6] = -1 if clipped[6] < 0 else 1
         self._gripper = float(clipped[6]) or self._gripper
-        if self._mover is not None:
-            self._mover.prepare()
+        self._events.prepare()
         success = simulator.advance(clipped)
         return float(success), success, False, self._info(success=success)
 
@@ -318,9 +317,8 @@ class LiberoEnv(EvalEnv):
             "subgoals": subgoals,
             "task": self.task_description,
         }
-        if self._mover is not None and self._mover.shown is not None:
-            info["events"] = {"shift": self._mover.shown}
-        return info
+        shown = self._events.shown()
+        return {**info, "events": shown} if shown else info
 
 
 def _turned(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,8 +7,6 @@ a hand that knows where it goes: the drag acts in every physics step, and the pu
 control step by what is left of the way. Both are external and horizontal; nothing is teleported.
 """
 
-# ruff: noqa: SLF001  robosuite names nearly all of its interface with an underscore
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from vla_eval.errors import UsageError
 from vla_eval_envs.libero.catalog import CONTROL_HZ
+from vla_eval_envs.libero.handled import Handled, generator, moved_first
 
 __all__ = ["MAX_SHIFT_CM", "SHIFT_STEPS", "Mover", "Shift"]
 
@@ -61,8 +60,7 @@ class Shift:
             init_state: its number; None in a scene that has none.
             longest_m: the level.
         """
-        number = 0 if init_state is None else init_state + 1
-        rng = np.random.default_rng((_STREAM, seed, number))
+        rng = generator(_STREAM, seed, init_state)
         tick = int(rng.integers(_FIRST_TICK, _LAST_TICK + 1))
         return cls(tick, float(rng.uniform(-np.pi, np.pi)), longest_m * float(rng.uniform(0.5, 1)))
 
@@ -74,23 +72,32 @@ class Shift:
             "shift_m": self.length_m,
         }
 
+    def begin(self, env: Any) -> Mover:
+        """Return what shifts the object in LIBERO's environment, just reset.
+
+        Raises:
+            UsageError: the task moves no object, or one that stands on another and would tip with it.
+        """
+        name = moved_first(env, "shift_cm")
+        (support,) = (part[2] for part in env.parsed_problem["initial_state"] if part[1] == name)
+        if support in env.objects_dict:
+            task = " ".join(env.parsed_problem["language_instruction"])
+            raise UsageError(
+                f"LIBERO's option shift_cm would tip {name}, which stands on {support}, in: {task}"
+            )
+        return Mover(Handled(env, name), self)
+
 
 class Mover:
     """Shifts the object in one episode, in any of the physics loops: it acts between control steps only."""
 
-    def __init__(self, env: Any, shift: Shift) -> None:
-        """Find the object in LIBERO's environment, just reset.
+    name = "shift"
 
-        Raises:
-            UsageError: the task moves no object, or one that stands on another.
-        """
-        model, data = env.sim.model._model, env.sim.data._data
-        joint = model.joint(env.objects_dict[moved_first(env)].joints[0])
-        self._shift, self._tick, self._moving = shift, 0, False
-        self._model, self._data, self._body = model, data, int(model.jnt_bodyid[joint.id])
-        self._robot = int(model.body_rootid[model.site_bodyid[env.robots[0].eef_site_id]])
-        position, velocity = int(joint.qposadr[0]), int(joint.dofadr[0])
-        self._place = data.qpos[position : position + 2]  # these four are views
+    def __init__(self, handled: Handled, shift: Shift) -> None:
+        model, data, velocity = handled.model, handled.data, handled.velocity
+        self._handled, self._shift, self._tick, self._moving = handled, shift, 0, False
+        self._model, self._data, self._body = model, data, handled.body
+        self._place = data.qpos[handled.position : handled.position + 2]  # these four are views
         self._velocity = data.qvel[velocity : velocity + 3]
         self._force = data.qfrc_applied[velocity : velocity + 6]
         self._damping = model.dof_damping[velocity : velocity + 6]
@@ -103,20 +110,14 @@ class Mover:
         """Set the forces of the next control step."""
         done = self._tick - self._shift.tick
         self._tick += 1
-        touches, heights_m = self._contacts()
-        held = self._robot in touches
+        geoms, heights_m = self._handled.contacts()
+        held = self._handled.held(geoms)
         if done == 0 and not held and float(np.linalg.norm(self._velocity)) < _STILL_MPS:
             self._begin(heights_m)
         elif self._moving and (done == SHIFT_STEPS or held):
             self._end()
         if self._moving:
             self._pull(done)
-
-    def _contacts(self) -> tuple[set[int], NDArray[np.float64]]:
-        """Return what the object touches, as roots of trees of bodies, and the contacts' heights, (n,) in m."""
-        roots = self._model.body_rootid[self._model.geom_bodyid[self._data.contact.geom]]
-        own = (roots == self._body).any(axis=1)
-        return set(roots[own].ravel().tolist()), self._data.contact.pos[own, 2]
 
     def _begin(self, heights_m: NDArray[np.float64]) -> None:
         self._moving, self.shown, self._start = True, self._tick, self._place.copy()
@@ -142,22 +143,3 @@ class Mover:
 
     def _end(self) -> None:
         self._moving, self._force[:], self._damping[:] = False, 0.0, self._own_damping
-
-
-def moved_first(env: Any) -> str:
-    """Return the name of the object that the goal of LIBERO's environment names first.
-
-    Raises:
-        UsageError: it names none, or one that stands on another object and would tip with it.
-    """
-    problem, objects = env.parsed_problem, env.objects_dict
-    names = [str(part[1]) for part in problem["goal_state"] if part[1] in objects]
-    task = " ".join(problem["language_instruction"])
-    if not names:
-        raise UsageError(f"LIBERO's option shift_cm needs a task that moves an object, not: {task}")
-    (support,) = (part[2] for part in problem["initial_state"] if part[1] == names[0])
-    if support in objects:
-        raise UsageError(
-            f"LIBERO's option shift_cm would tip {names[0]}, which stands on {support}, in: {task}"
-        )
-    return names[0]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from fakes.libero import opened
+from fakes.libero import arrays, differing, opened, wait
 from vla_eval.errors import UsageError
 from vla_eval_envs.libero.env import LiberoEnv
-from vla_eval_envs.libero.shift import SHIFT_STEPS, Shift
+from vla_eval_envs.libero.shift import SHIFT_STEPS, Mover, Shift
 from vla_eval_policies.experts.libero.expert import LiberoExpert
 from vla_eval_policies.experts.motion import PACES
 
@@ -36,32 +36,9 @@ def env(libero_assets):
         yield env
 
 
-def wait(env, steps: int) -> dict:
-    info: dict = {}
-    for _ in range(steps):
-        info = env.advance(env.hold_action())[3]
-    return info
-
-
-def arrays(env) -> dict[str, np.ndarray]:
-    """Return all arrays of the model, and what an episode leaves in the data."""
-    sim = env.robosuite_env.sim
-    model, data = sim.model._model, sim.data._data
-    named = {name: getattr(model, name) for name in dir(model)}
-    left = ("qpos", "qvel", "ctrl", "qacc_warmstart", "qfrc_applied", "xfrc_applied", "time")
-    return {
-        **{name: np.array(value) for name, value in named.items() if isinstance(value, np.ndarray)},
-        **{f"data.{name}": np.array(getattr(data, name)) for name in left},
-    }
-
-
-def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[str]:
-    assert one.keys() == other.keys()
-    return [
-        name
-        for name, value in one.items()
-        if not np.array_equal(value, other[name], equal_nan=value.dtype.kind == "f")
-    ]
+def moving(env) -> Mover:
+    (mover,) = env._events.begun
+    return mover
 
 
 def way(shift: Shift) -> np.ndarray:
@@ -69,7 +46,7 @@ def way(shift: Shift) -> np.ndarray:
 
 
 def tilt_deg(env, before: np.ndarray) -> float:
-    after = env.robosuite_env.sim.data._data.xmat[env._mover._body].reshape(3, 3)
+    after = env.robosuite_env.sim.data._data.xmat[moving(env)._body].reshape(3, 3)
     return float(np.degrees(np.arccos(np.clip(before.reshape(3, 3)[2] @ after[2], -1, 1))))
 
 
@@ -77,7 +54,7 @@ def tilt_deg(env, before: np.ndarray) -> float:
 def test_the_object_is_shifted_once_at_its_tick_by_its_amount(env, state: int):
     """Nothing before the tick, the drawn way within 3 mm in 13 steps, then rest; it stays upright."""
     env.start(seed=7, init_state=state)
-    mover, shift = env._mover, env._mover._shift
+    mover, shift = moving(env), moving(env)._shift
     data = env.robosuite_env.sim.data._data
     place, upright = mover._place.copy(), data.xmat[mover._body].copy()
     assert "events" not in wait(env, shift.tick)
@@ -102,7 +79,7 @@ def test_nothing_tips_or_falls(libero_assets, suite: str, task: int):
     with small(suite, task, shift_cm=4) as env:
         for state in range(5):
             env.start(seed=7, init_state=state)
-            mover, data = env._mover, env.robosuite_env.sim.data._data
+            mover, data = moving(env), env.robosuite_env.sim.data._data
             place, upright = data.xpos[mover._body].copy(), data.xmat[mover._body].copy()
             wait(env, mover._shift.tick + SHIFT_STEPS + 20)
             moved, drawn = data.xpos[mover._body] - place, way(mover._shift)
@@ -116,9 +93,9 @@ def test_nothing_tips_or_falls(libero_assets, suite: str, task: int):
 def test_level_zero_is_the_task(env):
     """Until the shift begins, and at level 0 for ever, model and data are those of the task, bit for bit."""
     with small("goal", 1) as plain:
-        assert plain._mover is None
+        assert plain._events.begun == []
         task, shifted = plain.start(**KEY), env.start(**KEY)
-        steps = env._mover._shift.tick
+        steps = moving(env)._shift.tick
         assert "events" not in wait(plain, steps)
         assert "events" not in wait(env, steps)
         assert differing(arrays(plain), arrays(env)) == []
@@ -129,10 +106,10 @@ def test_level_zero_is_the_task(env):
 
 
 def test_an_explicit_level_zero_has_the_same_hash_and_bits(libero_assets):
-    """`shift_cm=0` says what leaving it out says, in both compiled loops."""
+    """`shift_cm=0` and `push_n=0` say what leaving them out says, in both compiled loops."""
     for physics in ("exact", "fast"):
         ends, hashes = [], []
-        for options in ({}, {"shift_cm": 0}):
+        for options in ({}, {"shift_cm": 0, "push_n": 0}):
             with small("object", 4, physics=physics, **options) as env:
                 hashes.append(env.start(**KEY)["scene_hash"])
                 assert "events" not in wait(env, 45)
@@ -147,8 +124,8 @@ def test_the_loops_agree(libero_assets):
     for physics in ("reference", "exact", "fast"):
         with small("goal", 1, physics=physics, shift_cm=4) as env:
             hash_ = env.start(**KEY)["scene_hash"]
-            info = wait(env, env._mover._shift.tick + SHIFT_STEPS + 5)
-            ends[physics] = (hash_, info["events"], arrays(env), env._mover._place.copy())
+            info = wait(env, moving(env)._shift.tick + SHIFT_STEPS + 5)
+            ends[physics] = (hash_, info["events"], arrays(env), moving(env)._place.copy())
     reference, exact, fast = ends.values()
     assert reference[:2] == exact[:2] == fast[:2]
     assert differing(reference[2], exact[2]) == []
@@ -165,8 +142,8 @@ def test_a_reset_forgets_a_shift_half_done(libero_assets, physics: str):
         fresh = arrays(env)
     with small("goal", 1, physics=physics, shift_cm=4) as env:
         env.start(seed=7, init_state=4)
-        wait(env, env._mover._shift.tick + 5)
-        assert env._mover._moving
+        wait(env, moving(env)._shift.tick + 5)
+        assert moving(env)._moving
         env.start(**KEY)
         wait(env, steps)
         assert differing(fresh, arrays(env)) == []
@@ -175,13 +152,13 @@ def test_a_reset_forgets_a_shift_half_done(libero_assets, physics: str):
 def test_what_the_hand_holds_is_not_shifted(env):
     """Where the tick comes while the expert grasps the bowl, nothing happens, then or later, and nothing is told."""
     env.start(**KEY)
-    mover = env._mover
+    mover = moving(env)
     mover._shift = replace(mover._shift, tick=10**6)
     expert = LiberoExpert(env, pace=PACES["normal"], generator=np.random.default_rng(0))
     held_at = None
     for step in range(100):
         env.advance(expert.actions(step, 1)[0])
-        if held_at is None and mover._robot in mover._contacts()[0]:
+        if held_at is None and mover._handled.held(mover._handled.contacts()[0]):
             held_at = step
             mover._shift = replace(mover._shift, tick=mover._tick)
         if held_at is not None and step == held_at + 10:
@@ -195,10 +172,10 @@ def test_what_the_hand_holds_is_not_shifted(env):
 def test_a_touch_ends_the_shift(env, monkeypatch):
     """What the gripper touches on the way is pushed no further, and the event stays told."""
     env.start(**KEY)
-    mover = env._mover
+    mover = moving(env)
     wait(env, mover._shift.tick + 4)
     assert mover._force.any()
-    monkeypatch.setattr(mover, "_contacts", lambda: ({mover._robot}, np.zeros(1)))
+    monkeypatch.setattr(mover._handled, "held", lambda geoms: True)
     info = wait(env, 1)
     assert not mover._force.any()
     np.testing.assert_array_equal(mover._damping, mover._own_damping)
@@ -211,7 +188,7 @@ def test_a_touch_ends_the_shift(env, monkeypatch):
 def test_what_falls_is_not_shifted(env):
     """An object that is on its way down at the tick, as after a drop, is left alone."""
     env.start(**KEY)
-    mover, data = env._mover, env.robosuite_env.sim.data._data
+    mover, data = moving(env), env.robosuite_env.sim.data._data
     wait(env, mover._shift.tick)
     mover._velocity[2] = -0.5
     assert "events" not in wait(env, 1)
