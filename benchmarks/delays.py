@@ -7,8 +7,9 @@
     vlaeval sweep examples/sweeps/ticks-horizon.toml --out runs/ticks-horizon
     python benchmarks/delays.py delays_horizon runs/ticks-horizon
 
-writes results/NAME.json, every outcome, and results/NAME.md, tables of docs/real-time.md: successes of both tasks
-together with Wilson's 95 % interval, and the restricted mean time to success, in which a failure counts the limit.
+writes results/NAME.json, every outcome, and results/NAME.md, tables of docs/real-time.md and docs/moving-tasks.md:
+successes of all tasks together with Wilson's 95 % interval, the restricted mean time to success, in which a failure
+counts the limit, and the paired difference to the first arm at the same delay in points, with Tango's 95 % interval.
 Without a sweep, the tables are written from the committed outcomes.
 """
 
@@ -20,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common.grid import Successes, by_state, cells_of, collect, rate
-from common.results import save, write_table
+from common.grid import Successes, by_state, cells_of, collect, difference, rate
+from common.results import points, save, write_table
 from common.script import parser, run
 
 from vla_eval.errors import UsageError
@@ -65,7 +66,7 @@ def _cell(path: Path) -> dict[str, Any]:
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """Return the Markdown: successes, then restricted times; a row for each arm and each other axis."""
+    """Return the Markdown: successes, restricted times and differences; a row for each arm and each other axis."""
     cells = sorted(results["cells"], key=lambda cell: int(cell["axes"][DELAY]))
     delays = list(dict.fromkeys(int(cell["axes"][DELAY]) for cell in cells))
     groups: dict[tuple[str, ...], list[Any]] = defaultdict(list)
@@ -73,14 +74,16 @@ def tables(results: Mapping[str, Any]) -> str:
         groups[_others(cell)].append(cell)
     axes = [axis for axis in cells[0]["axes"] if axis != DELAY]
     head = [*axes, "arm", *(f"d = {delay}" for delay in delays)]
+    align = "|---" * (len(axes) + 1) + "|--:" * len(delays) + "|"
     texts = []
-    for shown in (_success, _time):
-        lines = [f"| {' | '.join(head)} |", "|---" * (len(axes) + 1) + "|--:" * len(delays) + "|"]
+    for shown in (_success, _time, _minus_first):
+        lines = [f"| {' | '.join(head)} |", align]
         for values, group in sorted(groups.items()):
-            for arm in group[0]["arms"]:
-                found = (cell["arms"].get(arm) for cell in group)
-                fields = [*values, arm, *("–" if each is None else shown(each) for each in found)]
-                lines.append(f"| {' | '.join(fields)} |")
+            first = next(iter(group[0]["arms"]))
+            for name in group[0]["arms"]:
+                found = ((cell["arms"].get(name), cell["arms"][first]) for cell in group)
+                fields = ["–" if arm is None else shown(arm, other) for arm, other in found]
+                lines.append(f"| {' | '.join([*values, name, *fields])} |")
         texts.append("\n".join(lines) + "\n")
     return "\n".join(texts)
 
@@ -89,14 +92,18 @@ def _others(cell: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(value for axis, value in cell["axes"].items() if axis != DELAY)
 
 
-def _success(arm: Mapping[str, Any]) -> str:
+def _success(arm: Mapping[str, Any], _: object) -> str:
     won, n, low, high = rate(_together(arm))
     return f"{won}/{n} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-def _time(arm: Mapping[str, Any]) -> str:
+def _time(arm: Mapping[str, Any], _: object) -> str:
     middle, low, high = arm["restricted_s"]
     return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _minus_first(arm: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    return "–" if arm is first else points(*difference(_together(arm), _together(first)))
 
 
 def _together(arm: Mapping[str, Any]) -> Successes:
