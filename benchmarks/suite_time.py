@@ -29,12 +29,16 @@ from common.machine import in_words, machine
 from common.results import save, write_table
 from common.script import parser, run
 
+from vla_eval.errors import UsageError
+
 NAME = "suite_time"
 ROOT = Path(__file__).parents[1]
 NOTES = "VLA_EVAL_SUITE_TIME"
 """Environment variable that names the folder into which the processes that run tests write."""
 BAR_MIN = 5.0
 LONGEST = (20, 100, 400)
+SHOWN_S = 1.0
+"""Folders with less are put together."""
 
 
 def main() -> None:
@@ -48,9 +52,14 @@ def main() -> None:
 
 
 def measure(tests: list[str]) -> dict[str, Any]:
-    """Return the processor time of every test, s: its own and that of processes it started."""
+    """Return numbers of tests and their processor time, s, by folder: their own, and that of what they started.
+
+    Raises:
+        UsageError: no test ran.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
+        path = os.pathsep.join(filter(None, paths))  # an empty entry would be the current folder
         command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "-m", "not slow", "-p", NAME]
         began = perf_counter()
         ended = subprocess.run(
@@ -65,14 +74,29 @@ def measure(tests: list[str]) -> dict[str, Any]:
             for file in Path(folder).iterdir()
             for line in file.read_text(encoding="utf-8").splitlines()
         ]
+    if not lines:
+        raise UsageError(f"{' '.join(tests)}: no test ran; pytest says above why")
+    folders: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for name, own_s, started_s in lines:
+        folders[_folder(name)].append((own_s, started_s))
+    longest = sorted((own_s + started_s for _, own_s, started_s in lines), reverse=True)
     lint_s, lint_wall_s = _lint()
     return {
         "machine": machine(),
         "passed": ended.returncode == 0,
         "wall_s": round(wall_s, 1),
         "lint": {"cpu_s": round(lint_s, 1), "wall_s": round(lint_wall_s, 1)},
-        "tests": {name: [round(own_s, 3), round(started_s, 3)] for name, own_s, started_s in lines},
+        "folders": {
+            name: [len(each), *(round(sum(part), 1) for part in zip(*each, strict=True))]
+            for name, each in sorted(folders.items())
+        },
+        "longest_s": {number: round(sum(longest[:number]), 1) for number in LONGEST},
     }
+
+
+def _folder(test: str) -> str:
+    parts = test.partition("::")[0].split("/")
+    return "/".join(parts[: 3 if parts[1] in {"envs", "policies"} else 2])
 
 
 def _lint() -> tuple[float, float]:
@@ -102,46 +126,46 @@ def pytest_runtest_protocol(item: Any) -> Generator[None, Any, Any]:
 
 def table(results: Mapping[str, Any]) -> str:
     """Return the results as a Markdown page."""
-    tests: Mapping[str, list[float]] = results["tests"]
-    folders: dict[str, list[list[float]]] = defaultdict(list)
-    for name, seconds in tests.items():
-        parts = name.partition("::")[0].split("/")
-        folders["/".join(parts[: 3 if parts[1] in {"envs", "policies"} else 2])].append(seconds)
-    rows = sorted(folders.items(), key=lambda row: -_sum(row[1]))
-    every, longest = list(tests.values()), sorted(map(sum, tests.values()), reverse=True)
+    folders: Mapping[str, list[float]] = results["folders"]
+    rows = sorted(folders.items(), key=lambda row: -_seconds(row[1]))
+    few = [each for _, each in rows if _seconds(each) < SHOWN_S]
+    together = _sum(folders.values())
     lint, state = results["lint"], "all passed" if results["passed"] else "not all passed"
     text = [
         "# Where the time of `make test` goes",
         "",
         f"By `benchmarks/suite_time.py`: {in_words(results['machine'])}.",
         "",
-        f"{len(tests):,} tests, {state}, in {results['wall_s'] / 60:.1f} minutes by the clock (bar: {BAR_MIN:g}).",
+        f"{together[0]:,.0f} tests, {state}, in {results['wall_s'] / 60:.1f} minutes by the clock (bar: {BAR_MIN:g}).",
         f"Lint and types, with an empty cache: {lint['cpu_s']:.0f} s of processor time; `make test` runs them beside.",
         "",
         "Seconds of processor time, in the process that runs the tests and in those that tests start.",
         "",
         "| tests | number | in the test | in processes it starts |",
         "|---|--:|--:|--:|",
-        *(_row(name, seconds) for name, seconds in rows if _sum(seconds) >= 1),
-        _row("all others", [one for _, each in rows if _sum(each) < 1 for one in each]),
-        _row("together", every),
+        *(_row(name, each) for name, each in rows if _seconds(each) >= SHOWN_S),
+        _row("all others", _sum(few)),
+        _row("together", together),
         "",
         *(
-            f"The longest {number} tests take {sum(longest[:number]) / sum(longest):.0%}."
-            for number in LONGEST
-            if number < len(longest)
+            f"The longest {number} tests take {spent_s / _seconds(together):.0%}."
+            for number, spent_s in results["longest_s"].items()
         ),
     ]
     return "\n".join(text) + "\n"
 
 
-def _row(name: str, seconds: Iterable[list[float]]) -> str:
-    own, started = zip(*seconds, strict=True) if seconds else ((), ())
-    return f"| {name} | {len(own)} | {sum(own):.0f} | {sum(started):.0f} |"
+def _row(name: str, row: list[float]) -> str:
+    number, own_s, started_s = row
+    return f"| {name} | {number:,.0f} | {own_s:.0f} | {started_s:.0f} |"
 
 
-def _sum(seconds: Iterable[list[float]]) -> float:
-    return sum(map(sum, seconds))
+def _seconds(row: list[float]) -> float:
+    return sum(row[1:])
+
+
+def _sum(rows: Iterable[list[float]]) -> list[float]:
+    return [sum(column) for column in zip([0.0, 0.0, 0.0], *rows, strict=True)]
 
 
 if __name__ == "__main__":
