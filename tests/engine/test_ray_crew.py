@@ -65,8 +65,15 @@ class Nodes:
         """Return a node's raylet and its workers."""
         (raylet,) = node.all_processes["raylet"]
         process = psutil.Process(raylet.process.pid)
-        children = process.children(recursive=True)
-        return [process, *(each for each in children if "Actor" in " ".join(each.cmdline()))]
+        return [process, *filter(_is_actor, process.children(recursive=True))]
+
+
+def _is_actor(process: psutil.Process) -> bool:
+    """Return whether a process is a worker or a host; one that has just ended is none."""
+    try:
+        return "Actor" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie is one, too
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -204,16 +211,18 @@ def test_a_node_on_which_no_policy_can_be_loaded_is_left(
 
     def kill_what_loads() -> None:
         seen: set[int] = set()  # what is there for half a second has begun to load
-        while not any("out of use" in each for each in said):
-            time.sleep(0.5)
-            actors = cluster.processes(cluster.second)[1:]
-            for process in actors:
-                if process.pid in seen:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-            seen = {process.pid for process in actors}
-        for each in waits:
-            each.unlink()
+        try:
+            while not any("out of use" in each for each in said):
+                time.sleep(0.5)
+                actors = cluster.processes(cluster.second)[1:]
+                for process in actors:
+                    if process.pid in seen:
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            process.kill()
+                seen = {process.pid for process in actors}
+        finally:  # whatever happens, the other node's episodes go on, and the test ends
+            for each in waits:
+                each.unlink()
 
     killer = threading.Thread(target=kill_what_loads, daemon=True)
     killer.start()
