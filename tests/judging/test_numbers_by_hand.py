@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fakes.by_hand import Run, small_protocol
+from fakes.by_hand import Run, paired_result, small_protocol
 from vla_eval.analysis import Analysis, Resize
 from vla_eval.errors import RunFolderError, UsageError
 from vla_eval.judging.ledger import ArmEpisodes, Outcome
@@ -21,7 +21,6 @@ from vla_eval.judging.overruns import OverRuns
 from vla_eval.judging.paired_file import (
     FILE_NAME,
     EvaluationFile,
-    PairedResult,
     read_evaluation,
     write_evaluation,
 )
@@ -30,7 +29,7 @@ from vla_eval.judging.recipes import judge_recipes
 from vla_eval.judging.states_file import read_states
 from vla_eval.judging.virtual import virtual_sentence
 from vla_eval.keys import EpisodeKey
-from vla_eval.stats import ClusteredRate, MeanDifferences, Standing, Verdict, wilson_interval
+from vla_eval.stats import ClusteredRate, MeanDifferences, Verdict, wilson_interval
 from vla_eval.stats.bounded import log_wealth
 
 ANALYSIS = Analysis(estimand="x", margin=0.1, margin_reason="x")
@@ -103,28 +102,13 @@ def test_p_values_over_runs_are_at_most_1():
         assert min(both.p_above(-0.1), both.p_below(0.1)) < 1e-3
 
 
-RESULT = PairedResult(
-    reference="runs/x",
-    arm="teacher",
-    reference_sha256="0" * 64,
-    pairs=9,
-    n10=2,
-    n01=3,
-    difference=-1 / 9,
-    interval=(-0.4, 0.2),
-    margin=0.1,
-    alpha=0.05,
-    e_worse=1.5,
-    e_not_worse=0.5,
-    standing=next(iter(Standing)),
-    lost=("s/t/i0/e0/p0",),
-)
-
-
 def test_a_comparison_is_read_as_it_was_written(tmp_path):
     """None where there is none; a damaged one may be deleted."""
     assert read_evaluation(tmp_path) is None
-    for content in (EvaluationFile(step=7, paired=RESULT), EvaluationFile()):
+    for content in (
+        EvaluationFile(step=7, paired=paired_result(lost=("s/t/i0/e0/p0",))),
+        EvaluationFile(),
+    ):
         write_evaluation(tmp_path, content)
         assert read_evaluation(tmp_path) == content
     (tmp_path / FILE_NAME).write_text("{")

@@ -7,10 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from fakes.by_hand import Run, laid_out, protocol_of, small_protocol, write_results
+from fakes.by_hand import (
+    Run,
+    laid_out,
+    paired_result,
+    protocol_of,
+    small_protocol,
+    write_results,
+)
 from vla_eval.judging.looks import look_sentence
-from vla_eval.judging.paired_file import PairedResult
-from vla_eval.stats import Standing, tango_interval
+from vla_eval.stats import tango_interval
 from vla_eval.summary.model import RunSummary, summarise_records
 from vla_eval.summary.scalars import arm_scalars, pair_scalars, paired_scalars, rate_scalars
 from vla_eval.summary.text import report_text
@@ -153,20 +159,8 @@ def test_numbers_of_a_pair(summary):
     }
     none = summary_of(1, 4, {"a": "1101", "b": "----"}).pairs[0]
     assert pair_scalars(none) == {}
-    frozen = PairedResult(
-        reference="r",
-        arm="b",
-        reference_sha256="0" * 64,
-        pairs=4,
-        n10=1,
-        n01=2,
-        difference=-0.25,
-        interval=(-0.75, 0.5),
-        margin=0.1,
-        alpha=0.05,
-        e_worse=1.0,
-        e_not_worse=1.0,
-        standing=Standing.NOT_YET,
+    frozen = paired_result(
+        reference="r", arm="b", n10=1, n01=2, difference=-0.25, interval=(-0.75, 0.5)
     )
     assert paired_scalars(frozen) == {
         "paired/reference/difference": -0.25,

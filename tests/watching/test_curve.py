@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from fakes.by_hand import Run, small_protocol, write_results
+from fakes.by_hand import Run, paired_result, small_protocol, write_results
 from vla_eval.evaluation.evaluate import ARM
-from vla_eval.judging.paired_file import EvaluationFile, PairedResult, write_evaluation
-from vla_eval.stats import Standing
+from vla_eval.judging.paired_file import EvaluationFile, write_evaluation
 from vla_eval.watching.curve import curve_text, read_curve
 
-PAIRED = PairedResult(
-    reference="runs/reference",
-    arm="teacher",
-    reference_sha256="0" * 64,
-    pairs=3,
-    n10=0,
-    n01=1,
-    difference=-1 / 3,
-    interval=(-0.9, 0.5),
-    margin=0.25,
-    alpha=0.05,
-    e_worse=1.1,
-    e_not_worse=0.3,
-    standing=Standing.NOT_YET,
-)
+PAIRED = paired_result(pairs=3, n10=0, n01=1, difference=-1 / 3, interval=(-0.9, 0.5))
 
 
 def written(out, step, letters):

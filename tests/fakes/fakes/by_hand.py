@@ -9,6 +9,7 @@ from typing import Any
 
 from vla_eval.certificate import Evidence, Roles
 from vla_eval.judging.ledger import ArmEpisodes
+from vla_eval.judging.paired_file import PairedResult
 from vla_eval.keys import EpisodeKey
 from vla_eval.plan import Shard, expand
 from vla_eval.policy import PolicyMetadata
@@ -16,6 +17,7 @@ from vla_eval.protocol import Protocol, parse_protocol
 from vla_eval.record import EpisodeRecord, ErrorDetail, Timing
 from vla_eval.runs.folder import Arm, RunFolder, RunHeader
 from vla_eval.runs.store import Records, RecordWriter
+from vla_eval.stats import Standing
 
 __all__ = [
     "ALPHA",
@@ -24,6 +26,7 @@ __all__ = [
     "Run",
     "bare_record",
     "laid_out",
+    "paired_result",
     "protocol_of",
     "run_of_two",
     "small_protocol",
@@ -239,3 +242,23 @@ def bare_record(state: int = 0, **changes) -> EpisodeRecord:
         "timing": Timing(started_at="2026-01-01T00:00:00+00:00"),
     }
     return EpisodeRecord.model_validate(values | changes)
+
+
+def paired_result(**changes) -> PairedResult:
+    """Return a comparison with a reference of which nothing is shown yet, of no run that exists."""
+    values = {
+        "reference": "runs/x",
+        "arm": "teacher",
+        "reference_sha256": "0" * 64,
+        "pairs": 4,
+        "n10": 1,
+        "n01": 2,
+        "difference": -0.25,
+        "interval": (-0.75, 0.5),
+        "margin": 0.1,
+        "alpha": 0.05,
+        "e_worse": 1.0,
+        "e_not_worse": 1.0,
+        "standing": Standing.NOT_YET,
+    }
+    return PairedResult.model_validate(values | changes)
