@@ -23,6 +23,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from common.machine import in_words, machine
+from common.processor import children_s
 from common.script import count, parser, run
 
 ROOT = Path(__file__).parents[1]
@@ -108,12 +109,10 @@ def _timed(tree: Path, folder: Path, name: str) -> tuple[float, float]:
         "PYTHONPATH": os.pathsep.join(map(str, parts)),
         "VLA_EVAL_CACHE": str(folder / f"cache-{name}"),
     }
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
+    before_s, began = children_s(), perf_counter()
     command = [sys.executable, "one_run.py", "p.toml", name]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return used, perf_counter() - began
+    return children_s() - before_s, perf_counter() - began
 
 
 def drive(workers: int, episodes: int) -> None:

@@ -11,7 +11,6 @@ as it is after the first use of an installation. Run it in a clone that `make qu
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from common.machine import in_words, machine
+from common.processor import children_s
 from common.results import save, write_table
 from common.script import count, parser, run
 from tqdm import trange
@@ -33,7 +33,7 @@ COMMANDS = {
 """Commands, and the bar for the processor time of each, s."""
 EMPTY = "(python alone)"
 SETUP = "(set-up of `make quickstart`, second call)"
-SETUP_BAR_S = 1.0
+BARS_S = {SETUP: 1.0, **COMMANDS}
 ROOT = Path(__file__).parents[1]
 
 
@@ -68,7 +68,7 @@ def measure(repeats: int) -> dict[str, Any]:
             name: {
                 "cpu_s": [round(cpu, 3) for cpu, _ in pairs],
                 "wall_s": [round(wall, 3) for _, wall in pairs],
-                "bar_s": {SETUP: SETUP_BAR_S, **COMMANDS}.get(name),
+                "bar_s": BARS_S.get(name),
             }
             for name, pairs in times.items()
         },
@@ -80,10 +80,10 @@ def started(program: list[str]) -> tuple[float, float]:
     environment = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
     }
-    began, before = perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    began, before_s = perf_counter(), children_s()
     subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=environment)
-    wall, after = perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+    wall_s = perf_counter() - began
+    return children_s() - before_s, wall_s
 
 
 def table(results: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@
     python benchmarks/suite_time.py tests/engine tests/cli
     python benchmarks/suite_time.py --table
 
-runs the tests that are not marked slow, on all usable cores as `make test` does, and the type checker with an empty
+runs the tests that are not marked slow, on all usable cores as `make test` does, and lint and types with an empty
 cache after them, and writes ``results/suite_time.json`` and its table. Processor time changes little with other
 work on the machine. Processes that are still running when their test ends, or that others started and
 lost, are not counted.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 
 import pytest
 from common.machine import in_words, machine
+from common.processor import children_s
 from common.results import save, write_table
 from common.script import parser, run
 
@@ -80,12 +80,11 @@ def measure(tests: list[str]) -> dict[str, Any]:
     for name, own_s, started_s in lines:
         folders[_folder(name)].append((own_s, started_s))
     longest = sorted((own_s + started_s for _, own_s, started_s in lines), reverse=True)
-    lint_s, lint_wall_s = _lint()
     return {
         "machine": machine(),
         "passed": ended.returncode == 0,
         "wall_s": round(wall_s, 1),
-        "lint": {"cpu_s": round(lint_s, 1), "wall_s": round(lint_wall_s, 1)},
+        "lint_s": round(_lint_s(), 1),
         "folders": {
             name: [len(each), *(round(sum(part), 1) for part in zip(*each, strict=True))]
             for name, each in sorted(folders.items())
@@ -99,27 +98,23 @@ def _folder(test: str) -> str:
     return "/".join(parts[: 3 if parts[1] in {"envs", "policies"} else 2])
 
 
-def _lint() -> tuple[float, float]:
+def _lint_s() -> float:
+    """Return the processor time of `make lint` with an empty cache."""
     with tempfile.TemporaryDirectory() as cache:
-        began, before_s = perf_counter(), _started_s()
+        before_s = children_s()
         environment = {**os.environ, "MYPY_CACHE_DIR": cache}
         subprocess.run(["make", "lint"], cwd=ROOT, check=True, env=environment)
-        return _started_s() - before_s, perf_counter() - began
-
-
-def _started_s() -> float:
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
+        return children_s() - before_s
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: Any) -> Generator[None, Any, Any]:
     """Note the processor time of a test, its fixtures included; pytest loads this file as a plugin."""
-    own_s, started_s = process_time(), _started_s()
+    own_s, started_s = process_time(), children_s()
     try:
         return (yield)
     finally:
-        note = [item.nodeid, process_time() - own_s, _started_s() - started_s]
+        note = [item.nodeid, process_time() - own_s, children_s() - started_s]
         with (Path(os.environ[NOTES]) / f"{os.getpid()}").open("a", encoding="utf-8") as out:
             out.write(json.dumps(note) + "\n")
 
@@ -130,14 +125,14 @@ def table(results: Mapping[str, Any]) -> str:
     rows = sorted(folders.items(), key=lambda row: -_seconds(row[1]))
     few = [each for _, each in rows if _seconds(each) < SHOWN_S]
     together = _sum(folders.values())
-    lint, state = results["lint"], "all passed" if results["passed"] else "not all passed"
+    state = "all passed" if results["passed"] else "not all passed"
     text = [
         "# Where the time of `make test` goes",
         "",
         f"By `benchmarks/suite_time.py`: {in_words(results['machine'])}.",
         "",
         f"{together[0]:,.0f} tests, {state}, in {results['wall_s'] / 60:.1f} minutes by the clock (bar: {BAR_MIN:g}).",
-        f"Lint and types, with an empty cache: {lint['cpu_s']:.0f} s of processor time; `make test` runs them beside.",
+        f"Lint and types, with an empty cache: {results['lint_s']:.0f} s of processor time; `make test` runs them beside.",
         "",
         "Seconds of processor time, in the process that runs the tests and in those that tests start.",
         "",
