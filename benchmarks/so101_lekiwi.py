@@ -72,7 +72,8 @@ def measure(suite: str, task: str) -> dict[str, Any]:
     for state in STATES:
         env._cameras.picture = lambda *_: None
         episodes[state] = solve(env, suite, task, state)
-    rates = [replay(env, episodes) for _ in range(REPEATS)]
+    turns = [replay(env, episodes)[0] for _ in range(REPEATS)]
+    rates = [len(seconds) / seconds.sum() for seconds in turns]
     env._cameras.picture = picture
     frames = draw(env, *next(iter(episodes.items())))
     contacts, iterations = effort(env, episodes)
@@ -108,21 +109,26 @@ def solve(env: Any, suite: str, task: str, state: int) -> Actions:
     return np.array(actions)
 
 
-def replay(env: Any, episodes: dict[int, Actions]) -> float:
-    """Return control steps a second of CPU time."""
-    seconds, steps = 0.0, 0
+def replay(env: Any, episodes: Mapping[int, Actions]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the CPU time, s, of every control step, and the number of contacts after it, (T,) each.
+
+    Raises:
+        InfrastructureError: a replay did not solve the task.
+    """
+    seconds: list[float] = []
+    contacts: list[int] = []
     for state, actions in episodes.items():
         env.reset(seed=0, options={"init_state": state})
-        start = time.process_time()
         for action in actions:
+            start = time.process_time()
             env.advance(action)
-        seconds += time.process_time() - start
-        steps += len(actions)
+            seconds.append(time.process_time() - start)
+            contacts.append(env.data.ncon)
         if env.score != 1.0:
             raise InfrastructureError(
                 f"initial state {state}: the replay did not solve the task, so its work is not the same"
             )
-    return steps / seconds
+    return np.array(seconds), np.array(contacts)
 
 
 def draw(env: Any, state: int, actions: Actions) -> dict[str, int]:
