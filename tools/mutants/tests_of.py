@@ -85,15 +85,16 @@ class Known:
             return None
         return function
 
-    def wanted(self, module: str, line: int, files: Sequence[str], budget_s: float) -> list[str]:
-        """Return the tests for a fault in a line, `budget_s` of them, and one if none is that quick.
+    def wanted(
+        self, module: str, function: str | None, files: Sequence[str], budget_s: float
+    ) -> list[str]:
+        """Return the tests for a fault in a function, `budget_s` of them, and one if none is that quick.
 
-        They are the tests that call its function; for a line that no such function holds, those that
+        They are the tests that call it; for a fault in none (see :meth:`function`), those that
         call any of the module, those of files that import it, and those of the repository itself, which
         reads every module. Chosen first are those that stand where the module does, of these the quick
         ones.
         """
-        function = self.function(module, line, files)
         every = list(self._tests(files))
         found = [name for name in every if self._calls(name, module, function)]
         if function is None:

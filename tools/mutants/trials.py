@@ -46,13 +46,13 @@ class Trials:
         for mutant in mutants:
             if time.monotonic() > self.deadline:
                 raise Deadline
-            wanted = self.known.wanted(mutant.module, mutant.line, files, budget_s)
+            function = self.known.function(mutant.module, mutant.line, files)
+            wanted = self.known.wanted(mutant.module, function, files, budget_s)
             result = self._before(mutant, wanted)
             if result is None:
                 bench.warm(packages)
                 bench.collect(files)
                 packages = []
-                function = self.known.function(mutant.module, mutant.line, files)
                 result = self._tried(mutant, function, wanted, bench)
                 self.results.add(result)
             yield mutant, result

@@ -112,6 +112,10 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
     """Equal sizes in one second are told apart; an endless loop ends; the copy is whole again after."""
     files = ["tests/gate/test_sums.py"]
 
+    def tests_for(fault: Mutant) -> list[str]:
+        function = known.function(fault.module, fault.line, files)
+        return known.wanted(fault.module, function, files, 5)
+
     def outcome(fault: Mutant, wanted: list[str], processor_s: float = 20) -> int | None:
         function = known.function(fault.module, fault.line, files)
         return bench.trial(Fault(fault.module, function, fault.code), wanted, processor_s)["code"]
@@ -124,7 +128,7 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
         outcomes = {}
         for became in ("return x - x", "return x * x", "return 2 * x", "return x + x"):
             fault = mutant("return x + x", became)
-            wanted = known.wanted(fault.module, fault.line, files, 5)
+            wanted = tests_for(fault)
             assert wanted == ["tests/gate/test_sums.py::test_double"]
             outcomes[became] = outcome(fault, wanted)
         assert outcomes == {
@@ -137,14 +141,15 @@ def test_each_mutant_meets_the_tests_that_call_its_function(repository, tmp_path
             (mutant("x / 2", "x * 2"), "test_in_a_process_of_its_own"),
             (mutant("x / 3", "x * 3"), "test_in_a_fork"),
         ):
-            wanted = known.wanted(fault.module, fault.line, files, 5)
+            wanted = tests_for(fault)
             assert wanted == [f"tests/gate/test_sums.py::{test}"]
             assert outcome(fault, wanted) == 1
         endless = mutant("x = x + 1", "x = x - 1")
-        wanted = known.wanted(endless.module, endless.line, files, 5)
+        wanted = tests_for(endless)
         assert outcome(endless, wanted, 1) is None
         assert (tmp_path / "bench/tree/vla_eval/gate/sums.py").read_text() == SOURCE
-        every = known.wanted(endless.module, 1, files, 5)
+        outside = known.function(endless.module, 1, files)
+        every = known.wanted(endless.module, outside, files, 5)
         assert len(every) == 6, "those of files that import the module, too"
         called_by_an_import = mutant('"one": 1', '"one": 2')
         assert outcome(called_by_an_import, every) == 1
